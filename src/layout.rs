@@ -1,0 +1,272 @@
+//! THE FORMAT: what lies where in a segment. Format version 1.
+//!
+//! Owns the byte map, the fixed-width types that lie in shared memory, and [`Geometry`], the checked arithmetic that turns four numbers
+//! into every offset. Anybody may read these types; only `segment` turns bytes into them and only `ring` gives the words a meaning.
+//!
+//! ```text
+//!     0  Header          512 bytes, written once before the segment has a name, never again; copied out and checked at attach
+//!   512  Gate            ready word, orphans word, state: read by every operation, seldom written
+//!   640  head hint       position word
+//!   768  tail hint       position word
+//!   896  items event     futex word: "items came"
+//!  1024  space event     futex word: "space came"
+//!  1152  gate event      futex word: "gate or state changed"
+//!  1280  SeatLine        128 bytes for each seat
+//!     .  slots           8 bytes each, dense; begins on a multiple of 128
+//!     .  blocks          block_size bytes each (capacity + seats of them); begins on a multiple of max(64, item alignment)
+//! ```
+//!
+//! All numbers are in the machine's own byte order; a segment never leaves its machine. Lines are 128 bytes apart: processors fetch
+//! cache lines in pairs, and some have lines of that size.
+//!
+//! A block is a header and the payload. Header word 0: `epoch 40 | deliveries 8 | length 16` from the high bits down. In queues whose items
+//! may be longer than 65,535 bytes a second word holds the length.
+
+use crate::sync::atomic::{AtomicU32, AtomicU64};
+
+/// `"PRODCON\0"`.
+pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"PRODCON\0");
+/// Raised by every change of what this file describes.
+pub(crate) const VERSION: u32 = 1;
+/// Most seats a queue can have.
+pub(crate) const MAX_SEATS: u32 = 1023;
+/// Most blocks (capacity + seats), so that stamps keep at least 44 bits.
+pub(crate) const MAX_BLOCKS: u32 = 1 << 20;
+/// Longest item whose length fits the first header word.
+pub(crate) const MAX_SHORT: u64 = u16::MAX as u64;
+/// Largest alignment of items.
+pub(crate) const MAX_ALIGN: u64 = 4096;
+/// Longest type name.
+pub(crate) const MAX_TYPE_NAME: usize = 128;
+/// Longest queue name.
+pub(crate) const MAX_NAME: usize = 200;
+
+/// Header flags.
+pub(crate) mod flags {
+    pub(crate) const LOSSY: u32 = 1;
+    pub(crate) const AT_LEAST_ONCE: u32 = 2;
+    pub(crate) const ALL: u32 = LOSSY | AT_LEAST_ONCE;
+}
+
+/// The immutable part of a segment.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct RawHeader {
+    pub(crate) magic: u64,
+    pub(crate) version: u32,
+    pub(crate) header_size: u32,
+    pub(crate) total_size: u64,
+    pub(crate) capacity: u32,
+    pub(crate) seats: u32,
+    pub(crate) item_size: u64,
+    pub(crate) block_size: u64,
+    pub(crate) slots_offset: u64,
+    pub(crate) seats_offset: u64,
+    pub(crate) blocks_offset: u64,
+    pub(crate) item_align: u32,
+    pub(crate) flags: u32,
+    /// 0: bytes; 1: the named plain type.
+    pub(crate) tag: u32,
+    pub(crate) payload_offset: u32,
+    pub(crate) type_name_len: u32,
+    /// 0: no limit.
+    pub(crate) max_deliveries: u32,
+    pub(crate) dead_letter_len: u32,
+    pub(crate) creator_pid: u32,
+    /// Nanoseconds since 1970.
+    pub(crate) created: u64,
+    pub(crate) type_name: [u8; MAX_TYPE_NAME],
+    pub(crate) dead_letter: [u8; MAX_NAME],
+    pub(crate) reserved: [u8; 64],
+    /// FNV-1a of the bytes before it.
+    pub(crate) checksum: u64,
+}
+
+// SAFETY: repr(C), only integers and arrays of bytes, without padding (the const assert below adds the sizes up): every bit pattern is a value.
+unsafe impl bytemuck::Zeroable for RawHeader {}
+// SAFETY: as above; Copy and 'static.
+unsafe impl bytemuck::Pod for RawHeader {}
+
+impl RawHeader {
+    /// The checksum that the header should carry.
+    pub(crate) fn sum(&self) -> u64 {
+        let bytes = bytemuck::bytes_of(self);
+        bytes[..size_of::<Self>() - 8].iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+}
+
+/// The words that every operation reads. One line.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// `epoch << 1 | ready`.
+    pub(crate) ready: AtomicU64,
+    /// Raised when a seat with an item in hand was left without an owner.
+    pub(crate) orphans: AtomicU64,
+    /// 1 stopped, 2 started, 3 stop at queue end.
+    pub(crate) state: AtomicU32,
+}
+
+/// A word alone on its line.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Line64(pub(crate) AtomicU64);
+
+/// An event word alone on its line.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Line32(pub(crate) AtomicU32);
+
+/// All mutable words between the header and the seats.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Words {
+    pub(crate) gate: Gate,
+    pub(crate) head: Line64,
+    pub(crate) tail: Line64,
+    pub(crate) items: Line32,
+    pub(crate) space: Line32,
+    pub(crate) changed: Line32,
+}
+
+/// One seat. Written by the holder of the seat's lock alone.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct SeatLine {
+    /// See `ring::seat::Record`.
+    pub(crate) record: AtomicU64,
+    /// Position of the item in hand, written before the take.
+    pub(crate) position: AtomicU64,
+    /// Events by `ring::seat::Event`: dropped, cleared, got, lost.
+    pub(crate) counts: [AtomicU64; 4],
+    /// Deliveries beyond the first.
+    pub(crate) redelivered: AtomicU64,
+    /// Items moved to the dead-letter queue (each is counted as got too).
+    pub(crate) dead_lettered: AtomicU64,
+    /// Process id of the owner, for people; 0: nobody.
+    pub(crate) pid: AtomicU32,
+    /// 0 nobody, 1 producer, 2 consumer, 3 both.
+    pub(crate) role: AtomicU32,
+    /// 1 while the owner sleeps on an event word.
+    pub(crate) asleep: AtomicU32,
+}
+
+pub(crate) const HEADER_SIZE: usize = 512;
+pub(crate) const WORDS_OFFSET: usize = HEADER_SIZE;
+pub(crate) const SEATS_OFFSET: usize = 1280;
+pub(crate) const SEAT_SIZE: usize = 128;
+
+#[cfg(not(all(test, loom)))]
+const _: () = {
+    use core::mem::offset_of;
+    assert!(size_of::<RawHeader>() == HEADER_SIZE);
+    assert!(offset_of!(RawHeader, total_size) == 16);
+    assert!(offset_of!(RawHeader, capacity) == 24);
+    assert!(offset_of!(RawHeader, item_size) == 32);
+    assert!(offset_of!(RawHeader, block_size) == 40);
+    assert!(offset_of!(RawHeader, slots_offset) == 48);
+    assert!(offset_of!(RawHeader, item_align) == 72);
+    assert!(offset_of!(RawHeader, created) == 104);
+    assert!(offset_of!(RawHeader, type_name) == 112);
+    assert!(offset_of!(RawHeader, dead_letter) == 240);
+    assert!(offset_of!(RawHeader, reserved) == 440);
+    assert!(offset_of!(RawHeader, checksum) == 504);
+    assert!(offset_of!(Words, gate) == 0);
+    assert!(offset_of!(Gate, ready) == 0 && offset_of!(Gate, orphans) == 8 && offset_of!(Gate, state) == 16);
+    assert!(WORDS_OFFSET + offset_of!(Words, head) == 640);
+    assert!(WORDS_OFFSET + offset_of!(Words, tail) == 768);
+    assert!(WORDS_OFFSET + offset_of!(Words, items) == 896);
+    assert!(WORDS_OFFSET + offset_of!(Words, space) == 1024);
+    assert!(WORDS_OFFSET + offset_of!(Words, changed) == 1152);
+    assert!(WORDS_OFFSET + size_of::<Words>() == SEATS_OFFSET);
+    assert!(size_of::<SeatLine>() == SEAT_SIZE);
+    assert!(offset_of!(SeatLine, record) == 0 && offset_of!(SeatLine, position) == 8 && offset_of!(SeatLine, counts) == 16);
+    assert!(offset_of!(SeatLine, redelivered) == 48 && offset_of!(SeatLine, dead_lettered) == 56);
+    assert!(offset_of!(SeatLine, pid) == 64 && offset_of!(SeatLine, role) == 68 && offset_of!(SeatLine, asleep) == 72);
+};
+
+/// Where everything lies, from four numbers. All fields are consistent with each other by construction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub(crate) capacity: u32,
+    pub(crate) seats: u32,
+    /// Longest item, in bytes.
+    pub(crate) item_size: u64,
+    /// A power of two.
+    pub(crate) item_align: u32,
+    pub(crate) payload_offset: u64,
+    pub(crate) block_size: u64,
+    pub(crate) slots_offset: u64,
+    pub(crate) blocks_offset: u64,
+    pub(crate) total_size: u64,
+}
+
+impl Geometry {
+    /// # Errors
+    /// A sentence that says which number is out of range and what the range is.
+    pub(crate) fn new(capacity: u32, seats: u32, item_size: u64, item_align: u32) -> Result<Self, String> {
+        if capacity == 0 {
+            return Err("a capacity of 0 holds nothing: choose 1 or more".into());
+        }
+        if seats == 0 || seats > MAX_SEATS {
+            return Err(format!("{seats} seats: choose 1 to {MAX_SEATS}"));
+        }
+        if capacity > MAX_BLOCKS - seats {
+            return Err(format!("capacity {capacity} and {seats} seats make more than {MAX_BLOCKS} blocks: choose a capacity of at most {}", MAX_BLOCKS - seats));
+        }
+        if !item_align.is_power_of_two() || u64::from(item_align) > MAX_ALIGN {
+            return Err(format!("item alignment {item_align}: choose a power of two up to {MAX_ALIGN}"));
+        }
+        let too_large = || format!("{capacity} items of {item_size} bytes are more than a segment can hold: choose fewer or smaller ones");
+        let header: u64 = if item_size <= MAX_SHORT { 8 } else { 16 };
+        let align = u64::from(item_align);
+        let payload_offset = header.next_multiple_of(align);
+        let used = payload_offset.checked_add(item_size).ok_or_else(too_large)?;
+        let unit = if used <= 16 { 16 } else if used <= 32 { 32 } else { 64 };
+        let block_size = used.checked_next_multiple_of(unit.max(align)).ok_or_else(too_large)?;
+        let slots_offset = SEATS_OFFSET as u64 + u64::from(seats) * SEAT_SIZE as u64;
+        let blocks_offset = (slots_offset + u64::from(capacity) * 8).next_multiple_of(align.max(64));
+        let blocks = u64::from(capacity + seats);
+        let total_size = blocks.checked_mul(block_size).and_then(|all| all.checked_add(blocks_offset)).filter(|all| *all <= i64::MAX as u64 / 2).ok_or_else(too_large)?;
+        Ok(Self { capacity, seats, item_size, item_align, payload_offset, block_size, slots_offset, blocks_offset, total_size })
+    }
+
+    /// True if an item's length needs the second header word.
+    pub(crate) fn long(&self) -> bool {
+        self.item_size > MAX_SHORT
+    }
+
+    /// Number of blocks.
+    pub(crate) fn blocks(&self) -> u32 {
+        self.capacity + self.seats
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn geometry_refuses_what_cannot_be() {
+        assert!(Geometry::new(0, 1, 8, 8).is_err());
+        assert!(Geometry::new(1, 0, 8, 8).is_err());
+        assert!(Geometry::new(1, 1024, 8, 8).is_err());
+        assert!(Geometry::new(MAX_BLOCKS, 1, 8, 8).is_err());
+        assert!(Geometry::new(u32::MAX, 1023, 8, 8).is_err());
+        assert!(Geometry::new(1, 1, u64::MAX, 8).is_err());
+        assert!(Geometry::new(1 << 19, 1, 1 << 44, 8).is_err());
+        assert!(Geometry::new(1, 1, 8, 3).is_err());
+        assert!(Geometry::new(1, 1, 8, 8192).is_err());
+        assert!(Geometry::new(MAX_BLOCKS - 1023, 1023, 8, 8).is_ok());
+    }
+
+    #[test]
+    fn blocks_are_as_small_as_the_map_says() {
+        for (size, align, block) in [(0, 1, 16), (8, 8, 16), (9, 1, 32), (24, 8, 32), (25, 8, 64), (56, 8, 64), (64, 8, 128), (65_535, 1, 65_600), (65_536, 1, 65_600), (64, 64, 128), (1, 4096, 8192)] {
+            let g = Geometry::new(3, 5, size, align).unwrap();
+            assert_eq!(g.block_size, block, "item of {size} bytes, alignment {align}");
+            assert_eq!(g.total_size, g.blocks_offset + 8 * block);
+            assert_eq!(g.blocks_offset % u64::from(align), 0);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Words of the ring: slots, positions, the ready word, block headers. Pure packing; no memory is touched here.
+//!
+//! A slot is `stamp << B | block`. Its stamp runs `EMPTY(0) < FULL(0) < EMPTY(1) < FULL(1) < ...` with `EMPTY(c) = 2c`, `FULL(c) = 2c + 1`.
+
+/// The numbers that give the words their fields.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Slots, at least 1.
+    pub(crate) slots: u32,
+    /// Seats, at least 1.
+    pub(crate) seats: u32,
+    /// B: bits of a block number.
+    block_bits: u32,
+    /// Bits of a slot's index in a position word; never more than B.
+    index_bits: u32,
+}
+
+/// Bits needed to write the numbers below `count`.
+const fn bits(count: u32) -> u32 {
+    u32::BITS - (count - 1).leading_zeros()
+}
+
+impl Shape {
+    pub(crate) fn new(slots: u32, seats: u32) -> Self {
+        Self { slots, seats, block_bits: bits(slots + seats), index_bits: bits(slots) }
+    }
+
+    pub(crate) fn blocks(&self) -> u32 {
+        self.slots + self.seats
+    }
+
+    /// The last stamp: an exchange never goes beyond it.
+    pub(crate) fn last_stamp(&self) -> u64 {
+        u64::MAX >> self.block_bits
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot(&self, raw: u64) -> Slot {
+        Slot { raw, stamp: raw >> self.block_bits, block: (raw & ((1 << self.block_bits) - 1)) as u32 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn pack(&self, stamp: u64, block: u32) -> u64 {
+        stamp << self.block_bits | u64::from(block)
+    }
+
+    /// A position as one word; words compare as positions do.
+    #[inline(always)]
+    pub(crate) fn position(&self, at: Cursor) -> u64 {
+        at.cycle << self.index_bits | u64::from(at.index)
+    }
+
+    /// The position in a word read from shared memory, unless no position is written so.
+    #[inline(always)]
+    pub(crate) fn cursor(&self, word: u64) -> Option<Cursor> {
+        let at = Cursor { cycle: word >> self.index_bits, index: (word & ((1 << self.index_bits) - 1)) as u32 };
+        (at.index < self.slots && at.cycle <= self.last_stamp() / 2).then_some(at)
+    }
+
+    /// Puts (or removals) before this position.
+    pub(crate) fn count(&self, at: Cursor) -> u64 {
+        at.cycle.wrapping_mul(u64::from(self.slots)).wrapping_add(u64::from(at.index))
+    }
+}
+
+/// A slot's word, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) raw: u64,
+    pub(crate) stamp: u64,
+    pub(crate) block: u32,
+}
+
+/// A position: cycle and index, so that nobody divides. Ordered as the queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Cursor {
+    pub(crate) cycle: u64,
+    pub(crate) index: u32,
+}
+
+impl Cursor {
+    #[inline(always)]
+    pub(crate) fn next(self, slots: u32) -> Self {
+        if self.index + 1 == slots { Self { cycle: self.cycle + 1, index: 0 } } else { Self { cycle: self.cycle, index: self.index + 1 } }
+    }
+}
+
+/// The ready word: `epoch << 1 | ready`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ready(pub(crate) u64);
+
+/// The last epoch: 40 bits of a block's header.
+pub(crate) const LAST_EPOCH: u64 = (1 << 40) - 1;
+
+impl Ready {
+    #[inline(always)]
+    pub(crate) fn epoch(self) -> u64 {
+        self.0 >> 1
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_ready(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
+/// First word of a block: `epoch 40 | deliveries 8 | length 16`. The length is 0 where a second word holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockWord(pub(crate) u64);
+
+impl BlockWord {
+    #[inline(always)]
+    pub(crate) fn new(epoch: u64, deliveries: u8, length: u16) -> Self {
+        Self(epoch << 24 | u64::from(deliveries) << 16 | u64::from(length))
+    }
+
+    #[inline(always)]
+    pub(crate) fn epoch(self) -> u64 {
+        self.0 >> 24
+    }
+
+    /// Deliveries after the first.
+    #[inline(always)]
+    pub(crate) fn deliveries(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
+
+    #[inline(always)]
+    pub(crate) fn length(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// One delivery more, stopping at 255.
+    pub(crate) fn delivered_again(self) -> Self {
+        Self::new(self.epoch(), self.deliveries().saturating_add(1), self.length())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_come_apart_as_they_were_put_together() {
+        for (slots, seats) in [(1, 1), (1, 64), (2, 3), (1000, 24), (1024, 64), ((1 << 20) - 1023, 1023)] {
+            let shape = Shape::new(slots, seats);
+            for stamp in [0, 1, 2, 12345, shape.last_stamp()] {
+                for block in [0, shape.blocks() - 1] {
+                    let slot = shape.slot(shape.pack(stamp, block));
+                    assert_eq!((slot.stamp, slot.block), (stamp, block));
+                }
+            }
+            for at in [Cursor { cycle: 0, index: 0 }, Cursor { cycle: shape.last_stamp() / 2, index: slots - 1 }] {
+                assert_eq!(shape.cursor(shape.position(at)), Some(at));
+            }
+        }
+        let word = BlockWord::new(LAST_EPOCH, 255, 65_535);
+        assert_eq!((word.epoch(), word.deliveries(), word.length()), (LAST_EPOCH, 255, 65_535));
+        assert_eq!(word.delivered_again(), word);
+    }
+
+    #[test]
+    fn a_position_that_nobody_wrote_is_refused() {
+        let shape = Shape::new(5, 2);
+        assert_eq!(shape.cursor(7), None);
+        assert_eq!(shape.cursor(u64::MAX), None);
+    }
+}

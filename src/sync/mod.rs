@@ -1,0 +1,99 @@
+//! What one process needs to agree with another: atomics, the event word, seat leases.
+//!
+//! Owns the only door to atomics: every store and compare-and-swap on shared words goes through [`atomic`], so that the
+//! models (`cfg(all(test, loom))`) see each of them and can kill a participant before it. Nothing here knows of rings or files' contents.
+
+#[cfg(not(all(test, loom)))]
+pub(crate) mod atomic {
+    //! Plain `core` atomics; each function is the operation it names and nothing else.
+    pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
+
+    /// Plain or release store.
+    #[inline(always)]
+    pub(crate) fn store(word: &AtomicU64, value: u64, ordering: Ordering) {
+        word.store(value, ordering);
+    }
+
+    /// Sequentially consistent load.
+    #[inline(always)]
+    pub(crate) fn load_sc(word: &AtomicU64) -> u64 {
+        word.load(Ordering::SeqCst)
+    }
+
+    /// Sequentially consistent compare-and-swap; the error is the value found.
+    #[inline(always)]
+    pub(crate) fn cas_sc(word: &AtomicU64, old: u64, new: u64) -> Result<u64, u64> {
+        word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
+    }
+
+    /// [`load_sc`] for the 32-bit event words.
+    #[inline(always)]
+    pub(crate) fn load32_sc(word: &AtomicU32) -> u32 {
+        word.load(Ordering::SeqCst)
+    }
+
+    /// [`cas_sc`] for the 32-bit event words.
+    #[inline(always)]
+    pub(crate) fn cas32_sc(word: &AtomicU32, old: u32, new: u32) -> Result<u32, u32> {
+        word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
+    }
+
+    /// `times` pause instructions.
+    #[inline]
+    pub(crate) fn pause(times: u32) {
+        for _ in 0..times {
+            core::hint::spin_loop();
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+pub(crate) mod atomic {
+    //! loom's atomics. loom treats SeqCst accesses as AcqRel, so the sequentially consistent ones stand between SeqCst fences.
+    //! Before each store and compare-and-swap the calling thread may die (see [`crate::ring::model::mortal`]).
+    use crate::ring::model::mortal;
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+    pub(crate) fn compiler_fence(_: Ordering) {}
+
+    pub(crate) fn store(word: &AtomicU64, value: u64, ordering: Ordering) {
+        mortal();
+        word.store(value, ordering);
+    }
+
+    pub(crate) fn load_sc(word: &AtomicU64) -> u64 {
+        fence(Ordering::SeqCst);
+        let value = word.load(Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        value
+    }
+
+    pub(crate) fn cas_sc(word: &AtomicU64, old: u64, new: u64) -> Result<u64, u64> {
+        mortal();
+        fence(Ordering::SeqCst);
+        let result = word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        result
+    }
+
+    pub(crate) fn load32_sc(word: &AtomicU32) -> u32 {
+        fence(Ordering::SeqCst);
+        let value = word.load(Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        value
+    }
+
+    pub(crate) fn cas32_sc(word: &AtomicU32, old: u32, new: u32) -> Result<u32, u32> {
+        mortal();
+        fence(Ordering::SeqCst);
+        let result = word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        result
+    }
+
+    pub(crate) fn pause(_: u32) {}
+}
+
+pub(crate) mod event;
+#[cfg(not(all(test, loom)))]
+pub(crate) mod lease;
