@@ -1,0 +1,66 @@
+//! The one primitive: trade the seat's block for the slot's block with a single compare-and-swap.
+//!
+//! Before the CAS nothing has happened; after it everything has. What may be left unfinished by a death, a counter and the record at rest, is
+//! for `recover` to finish. Called by `put`, `take` and `drain` of this room alone.
+
+use super::seat::{Event, Kind, Seat};
+use super::slot::{Cursor, Slot};
+use super::{Memory, Refusal, Ring};
+use crate::sync::atomic::{cas_sc, load_sc, pause};
+
+/// How an exchange ended that did not fail for good.
+pub(super) enum Swap {
+    /// It happened; the seat owns the slot's former block and is at rest.
+    Done,
+    /// Somebody was faster: this is what the slot holds now. The record is still announced.
+    Lost(Slot),
+}
+
+impl<M: Memory> Ring<M> {
+    /// What slot `index` holds.
+    #[inline(always)]
+    pub(super) fn look(&self, index: u32) -> Result<Slot, Refusal> {
+        self.checked(load_sc(self.memory.slot(index)))
+    }
+
+    /// A block number read from shared memory is never used unchecked.
+    #[inline(always)]
+    fn checked(&self, raw: u64) -> Result<Slot, Refusal> {
+        let slot = self.memory.shape().slot(raw);
+        if slot.block < self.memory.shape().blocks() { Ok(slot) } else { Err(Refusal::Corrupt("a slot names a block that does not exist")) }
+    }
+
+    /// Trades `seat`'s block for the block of `seen` in slot `at.index`, whose stamp becomes `stamp`.
+    /// A take leaves the seat with `hold`; the seat must have none before.
+    #[inline(always)]
+    pub(super) fn exchange(&self, seat: &mut Seat, at: Cursor, seen: Slot, stamp: u64, kind: Kind) -> Result<Swap, Refusal> {
+        debug_assert!(!seat.hold, "a seat with an item in hand exchanges");
+        let shape = self.memory.shape();
+        if stamp > shape.last_stamp() {
+            return Err(Refusal::Exhausted);
+        }
+        if kind == Kind::Take {
+            seat.note_position(&self.memory, at);
+        }
+        seat.announce(&self.memory, seen.block, kind);
+        // SeqCst: pairs with every look and exchange of the others; with less, two dead seats can become undecidable for ever,
+        // and the event word's proof needs the slot in the one order of all.
+        match cas_sc(self.memory.slot(at.index), seen.raw, shape.pack(stamp, seat.block)) {
+            Ok(_) => {
+                seat.block = seen.block;
+                seat.hold = kind == Kind::Take;
+                match kind {
+                    Kind::Drop => seat.count(&self.memory, Event::Dropped),
+                    Kind::Discard => seat.count(&self.memory, Event::Cleared),
+                    Kind::Put | Kind::Take => {}
+                }
+                seat.rest(&self.memory);
+                Ok(Swap::Done)
+            }
+            Err(actual) => {
+                pause(self.contention);
+                self.checked(actual).map(Swap::Lost)
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The ready gate: who may put, and the clear in one step.
+//!
+//! Owns the ready word. Void always means OLDER than the epoch in hand, never merely different. Called by the queue room (endpoints and control handles).
+
+use super::exchange::Swap;
+use super::seat::{Kind, Seat};
+use super::slot::{BlockWord, Cursor, LAST_EPOCH, Ready};
+use super::{Cursors, Memory, Refusal, Ring, Side, Walk};
+use crate::sync::atomic::{Ordering, cas_sc, load_sc};
+
+impl<M: Memory> Ring<M> {
+    /// The gate as it stands.
+    pub(crate) fn gate(&self) -> Ready {
+        Ready(load_sc(self.memory.ready()))
+    }
+
+    /// The item was put before the last clear.
+    #[inline(always)]
+    pub(crate) fn is_void(&self, word: BlockWord) -> bool {
+        // Relaxed: after the CAS that took the item, whose acquire shows at least the epoch it was put in.
+        word.epoch() < Ready(self.memory.ready().load(Ordering::Relaxed)).epoch()
+    }
+
+    /// Opens the gate.
+    pub(crate) fn set_ready(&self) {
+        let _ = self.change(|gate| Ok(Ready(gate.0 | 1)));
+    }
+
+    /// Closes the gate and makes every item void, in one step. Returns the epoch that begins. On a closed gate nothing changes.
+    pub(crate) fn set_not_ready(&self) -> Result<u64, Refusal> {
+        self.change(|gate| if gate.is_ready() { Self::next_epoch(gate).map(|next| Ready(next.0 & !1)) } else { Ok(gate) })
+    }
+
+    /// Makes every item void, in one step. Returns the epoch that begins.
+    pub(crate) fn clear(&self) -> Result<u64, Refusal> {
+        self.change(Self::next_epoch)
+    }
+
+    fn next_epoch(gate: Ready) -> Result<Ready, Refusal> {
+        if gate.epoch() < LAST_EPOCH { Ok(Ready(gate.0 + 2)) } else { Err(Refusal::Exhausted) }
+    }
+
+    fn change(&self, next: impl Fn(Ready) -> Result<Ready, Refusal>) -> Result<u64, Refusal> {
+        let mut gate = self.gate();
+        loop {
+            let new = next(gate)?;
+            if new == gate {
+                return Ok(gate.epoch());
+            }
+            match cas_sc(self.memory.ready(), gate.0, new.0) {
+                Ok(_) => return Ok(new.epoch()),
+                Err(actual) => gate = Ready(actual),
+            }
+        }
+    }
+
+    /// Throws away the items at the front that are older than `epoch`; stops at the first that is not, or at the end.
+    pub(crate) fn drain(&self, c: &mut Cursors, seat: &mut Seat, epoch: u64) -> Result<(), Refusal> {
+        let result = self.drain_announced(c, seat, epoch);
+        seat.retreat(&self.memory);
+        result
+    }
+
+    fn drain_announced(&self, c: &mut Cursors, seat: &mut Seat, epoch: u64) -> Result<(), Refusal> {
+        let mut walk = Walk::new(Side::Get);
+        let mut seen = self.look(c.get.index)?;
+        loop {
+            let at = c.get;
+            let full = 2 * at.cycle + 1;
+            if seen.stamp == full {
+                // Relaxed: proof only if the CAS succeeds.
+                if BlockWord(self.memory.block(seen.block).load(Ordering::Relaxed)).epoch() >= epoch {
+                    return Ok(());
+                }
+                match self.exchange(seat, at, seen, full + 1, Kind::Discard)? {
+                    Swap::Done => {
+                        c.get = at.next(self.memory.shape().slots);
+                        c.discarded += 1;
+                        seen = self.look(c.get.index)?;
+                    }
+                    Swap::Lost(actual) => seen = actual,
+                }
+            } else if seen.stamp + 1 == full {
+                return Ok(());
+            } else if seen.stamp < full {
+                seen = self.rescan(c, &mut walk)?;
+            } else {
+                seen = self.step(c, &mut walk, seen.stamp, Cursor { cycle: seen.stamp / 2 - 1, index: at.index })?;
+            }
+        }
+    }
+}

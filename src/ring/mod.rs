@@ -1,0 +1,264 @@
+//! The exchange ring: the protocol itself, without an operating system, files or time.
+//!
+//! Owns the meaning of slots, seats, blocks and the ready word. It is handed them through [`Memory`] and seat locks through [`Locks`]; so the same
+//! code runs over a mapped segment and under loom. Invariants: slots and seats together hold each block exactly once; every operation is one exchange
+//! (`exchange.rs`); a cursor never runs ahead of the stamps; a seat with `hold` never exchanges; every refusal leaves the seat at rest.
+//! Called by the queue room alone.
+
+mod exchange;
+mod gate;
+#[cfg(all(test, loom))]
+pub(crate) mod model;
+mod recover;
+pub(crate) mod seat;
+pub(crate) mod slot;
+mod walk;
+
+pub(crate) use recover::{News, Recovered};
+
+use crate::layout::SeatLine;
+use crate::sync::atomic::{AtomicU64, Ordering, store};
+use exchange::Swap;
+use seat::{Event, Kind, Seat};
+use slot::{BlockWord, Cursor, Ready, Shape};
+
+/// The shared words. Indices are checked by the ring before they come here.
+pub(crate) trait Memory {
+    fn shape(&self) -> &Shape;
+    /// `index < slots`
+    fn slot(&self, index: u32) -> &AtomicU64;
+    /// `index < seats`
+    fn seat(&self, index: u32) -> &SeatLine;
+    /// First header word of a block; `block < blocks`.
+    fn block(&self, block: u32) -> &AtomicU64;
+    /// Notes an item's length: in the second header word if the queue has one (then returns 0), else returns what the first word takes.
+    fn set_length(&self, block: u32, length: u64) -> u16;
+    /// The length noted; not yet checked against the item size.
+    fn length(&self, block: u32, word: BlockWord) -> u64;
+    fn ready(&self) -> &AtomicU64;
+    fn orphans(&self) -> &AtomicU64;
+    fn head(&self) -> &AtomicU64;
+    fn tail(&self) -> &AtomicU64;
+}
+
+/// Seat locks. An error of the operating system counts as "not locked".
+pub(crate) trait Locks {
+    fn try_lock(&mut self, seat: u32) -> bool;
+    fn unlock(&mut self, seat: u32);
+}
+
+/// Why an operation was given up. The seat is at rest and owns the block it owned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Full,
+    Empty,
+    NotReady,
+    /// Stamps or epochs have come to their end.
+    Exhausted,
+    /// The shared words contradict each other.
+    Corrupt(&'static str),
+}
+
+/// Where an endpoint stands. Never ahead of the stamps.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cursors {
+    pub(crate) put: Cursor,
+    pub(crate) get: Cursor,
+    /// Cleared items thrown away since the caller last looked: slots that became free.
+    pub(crate) discarded: u32,
+}
+
+/// A taken item.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Took {
+    pub(crate) word: BlockWord,
+}
+
+/// The ring over its memory.
+#[derive(Debug)]
+pub(crate) struct Ring<M> {
+    pub(crate) memory: M,
+    pub(crate) at_least_once: bool,
+    /// Pause instructions after a lost CAS, about a microsecond's worth.
+    pub(crate) contention: u32,
+}
+
+/// Which cursor a walk moves, and which hint helps it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Put,
+    Get,
+}
+
+/// Bookkeeping of one walk along the slots.
+struct Walk {
+    side: Side,
+    steps: u32,
+    /// The cursor was taken from the stamps once; hints are not trusted any more.
+    rescanned: bool,
+}
+
+impl Walk {
+    fn new(side: Side) -> Self {
+        Self { side, steps: 0, rescanned: false }
+    }
+}
+
+const IMPOSSIBLE: Refusal = Refusal::Corrupt("a slot's stamp is older than any it can have");
+
+impl<M: Memory> Ring<M> {
+    /// Puts the item that lies in `seat`'s block. `lossy`: on a full ring drops the oldest in the same step.
+    #[inline]
+    pub(crate) fn put(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), Refusal> {
+        let result = self.put_announced(c, seat, length, lossy);
+        if result.is_err() {
+            seat.retreat(&self.memory);
+        }
+        result
+    }
+
+    #[inline]
+    fn put_announced(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), Refusal> {
+        let short = self.memory.set_length(seat.block, length);
+        let mut newer = None;
+        'void: loop {
+            // Acquire: pairs with the CAS that changes the gate; what its writer did before is seen by who is admitted by it.
+            let gate = Ready(self.memory.ready().load(Ordering::Acquire));
+            if !gate.is_ready() {
+                return Err(Refusal::NotReady);
+            }
+            let epoch = gate.epoch();
+            // Relaxed: the slot's CAS releases it; the racy readers (below, and drain) prove what they read by a CAS of their own.
+            store(self.memory.block(seat.block), BlockWord::new(epoch, 0, short).0, Ordering::Relaxed);
+            let mut walk = Walk::new(Side::Put);
+            let mut seen = self.look(c.put.index)?;
+            loop {
+                let at = c.put;
+                let empty = 2 * at.cycle;
+                let kind = if seen.stamp == empty {
+                    Kind::Put
+                } else if seen.stamp > empty {
+                    seen = self.step(c, &mut walk, seen.stamp, Cursor { cycle: (seen.stamp - 1) / 2, index: at.index })?;
+                    continue;
+                } else if seen.stamp + 1 == empty {
+                    // Full, and this is the oldest item. Relaxed: proof only if the CAS succeeds.
+                    let old = BlockWord(self.memory.block(seen.block).load(Ordering::Relaxed)).epoch();
+                    if old > epoch {
+                        // Our own item is void already. The item's putter saw the newer epoch before it put, so we will; if the same
+                        // item stands there again and the gate has not moved, somebody damaged one of the two.
+                        if newer == Some((seen, epoch)) {
+                            return Err(Refusal::Corrupt("an item's epoch is newer than the queue's"));
+                        }
+                        newer = Some((seen, epoch));
+                        continue 'void;
+                    }
+                    if old < epoch {
+                        Kind::Discard
+                    } else if lossy {
+                        Kind::Drop
+                    } else {
+                        return Err(Refusal::Full);
+                    }
+                } else {
+                    seen = self.rescan(c, &mut walk)?;
+                    continue;
+                };
+                match self.exchange(seat, at, seen, empty + 1, kind)? {
+                    Swap::Done => {
+                        c.put = at.next(self.memory.shape().slots);
+                        self.hint(self.memory.tail(), c.put);
+                        return Ok(());
+                    }
+                    Swap::Lost(actual) => seen = actual,
+                }
+            }
+        }
+    }
+
+    /// Takes the oldest item that was not cleared; it is then in `seat`'s block, and the seat holds it. Cleared ones are thrown away on the way.
+    #[inline]
+    pub(crate) fn take(&self, c: &mut Cursors, seat: &mut Seat) -> Result<Took, Refusal> {
+        let result = self.take_announced(c, seat);
+        if result.is_err() {
+            seat.retreat(&self.memory);
+        }
+        result
+    }
+
+    #[inline]
+    fn take_announced(&self, c: &mut Cursors, seat: &mut Seat) -> Result<Took, Refusal> {
+        let mut walk = Walk::new(Side::Get);
+        let mut seen = self.look(c.get.index)?;
+        loop {
+            let at = c.get;
+            let full = 2 * at.cycle + 1;
+            if seen.stamp == full {
+                match self.exchange(seat, at, seen, full + 1, Kind::Take)? {
+                    Swap::Done => {
+                        c.get = at.next(self.memory.shape().slots);
+                        self.hint(self.memory.head(), c.get);
+                        // Relaxed: the block is ours alone; the CAS acquired what its putter wrote.
+                        let word = BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed));
+                        if !self.is_void(word) {
+                            return Ok(Took { word });
+                        }
+                        seat.settle(&self.memory, Event::Cleared);
+                        c.discarded += 1;
+                        seen = self.look(c.get.index)?;
+                    }
+                    Swap::Lost(actual) => seen = actual,
+                }
+            } else if seen.stamp + 1 == full {
+                return Err(Refusal::Empty);
+            } else if seen.stamp < full {
+                seen = self.rescan(c, &mut walk)?;
+            } else {
+                seen = self.step(c, &mut walk, seen.stamp, Cursor { cycle: seen.stamp / 2 - 1, index: at.index })?;
+            }
+        }
+    }
+
+    /// Moves the walk's cursor behind `passed`, the last position known to be done, and further if the hint knows more. Returns what is there.
+    fn step(&self, c: &mut Cursors, walk: &mut Walk, stamp: u64, passed: Cursor) -> Result<slot::Slot, Refusal> {
+        let shape = self.memory.shape();
+        let (cursor, word, nearest) = match walk.side {
+            Side::Put => (&mut c.put, self.memory.tail(), 2 * c.put.cycle + 2),
+            Side::Get => (&mut c.get, self.memory.head(), 2 * c.get.cycle + 3),
+        };
+        *cursor = passed.next(shape.slots);
+        walk.steps = walk.steps.wrapping_add(1);
+        if !walk.rescanned && (stamp >= nearest || walk.steps.is_multiple_of(8)) {
+            // Acquire: pairs with the Release store of whoever passed that position; Relaxed gave a spurious Empty.
+            if let Some(hint) = shape.cursor(word.load(Ordering::Acquire)) {
+                *cursor = hint.max(*cursor);
+            }
+        }
+        let index = cursor.index;
+        self.look(index)
+    }
+
+    /// The cursor contradicts the stamps: a hint was damaged, or the stamps are. Starts from the stamps, once.
+    #[cold]
+    fn rescan(&self, c: &mut Cursors, walk: &mut Walk) -> Result<slot::Slot, Refusal> {
+        if walk.rescanned {
+            return Err(IMPOSSIBLE);
+        }
+        walk.rescanned = true;
+        let cursor = match walk.side {
+            Side::Put => &mut c.put,
+            Side::Get => &mut c.get,
+        };
+        *cursor = self.scan(walk.side);
+        let index = cursor.index;
+        self.look(index)
+    }
+
+    /// Now and then tells newcomers and laggards how far we have come. `at` is a position we have passed.
+    #[inline(always)]
+    fn hint(&self, word: &AtomicU64, at: Cursor) {
+        if at.index.is_multiple_of(32) {
+            // Release: pairs with the Acquire load in `step` and `walk`.
+            store(word, self.memory.shape().position(at), Ordering::Release);
+        }
+    }
+}
