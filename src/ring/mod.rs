@@ -221,13 +221,13 @@ impl<M: Memory> Ring<M> {
     /// Moves the walk's cursor behind `passed`, the last position known to be done, and further if the hint knows more. Returns what is there.
     fn step(&self, c: &mut Cursors, walk: &mut Walk, stamp: u64, passed: Cursor) -> Result<slot::Slot, Refusal> {
         let shape = self.memory.shape();
-        let (cursor, word, nearest) = match walk.side {
-            Side::Put => (&mut c.put, self.memory.tail(), 2 * c.put.cycle + 2),
-            Side::Get => (&mut c.get, self.memory.head(), 2 * c.get.cycle + 3),
+        let (two_ahead, cursor, word) = match walk.side {
+            Side::Put => (2 * c.put.cycle + 2, &mut c.put, self.memory.tail()),
+            Side::Get => (2 * c.get.cycle + 3, &mut c.get, self.memory.head()),
         };
         *cursor = passed.next(shape.slots);
         walk.steps = walk.steps.wrapping_add(1);
-        if !walk.rescanned && (stamp >= nearest || walk.steps.is_multiple_of(8)) {
+        if !walk.rescanned && (stamp >= two_ahead || walk.steps.is_multiple_of(8)) {
             // Acquire: pairs with the Release store of whoever passed that position; Relaxed gave a spurious Empty.
             if let Some(hint) = shape.cursor(word.load(Ordering::Acquire)) {
                 *cursor = hint.max(*cursor);
