@@ -14,7 +14,7 @@ pub(crate) mod seat;
 pub(crate) mod slot;
 mod walk;
 
-pub(crate) use recover::{News, Recovered};
+pub(crate) use recover::Recovered;
 
 use crate::layout::SeatLine;
 use crate::sync::atomic::{AtomicU64, Ordering, store};

@@ -96,4 +96,6 @@ pub(crate) mod atomic {
 
 pub(crate) mod event;
 #[cfg(not(all(test, loom)))]
+pub(crate) mod futex;
+#[cfg(not(all(test, loom)))]
 pub(crate) mod lease;

@@ -1,0 +1,260 @@
+//! Recovery: what becomes of a seat whose owner died, and of the item it had in hand.
+//!
+//! Owns the verdict on an interrupted exchange (one sighting decides, because exactly one of the two blocks is in circulation and a dead process
+//! changes nothing any more), the settling of what was counted but not yet recorded, orphans and their adoption. Every write to a seat happens under its
+//! lock, and one store writes the record at rest, so a death in here is harmless too. Called by the queue room alone.
+
+use super::seat::{Event, Kind, Record, Seat, parity};
+use super::slot::BlockWord;
+use super::{Locks, Memory, Refusal, Ring};
+use crate::sync::atomic::{Ordering, load_sc, store};
+
+/// What a pass over the seats did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Recovered {
+    /// Seats put at rest, or freed of an item that was lost with its consumer.
+    pub(crate) recovered: u32,
+    /// Seats that cannot be decided yet because others are in mid-operation.
+    pub(crate) undecided: u32,
+    /// Orphans announced: as many sleepers are to be woken.
+    pub(crate) announced: u32,
+    /// A record that contradicts the segment.
+    pub(crate) corrupt: Option<&'static str>,
+}
+
+/// State of a seat that we have locked and, if need be, resolved.
+enum Judged {
+    Free,
+    /// Carries an item that was taken and not acknowledged (at-least-once only).
+    Orphan,
+    Undecided,
+}
+
+const BAD_RECORD: Refusal = Refusal::Corrupt("a seat's record names a block that does not exist");
+
+impl<M: Memory> Ring<M> {
+    /// Takes a free seat: its lock is ours then. A consumer of an at-least-once queue that finds none takes an orphan's seat; its first get delivers that item.
+    /// `skip`: seats that this endpoint holds already.
+    pub(crate) fn attach(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, consumer: bool, out: &mut Recovered) -> Result<Option<Seat>, Refusal> {
+        let passes = if consumer && self.at_least_once { 2 } else { 1 };
+        for pass in 0..passes {
+            for index in (0..self.memory.shape().seats).filter(|index| !skip(*index)) {
+                if !locks.try_lock(index) {
+                    continue;
+                }
+                match self.judge(index, out) {
+                    Ok(Judged::Free) => return Ok(Some(self.own(index))),
+                    Ok(Judged::Orphan) if pass == 1 => return Ok(Some(self.own(index))),
+                    Ok(Judged::Orphan) => self.announce(locks, index, out),
+                    Ok(Judged::Undecided) => locks.unlock(index),
+                    Err(refusal) => {
+                        locks.unlock(index);
+                        return Err(refusal);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// One pass over all seats but ours: resolves those whose owner is gone.
+    pub(crate) fn recover(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool) -> Recovered {
+        let mut out = Recovered::default();
+        for index in (0..self.memory.shape().seats).filter(|index| !skip(*index)) {
+            if !self.wants_care(index) || !locks.try_lock(index) {
+                continue;
+            }
+            match self.judge(index, &mut out) {
+                Ok(Judged::Orphan) => self.announce(locks, index, &mut out),
+                Ok(Judged::Free | Judged::Undecided) => locks.unlock(index),
+                Err(refusal) => {
+                    locks.unlock(index);
+                    out.note(refusal);
+                }
+            }
+        }
+        out
+    }
+
+    /// Locks the seat of the oldest orphan, for its item to be delivered from there. Passes over every seat that may be one.
+    pub(crate) fn adopt(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, out: &mut Recovered) -> Option<Seat> {
+        let mut candidates: Vec<(u64, u32)> = (0..self.memory.shape().seats)
+            .filter(|index| !skip(*index) && self.wants_care(*index))
+            // Relaxed: a wish about the order; the seat is judged under its lock.
+            .map(|index| (self.memory.seat(index).position.load(Ordering::Relaxed), index))
+            .collect();
+        candidates.sort_unstable();
+        for (_, index) in candidates {
+            if !locks.try_lock(index) {
+                continue;
+            }
+            match self.judge(index, out) {
+                Ok(Judged::Orphan) => return Some(self.own(index)),
+                Ok(Judged::Free | Judged::Undecided) => locks.unlock(index),
+                Err(refusal) => {
+                    locks.unlock(index);
+                    out.note(refusal);
+                }
+            }
+        }
+        None
+    }
+
+    /// Before an adopted or kept item is handed out: a cleared one is settled (then `None`), another is counted as delivered once more.
+    pub(crate) fn deliver_again(&self, seat: &mut Seat) -> Option<BlockWord> {
+        let block = self.memory.block(seat.block);
+        // Relaxed: the block is this seat's, and the seat is ours.
+        let word = BlockWord(block.load(Ordering::Relaxed));
+        if self.is_void(word) {
+            seat.settle(&self.memory, Event::Cleared);
+            return None;
+        }
+        let word = word.delivered_again();
+        // Relaxed: read by the next holder of the seat's lock; racy readers look at the epoch alone, which stays.
+        store(block, word.0, Ordering::Relaxed);
+        let redelivered = &self.memory.seat(seat.index).redelivered;
+        // Relaxed: single writer, the lock's holder.
+        store(redelivered, redelivered.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        Some(word)
+    }
+
+    /// Gives a seat up. True if it carries an item for others to adopt: then `orphans` was raised, and the caller wakes one sleeper.
+    pub(crate) fn leave(&self, locks: &mut impl Locks, mut seat: Seat) -> bool {
+        seat.retreat(&self.memory);
+        if seat.hold && !self.at_least_once {
+            // Relaxed: our own block.
+            let void = self.is_void(BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)));
+            seat.settle(&self.memory, if void { Event::Cleared } else { Event::Lost });
+        }
+        // Unlock, THEN raise: an adopter that looks in between must find the lock free or the word raised afterwards.
+        locks.unlock(seat.index);
+        if seat.hold {
+            self.raise_orphans();
+        }
+        seat.hold
+    }
+
+    /// Tells consumers to look for orphans.
+    pub(crate) fn raise_orphans(&self) {
+        let word = self.memory.orphans();
+        let mut seen = load_sc(word);
+        while let Err(actual) = crate::sync::atomic::cas_sc(word, seen, seen.wrapping_add(1)) {
+            seen = actual;
+        }
+    }
+
+    /// Some seat that is not ours is in mid-exchange or carries an item. Takes no lock.
+    pub(crate) fn needs_care(&self, skip: impl Fn(u32) -> bool) -> bool {
+        (0..self.memory.shape().seats).any(|index| !skip(index) && self.wants_care(index))
+    }
+
+    /// What contradicts the permutation of blocks. Only meaningful while no seat exchanges.
+    pub(crate) fn permutation(&self) -> Vec<String> {
+        let shape = self.memory.shape();
+        let mut places: Vec<Vec<String>> = (0..shape.blocks()).map(|_| vec![]).collect();
+        let mut problems = vec![];
+        let mut note = |block: u32, place: String| match places.get_mut(block as usize) {
+            Some(list) => list.push(place),
+            None => problems.push(format!("{place} names block {block}, which does not exist")),
+        };
+        for index in 0..shape.slots {
+            note(shape.slot(load_sc(self.memory.slot(index))).block, format!("slot {index}"));
+        }
+        for index in 0..shape.seats {
+            note(self.memory.seat(index).read_record().mine, format!("seat {index}"));
+        }
+        for (block, list) in places.iter().enumerate().filter(|(_, list)| list.len() != 1) {
+            problems.push(if list.is_empty() { format!("block {block} is nowhere") } else { format!("block {block} is in {}", list.join(" and ")) });
+        }
+        problems
+    }
+
+    /// Read without the lock: is there something to resolve or adopt?
+    fn wants_care(&self, index: u32) -> bool {
+        let record = self.memory.seat(index).read_record();
+        record.incoming.is_some() || record.hold
+    }
+
+    fn own(&self, index: u32) -> Seat {
+        Seat::adopt(index, self.memory.seat(index))
+    }
+
+    /// Leaves a locked seat to its item: unlock, then raise. Raised for every held seat that recovery visits, announced before or not.
+    fn announce(&self, locks: &mut impl Locks, index: u32, out: &mut Recovered) {
+        locks.unlock(index);
+        self.raise_orphans();
+        out.announced += 1;
+    }
+
+    /// A seat that we have just locked: resolves its exchange, settles what is only late, counts what is lost.
+    fn judge(&self, index: u32, out: &mut Recovered) -> Result<Judged, Refusal> {
+        let line = self.memory.seat(index);
+        let record = line.read_record();
+        let blocks = self.memory.shape().blocks();
+        if record.mine >= blocks || record.incoming.is_some_and(|incoming| incoming >= blocks) {
+            return Err(BAD_RECORD);
+        }
+        if let Some(incoming) = record.incoming {
+            let Some(happened) = self.sighted(index, record.mine, incoming) else {
+                out.undecided += 1;
+                return Ok(Judged::Undecided);
+            };
+            let mut seat = self.own(index);
+            if happened {
+                // The counter is still to be raised if the record's parity holds.
+                let pending = record.parity == parity(&line.read_counts());
+                match record.kind {
+                    Kind::Drop if pending => seat.count(&self.memory, Event::Dropped),
+                    Kind::Discard if pending => seat.count(&self.memory, Event::Cleared),
+                    _ => {}
+                }
+                seat.block = incoming;
+                seat.hold = record.kind == Kind::Take;
+            }
+            seat.rest(&self.memory);
+            out.recovered += 1;
+        }
+        let record: Record = line.read_record();
+        if !record.hold {
+            return Ok(Judged::Free);
+        }
+        let mut seat = self.own(index);
+        if record.parity != seat.parity {
+            // Acknowledged; only the record is late.
+            seat.hold = false;
+            seat.rest(&self.memory);
+            return Ok(Judged::Free);
+        }
+        if self.at_least_once {
+            return Ok(Judged::Orphan);
+        }
+        // Relaxed: the block is the dead seat's, whose lock we hold.
+        let void = self.is_void(BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)));
+        seat.settle(&self.memory, if void { Event::Cleared } else { Event::Lost });
+        out.recovered += 1;
+        Ok(Judged::Free)
+    }
+
+    /// Is `mine` in circulation (the exchange happened) or `incoming` (it did not)? In circulation: in a slot, or the resting block of another seat.
+    fn sighted(&self, dead: u32, mine: u32, incoming: u32) -> Option<bool> {
+        let shape = self.memory.shape();
+        let verdict = |block: u32| if block == mine { Some(true) } else if block == incoming { Some(false) } else { None };
+        for index in 0..shape.slots {
+            if let Some(happened) = verdict(shape.slot(load_sc(self.memory.slot(index))).block) {
+                return Some(happened);
+            }
+        }
+        (0..shape.seats).filter(|index| *index != dead).find_map(|index| {
+            let record = self.memory.seat(index).read_record();
+            if record.incoming.is_none() { verdict(record.mine) } else { None }
+        })
+    }
+}
+
+impl Recovered {
+    fn note(&mut self, refusal: Refusal) {
+        if let Refusal::Corrupt(what) = refusal {
+            self.corrupt = Some(what);
+        }
+    }
+}

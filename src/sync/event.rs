@@ -1,0 +1,76 @@
+//! The event word: sleep until something happens, with no system call while nobody sleeps.
+//!
+//! Bit 0: somebody may be asleep. The rest is a sequence. Callers: the queue room.
+//!
+//! No wake-up is lost. A sleeper *always changes* the word when it registers, then looks at what it waits for, then sleeps on exactly the value it wrote.
+//! A waker first makes its change (the slot's CAS, the gate's), then loads the word. All of these are SeqCst, so they have one order:
+//! - the load comes before the registration: the change came before the sleeper's look, which sees it;
+//! - the load comes after it: bit 0 is set (only a waker that found nobody asleep clears it, see below), so the waker changes the word. If the sleeper has not called
+//!   the kernel yet, the value differs and it does not sleep; if it sleeps, the kernel wakes it or another sleeper, who looks and takes what came.
+//! - bit 0 is cleared by a CAS from the waker's own value, after the kernel found nobody: a sleeper that registered since has changed the word, and the CAS fails.
+//!
+//! (Setting the bit only when it is clear loses wake-ups: two sleepers then wait on one value.) What no proof covers is a sleeper killed after the kernel counted it as
+//! woken: therefore nobody sleeps longer than a slice of 100 ms without looking.
+
+use super::atomic::{AtomicU32, cas32_sc, load32_sc};
+use core::time::Duration;
+
+/// The kernel's part.
+pub(crate) trait Futex {
+    /// Sleeps if the word still has this value; returns for any reason.
+    fn wait(&self, word: &AtomicU32, expected: u32, timeout: Duration);
+    /// Wakes up to `count` sleepers; returns how many.
+    fn wake(&self, word: &AtomicU32, count: u32) -> u32;
+}
+
+/// Announces that the caller is about to sleep. Returns the value to sleep on; the caller looks again before it does.
+pub(crate) fn register(word: &AtomicU32) -> u32 {
+    let mut seen = load32_sc(word);
+    loop {
+        let new = seen.wrapping_add(2) | 1;
+        match cas32_sc(word, seen, new) {
+            Ok(_) => return new,
+            Err(actual) => seen = actual,
+        }
+    }
+}
+
+/// Wakes one sleeper, if there may be one. Called after the change.
+#[inline(always)]
+pub(crate) fn wake_one(word: &AtomicU32, futex: &impl Futex) {
+    let seen = load32_sc(word);
+    if seen & 1 == 1 {
+        wake_slowly(word, seen, futex);
+    }
+}
+
+#[cold]
+fn wake_slowly(word: &AtomicU32, mut seen: u32, futex: &impl Futex) {
+    while seen & 1 == 1 {
+        let new = seen.wrapping_add(2);
+        match cas32_sc(word, seen, new) {
+            Ok(_) => {
+                if futex.wake(word, 1) == 0 {
+                    // Nobody was asleep. Failure is fine: somebody registered or woke since.
+                    let _ = cas32_sc(word, new, new.wrapping_add(2) & !1);
+                }
+                return;
+            }
+            Err(actual) => seen = actual,
+        }
+    }
+}
+
+/// Wakes all sleepers. Called after the change.
+pub(crate) fn wake_all(word: &AtomicU32, futex: &impl Futex) {
+    let mut seen = load32_sc(word);
+    while seen & 1 == 1 {
+        match cas32_sc(word, seen, seen.wrapping_add(2) & !1) {
+            Ok(_) => {
+                futex.wake(word, i32::MAX as u32);
+                return;
+            }
+            Err(actual) => seen = actual,
+        }
+    }
+}
