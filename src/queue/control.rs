@@ -1,0 +1,382 @@
+//! The control handle: gate, state, figures and repair, without a seat.
+//!
+//! Works when no seat is left, and in part when the user may only read. [`ReadyQueue`](crate::ReadyQueue) has one inside and lends its methods.
+
+use super::memory::{Leases, Mapped};
+use super::options::{Options, State};
+use super::stats::{Member, Recovered, Report, Stats};
+use crate::error::{Fault, OpenError, StateError};
+use crate::layout::{SeatLine, Words};
+use crate::ring::seat::parity;
+use crate::ring::{Memory, Refusal, Ring};
+use crate::segment::{Header, Place, Segment, unlink};
+use crate::sync::event::{Futex, register, wake_all, wake_one};
+use crate::sync::futex::Kernel;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Nobody sleeps longer without looking: covers sleepers and wakers that were killed.
+pub(super) const SLICE: Duration = Duration::from_millis(100);
+
+/// A handle on a queue that takes no seat.
+#[derive(Debug)]
+pub struct Control {
+    pub(super) ring: Ring<Mapped>, // before segment: it points into it
+    pub(super) segment: Segment,
+}
+
+impl Control {
+    /// Creates a queue of bytes, taking no seat.
+    ///
+    /// # Errors
+    /// The name is taken or bad, the numbers are out of range, no permission, no space.
+    pub fn create(name: &str, options: &Options) -> Result<Self, OpenError> {
+        Ok(Self::over(Segment::create(options.place(name)?, &options.spec(None)?)?))
+    }
+
+    /// # Errors
+    /// No such queue, no permission, or the file is no segment.
+    pub fn attach(name: &str) -> Result<Self, OpenError> {
+        Self::open(Place::new(None, name)?)
+    }
+
+    /// As [`attach`](Self::attach), in another directory.
+    ///
+    /// # Errors
+    /// As `attach`.
+    pub fn attach_in(dir: &Path, name: &str) -> Result<Self, OpenError> {
+        Self::open(Place::new(Some(dir), name)?)
+    }
+
+    fn open(place: Place) -> Result<Self, OpenError> {
+        match Segment::attach(place.clone()) {
+            Err(OpenError::Denied { .. }) => Segment::attach_read_only(place),
+            other => other,
+        }
+        .map(Self::over)
+    }
+
+    pub(super) fn over(segment: Segment) -> Self {
+        let ring = Ring { memory: Mapped::new(&segment), at_least_once: segment.header.at_least_once, contention: 32 };
+        Self { ring, segment }
+    }
+
+    /// The queue's name.
+    pub fn name(&self) -> &str {
+        &self.segment.place.name
+    }
+
+    pub(super) fn shared_name(&self) -> Arc<str> {
+        self.segment.place.name.clone()
+    }
+
+    /// What the queue was created as.
+    pub fn header(&self) -> &Header {
+        &self.segment.header
+    }
+
+    /// The user may only read: changes answer [`Fault::ReadOnly`].
+    pub fn read_only(&self) -> bool {
+        self.segment.read_only
+    }
+
+    /// The name was removed (or taken by another queue).
+    pub fn is_removed(&self) -> bool {
+        self.segment.lease.links().is_ok_and(|links| links == 0)
+    }
+
+    /// Removes the queue's name. Who is attached keeps the memory.
+    ///
+    /// # Errors
+    /// It is gone already, or no permission.
+    pub fn unlink(self) -> Result<(), OpenError> {
+        unlink(&self.segment.place)
+    }
+
+    pub(super) fn words(&self) -> &Words {
+        self.segment.words()
+    }
+
+    pub(super) fn writable(&self) -> Result<(), Fault> {
+        if self.segment.lease.forked() {
+            return Err(Fault::Forked { queue: self.shared_name() });
+        }
+        if self.segment.read_only {
+            return Err(Fault::ReadOnly { queue: self.shared_name() });
+        }
+        Ok(())
+    }
+
+    pub(super) fn readable(&self) -> Result<(), Fault> {
+        if self.segment.lease.forked() { Err(Fault::Forked { queue: self.shared_name() }) } else { Ok(()) }
+    }
+
+    pub(super) fn fault(&self, refusal: Refusal) -> Fault {
+        match refusal {
+            Refusal::Exhausted => Fault::Exhausted { queue: self.shared_name() },
+            Refusal::Corrupt(what) => Fault::Corrupt { queue: self.shared_name(), what: what.into() },
+            other => Fault::Corrupt { queue: self.shared_name(), what: format!("unexpected answer {other:?}") },
+        }
+    }
+
+    /// Lets producers put.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn set_ready(&self) -> Result<(), Fault> {
+        self.writable()?;
+        self.ring.set_ready();
+        self.changed();
+        Ok(())
+    }
+
+    /// Keeps producers out and makes every item void, in one step.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn set_not_ready(&self) -> Result<(), Fault> {
+        self.gate(Ring::set_not_ready).map(drop)
+    }
+
+    /// Makes every item void, in one step.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn clear(&self) -> Result<(), Fault> {
+        self.gate(Ring::clear).map(drop)
+    }
+
+    pub(super) fn gate(&self, change: impl Fn(&Ring<Mapped>) -> Result<u64, Refusal>) -> Result<u64, Fault> {
+        self.writable()?;
+        let epoch = change(&self.ring).map_err(|refusal| self.fault(refusal))?;
+        self.changed();
+        Ok(epoch)
+    }
+
+    /// Gate or state changed: everybody looks.
+    pub(super) fn changed(&self) {
+        let words = self.words();
+        for word in [&words.items.0, &words.space.0, &words.changed.0] {
+            wake_all(word, &Kernel);
+        }
+    }
+
+    /// Producers may put.
+    pub fn is_ready(&self) -> bool {
+        self.ring.gate().is_ready()
+    }
+
+    /// Waits until the queue is ready; false if `timeout` passed first.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn wait_ready(&self, timeout: Option<Duration>) -> Result<bool, Fault> {
+        self.wait(timeout, Self::is_ready)
+    }
+
+    /// Waits until the state is `state`; false if `timeout` passed first.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn wait_state(&self, state: State, timeout: Option<Duration>) -> Result<bool, Fault> {
+        self.wait(timeout, |control| control.state() == state)
+    }
+
+    fn wait(&self, timeout: Option<Duration>, done: impl Fn(&Self) -> bool) -> Result<bool, Fault> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            self.readable()?;
+            if done(self) {
+                return Ok(true);
+            }
+            if self.is_removed() {
+                return Err(Fault::Removed { queue: self.shared_name() });
+            }
+            let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()).min(SLICE));
+            if left.is_zero() {
+                return Ok(false);
+            }
+            if self.segment.read_only {
+                std::thread::sleep(left.min(Duration::from_millis(5)));
+                continue;
+            }
+            let word = &self.words().changed.0;
+            let value = register(word);
+            if !done(self) {
+                Kernel.wait(word, value, left);
+            }
+        }
+    }
+
+    /// The state as it stands; a damaged word reads as stopped.
+    pub fn state(&self) -> State {
+        State::from_word(self.words().gate.state.load(Ordering::SeqCst))
+    }
+
+    /// Changes the state and wakes everybody whom it concerns.
+    ///
+    /// # Errors
+    /// [`StateError::Refused`] for a transition that is not allowed.
+    pub fn set_state(&self, to: State) -> Result<(), StateError> {
+        self.writable()?;
+        let word: &AtomicU32 = &self.words().gate.state;
+        let mut now = word.load(Ordering::SeqCst);
+        loop {
+            let from = State::from_word(now);
+            if !from.may_become(to) {
+                return Err(StateError::Refused { queue: self.shared_name(), from, to });
+            }
+            match word.compare_exchange(now, to as u32, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => break,
+                Err(actual) => now = actual,
+            }
+        }
+        self.changed();
+        Ok(())
+    }
+
+    /// Items in the queue, cleared ones that were not yet drained included. Exact when nobody is in mid-operation.
+    pub fn len(&self) -> usize {
+        self.ring.len() as usize
+    }
+
+    /// No item.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Items the queue can hold.
+    pub fn capacity(&self) -> usize {
+        self.segment.geometry.capacity as usize
+    }
+
+    /// No space.
+    pub fn is_full(&self) -> bool {
+        self.len() == self.capacity()
+    }
+
+    /// Longest item in bytes.
+    pub fn item_size(&self) -> usize {
+        self.segment.geometry.item_size as usize
+    }
+
+    /// A put on the full queue drops the oldest item.
+    pub fn is_lossy(&self) -> bool {
+        self.segment.header.lossy
+    }
+
+    pub(super) fn seats(&self) -> impl Iterator<Item = (u32, &SeatLine)> {
+        (0..self.segment.geometry.seats).map(|index| (index, self.segment.seat(index)))
+    }
+
+    /// The queue's figures. Reading them disturbs nobody.
+    ///
+    /// # Errors
+    /// [`Fault::Forked`]
+    pub fn stats(&self) -> Result<Stats, Fault> {
+        self.stats_but_mine(None)
+    }
+
+    pub(super) fn stats_but_mine(&self, mine: Option<u32>) -> Result<Stats, Fault> {
+        self.readable()?;
+        let shape = self.ring.memory.shape();
+        let gate = self.ring.gate();
+        let header = self.header();
+        let mut stats = Stats::new(header, gate.is_ready(), gate.epoch(), self.state());
+        stats.len = self.ring.len();
+        stats.puts = shape.count(self.ring.tail());
+        stats.removed_name = self.is_removed();
+        for (index, line) in self.seats() {
+            let (record, counts) = (line.read_record(), line.read_counts());
+            let live = mine == Some(index) || self.segment.lease.is_locked(index).unwrap_or(false);
+            let held = record.hold && record.incoming.is_none() && record.parity == parity(&counts);
+            stats.dropped = stats.dropped.wrapping_add(counts[0]);
+            stats.cleared = stats.cleared.wrapping_add(counts[1]);
+            stats.gets = stats.gets.wrapping_add(counts[2]);
+            stats.lost = stats.lost.wrapping_add(counts[3]);
+            // Relaxed: figures for people.
+            stats.redelivered = stats.redelivered.wrapping_add(line.redelivered.load(Ordering::Relaxed));
+            stats.held += u64::from(held);
+            stats.seats_live += u32::from(live);
+            stats.seats_dead += u32::from(!live && record.incoming.is_some());
+            if live {
+                stats.members.push(Member { seat: index, pid: line.pid.load(Ordering::Relaxed), held, asleep: line.asleep.load(Ordering::Relaxed) == 1 });
+            }
+        }
+        Ok(stats)
+    }
+
+    /// Resolves the seats of dead processes.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn recover(&self) -> Result<Recovered, Fault> {
+        self.recover_but(|_| false)
+    }
+
+    pub(super) fn recover_but(&self, mine: impl Fn(u32) -> bool) -> Result<Recovered, Fault> {
+        self.writable()?;
+        let pass = self.ring.recover(&mut Leases(&self.segment.lease), mine);
+        for _ in 0..pass.announced + u32::from(pass.recovered > 0) {
+            wake_one(&self.words().items.0, &Kernel);
+        }
+        if pass.recovered > 0 {
+            wake_one(&self.words().space.0, &Kernel);
+        }
+        match pass.corrupt {
+            Some(what) => Err(Fault::Corrupt { queue: self.shared_name(), what: what.into() }),
+            None => Ok(Recovered { recovered: pass.recovered, undecided: pass.undecided }),
+        }
+    }
+
+    /// Recovers what can be recovered and checks every invariant. The accounts and the permutation of blocks are checked when no live endpoint disturbs them.
+    ///
+    /// # Errors
+    /// [`Fault::Forked`], [`Fault::ReadOnly`]
+    pub fn doctor(&self) -> Result<Report, Fault> {
+        self.writable()?;
+        crate::segment::clean_temporaries(&self.segment.place.dir);
+        let mut report = Report::default();
+        loop {
+            match self.recover() {
+                Ok(pass) => {
+                    report.recovered += pass.recovered;
+                    report.undecided = pass.undecided;
+                    if pass.recovered == 0 {
+                        break;
+                    }
+                }
+                Err(Fault::Corrupt { what, .. }) => {
+                    report.problems.push(what);
+                    break;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        // Whoever is at rest now cannot begin anything while we hold its lock; live endpoints are only looked at.
+        let mine: Vec<u32> = (0..self.segment.geometry.seats).filter(|seat| self.segment.lease.try_lock(*seat).unwrap_or(false)).collect();
+        if mine.len() == self.segment.geometry.seats as usize {
+            report.problems.extend(self.ring.permutation());
+            let shape = self.ring.memory.shape();
+            let (head, tail) = (shape.count(self.ring.head()), shape.count(self.ring.tail()));
+            let stats = self.stats_but_mine(None)?;
+            let removed = stats.gets.wrapping_add(stats.dropped).wrapping_add(stats.cleared).wrapping_add(stats.lost).wrapping_add(stats.held);
+            if removed != head {
+                report.problems.push(format!("the counters account for {removed} removed items, the slots for {head}"));
+            }
+            if tail < head || tail - head > u64::from(shape.slots) {
+                report.problems.push(format!("the slots say {tail} puts and {head} removals, with room for {}", shape.slots));
+            }
+        }
+        for seat in mine {
+            let _ = self.segment.lease.unlock(seat);
+        }
+        let state = self.words().gate.state.load(Ordering::Relaxed);
+        if !(1..=3).contains(&state) {
+            report.problems.push(format!("the state word is {state}, expected 1 to 3"));
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,135 @@
+//! The ring's memory over a mapped segment, and its locks over a lease. The only place where a block's bytes are touched.
+//!
+//! Invariant: every pointer made here lies within the mapping, because the segment's geometry was checked against the file and indices are checked before use.
+
+use crate::layout::{Geometry, SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words};
+use crate::ring::slot::{BlockWord, Shape};
+use crate::ring::{Locks, Memory};
+use crate::segment::Segment;
+use crate::sync::lease::Lease;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Pointers into a segment that the owner of this value keeps mapped.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    base: *mut u8,
+    geometry: Geometry,
+    shape: Shape,
+}
+
+// SAFETY: the pointer names shared memory that is accessed through atomics, and through blocks that one seat owns; the seat is in the same endpoint as this value and moves with it.
+unsafe impl Send for Mapped {}
+
+impl Mapped {
+    /// The caller keeps `segment` for as long as this value.
+    pub(super) fn new(segment: &Segment) -> Self {
+        Self { base: segment.base(), geometry: segment.geometry, shape: Shape::new(segment.geometry.capacity, segment.geometry.seats) }
+    }
+
+    #[inline(always)]
+    fn words(&self) -> &Words {
+        // SAFETY: as Segment::words; the segment outlives self by the contract of `new`.
+        unsafe { &*self.base.add(WORDS_OFFSET).cast::<Words>() }
+    }
+
+    #[inline(always)]
+    fn word(&self, offset: u64) -> &AtomicU64 {
+        debug_assert!(offset.is_multiple_of(8) && offset + 8 <= self.geometry.total_size);
+        // SAFETY: callers pass the offset of a slot or of a block header with a checked index: by the geometry's arithmetic 8-aligned and within total_size bytes, which are mapped. Every bit pattern is a u64.
+        unsafe { &*self.base.add(offset as usize).cast::<AtomicU64>() }
+    }
+
+    #[inline(always)]
+    fn block_offset(&self, block: u32) -> u64 {
+        assert!(block < self.geometry.blocks());
+        self.geometry.blocks_offset + u64::from(block) * self.geometry.block_size
+    }
+
+    /// The payload bytes of a block.
+    ///
+    /// # Safety
+    /// The caller's seat owns `block` and `len <= item_size`; for the life of the slice nobody else of this process makes another one of this block.
+    #[inline(always)]
+    pub(super) unsafe fn payload(&self, block: u32, len: usize) -> *mut [u8] {
+        debug_assert!(len as u64 <= self.geometry.item_size);
+        let offset = self.block_offset(block) + self.geometry.payload_offset;
+        // SAFETY: block < blocks (asserted), so offset + item_size <= total_size, all within the mapping.
+        let start = unsafe { self.base.add(offset as usize) };
+        std::ptr::slice_from_raw_parts_mut(start, len)
+    }
+
+    /// The stamp of the slot `ahead` places behind `index`, for a peek that decides nothing.
+    #[inline(always)]
+    pub(super) fn peek(&self, index: u32, ahead: u32) -> u64 {
+        let slots = self.shape.slots;
+        let index = if index + ahead >= slots { index + ahead - slots } else { index + ahead };
+        // Relaxed: only chooses how long to pause.
+        self.shape.slot(self.slot(index).load(Ordering::Relaxed)).stamp
+    }
+}
+
+impl Memory for Mapped {
+    #[inline(always)]
+    fn shape(&self) -> &Shape {
+        &self.shape
+    }
+    #[inline(always)]
+    fn slot(&self, index: u32) -> &AtomicU64 {
+        assert!(index < self.geometry.capacity);
+        self.word(self.geometry.slots_offset + u64::from(index) * 8)
+    }
+    #[inline(always)]
+    fn seat(&self, index: u32) -> &SeatLine {
+        assert!(index < self.geometry.seats);
+        // SAFETY: as Segment::seat; the segment outlives self by the contract of `new`.
+        unsafe { &*self.base.add(SEATS_OFFSET + index as usize * SEAT_SIZE).cast::<SeatLine>() }
+    }
+    #[inline(always)]
+    fn block(&self, block: u32) -> &AtomicU64 {
+        self.word(self.block_offset(block))
+    }
+    #[inline(always)]
+    fn set_length(&self, block: u32, length: u64) -> u16 {
+        if self.geometry.long() {
+            // Relaxed: the slot's CAS releases it.
+            self.word(self.block_offset(block) + 8).store(length, Ordering::Relaxed);
+            0
+        } else {
+            length as u16
+        }
+    }
+    #[inline(always)]
+    fn length(&self, block: u32, word: BlockWord) -> u64 {
+        // Relaxed: the CAS that took the block acquired it.
+        if self.geometry.long() { self.word(self.block_offset(block) + 8).load(Ordering::Relaxed) } else { word.length().into() }
+    }
+    #[inline(always)]
+    fn ready(&self) -> &AtomicU64 {
+        &self.words().gate.ready
+    }
+    #[inline(always)]
+    fn orphans(&self) -> &AtomicU64 {
+        &self.words().gate.orphans
+    }
+    #[inline(always)]
+    fn head(&self) -> &AtomicU64 {
+        &self.words().head.0
+    }
+    #[inline(always)]
+    fn tail(&self) -> &AtomicU64 {
+        &self.words().tail.0
+    }
+}
+
+/// Seat locks through a lease.
+pub(crate) struct Leases<'a>(pub(crate) &'a Lease);
+
+impl Locks for Leases<'_> {
+    fn try_lock(&mut self, seat: u32) -> bool {
+        self.0.try_lock(seat).unwrap_or(false)
+    }
+    fn unlock(&mut self, seat: u32) {
+        // An error means that the program closed our descriptor: the lock then goes with the mapping.
+        let _ = self.0.unlock(seat);
+    }
+}

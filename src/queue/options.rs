@@ -1,0 +1,156 @@
+//! How a queue is made, and how one attaches. Plain values.
+
+use crate::error::OpenError;
+use crate::layout::{Geometry, MAX_ALIGN, flags};
+use crate::segment::{Place, Spec, check_type_name};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What happens to the item that a killed consumer had in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// It is counted as lost.
+    #[default]
+    AtMostOnce,
+    /// Another consumer gets it.
+    AtLeastOnce,
+}
+
+/// The state of a queue and of those who work on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// put and get answer `Stopped`.
+    Stopped = 1,
+    /// The usual.
+    Started = 2,
+    /// put answers `Stopped`; get goes on until the queue is empty, then answers `Stopped`.
+    StopAtQueueEnd = 3,
+}
+
+impl State {
+    pub(super) fn from_word(word: u32) -> Self {
+        match word {
+            2 => Self::Started,
+            3 => Self::StopAtQueueEnd,
+            _ => Self::Stopped,
+        }
+    }
+
+    pub(super) fn may_become(self, to: Self) -> bool {
+        use State::{Started, StopAtQueueEnd, Stopped};
+        matches!((self, to), (Stopped, Started) | (Started, Stopped | StopAtQueueEnd) | (StopAtQueueEnd, Stopped))
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stopped => "stopped",
+            Self::Started => "started",
+            Self::StopAtQueueEnd => "stop_at_queue_end",
+        })
+    }
+}
+
+impl FromStr for State {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Stopped, Self::Started, Self::StopAtQueueEnd]
+            .into_iter()
+            .find(|state| state.to_string() == text)
+            .ok_or_else(|| format!("'{text}' is no state: use stopped, started or stop_at_queue_end"))
+    }
+}
+
+/// How a queue is created.
+#[derive(Debug, Clone)]
+pub struct Options {
+    capacity: u32,
+    seats: u32,
+    item_size: Option<usize>,
+    align: u32,
+    lossy: bool,
+    ready: bool,
+    mode: u32,
+    delivery: Delivery,
+    pub(super) directory: Option<PathBuf>,
+    pub(super) spin: Duration,
+}
+
+/// Spin limit unless told otherwise.
+pub(super) const SPIN: Duration = Duration::from_micros(20);
+
+impl Options {
+    /// A queue of `capacity` items, at least 1: 64 seats, ready, not lossy, at most once, mode 0600.
+    pub fn new(capacity: u32) -> Self {
+        Self { capacity, seats: 64, item_size: None, align: 8, lossy: false, ready: true, mode: 0o600, delivery: Delivery::AtMostOnce, directory: None, spin: SPIN }
+    }
+    /// A put on the full queue drops the oldest item and never waits.
+    pub fn lossy(mut self, lossy: bool) -> Self {
+        self.lossy = lossy;
+        self
+    }
+    /// Endpoints that can be attached at once, 1 to 1023.
+    pub fn seats(mut self, seats: u32) -> Self {
+        self.seats = seats;
+        self
+    }
+    /// Longest item in bytes, for queues of bytes.
+    pub fn item_size(mut self, bytes: usize) -> Self {
+        self.item_size = Some(bytes);
+        self
+    }
+    /// Alignment of items in bytes, for queues of bytes: a power of two up to 4096.
+    pub fn align(mut self, bytes: u32) -> Self {
+        self.align = bytes;
+        self
+    }
+    /// Permission bits of the file; whoever can read it can block seats with read locks.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+    /// What happens to items in the hands of killed consumers.
+    pub fn delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
+        self
+    }
+    /// Whether the queue begins ready.
+    pub fn ready(mut self, ready: bool) -> Self {
+        self.ready = ready;
+        self
+    }
+    /// Another directory than `PRODCON_DIR` or `/dev/shm`.
+    pub fn directory(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.directory = Some(dir.into());
+        self
+    }
+    /// How long the creating endpoint spins before it sleeps.
+    pub fn spin(mut self, limit: Duration) -> Self {
+        self.spin = limit;
+        self
+    }
+
+    pub(super) fn place(&self, name: &str) -> Result<Place, OpenError> {
+        Place::new(self.directory.as_deref(), name).inspect(|_| ())
+    }
+
+    pub(super) fn spec(&self, plain: Option<(String, usize, usize)>) -> Result<Spec, OpenError> {
+        let invalid = |what: String| OpenError::Invalid { queue: "new".into(), what };
+        let (type_name, size, align) = match plain {
+            Some((name, size, align)) => {
+                check_type_name(&self.place("new")?, &name)?;
+                if align as u64 > MAX_ALIGN {
+                    return Err(invalid(format!("the type's alignment of {align} is more than {MAX_ALIGN}")));
+                }
+                (Some(name), size, align as u32)
+            }
+            None => (None, self.item_size.ok_or_else(|| invalid("a queue of bytes needs an item size".into()))?, self.align),
+        };
+        let flags = if self.lossy { flags::LOSSY } else { 0 } | if self.delivery == Delivery::AtLeastOnce { flags::AT_LEAST_ONCE } else { 0 };
+        let geometry = Geometry::new(self.capacity, self.seats, size as u64, align).map_err(invalid)?;
+        Ok(Spec { geometry, flags, type_name, max_deliveries: 0, dead_letter: String::new(), mode: self.mode, ready: self.ready })
+    }
+}

@@ -1,0 +1,90 @@
+//! Figures and reports. Plain values; nothing here reads shared memory.
+
+use super::options::State;
+use crate::segment::Header;
+
+/// The figures of a queue. When nobody is in mid-operation: `puts = gets + dropped + cleared + lost + held + len`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs)] // plain figures; what they mean stands in the type's text and the fields' names
+pub struct Stats {
+    pub capacity: u32,
+    pub item_size: u64,
+    pub seats: u32,
+    /// Seats whose owner lives.
+    pub seats_live: u32,
+    /// Seats whose owner died in mid-operation and that nobody has resolved yet.
+    pub seats_dead: u32,
+    pub len: u64,
+    pub ready: bool,
+    pub epoch: u64,
+    pub state: State,
+    pub lossy: bool,
+    pub at_least_once: bool,
+    /// Taken and not acknowledged.
+    pub held: u64,
+    pub puts: u64,
+    /// Acknowledged.
+    pub gets: u64,
+    pub dropped: u64,
+    pub cleared: u64,
+    pub lost: u64,
+    /// Deliveries beyond the first.
+    pub redelivered: u64,
+    /// The queue's name is gone.
+    pub removed_name: bool,
+    /// The live seats.
+    pub members: Vec<Member>,
+}
+
+impl Stats {
+    pub(super) fn new(header: &Header, ready: bool, epoch: u64, state: State) -> Self {
+        let &Header { capacity, item_size, seats, lossy, at_least_once, .. } = header;
+        let (seats_live, seats_dead, len, held, puts, gets, dropped, cleared, lost, redelivered) = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        Self { capacity, item_size, seats, seats_live, seats_dead, len, ready, epoch, state, lossy, at_least_once, held, puts, gets, dropped, cleared, lost, redelivered, removed_name: false, members: vec![] }
+    }
+
+    /// Every put is accounted for. Only meaningful when nobody is in mid-operation.
+    pub fn adds_up(&self) -> bool {
+        self.puts == self.gets + self.dropped + self.cleared + self.lost + self.held + self.len
+    }
+}
+
+/// A live seat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub struct Member {
+    pub seat: u32,
+    pub pid: u32,
+    pub held: bool,
+    pub asleep: bool,
+}
+
+/// What a recovery pass did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Seats resolved.
+    pub recovered: u32,
+    /// Seats that can only be resolved later, when others have ended what they are at.
+    pub undecided: u32,
+}
+
+/// What `doctor` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Seats resolved.
+    pub recovered: u32,
+    /// Seats that cannot be resolved yet.
+    pub undecided: u32,
+    /// What is wrong, a sentence each.
+    pub problems: Vec<String>,
+}
+
+impl Report {
+    /// Nothing is wrong.
+    pub fn ok(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
