@@ -115,6 +115,11 @@ impl Seat {
         Self { index, block: record.mine, hold: record.hold, announced: false, counts, parity: parity(&counts) }
     }
 
+    /// Stands in for a seat that was given up.
+    pub(crate) fn gone(index: u32) -> Self {
+        Self { index, block: 0, hold: false, announced: false, counts: [0; 4], parity: false }
+    }
+
     fn record(&self, incoming: Option<u32>, hold: bool, kind: Kind) -> u64 {
         Record { mine: self.block, incoming, hold, kind, parity: self.parity }.pack()
     }
