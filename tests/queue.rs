@@ -1,0 +1,280 @@
+//! The queue as its user sees it, within one process.
+
+use prodcon::{Control, Delivery, GetError, OpenError, Options, PutError, ReadyQueue, State};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A segment directory of the test's own, removed with all that is in it.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let dir = std::env::temp_dir().join(format!("prodcon-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+        std::fs::create_dir(&dir).unwrap();
+        Self(dir)
+    }
+    fn options(&self, capacity: u32) -> Options {
+        Options::new(capacity).directory(&self.0)
+    }
+    fn numbers(&self, capacity: u32) -> ReadyQueue<u64> {
+        ReadyQueue::create("q", &self.options(capacity)).unwrap()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn items_come_out_in_order_at_any_capacity() {
+    for capacity in [1, 2, 3, 7, 64, 100] {
+        let dir = Dir::new();
+        let mut a = dir.numbers(capacity);
+        let mut b = ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap();
+        for round in 0..5 {
+            for i in 0..u64::from(capacity) {
+                a.try_put(&(round * 1000 + i)).unwrap();
+            }
+            assert_eq!(a.try_put(&0), Err(PutError::Full));
+            assert!(a.is_full());
+            for i in 0..u64::from(capacity) {
+                assert_eq!(b.try_get(), Ok(round * 1000 + i));
+            }
+            assert_eq!(b.try_get(), Err(GetError::Empty));
+        }
+        let stats = a.stats().unwrap();
+        assert!(stats.adds_up() && stats.gets == 5 * u64::from(capacity) && stats.seats_live == 2, "{stats:?}");
+    }
+}
+
+#[test]
+fn a_lossy_queue_keeps_the_newest() {
+    let dir = Dir::new();
+    let mut q = ReadyQueue::<u64>::create("q", &dir.options(3).lossy(true)).unwrap();
+    for i in 1..=21 {
+        q.put(&i).unwrap();
+    }
+    assert_eq!(q.try_get_many(10).unwrap(), [19, 20, 21]);
+    assert_eq!(q.stats().unwrap().dropped, 18);
+}
+
+#[test]
+fn bytes_of_any_length_up_to_the_item_size() {
+    for size in [0, 1, 8, 9, 100, 65_535, 65_536, 1 << 20] {
+        let dir = Dir::new();
+        let mut q = ReadyQueue::<[u8]>::create("q", &dir.options(2).item_size(size)).unwrap();
+        let item: Vec<u8> = (0..size).map(|i| i as u8).collect();
+        q.put(&item).unwrap();
+        q.put(&[]).unwrap();
+        assert_eq!(q.get().unwrap(), item);
+        assert_eq!(q.get().unwrap(), []);
+        let error = q.put(&vec![0; size + 1]).unwrap_err();
+        assert!(matches!(error, PutError::TooLarge { .. }) && error.to_string().contains("'q'"), "{error}");
+    }
+}
+
+#[test]
+fn zero_copy_both_ways() {
+    let dir = Dir::new();
+    let mut q = ReadyQueue::<[u8]>::create("q", &dir.options(1).item_size(100)).unwrap();
+    let mut block = q.reserve(100).unwrap();
+    block[..5].copy_from_slice(b"hello");
+    block.truncate(5);
+    block.try_commit().unwrap();
+    let refused = {
+        let mut block = q.reserve(5).unwrap();
+        block.copy_from_slice(b"world");
+        block.try_commit().unwrap_err()
+    };
+    assert_eq!(refused.error, PutError::Full);
+    assert_eq!(&*refused.reserved, b"world");
+    drop(refused);
+    let taken = q.take().unwrap();
+    assert_eq!((&*taken, taken.deliveries()), (&b"hello"[..], 1));
+    drop(taken);
+    assert!(q.stats().unwrap().adds_up());
+    assert_eq!(q.try_get(), Err(GetError::Empty));
+}
+
+#[test]
+fn the_gate_keeps_producers_out_and_clears() {
+    let dir = Dir::new();
+    let mut q = dir.numbers(4);
+    q.put(&1).unwrap();
+    q.control().unwrap().set_not_ready().unwrap();
+    assert_eq!(q.put(&2), Err(PutError::NotReady));
+    q.set_ready().unwrap();
+    q.put(&3).unwrap();
+    assert_eq!(q.get(), Ok(3));
+    q.put(&4).unwrap();
+    q.clear().unwrap();
+    assert_eq!((q.len(), q.try_get()), (0, Err(GetError::Empty)));
+    let stats = q.stats().unwrap();
+    assert_eq!((stats.puts, stats.gets, stats.cleared, stats.epoch), (3, 1, 2, 2));
+    assert!(stats.adds_up());
+    // A full queue of cleared items has room at once.
+    (0..4).for_each(|i| q.try_put(&i).unwrap());
+    q.control().unwrap().clear().unwrap();
+    (10..14).for_each(|i| q.try_put(&i).unwrap());
+    assert_eq!(q.try_get_many(9).unwrap(), [10, 11, 12, 13]);
+    assert!(q.stats().unwrap().adds_up());
+}
+
+#[test]
+fn state_ends_the_stream() {
+    let dir = Dir::new();
+    let mut q = dir.numbers(8);
+    (0..5).for_each(|i| q.put(&i).unwrap());
+    q.set_state(State::StopAtQueueEnd).unwrap();
+    assert_eq!(q.put(&9), Err(PutError::Stopped));
+    assert_eq!(q.iter().map(Result::unwrap).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    assert!(q.set_state(State::Started).unwrap_err().to_string().contains("stop_at_queue_end"));
+    q.set_state(State::Stopped).unwrap();
+    assert_eq!(q.try_get(), Err(GetError::Stopped));
+    q.set_state(State::Started).unwrap();
+    assert_eq!(q.try_get(), Err(GetError::Empty));
+}
+
+#[test]
+fn timeouts_time_out_and_sleepers_wake() {
+    let dir = Dir::new();
+    let mut a = dir.numbers(1);
+    assert_eq!(a.get_timeout(Duration::from_millis(30)), Err(GetError::TimedOut));
+    a.put(&1).unwrap();
+    assert_eq!(a.put_timeout(&2, Duration::from_millis(30)), Err(PutError::TimedOut));
+    let mut b = a.try_clone().unwrap();
+    let reader = std::thread::spawn(move || (0..1000).map(|_| b.get().unwrap()).collect::<Vec<_>>());
+    (2..=1000).for_each(|i| a.put(&i).unwrap());
+    assert_eq!(reader.join().unwrap(), (1..=1000).collect::<Vec<_>>());
+    let mut c = a.try_clone().unwrap();
+    let sleeper = std::thread::spawn(move || c.get());
+    std::thread::sleep(Duration::from_millis(50));
+    a.set_state(State::Stopped).unwrap();
+    assert_eq!(sleeper.join().unwrap(), Err(GetError::Stopped));
+}
+
+#[test]
+fn at_least_once_gives_back_what_was_not_acknowledged() {
+    let dir = Dir::new();
+    let mut a = ReadyQueue::<u64>::create("q", &dir.options(4).delivery(Delivery::AtLeastOnce).seats(4)).unwrap();
+    let mut b = a.try_clone().unwrap();
+    (1..=3).for_each(|i| a.put(&i).unwrap());
+    a.take().unwrap().nack().unwrap();
+    let again = b.take().unwrap();
+    assert_eq!((*again, again.deliveries()), (1, 2));
+    std::mem::forget(again); // as if it were killed
+    drop(b);
+    assert_eq!(a.get(), Ok(1));
+    assert_eq!((a.get(), a.get()), (Ok(2), Ok(3)));
+    let stats = a.stats().unwrap();
+    assert!(stats.adds_up() && stats.gets == 3 && stats.redelivered == 2 && stats.held == 0, "{stats:?}");
+}
+
+#[test]
+fn a_forgotten_guard_is_counted_as_lost() {
+    let dir = Dir::new();
+    let mut q = dir.numbers(4);
+    (1..=2).for_each(|i| q.put(&i).unwrap());
+    std::mem::forget(q.take().unwrap());
+    assert_eq!(q.stats().unwrap().held, 1);
+    assert_eq!(q.get(), Ok(2));
+    let stats = q.stats().unwrap();
+    assert!(stats.adds_up() && (stats.gets, stats.lost) == (1, 1), "{stats:?}");
+}
+
+#[test]
+fn seats_run_out_and_come_back() {
+    let dir = Dir::new();
+    let first = ReadyQueue::<u64>::create("q", &dir.options(1).seats(2)).unwrap();
+    let second = first.try_clone().unwrap();
+    let error = first.try_clone().unwrap_err();
+    assert!(matches!(error, OpenError::NoSeat { .. }) && error.to_string().contains("'q'"), "{error}");
+    let control = Control::attach_in(&dir.0, "q").unwrap();
+    assert_eq!(control.stats().unwrap().seats_live, 2);
+    drop(second);
+    drop(first.try_clone().unwrap());
+    drop(first);
+    let report = control.doctor().unwrap();
+    assert!(report.ok(), "{report:?}");
+    control.unlink().unwrap();
+}
+
+#[test]
+fn other_types_are_refused() {
+    let dir = Dir::new();
+    let q = dir.numbers(4);
+    for error in [ReadyQueue::<i64>::attach_in(&dir.0, "q").unwrap_err(), ReadyQueue::<u32>::attach_in(&dir.0, "q").unwrap_err()] {
+        assert!(matches!(error, OpenError::Incompatible { .. }) && error.to_string().contains("'q'"), "{error}");
+    }
+    let mut bytes = ReadyQueue::<[u8]>::attach_in(&dir.0, "q").unwrap();
+    assert!(matches!(bytes.put(&[1, 2]), Err(PutError::WrongLength { len: 2, expected: 8, .. })));
+    bytes.put(&7u64.to_ne_bytes()).unwrap();
+    drop(bytes);
+    drop(q);
+    assert_eq!(ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap().get(), Ok(7));
+}
+
+#[test]
+fn two_threads_lose_nothing() {
+    let dir = Dir::new();
+    let mut a = ReadyQueue::<u64>::create("q", &dir.options(16)).unwrap();
+    let producers: Vec<_> = (0..2u64)
+        .map(|id| {
+            let mut q = a.try_clone().unwrap();
+            std::thread::spawn(move || (0..100_000).for_each(|i| q.put(&(id << 32 | i)).unwrap()))
+        })
+        .collect();
+    let mut next = [0, 0];
+    for _ in 0..200_000 {
+        let item = a.get_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(item & 0xffff_ffff, next[(item >> 32) as usize]);
+        next[(item >> 32) as usize] += 1;
+    }
+    producers.into_iter().for_each(|p| p.join().unwrap());
+    assert!(a.stats().unwrap().adds_up());
+}
+
+/// Every field of the header damaged in turn: a clear error, never a crash.
+#[test]
+fn a_damaged_header_is_refused() {
+    let dir = Dir::new();
+    drop(dir.numbers(4));
+    let path = dir.0.join("prodcon.q");
+    let whole = std::fs::read(&path).unwrap();
+    for byte in 0..512 {
+        let mut bytes = whole.clone();
+        bytes[byte] ^= 0x41;
+        std::fs::write(&path, &bytes).unwrap();
+        let error = ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap_err();
+        assert!(matches!(error, OpenError::Corrupt { .. } | OpenError::Incompatible { .. }) && error.to_string().contains("'q'"), "byte {byte}: {error}");
+    }
+    for len in [0, 100, 511, 512, whole.len() - 1] {
+        std::fs::write(&path, &whole[..len]).unwrap();
+        assert!(matches!(ReadyQueue::<u64>::attach_in(&dir.0, "q"), Err(OpenError::Corrupt { .. })), "{len} bytes");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap();
+}
+
+#[test]
+fn names_and_numbers_are_checked() {
+    let dir = Dir::new();
+    for name in ["", ".x", "-x", "a/b", "a b", "ä", &"x".repeat(201)] {
+        assert!(matches!(ReadyQueue::<u64>::create(name, &dir.options(1)), Err(OpenError::Name { .. })), "{name}");
+    }
+    for options in [dir.options(0), dir.options(u32::MAX), dir.options(1).seats(0), dir.options(1).seats(1024)] {
+        assert!(matches!(ReadyQueue::<u64>::create("q", &options), Err(OpenError::Invalid { .. })));
+    }
+    assert!(matches!(ReadyQueue::<u64>::attach_in(&dir.0, "q"), Err(OpenError::NotFound { .. })));
+    assert!(matches!(ReadyQueue::<u64>::attach_in(&dir.0.join("none"), "q"), Err(OpenError::NoDirectory { .. })));
+    assert!(matches!(ReadyQueue::<u64>::create("q", &Options::new(1).directory(dir.0.join("none"))), Err(OpenError::NoDirectory { .. })));
+    let q = dir.numbers(1);
+    assert!(matches!(ReadyQueue::<u64>::create("q", &dir.options(1)), Err(OpenError::Exists { .. })));
+    q.control().unwrap().unlink().unwrap();
+    let fresh = dir.numbers(2);
+    assert!(q.stats().unwrap().removed_name && !fresh.stats().unwrap().removed_name);
+}
