@@ -1,0 +1,96 @@
+//! The command line of `prodcon`: what can be said, and to whom it goes.
+//!
+//! One file for each command; `exit` owns the exit status and the one place where an error is printed. Nothing here is `unsafe` or knows the layout of a
+//! segment: the commands use the public library only, so each of them is an example of it too.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod child;
+mod create;
+mod demo;
+mod doctor;
+mod exit;
+mod get;
+mod ls;
+mod output;
+mod parse;
+mod put;
+mod ready;
+mod rm;
+mod signals;
+mod stat;
+mod state;
+mod table;
+mod wait;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+const STATUS: &str = "\
+Data goes to stdout, everything else to stderr. Queues are files in /dev/shm, or in the directory that PRODCON_DIR names.
+Exit status: 0 done; 1 could not be done; 2 usage; 3 timed out; 4 not ready; 5 empty or full without waiting.";
+
+/// Crash-proof producer-consumer queues between processes, by name.
+#[derive(Parser)]
+#[command(name = "prodcon", version, about, after_help = STATUS, max_term_width = 110)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The whole story in one command: processes that exchange data, are killed, and account for every item
+    Demo(demo::Arguments),
+    /// Create a queue of byte strings
+    Create(create::Arguments),
+    /// Put items from a file or stdin: a line each, or a fixed number of bytes each
+    Put(put::Arguments),
+    /// Get items to stdout: a line each, or raw
+    Get(get::Arguments),
+    /// Open the gate: from now on items may be put
+    Ready(ready::Arguments),
+    /// Close the gate: puts are refused, and what is in the queue is void
+    NotReady(ready::Arguments),
+    /// Make everything that is in the queue void, in one step
+    Clear(ready::Arguments),
+    /// Show the state of a queue, or set it
+    State(state::Arguments),
+    /// List the queues
+    Ls(ls::Arguments),
+    /// Show the figures of a queue
+    Stat(stat::Arguments),
+    /// Recover the seats of dead processes and check every invariant
+    Doctor(doctor::Arguments),
+    /// Remove queues
+    Rm(rm::Arguments),
+    /// Measure a queue between processes, everything verified
+    Bench(bench::Arguments),
+    #[command(hide = true)]
+    DemoWorker(demo::Worker),
+    #[command(hide = true)]
+    BenchWorker(bench::Worker),
+}
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let outcome = match &line.command {
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Create(arguments) => create::run(arguments),
+        Command::Put(arguments) => put::run(arguments),
+        Command::Get(arguments) => get::run(arguments),
+        Command::Ready(arguments) => ready::open(arguments),
+        Command::NotReady(arguments) => ready::close(arguments),
+        Command::Clear(arguments) => ready::clear(arguments),
+        Command::State(arguments) => state::run(arguments),
+        Command::Ls(arguments) => ls::run(arguments),
+        Command::Stat(arguments) => stat::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Rm(arguments) => rm::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
+        Command::DemoWorker(arguments) => demo::work(arguments),
+        Command::BenchWorker(arguments) => bench::work(arguments),
+    };
+    exit::report(outcome)
+}

@@ -1,0 +1,39 @@
+//! `prodcon stat`: the figures of a queue.
+
+use crate::exit::Outcome;
+use crate::output;
+use clap::Args;
+use prodcon::Control;
+use serde_json::{Value, json};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Name of the queue
+    name: String,
+    /// One JSON object on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    let figures = figures(&Control::attach(&arguments.name)?)?;
+    if arguments.json {
+        return output::print(&format!("{figures}\n"));
+    }
+    let Value::Object(map) = figures else { return Ok(()) };
+    let lines: String = map.iter().map(|(key, value)| format!("{key:<14} {}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned))).collect();
+    output::print(&lines)
+}
+
+/// One object, as `stat --json` prints it.
+pub fn figures(control: &Control) -> Result<Value, prodcon::Fault> {
+    let s = control.stats()?;
+    let header = control.header();
+    let members: Vec<Value> = s.members.iter().map(|m| json!({ "seat": m.seat, "pid": m.pid, "held": m.held, "asleep": m.asleep })).collect();
+    Ok(json!({
+        "name": control.name(), "type": if header.type_name.is_empty() { "bytes" } else { &header.type_name }, "capacity": s.capacity, "item_size": s.item_size,
+        "seats": s.seats, "seats_live": s.seats_live, "seats_dead": s.seats_dead, "len": s.len, "ready": s.ready, "epoch": s.epoch, "state": s.state.to_string(),
+        "lossy": s.lossy, "at_least_once": s.at_least_once, "held": s.held, "puts": s.puts, "gets": s.gets, "dropped": s.dropped, "cleared": s.cleared,
+        "lost": s.lost, "redelivered": s.redelivered, "members": members,
+    }))
+}

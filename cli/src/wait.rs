@@ -1,0 +1,34 @@
+//! Waiting in slices: a blocked command looks up now and then, for a signal or a reader that has gone.
+
+use std::time::{Duration, Instant};
+
+/// The longest time during which nobody looks up.
+pub const SLICE: Duration = Duration::from_millis(100);
+
+/// How long to wait for one item; begins anew with every item.
+pub struct Patience {
+    limit: Option<Duration>,
+    since: Instant,
+}
+
+impl Patience {
+    /// `None`: as long as it takes.
+    pub fn new(limit: Option<Duration>) -> Self {
+        Self { limit, since: Instant::now() }
+    }
+
+    /// How long to wait before looking up again.
+    pub fn slice(&self) -> Duration {
+        self.limit.map_or(SLICE, |limit| limit.saturating_sub(self.since.elapsed()).min(SLICE))
+    }
+
+    /// Nothing came for as long as was asked for.
+    pub fn is_over(&self) -> bool {
+        self.limit.is_some_and(|limit| self.since.elapsed() >= limit)
+    }
+
+    /// Something came.
+    pub fn renew(&mut self) {
+        self.since = Instant::now();
+    }
+}
