@@ -27,13 +27,28 @@ impl Stage {
     fn start(&self, role: &str, number: u64) -> Child {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "child", "--ignored", "--nocapture"]).stdout(Stdio::null());
-        command.env("PRODCON_DIR", &self.dir).env("PRODCON_TEST_ROLE", role).env("PRODCON_TEST_NUMBER", number.to_string()).spawn().unwrap()
+        command
+            .env("PRODCON_DIR", &self.dir)
+            .env("PRODCON_TEST_ROLE", role)
+            .env("PRODCON_TEST_NUMBER", number.to_string())
+            .spawn()
+            .unwrap()
     }
 
     /// What the getters wrote down.
     fn logs(&self) -> Vec<Vec<u64>> {
-        let logs = std::fs::read_dir(&self.dir).unwrap().map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "log"));
-        logs.map(|path| std::fs::read(path).unwrap().chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect()).collect()
+        let logs = std::fs::read_dir(&self.dir)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|end| end == "log"));
+        logs.map(|path| {
+            std::fs::read(path)
+                .unwrap()
+                .chunks_exact(8)
+                .map(|word| u64::from_ne_bytes(word.try_into().unwrap()))
+                .collect()
+        })
+        .collect()
     }
 }
 
@@ -154,12 +169,18 @@ fn random_kills(delivery: Delivery) {
         for item in log {
             *seen.entry(*item).or_default() += 1;
             let before = last.insert(item >> 40, *item);
-            assert!(delivery == Delivery::AtLeastOnce || before.is_none_or(|before| before < *item), "one producer's items are out of order");
+            assert!(
+                delivery == Delivery::AtLeastOnce || before.is_none_or(|before| before < *item),
+                "one producer's items are out of order"
+            );
         }
     }
     let twice = seen.values().filter(|count| **count > 1).count() as u64;
     let missing = stats.puts - seen.len() as u64;
-    println!("{delivery:?}: {} puts, {kills} kills, {stops} stops, {} lost, {missing} not written down, {twice} twice, {} redelivered", stats.puts, stats.lost, stats.redelivered);
+    println!(
+        "{delivery:?}: {} puts, {kills} kills, {stops} stops, {} lost, {missing} not written down, {twice} twice, {} redelivered",
+        stats.puts, stats.lost, stats.redelivered
+    );
     match delivery {
         Delivery::AtMostOnce => assert!(twice == 0 && missing <= killed_getters && stats.lost <= killed_getters, "{stats:?}"),
         Delivery::AtLeastOnce => assert!(missing == 0 && stats.lost == 0 && twice <= killed_getters && stats.held == 0, "{stats:?}"),
@@ -186,7 +207,9 @@ fn of_64_sleepers_40_are_killed_and_no_wake_up_is_lost() {
     let mut stage = Stage::new();
     let mut queue = ReadyQueue::<u64>::create("q", &Options::new(64).seats(70).directory(&stage.dir)).unwrap();
     stage.children = (0..64).map(|number| stage.start("one", number)).collect();
-    until("64 asleep", || queue.stats().unwrap().members.iter().filter(|member| member.asleep).count() == 64);
+    until("64 asleep", || {
+        queue.stats().unwrap().members.iter().filter(|member| member.asleep).count() == 64
+    });
     for child in &mut stage.children[..40] {
         child.kill().unwrap();
     }
@@ -229,7 +252,8 @@ fn a_forked_handle_says_so_and_the_parents_seat_survives_the_child() {
     // SAFETY: the child only calls the queue (whose forked handle touches nothing) and _exit.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        let forked = matches!(queue.try_put(&1), Err(prodcon::PutError::Fault(Fault::Forked { .. }))) && matches!(queue.try_get(), Err(GetError::Fault(Fault::Forked { .. })));
+        let forked = matches!(queue.try_put(&1), Err(prodcon::PutError::Fault(Fault::Forked { .. })))
+            && matches!(queue.try_get(), Err(GetError::Fault(Fault::Forked { .. })));
         drop(queue);
         // SAFETY: ends the child without running anything else of the test program.
         unsafe { libc::_exit(i32::from(!forked)) };

@@ -207,7 +207,10 @@ fn seats_run_out_and_come_back() {
 fn other_types_are_refused() {
     let dir = Dir::new();
     let q = dir.numbers(4);
-    for error in [ReadyQueue::<i64>::attach_in(&dir.0, "q").unwrap_err(), ReadyQueue::<u32>::attach_in(&dir.0, "q").unwrap_err()] {
+    for error in [
+        ReadyQueue::<i64>::attach_in(&dir.0, "q").unwrap_err(),
+        ReadyQueue::<u32>::attach_in(&dir.0, "q").unwrap_err(),
+    ] {
         assert!(matches!(error, OpenError::Incompatible { .. }) && error.to_string().contains("'q'"), "{error}");
     }
     let mut bytes = ReadyQueue::<[u8]>::attach_in(&dir.0, "q").unwrap();
@@ -250,11 +253,17 @@ fn a_damaged_header_is_refused() {
         bytes[byte] ^= 0x41;
         std::fs::write(&path, &bytes).unwrap();
         let error = ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap_err();
-        assert!(matches!(error, OpenError::Corrupt { .. } | OpenError::Incompatible { .. }) && error.to_string().contains("'q'"), "byte {byte}: {error}");
+        assert!(
+            matches!(error, OpenError::Corrupt { .. } | OpenError::Incompatible { .. }) && error.to_string().contains("'q'"),
+            "byte {byte}: {error}"
+        );
     }
     for len in [0, 100, 511, 512, whole.len() - 1] {
         std::fs::write(&path, &whole[..len]).unwrap();
-        assert!(matches!(ReadyQueue::<u64>::attach_in(&dir.0, "q"), Err(OpenError::Corrupt { .. })), "{len} bytes");
+        assert!(
+            matches!(ReadyQueue::<u64>::attach_in(&dir.0, "q"), Err(OpenError::Corrupt { .. })),
+            "{len} bytes"
+        );
     }
     std::fs::write(&path, &whole).unwrap();
     ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap();
@@ -264,14 +273,23 @@ fn a_damaged_header_is_refused() {
 fn names_and_numbers_are_checked() {
     let dir = Dir::new();
     for name in ["", ".x", "-x", "a/b", "a b", "ä", &"x".repeat(201)] {
-        assert!(matches!(ReadyQueue::<u64>::create(name, &dir.options(1)), Err(OpenError::Name { .. })), "{name}");
+        assert!(
+            matches!(ReadyQueue::<u64>::create(name, &dir.options(1)), Err(OpenError::Name { .. })),
+            "{name}"
+        );
     }
     for options in [dir.options(0), dir.options(u32::MAX), dir.options(1).seats(0), dir.options(1).seats(1024)] {
         assert!(matches!(ReadyQueue::<u64>::create("q", &options), Err(OpenError::Invalid { .. })));
     }
     assert!(matches!(ReadyQueue::<u64>::attach_in(&dir.0, "q"), Err(OpenError::NotFound { .. })));
-    assert!(matches!(ReadyQueue::<u64>::attach_in(&dir.0.join("none"), "q"), Err(OpenError::NoDirectory { .. })));
-    assert!(matches!(ReadyQueue::<u64>::create("q", &Options::new(1).directory(dir.0.join("none"))), Err(OpenError::NoDirectory { .. })));
+    assert!(matches!(
+        ReadyQueue::<u64>::attach_in(&dir.0.join("none"), "q"),
+        Err(OpenError::NoDirectory { .. })
+    ));
+    assert!(matches!(
+        ReadyQueue::<u64>::create("q", &Options::new(1).directory(dir.0.join("none"))),
+        Err(OpenError::NoDirectory { .. })
+    ));
     let q = dir.numbers(1);
     assert!(matches!(ReadyQueue::<u64>::create("q", &dir.options(1)), Err(OpenError::Exists { .. })));
     q.control().unwrap().unlink().unwrap();

@@ -53,9 +53,19 @@ type Told = [u64; 5];
 pub fn run(arguments: &Arguments) -> Outcome {
     signals::install()?;
     let base = format!("bench-{}", std::process::id());
-    let mut crew = Crew { children: vec![], queues: ["", "-told", "-ping", "-pong"].map(|kind| format!("{base}{kind}")).into() };
+    let mut crew = Crew {
+        children: vec![],
+        queues: ["", "-told", "-ping", "-pong"].map(|kind| format!("{base}{kind}")).into(),
+    };
     let seats = u32::try_from(arguments.producers + arguments.consumers + 4).unwrap_or(u32::MAX);
-    let control = Control::create(&base, &Options::new(arguments.capacity).item_size(arguments.item_size as usize).lossy(arguments.lossy).seats(seats).ready(false))?;
+    let control = Control::create(
+        &base,
+        &Options::new(arguments.capacity)
+            .item_size(arguments.item_size as usize)
+            .lossy(arguments.lossy)
+            .seats(seats)
+            .ready(false),
+    )?;
     let mut told = ReadyQueue::<Told>::create(&crew.queues[1], &Options::new(100_000).seats(seats))?;
     let seconds = arguments.seconds.as_secs_f64();
     let worker = |role: &str, number: u64| child::start(&["bench-worker", role, &number.to_string(), &base, &seconds.to_string()].map(str::to_owned));
@@ -128,14 +138,37 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if arguments.json {
         output::print(&format!("{result}\n"))?;
     } else {
-        let lossy = if arguments.lossy { format!(", {} dropped", stats.dropped) } else { String::new() };
-        let verdict = if verified { "verified: exactly once, in order, intact" } else { "NOT VERIFIED" };
-        output::print(&format!("{} producers, {} consumers, {} bytes: {:.2} M items/s{lossy}; {verdict}\n", arguments.producers, arguments.consumers, arguments.item_size, rate / 1e6))?;
+        let lossy = if arguments.lossy {
+            format!(", {} dropped", stats.dropped)
+        } else {
+            String::new()
+        };
+        let verdict = if verified {
+            "verified: exactly once, in order, intact"
+        } else {
+            "NOT VERIFIED"
+        };
+        output::print(&format!(
+            "{} producers, {} consumers, {} bytes: {:.2} M items/s{lossy}; {verdict}\n",
+            arguments.producers,
+            arguments.consumers,
+            arguments.item_size,
+            rate / 1e6
+        ))?;
         if arguments.latency {
-            output::print(&format!("round trip: p50 {} ns, p99 {} ns, p99.9 {} ns, max {} ns\n", result["p50_ns"], result["p99_ns"], result["p999_ns"], result["max_ns"]))?;
+            output::print(&format!(
+                "round trip: p50 {} ns, p99 {} ns, p99.9 {} ns, max {} ns\n",
+                result["p50_ns"], result["p99_ns"], result["p999_ns"], result["max_ns"]
+            ))?;
         }
     }
-    if verified { Ok(()) } else { Err(End::failed("the benchmark's items did not arrive exactly once, in order and intact: this is a bug, please report it")) }
+    if verified {
+        Ok(())
+    } else {
+        Err(End::failed(
+            "the benchmark's items did not arrive exactly once, in order and intact: this is a bug, please report it",
+        ))
+    }
 }
 
 fn ping_pong(arguments: &Arguments, base: &str, crew: &mut Crew) -> Result<Histogram<u64>, End> {

@@ -8,7 +8,10 @@ use std::process::{Child, Command};
 /// Starts this program again. It dies with us.
 pub fn start(arguments: &[String]) -> Result<Child, End> {
     let program = std::env::current_exe().map_err(|error| End::failed(format!("cannot find the own program: {error}")))?;
-    Command::new(program).args(arguments).spawn().map_err(|error| End::failed(format!("cannot start a process: {error}")))
+    Command::new(program)
+        .args(arguments)
+        .spawn()
+        .map_err(|error| End::failed(format!("cannot start a process: {error}")))
 }
 
 /// The first thing a started process does.

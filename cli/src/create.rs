@@ -33,10 +33,22 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    let delivery = if arguments.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
-    let options = Options::new(arguments.capacity).item_size(arguments.item_size).lossy(arguments.lossy).seats(arguments.seats);
+    let delivery = if arguments.at_least_once {
+        Delivery::AtLeastOnce
+    } else {
+        Delivery::AtMostOnce
+    };
+    let options = Options::new(arguments.capacity)
+        .item_size(arguments.item_size)
+        .lossy(arguments.lossy)
+        .seats(arguments.seats);
     let options = options.mode(arguments.mode).delivery(delivery).ready(!arguments.not_ready);
     let control = Control::create(&arguments.name, &options)?;
-    output::note(&format!("created '{}': {} items of up to {} bytes", control.name(), control.capacity(), control.item_size()));
+    output::note(&format!(
+        "created '{}': {} items of up to {} bytes",
+        control.name(),
+        control.capacity(),
+        control.item_size()
+    ));
     Ok(())
 }

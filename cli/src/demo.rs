@@ -60,12 +60,21 @@ pub fn run(arguments: &Arguments) -> Outcome {
         }
         child::start(&line)
     };
-    let source = arguments.from.as_ref().map_or("/proc/stat and /proc/self/schedstat".into(), |path| path.display().to_string());
+    let source = arguments
+        .from
+        .as_ref()
+        .map_or("/proc/stat and /proc/self/schedstat".into(), |path| path.display().to_string());
     output::print(&format!(
         "1 producer samples {source} into two queues, 2 consumers work on each: 5 processes that attach by name.\n  {}: 1024 items, lossy (never waits, keeps the newest)\n  {}: 1024 items, not lossy (waits for its consumers)\n",
         names[0], names[1]
     ))?;
-    for (role, number) in [("consume-lossy", 1), ("consume-lossy", 2), ("consume-whole", 3), ("consume-whole", 4), ("produce", 0)] {
+    for (role, number) in [
+        ("consume-lossy", 1),
+        ("consume-lossy", 2),
+        ("consume-whole", 3),
+        ("consume-whole", 4),
+        ("produce", 0),
+    ] {
         crew.children.push(start(role, number)?);
     }
     let (began, mut kills, mut wrong, mut second) = (Instant::now(), 0u64, 0u64, 0);
@@ -79,8 +88,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
             for (place, role, number) in [(4, "produce", 10u64), (2, "consume-whole", 13)] {
                 let victim = &mut crew.children[place];
                 let pid = victim.id();
-                victim.kill().and_then(|()| victim.wait()).map_err(|error| End::failed(format!("cannot kill process {pid}: {error}")))?;
-                output::print(&format!("  SIGKILL to process {pid} ({}); another one takes its place, the others never stopped\n", &role[..7]))?;
+                victim
+                    .kill()
+                    .and_then(|()| victim.wait())
+                    .map_err(|error| End::failed(format!("cannot kill process {pid}: {error}")))?;
+                output::print(&format!(
+                    "  SIGKILL to process {pid} ({}); another one takes its place, the others never stopped\n",
+                    &role[..7]
+                ))?;
                 crew.children[place] = start(role, number)?;
                 kills += 1;
             }
@@ -92,7 +107,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
                 let stats = control.stats()?;
                 let done = stats.gets - std::mem::replace(&mut before[which], stats.gets);
                 let [p50, p99] = latency[which].map(|ns| ns as f64 / 1000.0);
-                line += &format!(" | {}: {done:>8} items/s, dropped {:>9}, length {:>4}, p50 {p50:>7.1} us, p99 {p99:>7.1} us", ["lossy", "whole"][which], stats.dropped, stats.len);
+                line += &format!(
+                    " | {}: {done:>8} items/s, dropped {:>9}, length {:>4}, p50 {p50:>7.1} us, p99 {p99:>7.1} us",
+                    ["lossy", "whole"][which],
+                    stats.dropped,
+                    stats.len
+                );
             }
             output::print(&(line + "\n"))?;
         }
@@ -106,26 +126,38 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let deadline = Instant::now() + Duration::from_secs(20);
     while crew.children.iter_mut().any(|child| !matches!(child.try_wait(), Ok(Some(_)))) {
         if Instant::now() > deadline {
-            return Err(End::failed("the processes of the demo did not end within 20 s: this is a bug, please report it"));
+            return Err(End::failed(
+                "the processes of the demo did not end within 20 s: this is a bug, please report it",
+            ));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
     wrong += collect(&mut reports, &mut latency);
     let mut bad = wrong > 0;
-    output::print(&format!("\n{:<6} {:>10} = {:>10} + {:>9} + {:>7} + {:>4} + {:>4} + {:>4}\n", "queue", "puts", "gets", "dropped", "cleared", "lost", "held", "len"))?;
+    output::print(&format!(
+        "\n{:<6} {:>10} = {:>10} + {:>9} + {:>7} + {:>4} + {:>4} + {:>4}\n",
+        "queue", "puts", "gets", "dropped", "cleared", "lost", "held", "len"
+    ))?;
     for (kind, control) in ["lossy", "whole"].iter().zip(&controls) {
         let report = control.doctor()?;
         let s: Stats = control.stats()?;
         let ok = s.adds_up() && report.ok() && s.lost <= kills && s.held == 0 && s.seats_live + s.seats_dead == 0 && s.puts > 0 && (s.lossy || s.dropped == 0);
         bad |= !ok;
         let verdict = if ok { "adds up" } else { "DOES NOT ADD UP" };
-        output::print(&format!("{kind:<6} {:>10} = {:>10} + {:>9} + {:>7} + {:>4} + {:>4} + {:>4}   {verdict}\n", s.puts, s.gets, s.dropped, s.cleared, s.lost, s.held, s.len))?;
+        output::print(&format!(
+            "{kind:<6} {:>10} = {:>10} + {:>9} + {:>7} + {:>4} + {:>4} + {:>4}   {verdict}\n",
+            s.puts, s.gets, s.dropped, s.cleared, s.lost, s.held, s.len
+        ))?;
         for problem in &report.problems {
             output::print(&format!("  {problem}\n"))?;
         }
     }
     output::print(&format!("{kills} processes were killed; {wrong} items came twice or out of order.\n"))?;
-    if bad { Err(End::failed("the accounts of the demo do not add up: this is a bug, please report it")) } else { Ok(()) }
+    if bad {
+        Err(End::failed("the accounts of the demo do not add up: this is a bug, please report it"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Reads what consumers reported: returns the number of items that were wrong.
@@ -193,7 +225,11 @@ fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, which: u64) -> Outco
     loop {
         let over = match queue.take_timeout(Duration::from_millis(100)) {
             Ok(item) => {
-                let word = |at: usize| item.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(u64::MAX, u64::from_ne_bytes);
+                let word = |at: usize| {
+                    item.get(at..at + 8)
+                        .and_then(|bytes| bytes.try_into().ok())
+                        .map_or(u64::MAX, u64::from_ne_bytes)
+                };
                 // A consumer sees a part of each producer's items, in order and none twice.
                 let (producer, sequence) = (word(0), word(8));
                 wrong += u64::from(last.insert(producer, sequence).is_some_and(|before| before >= sequence));
@@ -206,7 +242,13 @@ fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, which: u64) -> Outco
         };
         if over || told.elapsed() >= Duration::from_millis(200) {
             told = Instant::now();
-            let report = [which, times.value_at_quantile(0.5), times.value_at_quantile(0.99), std::mem::take(&mut wrong), 0];
+            let report = [
+                which,
+                times.value_at_quantile(0.5),
+                times.value_at_quantile(0.99),
+                std::mem::take(&mut wrong),
+                0,
+            ];
             times.reset();
             reports.put(&report).map_err(End::failed)?;
         }

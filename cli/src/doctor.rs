@@ -22,7 +22,17 @@ pub fn run(arguments: &Arguments) -> Outcome {
         output::print(&format!("{json}\n"))?;
     } else {
         let health = if report.ok() { "sound".to_string() } else { report.problems.join("\n") };
-        output::print(&format!("{}: {health}; {} seats recovered, {} undecided\n", arguments.name, report.recovered, report.undecided))?;
+        output::print(&format!(
+            "{}: {health}; {} seats recovered, {} undecided\n",
+            arguments.name, report.recovered, report.undecided
+        ))?;
     }
-    if report.ok() { Ok(()) } else { Err(End::failed(format!("queue '{}' has problems: remove it (`prodcon rm {}`) and create it again", arguments.name, arguments.name))) }
+    if report.ok() {
+        Ok(())
+    } else {
+        Err(End::failed(format!(
+            "queue '{}' has problems: remove it (`prodcon rm {}`) and create it again",
+            arguments.name, arguments.name
+        )))
+    }
 }

@@ -19,7 +19,10 @@ pub struct End {
 
 impl End {
     fn new(status: u8, message: impl ToString) -> Self {
-        Self { status, message: message.to_string() }
+        Self {
+            status,
+            message: message.to_string(),
+        }
     }
 
     /// 1: it could not be done.
@@ -58,7 +61,9 @@ impl End {
             PutError::Full => Self::nothing(format!("queue '{name}' is full: get from it, or wait with a longer --timeout")),
             PutError::TimedOut => Self::timed_out(format!("timed out: queue '{name}' stayed full; is anybody getting? see `prodcon stat {name}`")),
             PutError::NotReady => Self::new(4, format!("queue '{name}' is not ready: its consumer has to open it (`prodcon ready {name}`)")),
-            PutError::Stopped => Self::failed(format!("queue '{name}' takes no items in its state: see `prodcon state {name}`, and set it to started")),
+            PutError::Stopped => Self::failed(format!(
+                "queue '{name}' takes no items in its state: see `prodcon state {name}`, and set it to started"
+            )),
             other => Self::failed(other),
         }
     }

@@ -38,7 +38,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
     while arguments.count.is_none_or(|count| got < count) {
         signals::check()?;
         out.wait_writable()?;
-        let taken = if waits { queue.take_timeout(patience.slice().min(SLICE)) } else { queue.try_take() };
+        let taken = if waits {
+            queue.take_timeout(patience.slice().min(SLICE))
+        } else {
+            queue.try_take()
+        };
         match taken {
             Ok(item) => {
                 if arguments.frames {

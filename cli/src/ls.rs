@@ -32,9 +32,15 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let keys = ["name", "type", "capacity", "item_size", "len", "state", "seats_live"];
-    let mut rows = vec![["NAME", "TYPE", "CAPACITY", "ITEM SIZE", "LEN", "STATE", "LIVE", ""].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["NAME", "TYPE", "CAPACITY", "ITEM SIZE", "LEN", "STATE", "LIVE", ""]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for figures in &found {
-        let note = figures.get("error").map_or_else(|| if figures["stale"] == true { "nobody attached".into() } else { String::new() }, text);
+        let note = figures
+            .get("error")
+            .map_or_else(|| if figures["stale"] == true { "nobody attached".into() } else { String::new() }, text);
         let cell = |key: &&str| figures.get(*key).map_or_else(|| "-".into(), text);
         rows.push(keys.iter().map(cell).chain([note]).collect());
     }

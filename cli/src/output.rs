@@ -52,7 +52,10 @@ impl Items {
         while self.blocks {
             signals::check()?;
             let mut fds = [PollFd::new(&self.out, PollFlags::OUT)];
-            let slice = Timespec { tv_sec: 0, tv_nsec: i64::from(SLICE.subsec_nanos()) };
+            let slice = Timespec {
+                tv_sec: 0,
+                tv_nsec: i64::from(SLICE.subsec_nanos()),
+            };
             match poll(&mut fds, Some(&slice)) {
                 Ok(0) | Err(Errno::INTR) => continue,
                 Ok(_) => {}

@@ -21,7 +21,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return output::print(&format!("{figures}\n"));
     }
     let Value::Object(map) = figures else { return Ok(()) };
-    let lines: String = map.iter().map(|(key, value)| format!("{key:<14} {}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned))).collect();
+    let lines: String = map
+        .iter()
+        .map(|(key, value)| format!("{key:<14} {}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect();
     output::print(&lines)
 }
 
@@ -29,7 +32,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
 pub fn figures(control: &Control) -> Result<Value, prodcon::Fault> {
     let s = control.stats()?;
     let header = control.header();
-    let members: Vec<Value> = s.members.iter().map(|m| json!({ "seat": m.seat, "pid": m.pid, "held": m.held, "asleep": m.asleep })).collect();
+    let members: Vec<Value> = s
+        .members
+        .iter()
+        .map(|m| json!({ "seat": m.seat, "pid": m.pid, "held": m.held, "asleep": m.asleep }))
+        .collect();
     Ok(json!({
         "name": control.name(), "type": if header.type_name.is_empty() { "bytes" } else { &header.type_name }, "capacity": s.capacity, "item_size": s.item_size,
         "seats": s.seats, "seats_live": s.seats_live, "seats_dead": s.seats_dead, "len": s.len, "ready": s.ready, "epoch": s.epoch, "state": s.state.to_string(),

@@ -1,6 +1,5 @@
 //! Plain tables and numbers for people.
 
-
 /// Which side a column is aligned to.
 #[derive(Clone, Copy)]
 pub enum Side {
@@ -10,7 +9,13 @@ pub enum Side {
 
 /// Rows (the first is the head) in columns as wide as their widest cell, two spaces between them, nothing after the last.
 pub fn columns(sides: &[Side], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..sides.len()).map(width).collect();
     let mut text = String::new();
     for row in rows {
@@ -28,7 +33,11 @@ pub fn columns(sides: &[Side], rows: &[Vec<String>]) -> String {
 pub fn nanoseconds(time: u64) -> String {
     let scaled = |unit: u64, name: &str| {
         let value = time as f64 / unit as f64;
-        if value < 10.0 { format!("{value:.1} {name}") } else { format!("{value:.0} {name}") }
+        if value < 10.0 {
+            format!("{value:.1} {name}")
+        } else {
+            format!("{value:.0} {name}")
+        }
     };
     match time {
         0..1_000 => format!("{time} ns"),
