@@ -73,17 +73,51 @@ pub enum GetError {
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub enum OpenError {
-    NotFound { queue: Arc<str>, directory: PathBuf },
-    NoDirectory { directory: PathBuf },
-    Exists { queue: Arc<str> },
-    Name { name: String },
-    Invalid { queue: Arc<str>, what: String },
-    Incompatible { queue: Arc<str>, what: &'static str, expected: String, found: String },
-    NoSeat { queue: Arc<str>, seats: u32 },
-    Denied { queue: Arc<str>, path: PathBuf },
-    NoSpace { queue: Arc<str>, bytes: u64, directory: PathBuf },
-    Corrupt { queue: Arc<str>, what: String },
-    Os { queue: Arc<str>, call: &'static str, errno: i32 },
+    NotFound {
+        queue: Arc<str>,
+        directory: PathBuf,
+    },
+    NoDirectory {
+        directory: PathBuf,
+    },
+    Exists {
+        queue: Arc<str>,
+    },
+    Name {
+        name: String,
+    },
+    Invalid {
+        queue: Arc<str>,
+        what: String,
+    },
+    Incompatible {
+        queue: Arc<str>,
+        what: &'static str,
+        expected: String,
+        found: String,
+    },
+    NoSeat {
+        queue: Arc<str>,
+        seats: u32,
+    },
+    Denied {
+        queue: Arc<str>,
+        path: PathBuf,
+    },
+    NoSpace {
+        queue: Arc<str>,
+        bytes: u64,
+        directory: PathBuf,
+    },
+    Corrupt {
+        queue: Arc<str>,
+        what: String,
+    },
+    Os {
+        queue: Arc<str>,
+        call: &'static str,
+        errno: i32,
+    },
 }
 
 /// Why the state did not change.
@@ -110,22 +144,40 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Removed { queue } => write!(f, "queue '{queue}' was removed while attached: attach again to the one that now has the name"),
-            Self::Corrupt { queue, what } => write!(f, "queue '{queue}' is damaged: {what}; run `prodcon doctor {queue}`, or remove and create it again"),
+            Self::Corrupt { queue, what } => write!(
+                f,
+                "queue '{queue}' is damaged: {what}; run `prodcon doctor {queue}`, or remove and create it again"
+            ),
             Self::Exhausted { queue } => write!(f, "queue '{queue}' has used up its positions or epochs: remove and create it again"),
-            Self::Forked { queue } => write!(f, "this handle of queue '{queue}' belongs to the parent process: attach again in the forked child"),
-            Self::NoSeat { queue, seats } => write!(f, "queue '{queue}' has no free seat (all {seats} are taken): close an endpoint, or create it with more seats"),
-            Self::ReadOnly { queue } => write!(f, "queue '{queue}' may only be read by this user: ask its owner for write permission (mode at create)"),
+            Self::Forked { queue } => write!(
+                f,
+                "this handle of queue '{queue}' belongs to the parent process: attach again in the forked child"
+            ),
+            Self::NoSeat { queue, seats } => write!(
+                f,
+                "queue '{queue}' has no free seat (all {seats} are taken): close an endpoint, or create it with more seats"
+            ),
+            Self::ReadOnly { queue } => write!(
+                f,
+                "queue '{queue}' may only be read by this user: ask its owner for write permission (mode at create)"
+            ),
             Self::Os { queue, call, errno } => write!(f, "queue '{queue}': {call} failed: {}", std::io::Error::from_raw_os_error(*errno)),
         }
     }
 }
 
 fn too_large(f: &mut fmt::Formatter<'_>, queue: &str, len: usize, max: usize) -> fmt::Result {
-    write!(f, "an item of {len} bytes is too long for queue '{queue}', whose items have at most {max}: put a shorter one, or create the queue with a larger item size")
+    write!(
+        f,
+        "an item of {len} bytes is too long for queue '{queue}', whose items have at most {max}: put a shorter one, or create the queue with a larger item size"
+    )
 }
 
 fn wrong_length(f: &mut fmt::Formatter<'_>, queue: &str, len: usize, expected: usize) -> fmt::Result {
-    write!(f, "an item of {len} bytes in queue '{queue}', where the type has {expected}: use an endpoint of bytes, or discard the item")
+    write!(
+        f,
+        "an item of {len} bytes in queue '{queue}', where the type has {expected}: use an endpoint of bytes, or discard the item"
+    )
 }
 
 impl fmt::Display for PutError {
@@ -137,7 +189,10 @@ impl fmt::Display for PutError {
             Self::Stopped => f.write_str("the queue is stopped: set its state to started"),
             Self::TooLarge { queue, len, max } => too_large(f, queue, *len, *max),
             Self::WrongLength { queue, len, expected } => wrong_length(f, queue, *len, *expected),
-            Self::InHand { queue } => write!(f, "this endpoint of queue '{queue}' has an item in hand: get and acknowledge it first, or attach with more seats"),
+            Self::InHand { queue } => write!(
+                f,
+                "this endpoint of queue '{queue}' has an item in hand: get and acknowledge it first, or attach with more seats"
+            ),
             Self::Fault(fault) => fault.fmt(f),
         }
     }
@@ -158,20 +213,52 @@ impl fmt::Display for GetError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound { queue, directory } => write!(f, "there is no queue '{queue}' in {}: create it first, or see `prodcon ls`", directory.display()),
-            Self::NoDirectory { directory } => write!(f, "the segment directory {} does not exist: make it, or change PRODCON_DIR", directory.display()),
-            Self::Exists { queue } => write!(f, "queue '{queue}' exists already: attach to it, choose another name, or remove it with `prodcon rm {queue}`"),
-            Self::Name { name } => write!(f, "'{name}' cannot be the name of a queue: use 1 to 200 of A-Z a-z 0-9 . _ -, not beginning with . or -"),
+            Self::NotFound { queue, directory } => write!(
+                f,
+                "there is no queue '{queue}' in {}: create it first, or see `prodcon ls`",
+                directory.display()
+            ),
+            Self::NoDirectory { directory } => write!(
+                f,
+                "the segment directory {} does not exist: make it, or change PRODCON_DIR",
+                directory.display()
+            ),
+            Self::Exists { queue } => write!(
+                f,
+                "queue '{queue}' exists already: attach to it, choose another name, or remove it with `prodcon rm {queue}`"
+            ),
+            Self::Name { name } => write!(
+                f,
+                "'{name}' cannot be the name of a queue: use 1 to 200 of A-Z a-z 0-9 . _ -, not beginning with . or -"
+            ),
             Self::Invalid { queue, what } => write!(f, "queue '{queue}' cannot be made so: {what}"),
             Self::Incompatible { queue, what, expected, found } => {
-                write!(f, "queue '{queue}' does not fit: {what} is {found}, expected {expected}; use the program it was created for, or another queue")
+                write!(
+                    f,
+                    "queue '{queue}' does not fit: {what} is {found}, expected {expected}; use the program it was created for, or another queue"
+                )
             }
-            Self::NoSeat { queue, seats } => Fault::NoSeat { queue: queue.clone(), seats: *seats }.fmt(f),
-            Self::Denied { queue, path } => write!(f, "no permission for queue '{queue}' ({}): ask its owner to create it with a wider mode", path.display()),
+            Self::NoSeat { queue, seats } => Fault::NoSeat {
+                queue: queue.clone(),
+                seats: *seats,
+            }
+            .fmt(f),
+            Self::Denied { queue, path } => write!(
+                f,
+                "no permission for queue '{queue}' ({}): ask its owner to create it with a wider mode",
+                path.display()
+            ),
             Self::NoSpace { queue, bytes, directory } => {
-                write!(f, "no space for queue '{queue}' ({bytes} bytes) in {}: make it smaller, or remove stale ones (`prodcon ls`)", directory.display())
+                write!(
+                    f,
+                    "no space for queue '{queue}' ({bytes} bytes) in {}: make it smaller, or remove stale ones (`prodcon ls`)",
+                    directory.display()
+                )
             }
-            Self::Corrupt { queue, what } => write!(f, "queue '{queue}' cannot be used: {what}; remove it (`prodcon rm {queue}`) and create it again"),
+            Self::Corrupt { queue, what } => write!(
+                f,
+                "queue '{queue}' cannot be used: {what}; remove it (`prodcon rm {queue}`) and create it again"
+            ),
             Self::Os { queue, call, errno } => write!(f, "queue '{queue}': {call} failed: {}", std::io::Error::from_raw_os_error(*errno)),
         }
     }

@@ -91,7 +91,9 @@ impl RawHeader {
     /// The checksum that the header should carry.
     pub(crate) fn sum(&self) -> u64 {
         let bytes = bytemuck::bytes_of(self);
-        bytes[..size_of::<Self>() - 8].iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+        bytes[..size_of::<Self>() - 8]
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
     }
 }
 
@@ -212,7 +214,10 @@ impl Geometry {
             return Err(format!("{seats} seats: choose 1 to {MAX_SEATS}"));
         }
         if capacity > MAX_BLOCKS - seats {
-            return Err(format!("capacity {capacity} and {seats} seats make more than {MAX_BLOCKS} blocks: choose a capacity of at most {}", MAX_BLOCKS - seats));
+            return Err(format!(
+                "capacity {capacity} and {seats} seats make more than {MAX_BLOCKS} blocks: choose a capacity of at most {}",
+                MAX_BLOCKS - seats
+            ));
         }
         if !item_align.is_power_of_two() || u64::from(item_align) > MAX_ALIGN {
             return Err(format!("item alignment {item_align}: choose a power of two up to {MAX_ALIGN}"));
@@ -222,13 +227,33 @@ impl Geometry {
         let align = u64::from(item_align);
         let payload_offset = header.next_multiple_of(align);
         let used = payload_offset.checked_add(item_size).ok_or_else(too_large)?;
-        let unit = if used <= 16 { 16 } else if used <= 32 { 32 } else { 64 };
+        let unit = if used <= 16 {
+            16
+        } else if used <= 32 {
+            32
+        } else {
+            64
+        };
         let block_size = used.checked_next_multiple_of(unit.max(align)).ok_or_else(too_large)?;
         let slots_offset = SEATS_OFFSET as u64 + u64::from(seats) * SEAT_SIZE as u64;
         let blocks_offset = (slots_offset + u64::from(capacity) * 8).next_multiple_of(align.max(64));
         let blocks = u64::from(capacity + seats);
-        let total_size = blocks.checked_mul(block_size).and_then(|all| all.checked_add(blocks_offset)).filter(|all| *all <= i64::MAX as u64 / 2).ok_or_else(too_large)?;
-        Ok(Self { capacity, seats, item_size, item_align, payload_offset, block_size, slots_offset, blocks_offset, total_size })
+        let total_size = blocks
+            .checked_mul(block_size)
+            .and_then(|all| all.checked_add(blocks_offset))
+            .filter(|all| *all <= i64::MAX as u64 / 2)
+            .ok_or_else(too_large)?;
+        Ok(Self {
+            capacity,
+            seats,
+            item_size,
+            item_align,
+            payload_offset,
+            block_size,
+            slots_offset,
+            blocks_offset,
+            total_size,
+        })
     }
 
     /// True if an item's length needs the second header word.
@@ -262,7 +287,19 @@ mod tests {
 
     #[test]
     fn blocks_are_as_small_as_the_map_says() {
-        for (size, align, block) in [(0, 1, 16), (8, 8, 16), (9, 1, 32), (24, 8, 32), (25, 8, 64), (56, 8, 64), (64, 8, 128), (65_535, 1, 65_600), (65_536, 1, 65_600), (64, 64, 128), (1, 4096, 8192)] {
+        for (size, align, block) in [
+            (0, 1, 16),
+            (8, 8, 16),
+            (9, 1, 32),
+            (24, 8, 32),
+            (25, 8, 64),
+            (56, 8, 64),
+            (64, 8, 128),
+            (65_535, 1, 65_600),
+            (65_536, 1, 65_600),
+            (64, 64, 128),
+            (1, 4096, 8192),
+        ] {
             let g = Geometry::new(3, 5, size, align).unwrap();
             assert_eq!(g.block_size, block, "item of {size} bytes, alignment {align}");
             assert_eq!(g.total_size, g.blocks_offset + 8 * block);

@@ -4,7 +4,7 @@
 //! checked arithmetic and the file's length, and never read again; the mapping is made through the very descriptor that carries the leases. Callers: queue.
 
 use crate::error::OpenError;
-use crate::layout::{Geometry, HEADER_SIZE, MAGIC, MAX_NAME, MAX_TYPE_NAME, RawHeader, SEATS_OFFSET, SEAT_SIZE, SeatLine, VERSION, WORDS_OFFSET, Words, flags};
+use crate::layout::{Geometry, HEADER_SIZE, MAGIC, MAX_NAME, MAX_TYPE_NAME, RawHeader, SEAT_SIZE, SEATS_OFFSET, SeatLine, VERSION, WORDS_OFFSET, Words, flags};
 use crate::ring::seat::Record;
 use crate::ring::slot::Shape;
 use crate::sync::lease::Lease;
@@ -25,7 +25,9 @@ const BUILDING: u32 = 1 << 20;
 
 /// `PRODCON_DIR`, or `/dev/shm`.
 pub fn directory() -> PathBuf {
-    std::env::var_os("PRODCON_DIR").filter(|dir| !dir.is_empty()).map_or_else(|| "/dev/shm".into(), PathBuf::from)
+    std::env::var_os("PRODCON_DIR")
+        .filter(|dir| !dir.is_empty())
+        .map_or_else(|| "/dev/shm".into(), PathBuf::from)
 }
 
 /// Where a queue lives.
@@ -41,7 +43,10 @@ impl Place {
         if name.is_empty() || name.len() > MAX_NAME || name.starts_with(['.', '-']) || !name.chars().all(good) {
             return Err(OpenError::Name { name: name.into() });
         }
-        Ok(Self { dir: dir.map_or_else(directory, Path::to_path_buf), name: name.into() })
+        Ok(Self {
+            dir: dir.map_or_else(directory, Path::to_path_buf),
+            name: name.into(),
+        })
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -52,7 +57,10 @@ impl Place {
         let queue = self.name.clone();
         let errno = error.into().raw_os_error().unwrap_or(libc::EIO);
         match errno {
-            libc::ENOENT if self.dir.is_dir() => OpenError::NotFound { queue, directory: self.dir.clone() },
+            libc::ENOENT if self.dir.is_dir() => OpenError::NotFound {
+                queue,
+                directory: self.dir.clone(),
+            },
             libc::ENOENT | libc::ENOTDIR => OpenError::NoDirectory { directory: self.dir.clone() },
             libc::EEXIST => OpenError::Exists { queue },
             libc::EACCES | libc::EPERM | libc::EROFS => OpenError::Denied { queue, path: self.path() },
@@ -62,7 +70,10 @@ impl Place {
     }
 
     fn corrupt(&self, what: impl Into<String>) -> OpenError {
-        OpenError::Corrupt { queue: self.name.clone(), what: what.into() }
+        OpenError::Corrupt {
+            queue: self.name.clone(),
+            what: what.into(),
+        }
     }
 }
 
@@ -147,12 +158,23 @@ impl Segment {
         let map = made?;
         let (header, geometry) = read_header(&place, &file)?;
         let lease = Lease::new(file).map_err(|error| place.error("fstat", error))?;
-        Ok(Self { place, header, geometry, read_only: false, map, lease })
+        Ok(Self {
+            place,
+            header,
+            geometry,
+            read_only: false,
+            map,
+            lease,
+        })
     }
 
     fn build(place: &Place, spec: &Spec, file: &File) -> Result<MmapRaw, OpenError> {
         let g = &spec.geometry;
-        let no_space = || OpenError::NoSpace { queue: place.name.clone(), bytes: g.total_size, directory: place.dir.clone() };
+        let no_space = || OpenError::NoSpace {
+            queue: place.name.clone(),
+            bytes: g.total_size,
+            directory: place.dir.clone(),
+        };
         rustix::fs::fchmod(file, Mode::from_raw_mode(spec.mode & 0o777)).map_err(|error| place.error("fchmod", error))?;
         loop {
             match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, g.total_size) {
@@ -169,7 +191,10 @@ impl Segment {
         write(&2u32.to_ne_bytes(), WORDS_OFFSET as u64 + 16)?; // state: started
         let shape = Shape::new(g.capacity, g.seats);
         for seat in 0..g.seats {
-            write(&Record::at_rest(g.capacity + seat).pack().to_ne_bytes(), SEATS_OFFSET as u64 + u64::from(seat) * SEAT_SIZE as u64)?;
+            write(
+                &Record::at_rest(g.capacity + seat).pack().to_ne_bytes(),
+                SEATS_OFFSET as u64 + u64::from(seat) * SEAT_SIZE as u64,
+            )?;
         }
         let slots: Vec<u64> = (0..g.capacity).map(|index| shape.pack(0, index)).collect();
         write(bytemuck::cast_slice(&slots), g.slots_offset)?;
@@ -190,7 +215,14 @@ impl Segment {
         let (header, geometry) = read_header(&place, &file)?;
         let map = map(&place, &file, geometry.total_size, read_only)?;
         let lease = Lease::new(file).map_err(|error| place.error("fstat", error))?;
-        Ok(Self { place, header, geometry, read_only, map, lease })
+        Ok(Self {
+            place,
+            header,
+            geometry,
+            read_only,
+            map,
+            lease,
+        })
     }
 
     /// First byte; the mapping has `geometry.total_size` bytes and is page-aligned. Writable unless `read_only`.
@@ -199,15 +231,19 @@ impl Segment {
     }
 
     pub(crate) fn words(&self) -> &Words {
-        // SAFETY: the header check made total_size >= SEATS_OFFSET, so the words lie within the mapping, whose start is page-aligned; all their fields are
-        // atomics, for which every bit pattern is a value; the mapping lives as long as self.
-        unsafe { &*self.base().add(WORDS_OFFSET).cast::<Words>() }
+        // SAFETY: the header check made total_size >= SEATS_OFFSET, so the words lie within the mapping.
+        let words = unsafe { self.base().add(WORDS_OFFSET) };
+        // SAFETY: the mapping is page-aligned and WORDS_OFFSET a multiple of 128; all fields are atomics, for which every bit pattern is a value; the mapping
+        // lives as long as self.
+        unsafe { &*words.cast::<Words>() }
     }
 
     pub(crate) fn seat(&self, index: u32) -> &SeatLine {
         assert!(index < self.geometry.seats);
-        // SAFETY: index < seats, and the header check made slots_offset = SEATS_OFFSET + seats * SEAT_SIZE <= total_size; alignment and values as in `words`.
-        unsafe { &*self.base().add(SEATS_OFFSET + index as usize * SEAT_SIZE).cast::<SeatLine>() }
+        // SAFETY: index < seats, and the header check made slots_offset = SEATS_OFFSET + seats * SEAT_SIZE <= total_size.
+        let line = unsafe { self.base().add(SEATS_OFFSET + index as usize * SEAT_SIZE) };
+        // SAFETY: a multiple of 128 from a page-aligned start; atomics only, as in `words`.
+        unsafe { &*line.cast::<SeatLine>() }
     }
 }
 
@@ -231,12 +267,22 @@ fn unnamed(place: &Place) -> Result<(File, Option<PathBuf>), OpenError> {
         Ok(fd) => return Ok((fd.into(), None)),
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
         Err(Errno::NOENT | Errno::NOTDIR) => return Err(OpenError::NoDirectory { directory: place.dir.clone() }),
-        Err(Errno::NOSPC) => return Err(OpenError::NoSpace { queue: place.name.clone(), bytes: 0, directory: place.dir.clone() }),
+        Err(Errno::NOSPC) => {
+            return Err(OpenError::NoSpace {
+                queue: place.name.clone(),
+                bytes: 0,
+                directory: place.dir.clone(),
+            });
+        }
         Err(error) => return Err(place.error("open", error)),
     }
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let path = place.dir.join(format!("{TEMPORARY}{}.{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
-    let file: File = rustix::fs::openat(CWD, &path, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600)).map_err(|error| place.error("open", error))?.into();
+    let path = place
+        .dir
+        .join(format!("{TEMPORARY}{}.{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+    let file: File = rustix::fs::openat(CWD, &path, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600))
+        .map_err(|error| place.error("open", error))?
+        .into();
     let copy = file.try_clone().map_err(|error| place.error("dup", error))?;
     // The lock belongs to the description, which `file` keeps; closing the copy does not drop it.
     let _ = Lease::new(copy).and_then(|lease| lease.try_lock(BUILDING));
@@ -277,7 +323,9 @@ fn raw_header(spec: &Spec) -> RawHeader {
     raw.dead_letter_len = spec.dead_letter.len() as u32;
     raw.dead_letter[..spec.dead_letter.len()].copy_from_slice(spec.dead_letter.as_bytes());
     raw.creator_pid = std::process::id();
-    raw.created = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+    raw.created = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos() as u64);
     raw.checksum = raw.sum();
     raw
 }
@@ -292,16 +340,26 @@ fn read_header(place: &Place, file: &File) -> Result<(Header, Geometry), OpenErr
         return Err(place.corrupt(format!("it is no prodcon segment: {} bytes are too few", meta.len())));
     }
     let mut raw: RawHeader = bytemuck::Zeroable::zeroed();
-    file.read_exact_at(bytemuck::bytes_of_mut(&mut raw), 0).map_err(|error| place.error("read", error))?;
+    file.read_exact_at(bytemuck::bytes_of_mut(&mut raw), 0)
+        .map_err(|error| place.error("read", error))?;
     if raw.magic != MAGIC {
         return Err(place.corrupt(format!("it is no prodcon segment: it begins with {:#018x}, expected {MAGIC:#018x}", raw.magic)));
     }
     if raw.version != VERSION {
-        return Err(OpenError::Incompatible { queue: place.name.clone(), what: "format version", expected: VERSION.to_string(), found: raw.version.to_string() });
+        return Err(OpenError::Incompatible {
+            queue: place.name.clone(),
+            what: "format version",
+            expected: VERSION.to_string(),
+            found: raw.version.to_string(),
+        });
     }
     let geometry = Geometry::new(raw.capacity, raw.seats, raw.item_size, raw.item_align).map_err(|what| place.corrupt(format!("damaged header: {what}")))?;
     let equal = |what: &str, found: u64, expected: u64| {
-        if found == expected { Ok(()) } else { Err(place.corrupt(format!("damaged header: {what} is {found}, expected {expected}"))) }
+        if found == expected {
+            Ok(())
+        } else {
+            Err(place.corrupt(format!("damaged header: {what} is {found}, expected {expected}")))
+        }
     };
     equal("header size", raw.header_size.into(), HEADER_SIZE as u64)?;
     equal("block size", raw.block_size, geometry.block_size)?;
@@ -316,12 +374,14 @@ fn read_header(place: &Place, file: &File) -> Result<(Header, Geometry), OpenErr
     equal("unknown flags", (raw.flags & !flags::ALL).into(), 0)?;
     let text = |what: &str, bytes: &[u8], len: u32| {
         let text = bytes.get(..len as usize).and_then(|bytes| std::str::from_utf8(bytes).ok());
-        text.map(str::to_owned).ok_or_else(|| place.corrupt(format!("damaged header: the {what} is not a text of at most {} bytes", bytes.len())))
+        text.map(str::to_owned)
+            .ok_or_else(|| place.corrupt(format!("damaged header: the {what} is not a text of at most {} bytes", bytes.len())))
     };
     let type_name = text("type name", &raw.type_name, raw.type_name_len)?;
     let dead_letter = text("dead-letter queue", &raw.dead_letter, raw.dead_letter_len)?;
     equal("type tag", raw.tag.into(), (!type_name.is_empty()).into())?;
-    let max_deliveries = u8::try_from(raw.max_deliveries).map_err(|_| place.corrupt(format!("damaged header: {} deliveries, expected at most 255", raw.max_deliveries)))?;
+    let max_deliveries =
+        u8::try_from(raw.max_deliveries).map_err(|_| place.corrupt(format!("damaged header: {} deliveries, expected at most 255", raw.max_deliveries)))?;
     equal("checksum", raw.checksum, raw.sum())?;
     let has = |flag| raw.flags & flag != 0;
     let header = Header {
@@ -345,7 +405,10 @@ pub(crate) fn check_type_name(place: &Place, name: &str) -> Result<(), OpenError
     if (1..=MAX_TYPE_NAME).contains(&name.len()) {
         return Ok(());
     }
-    Err(OpenError::Invalid { queue: place.name.clone(), what: format!("a type name of {} bytes: choose 1 to {MAX_TYPE_NAME}", name.len()) })
+    Err(OpenError::Invalid {
+        queue: place.name.clone(),
+        what: format!("a type name of {} bytes: choose 1 to {MAX_TYPE_NAME}", name.len()),
+    })
 }
 
 pub(crate) fn unlink(place: &Place) -> Result<(), OpenError> {
@@ -362,7 +425,12 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Entry>, OpenError> {
             let meta = file.metadata().ok()?;
             let opened = open_file(&place.path(), OFlags::RDONLY).map_err(|error| place.error("open", error));
             let segment = opened.and_then(|file| read_header(&place, &file)).map(|(header, _)| header);
-            Some(Entry { name, bytes: meta.len(), mode: meta.mode() & 0o777, segment })
+            Some(Entry {
+                name,
+                bytes: meta.len(),
+                mode: meta.mode() & 0o777,
+                segment,
+            })
         })
         .collect();
     entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -371,7 +439,19 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Entry>, OpenError> {
 
 /// Removes what creators that were killed left under temporary names. Returns how many.
 pub(crate) fn clean_temporaries(dir: &Path) -> usize {
-    let unlocked = |path: &Path| open_file(path, OFlags::RDWR).ok().and_then(|file| Lease::new(file).ok()).is_some_and(|lease| lease.is_locked(BUILDING).is_ok_and(|locked| !locked));
+    let unlocked = |path: &Path| {
+        open_file(path, OFlags::RDWR)
+            .ok()
+            .and_then(|file| Lease::new(file).ok())
+            .is_some_and(|lease| lease.is_locked(BUILDING).is_ok_and(|locked| !locked))
+    };
     let stale = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMPORARY)) && unlocked(path);
-    std::fs::read_dir(dir).map_or(0, |files| files.flatten().map(|file| file.path()).filter(stale).filter(|path| std::fs::remove_file(path).is_ok()).count())
+    std::fs::read_dir(dir).map_or(0, |files| {
+        files
+            .flatten()
+            .map(|file| file.path())
+            .filter(stale)
+            .filter(|path| std::fs::remove_file(path).is_ok())
+            .count()
+    })
 }

@@ -49,7 +49,10 @@ impl Items {
 
     /// Waits until something can be written: nobody should take an item that cannot go anywhere. Ends if the reader has gone or a signal came.
     pub fn wait_writable(&self) -> Outcome {
-        while self.blocks {
+        if !self.blocks {
+            return Ok(());
+        }
+        loop {
             signals::check()?;
             let mut fds = [PollFd::new(&self.out, PollFlags::OUT)];
             let slice = Timespec {
@@ -66,10 +69,9 @@ impl Items {
                 return Err(failed(&io::ErrorKind::BrokenPipe.into()));
             }
             if events.contains(PollFlags::OUT) {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Writes one item, all of it; call `wait_writable` before.

@@ -33,7 +33,7 @@ impl Control {
     /// # Errors
     /// The name is taken or bad, the numbers are out of range, no permission, no space.
     pub fn create(name: &str, options: &Options) -> Result<Self, OpenError> {
-        Ok(Self::over(Segment::create(options.place(name)?, &options.spec(None)?)?))
+        Ok(Self::over(Segment::create(options.place(name)?, &options.spec(name, None)?)?))
     }
 
     /// # Errors
@@ -59,7 +59,11 @@ impl Control {
     }
 
     pub(super) fn over(segment: Segment) -> Self {
-        let ring = Ring { memory: Mapped::new(&segment), at_least_once: segment.header.at_least_once, contention: 32 };
+        let ring = Ring {
+            memory: Mapped::new(&segment),
+            at_least_once: segment.header.at_least_once,
+            contention: 32,
+        };
         Self { ring, segment }
     }
 
@@ -110,14 +114,24 @@ impl Control {
     }
 
     pub(super) fn readable(&self) -> Result<(), Fault> {
-        if self.segment.lease.forked() { Err(Fault::Forked { queue: self.shared_name() }) } else { Ok(()) }
+        if self.segment.lease.forked() {
+            Err(Fault::Forked { queue: self.shared_name() })
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn fault(&self, refusal: Refusal) -> Fault {
         match refusal {
             Refusal::Exhausted => Fault::Exhausted { queue: self.shared_name() },
-            Refusal::Corrupt(what) => Fault::Corrupt { queue: self.shared_name(), what: what.into() },
-            other => Fault::Corrupt { queue: self.shared_name(), what: format!("unexpected answer {other:?}") },
+            Refusal::Corrupt(what) => Fault::Corrupt {
+                queue: self.shared_name(),
+                what: what.into(),
+            },
+            other => Fault::Corrupt {
+                queue: self.shared_name(),
+                what: format!("unexpected answer {other:?}"),
+            },
         }
     }
 
@@ -226,7 +240,11 @@ impl Control {
         loop {
             let from = State::from_word(now);
             if !from.may_become(to) {
-                return Err(StateError::Refused { queue: self.shared_name(), from, to });
+                return Err(StateError::Refused {
+                    queue: self.shared_name(),
+                    from,
+                    to,
+                });
             }
             match word.compare_exchange(now, to as u32, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => break,
@@ -302,7 +320,12 @@ impl Control {
             stats.seats_live += u32::from(live);
             stats.seats_dead += u32::from(!live && record.incoming.is_some());
             if live {
-                stats.members.push(Member { seat: index, pid: line.pid.load(Ordering::Relaxed), held, asleep: line.asleep.load(Ordering::Relaxed) == 1 });
+                stats.members.push(Member {
+                    seat: index,
+                    pid: line.pid.load(Ordering::Relaxed),
+                    held,
+                    asleep: line.asleep.load(Ordering::Relaxed) == 1,
+                });
             }
         }
         Ok(stats)
@@ -326,8 +349,14 @@ impl Control {
             wake_one(&self.words().space.0, &Kernel);
         }
         match pass.corrupt {
-            Some(what) => Err(Fault::Corrupt { queue: self.shared_name(), what: what.into() }),
-            None => Ok(Recovered { recovered: pass.recovered, undecided: pass.undecided }),
+            Some(what) => Err(Fault::Corrupt {
+                queue: self.shared_name(),
+                what: what.into(),
+            }),
+            None => Ok(Recovered {
+                recovered: pass.recovered,
+                undecided: pass.undecided,
+            }),
         }
     }
 
@@ -356,18 +385,29 @@ impl Control {
             }
         }
         // Whoever is at rest now cannot begin anything while we hold its lock; live endpoints are only looked at.
-        let mine: Vec<u32> = (0..self.segment.geometry.seats).filter(|seat| self.segment.lease.try_lock(*seat).unwrap_or(false)).collect();
+        let mine: Vec<u32> = (0..self.segment.geometry.seats)
+            .filter(|seat| self.segment.lease.try_lock(*seat).unwrap_or(false))
+            .collect();
         if mine.len() == self.segment.geometry.seats as usize {
             report.problems.extend(self.ring.permutation());
             let shape = self.ring.memory.shape();
             let (head, tail) = (shape.count(self.ring.head()), shape.count(self.ring.tail()));
             let stats = self.stats_but_mine(None)?;
-            let removed = stats.gets.wrapping_add(stats.dropped).wrapping_add(stats.cleared).wrapping_add(stats.lost).wrapping_add(stats.held);
+            let removed = stats
+                .gets
+                .wrapping_add(stats.dropped)
+                .wrapping_add(stats.cleared)
+                .wrapping_add(stats.lost)
+                .wrapping_add(stats.held);
             if removed != head {
-                report.problems.push(format!("the counters account for {removed} removed items, the slots for {head}"));
+                report
+                    .problems
+                    .push(format!("the counters account for {removed} removed items, the slots for {head}"));
             }
             if tail < head || tail - head > u64::from(shape.slots) {
-                report.problems.push(format!("the slots say {tail} puts and {head} removals, with room for {}", shape.slots));
+                report
+                    .problems
+                    .push(format!("the slots say {tail} puts and {head} removals, with room for {}", shape.slots));
             }
         }
         for seat in mine {

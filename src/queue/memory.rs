@@ -23,20 +23,28 @@ unsafe impl Send for Mapped {}
 impl Mapped {
     /// The caller keeps `segment` for as long as this value.
     pub(super) fn new(segment: &Segment) -> Self {
-        Self { base: segment.base(), geometry: segment.geometry, shape: Shape::new(segment.geometry.capacity, segment.geometry.seats) }
+        Self {
+            base: segment.base(),
+            geometry: segment.geometry,
+            shape: Shape::new(segment.geometry.capacity, segment.geometry.seats),
+        }
     }
 
     #[inline(always)]
     fn words(&self) -> &Words {
-        // SAFETY: as Segment::words; the segment outlives self by the contract of `new`.
-        unsafe { &*self.base.add(WORDS_OFFSET).cast::<Words>() }
+        // SAFETY: the words lie within the mapping, see Segment::words; the segment outlives self by the contract of `new`.
+        let words = unsafe { self.base.add(WORDS_OFFSET) };
+        // SAFETY: aligned and valid for every bit pattern, see Segment::words.
+        unsafe { &*words.cast::<Words>() }
     }
 
     #[inline(always)]
     fn word(&self, offset: u64) -> &AtomicU64 {
         debug_assert!(offset.is_multiple_of(8) && offset + 8 <= self.geometry.total_size);
-        // SAFETY: callers pass the offset of a slot or of a block header with a checked index: by the geometry's arithmetic 8-aligned and within total_size bytes, which are mapped. Every bit pattern is a u64.
-        unsafe { &*self.base.add(offset as usize).cast::<AtomicU64>() }
+        // SAFETY: callers pass the offset of a slot or of a block header with a checked index: by the geometry's arithmetic 8-aligned and within total_size bytes, which are mapped.
+        let word = unsafe { self.base.add(offset as usize) };
+        // SAFETY: 8-aligned as above; every bit pattern is a u64, and others access it as an atomic too.
+        unsafe { &*word.cast::<AtomicU64>() }
     }
 
     #[inline(always)]
@@ -81,8 +89,10 @@ impl Memory for Mapped {
     #[inline(always)]
     fn seat(&self, index: u32) -> &SeatLine {
         assert!(index < self.geometry.seats);
-        // SAFETY: as Segment::seat; the segment outlives self by the contract of `new`.
-        unsafe { &*self.base.add(SEATS_OFFSET + index as usize * SEAT_SIZE).cast::<SeatLine>() }
+        // SAFETY: index < seats, so the line lies within the mapping, see Segment::seat; the segment outlives self by the contract of `new`.
+        let line = unsafe { self.base.add(SEATS_OFFSET + index as usize * SEAT_SIZE) };
+        // SAFETY: aligned and valid for every bit pattern, see Segment::seat.
+        unsafe { &*line.cast::<SeatLine>() }
     }
     #[inline(always)]
     fn block(&self, block: u32) -> &AtomicU64 {
@@ -101,7 +111,11 @@ impl Memory for Mapped {
     #[inline(always)]
     fn length(&self, block: u32, word: BlockWord) -> u64 {
         // Relaxed: the CAS that took the block acquired it.
-        if self.geometry.long() { self.word(self.block_offset(block) + 8).load(Ordering::Relaxed) } else { word.length().into() }
+        if self.geometry.long() {
+            self.word(self.block_offset(block) + 8).load(Ordering::Relaxed)
+        } else {
+            word.length().into()
+        }
     }
     #[inline(always)]
     fn ready(&self) -> &AtomicU64 {

@@ -70,7 +70,6 @@ pub struct ReadyQueue<T: Payload + ?Sized> {
     seat: Seat,
     /// A second seat, held while an item of a dead consumer is in hand.
     adopted: Option<Seat>,
-    /// An item in hand was neither acknowledged nor given back: the next get delivers it.
     cursors: Cursors,
     /// The `orphans` word when a whole pass last found none.
     orphans: Option<u64>,
@@ -79,7 +78,8 @@ pub struct ReadyQueue<T: Payload + ?Sized> {
     spin: Duration,
     last_care: Instant,
     idle: u32,
-    _one_thread: PhantomData<(Cell<()>, fn() -> Box<T>)>,
+    _one_thread: PhantomData<Cell<()>>,
+    _items: PhantomData<fn() -> Box<T>>,
 }
 
 /// An item in hand.
@@ -96,7 +96,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Errors
     /// The name is taken or bad, the numbers are out of range, no permission, no space.
     pub fn create(name: &str, options: &Options) -> Result<Self, OpenError> {
-        Self::enter(Control::over(Segment::create(options.place(name)?, &options.spec(T::plain())?)?), options.spin)
+        Self::enter(
+            Control::over(Segment::create(options.place(name)?, &options.spec(name, T::plain())?)?),
+            options.spin,
+        )
     }
 
     /// Attaches to a queue by name.
@@ -143,7 +146,14 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     fn join(place: Place, spin: Duration) -> Result<Self, OpenError> {
         let segment = Segment::attach(place)?;
         let header = &segment.header;
-        let differs = |what, expected: String, found: String| Err(OpenError::Incompatible { queue: segment.place.name.clone(), what, expected, found });
+        let differs = |what, expected: String, found: String| {
+            Err(OpenError::Incompatible {
+                queue: segment.place.name.clone(),
+                what,
+                expected,
+                found,
+            })
+        };
         if let Some((name, size, align)) = T::plain() {
             let typed = !header.type_name.is_empty();
             if typed && header.type_name != name {
@@ -152,7 +162,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             if (typed && header.item_size != size as u64) || header.item_size < size as u64 {
                 return differs("item size", size.to_string(), header.item_size.to_string());
             }
-            if !segment.geometry.payload_offset.is_multiple_of(align as u64) || !segment.geometry.block_size.is_multiple_of(align as u64) || !segment.geometry.blocks_offset.is_multiple_of(align as u64) {
+            if !segment.geometry.payload_offset.is_multiple_of(align as u64)
+                || !segment.geometry.block_size.is_multiple_of(align as u64)
+                || !segment.geometry.blocks_offset.is_multiple_of(align as u64)
+            {
                 return differs("item alignment", align.to_string(), header.item_align.to_string());
             }
         }
@@ -176,12 +189,29 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
                     line.role.store(3, Ordering::Relaxed);
                     line.asleep.store(0, Ordering::Relaxed);
                     let (cursors, last_care) = (Cursors::default(), Instant::now());
-                    return Ok(Self { control, seat, adopted: None, cursors, orphans: None, burst: 0, spin, last_care, idle: 0, _one_thread: PhantomData });
+                    return Ok(Self {
+                        control,
+                        seat,
+                        adopted: None,
+                        cursors,
+                        orphans: None,
+                        burst: 0,
+                        spin,
+                        last_care,
+                        idle: 0,
+                        _one_thread: PhantomData,
+                        _items: PhantomData,
+                    });
                 }
                 Ok(None) if began.elapsed() > Duration::from_millis(20) => return Err(OpenError::NoSeat { queue, seats }),
                 Ok(None) => std::thread::sleep(Duration::from_millis(1)),
                 Err(Refusal::Corrupt(what)) => return Err(OpenError::Corrupt { queue, what: what.into() }),
-                Err(_) => return Err(OpenError::Corrupt { queue, what: "a seat answers nonsense".into() }),
+                Err(_) => {
+                    return Err(OpenError::Corrupt {
+                        queue,
+                        what: "a seat answers nonsense".into(),
+                    });
+                }
             }
         }
     }
@@ -274,7 +304,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             return Err(PutError::TooLarge { queue: queue(), len, max });
         }
         if len != max && !self.control.segment.header.type_name.is_empty() {
-            return Err(PutError::WrongLength { queue: queue(), len, expected: max });
+            return Err(PutError::WrongLength {
+                queue: queue(),
+                len,
+                expected: max,
+            });
         }
         if self.seat.hold && self.control.ring.at_least_once {
             return Err(PutError::InHand { queue: queue() });
@@ -435,10 +469,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             return Err(GetError::Stopped);
         }
         self.settle_forgotten();
-        if self.control.ring.at_least_once {
-            if let Some(hand) = self.deliver_left_over()? {
-                return Ok(Some(hand));
-            }
+        if self.control.ring.at_least_once
+            && let Some(hand) = self.deliver_left_over()?
+        {
+            return Ok(Some(hand));
         }
         let took = self.control.ring.take(&mut self.cursors, &mut self.seat);
         for _ in 0..std::mem::take(&mut self.cursors.discarded) {
@@ -448,7 +482,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             Ok(took) => {
                 wake_one(&self.control.words().space.0, &Kernel);
                 self.burst = self.burst.saturating_add(1);
-                self.in_hand(self.seat.block, self.control.ring.memory.length(self.seat.block, took.word), 0).map(Some)
+                self.in_hand(self.seat.block, self.control.ring.memory.length(self.seat.block, took.word), 0)
+                    .map(Some)
             }
             Err(Refusal::Empty) if state == State::StopAtQueueEnd && !self.others_hold() => Err(GetError::Stopped),
             Err(Refusal::Empty) => Ok(None),
@@ -460,10 +495,12 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     fn deliver_left_over(&mut self) -> Result<Option<InHand>, GetError> {
         let ring = &self.control.ring;
         let words = self.control.words();
-        if self.seat.hold {
-            if let Some(word) = ring.deliver_again(&mut self.seat) {
-                return self.in_hand(self.seat.block, ring.memory.length(self.seat.block, word), word.deliveries()).map(Some);
-            }
+        if self.seat.hold
+            && let Some(word) = ring.deliver_again(&mut self.seat)
+        {
+            return self
+                .in_hand(self.seat.block, ring.memory.length(self.seat.block, word), word.deliveries())
+                .map(Some);
         }
         loop {
             let orphans = ring.memory.orphans().load(Ordering::SeqCst);
@@ -495,12 +532,20 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     fn in_hand(&self, block: u32, len: u64, again: u8) -> Result<InHand, GetError> {
         let queue = || self.control.shared_name();
         if len > self.control.item_size() as u64 {
-            return Err(Fault::Corrupt { queue: queue(), what: format!("an item says it has {len} bytes") }.into());
+            return Err(Fault::Corrupt {
+                queue: queue(),
+                what: format!("an item says it has {len} bytes"),
+            }
+            .into());
         }
         let len = len as usize;
         match T::plain() {
             Some((_, expected, _)) if len != expected => Err(GetError::WrongLength { queue: queue(), len, expected }),
-            _ => Ok(InHand { block, len, deliveries: u32::from(again) + 1 }),
+            _ => Ok(InHand {
+                block,
+                len,
+                deliveries: u32::from(again) + 1,
+            }),
         }
     }
 
@@ -537,7 +582,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.control.readable()?;
         if !self.control.ring.at_least_once {
             self.settle_forgotten();
-            return Err(Fault::Corrupt { queue: self.control.shared_name(), what: "an at-most-once queue takes nothing back; the item was counted as lost".into() });
+            return Err(Fault::Corrupt {
+                queue: self.control.shared_name(),
+                what: "an at-most-once queue takes nothing back; the item was counted as lost".into(),
+            });
         }
         if let Some(seat) = self.adopted.take() {
             self.release(seat);
@@ -546,7 +594,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         // First a refuge, then leave the seat to its item.
         let own = self.seat.index;
         let mut pass = Pass::default();
-        let refuge = self.control.ring.attach(&mut Leases(&self.control.segment.lease), |index| index == own, false, &mut pass);
+        let refuge = self
+            .control
+            .ring
+            .attach(&mut Leases(&self.control.segment.lease), |index| index == own, false, &mut pass);
         for _ in 0..pass.announced {
             wake_one(&self.control.words().items.0, &Kernel);
         }

@@ -85,7 +85,18 @@ pub(super) const SPIN: Duration = Duration::from_micros(20);
 impl Options {
     /// A queue of `capacity` items, at least 1: 64 seats, ready, not lossy, at most once, mode 0600.
     pub fn new(capacity: u32) -> Self {
-        Self { capacity, seats: 64, item_size: None, align: 8, lossy: false, ready: true, mode: 0o600, delivery: Delivery::AtMostOnce, directory: None, spin: SPIN }
+        Self {
+            capacity,
+            seats: 64,
+            item_size: None,
+            align: 8,
+            lossy: false,
+            ready: true,
+            mode: 0o600,
+            delivery: Delivery::AtMostOnce,
+            directory: None,
+            spin: SPIN,
+        }
     }
     /// A put on the full queue drops the oldest item and never waits.
     pub fn lossy(mut self, lossy: bool) -> Self {
@@ -134,23 +145,35 @@ impl Options {
     }
 
     pub(super) fn place(&self, name: &str) -> Result<Place, OpenError> {
-        Place::new(self.directory.as_deref(), name).inspect(|_| ())
+        Place::new(self.directory.as_deref(), name)
     }
 
-    pub(super) fn spec(&self, plain: Option<(String, usize, usize)>) -> Result<Spec, OpenError> {
-        let invalid = |what: String| OpenError::Invalid { queue: "new".into(), what };
+    pub(super) fn spec(&self, queue: &str, plain: Option<(String, usize, usize)>) -> Result<Spec, OpenError> {
+        let invalid = |what: String| OpenError::Invalid { queue: queue.into(), what };
         let (type_name, size, align) = match plain {
             Some((name, size, align)) => {
-                check_type_name(&self.place("new")?, &name)?;
+                check_type_name(&self.place(queue)?, &name)?;
                 if align as u64 > MAX_ALIGN {
                     return Err(invalid(format!("the type's alignment of {align} is more than {MAX_ALIGN}")));
                 }
                 (Some(name), size, align as u32)
             }
-            None => (None, self.item_size.ok_or_else(|| invalid("a queue of bytes needs an item size".into()))?, self.align),
+            None => (
+                None,
+                self.item_size.ok_or_else(|| invalid("a queue of bytes needs an item size".into()))?,
+                self.align,
+            ),
         };
         let flags = if self.lossy { flags::LOSSY } else { 0 } | if self.delivery == Delivery::AtLeastOnce { flags::AT_LEAST_ONCE } else { 0 };
         let geometry = Geometry::new(self.capacity, self.seats, size as u64, align).map_err(invalid)?;
-        Ok(Spec { geometry, flags, type_name, max_deliveries: 0, dead_letter: String::new(), mode: self.mode, ready: self.ready })
+        Ok(Spec {
+            geometry,
+            flags,
+            type_name,
+            max_deliveries: 0,
+            dead_letter: String::new(),
+            mode: self.mode,
+            ready: self.ready,
+        })
     }
 }

@@ -39,9 +39,37 @@ pub struct Stats {
 
 impl Stats {
     pub(super) fn new(header: &Header, ready: bool, epoch: u64, state: State) -> Self {
-        let &Header { capacity, item_size, seats, lossy, at_least_once, .. } = header;
+        let &Header {
+            capacity,
+            item_size,
+            seats,
+            lossy,
+            at_least_once,
+            ..
+        } = header;
         let (seats_live, seats_dead, len, held, puts, gets, dropped, cleared, lost, redelivered) = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-        Self { capacity, item_size, seats, seats_live, seats_dead, len, ready, epoch, state, lossy, at_least_once, held, puts, gets, dropped, cleared, lost, redelivered, removed_name: false, members: vec![] }
+        Self {
+            capacity,
+            item_size,
+            seats,
+            seats_live,
+            seats_dead,
+            len,
+            ready,
+            epoch,
+            state,
+            lossy,
+            at_least_once,
+            held,
+            puts,
+            gets,
+            dropped,
+            cleared,
+            lost,
+            redelivered,
+            removed_name: false,
+            members: vec![],
+        }
     }
 
     /// Every put is accounted for. Only meaningful when nobody is in mid-operation.

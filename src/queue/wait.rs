@@ -52,7 +52,12 @@ const ROUNDS: u32 = 16;
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Tries again until it succeeds, fails, or the time is over. `attempt` answers `Ok(None)` where waiting may help.
-    pub(super) fn wait_for<R, E: From<Fault>>(&mut self, what: For, until: Until, mut attempt: impl FnMut(&mut Self) -> Result<Option<R>, E>) -> Result<R, GaveUp<E>> {
+    pub(super) fn wait_for<R, E: From<Fault>>(
+        &mut self,
+        what: For,
+        until: Until,
+        mut attempt: impl FnMut(&mut Self) -> Result<Option<R>, E>,
+    ) -> Result<R, GaveUp<E>> {
         self.keep_distance(what);
         let began = Instant::now();
         let mut rounds = 0u32;
@@ -88,7 +93,12 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             }
             self.look_after_the_dead().map_err(|fault| GaveUp::Failed(fault.into()))?;
             if self.control.is_removed() {
-                return Err(GaveUp::Failed(Fault::Removed { queue: self.control.shared_name() }.into()));
+                return Err(GaveUp::Failed(
+                    Fault::Removed {
+                        queue: self.control.shared_name(),
+                    }
+                    .into(),
+                ));
             }
         }
     }

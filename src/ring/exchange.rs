@@ -27,7 +27,11 @@ impl<M: Memory> Ring<M> {
     #[inline(always)]
     fn checked(&self, raw: u64) -> Result<Slot, Refusal> {
         let slot = self.memory.shape().slot(raw);
-        if slot.block < self.memory.shape().blocks() { Ok(slot) } else { Err(Refusal::Corrupt("a slot names a block that does not exist")) }
+        if slot.block < self.memory.shape().blocks() {
+            Ok(slot)
+        } else {
+            Err(Refusal::Corrupt("a slot names a block that does not exist"))
+        }
     }
 
     /// Trades `seat`'s block for the block of `seen` in slot `at.index`, whose stamp becomes `stamp`.

@@ -28,7 +28,13 @@ impl<M: Memory> Ring<M> {
 
     /// Closes the gate and makes every item void, in one step. Returns the epoch that begins. On a closed gate nothing changes.
     pub(crate) fn set_not_ready(&self) -> Result<u64, Refusal> {
-        self.change(|gate| if gate.is_ready() { Self::next_epoch(gate).map(|next| Ready(next.0 & !1)) } else { Ok(gate) })
+        self.change(|gate| {
+            if gate.is_ready() {
+                Self::next_epoch(gate).map(|next| Ready(next.0 & !1))
+            } else {
+                Ok(gate)
+            }
+        })
     }
 
     /// Makes every item void, in one step. Returns the epoch that begins.
@@ -37,7 +43,11 @@ impl<M: Memory> Ring<M> {
     }
 
     fn next_epoch(gate: Ready) -> Result<Ready, Refusal> {
-        if gate.epoch() < LAST_EPOCH { Ok(Ready(gate.0 + 2)) } else { Err(Refusal::Exhausted) }
+        if gate.epoch() < LAST_EPOCH {
+            Ok(Ready(gate.0 + 2))
+        } else {
+            Err(Refusal::Exhausted)
+        }
     }
 
     fn change(&self, next: impl Fn(Ready) -> Result<Ready, Refusal>) -> Result<u64, Refusal> {
@@ -85,7 +95,15 @@ impl<M: Memory> Ring<M> {
             } else if seen.stamp < full {
                 seen = self.rescan(c, &mut walk)?;
             } else {
-                seen = self.step(c, &mut walk, seen.stamp, Cursor { cycle: seen.stamp / 2 - 1, index: at.index })?;
+                seen = self.step(
+                    c,
+                    &mut walk,
+                    seen.stamp,
+                    Cursor {
+                        cycle: seen.stamp / 2 - 1,
+                        index: at.index,
+                    },
+                )?;
             }
         }
     }

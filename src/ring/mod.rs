@@ -8,6 +8,7 @@
 mod exchange;
 mod gate;
 #[cfg(all(test, loom))]
+#[allow(unsafe_code)]
 pub(crate) mod model;
 mod recover;
 pub(crate) mod seat;
@@ -100,7 +101,11 @@ struct Walk {
 
 impl Walk {
     fn new(side: Side) -> Self {
-        Self { side, steps: 0, rescanned: false }
+        Self {
+            side,
+            steps: 0,
+            rescanned: false,
+        }
     }
 }
 
@@ -138,7 +143,15 @@ impl<M: Memory> Ring<M> {
                 let kind = if seen.stamp == empty {
                     Kind::Put
                 } else if seen.stamp > empty {
-                    seen = self.step(c, &mut walk, seen.stamp, Cursor { cycle: (seen.stamp - 1) / 2, index: at.index })?;
+                    seen = self.step(
+                        c,
+                        &mut walk,
+                        seen.stamp,
+                        Cursor {
+                            cycle: (seen.stamp - 1) / 2,
+                            index: at.index,
+                        },
+                    )?;
                     continue;
                 } else if seen.stamp + 1 == empty {
                     // Full, and this is the oldest item. Relaxed: proof only if the CAS succeeds.
@@ -213,7 +226,15 @@ impl<M: Memory> Ring<M> {
             } else if seen.stamp < full {
                 seen = self.rescan(c, &mut walk)?;
             } else {
-                seen = self.step(c, &mut walk, seen.stamp, Cursor { cycle: seen.stamp / 2 - 1, index: at.index })?;
+                seen = self.step(
+                    c,
+                    &mut walk,
+                    seen.stamp,
+                    Cursor {
+                        cycle: seen.stamp / 2 - 1,
+                        index: at.index,
+                    },
+                )?;
             }
         }
     }

@@ -164,7 +164,11 @@ impl<M: Memory> Ring<M> {
             note(self.memory.seat(index).read_record().mine, format!("seat {index}"));
         }
         for (block, list) in places.iter().enumerate().filter(|(_, list)| list.len() != 1) {
-            problems.push(if list.is_empty() { format!("block {block} is nowhere") } else { format!("block {block} is in {}", list.join(" and ")) });
+            problems.push(if list.is_empty() {
+                format!("block {block} is nowhere")
+            } else {
+                format!("block {block} is in {}", list.join(" and "))
+            });
         }
         problems
     }
@@ -238,7 +242,15 @@ impl<M: Memory> Ring<M> {
     /// Is `mine` in circulation (the exchange happened) or `incoming` (it did not)? In circulation: in a slot, or the resting block of another seat.
     fn sighted(&self, dead: u32, mine: u32, incoming: u32) -> Option<bool> {
         let shape = self.memory.shape();
-        let verdict = |block: u32| if block == mine { Some(true) } else if block == incoming { Some(false) } else { None };
+        let verdict = |block: u32| {
+            if block == mine {
+                Some(true)
+            } else if block == incoming {
+                Some(false)
+            } else {
+                None
+            }
+        };
         for index in 0..shape.slots {
             if let Some(happened) = verdict(shape.slot(load_sc(self.memory.slot(index))).block) {
                 return Some(happened);

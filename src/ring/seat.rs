@@ -53,7 +53,13 @@ const NONE: u64 = (1 << 24) - 1;
 
 impl Record {
     pub(crate) fn at_rest(mine: u32) -> Self {
-        Self { mine, incoming: None, hold: false, kind: Kind::Put, parity: false }
+        Self {
+            mine,
+            incoming: None,
+            hold: false,
+            kind: Kind::Put,
+            parity: false,
+        }
     }
 
     #[inline(always)]
@@ -112,16 +118,37 @@ impl Seat {
     /// The private copy of a seat that is locked by us and at rest.
     pub(super) fn adopt(index: u32, line: &SeatLine) -> Self {
         let (record, counts) = (line.read_record(), line.read_counts());
-        Self { index, block: record.mine, hold: record.hold, announced: false, counts, parity: parity(&counts) }
+        Self {
+            index,
+            block: record.mine,
+            hold: record.hold,
+            announced: false,
+            counts,
+            parity: parity(&counts),
+        }
     }
 
     /// Stands in for a seat that was given up.
     pub(crate) fn gone(index: u32) -> Self {
-        Self { index, block: 0, hold: false, announced: false, counts: [0; 4], parity: false }
+        Self {
+            index,
+            block: 0,
+            hold: false,
+            announced: false,
+            counts: [0; 4],
+            parity: false,
+        }
     }
 
     fn record(&self, incoming: Option<u32>, hold: bool, kind: Kind) -> u64 {
-        Record { mine: self.block, incoming, hold, kind, parity: self.parity }.pack()
+        Record {
+            mine: self.block,
+            incoming,
+            hold,
+            kind,
+            parity: self.parity,
+        }
+        .pack()
     }
 
     #[inline(always)]
@@ -184,7 +211,13 @@ mod tests {
     fn records_come_apart_as_they_were_put_together() {
         for kind in [Kind::Put, Kind::Take, Kind::Drop, Kind::Discard] {
             for (incoming, hold, parity) in [(None, true, false), (Some(0), false, true), (Some((1 << 20) - 1), true, true)] {
-                let record = Record { mine: 77, incoming, hold, kind, parity };
+                let record = Record {
+                    mine: 77,
+                    incoming,
+                    hold,
+                    kind,
+                    parity,
+                };
                 assert_eq!(Record::unpack(record.pack()), record);
             }
         }

@@ -22,7 +22,12 @@ const fn bits(count: u32) -> u32 {
 
 impl Shape {
     pub(crate) fn new(slots: u32, seats: u32) -> Self {
-        Self { slots, seats, block_bits: bits(slots + seats), index_bits: bits(slots) }
+        Self {
+            slots,
+            seats,
+            block_bits: bits(slots + seats),
+            index_bits: bits(slots),
+        }
     }
 
     pub(crate) fn blocks(&self) -> u32 {
@@ -36,7 +41,11 @@ impl Shape {
 
     #[inline(always)]
     pub(crate) fn slot(&self, raw: u64) -> Slot {
-        Slot { raw, stamp: raw >> self.block_bits, block: (raw & ((1 << self.block_bits) - 1)) as u32 }
+        Slot {
+            raw,
+            stamp: raw >> self.block_bits,
+            block: (raw & ((1 << self.block_bits) - 1)) as u32,
+        }
     }
 
     #[inline(always)]
@@ -53,7 +62,10 @@ impl Shape {
     /// The position in a word read from shared memory, unless no position is written so.
     #[inline(always)]
     pub(crate) fn cursor(&self, word: u64) -> Option<Cursor> {
-        let at = Cursor { cycle: word >> self.index_bits, index: (word & ((1 << self.index_bits) - 1)) as u32 };
+        let at = Cursor {
+            cycle: word >> self.index_bits,
+            index: (word & ((1 << self.index_bits) - 1)) as u32,
+        };
         (at.index < self.slots && at.cycle <= self.last_stamp() / 2).then_some(at)
     }
 
@@ -81,7 +93,17 @@ pub(crate) struct Cursor {
 impl Cursor {
     #[inline(always)]
     pub(crate) fn next(self, slots: u32) -> Self {
-        if self.index + 1 == slots { Self { cycle: self.cycle + 1, index: 0 } } else { Self { cycle: self.cycle, index: self.index + 1 } }
+        if self.index + 1 == slots {
+            Self {
+                cycle: self.cycle + 1,
+                index: 0,
+            }
+        } else {
+            Self {
+                cycle: self.cycle,
+                index: self.index + 1,
+            }
+        }
     }
 }
 
@@ -150,7 +172,13 @@ mod tests {
                     assert_eq!((slot.stamp, slot.block), (stamp, block));
                 }
             }
-            for at in [Cursor { cycle: 0, index: 0 }, Cursor { cycle: shape.last_stamp() / 2, index: slots - 1 }] {
+            for at in [
+                Cursor { cycle: 0, index: 0 },
+                Cursor {
+                    cycle: shape.last_stamp() / 2,
+                    index: slots - 1,
+                },
+            ] {
                 assert_eq!(shape.cursor(shape.position(at)), Some(at));
             }
         }

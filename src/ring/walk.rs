@@ -41,7 +41,9 @@ impl<M: Memory> Ring<M> {
             Side::Get => self.memory.head(),
         };
         // Acquire: pairs with the Release store in `hint`.
-        let Some(mut at) = shape.cursor(word.load(Ordering::Acquire)) else { return self.scan(side) };
+        let Some(mut at) = shape.cursor(word.load(Ordering::Acquire)) else {
+            return self.scan(side);
+        };
         for step in 0..2 * u64::from(shape.slots) + 64 {
             let next = self.next_cycle(side, at.index);
             if next == at.cycle {
@@ -50,14 +52,24 @@ impl<M: Memory> Ring<M> {
             if next < at.cycle {
                 return if step == 0 { self.scan(side) } else { at };
             }
-            at = Cursor { cycle: next - 1, index: at.index }.next(shape.slots);
+            at = Cursor {
+                cycle: next - 1,
+                index: at.index,
+            }
+            .next(shape.slots);
         }
         self.scan(side)
     }
 
     /// The smallest position still to be done, over all slots.
     pub(super) fn scan(&self, side: Side) -> Cursor {
-        (0..self.memory.shape().slots).map(|index| Cursor { cycle: self.next_cycle(side, index), index }).min().unwrap_or_default()
+        (0..self.memory.shape().slots)
+            .map(|index| Cursor {
+                cycle: self.next_cycle(side, index),
+                index,
+            })
+            .min()
+            .unwrap_or_default()
     }
 
     /// The cycle in which slot `index` is written (or read) next.

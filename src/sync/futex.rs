@@ -11,7 +11,10 @@ pub(crate) struct Kernel;
 
 impl Futex for Kernel {
     fn wait(&self, word: &AtomicU32, expected: u32, timeout: Duration) {
-        let timeout = futex::Timespec { tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: timeout.subsec_nanos().into() };
+        let timeout = futex::Timespec {
+            tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
         // Woken, changed, interrupted, timed out: the caller looks whatever the reason.
         let _ = futex::wait(word, futex::Flags::empty(), expected, Some(&timeout));
     }

@@ -31,7 +31,13 @@ impl Lease {
         let generation = fork_generation()?;
         let (device, inode, _) = identity(file.as_raw_fd())?;
         let fd = file.into_raw_fd();
-        Ok(Self { node: Node::register(fd, device, inode), fd, device, inode, generation })
+        Ok(Self {
+            node: Node::register(fd, device, inode),
+            fd,
+            device,
+            inode,
+            generation,
+        })
     }
 
     /// True in a process that was forked after this lease was made. One load.
@@ -67,7 +73,11 @@ impl Lease {
     /// Names that the file still has; 0: it was removed.
     pub(crate) fn links(&self) -> io::Result<u64> {
         let (device, inode, links) = identity(self.fd)?;
-        if (device, inode) == (self.device, self.inode) { Ok(links) } else { Err(closed()) }
+        if (device, inode) == (self.device, self.inode) {
+            Ok(links)
+        } else {
+            Err(closed())
+        }
     }
 
     /// The number still is our file: the program has neither closed nor reused it.
@@ -115,7 +125,13 @@ fn closed() -> io::Error {
 }
 
 fn flock(byte: u32, kind: i32) -> libc::flock {
-    libc::flock { l_type: kind as libc::c_short, l_whence: libc::SEEK_SET as libc::c_short, l_start: LOCK_BASE + i64::from(byte), l_len: 1, l_pid: 0 }
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: LOCK_BASE + i64::from(byte),
+        l_len: 1,
+        l_pid: 0,
+    }
 }
 
 /// Device, inode and number of links of an open file. Async-signal-safe.
@@ -159,13 +175,24 @@ fn fork_generation() -> io::Result<u64> {
         return Ok(now);
     }
     let new = GENERATIONS.fetch_add(1, Ordering::AcqRel) + 1;
-    Ok(word.compare_exchange(0, new, Ordering::AcqRel, Ordering::Acquire).map_or_else(|theirs| theirs, |_| new))
+    Ok(word
+        .compare_exchange(0, new, Ordering::AcqRel, Ordering::Acquire)
+        .map_or_else(|theirs| theirs, |_| new))
 }
 
 fn wiped_page() -> io::Result<*mut AtomicU64> {
     const SIZE: usize = 4096;
     // SAFETY: an anonymous private mapping at an address of the kernel's choice touches nothing that exists.
-    let page = unsafe { libc::mmap(null_mut(), SIZE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
+    let page = unsafe {
+        libc::mmap(
+            null_mut(),
+            SIZE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
     if page == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
@@ -203,8 +230,12 @@ impl Node {
     fn register(fd: RawFd, device: u64, inode: u64) -> &'static Self {
         let free = nodes().find(|node| node.fd.compare_exchange(-1, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok());
         let node = free.unwrap_or_else(|| {
-            let node: &'static Self =
-                Box::leak(Box::new(Self { fd: AtomicI32::new(TAKEN), device: AtomicU64::new(0), inode: AtomicU64::new(0), next: AtomicPtr::new(null_mut()) }));
+            let node: &'static Self = Box::leak(Box::new(Self {
+                fd: AtomicI32::new(TAKEN),
+                device: AtomicU64::new(0),
+                inode: AtomicU64::new(0),
+                next: AtomicPtr::new(null_mut()),
+            }));
             let mut first = NODES.load(Ordering::Acquire);
             loop {
                 node.next.store(first, Ordering::Release);
