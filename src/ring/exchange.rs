@@ -51,6 +51,8 @@ impl<M: Memory> Ring<M> {
         // and the event word's proof needs the slot in the one order of all.
         match cas_sc(self.memory.slot(at.index), seen.raw, shape.pack(stamp, seat.block)) {
             Ok(_) => {
+                #[cfg(all(test, loom))]
+                super::model::witness(&self.memory, kind, seat.block, seen.block);
                 seat.block = seen.block;
                 seat.hold = kind == Kind::Take;
                 match kind {

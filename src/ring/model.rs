@@ -1,11 +1,16 @@
 //! loom models: every interleaving (up to a bound on preemptions) of the real ring code under weak memory, with participants that die before any store or
 //! compare-and-swap. `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib -p prodcon -- model`; LOOM_MAX_PREEMPTIONS=4 goes deeper and takes hours.
 //!
+//! Planted bugs, each seen failing: record at rest before the counter (model_put_dies, model_clear_dies); recovery that counts without looking at the parity (the same,
+//! model_recoverer_dies_too); no announcement before the CAS (all with deaths); adoption without the parity check (model_adoption_loses_nothing, model_get_dies); verdict
+//! inverted (all with deaths); a drain that takes any other epoch for void, and a lossy put that ignores a newer epoch (model_late_puts_and_slow_drains); a sleeper that does not
+//! look again after it registered (the sleeper models). Not caught here, for the sequentially consistent accesses stand between fences: weaker orderings of the slot's CAS.
+//!
 //! Checked after each execution: the permutation of blocks; `puts = got + dropped + cleared + lost + held + len`; no item read twice (but redelivered ones); payloads are read
 //! and written without a race (`UnsafeCell`); each producer's items in order; no seat undecided once all have ended.
 
-use super::seat::{Event, Record, Seat};
-use super::slot::{BlockWord, Shape};
+use super::seat::{Event, Kind, Record, Seat};
+use super::slot::{BlockWord, Ready, Shape};
 use super::{Cursors, Locks, Memory, Recovered, Refusal, Ring};
 use crate::layout::SeatLine;
 use crate::sync::event::{Futex, register, wake_one};
@@ -37,6 +42,19 @@ pub(crate) fn mortal() {
     });
     if dies {
         resume_unwind(Box::new(Death));
+    }
+}
+
+/// Just after an exchange: no live item is discarded, and no put that is void itself drops a live one.
+pub(super) fn witness<M: Memory>(memory: &M, kind: Kind, given: u32, received: u32) {
+    let epoch = |block| BlockWord(memory.block(block).load(Ordering::Relaxed)).epoch();
+    match kind {
+        Kind::Discard => assert!(
+            epoch(received) < Ready(memory.ready().load(Ordering::Relaxed)).epoch(),
+            "a live item was discarded"
+        ),
+        Kind::Drop => assert!(epoch(received) <= epoch(given), "a void put dropped a live item"),
+        Kind::Put | Kind::Take => {}
     }
 }
 
@@ -425,6 +443,19 @@ fn model_clear_and_drain() {
         filled: 1,
         lossy: true,
         ..case(1, &[CLEAR, CLEAR, PUT_A])
+    });
+}
+
+#[test]
+fn model_late_puts_and_slow_drains() {
+    explore(&Case {
+        lossy: true,
+        ..case(1, &[PUT_A, CLEAR, PUT_B])
+    });
+    explore(&case(1, &[CLEAR, CLEAR, PUT_A]));
+    explore(&Case {
+        filled: 1,
+        ..case(2, &[CLEAR, CLEAR, PUT_A])
     });
 }
 

@@ -1,0 +1,167 @@
+//! The command line as its user sees it. Every queue lies in a directory of the test's own.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let dir = std::env::temp_dir().join(format!("prodcon-cli-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+        std::fs::create_dir(&dir).unwrap();
+        Self(dir)
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_prodcon"));
+        command
+            .args(line.split_whitespace())
+            .env("PRODCON_DIR", &self.0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command with this on stdin: status, stdout, stderr.
+    fn run(&self, line: &str, input: &[u8]) -> (i32, String, String) {
+        let mut child = self.command(line).spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(input); // it may end without reading
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        (
+            status.code().unwrap_or(-1),
+            String::from_utf8(stdout).unwrap(),
+            String::from_utf8(stderr).unwrap(),
+        )
+    }
+
+    fn ok(&self, line: &str, input: &[u8]) -> String {
+        let (status, out, err) = self.run(line, input);
+        assert_eq!(status, 0, "{line}: {err}");
+        out
+    }
+
+    /// The status, and a message that names the queue.
+    fn fails(&self, line: &str, expected: i32, name: &str) {
+        let (status, out, err) = self.run(line, b"x\n");
+        assert_eq!((status, out.as_str()), (expected, ""), "{line}: {err}");
+        assert!(err.contains(name) && !err.contains("panicked"), "{line}: {err}");
+    }
+
+    fn stat(&self, name: &str) -> serde_json::Value {
+        serde_json::from_str(&self.ok(&format!("stat {name} --json"), b"")).unwrap()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn lines_and_frames_come_out_as_they_went_in() {
+    let dir = Dir::new();
+    dir.ok("create q --capacity 100 --item-size 10", b"");
+    dir.ok("put q", b"one\n\nthree");
+    assert_eq!(dir.ok("get q", b""), "one\n\nthree\n");
+    dir.ok("put q --frames 4", b"abcdefgh\nx");
+    assert_eq!(dir.ok("get q --frames --count 1", b""), "abcd");
+    assert_eq!(dir.ok("get q --frames", b""), "efgh\nx");
+    let stat = dir.stat("q");
+    assert_eq!(
+        (stat["puts"].as_u64(), stat["gets"].as_u64(), stat["seats_live"].as_u64()),
+        (Some(6), Some(6), Some(0))
+    );
+    assert_eq!(
+        dir.ok("doctor q --json", b""),
+        "{\"ok\":true,\"recovered\":0,\"undecided\":0,\"problems\":[]}\n"
+    );
+    assert!(dir.ok("ls", b"").contains('q'));
+    dir.ok("rm q", b"");
+    assert_eq!(dir.ok("ls --json", b""), "[]\n");
+}
+
+#[test]
+fn every_failure_has_its_status_and_names_the_queue() {
+    let dir = Dir::new();
+    dir.ok("create q --capacity 1 --item-size 4", b"");
+    dir.fails("create q --capacity 1 --item-size 4", 1, "'q'");
+    for line in [
+        "create z --capacity 0 --item-size 4",
+        "create z --capacity 9999999 --item-size 4",
+        "create .z --capacity 1 --item-size 4",
+        "put q --timeout -1",
+        "put q --timeout nan",
+        "frobnicate",
+    ] {
+        let status = dir.run(line, b"").0;
+        assert_eq!(status, 2, "{line}");
+    }
+    for line in ["put none", "get none", "stat none", "doctor none", "rm none", "ready none", "state none"] {
+        dir.fails(line, 1, "'none'");
+    }
+    dir.fails("get q", 5, "'q'");
+    dir.fails("get q --timeout 0.05", 3, "'q'");
+    assert_eq!(dir.run("put q", b"too long\n").0, 1);
+    dir.ok("put q", b"a\n");
+    dir.fails("put q --timeout 0.05", 3, "'q'");
+    dir.ok("not-ready q", b"");
+    dir.fails("put q", 4, "'q'");
+    dir.ok("ready q", b"");
+    dir.fails("state q started", 1, "'q'");
+    std::fs::write(dir.0.join("prodcon.bad"), b"hello").unwrap();
+    dir.fails("get bad", 1, "'bad'");
+    assert!(dir.ok("ls", b"").contains("no prodcon segment"));
+    assert_eq!(dir.command("ls").env("PRODCON_DIR", "/nowhere").output().unwrap().status.code(), Some(1));
+}
+
+#[test]
+fn follow_ends_at_end_of_stream() {
+    let dir = Dir::new();
+    dir.ok("create q --capacity 10 --item-size 4", b"");
+    let follower = dir.command("get q --follow").spawn().unwrap();
+    dir.ok("put q", b"a\nb\n");
+    dir.ok("state q stop_at_queue_end", b"");
+    let output = follower.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"a\nb\n"[..]));
+    assert_eq!(dir.ok("state q", b""), "stop_at_queue_end\n");
+}
+
+#[test]
+fn a_signal_leaves_no_seat_behind() {
+    for signal in ["-INT", "-TERM", "-KILL"] {
+        let dir = Dir::new();
+        dir.ok("create q --capacity 10 --item-size 4", b"");
+        let mut follower = dir.command("get q --follow").spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while dir.stat("q")["seats_live"] != 1 || dir.stat("q")["members"][0]["asleep"] != true {
+            assert!(Instant::now() < deadline, "it never slept");
+        }
+        assert!(Command::new("kill").args([signal, &follower.id().to_string()]).status().unwrap().success());
+        follower.wait().unwrap();
+        assert_eq!(dir.stat("q")["seats_live"], 0);
+    }
+}
+
+#[test]
+fn the_demo_adds_up_and_leaves_nothing() {
+    let dir = Dir::new();
+    let out = dir.ok("demo --seconds 3", b"");
+    assert!(out.matches("adds up").count() == 2 && out.contains("2 processes were killed"), "{out}");
+    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
+}
+
+#[test]
+fn the_benchmark_verifies_what_it_measures() {
+    let dir = Dir::new();
+    for shape in ["--producers 2 --consumers 2 --item-size 64", "--lossy", "--latency"] {
+        let result: serde_json::Value = serde_json::from_str(&dir.ok(&format!("bench --seconds 1 --json {shape}"), b"")).unwrap();
+        assert!(result["verified"] == true && result["msgs_per_s"].as_f64() > Some(0.0), "{result}");
+    }
+    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
+}
