@@ -39,7 +39,7 @@ proptest! {
         std::fs::create_dir(&dir).unwrap();
         let first = ReadyQueue::<u64>::create("q", &Options::new(capacity).lossy(lossy).seats(4).directory(&dir)).unwrap();
         let control = first.control().unwrap();
-        let mut ends = vec![first.try_clone().unwrap(), first.try_clone().unwrap(), first];
+        let mut ends = [first.try_clone().unwrap(), first.try_clone().unwrap(), first];
         std::fs::remove_file(dir.join("prodcon.q")).unwrap(); // nothing is left whatever fails
         std::fs::remove_dir(&dir).unwrap();
         let (mut model, mut ready, mut next) = (VecDeque::new(), true, 0u64);
