@@ -70,7 +70,21 @@ fn child() {
     // SAFETY: prctl with these arguments touches no memory.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let number: u64 = std::env::var("PRODCON_TEST_NUMBER").unwrap().parse().unwrap();
+    if role == "nobody" {
+        // SAFETY: changes only this process's user; without the right to, it stays who it is.
+        unsafe { libc::setuid(65_534) };
+        let error = ReadyQueue::<u64>::attach("q").unwrap_err();
+        assert!(
+            matches!(error, prodcon::OpenError::Denied { .. }) && error.to_string().contains("'q'"),
+            "{error}"
+        );
+        return;
+    }
     let mut queue = ReadyQueue::<u64>::attach("q").unwrap();
+    if role == "deaf" {
+        // SAFETY: closes descriptors that this role does not use by number any more; the queue must cope with that.
+        unsafe { libc::close_range(3, u32::MAX, 0) };
+    }
     if role == "put" {
         let mut sequence = 0u64;
         while queue.put(&(number << 40 | sequence)).is_ok() {
@@ -254,6 +268,7 @@ fn a_forked_handle_says_so_and_the_parents_seat_survives_the_child() {
     if pid == 0 {
         let forked = matches!(queue.try_put(&1), Err(prodcon::PutError::Fault(Fault::Forked { .. })))
             && matches!(queue.try_get(), Err(GetError::Fault(Fault::Forked { .. })));
+        let forked = forked && !queue.is_ready() && queue.is_empty() && queue.state() == State::Stopped;
         drop(queue);
         // SAFETY: ends the child without running anything else of the test program.
         unsafe { libc::_exit(i32::from(!forked)) };
@@ -265,6 +280,29 @@ fn a_forked_handle_says_so_and_the_parents_seat_survives_the_child() {
     assert!(ReadyQueue::<u64>::attach_in(&stage.dir, "q").is_err(), "the only seat is still taken");
     queue.put(&1).unwrap();
     assert_eq!(queue.get(), Ok(1));
+}
+
+#[test]
+fn who_may_not_is_told_so() {
+    let mut stage = Stage::new();
+    let _queue = ReadyQueue::<u64>::create("q", &Options::new(1).mode(0).directory(&stage.dir)).unwrap();
+    stage.children.push(stage.start("nobody", 0));
+    assert!(stage.children[0].wait().unwrap().success());
+}
+
+#[test]
+fn a_program_that_closes_all_its_descriptors_keeps_its_seat() {
+    let mut stage = Stage::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &Options::new(4).seats(2).directory(&stage.dir)).unwrap();
+    stage.children.push(stage.start("deaf", 1));
+    until("its sleep", || queue.stats().unwrap().members.iter().any(|member| member.asleep));
+    assert!(queue.try_clone().is_err(), "its seat was given to somebody else");
+    (0..100).for_each(|i| queue.put(&i).unwrap());
+    until("100 items got", || queue.is_empty() && queue.stats().unwrap().gets == 100);
+    stage.children[0].kill().unwrap();
+    stage.children[0].wait().unwrap();
+    assert_eq!(queue.stats().unwrap().seats_live, 1);
+    queue.try_clone().unwrap();
 }
 
 #[test]

@@ -270,6 +270,14 @@ fn a_damaged_header_is_refused() {
 }
 
 #[test]
+fn no_space_is_an_error_at_create_and_leaves_nothing() {
+    let dir = Dir::new();
+    let error = ReadyQueue::<[u8]>::create("q", &dir.options(1 << 19).item_size(1 << 30)).unwrap_err();
+    assert!(matches!(error, OpenError::NoSpace { .. }) && error.to_string().contains("'q'"), "{error}");
+    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
+}
+
+#[test]
 fn names_and_numbers_are_checked() {
     let dir = Dir::new();
     for name in ["", ".x", "-x", "a/b", "a b", "ä", &"x".repeat(201)] {

@@ -178,8 +178,10 @@ impl Control {
     }
 
     /// Producers may put.
+    ///
+    /// A handle in a forked child answers `false`.
     pub fn is_ready(&self) -> bool {
-        self.ring.gate().is_ready()
+        !self.segment.lease.forked() && self.ring.gate().is_ready()
     }
 
     /// Waits until the queue is ready; false if `timeout` passed first.
@@ -224,8 +226,11 @@ impl Control {
         }
     }
 
-    /// The state as it stands; a damaged word reads as stopped.
+    /// The state as it stands; a damaged word, and a handle in a forked child, read as stopped.
     pub fn state(&self) -> State {
+        if self.segment.lease.forked() {
+            return State::Stopped;
+        }
         State::from_word(self.words().gate.state.load(Ordering::SeqCst))
     }
 
@@ -256,7 +261,11 @@ impl Control {
     }
 
     /// Items in the queue, cleared ones that were not yet drained included. Exact when nobody is in mid-operation.
+    /// A handle in a forked child answers 0.
     pub fn len(&self) -> usize {
+        if self.segment.lease.forked() {
+            return 0;
+        }
         self.ring.len() as usize
     }
 

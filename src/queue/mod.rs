@@ -183,6 +183,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
                 wake_one(&control.words().items.0, &Kernel);
             }
             match taken {
+                Ok(Some(seat)) if control.is_removed() => {
+                    // Removed between our open and our lock: the name, if it is there, is another queue's.
+                    control.ring.leave(&mut Leases(&control.segment.lease), seat);
+                    return Self::join(control.segment.place.clone(), spin);
+                }
                 Ok(Some(seat)) => {
                     let line = control.segment.seat(seat.index);
                     line.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed: for people
@@ -633,9 +638,21 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     // ---------------------------------------------------------------- the own block
 
+    /// A guard made before a fork shows memory that the child does not have: better a clear end than a fault.
+    fn assert_mapped(&self) {
+        assert!(
+            !self.control.segment.lease.forked(),
+            "{}",
+            Fault::Forked {
+                queue: self.control.shared_name()
+            }
+        );
+    }
+
     #[allow(unsafe_code)]
     fn own_bytes_mut(&mut self, len: usize) -> &mut [u8] {
         debug_assert!(!self.seat.hold);
+        self.assert_mapped();
         // SAFETY: the seat owns the block it holds, len was checked by `may_fill`, and the slice borrows self exclusively.
         let bytes = unsafe { self.control.ring.memory.payload(self.seat.block, len) };
         // SAFETY: the pointer is to len mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
@@ -644,6 +661,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     #[allow(unsafe_code)]
     fn bytes_of(&self, block: u32, len: usize) -> &[u8] {
+        self.assert_mapped();
         // SAFETY: callers pass the block of a seat that this endpoint holds, and a length that was checked; self is borrowed as long as the slice.
         let bytes = unsafe { self.control.ring.memory.payload(block, len) };
         // SAFETY: as in `own_bytes_mut`; only shared references to the block exist while self is borrowed shared.

@@ -1,16 +1,19 @@
 //! Leases: what the kernel takes back when a process dies, whatever the way.
 //!
 //! Owns an endpoint's own file description, the open-file-description locks on it (one byte for each seat, far past the end of the file), and
-//! the fork guard. Invariants: a lock is never tried or given back through a descriptor that has become somebody else's file; a forked copy of a lease
-//! touches nothing; the mapping made through the descriptor keeps the locks alive even if the program closes all its descriptors.
+//! the fork guard. Invariants: a lock is never tried or given back through a descriptor that has become somebody else's file, or another lease's; a forked
+//! copy of a lease touches nothing; the mapping made through the descriptor keeps the locks alive even if the program closes all its descriptors.
 //! Callers: segment (which makes it) and queue.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::null_mut;
-use std::sync::Once;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
+
+#[cfg(test)]
+mod tests;
 
 /// Byte of seat 0; far past the end of any file.
 const LOCK_BASE: i64 = 1 << 62;
@@ -18,8 +21,10 @@ const LOCK_BASE: i64 = 1 << 62;
 /// A description of the segment's file that is this endpoint's alone.
 #[derive(Debug)]
 pub(crate) struct Lease {
+    /// Ours until Drop. Its number is in there, unless another lease was given the same one: then the program had closed ours.
     node: &'static Node,
-    fd: RawFd,
+    /// Closed by Drop, and only if it still is ours.
+    file: ManuallyDrop<File>,
     device: u64,
     inode: u64,
     generation: u64,
@@ -30,14 +35,22 @@ impl Lease {
     pub(crate) fn new(file: File) -> io::Result<Self> {
         let generation = fork_generation()?;
         let (device, inode, _) = identity(file.as_raw_fd())?;
-        let fd = file.into_raw_fd();
         Ok(Self {
-            node: Node::register(fd, device, inode),
-            fd,
+            node: Node::register(file.as_raw_fd(), device, inode),
+            file: ManuallyDrop::new(file),
             device,
             inode,
             generation,
         })
+    }
+
+    /// The file, for whoever has just made the lease: later the program may have closed it.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    fn number(&self) -> RawFd {
+        self.file.as_raw_fd()
     }
 
     /// True in a process that was forked after this lease was made. One load.
@@ -72,17 +85,23 @@ impl Lease {
 
     /// Names that the file still has; 0: it was removed.
     pub(crate) fn links(&self) -> io::Result<u64> {
-        let (device, inode, links) = identity(self.fd)?;
-        if (device, inode) == (self.device, self.inode) {
+        let (device, inode, links) = identity(self.number())?;
+        if self.has_number() && (device, inode) == (self.device, self.inode) {
             Ok(links)
         } else {
             Err(closed())
         }
     }
 
+    /// No other lease was given our number: device and inode alone cannot tell two leases of one file apart.
+    fn has_number(&self) -> bool {
+        // Acquire: pairs with the exchange in `Node::register`, so that what the new lease locks comes after our look.
+        !self.forked() && self.node.fd.load(Ordering::Acquire) == self.number()
+    }
+
     /// The number still is our file: the program has neither closed nor reused it.
     fn same_file(&self) -> bool {
-        !self.forked() && identity(self.fd).is_ok_and(|(device, inode, _)| (device, inode) == (self.device, self.inode))
+        self.links().is_ok()
     }
 
     fn set(&self, byte: u32, kind: i32) -> io::Result<()> {
@@ -95,7 +114,7 @@ impl Lease {
         }
         loop {
             // SAFETY: the descriptor is a number the kernel checks; `lock` is a valid, exclusive flock for the length of the call.
-            if unsafe { libc::fcntl(self.fd, command, lock as *mut libc::flock) } == 0 {
+            if unsafe { libc::fcntl(self.number(), command, lock as *mut libc::flock) } == 0 {
                 return Ok(());
             }
             let error = io::Error::last_os_error();
@@ -114,8 +133,8 @@ impl Drop for Lease {
         let ours = self.same_file();
         self.node.fd.store(-1, Ordering::Release);
         if ours {
-            // SAFETY: the descriptor came from a File that we took over, its number still is our file, and nobody else closes it: we own it.
-            drop(unsafe { File::from_raw_fd(self.fd) });
+            // SAFETY: called once, here; the field is not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.file) };
         }
     }
 }
@@ -157,16 +176,17 @@ static GENERATIONS: AtomicU64 = AtomicU64::new(0);
 fn fork_generation() -> io::Result<u64> {
     let mut page = PAGE.load(Ordering::Acquire);
     if page.is_null() {
+        // Before the page is there for others: who finds it has the handler too. A second registration does no harm, the handler finds nothing the second time.
+        // SAFETY: the handler is a plain function for the life of the program and calls only async-signal-safe functions.
+        let errno = unsafe { libc::pthread_atfork(None, None, Some(close_inherited)) };
+        if errno != 0 {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         let new = wiped_page()?;
         page = match PAGE.compare_exchange(null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => new,
             Err(theirs) => theirs, // ours stays mapped: one page, once
         };
-        static HANDLER: Once = Once::new();
-        HANDLER.call_once(|| {
-            // SAFETY: the handler is a plain function for the life of the program and calls only async-signal-safe functions.
-            let _ = unsafe { libc::pthread_atfork(None, None, Some(close_inherited)) };
-        });
     }
     // SAFETY: PAGE, once set, is a page-aligned mapping that is never unmapped and only accessed as an AtomicU64.
     let word = unsafe { &*page };
@@ -216,6 +236,8 @@ struct Node {
 static NODES: AtomicPtr<Node> = AtomicPtr::new(null_mut());
 /// In `Node::fd` while the other fields are being written.
 const TAKEN: i32 = -2;
+/// In `Node::fd` when the number went to another lease.
+const LOST: i32 = -3;
 
 /// All nodes there are.
 fn nodes() -> impl Iterator<Item = &'static Node> {
@@ -228,6 +250,10 @@ fn nodes() -> impl Iterator<Item = &'static Node> {
 
 impl Node {
     fn register(fd: RawFd, device: u64, inode: u64) -> &'static Self {
+        // The kernel has just given us this number: whoever had it before had it closed under it. (Acquire and Release: see `has_number`; Relaxed: nothing was changed.)
+        for node in nodes() {
+            let _ = node.fd.compare_exchange(fd, LOST, Ordering::AcqRel, Ordering::Relaxed);
+        }
         let free = nodes().find(|node| node.fd.compare_exchange(-1, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok());
         let node = free.unwrap_or_else(|| {
             let node: &'static Self = Box::leak(Box::new(Self {

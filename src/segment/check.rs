@@ -1,0 +1,142 @@
+//! The header: made once, and checked field by field whenever a file is opened.
+//!
+//! Invariant: what [`read_header`] returns is consistent with itself and with the file's length, whatever the bytes were. It reads the file, never the
+//! mapping. Callers: segment.
+
+use super::{Place, Spec};
+use crate::error::OpenError;
+use crate::layout::{Geometry, HEADER_SIZE, MAGIC, RawHeader, SEATS_OFFSET, VERSION, flags};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// What a segment's header says, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Header {
+    /// Items the queue holds.
+    pub capacity: u32,
+    /// Places for endpoints.
+    pub seats: u32,
+    /// Longest item in bytes; of a plain type, its size.
+    pub item_size: u64,
+    /// Alignment of items in bytes.
+    pub item_align: u32,
+    /// Name of the plain type; empty: bytes.
+    pub type_name: String,
+    /// A put on a full queue drops the oldest item.
+    pub lossy: bool,
+    /// Items of dead consumers are delivered again.
+    pub at_least_once: bool,
+    /// Deliveries after which an item goes to the dead-letter queue; 0: no limit.
+    pub max_deliveries: u8,
+    /// Name of the dead-letter queue; empty: none.
+    pub dead_letter: String,
+    /// Process that created it.
+    pub creator_pid: u32,
+    /// When, in nanoseconds since 1970.
+    pub created_ns: u64,
+}
+
+/// The header of a new segment.
+pub(super) fn raw_header(spec: &Spec) -> RawHeader {
+    let g = &spec.geometry;
+    let mut raw: RawHeader = bytemuck::Zeroable::zeroed();
+    raw.magic = MAGIC;
+    raw.version = VERSION;
+    raw.header_size = HEADER_SIZE as u32;
+    raw.total_size = g.total_size;
+    raw.capacity = g.capacity;
+    raw.seats = g.seats;
+    raw.item_size = g.item_size;
+    raw.block_size = g.block_size;
+    raw.slots_offset = g.slots_offset;
+    raw.seats_offset = SEATS_OFFSET as u64;
+    raw.blocks_offset = g.blocks_offset;
+    raw.item_align = g.item_align;
+    raw.flags = spec.flags;
+    raw.payload_offset = g.payload_offset as u32;
+    if let Some(name) = &spec.type_name {
+        raw.tag = 1;
+        raw.type_name_len = name.len() as u32;
+        raw.type_name[..name.len()].copy_from_slice(name.as_bytes());
+    }
+    raw.max_deliveries = spec.max_deliveries.into();
+    raw.dead_letter_len = spec.dead_letter.len() as u32;
+    raw.dead_letter[..spec.dead_letter.len()].copy_from_slice(spec.dead_letter.as_bytes());
+    raw.creator_pid = std::process::id();
+    raw.created = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos() as u64);
+    raw.checksum = raw.sum();
+    raw
+}
+
+/// Copies the header out and checks every field of it.
+pub(super) fn read_header(place: &Place, file: &File) -> Result<(Header, Geometry), OpenError> {
+    let meta = file.metadata().map_err(|error| place.error("fstat", error))?;
+    if !meta.is_file() {
+        return Err(place.corrupt("it is not a regular file"));
+    }
+    if meta.len() < HEADER_SIZE as u64 {
+        return Err(place.corrupt(format!("it is no prodcon segment: {} bytes are too few", meta.len())));
+    }
+    let mut raw: RawHeader = bytemuck::Zeroable::zeroed();
+    file.read_exact_at(bytemuck::bytes_of_mut(&mut raw), 0)
+        .map_err(|error| place.error("read", error))?;
+    if raw.magic != MAGIC {
+        return Err(place.corrupt(format!("it is no prodcon segment: it begins with {:#018x}, expected {MAGIC:#018x}", raw.magic)));
+    }
+    if raw.version != VERSION {
+        return Err(OpenError::Incompatible {
+            queue: place.name.clone(),
+            what: "format version",
+            expected: VERSION.to_string(),
+            found: raw.version.to_string(),
+        });
+    }
+    let geometry = Geometry::new(raw.capacity, raw.seats, raw.item_size, raw.item_align).map_err(|what| place.corrupt(format!("damaged header: {what}")))?;
+    let equal = |what: &str, found: u64, expected: u64| {
+        if found == expected {
+            Ok(())
+        } else {
+            Err(place.corrupt(format!("damaged header: {what} is {found}, expected {expected}")))
+        }
+    };
+    equal("header size", raw.header_size.into(), HEADER_SIZE as u64)?;
+    equal("block size", raw.block_size, geometry.block_size)?;
+    equal("offset of the seats", raw.seats_offset, SEATS_OFFSET as u64)?;
+    equal("offset of the slots", raw.slots_offset, geometry.slots_offset)?;
+    equal("offset of the blocks", raw.blocks_offset, geometry.blocks_offset)?;
+    equal("offset of the payload", raw.payload_offset.into(), geometry.payload_offset)?;
+    equal("total size", raw.total_size, geometry.total_size)?;
+    if meta.len() < geometry.total_size {
+        return Err(place.corrupt(format!("the file was cut off: it has {} bytes, expected {}", meta.len(), geometry.total_size)));
+    }
+    equal("unknown flags", (raw.flags & !flags::ALL).into(), 0)?;
+    let text = |what: &str, bytes: &[u8], len: u32| {
+        let text = bytes.get(..len as usize).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        text.map(str::to_owned)
+            .ok_or_else(|| place.corrupt(format!("damaged header: the {what} is not a text of at most {} bytes", bytes.len())))
+    };
+    let type_name = text("type name", &raw.type_name, raw.type_name_len)?;
+    let dead_letter = text("dead-letter queue", &raw.dead_letter, raw.dead_letter_len)?;
+    equal("type tag", raw.tag.into(), (!type_name.is_empty()).into())?;
+    let max_deliveries =
+        u8::try_from(raw.max_deliveries).map_err(|_| place.corrupt(format!("damaged header: {} deliveries, expected at most 255", raw.max_deliveries)))?;
+    equal("checksum", raw.checksum, raw.sum())?;
+    let has = |flag| raw.flags & flag != 0;
+    let header = Header {
+        capacity: raw.capacity,
+        seats: raw.seats,
+        item_size: raw.item_size,
+        item_align: raw.item_align,
+        type_name,
+        lossy: has(flags::LOSSY),
+        at_least_once: has(flags::AT_LEAST_ONCE),
+        max_deliveries,
+        dead_letter,
+        creator_pid: raw.creator_pid,
+        created_ns: raw.created,
+    };
+    Ok((header, geometry))
+}

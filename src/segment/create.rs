@@ -1,0 +1,194 @@
+//! Making a segment: whole before it has a name.
+//!
+//! Invariants: the file is reserved and written to its end before it is linked; whatever fails leaves nothing behind, and a creator that is killed leaves at
+//! most a temporary name that its lock has left ([`clean_temporaries`]). Callers: segment, queue.
+
+use super::check::{raw_header, read_header};
+use super::{Place, Segment, map, open_file};
+use crate::error::OpenError;
+use crate::layout::{Geometry, SEAT_SIZE, SEATS_OFFSET, WORDS_OFFSET};
+use crate::ring::seat::Record;
+use crate::ring::slot::Shape;
+use crate::sync::lease::Lease;
+use memmap2::MmapRaw;
+use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::mem::ManuallyDrop;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const TEMPORARY: &str = ".prodcon-tmp.";
+/// Lock byte of whoever builds in, or removes, a file with a temporary name.
+pub(super) const BUILDING: u32 = 1 << 20;
+
+/// What a new segment is to be.
+#[derive(Debug, Clone)]
+pub(crate) struct Spec {
+    pub(crate) geometry: Geometry,
+    pub(crate) flags: u32,
+    pub(crate) type_name: Option<String>,
+    pub(crate) max_deliveries: u8,
+    pub(crate) dead_letter: String,
+    pub(crate) mode: u32,
+    pub(crate) ready: bool,
+}
+
+impl Place {
+    fn no_space(&self, spec: &Spec) -> OpenError {
+        OpenError::NoSpace {
+            queue: self.name.clone(),
+            bytes: spec.geometry.total_size,
+            directory: self.dir.clone(),
+        }
+    }
+
+    /// As `error`, for calls on a directory in which something is to be made.
+    fn create_error(&self, spec: &Spec, call: &'static str, error: Errno) -> OpenError {
+        match error {
+            Errno::NOSPC | Errno::DQUOT => self.no_space(spec),
+            Errno::NOENT if self.dir.is_dir() => OpenError::Os {
+                queue: self.name.clone(),
+                call,
+                errno: error.raw_os_error(),
+            },
+            _ => self.error(call, error),
+        }
+    }
+}
+
+impl Segment {
+    pub(crate) fn create(place: Place, spec: &Spec) -> Result<Self, OpenError> {
+        // Told at once, before gigabytes are reserved in vain. The link decides.
+        if place.path().symlink_metadata().is_ok() {
+            return Err(OpenError::Exists { queue: place.name });
+        }
+        match Self::create_unnamed(&place, spec)? {
+            Some(made) => Ok(made),
+            None => Self::create_temporary(place, spec),
+        }
+    }
+
+    /// In a file without a name. `None`: this filesystem has none, or this process can give it no name.
+    fn create_unnamed(place: &Place, spec: &Spec) -> Result<Option<Self>, OpenError> {
+        let file: File = match rustix::fs::openat(CWD, &place.dir, OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE, Mode::from_raw_mode(0o600)) {
+            Ok(fd) => fd.into(),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => return Ok(None),
+            Err(error) => return Err(place.create_error(spec, "open", error)),
+        };
+        let made = Self::build(place.clone(), spec, file)?;
+        let file = made.lease.file();
+        let link = || {
+            // Needs /proc; the second needs a capability, or a newer kernel.
+            rustix::fs::linkat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), CWD, place.path(), AtFlags::SYMLINK_FOLLOW).or_else(|error| match error {
+                Errno::EXIST | Errno::NOSPC | Errno::DQUOT => Err(error),
+                _ => rustix::fs::linkat(file, "", CWD, place.path(), AtFlags::EMPTY_PATH),
+            })
+        };
+        match link() {
+            Ok(()) => Ok(Some(made)),
+            Err(error @ (Errno::EXIST | Errno::NOSPC | Errno::DQUOT)) => Err(place.create_error(spec, "link", error)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// In a file with a temporary name, locked while it has that name.
+    pub(super) fn create_temporary(place: Place, spec: &Spec) -> Result<Self, OpenError> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        loop {
+            // Relaxed: only has to differ. The name may still be taken: by a dead process with our id, or by one of another PID namespace.
+            let path = place
+                .dir
+                .join(format!("{TEMPORARY}{}.{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+            let file: File = match rustix::fs::openat(
+                CWD,
+                &path,
+                OFlags::RDWR | OFlags::CLOEXEC | OFlags::CREATE | OFlags::EXCL,
+                Mode::from_raw_mode(0o600),
+            ) {
+                Ok(fd) => fd.into(),
+                Err(Errno::EXIST) => continue,
+                Err(error) => return Err(place.create_error(spec, "open", error)),
+            };
+            let temporary = Temporary(path);
+            // The lock belongs to the description; `file` is another number of the same one.
+            let guard = file.try_clone().and_then(Lease::new).map_err(|error| place.error("dup", error))?;
+            // Between the two lines above a `clean_temporaries` may have taken it for a dead creator's.
+            if !guard.try_lock(BUILDING).map_err(|error| place.error("fcntl", error))? || guard.links().map_err(|error| place.error("fstat", error))? == 0 {
+                continue;
+            }
+            let made = Self::build(place.clone(), spec, file)?;
+            // Nobody else removes or replaces a locked temporary, so the name is still this file's: what gets linked is what is mapped.
+            rustix::fs::link(&temporary.0, place.path()).map_err(|error| place.create_error(spec, "link", error))?;
+            drop(temporary);
+            // An error means that the program closed the descriptor: the lock does no harm then.
+            let _ = guard.unlock(BUILDING);
+            return Ok(made);
+        }
+    }
+
+    /// The whole segment in a file that nobody else knows.
+    fn build(place: Place, spec: &Spec, file: File) -> Result<Self, OpenError> {
+        let map = fill(&place, spec, &file)?;
+        let (header, geometry) = read_header(&place, &file)?;
+        let lease = Lease::new(file).map_err(|error| place.error("fstat", error))?;
+        Ok(Self {
+            place,
+            header,
+            geometry,
+            read_only: false,
+            map: ManuallyDrop::new(map),
+            lease,
+        })
+    }
+}
+
+/// A temporary name, removed by Drop.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = rustix::fs::unlink(&self.0);
+    }
+}
+
+fn fill(place: &Place, spec: &Spec, file: &File) -> Result<MmapRaw, OpenError> {
+    let g = &spec.geometry;
+    rustix::fs::fchmod(file, Mode::from_raw_mode(spec.mode & 0o777)).map_err(|error| place.error("fchmod", error))?;
+    loop {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, g.total_size) {
+            Ok(()) => break,
+            Err(Errno::INTR) => {}
+            Err(Errno::NOSPC | Errno::FBIG | Errno::DQUOT | Errno::NOMEM) => return Err(place.no_space(spec)),
+            Err(error) => return Err(place.error("fallocate", error)),
+        }
+    }
+    let write = |bytes: &[u8], offset: u64| file.write_all_at(bytes, offset).map_err(|error| place.error("write", error));
+    // Everything that is not zero, in file order. Nobody else knows the file yet.
+    write(bytemuck::bytes_of(&raw_header(spec)), 0)?;
+    write(&u64::from(spec.ready).to_ne_bytes(), WORDS_OFFSET as u64)?;
+    write(&2u32.to_ne_bytes(), WORDS_OFFSET as u64 + 16)?; // state: started
+    let shape = Shape::new(g.capacity, g.seats);
+    for seat in 0..g.seats {
+        write(
+            &Record::at_rest(g.capacity + seat).pack().to_ne_bytes(),
+            SEATS_OFFSET as u64 + u64::from(seat) * SEAT_SIZE as u64,
+        )?;
+    }
+    let slots: Vec<u64> = (0..g.capacity).map(|index| shape.pack(0, index)).collect();
+    write(bytemuck::cast_slice(&slots), g.slots_offset)?;
+    map(place, file, g.total_size, false)
+}
+
+/// Removes what creators that were killed left under temporary names. Returns how many.
+pub(crate) fn clean_temporaries(dir: &Path) -> usize {
+    // Under the builder's own lock, and only while the file has a name: neither a builder nor another cleaner comes between the look and the removal.
+    let remove = |path: PathBuf| {
+        let lease = open_file(&path, OFlags::RDWR).ok().and_then(|file| Lease::new(file).ok())?;
+        (lease.try_lock(BUILDING).ok()? && lease.links().ok()? > 0 && std::fs::remove_file(&path).is_ok()).then_some(())
+    };
+    let temporary = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMPORARY));
+    std::fs::read_dir(dir).map_or(0, |files| files.flatten().map(|file| file.path()).filter(temporary).filter_map(remove).count())
+}
