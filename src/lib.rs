@@ -55,3 +55,8 @@ pub use queue::{
 };
 #[cfg(not(all(test, loom)))]
 pub use segment::{Entry, Header, directory};
+
+/// The README's example compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -459,54 +459,50 @@ fn model_late_puts_and_slow_drains() {
     });
 }
 
+/// `victim` dies before each of its stores, beside each of the others, at both capacities, with the ring empty and full.
+fn dies_beside(victim: Plan, others: &[Plan], lossy: bool) {
+    for other in others {
+        for slots in 1..=2 {
+            for filled in [0, u64::from(slots)] {
+                let both = Case {
+                    filled,
+                    lossy,
+                    ..case(slots, &[victim, *other])
+                };
+                // A get on an empty ring changes nothing it could die in.
+                let mut dead = false;
+                for k in 0..100 {
+                    let mut mortal = both.clone();
+                    mortal.plans[0].1 = Some(k);
+                    if !explore(&mortal) {
+                        break;
+                    }
+                    dead = true;
+                }
+                assert!(dead || filled == 0, "nobody died");
+            }
+        }
+    }
+}
+
+const ALL: &[Plan] = &[PUT_B, GET, CLEAR, RECOVER_THEN_PUT, RECOVER_THEN_GET];
+
 #[test]
 fn model_put_dies() {
+    dies_beside(PUT_A, ALL, true);
     each_death(&case(1, &[PUT_A, RECOVER_THEN_GET]), 0);
-    each_death(
-        &Case {
-            filled: 1,
-            lossy: true,
-            ..case(1, &[PUT_A, RECOVER_THEN_PUT])
-        },
-        0,
-    );
-    each_death(
-        &Case {
-            filled: 2,
-            lossy: true,
-            ..case(2, &[PUT_A, RECOVER_THEN_GET])
-        },
-        0,
-    );
+    each_death(&case(2, &[PUT_A, PUT_B]), 0);
 }
 
 #[test]
 fn model_get_dies() {
-    each_death(
-        &Case {
-            filled: 1,
-            ..case(1, &[GET, RECOVER_THEN_PUT])
-        },
-        0,
-    );
-    each_death(
-        &Case {
-            filled: 2,
-            ..case(2, &[GET, RECOVER_THEN_GET])
-        },
-        0,
-    );
+    dies_beside(GET, ALL, false);
+    dies_beside(GET, &[PUT_B], true);
 }
 
 #[test]
 fn model_clear_dies() {
-    each_death(
-        &Case {
-            filled: 1,
-            ..case(1, &[CLEAR, RECOVER_THEN_PUT])
-        },
-        0,
-    );
+    dies_beside(CLEAR, ALL, false);
 }
 
 #[test]
@@ -579,7 +575,7 @@ impl Futex for Simulated {
 }
 
 /// A lost wake-up shows as loom's "deadlock".
-fn sleepers_and_wakers(sleepers: usize) {
+fn sleepers_and_wakers(sleepers: usize, killed: bool) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(3));
     builder.check(move || {
@@ -610,6 +606,9 @@ fn sleepers_and_wakers(sleepers: usize) {
             })
             .collect();
         let (word, items, futex) = &*all;
+        if killed {
+            register(word); // and dies before it sleeps: its registration stays
+        }
         for _ in 0..sleepers {
             let mut seen = crate::sync::atomic::load_sc(items);
             while let Err(actual) = crate::sync::atomic::cas_sc(items, seen, seen + 1) {
@@ -623,10 +622,12 @@ fn sleepers_and_wakers(sleepers: usize) {
 
 #[test]
 fn model_one_sleeper_is_woken() {
-    sleepers_and_wakers(1);
+    sleepers_and_wakers(1, false);
+    sleepers_and_wakers(1, true);
 }
 
 #[test]
 fn model_two_sleepers_are_woken() {
-    sleepers_and_wakers(2);
+    sleepers_and_wakers(2, false);
+    sleepers_and_wakers(2, true);
 }
