@@ -20,8 +20,8 @@ pub enum Fault {
     Exhausted { queue: Arc<str> },
     /// The handle was made before a fork, and this is the child.
     Forked { queue: Arc<str> },
-    /// All seats are taken.
-    NoSeat { queue: Arc<str>, seats: u32 },
+    /// An at-most-once queue takes nothing back.
+    AtMostOnce { queue: Arc<str> },
     /// The handle could only be opened for reading.
     ReadOnly { queue: Arc<str> },
     /// A system call failed.
@@ -99,6 +99,7 @@ pub enum OpenError {
     NoSeat {
         queue: Arc<str>,
         seats: u32,
+        wanted: u32,
     },
     Denied {
         queue: Arc<str>,
@@ -153,9 +154,9 @@ impl fmt::Display for Fault {
                 f,
                 "this handle of queue '{queue}' belongs to the parent process: attach again in the forked child"
             ),
-            Self::NoSeat { queue, seats } => write!(
+            Self::AtMostOnce { queue } => write!(
                 f,
-                "queue '{queue}' has no free seat (all {seats} are taken): close an endpoint, or create it with more seats"
+                "queue '{queue}' is at-most-once and takes nothing back: the item was counted as lost; create the queue with at-least-once delivery"
             ),
             Self::ReadOnly { queue } => write!(
                 f,
@@ -238,11 +239,10 @@ impl fmt::Display for OpenError {
                     "queue '{queue}' does not fit: {what} is {found}, expected {expected}; use the program it was created for, or another queue"
                 )
             }
-            Self::NoSeat { queue, seats } => Fault::NoSeat {
-                queue: queue.clone(),
-                seats: *seats,
-            }
-            .fmt(f),
+            Self::NoSeat { queue, seats, wanted } => write!(
+                f,
+                "queue '{queue}' has {seats} seats, of which {wanted} are wanted and not free: close an endpoint, have fewer items in hand, or create it with more seats"
+            ),
             Self::Denied { queue, path } => write!(
                 f,
                 "no permission for queue '{queue}' ({}): ask its owner to create it with a wider mode",

@@ -1,6 +1,6 @@
-//! THE FORMAT: what lies where in a segment. Format version 1.
+//! THE FORMAT: what lies where in a segment. Format version 2.
 //!
-//! Owns the byte map, the fixed-width types that lie in shared memory, and [`Geometry`], the checked arithmetic that turns four numbers
+//! Owns the byte map, the fixed-width types that lie in shared memory, and [`Geometry`], the checked arithmetic that turns five numbers
 //! into every offset. Anybody may read these types; only `segment` turns bytes into them and only `ring` gives the words a meaning.
 //!
 //! ```text
@@ -20,20 +20,23 @@
 //! cache lines in pairs, and some have lines of that size.
 //!
 //! A block is a header and the payload. Header word 0: `epoch 40 | deliveries 8 | length 16` from the high bits down. In queues whose items
-//! may be longer than 65,535 bytes a second word holds the length.
+//! may be longer than 65,535 bytes a second word holds the length. In queues with batches (`batch` > 1, plain types only) the length is the number of
+//! items in the block, 1 to `batch`.
 
 use crate::sync::atomic::{AtomicU32, AtomicU64};
 
 /// `"PRODCON\0"`.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"PRODCON\0");
 /// Raised by every change of what this file describes.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Most seats a queue can have.
 pub(crate) const MAX_SEATS: u32 = 1023;
 /// Most blocks (capacity + seats), so that stamps keep at least 44 bits.
 pub(crate) const MAX_BLOCKS: u32 = 1 << 20;
 /// Longest item whose length fits the first header word.
 pub(crate) const MAX_SHORT: u64 = u16::MAX as u64;
+/// Most items in a block: their number stands where else the length does.
+pub(crate) const MAX_BATCH: u32 = u16::MAX as u32;
 /// Largest alignment of items.
 pub(crate) const MAX_ALIGN: u64 = 4096;
 /// Longest type name.
@@ -77,7 +80,9 @@ pub(crate) struct RawHeader {
     pub(crate) created: u64,
     pub(crate) type_name: [u8; MAX_TYPE_NAME],
     pub(crate) dead_letter: [u8; MAX_NAME],
-    pub(crate) reserved: [u8; 64],
+    /// Most items in one block, at least 1.
+    pub(crate) batch: u32,
+    pub(crate) reserved: [u8; 60],
     /// FNV-1a of the bytes before it.
     pub(crate) checksum: u64,
 }
@@ -137,11 +142,17 @@ pub(crate) struct Words {
 pub(crate) struct SeatLine {
     /// See `ring::seat::Record`.
     pub(crate) record: AtomicU64,
-    /// Position of the item in hand, written before the take.
+    /// Position of the block in hand, written before the take.
     pub(crate) position: AtomicU64,
-    /// Events by `ring::seat::Event`: dropped, cleared, got, lost.
+    /// Items acknowledged. The store IS the acknowledgement.
+    pub(crate) got: AtomicU64,
+    /// What `got` was before the block in hand was taken; written before the take.
+    pub(crate) base: AtomicU64,
+    /// Items in the block that is being put, written before the put (in queues with batches).
+    pub(crate) outgoing: AtomicU64,
+    /// By `ring::seat::Event`: put, dropped, cleared, lost. Each is `items << 2 | events mod 4`.
     pub(crate) counts: [AtomicU64; 4],
-    /// Deliveries beyond the first.
+    /// Deliveries beyond the first, in items.
     pub(crate) redelivered: AtomicU64,
     /// Items moved to the dead-letter queue (each is counted as got too).
     pub(crate) dead_lettered: AtomicU64,
@@ -171,7 +182,8 @@ const _: () = {
     assert!(offset_of!(RawHeader, created) == 104);
     assert!(offset_of!(RawHeader, type_name) == 112);
     assert!(offset_of!(RawHeader, dead_letter) == 240);
-    assert!(offset_of!(RawHeader, reserved) == 440);
+    assert!(offset_of!(RawHeader, batch) == 440);
+    assert!(offset_of!(RawHeader, reserved) == 444);
     assert!(offset_of!(RawHeader, checksum) == 504);
     assert!(offset_of!(Words, gate) == 0);
     assert!(offset_of!(Gate, ready) == 0 && offset_of!(Gate, orphans) == 8 && offset_of!(Gate, state) == 16);
@@ -182,12 +194,13 @@ const _: () = {
     assert!(WORDS_OFFSET + offset_of!(Words, changed) == 1152);
     assert!(WORDS_OFFSET + size_of::<Words>() == SEATS_OFFSET);
     assert!(size_of::<SeatLine>() == SEAT_SIZE);
-    assert!(offset_of!(SeatLine, record) == 0 && offset_of!(SeatLine, position) == 8 && offset_of!(SeatLine, counts) == 16);
-    assert!(offset_of!(SeatLine, redelivered) == 48 && offset_of!(SeatLine, dead_lettered) == 56);
-    assert!(offset_of!(SeatLine, pid) == 64 && offset_of!(SeatLine, role) == 68 && offset_of!(SeatLine, asleep) == 72);
+    assert!(offset_of!(SeatLine, record) == 0 && offset_of!(SeatLine, position) == 8 && offset_of!(SeatLine, got) == 16);
+    assert!(offset_of!(SeatLine, base) == 24 && offset_of!(SeatLine, outgoing) == 32 && offset_of!(SeatLine, counts) == 40);
+    assert!(offset_of!(SeatLine, redelivered) == 72 && offset_of!(SeatLine, dead_lettered) == 80);
+    assert!(offset_of!(SeatLine, pid) == 88 && offset_of!(SeatLine, role) == 92 && offset_of!(SeatLine, asleep) == 96);
 };
 
-/// Where everything lies, from four numbers. All fields are consistent with each other by construction.
+/// Where everything lies, from five numbers. All fields are consistent with each other by construction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) capacity: u32,
@@ -196,6 +209,8 @@ pub(crate) struct Geometry {
     pub(crate) item_size: u64,
     /// A power of two.
     pub(crate) item_align: u32,
+    /// Most items in one block, at least 1.
+    pub(crate) batch: u32,
     pub(crate) payload_offset: u64,
     pub(crate) block_size: u64,
     pub(crate) slots_offset: u64,
@@ -206,7 +221,7 @@ pub(crate) struct Geometry {
 impl Geometry {
     /// # Errors
     /// A sentence that says which number is out of range and what the range is.
-    pub(crate) fn new(capacity: u32, seats: u32, item_size: u64, item_align: u32) -> Result<Self, String> {
+    pub(crate) fn new(capacity: u32, seats: u32, item_size: u64, item_align: u32, batch: u32) -> Result<Self, String> {
         if capacity == 0 {
             return Err("a capacity of 0 holds nothing: choose 1 or more".into());
         }
@@ -222,11 +237,20 @@ impl Geometry {
         if !item_align.is_power_of_two() || u64::from(item_align) > MAX_ALIGN {
             return Err(format!("item alignment {item_align}: choose a power of two up to {MAX_ALIGN}"));
         }
+        if batch == 0 || batch > MAX_BATCH {
+            return Err(format!("batches of {batch} items: choose 1 to {MAX_BATCH}"));
+        }
+        if batch > 1 && item_size == 0 {
+            return Err("items without bytes cannot be put in batches".into());
+        }
         let too_large = || format!("{capacity} items of {item_size} bytes are more than a segment can hold: choose fewer or smaller ones");
-        let header: u64 = if item_size <= MAX_SHORT { 8 } else { 16 };
+        let header: u64 = if item_size <= MAX_SHORT || batch > 1 { 8 } else { 16 };
         let align = u64::from(item_align);
         let payload_offset = header.next_multiple_of(align);
-        let used = payload_offset.checked_add(item_size).ok_or_else(too_large)?;
+        let used = item_size
+            .checked_mul(batch.into())
+            .and_then(|payload| payload.checked_add(payload_offset))
+            .ok_or_else(too_large)?;
         let unit = if used <= 16 {
             16
         } else if used <= 32 {
@@ -248,6 +272,7 @@ impl Geometry {
             seats,
             item_size,
             item_align,
+            batch,
             payload_offset,
             block_size,
             slots_offset,
@@ -258,7 +283,12 @@ impl Geometry {
 
     /// True if an item's length needs the second header word.
     pub(crate) fn long(&self) -> bool {
-        self.item_size > MAX_SHORT
+        self.item_size > MAX_SHORT && self.batch == 1
+    }
+
+    /// Room for items in a block, in bytes. The product was checked by `new`.
+    pub(crate) fn payload_size(&self) -> u64 {
+        self.item_size * u64::from(self.batch)
     }
 
     /// Number of blocks.
@@ -273,16 +303,20 @@ mod tests {
 
     #[test]
     fn geometry_refuses_what_cannot_be() {
-        assert!(Geometry::new(0, 1, 8, 8).is_err());
-        assert!(Geometry::new(1, 0, 8, 8).is_err());
-        assert!(Geometry::new(1, 1024, 8, 8).is_err());
-        assert!(Geometry::new(MAX_BLOCKS, 1, 8, 8).is_err());
-        assert!(Geometry::new(u32::MAX, 1023, 8, 8).is_err());
-        assert!(Geometry::new(1, 1, u64::MAX, 8).is_err());
-        assert!(Geometry::new(1 << 19, 1, 1 << 44, 8).is_err());
-        assert!(Geometry::new(1, 1, 8, 3).is_err());
-        assert!(Geometry::new(1, 1, 8, 8192).is_err());
-        assert!(Geometry::new(MAX_BLOCKS - 1023, 1023, 8, 8).is_ok());
+        assert!(Geometry::new(0, 1, 8, 8, 1).is_err());
+        assert!(Geometry::new(1, 0, 8, 8, 1).is_err());
+        assert!(Geometry::new(1, 1024, 8, 8, 1).is_err());
+        assert!(Geometry::new(MAX_BLOCKS, 1, 8, 8, 1).is_err());
+        assert!(Geometry::new(u32::MAX, 1023, 8, 8, 1).is_err());
+        assert!(Geometry::new(1, 1, u64::MAX, 8, 1).is_err());
+        assert!(Geometry::new(1 << 19, 1, 1 << 44, 8, 1).is_err());
+        assert!(Geometry::new(1, 1, 8, 3, 1).is_err());
+        assert!(Geometry::new(1, 1, 8, 8192, 1).is_err());
+        assert!(Geometry::new(MAX_BLOCKS - 1023, 1023, 8, 8, 1).is_ok());
+        assert!(Geometry::new(1, 1, 8, 8, 0).is_err());
+        assert!(Geometry::new(1, 1, 8, 8, MAX_BATCH + 1).is_err());
+        assert!(Geometry::new(1, 1, 0, 1, 2).is_err());
+        assert!(Geometry::new(1, 1, u64::MAX / 4, 8, 8).is_err());
     }
 
     #[test]
@@ -300,10 +334,12 @@ mod tests {
             (64, 64, 128),
             (1, 4096, 8192),
         ] {
-            let g = Geometry::new(3, 5, size, align).unwrap();
+            let g = Geometry::new(3, 5, size, align, 1).unwrap();
             assert_eq!(g.block_size, block, "item of {size} bytes, alignment {align}");
             assert_eq!(g.total_size, g.blocks_offset + 8 * block);
             assert_eq!(g.blocks_offset % u64::from(align), 0);
         }
+        assert_eq!(Geometry::new(3, 5, 8, 8, 64).unwrap().block_size, 576);
+        assert_eq!(Geometry::new(3, 5, 70_000, 8, 2).unwrap().payload_offset, 8);
     }
 }

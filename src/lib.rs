@@ -50,8 +50,8 @@ mod sync;
 pub use error::{Fault, GetError, OpenError, PartialPut, PutError, StateError};
 #[cfg(not(all(test, loom)))]
 pub use queue::{
-    Control, Delivery, Item, Iter, Member, Options, Payload, ReadyQueue, Recovered, Report, Reserved, State, Stats, Taken, Uncommitted, list, list_in, unlink,
-    unlink_in,
+    Attach, Control, Delivery, Hand, Item, Iter, Member, Options, Payload, ReadyQueue, Recovered, Report, Reserved, Role, State, Stats, Taken, TakenBatch,
+    Uncommitted, list, list_in, unlink, unlink_in,
 };
 #[cfg(not(all(test, loom)))]
 pub use segment::{Entry, Header, directory};

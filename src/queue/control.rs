@@ -5,9 +5,10 @@
 use super::memory::{Leases, Mapped};
 use super::options::{Options, State};
 use super::stats::{Member, Recovered, Report, Stats};
+use super::{Payload, Role};
 use crate::error::{Fault, OpenError, StateError};
 use crate::layout::{SeatLine, Words};
-use crate::ring::seat::parity;
+use crate::ring::seat::Event;
 use crate::ring::{Memory, Refusal, Ring};
 use crate::segment::{Header, Place, Segment, unlink};
 use crate::sync::event::{Futex, register, wake_all, wake_one};
@@ -25,6 +26,8 @@ pub(super) const SLICE: Duration = Duration::from_millis(100);
 pub struct Control {
     pub(super) ring: Ring<Mapped>, // before segment: it points into it
     pub(super) segment: Segment,
+    /// Of a plain type: every item has the same length.
+    pub(super) typed: bool,
 }
 
 impl Control {
@@ -33,9 +36,19 @@ impl Control {
     /// # Errors
     /// The name is taken or bad, the numbers are out of range, no permission, no space.
     pub fn create(name: &str, options: &Options) -> Result<Self, OpenError> {
-        Ok(Self::over(Segment::create(options.place(name)?, &options.spec(name, None)?)?))
+        Self::create_for::<[u8]>(name, options)
     }
 
+    /// Creates a queue of a plain type (or of bytes), taking no seat.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_for<T: Payload + ?Sized>(name: &str, options: &Options) -> Result<Self, OpenError> {
+        Ok(Self::over(Segment::create(options.place(name)?, &options.spec(name, T::plain())?)?))
+    }
+
+    /// Opens a handle on a queue by name; read-only if the user may only read.
+    ///
     /// # Errors
     /// No such queue, no permission, or the file is no segment.
     pub fn attach(name: &str) -> Result<Self, OpenError> {
@@ -62,9 +75,11 @@ impl Control {
         let ring = Ring {
             memory: Mapped::new(&segment),
             at_least_once: segment.header.at_least_once,
+            batch: segment.geometry.batch,
             contention: 32,
         };
-        Self { ring, segment }
+        let typed = !segment.header.type_name.is_empty();
+        Self { ring, segment, typed }
     }
 
     /// The queue's name.
@@ -260,13 +275,13 @@ impl Control {
         Ok(())
     }
 
-    /// Items in the queue, cleared ones that were not yet drained included. Exact when nobody is in mid-operation.
+    /// Items in the queue (of queues with batches too), cleared ones that were not yet drained included. Exact when nobody is in mid-operation.
     /// A handle in a forked child answers 0.
     pub fn len(&self) -> usize {
         if self.segment.lease.forked() {
             return 0;
         }
-        self.ring.len() as usize
+        self.ring.items() as usize
     }
 
     /// No item.
@@ -274,14 +289,14 @@ impl Control {
         self.len() == 0
     }
 
-    /// Items the queue can hold.
+    /// Items the queue can hold; in queues with batches: blocks of items.
     pub fn capacity(&self) -> usize {
         self.segment.geometry.capacity as usize
     }
 
     /// No space.
     pub fn is_full(&self) -> bool {
-        self.len() == self.capacity()
+        !self.segment.lease.forked() && self.ring.len() == u64::from(self.segment.geometry.capacity)
     }
 
     /// Longest item in bytes.
@@ -303,39 +318,46 @@ impl Control {
     /// # Errors
     /// [`Fault::Forked`]
     pub fn stats(&self) -> Result<Stats, Fault> {
-        self.stats_but_mine(None)
+        self.stats_but_mine(|_| false)
     }
 
-    pub(super) fn stats_but_mine(&self, mine: Option<u32>) -> Result<Stats, Fault> {
+    pub(super) fn stats_but_mine(&self, mine: impl Fn(u32) -> bool) -> Result<Stats, Fault> {
         self.readable()?;
-        let shape = self.ring.memory.shape();
         let gate = self.ring.gate();
         let header = self.header();
         let mut stats = Stats::new(header, gate.is_ready(), gate.epoch(), self.state());
-        stats.len = self.ring.len();
-        stats.puts = shape.count(self.ring.tail());
+        stats.len = self.ring.items();
         stats.removed_name = self.is_removed();
         for (index, line) in self.seats() {
-            let (record, counts) = (line.read_record(), line.read_counts());
-            let live = mine == Some(index) || self.segment.lease.is_locked(index).unwrap_or(false);
-            let held = record.hold && record.incoming.is_none() && record.parity == parity(&counts);
-            stats.dropped = stats.dropped.wrapping_add(counts[0]);
-            stats.cleared = stats.cleared.wrapping_add(counts[1]);
-            stats.gets = stats.gets.wrapping_add(counts[2]);
-            stats.lost = stats.lost.wrapping_add(counts[3]);
-            // Relaxed: figures for people.
-            stats.redelivered = stats.redelivered.wrapping_add(line.redelivered.load(Ordering::Relaxed));
-            stats.held += u64::from(held);
+            let (record, counts, held) = (line.read_record(), line.read_counts(), self.ring.held(index));
+            let live = mine(index) || self.segment.lease.is_locked(index).unwrap_or(false);
+            for (sum, items) in [
+                (&mut stats.puts, counts.items(Event::Put)),
+                (&mut stats.dropped, counts.items(Event::Dropped)),
+                (&mut stats.cleared, counts.items(Event::Cleared)),
+                (&mut stats.lost, counts.items(Event::Lost)),
+                (&mut stats.gets, counts.got),
+                // Relaxed, both: figures for people.
+                (&mut stats.redelivered, line.redelivered.load(Ordering::Relaxed)),
+                (&mut stats.dead_lettered, line.dead_lettered.load(Ordering::Relaxed)),
+                (&mut stats.held, held.into()),
+            ] {
+                *sum = sum.wrapping_add(items);
+            }
             stats.seats_live += u32::from(live);
             stats.seats_dead += u32::from(!live && record.incoming.is_some());
             if live {
                 stats.members.push(Member {
                     seat: index,
                     pid: line.pid.load(Ordering::Relaxed),
+                    role: Role::from_word(line.role.load(Ordering::Relaxed)),
                     held,
                     asleep: line.asleep.load(Ordering::Relaxed) == 1,
                 });
             }
+        }
+        if header.batch == 1 {
+            stats.puts = self.ring.memory.shape().count(self.ring.tail());
         }
         Ok(stats)
     }
@@ -399,25 +421,7 @@ impl Control {
             .collect();
         if mine.len() == self.segment.geometry.seats as usize {
             report.problems.extend(self.ring.permutation());
-            let shape = self.ring.memory.shape();
-            let (head, tail) = (shape.count(self.ring.head()), shape.count(self.ring.tail()));
-            let stats = self.stats_but_mine(None)?;
-            let removed = stats
-                .gets
-                .wrapping_add(stats.dropped)
-                .wrapping_add(stats.cleared)
-                .wrapping_add(stats.lost)
-                .wrapping_add(stats.held);
-            if removed != head {
-                report
-                    .problems
-                    .push(format!("the counters account for {removed} removed items, the slots for {head}"));
-            }
-            if tail < head || tail - head > u64::from(shape.slots) {
-                report
-                    .problems
-                    .push(format!("the slots say {tail} puts and {head} removals, with room for {}", shape.slots));
-            }
+            report.problems.extend(self.check_accounts()?);
         }
         for seat in mine {
             let _ = self.segment.lease.unlock(seat);
@@ -427,5 +431,23 @@ impl Control {
             report.problems.push(format!("the state word is {state}, expected 1 to 3"));
         }
         Ok(report)
+    }
+
+    /// What contradicts the accounts. Only meaningful while nobody does anything.
+    fn check_accounts(&self) -> Result<Vec<String>, Fault> {
+        let mut problems = vec![];
+        let shape = self.ring.memory.shape();
+        let (head, tail) = (shape.count(self.ring.head()), shape.count(self.ring.tail()));
+        if tail < head || tail - head > u64::from(shape.slots) {
+            problems.push(format!("the slots say {tail} puts and {head} removals, with room for {}", shape.slots));
+        }
+        let stats = self.stats()?;
+        if !stats.adds_up() {
+            problems.push(format!(
+                "the accounts do not add up: {} puts, but {} got, {} dropped, {} cleared, {} lost, {} held and {} in the queue",
+                stats.puts, stats.gets, stats.dropped, stats.cleared, stats.lost, stats.held, stats.len
+            ));
+        }
+        Ok(problems)
     }
 }

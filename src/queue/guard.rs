@@ -2,8 +2,9 @@
 //!
 //! Invariant: a guard borrows its endpoint exclusively, so the seat whose block it shows does nothing else while it lives. Callers: everybody.
 
+use super::get::Lot;
 use super::wait::Until;
-use super::{InHand, Payload, ReadyQueue};
+use super::{Item, Payload, ReadyQueue};
 use crate::error::{Fault, PutError};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -12,19 +13,20 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Taken<'a, T: Payload + ?Sized> {
     pub(super) queue: &'a mut ReadyQueue<T>,
-    pub(super) hand: InHand,
+    pub(super) lot: Lot,
 }
 
 impl<T: Payload + ?Sized> Taken<'_, T> {
     /// How often it has been delivered, this time included; stops at 256.
     pub fn deliveries(&self) -> u32 {
-        self.hand.deliveries
+        self.lot.deliveries
     }
 
     /// Settles it as delivered, as dropping the guard does.
     pub fn ack(self) {}
 
-    /// Gives it back for another consumer (at-least-once), or for this endpoint's next get where no seat is free.
+    /// Gives it back for another consumer (at-least-once), or for this endpoint's next get where no seat is free. In a queue with batches the items behind it in its
+    /// block go with it.
     ///
     /// # Errors
     /// Under at-most-once the item is settled as lost, and a [`Fault`] says that nothing was given back.
@@ -36,14 +38,57 @@ impl<T: Payload + ?Sized> Taken<'_, T> {
 
 impl<T: Payload + ?Sized> Deref for Taken<'_, T> {
     type Target = T;
+    #[inline]
     fn deref(&self) -> &T {
-        self.queue.view(&self.hand)
+        self.queue.view(&self.lot, 0)
     }
 }
 
 impl<T: Payload + ?Sized> Drop for Taken<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        self.queue.acknowledge();
+        self.queue.acknowledge(1);
+    }
+}
+
+/// The items in hand of one block, in place. Dropping it acknowledges all of them in one step.
+#[derive(Debug)]
+pub struct TakenBatch<'a, T: Item> {
+    pub(super) queue: &'a mut ReadyQueue<T>,
+    pub(super) lot: Lot,
+}
+
+impl<T: Item> TakenBatch<'_, T> {
+    /// How often they have been delivered, this time included; stops at 256.
+    pub fn deliveries(&self) -> u32 {
+        self.lot.deliveries
+    }
+
+    /// Settles them as delivered, as dropping the guard does.
+    pub fn ack(self) {}
+
+    /// Gives them back, as [`Taken::nack`].
+    ///
+    /// # Errors
+    /// As `Taken::nack`.
+    pub fn nack(self) -> Result<(), Fault> {
+        let mut this = std::mem::ManuallyDrop::new(self);
+        this.queue.give_back()
+    }
+}
+
+impl<T: Item> Deref for TakenBatch<'_, T> {
+    type Target = [T];
+    #[inline]
+    fn deref(&self) -> &[T] {
+        self.queue.view_all(&self.lot)
+    }
+}
+
+impl<T: Item> Drop for TakenBatch<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.queue.acknowledge(self.lot.items);
     }
 }
 
@@ -89,7 +134,7 @@ impl<'a, T: Payload + ?Sized> Reserved<'a, T> {
     }
 
     fn finish(self, until: Until) -> Result<(), Uncommitted<'a, T>> {
-        let len = self.len;
+        let len = self.queue.length_of_one(self.len);
         match self.queue.put_own_block(len, until) {
             Ok(()) => Ok(()),
             Err(error) => Err(Uncommitted { error, reserved: self }),

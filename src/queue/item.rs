@@ -48,10 +48,13 @@ where
 /// What [`ReadyQueue`](crate::ReadyQueue) can be of: any [`Item`], or `[u8]`. Sealed.
 pub trait Payload: sealed::Sealed {
     /// What `get` returns.
-    type Owned;
+    type Owned: std::borrow::Borrow<Self>;
     /// The type's name and size and alignment in bytes; `None` for bytes.
     #[doc(hidden)]
     fn plain() -> Option<(String, usize, usize)>;
+    /// The type's size in bytes; `None` for bytes.
+    #[doc(hidden)]
+    fn size() -> Option<usize>;
     #[doc(hidden)]
     fn bytes(&self) -> &[u8];
     /// `None` if the bytes are not as long as the type, or not aligned for it.
@@ -74,6 +77,9 @@ impl Payload for [u8] {
     fn plain() -> Option<(String, usize, usize)> {
         None
     }
+    fn size() -> Option<usize> {
+        None
+    }
     fn bytes(&self) -> &[u8] {
         self
     }
@@ -92,6 +98,10 @@ impl<T: Item + AnyBitPattern + NoUninit> Payload for T {
     type Owned = T;
     fn plain() -> Option<(String, usize, usize)> {
         Some((T::type_name(), size_of::<T>(), align_of::<T>()))
+    }
+    #[inline(always)]
+    fn size() -> Option<usize> {
+        Some(size_of::<T>())
     }
     fn bytes(&self) -> &[u8] {
         bytemuck::bytes_of(self)

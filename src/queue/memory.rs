@@ -53,15 +53,15 @@ impl Mapped {
         self.geometry.blocks_offset + u64::from(block) * self.geometry.block_size
     }
 
-    /// The payload bytes of a block.
+    /// `len` payload bytes of a block from `offset` on.
     ///
     /// # Safety
-    /// The caller's seat owns `block` and `len <= item_size`; for the life of the slice nobody else of this process makes another one of this block.
+    /// The caller's seat owns `block`; for the life of the slice nobody else of this process makes an overlapping one of this block.
     #[inline(always)]
-    pub(super) unsafe fn payload(&self, block: u32, len: usize) -> *mut [u8] {
-        debug_assert!(len as u64 <= self.geometry.item_size);
-        let offset = self.block_offset(block) + self.geometry.payload_offset;
-        // SAFETY: block < blocks (asserted), so offset + item_size <= total_size, all within the mapping.
+    pub(super) unsafe fn payload(&self, block: u32, offset: usize, len: usize) -> *mut [u8] {
+        assert!(offset.checked_add(len).is_some_and(|end| end as u64 <= self.geometry.payload_size()));
+        let offset = self.block_offset(block) + self.geometry.payload_offset + offset as u64;
+        // SAFETY: block < blocks (asserted), and offset + len is within the block's payload (asserted), so all of it is within total_size bytes, which are mapped.
         let start = unsafe { self.base.add(offset as usize) };
         std::ptr::slice_from_raw_parts_mut(start, len)
     }

@@ -1,5 +1,6 @@
 //! How a queue is made, and how one attaches. Plain values.
 
+use super::{Attach, Control};
 use crate::error::OpenError;
 use crate::layout::{Geometry, MAX_ALIGN, flags};
 use crate::segment::{Place, Spec, check_type_name};
@@ -75,12 +76,11 @@ pub struct Options {
     ready: bool,
     mode: u32,
     delivery: Delivery,
-    pub(super) directory: Option<PathBuf>,
-    pub(super) spin: Duration,
+    batch: u32,
+    max_deliveries: u8,
+    dead_letter: String,
+    attach: Attach,
 }
-
-/// Spin limit unless told otherwise.
-pub(super) const SPIN: Duration = Duration::from_micros(20);
 
 impl Options {
     /// A queue of `capacity` items, at least 1: 64 seats, ready, not lossy, at most once, mode 0600.
@@ -94,8 +94,10 @@ impl Options {
             ready: true,
             mode: 0o600,
             delivery: Delivery::AtMostOnce,
-            directory: None,
-            spin: SPIN,
+            batch: 1,
+            max_deliveries: 0,
+            dead_letter: String::new(),
+            attach: Attach::new(),
         }
     }
     /// A put on the full queue drops the oldest item and never waits.
@@ -133,19 +135,70 @@ impl Options {
         self.ready = ready;
         self
     }
+    /// Blocks that hold up to so many items (1 to 65,535) of a plain type, see [`ReadyQueue::put_batch`](crate::ReadyQueue::put_batch). The capacity is then in blocks: a put of a
+    /// single item takes a whole one.
+    pub fn batch(mut self, items: u32) -> Self {
+        self.batch = items;
+        self
+    }
+    /// An item that was delivered so often (1 to 255) and given back, or left by a consumer that died, goes to the [`dead_letter`](Self::dead_letter) queue. At-least-once only.
+    pub fn max_deliveries(mut self, times: u8) -> Self {
+        self.max_deliveries = times;
+        self
+    }
+    /// Name of the queue, in the same directory, that takes the items which nobody could work on. It has to be there when this one is created, and its items must be long
+    /// enough. While it is full or gone, such items are delivered once more instead.
+    pub fn dead_letter(mut self, name: impl Into<String>) -> Self {
+        self.dead_letter = name.into();
+        self
+    }
     /// Another directory than `PRODCON_DIR` or `/dev/shm`.
     pub fn directory(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.directory = Some(dir.into());
+        self.attach = self.attach.directory(dir);
         self
     }
     /// How long the creating endpoint spins before it sleeps.
     pub fn spin(mut self, limit: Duration) -> Self {
-        self.spin = limit;
+        self.attach = self.attach.spin(limit);
+        self
+    }
+    /// How the creating endpoint attaches: role, items in hand, limit on spinning, directory.
+    pub fn attach_as(mut self, attach: Attach) -> Self {
+        self.attach = attach;
         self
     }
 
     pub(super) fn place(&self, name: &str) -> Result<Place, OpenError> {
-        Place::new(self.directory.as_deref(), name)
+        self.attach.place(name)
+    }
+
+    pub(super) fn attach(&self) -> Attach {
+        self.attach.clone()
+    }
+
+    /// The dead-letter queue, checked: it is there and takes items of so many bytes.
+    fn check_dead_letter(&self, queue: &str, size: usize) -> Result<(), OpenError> {
+        let invalid = |what: String| Err(OpenError::Invalid { queue: queue.into(), what });
+        match (self.max_deliveries, self.dead_letter.as_str()) {
+            (0, "") => return Ok(()),
+            (0, name) => return invalid(format!("dead letters for '{name}' need max_deliveries, 1 to 255")),
+            (_, "") => return invalid("max_deliveries needs a dead_letter queue".into()),
+            _ if self.delivery != Delivery::AtLeastOnce => {
+                return invalid("dead letters need at-least-once delivery: otherwise nothing is delivered twice".into());
+            }
+            (_, name) if name == queue => return invalid("it cannot be its own dead-letter queue".into()),
+            _ => {}
+        }
+        let place = self.attach.place(&self.dead_letter)?;
+        let letters = Control::attach_in(&place.dir, &self.dead_letter)?;
+        let (longest, typed) = (letters.item_size(), !letters.header().type_name.is_empty());
+        if longest < size || typed && longest != size {
+            return invalid(format!(
+                "its items of {size} bytes do not fit the dead-letter queue '{}', which takes {longest}",
+                self.dead_letter
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn spec(&self, queue: &str, plain: Option<(String, usize, usize)>) -> Result<Spec, OpenError> {
@@ -165,13 +218,17 @@ impl Options {
             ),
         };
         let flags = if self.lossy { flags::LOSSY } else { 0 } | if self.delivery == Delivery::AtLeastOnce { flags::AT_LEAST_ONCE } else { 0 };
-        let geometry = Geometry::new(self.capacity, self.seats, size as u64, align).map_err(invalid)?;
+        if self.batch > 1 && type_name.is_none() {
+            return Err(invalid("batches need a plain type: items of bytes have lengths of their own".into()));
+        }
+        let geometry = Geometry::new(self.capacity, self.seats, size as u64, align, self.batch).map_err(invalid)?;
+        self.check_dead_letter(queue, size)?;
         Ok(Spec {
             geometry,
             flags,
             type_name,
-            max_deliveries: 0,
-            dead_letter: String::new(),
+            max_deliveries: self.max_deliveries,
+            dead_letter: self.dead_letter.clone(),
             mode: self.mode,
             ready: self.ready,
         })

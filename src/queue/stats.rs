@@ -1,5 +1,6 @@
 //! Figures and reports. Plain values; nothing here reads shared memory.
 
+use super::attach::Role;
 use super::options::State;
 use crate::segment::Header;
 
@@ -31,6 +32,10 @@ pub struct Stats {
     pub lost: u64,
     /// Deliveries beyond the first.
     pub redelivered: u64,
+    /// Items moved to the dead-letter queue; each is counted in `gets` too.
+    pub dead_lettered: u64,
+    /// Most items in one block; `capacity` is in blocks, everything else in items.
+    pub batch: u32,
     /// The queue's name is gone.
     pub removed_name: bool,
     /// The live seats.
@@ -45,9 +50,10 @@ impl Stats {
             seats,
             lossy,
             at_least_once,
+            batch,
             ..
         } = header;
-        let (seats_live, seats_dead, len, held, puts, gets, dropped, cleared, lost, redelivered) = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        let (seats_live, seats_dead, len, held, puts, gets, dropped, cleared, lost, redelivered, dead_lettered) = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
         Self {
             capacity,
             item_size,
@@ -67,6 +73,8 @@ impl Stats {
             cleared,
             lost,
             redelivered,
+            dead_lettered,
+            batch,
             removed_name: false,
             members: vec![],
         }
@@ -74,7 +82,9 @@ impl Stats {
 
     /// Every put is accounted for. Only meaningful when nobody is in mid-operation.
     pub fn adds_up(&self) -> bool {
-        self.puts == self.gets + self.dropped + self.cleared + self.lost + self.held + self.len
+        // Wrapping: a damaged segment may say anything.
+        let accounted = [self.gets, self.dropped, self.cleared, self.lost, self.held, self.len];
+        self.puts == accounted.into_iter().fold(0, u64::wrapping_add)
     }
 }
 
@@ -85,7 +95,9 @@ impl Stats {
 pub struct Member {
     pub seat: u32,
     pub pid: u32,
-    pub held: bool,
+    pub role: Role,
+    /// Items in hand.
+    pub held: u32,
     pub asleep: bool,
 }
 

@@ -67,7 +67,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             }
             rounds += 1;
             if rounds.is_multiple_of(ROUNDS) {
-                if began.elapsed() >= self.spin.min(until.left()) {
+                if began.elapsed() >= self.attach.spin.min(until.left()) {
                     break;
                 }
                 std::thread::yield_now();

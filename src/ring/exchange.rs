@@ -1,6 +1,6 @@
 //! The one primitive: trade the seat's block for the slot's block with a single compare-and-swap.
 //!
-//! Before the CAS nothing has happened; after it everything has. What may be left unfinished by a death, a counter and the record at rest, is
+//! Before the CAS nothing has happened; after it everything has. What may be left unfinished by a death, counters and the record at rest, is
 //! for `recover` to finish. Called by `put`, `take` and `drain` of this room alone.
 
 use super::seat::{Event, Kind, Seat};
@@ -34,17 +34,32 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Trades `seat`'s block for the block of `seen` in slot `at.index`, whose stamp becomes `stamp`.
+    /// What happens to whom by an exchange of this kind, in the order in which it is counted. A take counts nothing yet.
+    #[inline(always)]
+    pub(super) fn events(&self, kind: Kind) -> [Option<Event>; 2] {
+        let put = (self.batch > 1).then_some(Event::Put);
+        match kind {
+            Kind::Put => [put, None],
+            Kind::Take => [None, None],
+            Kind::Drop => [Some(Event::Dropped), put],
+            Kind::Discard => [Some(Event::Cleared), None],
+            Kind::Replace => [Some(Event::Cleared), put],
+        }
+    }
+
+    /// Trades `seat`'s block for the block of `seen` in slot `at.index`, whose stamp becomes `stamp`. `outgoing`: items in the seat's block, of a put.
     /// A take leaves the seat with `hold`; the seat must have none before.
     #[inline(always)]
-    pub(super) fn exchange(&self, seat: &mut Seat, at: Cursor, seen: Slot, stamp: u64, kind: Kind) -> Result<Swap, Refusal> {
+    pub(super) fn exchange(&self, seat: &mut Seat, at: Cursor, seen: Slot, stamp: u64, kind: Kind, outgoing: u32) -> Result<Swap, Refusal> {
         debug_assert!(!seat.hold, "a seat with an item in hand exchanges");
         let shape = self.memory.shape();
         if stamp > shape.last_stamp() {
             return Err(Refusal::Exhausted);
         }
         if kind == Kind::Take {
-            seat.note_position(&self.memory, at);
+            seat.prepare_take(&self.memory, at);
+        } else if self.batch > 1 {
+            seat.prepare_put(&self.memory, outgoing);
         }
         seat.announce(&self.memory, seen.block, kind);
         // SeqCst: pairs with every look and exchange of the others; with less, two dead seats can become undecidable for ever,
@@ -55,10 +70,9 @@ impl<M: Memory> Ring<M> {
                 super::model::witness(&self.memory, kind, seat.block, seen.block);
                 seat.block = seen.block;
                 seat.hold = kind == Kind::Take;
-                match kind {
-                    Kind::Drop => seat.count(&self.memory, Event::Dropped),
-                    Kind::Discard => seat.count(&self.memory, Event::Cleared),
-                    Kind::Put | Kind::Take => {}
+                for event in self.events(kind).into_iter().flatten() {
+                    let items = if event == Event::Put { outgoing } else { self.items_in(seat.block) };
+                    seat.count(&self.memory, event, items.into());
                 }
                 seat.rest(&self.memory);
                 Ok(Swap::Done)

@@ -4,7 +4,7 @@
 
 use super::exchange::Swap;
 use super::seat::{Kind, Seat};
-use super::slot::{BlockWord, Cursor, LAST_EPOCH, Ready};
+use super::slot::{BlockWord, LAST_EPOCH, Ready};
 use super::{Cursors, Memory, Refusal, Ring, Side, Walk};
 use crate::sync::atomic::{Ordering, cas_sc, load_sc};
 
@@ -75,35 +75,21 @@ impl<M: Memory> Ring<M> {
         let mut walk = Walk::new(Side::Get);
         let mut seen = self.look(c.get.index)?;
         loop {
-            let at = c.get;
-            let full = 2 * at.cycle + 1;
-            if seen.stamp == full {
-                // Relaxed: proof only if the CAS succeeds.
-                if BlockWord(self.memory.block(seen.block).load(Ordering::Relaxed)).epoch() >= epoch {
-                    return Ok(());
-                }
-                match self.exchange(seat, at, seen, full + 1, Kind::Discard)? {
-                    Swap::Done => {
-                        c.get = at.next(self.memory.shape().slots);
-                        c.discarded += 1;
-                        seen = self.look(c.get.index)?;
-                    }
-                    Swap::Lost(actual) => seen = actual,
-                }
-            } else if seen.stamp + 1 == full {
+            let Some(oldest) = self.oldest(c, &mut walk, seen)? else {
                 return Ok(());
-            } else if seen.stamp < full {
-                seen = self.rescan(c, &mut walk)?;
-            } else {
-                seen = self.step(
-                    c,
-                    &mut walk,
-                    seen.stamp,
-                    Cursor {
-                        cycle: seen.stamp / 2 - 1,
-                        index: at.index,
-                    },
-                )?;
+            };
+            // Relaxed: proof only if the CAS succeeds.
+            if BlockWord(self.memory.block(oldest.block).load(Ordering::Relaxed)).epoch() >= epoch {
+                return Ok(());
+            }
+            let at = c.get;
+            match self.exchange(seat, at, oldest, 2 * at.cycle + 2, Kind::Discard, 0)? {
+                Swap::Done => {
+                    c.get = at.next(self.memory.shape().slots);
+                    c.discarded += 1;
+                    seen = self.look(c.get.index)?;
+                }
+                Swap::Lost(actual) => seen = actual,
             }
         }
     }

@@ -32,9 +32,10 @@ pub(crate) trait Memory {
     fn seat(&self, index: u32) -> &SeatLine;
     /// First header word of a block; `block < blocks`.
     fn block(&self, block: u32) -> &AtomicU64;
-    /// Notes an item's length: in the second header word if the queue has one (then returns 0), else returns what the first word takes.
+    /// Notes an item's length (in queues with batches: the number of items): in the second header word if the queue has one (then returns 0), else returns what
+    /// the first word takes.
     fn set_length(&self, block: u32, length: u64) -> u16;
-    /// The length noted; not yet checked against the item size.
+    /// The length noted (in queues with batches: the number of items); not yet checked.
     fn length(&self, block: u32, word: BlockWord) -> u64;
     fn ready(&self) -> &AtomicU64;
     fn orphans(&self) -> &AtomicU64;
@@ -69,17 +70,13 @@ pub(crate) struct Cursors {
     pub(crate) discarded: u32,
 }
 
-/// A taken item.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Took {
-    pub(crate) word: BlockWord,
-}
-
 /// The ring over its memory.
 #[derive(Debug)]
 pub(crate) struct Ring<M> {
     pub(crate) memory: M,
     pub(crate) at_least_once: bool,
+    /// Most items in a block.
+    pub(crate) batch: u32,
     /// Pause instructions after a lost CAS, about a microsecond's worth.
     pub(crate) contention: u32,
 }
@@ -112,7 +109,18 @@ impl Walk {
 const IMPOSSIBLE: Refusal = Refusal::Corrupt("a slot's stamp is older than any it can have");
 
 impl<M: Memory> Ring<M> {
-    /// Puts the item that lies in `seat`'s block. `lossy`: on a full ring drops the oldest in the same step.
+    /// Items in a block that carries some; the header is read if there can be more than one. A damaged header gives a number from 1 to `batch` too.
+    #[inline(always)]
+    pub(crate) fn items_in(&self, block: u32) -> u32 {
+        if self.batch == 1 {
+            return 1;
+        }
+        // Relaxed: the block is ours alone, or the figure decides nothing.
+        let word = BlockWord(self.memory.block(block).load(Ordering::Relaxed));
+        u32::from(word.length()).clamp(1, self.batch)
+    }
+
+    /// Puts the item that lies in `seat`'s block. `length` in bytes; in queues with batches: in items. `lossy`: on a full ring drops the oldest block in the same step.
     #[inline]
     pub(crate) fn put(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), Refusal> {
         let result = self.put_announced(c, seat, length, lossy);
@@ -125,6 +133,7 @@ impl<M: Memory> Ring<M> {
     #[inline]
     fn put_announced(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), Refusal> {
         let short = self.memory.set_length(seat.block, length);
+        let items = if self.batch == 1 { 1 } else { length as u32 };
         let mut newer = None;
         'void: loop {
             // Acquire: pairs with the CAS that changes the gate; what its writer did before is seen by who is admitted by it.
@@ -166,7 +175,7 @@ impl<M: Memory> Ring<M> {
                         continue 'void;
                     }
                     if old < epoch {
-                        Kind::Discard
+                        Kind::Replace
                     } else if lossy {
                         Kind::Drop
                     } else {
@@ -176,7 +185,7 @@ impl<M: Memory> Ring<M> {
                     seen = self.rescan(c, &mut walk)?;
                     continue;
                 };
-                match self.exchange(seat, at, seen, empty + 1, kind)? {
+                match self.exchange(seat, at, seen, empty + 1, kind, items)? {
                     Swap::Done => {
                         c.put = at.next(self.memory.shape().slots);
                         self.hint(self.memory.tail(), c.put);
@@ -188,9 +197,9 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Takes the oldest item that was not cleared; it is then in `seat`'s block, and the seat holds it. Cleared ones are thrown away on the way.
+    /// Takes the oldest block that was not cleared; it is then `seat`'s, and the seat holds its items. Cleared ones are thrown away on the way.
     #[inline]
-    pub(crate) fn take(&self, c: &mut Cursors, seat: &mut Seat) -> Result<Took, Refusal> {
+    pub(crate) fn take(&self, c: &mut Cursors, seat: &mut Seat) -> Result<BlockWord, Refusal> {
         let result = self.take_announced(c, seat);
         if result.is_err() {
             seat.retreat(&self.memory);
@@ -199,43 +208,53 @@ impl<M: Memory> Ring<M> {
     }
 
     #[inline]
-    fn take_announced(&self, c: &mut Cursors, seat: &mut Seat) -> Result<Took, Refusal> {
+    fn take_announced(&self, c: &mut Cursors, seat: &mut Seat) -> Result<BlockWord, Refusal> {
         let mut walk = Walk::new(Side::Get);
         let mut seen = self.look(c.get.index)?;
         loop {
-            let at = c.get;
-            let full = 2 * at.cycle + 1;
-            if seen.stamp == full {
-                match self.exchange(seat, at, seen, full + 1, Kind::Take)? {
-                    Swap::Done => {
-                        c.get = at.next(self.memory.shape().slots);
-                        self.hint(self.memory.head(), c.get);
-                        // Relaxed: the block is ours alone; the CAS acquired what its putter wrote.
-                        let word = BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed));
-                        if !self.is_void(word) {
-                            return Ok(Took { word });
-                        }
-                        seat.settle(&self.memory, Event::Cleared);
-                        c.discarded += 1;
-                        seen = self.look(c.get.index)?;
-                    }
-                    Swap::Lost(actual) => seen = actual,
-                }
-            } else if seen.stamp + 1 == full {
+            let Some(oldest) = self.oldest(c, &mut walk, seen)? else {
                 return Err(Refusal::Empty);
-            } else if seen.stamp < full {
-                seen = self.rescan(c, &mut walk)?;
-            } else {
-                seen = self.step(
-                    c,
-                    &mut walk,
-                    seen.stamp,
-                    Cursor {
-                        cycle: seen.stamp / 2 - 1,
-                        index: at.index,
-                    },
-                )?;
+            };
+            let at = c.get;
+            match self.exchange(seat, at, oldest, 2 * at.cycle + 2, Kind::Take, 0)? {
+                Swap::Done => {
+                    c.get = at.next(self.memory.shape().slots);
+                    self.hint(self.memory.head(), c.get);
+                    // Relaxed: the block is ours alone; the CAS acquired what its putter wrote.
+                    let word = BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed));
+                    seat.items = self.items_in(seat.block);
+                    if !self.is_void(word) {
+                        return Ok(word);
+                    }
+                    seat.settle(&self.memory, Event::Cleared);
+                    c.discarded += 1;
+                    seen = self.look(c.get.index)?;
+                }
+                Swap::Lost(actual) => seen = actual,
             }
+        }
+    }
+
+    /// Walks the get cursor from `seen`, which is what its slot holds, to the oldest block; `None`: the ring is empty.
+    #[inline(always)]
+    fn oldest(&self, c: &mut Cursors, walk: &mut Walk, mut seen: slot::Slot) -> Result<Option<slot::Slot>, Refusal> {
+        loop {
+            let full = 2 * c.get.cycle + 1;
+            if seen.stamp == full {
+                return Ok(Some(seen));
+            }
+            if seen.stamp + 1 == full {
+                return Ok(None);
+            }
+            seen = if seen.stamp < full {
+                self.rescan(c, walk)?
+            } else {
+                let passed = Cursor {
+                    cycle: seen.stamp / 2 - 1,
+                    index: c.get.index,
+                };
+                self.step(c, walk, seen.stamp, passed)?
+            };
         }
     }
 

@@ -1,27 +1,25 @@
 //! loom models: every interleaving (up to a bound on preemptions) of the real ring code under weak memory, with participants that die before any store or
 //! compare-and-swap. `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib -p prodcon -- model`; LOOM_MAX_PREEMPTIONS=4 goes deeper and takes hours.
 //!
-//! Planted bugs, each seen failing: record at rest before the counter (model_put_dies, model_clear_dies); recovery that counts without looking at the parity (the same,
-//! model_recoverer_dies_too); no announcement before the CAS (all with deaths); adoption without the parity check (model_adoption_loses_nothing, model_get_dies); verdict
-//! inverted (all with deaths); a drain that takes any other epoch for void, and a lossy put that ignores a newer epoch (model_late_puts_and_slow_drains); a sleeper that does not
-//! look again after it registered (the sleeper models). Not caught here, for the sequentially consistent accesses stand between fences: weaker orderings of the slot's CAS.
+//! Owns the simulated memory and locks, participants and their deaths, and what is checked after each execution: the permutation of blocks; `puts = got + dropped + cleared +
+//! lost + len` in items (nothing is held at the end), puts also against the stamps; no item read twice (but redelivered ones); payloads are read and written without a race
+//! (`UnsafeCell`); no seat undecided once all have ended. `cases` has the models of the ring, `sleepers` those of the event word.
 //!
-//! Checked after each execution: the permutation of blocks; `puts = got + dropped + cleared + lost + held + len`; no item read twice (but redelivered ones); payloads are read
-//! and written without a race (`UnsafeCell`); each producer's items in order; no seat undecided once all have ended.
+//! Planted bugs, each seen failing: see `cases`. Not caught here, for the sequentially consistent accesses stand between fences: weaker orderings of the slot's CAS.
+
+mod cases;
+mod sleepers;
 
 use super::seat::{Event, Kind, Record, Seat};
 use super::slot::{BlockWord, Ready, Shape};
 use super::{Cursors, Locks, Memory, Recovered, Refusal, Ring};
 use crate::layout::SeatLine;
-use crate::sync::event::{Futex, register, wake_one};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use loom::sync::{Condvar, Mutex};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering as Std};
-use std::time::Duration;
 
 loom::thread_local! {
     /// Stores and compare-and-swaps that the thread may still do; `None`: any number.
@@ -49,7 +47,7 @@ pub(crate) fn mortal() {
 pub(super) fn witness<M: Memory>(memory: &M, kind: Kind, given: u32, received: u32) {
     let epoch = |block| BlockWord(memory.block(block).load(Ordering::Relaxed)).epoch();
     match kind {
-        Kind::Discard => assert!(
+        Kind::Discard | Kind::Replace => assert!(
             epoch(received) < Ready(memory.ready().load(Ordering::Relaxed)).epoch(),
             "a live item was discarded"
         ),
@@ -83,6 +81,9 @@ impl Shared {
         let seat = |index: u32| SeatLine {
             record: word(Record::at_rest(slots + index).pack()),
             position: word(0),
+            got: word(0),
+            base: word(0),
+            outgoing: word(0),
             counts: [word(0), word(0), word(0), word(0)],
             redelivered: word(0),
             dead_lettered: word(0),
@@ -97,7 +98,7 @@ impl Shared {
             blocks: (0..shape.blocks()).map(|_| word(0)).collect(),
             payload: (0..shape.blocks()).map(|_| UnsafeCell::new(0)).collect(),
             words: [word(1), word(0), word(0), word(0)],
-            locks: (0..seats).map(|_| AtomicU32::new(0)).collect(),
+            locks: (0..seats).map(|seat| AtomicU32::new(u32::from(seat + 1 < seats))).collect(), // all but the last one, which is free
         }))
     }
 }
@@ -162,7 +163,7 @@ impl Locks for &Held {
 
 type Log = Arc<std::sync::Mutex<Vec<u64>>>;
 
-/// A participant with one seat.
+/// A participant. Items are numbers; a block put as `n` carries the items `10 n` to `10 n + batch - 1`.
 struct Actor<'a> {
     ring: &'a Ring<Shared>,
     held: &'a Held,
@@ -173,20 +174,38 @@ struct Actor<'a> {
 }
 
 impl Actor<'_> {
-    fn put(&mut self, item: u64) -> Result<(), Refusal> {
+    fn put(&mut self, block: u64) -> Result<(), Refusal> {
         // SAFETY: the block is this seat's own; loom fails if anybody else touches it.
-        self.ring.memory.0.payload[self.seat.block as usize].with_mut(|cell| unsafe { *cell = item });
-        self.ring.put(&mut self.cursors, &mut self.seat, 8, self.lossy)
+        self.ring.memory.0.payload[self.seat.block as usize].with_mut(|cell| unsafe { *cell = block });
+        let length = if self.ring.batch == 1 { 8 } else { self.ring.batch.into() };
+        self.ring.put(&mut self.cursors, &mut self.seat, length, self.lossy)
     }
+    /// Reads the next item in hand.
     fn read(&self, seat: &Seat) {
         // SAFETY: as in `put`.
-        let item = self.ring.memory.0.payload[seat.block as usize].with(|cell| unsafe { *cell });
-        self.log.lock().unwrap().push(item);
+        let block = self.ring.memory.0.payload[seat.block as usize].with(|cell| unsafe { *cell });
+        self.log.lock().unwrap().push(block * 10 + u64::from(seat.acknowledged()));
+    }
+    /// Reads and acknowledges up to `items` of those in hand, one by one, each only if it was not cleared meanwhile.
+    fn consume(&self, seat: &mut Seat, items: u32) {
+        for _ in 0..items {
+            if !seat.hold || self.ring.settle_void(seat) {
+                return;
+            }
+            self.read(seat);
+            seat.acknowledge(&self.ring.memory, 1);
+        }
+    }
+    fn take(&mut self) -> Result<(), Refusal> {
+        self.ring.take(&mut self.cursors, &mut self.seat).map(drop)
     }
     fn get(&mut self) -> Result<(), Refusal> {
-        self.ring.take(&mut self.cursors, &mut self.seat)?;
-        self.read(&self.seat);
-        self.seat.settle(&self.ring.memory, Event::Got);
+        self.take()?;
+        let mut seat = std::mem::replace(&mut self.seat, Seat::gone(0));
+        self.read(&seat); // just taken: not void
+        seat.acknowledge(&self.ring.memory, 1);
+        self.consume(&mut seat, self.ring.batch - 1);
+        self.seat = seat;
         Ok(())
     }
     fn adopt(&mut self) -> bool {
@@ -196,11 +215,21 @@ impl Actor<'_> {
             return false;
         };
         if self.ring.deliver_again(&mut seat).is_some() {
-            self.read(&seat);
-            seat.settle(&self.ring.memory, Event::Got);
+            let all = self.ring.batch;
+            self.consume(&mut seat, all);
         }
         self.ring.leave(&mut locks, seat);
         true
+    }
+    /// A second seat, if one is free.
+    fn second_seat(&mut self) -> Option<Seat> {
+        let own = self.seat.index;
+        let mut locks = self.held;
+        self.ring.attach(&mut locks, |index| index == own, false, &mut Recovered::default()).unwrap()
+    }
+    fn leave(&self, seat: Seat) {
+        let mut locks = self.held;
+        self.ring.leave(&mut locks, seat);
     }
     fn recover(&mut self) {
         let own = self.seat.index;
@@ -220,9 +249,18 @@ struct Case {
     slots: u32,
     lossy: bool,
     at_least_once: bool,
+    /// Items in each block.
+    batch: u32,
     filled: u64,
     /// What each participant does, and after how many stores it dies.
     plans: Vec<(Plan, Option<u32>)>,
+}
+
+impl Case {
+    /// The seat of who fills the ring before, and repairs and empties it afterwards.
+    fn filler(&self) -> u32 {
+        self.plans.len() as u32
+    }
 }
 
 fn case(slots: u32, plans: &[Plan]) -> Case {
@@ -230,6 +268,7 @@ fn case(slots: u32, plans: &[Plan]) -> Case {
         slots,
         lossy: false,
         at_least_once: false,
+        batch: 1,
         filled: 0,
         plans: plans.iter().map(|plan| (*plan, None)).collect(),
     }
@@ -239,15 +278,16 @@ fn participant(shared: Shared, case: &Case, plan: Plan, life: Option<u32>, seat:
     let ring = Ring {
         memory: shared.clone(),
         at_least_once: case.at_least_once,
+        batch: case.batch,
         contention: 0,
     };
     let held = Held {
         shared: shared.clone(),
         mine: RefCell::new(vec![]),
     };
-    assert!((&held).try_lock(seat));
+    held.mine.borrow_mut().push(seat); // locked from the beginning: nobody else takes it
     let end = catch_unwind(AssertUnwindSafe(|| {
-        let own = Seat::adopt(seat, shared.seat(seat));
+        let own = Seat::adopt(seat, shared.seat(seat), 1); // free: nothing in hand
         let mut actor = Actor {
             ring: &ring,
             held: &held,
@@ -267,7 +307,8 @@ fn participant(shared: Shared, case: &Case, plan: Plan, life: Option<u32>, seat:
         died.store(true, Std::Relaxed);
     }
     let mine: Vec<u32> = held.mine.borrow().clone();
-    for seat in mine {
+    let keeps = seat == case.filler();
+    for seat in mine.into_iter().filter(|mine| !keeps || *mine != seat) {
         (&held).unlock(seat); // the kernel drops a dead process's locks; a live one leaves at rest
     }
 }
@@ -281,9 +322,9 @@ fn explore(case: &Case) -> bool {
     builder.max_branches = 100_000;
     builder.preemption_bound = builder.preemption_bound.or(Some(3));
     builder.check(move || {
-        let shared = Shared::new(case.slots, case.plans.len() as u32 + 1);
+        let shared = Shared::new(case.slots, case.plans.len() as u32 + 2);
         let log: Log = Default::default();
-        let filler = case.plans.len() as u32;
+        let filler = case.filler();
         let none = AtomicBool::new(false);
         for item in 0..case.filled {
             let put: Plan = |actor| {
@@ -319,31 +360,56 @@ fn explore(case: &Case) -> bool {
         let ring = Ring {
             memory: shared.clone(),
             at_least_once: case.at_least_once,
+            batch: case.batch,
             contention: 0,
         };
         assert!(!ring.needs_care(|_| false), "a seat stays undecided or holds an item");
         assert_eq!(ring.permutation(), Vec::<String>::new());
-        let counts = shared
-            .0
-            .seats
-            .iter()
-            .map(SeatLine::read_counts)
-            .fold([0; 4], |sum: [u64; 4], c| [0, 1, 2, 3].map(|i| sum[i] + c[i]));
+        let seats: Vec<_> = shared.0.seats.iter().map(SeatLine::read_counts).collect();
+        let sum = |event| seats.iter().map(|counts| counts.items(event)).sum::<u64>();
+        let got = seats.iter().map(|counts| counts.got).sum::<u64>();
         let (head, tail) = (shared.0.shape.count(ring.head()), shared.0.shape.count(ring.tail()));
-        assert_eq!(counts.iter().sum::<u64>(), head, "accounts {counts:?}");
-        assert!(head <= tail && tail - head <= u64::from(case.slots));
+        let removed = got + sum(Event::Dropped) + sum(Event::Cleared) + sum(Event::Lost);
+        assert_eq!(removed, head * u64::from(case.batch), "accounts {seats:?}");
+        assert_eq!(
+            sum(Event::Put),
+            if case.batch == 1 { 0 } else { tail * u64::from(case.batch) },
+            "puts {seats:?}"
+        );
+        assert!(head <= tail && tail - head <= u64::from(case.slots) && ring.items() == (tail - head) * u64::from(case.batch));
         let mut items = log.lock().unwrap().clone();
         let read = items.len();
         items.sort_unstable();
         items.dedup();
         if case.at_least_once {
-            assert!(counts[Event::Lost as usize] == 0, "an item was lost");
+            assert!(sum(Event::Lost) == 0, "an item was lost");
         } else {
             assert_eq!(items.len(), read, "an item was read twice");
         }
-        assert!(items.len() as u64 >= counts[Event::Got as usize], "an acknowledged item was never read");
+        assert!(items.len() as u64 >= got, "an acknowledged item was never read");
     });
     outer.load(Std::Relaxed)
+}
+
+/// The case with its first two participants dying, each before each of its stores.
+fn two_deaths(case: &Case) {
+    for k in 0..100 {
+        let mut mortal = case.clone();
+        mortal.plans[0].1 = Some(k);
+        if !explore(&mortal) {
+            return;
+        }
+        for l in 0..100 {
+            mortal.plans[0].1 = None;
+            mortal.plans[1].1 = Some(l);
+            let second_dies = explore(&mortal);
+            mortal.plans[0].1 = Some(k);
+            explore(&mortal);
+            if !second_dies {
+                break;
+            }
+        }
+    }
 }
 
 /// The case with participant `who` dying before its k-th store, for every k until it survives.
@@ -357,277 +423,4 @@ fn each_death(case: &Case, who: usize) {
         }
     }
     panic!("it never survives");
-}
-
-const PUT_A: Plan = |actor| {
-    let _ = actor.put(100);
-};
-const PUT_B: Plan = |actor| {
-    let _ = actor.put(200);
-};
-const GET: Plan = |actor| {
-    let _ = actor.get();
-};
-const CLEAR: Plan = |actor| actor.clear();
-const RECOVER_THEN_GET: Plan = |actor| {
-    actor.recover();
-    let _ = actor.get();
-};
-const RECOVER_THEN_PUT: Plan = |actor| {
-    actor.recover();
-    let _ = actor.put(300);
-};
-const ADOPT: Plan = |actor| {
-    let _ = actor.adopt();
-};
-
-#[test]
-fn model_put_put() {
-    (1..=2).for_each(|n| {
-        explore(&case(n, &[PUT_A, PUT_B]));
-    });
-}
-
-#[test]
-fn model_put_get() {
-    (1..=2).for_each(|n| {
-        explore(&case(n, &[PUT_A, GET]));
-    });
-    explore(&Case {
-        filled: 1,
-        ..case(1, &[PUT_A, GET])
-    });
-}
-
-#[test]
-fn model_get_get() {
-    (1..=2).for_each(|n| {
-        explore(&Case {
-            filled: u64::from(n),
-            ..case(n, &[GET, GET])
-        });
-    });
-}
-
-#[test]
-fn model_lossy_overwrite_against_get() {
-    (1..=2).for_each(|n| {
-        explore(&Case {
-            filled: u64::from(n),
-            lossy: true,
-            ..case(n, &[PUT_A, GET])
-        });
-    });
-    explore(&Case {
-        filled: 1,
-        lossy: true,
-        ..case(1, &[PUT_A, PUT_B, GET])
-    });
-}
-
-#[test]
-fn model_clear_and_drain() {
-    (1..=2).for_each(|n| {
-        explore(&Case {
-            filled: 1,
-            ..case(n, &[CLEAR, PUT_A])
-        });
-    });
-    (1..=2).for_each(|n| {
-        explore(&Case {
-            filled: 1,
-            ..case(n, &[CLEAR, GET])
-        });
-    });
-    explore(&Case {
-        filled: 1,
-        lossy: true,
-        ..case(1, &[CLEAR, CLEAR, PUT_A])
-    });
-}
-
-#[test]
-fn model_late_puts_and_slow_drains() {
-    explore(&Case {
-        lossy: true,
-        ..case(1, &[PUT_A, CLEAR, PUT_B])
-    });
-    explore(&case(1, &[CLEAR, CLEAR, PUT_A]));
-    explore(&Case {
-        filled: 1,
-        ..case(2, &[CLEAR, CLEAR, PUT_A])
-    });
-}
-
-/// `victim` dies before each of its stores, beside each of the others, at both capacities, with the ring empty and full.
-fn dies_beside(victim: Plan, others: &[Plan], lossy: bool) {
-    for other in others {
-        for slots in 1..=2 {
-            for filled in [0, u64::from(slots)] {
-                let both = Case {
-                    filled,
-                    lossy,
-                    ..case(slots, &[victim, *other])
-                };
-                // A get on an empty ring changes nothing it could die in.
-                let mut dead = false;
-                for k in 0..100 {
-                    let mut mortal = both.clone();
-                    mortal.plans[0].1 = Some(k);
-                    if !explore(&mortal) {
-                        break;
-                    }
-                    dead = true;
-                }
-                assert!(dead || filled == 0, "nobody died");
-            }
-        }
-    }
-}
-
-const ALL: &[Plan] = &[PUT_B, GET, CLEAR, RECOVER_THEN_PUT, RECOVER_THEN_GET];
-
-#[test]
-fn model_put_dies() {
-    dies_beside(PUT_A, ALL, true);
-    each_death(&case(1, &[PUT_A, RECOVER_THEN_GET]), 0);
-    each_death(&case(2, &[PUT_A, PUT_B]), 0);
-}
-
-#[test]
-fn model_get_dies() {
-    dies_beside(GET, ALL, false);
-    dies_beside(GET, &[PUT_B], true);
-}
-
-#[test]
-fn model_clear_dies() {
-    dies_beside(CLEAR, ALL, false);
-}
-
-#[test]
-fn model_recoverer_dies_too() {
-    for first in 3..7 {
-        let mut two = Case {
-            filled: 1,
-            lossy: true,
-            ..case(1, &[PUT_A, RECOVER_THEN_PUT])
-        };
-        two.plans[0].1 = Some(first);
-        for second in 0..4 {
-            two.plans[1].1 = Some(second);
-            explore(&two);
-        }
-    }
-}
-
-#[test]
-fn model_adoption_loses_nothing() {
-    each_death(
-        &Case {
-            filled: 1,
-            at_least_once: true,
-            ..case(1, &[GET, ADOPT])
-        },
-        0,
-    );
-    let mut two = Case {
-        filled: 1,
-        at_least_once: true,
-        ..case(1, &[GET, ADOPT, ADOPT])
-    };
-    for life in 3..6 {
-        two.plans[0].1 = Some(life);
-        explore(&two);
-    }
-    for life in 0..12 {
-        let mut adopter_dies = Case {
-            filled: 1,
-            at_least_once: true,
-            ..case(1, &[GET, ADOPT])
-        };
-        adopter_dies.plans[0].1 = Some(4);
-        adopter_dies.plans[1].1 = Some(life);
-        explore(&adopter_dies);
-    }
-}
-
-// ---------------------------------------------------------------- the event word
-
-/// A futex: compare under the lock, then sleep.
-struct Simulated(Mutex<u32>, Condvar);
-
-impl Futex for Simulated {
-    fn wait(&self, word: &AtomicU32, expected: u32, _: Duration) {
-        let mut sleepers = self.0.lock().unwrap();
-        if word.load(Ordering::SeqCst) == expected {
-            *sleepers += 1;
-            let _woken = self.1.wait(sleepers).unwrap();
-        }
-    }
-    fn wake(&self, _: &AtomicU32, count: u32) -> u32 {
-        let mut sleepers = self.0.lock().unwrap();
-        let woken = count.min(*sleepers);
-        *sleepers -= woken;
-        (0..woken).for_each(|_| self.1.notify_one());
-        woken
-    }
-}
-
-/// A lost wake-up shows as loom's "deadlock".
-fn sleepers_and_wakers(sleepers: usize, killed: bool) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(3));
-    builder.check(move || {
-        let all = loom::sync::Arc::new((AtomicU32::new(0), AtomicU64::new(0), Simulated(Mutex::new(0), Condvar::new())));
-        let threads: Vec<_> = (0..sleepers)
-            .map(|_| {
-                let all = all.clone();
-                loom::thread::spawn(move || {
-                    let (word, items, futex) = &*all;
-                    let take = || {
-                        let mut seen = crate::sync::atomic::load_sc(items);
-                        while seen > 0 {
-                            match crate::sync::atomic::cas_sc(items, seen, seen - 1) {
-                                Ok(_) => return true,
-                                Err(actual) => seen = actual,
-                            }
-                        }
-                        false
-                    };
-                    while !take() {
-                        let value = register(word);
-                        if take() {
-                            return;
-                        }
-                        futex.wait(word, value, Duration::ZERO);
-                    }
-                })
-            })
-            .collect();
-        let (word, items, futex) = &*all;
-        if killed {
-            register(word); // and dies before it sleeps: its registration stays
-        }
-        for _ in 0..sleepers {
-            let mut seen = crate::sync::atomic::load_sc(items);
-            while let Err(actual) = crate::sync::atomic::cas_sc(items, seen, seen + 1) {
-                seen = actual;
-            }
-            wake_one(word, futex);
-        }
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-    });
-}
-
-#[test]
-fn model_one_sleeper_is_woken() {
-    sleepers_and_wakers(1, false);
-    sleepers_and_wakers(1, true);
-}
-
-#[test]
-fn model_two_sleepers_are_woken() {
-    sleepers_and_wakers(2, false);
-    sleepers_and_wakers(2, true);
 }

@@ -4,7 +4,7 @@
 //! changes nothing any more), the settling of what was counted but not yet recorded, orphans and their adoption. Every write to a seat happens under its
 //! lock, and one store writes the record at rest, so a death in here is harmless too. Called by the queue room alone.
 
-use super::seat::{Event, Kind, Record, Seat, parity};
+use super::seat::{Event, Kind, Record, Seat};
 use super::slot::BlockWord;
 use super::{Locks, Memory, Refusal, Ring};
 use crate::sync::atomic::{Ordering, load_sc, store};
@@ -100,7 +100,7 @@ impl<M: Memory> Ring<M> {
         None
     }
 
-    /// Before an adopted or kept item is handed out: a cleared one is settled (then `None`), another is counted as delivered once more.
+    /// Before adopted or kept items are handed out: cleared ones are settled (then `None`), others are counted as delivered once more.
     pub(crate) fn deliver_again(&self, seat: &mut Seat) -> Option<BlockWord> {
         let block = self.memory.block(seat.block);
         // Relaxed: the block is this seat's, and the seat is ours.
@@ -114,17 +114,53 @@ impl<M: Memory> Ring<M> {
         store(block, word.0, Ordering::Relaxed);
         let redelivered = &self.memory.seat(seat.index).redelivered;
         // Relaxed: single writer, the lock's holder.
-        store(redelivered, redelivered.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        store(
+            redelivered,
+            redelivered.load(Ordering::Relaxed).wrapping_add(seat.left().into()),
+            Ordering::Relaxed,
+        );
         Some(word)
+    }
+
+    /// How often the items in hand were delivered, the time under way included. Read before [`deliver_again`](Self::deliver_again).
+    pub(crate) fn deliveries(&self, seat: &Seat) -> u32 {
+        // Relaxed: the block is this seat's, and the seat is ours.
+        u32::from(BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)).deliveries()) + 1
+    }
+
+    /// Settles cleared items in hand; true if they were cleared.
+    #[inline(always)]
+    pub(crate) fn settle_void(&self, seat: &mut Seat) -> bool {
+        // Relaxed: our own block.
+        let void = self.is_void(BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)));
+        if void {
+            seat.settle(&self.memory, Event::Cleared);
+        }
+        void
+    }
+
+    /// Settles items in hand that nobody will deliver: cleared ones as cleared, others as lost.
+    pub(crate) fn give_up(&self, seat: &mut Seat) {
+        if !self.settle_void(seat) {
+            seat.settle(&self.memory, Event::Lost);
+        }
+    }
+
+    /// Items of another's seat that were taken and not settled. A figure: exact while its holder does nothing.
+    pub(crate) fn held(&self, index: u32) -> u32 {
+        let line = self.memory.seat(index);
+        let record = line.read_record();
+        if !record.hold || record.incoming.is_some() || record.mine >= self.memory.shape().blocks() {
+            return 0;
+        }
+        line.read_counts().unsettled(&record, self.items_in(record.mine))
     }
 
     /// Gives a seat up. True if it carries an item for others to adopt: then `orphans` was raised, and the caller wakes one sleeper.
     pub(crate) fn leave(&self, locks: &mut impl Locks, mut seat: Seat) -> bool {
         seat.retreat(&self.memory);
         if seat.hold && !self.at_least_once {
-            // Relaxed: our own block.
-            let void = self.is_void(BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)));
-            seat.settle(&self.memory, if void { Event::Cleared } else { Event::Lost });
+            self.give_up(&mut seat);
         }
         // Unlock, THEN raise: an adopter that looks in between must find the lock free or the word raised afterwards.
         locks.unlock(seat.index);
@@ -180,7 +216,8 @@ impl<M: Memory> Ring<M> {
     }
 
     fn own(&self, index: u32) -> Seat {
-        Seat::adopt(index, self.memory.seat(index))
+        let line = self.memory.seat(index);
+        Seat::adopt(index, line, self.items_in(line.read_record().mine))
     }
 
     /// Leaves a locked seat to its item: unlock, then raise. Raised for every held seat that recovery visits, announced before or not.
@@ -205,15 +242,18 @@ impl<M: Memory> Ring<M> {
             };
             let mut seat = self.own(index);
             if happened {
-                // The counter is still to be raised if the record's parity holds.
-                let pending = record.parity == parity(&line.read_counts());
-                match record.kind {
-                    Kind::Drop if pending => seat.count(&self.memory, Event::Dropped),
-                    Kind::Discard if pending => seat.count(&self.memory, Event::Cleared),
-                    _ => {}
-                }
                 seat.block = incoming;
                 seat.hold = record.kind == Kind::Take;
+                // Those that its owner counted before it died are the difference of the sequences; each further one is one store, so that a death in here is seen too.
+                let done = line.read_counts().sequence().wrapping_sub(record.sequence) & 3;
+                for event in self.events(record.kind).into_iter().flatten().skip(done.into()) {
+                    let items = if event == Event::Put {
+                        line.read_outgoing().clamp(1, self.batch.into())
+                    } else {
+                        self.items_in(incoming).into()
+                    };
+                    seat.count(&self.memory, event, items);
+                }
             }
             seat.rest(&self.memory);
             out.recovered += 1;
@@ -223,18 +263,15 @@ impl<M: Memory> Ring<M> {
             return Ok(Judged::Free);
         }
         let mut seat = self.own(index);
-        if record.parity != seat.parity {
-            // Acknowledged; only the record is late.
-            seat.hold = false;
-            seat.rest(&self.memory);
+        if line.read_counts().unsettled(&record, seat.items) == 0 {
+            // Acknowledged, or counted as lost or cleared; only the record is late.
+            seat.let_go(&self.memory);
             return Ok(Judged::Free);
         }
         if self.at_least_once {
             return Ok(Judged::Orphan);
         }
-        // Relaxed: the block is the dead seat's, whose lock we hold.
-        let void = self.is_void(BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)));
-        seat.settle(&self.memory, if void { Event::Cleared } else { Event::Lost });
+        self.give_up(&mut seat);
         out.recovered += 1;
         Ok(Judged::Free)
     }

@@ -8,45 +8,68 @@ use super::slot::Cursor;
 use crate::layout::SeatLine;
 use crate::sync::atomic::{Ordering, compiler_fence, store};
 
-/// What an exchange does to the item in the slot.
+/// What an exchange does to the block in the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// There is none.
+    /// There is no item in it.
     Put = 0,
     /// Taken for delivery.
     Take = 1,
-    /// A live item dropped by a lossy put.
+    /// Live items dropped by a lossy put.
     Drop = 2,
-    /// A cleared item thrown away.
+    /// Cleared items thrown away.
     Discard = 3,
+    /// Cleared items thrown away by a put, which puts in the same step.
+    Replace = 4,
 }
 
-/// What a seat counts; the index of its counter.
+/// What a seat counts beside acknowledgements; the index of its counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
+    /// Items put; counted in queues with batches only, elsewhere the stamps tell.
+    Put = 0,
     /// Live items dropped by lossy puts.
-    Dropped = 0,
+    Dropped = 1,
     /// Items cleared before they were delivered.
-    Cleared = 1,
-    /// Items acknowledged.
-    Got = 2,
+    Cleared = 2,
     /// Items lost with their consumer (at-most-once).
     Lost = 3,
 }
 
-/// The record: ONE word, `mine 24 | incoming 24 | hold 1 | kind 2 | parity 1` from the low bits up.
+/// A counter word: `items << 2 | events mod 4`. One store counts an event and says that it was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Count(u64);
+
+impl Count {
+    pub(crate) fn items(self) -> u64 {
+        self.0 >> 2
+    }
+
+    #[inline(always)]
+    fn plus(self, items: u64) -> Self {
+        Self((self.0 >> 2).wrapping_add(items) << 2 | self.0.wrapping_add(1) & 3)
+    }
+}
+
+/// The events that a seat has counted, mod 4.
+#[inline(always)]
+fn sequence(counts: &[Count; 4]) -> u8 {
+    (counts.iter().fold(0, |sum: u64, count| sum.wrapping_add(count.0)) & 3) as u8
+}
+
+/// The record: ONE word, `mine 24 | incoming 24 | hold 1 | kind 3 | sequence 2` from the low bits up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// The block this seat owns.
     pub(crate) mine: u32,
     /// The block it is about to receive; `None`: the seat is at rest.
     pub(crate) incoming: Option<u32>,
-    /// The block carries an item taken and not yet acknowledged.
+    /// The block carries items taken and not yet acknowledged.
     pub(crate) hold: bool,
     /// Of the exchange under way.
     pub(crate) kind: Kind,
-    /// Parity of the sum of the counters when this was written.
-    pub(crate) parity: bool,
+    /// Events that the seat had counted when this was written, mod 4.
+    pub(crate) sequence: u8,
 }
 
 const NONE: u64 = (1 << 24) - 1;
@@ -58,7 +81,7 @@ impl Record {
             incoming: None,
             hold: false,
             kind: Kind::Put,
-            parity: false,
+            sequence: 0,
         }
     }
 
@@ -68,7 +91,7 @@ impl Record {
             Some(block) => u64::from(block),
             None => NONE,
         };
-        u64::from(self.mine) | incoming << 24 | u64::from(self.hold) << 48 | (self.kind as u64) << 49 | u64::from(self.parity) << 51
+        u64::from(self.mine) | incoming << 24 | u64::from(self.hold) << 48 | (self.kind as u64) << 49 | u64::from(self.sequence) << 52
     }
 
     pub(crate) fn unpack(word: u64) -> Self {
@@ -77,8 +100,46 @@ impl Record {
             mine: (word & NONE) as u32,
             incoming: (incoming != NONE).then_some(incoming as u32),
             hold: word >> 48 & 1 == 1,
-            kind: [Kind::Put, Kind::Take, Kind::Drop, Kind::Discard][(word >> 49 & 3) as usize],
-            parity: word >> 51 & 1 == 1,
+            // Only five are written; the rest means that the word was damaged, and any answer does.
+            kind: [Kind::Put, Kind::Take, Kind::Drop, Kind::Discard, Kind::Replace, Kind::Put, Kind::Put, Kind::Put][(word >> 49 & 7) as usize],
+            sequence: (word >> 52 & 3) as u8,
+        }
+    }
+}
+
+/// A seat's counters, read together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    pub(crate) got: u64,
+    base: u64,
+    events: [Count; 4],
+}
+
+impl Counts {
+    /// Items counted as this.
+    pub(crate) fn items(&self, event: Event) -> u64 {
+        self.events[event as usize].items()
+    }
+
+    #[inline(always)]
+    pub(super) fn sequence(&self) -> u8 {
+        sequence(&self.events)
+    }
+
+    /// Of a block with `items`, taken when `base` was written: those not yet acknowledged.
+    #[inline(always)]
+    fn left(&self, items: u32) -> u32 {
+        let done = self.got.wrapping_sub(self.base);
+        if done >= u64::from(items) { 0 } else { items - done as u32 }
+    }
+
+    /// Items in hand that nobody has settled, of a seat with this record whose block has `items`.
+    pub(crate) fn unsettled(&self, record: &Record, items: u32) -> u32 {
+        // Another sequence: the rest was counted as lost or cleared, only the record is late.
+        if record.hold && record.sequence == self.sequence() {
+            self.left(items)
+        } else {
+            0
         }
     }
 }
@@ -89,15 +150,20 @@ impl SeatLine {
         Record::unpack(self.record.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn read_counts(&self) -> [u64; 4] {
+    pub(crate) fn read_counts(&self) -> Counts {
         // Relaxed: as read_record.
-        [0, 1, 2, 3].map(|event| self.counts[event].load(Ordering::Relaxed))
+        Counts {
+            got: self.got.load(Ordering::Relaxed),
+            base: self.base.load(Ordering::Relaxed),
+            events: [0, 1, 2, 3].map(|event| Count(self.counts[event].load(Ordering::Relaxed))),
+        }
     }
-}
 
-/// The parity of the sum of a seat's counters.
-pub(crate) fn parity(counts: &[u64; 4]) -> bool {
-    counts.iter().fold(0, |sum, count| sum ^ count) & 1 == 1
+    /// Items of the put under way.
+    pub(super) fn read_outgoing(&self) -> u64 {
+        // Relaxed: as read_record.
+        self.outgoing.load(Ordering::Relaxed)
+    }
 }
 
 /// A seat whose lock we hold.
@@ -106,38 +172,56 @@ pub(crate) struct Seat {
     pub(crate) index: u32,
     /// The block it owns.
     pub(crate) block: u32,
-    /// It carries an item taken and not acknowledged: it never exchanges.
+    /// The block carries items taken and not acknowledged: the seat never exchanges.
     pub(crate) hold: bool,
+    /// With `hold`: items in the block.
+    pub(super) items: u32,
     /// An exchange was announced and not yet given up.
-    pub(super) announced: bool,
-    pub(super) counts: [u64; 4],
-    pub(super) parity: bool,
+    announced: bool,
+    counts: Counts,
 }
 
 impl Seat {
-    /// The private copy of a seat that is locked by us and at rest.
-    pub(super) fn adopt(index: u32, line: &SeatLine) -> Self {
-        let (record, counts) = (line.read_record(), line.read_counts());
+    /// The private copy of a seat that is locked by us and at rest. `items`: in its block.
+    pub(super) fn adopt(index: u32, line: &SeatLine, items: u32) -> Self {
+        let record = line.read_record();
         Self {
             index,
             block: record.mine,
             hold: record.hold,
+            items,
             announced: false,
-            counts,
-            parity: parity(&counts),
+            counts: line.read_counts(),
         }
     }
 
-    /// Stands in for a seat that was given up.
+    /// Stands in for a seat that was given up or put aside: it never exchanges.
     pub(crate) fn gone(index: u32) -> Self {
         Self {
             index,
             block: 0,
-            hold: false,
+            hold: true,
+            items: 0,
             announced: false,
-            counts: [0; 4],
-            parity: false,
+            counts: Counts::default(),
         }
+    }
+
+    /// Made by [`gone`](Self::gone).
+    pub(crate) fn is_gone(&self) -> bool {
+        self.hold && self.items == 0
+    }
+
+    /// Items in hand and not acknowledged.
+    #[inline(always)]
+    pub(crate) fn left(&self) -> u32 {
+        if self.hold { self.counts.left(self.items) } else { 0 }
+    }
+
+    /// Items of the block in hand that were acknowledged: the number of the next one.
+    #[inline(always)]
+    pub(crate) fn acknowledged(&self) -> u32 {
+        self.items - self.counts.left(self.items)
     }
 
     fn record(&self, incoming: Option<u32>, hold: bool, kind: Kind) -> u64 {
@@ -146,7 +230,7 @@ impl Seat {
             incoming,
             hold,
             kind,
-            parity: self.parity,
+            sequence: self.counts.sequence(),
         }
         .pack()
     }
@@ -176,30 +260,56 @@ impl Seat {
 
     /// Counts an event: one store to the own line.
     #[inline(always)]
-    pub(super) fn count<M: Memory>(&mut self, memory: &M, event: Event) {
-        let count = &mut self.counts[event as usize];
-        *count = count.wrapping_add(1);
-        self.parity = !self.parity;
-        // Release: what was read from the block happens before its acknowledgement. Pairs with: the lock's hand-over.
-        store(&memory.seat(self.index).counts[event as usize], *count, Ordering::Release);
+    pub(super) fn count<M: Memory>(&mut self, memory: &M, event: Event, items: u64) {
+        let count = &mut self.counts.events[event as usize];
+        *count = count.plus(items);
+        // Release: what was read from the block happens before. Pairs with: the lock's hand-over.
+        store(&memory.seat(self.index).counts[event as usize], count.0, Ordering::Release);
     }
 
-    /// Settles the item in hand: the counter store IS the event, the record follows.
+    /// Acknowledges the next `items` in hand: the counter store IS the acknowledgement, the record follows when it was the last one.
+    #[inline(always)]
+    pub(crate) fn acknowledge<M: Memory>(&mut self, memory: &M, items: u32) {
+        debug_assert!(self.hold && items <= self.left());
+        self.counts.got = self.counts.got.wrapping_add(u64::from(items));
+        // Release: what was read from the block happens before its acknowledgement. Pairs with: the lock's hand-over.
+        store(&memory.seat(self.index).got, self.counts.got, Ordering::Release);
+        if self.counts.left(self.items) == 0 {
+            self.let_go(memory);
+        }
+    }
+
+    /// Settles all that is in hand and not acknowledged as lost or cleared: the counter store IS the event, the record follows.
     #[inline(always)]
     pub(crate) fn settle<M: Memory>(&mut self, memory: &M, event: Event) {
         debug_assert!(self.hold);
-        self.count(memory, event);
+        self.count(memory, event, self.left().into());
+        self.let_go(memory);
+    }
+
+    #[inline(always)]
+    pub(super) fn let_go<M: Memory>(&mut self, memory: &M) {
         self.hold = false;
         self.rest(memory);
         // A death cuts in instruction order: no store of the next payload into this block may be moved up by the compiler.
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// Notes where the item about to be taken stands.
+    /// Notes where the block about to be taken stands, and how far the acknowledgements have come.
     #[inline(always)]
-    pub(super) fn note_position<M: Memory>(&self, memory: &M, at: Cursor) {
-        // Relaxed: read under the lock; the CAS that follows releases it.
-        store(&memory.seat(self.index).position, memory.shape().position(at), Ordering::Relaxed);
+    pub(super) fn prepare_take<M: Memory>(&mut self, memory: &M, at: Cursor) {
+        let line = memory.seat(self.index);
+        self.counts.base = self.counts.got;
+        // Relaxed, both: read under the lock; the CAS that follows releases them.
+        store(&line.base, self.counts.base, Ordering::Relaxed);
+        store(&line.position, memory.shape().position(at), Ordering::Relaxed);
+    }
+
+    /// Notes how many items are about to be put: after the exchange the block is somebody else's.
+    #[inline(always)]
+    pub(super) fn prepare_put<M: Memory>(&self, memory: &M, items: u32) {
+        // Relaxed: as above.
+        store(&memory.seat(self.index).outgoing, items.into(), Ordering::Relaxed);
     }
 }
 
@@ -209,17 +319,31 @@ mod tests {
 
     #[test]
     fn records_come_apart_as_they_were_put_together() {
-        for kind in [Kind::Put, Kind::Take, Kind::Drop, Kind::Discard] {
-            for (incoming, hold, parity) in [(None, true, false), (Some(0), false, true), (Some((1 << 20) - 1), true, true)] {
+        for kind in [Kind::Put, Kind::Take, Kind::Drop, Kind::Discard, Kind::Replace] {
+            for (incoming, hold, sequence) in [(None, true, 0), (Some(0), false, 3), (Some((1 << 20) - 1), true, 2)] {
                 let record = Record {
                     mine: 77,
                     incoming,
                     hold,
                     kind,
-                    parity,
+                    sequence,
                 };
                 assert_eq!(Record::unpack(record.pack()), record);
             }
         }
+    }
+
+    #[test]
+    fn counters_tell_items_and_events() {
+        let mut counts = Counts::default();
+        for (event, items) in [(Event::Put, 5), (Event::Dropped, 4), (Event::Put, 1), (Event::Lost, 64), (Event::Cleared, 0)] {
+            let before = counts.sequence();
+            counts.events[event as usize] = counts.events[event as usize].plus(items);
+            assert_eq!(counts.sequence(), (before + 1) % 4);
+        }
+        assert_eq!(
+            [Event::Put, Event::Dropped, Event::Cleared, Event::Lost].map(|event| counts.items(event)),
+            [6, 4, 0, 64]
+        );
     }
 }

@@ -17,7 +17,7 @@ impl<M: Memory> Ring<M> {
         self.find(Side::Put)
     }
 
-    /// Items in the ring, cleared ones that were not yet thrown away included. 0 to the capacity.
+    /// Blocks in the ring, cleared ones that were not yet thrown away included. 0 to the capacity.
     pub(crate) fn len(&self) -> u64 {
         let shape = self.memory.shape();
         let mut head = self.head();
@@ -31,6 +31,15 @@ impl<M: Memory> Ring<M> {
             head = again;
         }
         shape.count(tail).saturating_sub(shape.count(head)).min(u64::from(shape.slots))
+    }
+
+    /// Items in the ring, as [`len`](Self::len) counts blocks.
+    pub(crate) fn items(&self) -> u64 {
+        if self.batch == 1 {
+            return self.len();
+        }
+        let full = (0..self.memory.shape().slots).filter_map(|index| self.look(index).ok().filter(|slot| slot.stamp & 1 == 1));
+        full.map(|slot| u64::from(self.items_in(slot.block))).sum()
     }
 
     /// Walks from the hint; from the smallest stamp if the hint is of no use.

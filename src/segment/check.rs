@@ -31,6 +31,8 @@ pub struct Header {
     pub max_deliveries: u8,
     /// Name of the dead-letter queue; empty: none.
     pub dead_letter: String,
+    /// Most items in one block; 1: no batches.
+    pub batch: u32,
     /// Process that created it.
     pub creator_pid: u32,
     /// When, in nanoseconds since 1970.
@@ -63,6 +65,7 @@ pub(super) fn raw_header(spec: &Spec) -> RawHeader {
     raw.max_deliveries = spec.max_deliveries.into();
     raw.dead_letter_len = spec.dead_letter.len() as u32;
     raw.dead_letter[..spec.dead_letter.len()].copy_from_slice(spec.dead_letter.as_bytes());
+    raw.batch = g.batch;
     raw.creator_pid = std::process::id();
     raw.created = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -94,7 +97,8 @@ pub(super) fn read_header(place: &Place, file: &File) -> Result<(Header, Geometr
             found: raw.version.to_string(),
         });
     }
-    let geometry = Geometry::new(raw.capacity, raw.seats, raw.item_size, raw.item_align).map_err(|what| place.corrupt(format!("damaged header: {what}")))?;
+    let geometry =
+        Geometry::new(raw.capacity, raw.seats, raw.item_size, raw.item_align, raw.batch).map_err(|what| place.corrupt(format!("damaged header: {what}")))?;
     let equal = |what: &str, found: u64, expected: u64| {
         if found == expected {
             Ok(())
@@ -121,6 +125,9 @@ pub(super) fn read_header(place: &Place, file: &File) -> Result<(Header, Geometr
     let type_name = text("type name", &raw.type_name, raw.type_name_len)?;
     let dead_letter = text("dead-letter queue", &raw.dead_letter, raw.dead_letter_len)?;
     equal("type tag", raw.tag.into(), (!type_name.is_empty()).into())?;
+    if geometry.batch > 1 && type_name.is_empty() {
+        return Err(place.corrupt("damaged header: batches of bytes, expected a plain type"));
+    }
     let max_deliveries =
         u8::try_from(raw.max_deliveries).map_err(|_| place.corrupt(format!("damaged header: {} deliveries, expected at most 255", raw.max_deliveries)))?;
     equal("checksum", raw.checksum, raw.sum())?;
@@ -135,6 +142,7 @@ pub(super) fn read_header(place: &Place, file: &File) -> Result<(Header, Geometr
         at_least_once: has(flags::AT_LEAST_ONCE),
         max_deliveries,
         dead_letter,
+        batch: raw.batch,
         creator_pid: raw.creator_pid,
         created_ns: raw.created,
     };

@@ -42,7 +42,7 @@ impl Drop for Scratch {
 
 fn spec() -> Spec {
     Spec {
-        geometry: Geometry::new(5, 3, 24, 8).unwrap(),
+        geometry: Geometry::new(5, 3, 24, 8, 1).unwrap(),
         flags: flags::AT_LEAST_ONCE,
         type_name: Some("sample".into()),
         max_deliveries: 4,
@@ -101,10 +101,10 @@ fn who_attaches_sees_what_was_created() {
 #[test]
 fn each_damaged_field_is_refused_and_named() {
     type Damage = (&'static str, fn(&mut RawHeader));
-    let damages: [Damage; 23] = [
+    let damages: [Damage; 25] = [
         ("no prodcon segment", |raw| raw.magic ^= 1),
-        ("format version is 2, expected 1", |raw| raw.version = 2),
-        ("format version is 0, expected 1", |raw| raw.version = 0),
+        ("format version is 1, expected 2", |raw| raw.version = 1),
+        ("format version is 0, expected 2", |raw| raw.version = 0),
         ("header size", |raw| raw.header_size = 0),
         ("total size", |raw| raw.total_size += 64),
         ("total size", |raw| raw.total_size = u64::MAX),
@@ -123,6 +123,8 @@ fn each_damaged_field_is_refused_and_named() {
         ("offset of the payload", |raw| raw.payload_offset = 4),
         ("type name", |raw| raw.type_name_len = u32::MAX),
         ("type name", |raw| raw.type_name[0] = 0xff),
+        ("batches of 0 items", |raw| raw.batch = 0),
+        ("block size", |raw| raw.batch = 2),
         ("deliveries", |raw| raw.max_deliveries = 256),
         ("dead-letter", |raw| raw.dead_letter_len = MAX_NAME as u32 + 1),
     ];
@@ -216,7 +218,7 @@ fn a_taken_name_stays_its_owners() {
     assert!(matches!(Segment::create(scratch.place("a"), &spec()), Err(OpenError::Exists { .. })));
     // However little space there is: the name is what stands in the way.
     let huge = Spec {
-        geometry: Geometry::new(1 << 16, 1, 1 << 40, 8).unwrap(),
+        geometry: Geometry::new(1 << 16, 1, 1 << 40, 8, 1).unwrap(),
         ..spec()
     };
     assert!(matches!(Segment::create(scratch.place("a"), &huge), Err(OpenError::Exists { .. })));
@@ -228,7 +230,7 @@ fn a_taken_name_stays_its_owners() {
 fn a_creation_that_fails_leaves_nothing_behind() {
     let scratch = Scratch::new();
     let huge = Spec {
-        geometry: Geometry::new(1 << 16, 1, 1 << 40, 8).unwrap(),
+        geometry: Geometry::new(1 << 16, 1, 1 << 40, 8, 1).unwrap(),
         ..spec()
     };
     let error = Segment::create(scratch.place("a"), &huge).unwrap_err();
@@ -270,7 +272,7 @@ fn where_files_have_names_the_outcome_is_the_same() {
     assert_eq!(there.words().gate.orphans.load(Ordering::Relaxed), 5);
     assert!(matches!(Segment::create_temporary(scratch.place("a"), &spec()), Err(OpenError::Exists { .. })));
     let huge = Spec {
-        geometry: Geometry::new(1 << 16, 1, 1 << 40, 8).unwrap(),
+        geometry: Geometry::new(1 << 16, 1, 1 << 40, 8, 1).unwrap(),
         ..spec()
     };
     assert!(matches!(Segment::create_temporary(scratch.place("b"), &huge), Err(OpenError::NoSpace { .. })));

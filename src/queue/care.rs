@@ -1,0 +1,367 @@
+//! What is in hand, and the dead: acknowledging, giving back, settling what was forgotten, adopting, dead letters.
+//!
+//! Invariants: items are in hand in `adopted` or else in `seat` (with `hold`), and those that a [`super::Hand`] shows in `aside`; every path that ends with a seat of another gives it
+//! up or makes it ours. Callers: the queue room.
+
+use super::control::SLICE;
+use super::memory::{Leases, Mapped};
+use super::{Attach, Payload, ReadyQueue, Role};
+use crate::error::{Fault, PutError};
+use crate::ring::seat::{Event, Seat};
+use crate::ring::slot::BlockWord;
+use crate::ring::{Memory, Recovered as Pass};
+use crate::sync::event::wake_one;
+use crate::sync::futex::Kernel;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// A seat put aside with items in hand.
+#[derive(Debug)]
+pub(super) struct Aside {
+    pub(super) seat: Seat,
+    /// To be given up when its items are settled.
+    adopted: bool,
+    /// Items shown.
+    shown: u32,
+    /// They were acknowledged and are still shown.
+    done: bool,
+}
+
+impl Aside {
+    fn acknowledge(&mut self, memory: &Mapped, items: u32) {
+        if !self.done {
+            self.seat.acknowledge(memory, items);
+        }
+    }
+}
+
+impl<T: Payload + ?Sized> ReadyQueue<T> {
+    /// The next `items` in hand are done with.
+    #[inline(always)]
+    pub(super) fn acknowledge(&mut self, items: u32) {
+        if self.control.segment.lease.forked() {
+            return;
+        }
+        self.lent = 0;
+        if self.adopted.is_some() {
+            self.acknowledge_adopted(items);
+        } else if self.seat.hold {
+            self.seat.acknowledge(&self.control.ring.memory, items);
+        }
+    }
+
+    #[cold]
+    fn acknowledge_adopted(&mut self, items: u32) {
+        if let Some(mut seat) = self.adopted.take() {
+            seat.acknowledge(&self.control.ring.memory, items);
+            if seat.hold {
+                self.adopted = Some(seat);
+            } else {
+                self.release(seat);
+            }
+        }
+    }
+
+    /// Acknowledges an item that a get refused with [`WrongLength`](crate::GetError::WrongLength). False: none was in hand.
+    pub fn discard(&mut self) -> bool {
+        let held = self.lent > 0;
+        self.acknowledge(1);
+        held
+    }
+
+    /// The block in hand goes to somebody else.
+    pub(super) fn give_back(&mut self) -> Result<(), Fault> {
+        self.control.readable()?;
+        self.lent = 0;
+        if !self.control.ring.at_least_once {
+            self.lose_block_in_hand();
+            return Err(self.nothing_given_back());
+        }
+        match self.adopted.take() {
+            Some(seat) => self.release(seat),
+            // First a refuge, then leave the seat to its items. Without one they are kept.
+            None => match self.free_seat() {
+                Some(seat) => {
+                    let old = std::mem::replace(&mut self.seat, seat);
+                    self.release(old);
+                }
+                None => self.kept = true,
+            },
+        }
+        Ok(())
+    }
+
+    pub(super) fn nothing_given_back(&self) -> Fault {
+        Fault::AtMostOnce {
+            queue: self.control.shared_name(),
+        }
+    }
+
+    fn lose_block_in_hand(&mut self) {
+        if let Some(mut seat) = self.adopted.take() {
+            seat.settle(&self.control.ring.memory, Event::Lost);
+            self.release(seat);
+        } else if self.seat.hold && !self.seat.is_gone() {
+            self.seat.settle(&self.control.ring.memory, Event::Lost);
+        }
+    }
+
+    /// A spare seat, or one that is free now.
+    fn free_seat(&mut self) -> Option<Seat> {
+        if let Some(seat) = self.spare.pop() {
+            return Some(seat);
+        }
+        let seat = self.control.lock_seat(&self.own, self.attach.role, false).ok().flatten()?;
+        self.own.insert(seat.index);
+        Some(seat)
+    }
+
+    /// Makes `seat` free for an exchange although items are in hand there. False: no other seat is free.
+    #[cold]
+    pub(super) fn step_aside(&mut self) -> bool {
+        let Some(free) = self.free_seat() else { return false };
+        self.adopted = Some(std::mem::replace(&mut self.seat, free));
+        true
+    }
+
+    /// Guards that were forgotten: lost under at-most-once, given back else.
+    #[inline(always)]
+    pub(super) fn settle_forgotten(&mut self) {
+        if self.lent > 0 || !self.aside.is_empty() && !self.growing {
+            self.settle_forgotten_slowly();
+        }
+    }
+
+    #[cold]
+    fn settle_forgotten_slowly(&mut self) {
+        if !self.growing {
+            self.give_all_back();
+        }
+        if std::mem::take(&mut self.lent) == 0 {
+            return;
+        }
+        if !self.control.ring.at_least_once {
+            self.lose_block_in_hand();
+        } else if let Some(seat) = self.adopted.take() {
+            self.release(seat);
+        } else {
+            self.kept = self.seat.hold;
+        }
+    }
+
+    // ---------------------------------------------------------------- several blocks in hand
+
+    /// Locks spare seats until there are as many as were asked for, or no more are free; then it is not tried again for a while.
+    pub(super) fn refill(&mut self) {
+        while self.spare.len() < self.attach.hands as usize && self.short.is_none_or(|since| since.elapsed() >= SLICE) {
+            let Ok(Some(seat)) = self.control.lock_seat(&self.own, self.attach.role, false) else {
+                self.short = Some(Instant::now());
+                return;
+            };
+            self.short = None;
+            self.own.insert(seat.index);
+            self.spare.push(seat);
+        }
+    }
+
+    /// The block in hand is shown by a `Hand`, `shown` items of it; a spare seat exchanges from now on.
+    pub(super) fn set_aside(&mut self, shown: u32) {
+        let (seat, adopted) = match self.adopted.take() {
+            Some(seat) => (seat, true),
+            None => {
+                let next = self.spare.pop().unwrap_or_else(|| Seat::gone(self.seat.index));
+                (std::mem::replace(&mut self.seat, next), false)
+            }
+        };
+        self.aside.push_back(Aside {
+            seat,
+            adopted,
+            shown,
+            done: false,
+        });
+    }
+
+    /// One more block can be put aside.
+    pub(super) fn can_set_aside(&self) -> bool {
+        self.aside.len() < self.in_hand() && !self.seat.is_gone()
+    }
+
+    /// Acknowledges the first `items` that are shown.
+    pub(super) fn acknowledge_shown(&mut self, mut items: usize) {
+        while let Some(first) = self.aside.front_mut() {
+            let now = items.min(first.shown as usize);
+            first.acknowledge(&self.control.ring.memory, now as u32);
+            first.shown -= now as u32;
+            items -= now;
+            if first.shown > 0 {
+                return;
+            }
+            if let Some(first) = self.aside.pop_front() {
+                self.put_back(first);
+            }
+        }
+    }
+
+    /// Acknowledges all that are shown; they can still be looked at.
+    pub(super) fn acknowledge_in_place(&mut self) {
+        for aside in &mut self.aside {
+            aside.acknowledge(&self.control.ring.memory, aside.shown);
+            aside.done = true;
+        }
+    }
+
+    /// A seat that was put aside is used again.
+    fn put_back(&mut self, aside: Aside) {
+        let Aside { seat, adopted, .. } = aside;
+        if seat.hold && (adopted || !self.seat.is_gone()) {
+            self.adopted = Some(seat); // the rest of a block of which a part was shown: the last one, so nothing else is in hand
+        } else if self.seat.is_gone() && !adopted {
+            self.seat = seat;
+        } else if !adopted && self.spare.len() < self.attach.hands as usize {
+            self.spare.push(seat);
+        } else {
+            self.release(seat);
+        }
+    }
+
+    /// What a `Hand` shows goes to others (at-least-once), or is lost.
+    pub(super) fn give_all_back(&mut self) {
+        while let Some(mut aside) = self.aside.pop_front() {
+            if aside.done || !self.control.ring.at_least_once {
+                if !aside.done {
+                    aside.seat.settle(&self.control.ring.memory, Event::Lost);
+                }
+                self.put_back(aside);
+            } else if self.seat.is_gone() && !aside.adopted {
+                match self.free_seat() {
+                    Some(free) => {
+                        self.seat = free;
+                        self.release(aside.seat);
+                    }
+                    None => {
+                        self.seat = aside.seat;
+                        self.kept = true;
+                    }
+                }
+            } else {
+                self.release(aside.seat);
+            }
+        }
+    }
+
+    // ---------------------------------------------------------------- the dead
+
+    /// What is to be delivered before anything of the ring: the rest of a block, an item that was kept, one that a dead consumer left.
+    #[cold]
+    pub(super) fn left_over(&mut self) -> Result<Option<BlockWord>, Fault> {
+        loop {
+            if let Some(mut seat) = self.adopted.take() {
+                let word = self.word_of(&mut seat);
+                if word.is_some() {
+                    self.adopted = Some(seat);
+                    return Ok(word);
+                }
+                self.release(seat);
+            } else if self.seat.hold {
+                let mut seat = std::mem::replace(&mut self.seat, Seat::gone(0));
+                let word = self.word_of(&mut seat);
+                self.seat = seat;
+                if word.is_some() {
+                    return Ok(word);
+                }
+            }
+            if !self.control.ring.at_least_once || !self.adopt()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The header of the block in a seat of ours whose items can be delivered now. `None`: they were cleared, or went to the dead letters.
+    fn word_of(&mut self, seat: &mut Seat) -> Option<BlockWord> {
+        let ring = &self.control.ring;
+        if !std::mem::take(&mut self.kept) {
+            // Relaxed: our own block.
+            return (!ring.settle_void(seat)).then(|| BlockWord(ring.memory.block(seat.block).load(Ordering::Relaxed)));
+        }
+        let limit = u32::from(self.control.header().max_deliveries);
+        if limit > 0 && ring.deliveries(seat) >= limit && !ring.settle_void(seat) {
+            self.bury(seat);
+        }
+        if seat.hold { self.control.ring.deliver_again(seat) } else { None }
+    }
+
+    /// Adopts the oldest orphan: its items are in hand then. False: there is none.
+    fn adopt(&mut self) -> Result<bool, Fault> {
+        let ring = &self.control.ring;
+        let orphans = ring.memory.orphans().load(Ordering::SeqCst);
+        if self.orphans == Some(orphans) {
+            return Ok(false);
+        }
+        let mut pass = Pass::default();
+        let adopted = ring.adopt(&mut Leases(&self.control.segment.lease), |index| self.own.has(index), &mut pass);
+        for _ in 0..pass.announced {
+            wake_one(&self.control.words().items.0, &Kernel);
+        }
+        match adopted {
+            Some(seat) => {
+                self.own.insert(seat.index);
+                self.adopted = Some(seat);
+                self.kept = true;
+                Ok(true)
+            }
+            None => {
+                self.orphans = Some(orphans);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Somebody else has an item in hand that may come back (at-least-once).
+    pub(super) fn others_hold(&self) -> bool {
+        self.control.ring.at_least_once && self.control.ring.needs_care(|index| self.own.has(index))
+    }
+
+    /// Gives a seat up.
+    pub(super) fn release(&mut self, seat: Seat) {
+        self.own.remove(seat.index);
+        self.control.release(seat);
+    }
+
+    // ---------------------------------------------------------------- dead letters
+
+    /// Moves the items in `seat` to the dead-letter queue, one by one. What that queue does not take stays in hand, and is delivered once more.
+    fn bury(&mut self, seat: &mut Seat) {
+        let Some(mut letters) = self.dead_letters.take().or_else(|| self.open_dead_letters()) else {
+            return;
+        };
+        let ring = &self.control.ring;
+        // Relaxed: our own block.
+        let word = BlockWord(ring.memory.block(seat.block).load(Ordering::Relaxed));
+        let item_size = self.control.segment.geometry.item_size;
+        let len = if ring.batch == 1 {
+            ring.memory.length(seat.block, word).min(item_size)
+        } else {
+            item_size
+        };
+        while seat.hold {
+            let item = self.item_bytes(seat.block, seat.acknowledged(), len as usize);
+            match letters.try_put(item) {
+                Ok(()) => {
+                    let count = &self.control.segment.seat(seat.index).dead_lettered;
+                    // Relaxed: single writer, the lock's holder.
+                    count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+                    seat.acknowledge(&self.control.ring.memory, 1);
+                }
+                Err(PutError::Fault(_)) => return, // removed: attach anew next time
+                Err(_) => break,
+            }
+        }
+        self.dead_letters = Some(letters);
+    }
+
+    fn open_dead_letters(&self) -> Option<Box<ReadyQueue<[u8]>>> {
+        let attach = Attach::new().role(Role::Producer).directory(&self.control.segment.place.dir);
+        let queue = ReadyQueue::attach_with(&self.control.header().dead_letter, &attach);
+        queue.ok().filter(|queue| !queue.control.is_removed()).map(Box::new)
+    }
+}

@@ -1,0 +1,70 @@
+//! The bytes of blocks that this endpoint's seats own.
+//!
+//! Invariant: a slice made here is of a block that a seat of this endpoint owns, and borrows the endpoint for as long as it lives. Callers: the queue room.
+
+use super::get::Lot;
+use super::{Item, Payload, ReadyQueue};
+use crate::error::Fault;
+
+impl<T: Payload + ?Sized> ReadyQueue<T> {
+    /// A guard made before a fork shows memory that the child does not have: better a clear end than a fault.
+    #[inline(always)]
+    fn assert_mapped(&self) {
+        assert!(
+            !self.control.segment.lease.forked(),
+            "{}",
+            Fault::Forked {
+                queue: self.control.shared_name()
+            }
+        );
+    }
+
+    /// The first `len` bytes of the own block. `len`: checked against the block's size.
+    #[inline(always)]
+    pub(super) fn own_bytes_mut(&mut self, len: usize) -> &mut [u8] {
+        debug_assert!(!self.seat.hold);
+        self.assert_mapped();
+        // SAFETY: the seat owns the block it holds, `payload` checks len, and the slice borrows self exclusively.
+        let bytes = unsafe { self.control.ring.memory.payload(self.seat.block, 0, len) };
+        // SAFETY: the pointer is to len mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
+        unsafe { &mut *bytes }
+    }
+
+    #[inline(always)]
+    fn bytes_of(&self, block: u32, offset: usize, len: usize) -> &[u8] {
+        self.assert_mapped();
+        // SAFETY: callers pass the block of a seat that this endpoint holds, and `payload` checks the bounds; self is borrowed as long as the slice.
+        let bytes = unsafe { self.control.ring.memory.payload(block, offset, len) };
+        // SAFETY: as in `own_bytes_mut`; only shared references to the block exist while self is borrowed shared.
+        unsafe { &*bytes }
+    }
+
+    /// Item `number` of those in hand.
+    #[inline(always)]
+    pub(super) fn view(&self, lot: &Lot, number: u32) -> &T {
+        let offset = (lot.first + number) as usize * lot.len;
+        T::view(self.bytes_of(lot.block, offset, lot.len)).expect("length and alignment were checked when the item was taken")
+    }
+
+    pub(super) fn own_payload(&self, len: usize) -> &T {
+        T::view(self.bytes_of(self.seat.block, 0, len)).expect("length and alignment were checked when the block was reserved")
+    }
+
+    pub(super) fn own_payload_mut(&mut self, len: usize) -> &mut T {
+        T::view_mut(self.own_bytes_mut(len)).expect("length and alignment were checked when the block was reserved")
+    }
+
+    /// The bytes of item `number` of the block in hand, counted from its first.
+    pub(super) fn item_bytes(&self, block: u32, number: u32, len: usize) -> &[u8] {
+        self.bytes_of(block, number as usize * len, len)
+    }
+}
+
+impl<T: Item> ReadyQueue<T> {
+    /// All items in hand of one block.
+    #[inline(always)]
+    pub(super) fn view_all(&self, lot: &Lot) -> &[T] {
+        let bytes = self.bytes_of(lot.block, lot.first as usize * lot.len, lot.items as usize * lot.len);
+        bytemuck::try_cast_slice(bytes).expect("length and alignment were checked when the block was taken")
+    }
+}

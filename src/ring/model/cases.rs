@@ -1,0 +1,326 @@
+//! Models of the ring: what each plays through, with deaths.
+//!
+//! Planted bugs, each seen failing: record at rest before the counter (model_put_dies, model_clear_dies); recovery that counts without looking at the sequence (the same,
+//! model_recoverer_dies_too); recovery that skips no event, or all (model_deaths_between_the_counters_of_a_put_on_a_full_ring); no announcement before the CAS (all with deaths);
+//! adoption without looking whether it is settled (model_adoption_loses_nothing, model_get_dies); no `base` before the take (model_the_rest_of_a_block); no `outgoing` before the
+//! put (model_deaths_between_...); verdict inverted (all with deaths); a drain that takes any other epoch for void, and a lossy put that ignores a newer epoch
+//! (model_late_puts_and_slow_drains).
+
+use super::super::seat::Seat;
+use super::{Case, Plan, case, each_death, explore, two_deaths};
+
+const PUT_A: Plan = |actor| {
+    let _ = actor.put(10);
+};
+const PUT_B: Plan = |actor| {
+    let _ = actor.put(20);
+};
+const GET: Plan = |actor| {
+    let _ = actor.get();
+};
+const CLEAR: Plan = |actor| actor.clear();
+const RECOVER_THEN_GET: Plan = |actor| {
+    actor.recover();
+    let _ = actor.get();
+};
+const RECOVER_THEN_PUT: Plan = |actor| {
+    actor.recover();
+    let _ = actor.put(30);
+};
+const ADOPT: Plan = |actor| {
+    let _ = actor.adopt();
+};
+
+#[test]
+fn model_put_put() {
+    (1..=2).for_each(|n| {
+        explore(&case(n, &[PUT_A, PUT_B]));
+    });
+}
+
+#[test]
+fn model_put_get() {
+    (1..=2).for_each(|n| {
+        explore(&case(n, &[PUT_A, GET]));
+    });
+    explore(&Case {
+        filled: 1,
+        ..case(1, &[PUT_A, GET])
+    });
+}
+
+#[test]
+fn model_get_get() {
+    (1..=2).for_each(|n| {
+        explore(&Case {
+            filled: u64::from(n),
+            ..case(n, &[GET, GET])
+        });
+    });
+}
+
+#[test]
+fn model_lossy_overwrite_against_get() {
+    (1..=2).for_each(|n| {
+        explore(&Case {
+            filled: u64::from(n),
+            lossy: true,
+            ..case(n, &[PUT_A, GET])
+        });
+    });
+    explore(&Case {
+        filled: 1,
+        lossy: true,
+        ..case(1, &[PUT_A, PUT_B, GET])
+    });
+}
+
+#[test]
+fn model_clear_and_drain() {
+    (1..=2).for_each(|n| {
+        explore(&Case {
+            filled: 1,
+            ..case(n, &[CLEAR, PUT_A])
+        });
+    });
+    (1..=2).for_each(|n| {
+        explore(&Case {
+            filled: 1,
+            ..case(n, &[CLEAR, GET])
+        });
+    });
+    explore(&Case {
+        filled: 1,
+        lossy: true,
+        ..case(1, &[CLEAR, CLEAR, PUT_A])
+    });
+}
+
+#[test]
+fn model_late_puts_and_slow_drains() {
+    explore(&Case {
+        lossy: true,
+        ..case(1, &[PUT_A, CLEAR, PUT_B])
+    });
+    explore(&case(1, &[CLEAR, CLEAR, PUT_A]));
+    explore(&Case {
+        filled: 1,
+        ..case(2, &[CLEAR, CLEAR, PUT_A])
+    });
+}
+
+/// `victim` dies before each of its stores, beside each of the others, at both capacities, with the ring empty and full.
+fn dies_beside(victim: Plan, others: &[Plan], lossy: bool) {
+    for other in others {
+        for slots in 1..=2 {
+            for filled in [0, u64::from(slots)] {
+                let both = Case {
+                    filled,
+                    lossy,
+                    ..case(slots, &[victim, *other])
+                };
+                // A get on an empty ring changes nothing it could die in.
+                let mut dead = false;
+                for k in 0..100 {
+                    let mut mortal = both.clone();
+                    mortal.plans[0].1 = Some(k);
+                    if !explore(&mortal) {
+                        break;
+                    }
+                    dead = true;
+                }
+                assert!(dead || filled == 0, "nobody died");
+            }
+        }
+    }
+}
+
+const ALL: &[Plan] = &[PUT_B, GET, CLEAR, RECOVER_THEN_PUT, RECOVER_THEN_GET];
+
+#[test]
+fn model_put_dies() {
+    dies_beside(PUT_A, ALL, true);
+    each_death(&case(1, &[PUT_A, RECOVER_THEN_GET]), 0);
+    each_death(&case(2, &[PUT_A, PUT_B]), 0);
+}
+
+#[test]
+fn model_get_dies() {
+    dies_beside(GET, ALL, false);
+    dies_beside(GET, &[PUT_B], true);
+}
+
+#[test]
+fn model_clear_dies() {
+    dies_beside(CLEAR, ALL, false);
+}
+
+#[test]
+fn model_recoverer_dies_too() {
+    for batch in 1..=2 {
+        two_deaths(&Case {
+            filled: 1,
+            lossy: true,
+            batch,
+            ..case(1, &[PUT_A, RECOVER_THEN_PUT])
+        });
+        two_deaths(&Case {
+            filled: 1,
+            batch,
+            ..case(1, &[GET, RECOVER_THEN_GET])
+        });
+    }
+}
+
+#[test]
+fn model_adoption_loses_nothing() {
+    for batch in 1..=2 {
+        let case = |plans| Case {
+            filled: 1,
+            at_least_once: true,
+            batch,
+            ..case(1, plans)
+        };
+        each_death(&case(&[GET, ADOPT]), 0);
+        two_deaths(&case(&[GET, ADOPT]));
+    }
+    let mut two = Case {
+        filled: 1,
+        at_least_once: true,
+        ..case(1, &[GET, ADOPT, ADOPT])
+    };
+    for life in 4..8 {
+        two.plans[0].1 = Some(life);
+        explore(&two);
+    }
+}
+
+// ---------------------------------------------------------------- blocks of two items
+
+/// Acknowledges one item of its block and goes, leaving the rest.
+const GET_ONE: Plan = |actor| {
+    if actor.take().is_ok() {
+        let mut seat = std::mem::replace(&mut actor.seat, Seat::gone(0));
+        actor.consume(&mut seat, 1);
+        actor.leave(seat);
+    }
+};
+
+fn pairs(slots: u32, filled: u64, plans: &[Plan]) -> Case {
+    Case {
+        batch: 2,
+        filled,
+        ..case(slots, plans)
+    }
+}
+
+#[test]
+fn model_blocks_of_two_are_accounted_for() {
+    for slots in 1..=2 {
+        explore(&pairs(slots, 0, &[PUT_A, PUT_B]));
+        explore(&pairs(slots, 1, &[PUT_A, GET]));
+        explore(&pairs(slots, u64::from(slots), &[GET, CLEAR]));
+        explore(&Case {
+            lossy: true,
+            ..pairs(slots, u64::from(slots), &[PUT_A, GET])
+        });
+        explore(&Case {
+            lossy: true,
+            ..pairs(slots, u64::from(slots), &[PUT_A, CLEAR])
+        });
+    }
+}
+
+#[test]
+fn model_deaths_between_the_counters_of_a_put_on_a_full_ring() {
+    for other in [GET, CLEAR, RECOVER_THEN_PUT] {
+        each_death(
+            &Case {
+                lossy: true,
+                ..pairs(1, 1, &[PUT_A, other])
+            },
+            0,
+        );
+    }
+    // The oldest block is void: replaced, not dropped.
+    const CLEAR_THEN_PUT: Plan = |actor| {
+        let _ = actor.ring.clear();
+        let _ = actor.put(40);
+    };
+    for other in [GET, PUT_B, RECOVER_THEN_PUT] {
+        each_death(&pairs(1, 1, &[CLEAR_THEN_PUT, other]), 0);
+    }
+    two_deaths(&pairs(1, 1, &[CLEAR_THEN_PUT, RECOVER_THEN_PUT]));
+}
+
+#[test]
+fn model_the_rest_of_a_block() {
+    for at_least_once in [false, true] {
+        for other in [RECOVER_THEN_GET, CLEAR, ADOPT] {
+            each_death(
+                &Case {
+                    at_least_once,
+                    ..pairs(1, 1, &[GET_ONE, other])
+                },
+                0,
+            );
+        }
+        two_deaths(&Case {
+            at_least_once,
+            ..pairs(1, 1, &[GET_ONE, if at_least_once { ADOPT } else { RECOVER_THEN_GET }])
+        });
+    }
+}
+
+// ---------------------------------------------------------------- several seats for one participant
+
+/// Two blocks in hand, the older one given back (or lost), the other acknowledged.
+const TAKE_TWO: Plan = |actor| {
+    let Some(second) = actor.second_seat() else { return };
+    if actor.take().is_err() {
+        return actor.leave(second);
+    }
+    let first = std::mem::replace(&mut actor.seat, second);
+    let another = actor.get();
+    actor.leave(first);
+    let _ = another;
+};
+
+/// Gives the block back: a free seat first, then the old one is left.
+const NACK: Plan = |actor| {
+    if actor.take().is_err() {
+        return;
+    }
+    let Some(refuge) = actor.second_seat() else { return };
+    let old = std::mem::replace(&mut actor.seat, refuge);
+    actor.leave(old);
+    let _ = actor.put(50);
+};
+
+#[test]
+fn model_two_blocks_in_hand() {
+    for at_least_once in [false, true] {
+        for batch in 1..=2 {
+            let case = Case {
+                filled: 2,
+                at_least_once,
+                batch,
+                ..case(2, &[TAKE_TWO, PUT_A])
+            };
+            each_death(&case, 0);
+        }
+    }
+}
+
+#[test]
+fn model_given_back_and_adopted() {
+    let nack = |plans| Case {
+        filled: 1,
+        at_least_once: true,
+        ..case(1, plans)
+    };
+    each_death(&nack(&[NACK, ADOPT]), 0);
+    two_deaths(&nack(&[NACK, ADOPT]));
+    explore(&nack(&[NACK, ADOPT, ADOPT]));
+    explore(&nack(&[NACK, CLEAR]));
+}
