@@ -282,7 +282,9 @@ fn the_rest_of_a_block_comes_again_after_its_consumer() {
 fn a_lossy_queue_of_batches_drops_the_oldest_block() {
     let dir = Dir::new();
     let mut queue = ReadyQueue::<u64>::create("q", &dir.options(2).batch(3).lossy(true)).unwrap();
-    (0..4u64).for_each(|i| drop(queue.put_batch(&[i * 10, i * 10 + 1, i * 10 + 2][..1 + i as usize % 3]).unwrap()));
+    for i in 0..4u64 {
+        queue.put_batch(&[i * 10, i * 10 + 1, i * 10 + 2][..1 + i as usize % 3]).unwrap();
+    }
     let stats = queue.stats().unwrap();
     assert!(stats.adds_up() && (stats.puts, stats.dropped, stats.len) == (7, 3, 4), "{stats:?}");
     queue.control().unwrap().clear().unwrap();
