@@ -145,6 +145,7 @@ impl Segment {
         self.map.as_mut_ptr()
     }
 
+    #[inline(always)]
     pub(crate) fn words(&self) -> &Words {
         // SAFETY: the header check made total_size >= SEATS_OFFSET = WORDS_OFFSET + size of Words, all of which is mapped.
         let words = unsafe { self.base().add(WORDS_OFFSET) }.cast::<Words>();

@@ -127,9 +127,14 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Guards that were forgotten: lost under at-most-once, given back else.
     #[inline(always)]
     pub(super) fn settle_forgotten(&mut self) {
-        if self.lent > 0 || !self.aside.is_empty() && !self.growing {
+        if !self.nothing_forgotten() {
             self.settle_forgotten_slowly();
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn nothing_forgotten(&self) -> bool {
+        self.lent == 0 && (self.aside.is_empty() || self.growing)
     }
 
     #[cold]

@@ -114,6 +114,7 @@ impl Control {
         unlink(&self.segment.place)
     }
 
+    #[inline(always)]
     pub(super) fn words(&self) -> &Words {
         self.segment.words()
     }
@@ -249,6 +250,12 @@ impl Control {
         State::from_word(self.words().gate.state.load(Ordering::SeqCst))
     }
 
+    /// As `state`, of a handle that is not forked.
+    #[inline(always)]
+    pub(super) fn state_word(&self) -> u32 {
+        self.words().gate.state.load(Ordering::SeqCst)
+    }
+
     /// Changes the state and wakes everybody whom it concerns.
     ///
     /// # Errors
@@ -300,6 +307,7 @@ impl Control {
     }
 
     /// Longest item in bytes.
+    #[inline]
     pub fn item_size(&self) -> usize {
         self.segment.geometry.item_size as usize
     }

@@ -9,6 +9,7 @@ use crate::ring::slot::BlockWord;
 use crate::ring::{Memory, Refusal};
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Items in hand that are about to be shown.
@@ -88,7 +89,17 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     #[inline]
     fn get_until(&mut self, until: Until) -> Result<T::Owned, GetError> {
-        self.take_until(until).map(|taken| Payload::to_owned(&*taken))
+        if let Some(lot) = self.take_at_once() {
+            let item = self.read(&lot);
+            self.seat.acknowledge(&self.control.ring.memory, 1);
+            return Ok(item);
+        }
+        self.get_slowly(until)
+    }
+
+    #[inline(never)]
+    fn get_slowly(&mut self, until: Until) -> Result<T::Owned, GetError> {
+        self.take_until(until).map(|taken| taken.queue.read(&taken.lot))
     }
 
     /// Takes the oldest item in place, if there is one now.
@@ -123,8 +134,43 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 
     /// The next items are in hand, nothing of them lent yet.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lot_until(&mut self, until: Until) -> Result<Lot, GetError> {
+        match self.take_at_once() {
+            Some(lot) => Ok(lot),
+            None => self.lot_slowly(until),
+        }
+    }
+
+    /// The usual case: nothing stands in the way, and an item of the right length is there.
+    #[inline(always)]
+    fn take_at_once(&mut self) -> Option<Lot> {
+        let control = &self.control;
+        let free = !control.segment.lease.forked()
+            && matches!(control.state_word(), 2 | 3) // started, stop at queue end
+            && !self.seat.hold
+            && self.adopted.is_none()
+            && self.nothing_forgotten()
+            && self.cursors.discarded == 0
+            && (!control.ring.at_least_once || self.orphans == Some(control.ring.memory.orphans().load(Ordering::SeqCst)));
+        if !free {
+            return None;
+        }
+        let word = control.ring.take_here(&mut self.cursors, &mut self.seat)?;
+        self.has_taken();
+        let lot = self.lot_unchecked(word);
+        // Of a wrong length: it is in hand now, and the slow path, which finds it there, says what is wrong.
+        (lot.len <= self.control.item_size() && T::size().is_none_or(|size| size == lot.len)).then_some(lot)
+    }
+
+    #[inline(always)]
+    fn has_taken(&mut self) {
+        wake_one(&self.control.words().space.0, &Kernel);
+        self.burst = self.burst.saturating_add(1);
+    }
+
+    #[inline(never)]
+    fn lot_slowly(&mut self, until: Until) -> Result<Lot, GetError> {
         match self.attempt_take()? {
             Some(lot) => Ok(lot),
             None if matches!(until, Until::Now) => {
@@ -141,7 +187,6 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         }
     }
 
-    #[inline]
     fn attempt_take(&mut self) -> Result<Option<Lot>, GetError> {
         self.control.readable()?;
         let state = self.control.state();
@@ -160,8 +205,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         }
         match took {
             Ok(word) => {
-                wake_one(&self.control.words().space.0, &Kernel);
-                self.burst = self.burst.saturating_add(1);
+                self.has_taken();
                 self.lot(word).map(Some)
             }
             Err(Refusal::Empty) if state == State::StopAtQueueEnd && (self.growing && !self.aside.is_empty() || !self.others_hold()) => Err(GetError::Stopped),
@@ -178,39 +222,43 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         }
     }
 
-    /// What of the block in hand is not acknowledged; `word` is its header.
-    #[inline]
-    fn lot(&mut self, word: BlockWord) -> Result<Lot, GetError> {
+    /// What of the block in hand is not acknowledged; `word` is its header. The length is not checked yet.
+    #[inline(always)]
+    fn lot_unchecked(&self, word: BlockWord) -> Lot {
         let seat = self.adopted.as_ref().unwrap_or(&self.seat);
         let ring = &self.control.ring;
-        let queue = || self.control.shared_name();
         let len = if ring.batch == 1 {
             ring.memory.length(seat.block, word)
         } else {
             self.control.segment.geometry.item_size
         };
-        if len > self.control.item_size() as u64 {
-            return Err(Fault::Corrupt {
+        let (first, items) = if ring.batch == 1 { (0, 1) } else { (seat.acknowledged(), seat.left()) };
+        Lot {
+            block: seat.block,
+            first,
+            items,
+            len: len as usize,
+            deliveries: u32::from(word.deliveries()) + 1,
+        }
+    }
+
+    fn lot(&mut self, word: BlockWord) -> Result<Lot, GetError> {
+        let (lot, queue) = (self.lot_unchecked(word), || self.control.shared_name());
+        let error = match T::size() {
+            _ if lot.len > self.control.item_size() => Fault::Corrupt {
                 queue: queue(),
-                what: format!("an item says it has {len} bytes"),
+                what: format!("an item says it has {} bytes", lot.len),
             }
-            .into());
-        }
-        let len = len as usize;
-        match T::size() {
-            Some(expected) if len != expected => {
-                let error = GetError::WrongLength { queue: queue(), len, expected };
-                self.lent = 1;
-                Err(error)
-            }
-            _ => Ok(Lot {
-                block: seat.block,
-                first: seat.acknowledged(),
-                items: seat.left(),
-                len,
-                deliveries: u32::from(word.deliveries()) + 1,
-            }),
-        }
+            .into(),
+            Some(expected) if lot.len != expected => GetError::WrongLength {
+                queue: queue(),
+                len: lot.len,
+                expected,
+            },
+            _ => return Ok(lot),
+        };
+        self.lent = 1; // in hand until it is discarded; else settled by the next operation
+        Err(error)
     }
 
     /// Items until end of stream.

@@ -62,8 +62,9 @@ pub trait Payload: sealed::Sealed {
     fn view(bytes: &[u8]) -> Option<&Self>;
     #[doc(hidden)]
     fn view_mut(bytes: &mut [u8]) -> Option<&mut Self>;
+    /// A copy; the bytes are as long as the type.
     #[doc(hidden)]
-    fn to_owned(&self) -> Self::Owned;
+    fn read(bytes: &[u8]) -> Self::Owned;
 }
 
 mod sealed {
@@ -89,8 +90,8 @@ impl Payload for [u8] {
     fn view_mut(bytes: &mut [u8]) -> Option<&mut Self> {
         Some(bytes)
     }
-    fn to_owned(&self) -> Vec<u8> {
-        self.to_vec()
+    fn read(bytes: &[u8]) -> Vec<u8> {
+        bytes.to_vec()
     }
 }
 
@@ -112,7 +113,8 @@ impl<T: Item + AnyBitPattern + NoUninit> Payload for T {
     fn view_mut(bytes: &mut [u8]) -> Option<&mut Self> {
         bytemuck::try_from_bytes_mut(bytes).ok()
     }
-    fn to_owned(&self) -> T {
-        *self
+    #[inline(always)]
+    fn read(bytes: &[u8]) -> T {
+        bytemuck::pod_read_unaligned(bytes)
     }
 }

@@ -13,20 +13,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(crate) struct Mapped {
     base: *mut u8,
+    /// Slot 0.
+    slots: *const AtomicU64,
+    /// Block 0.
+    blocks: *mut u8,
     geometry: Geometry,
     shape: Shape,
 }
 
-// SAFETY: the pointer names shared memory that is accessed through atomics, and through blocks that one seat owns; the seat is in the same endpoint as this value and moves with it.
+// SAFETY: the pointers name shared memory that is accessed through atomics, and through blocks that one seat owns; the seat is in the same endpoint as this value and moves with it.
 unsafe impl Send for Mapped {}
 
 impl Mapped {
     /// The caller keeps `segment` for as long as this value.
     pub(super) fn new(segment: &Segment) -> Self {
+        let (base, geometry) = (segment.base(), segment.geometry);
+        // SAFETY: by the geometry's arithmetic slots_offset <= total_size, and all total_size bytes are mapped.
+        let slots = unsafe { base.add(geometry.slots_offset as usize) };
+        // SAFETY: as above, for blocks_offset.
+        let blocks = unsafe { base.add(geometry.blocks_offset as usize) };
         Self {
-            base: segment.base(),
-            geometry: segment.geometry,
-            shape: Shape::new(segment.geometry.capacity, segment.geometry.seats),
+            base,
+            slots: slots.cast(),
+            blocks,
+            geometry,
+            shape: Shape::new(geometry.capacity, geometry.seats),
         }
     }
 
@@ -38,19 +49,21 @@ impl Mapped {
         unsafe { &*words.cast::<Words>() }
     }
 
+    /// The first byte of a block; all its block_size bytes are mapped.
     #[inline(always)]
-    fn word(&self, offset: u64) -> &AtomicU64 {
-        debug_assert!(offset.is_multiple_of(8) && offset + 8 <= self.geometry.total_size);
-        // SAFETY: callers pass the offset of a slot or of a block header with a checked index: by the geometry's arithmetic 8-aligned and within total_size bytes, which are mapped.
-        let word = unsafe { self.base.add(offset as usize) };
-        // SAFETY: 8-aligned as above; every bit pattern is a u64, and others access it as an atomic too.
-        unsafe { &*word.cast::<AtomicU64>() }
+    fn block_start(&self, block: u32) -> *mut u8 {
+        assert!(block < self.geometry.blocks());
+        // SAFETY: block < blocks, and blocks_offset + blocks * block_size = total_size by the geometry's arithmetic, all of which is mapped.
+        unsafe { self.blocks.add(block as usize * self.geometry.block_size as usize) }
     }
 
+    /// Header word `number` (0, or 1 in queues that have a second one) of a block.
     #[inline(always)]
-    fn block_offset(&self, block: u32) -> u64 {
-        assert!(block < self.geometry.blocks());
-        self.geometry.blocks_offset + u64::from(block) * self.geometry.block_size
+    fn header(&self, block: u32, number: usize) -> &AtomicU64 {
+        // SAFETY: a block begins with its header: payload_offset >= 8, and >= 16 where there is a second word; so the word is within the block, which is mapped.
+        let word = unsafe { self.block_start(block).add(number * 8) };
+        // SAFETY: blocks_offset and block_size are multiples of 16, so the word is 8-aligned; every bit pattern is a u64, and others access it as an atomic too.
+        unsafe { &*word.cast::<AtomicU64>() }
     }
 
     /// `len` payload bytes of a block from `offset` on.
@@ -60,9 +73,8 @@ impl Mapped {
     #[inline(always)]
     pub(super) unsafe fn payload(&self, block: u32, offset: usize, len: usize) -> *mut [u8] {
         assert!(offset.checked_add(len).is_some_and(|end| end as u64 <= self.geometry.payload_size()));
-        let offset = self.block_offset(block) + self.geometry.payload_offset + offset as u64;
-        // SAFETY: block < blocks (asserted), and offset + len is within the block's payload (asserted), so all of it is within total_size bytes, which are mapped.
-        let start = unsafe { self.base.add(offset as usize) };
+        // SAFETY: offset + len is within the block's payload (asserted), which ends within the block by the geometry's arithmetic; the block is mapped.
+        let start = unsafe { self.block_start(block).add(self.geometry.payload_offset as usize + offset) };
         std::ptr::slice_from_raw_parts_mut(start, len)
     }
 
@@ -84,7 +96,10 @@ impl Memory for Mapped {
     #[inline(always)]
     fn slot(&self, index: u32) -> &AtomicU64 {
         assert!(index < self.geometry.capacity);
-        self.word(self.geometry.slots_offset + u64::from(index) * 8)
+        // SAFETY: index < capacity, so the slot lies before blocks_offset, and thus within the mapping.
+        let slot = unsafe { self.slots.add(index as usize) };
+        // SAFETY: slots_offset is a multiple of 8; every bit pattern is a u64, and others access it as an atomic too.
+        unsafe { &*slot }
     }
     #[inline(always)]
     fn seat(&self, index: u32) -> &SeatLine {
@@ -96,13 +111,13 @@ impl Memory for Mapped {
     }
     #[inline(always)]
     fn block(&self, block: u32) -> &AtomicU64 {
-        self.word(self.block_offset(block))
+        self.header(block, 0)
     }
     #[inline(always)]
     fn set_length(&self, block: u32, length: u64) -> u16 {
         if self.geometry.long() {
             // Relaxed: the slot's CAS releases it.
-            self.word(self.block_offset(block) + 8).store(length, Ordering::Relaxed);
+            self.header(block, 1).store(length, Ordering::Relaxed);
             0
         } else {
             length as u16
@@ -112,7 +127,7 @@ impl Memory for Mapped {
     fn length(&self, block: u32, word: BlockWord) -> u64 {
         // Relaxed: the CAS that took the block acquired it.
         if self.geometry.long() {
-            self.word(self.block_offset(block) + 8).load(Ordering::Relaxed)
+            self.header(block, 1).load(Ordering::Relaxed)
         } else {
             word.length().into()
         }

@@ -10,13 +10,15 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// A guard made before a fork shows memory that the child does not have: better a clear end than a fault.
     #[inline(always)]
     fn assert_mapped(&self) {
-        assert!(
-            !self.control.segment.lease.forked(),
-            "{}",
-            Fault::Forked {
-                queue: self.control.shared_name()
-            }
-        );
+        if self.control.segment.lease.forked() {
+            self.panic_forked();
+        }
+    }
+
+    #[cold]
+    fn panic_forked(&self) -> ! {
+        let queue = self.control.shared_name();
+        panic!("{}", Fault::Forked { queue })
     }
 
     /// The first `len` bytes of the own block. `len`: checked against the block's size.
@@ -44,6 +46,12 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     pub(super) fn view(&self, lot: &Lot, number: u32) -> &T {
         let offset = (lot.first + number) as usize * lot.len;
         T::view(self.bytes_of(lot.block, offset, lot.len)).expect("length and alignment were checked when the item was taken")
+    }
+
+    /// A copy of the first item in hand.
+    #[inline(always)]
+    pub(super) fn read(&self, lot: &Lot) -> T::Owned {
+        T::read(self.bytes_of(lot.block, lot.first as usize * lot.len, lot.len))
     }
 
     pub(super) fn own_payload(&self, len: usize) -> &T {

@@ -95,8 +95,18 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 
     /// The own block may be written: an item of this length fits, and none is in hand.
-    #[inline]
+    #[inline(always)]
     fn may_fill(&mut self, len: usize) -> Result<(), PutError> {
+        let max = self.control.item_size();
+        let fits = len == max || len < max && !self.control.typed;
+        if fits && !self.seat.hold && self.nothing_forgotten() && !self.control.segment.lease.forked() {
+            return Ok(());
+        }
+        self.make_ready_to_fill(len)
+    }
+
+    #[cold]
+    fn make_ready_to_fill(&mut self, len: usize) -> Result<(), PutError> {
         self.control.readable()?;
         let (queue, max) = (|| self.control.shared_name(), self.control.item_size());
         if len > max {
@@ -119,8 +129,27 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 
     /// Puts what lies in the own block. `len` in bytes; in queues with batches: in items.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put_own_block(&mut self, len: usize, until: Until) -> Result<(), PutError> {
+        let control = &self.control;
+        if !control.segment.lease.forked()
+            && control.state_word() == State::Started as u32
+            && control.ring.put_here(&mut self.cursors, &mut self.seat, len as u64)
+        {
+            self.has_put();
+            return Ok(());
+        }
+        self.put_slowly(len, until)
+    }
+
+    #[inline(always)]
+    fn has_put(&mut self) {
+        wake_one(&self.control.words().items.0, &Kernel);
+        self.burst = self.burst.saturating_add(1);
+    }
+
+    #[inline(never)]
+    fn put_slowly(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         self.control.readable()?;
         if let Some(done) = self.attempt_put(len)? {
             return Ok(done);
@@ -143,8 +172,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         let lossy = self.control.segment.header.lossy;
         match self.control.ring.put(&mut self.cursors, &mut self.seat, len as u64, lossy) {
             Ok(()) => {
-                wake_one(&self.control.words().items.0, &Kernel);
-                self.burst = self.burst.saturating_add(1);
+                self.has_put();
                 Ok(Some(()))
             }
             Err(Refusal::Full) => Ok(None),

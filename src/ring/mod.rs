@@ -120,6 +120,51 @@ impl<M: Memory> Ring<M> {
         u32::from(word.length()).clamp(1, self.batch)
     }
 
+    /// The usual put: the cursor is right, the slot is free, nobody interferes. False: nothing has happened, and [`put`](Self::put) finds out why.
+    #[inline(always)]
+    pub(crate) fn put_here(&self, c: &mut Cursors, seat: &mut Seat, length: u64) -> bool {
+        // Acquire, Relaxed: as in `put_announced`.
+        let gate = Ready(self.memory.ready().load(Ordering::Acquire));
+        let at = c.put;
+        let Ok(seen) = self.look(at.index) else { return false };
+        if !gate.is_ready() || seen.stamp != 2 * at.cycle {
+            return false;
+        }
+        let short = self.memory.set_length(seat.block, length);
+        store(self.memory.block(seat.block), BlockWord::new(gate.epoch(), 0, short).0, Ordering::Relaxed);
+        let items = if self.batch == 1 { 1 } else { length as u32 };
+        let done = matches!(self.exchange(seat, at, seen, seen.stamp + 1, Kind::Put, items), Ok(Swap::Done));
+        if done {
+            c.put = at.next(self.memory.shape().slots);
+            self.hint(self.memory.tail(), c.put);
+        } else {
+            seat.retreat(&self.memory);
+        }
+        done
+    }
+
+    /// The usual take: the cursor is right, there is an item, nobody interferes. `None`: at most a cleared block was thrown away, and [`take`](Self::take) goes on.
+    #[inline(always)]
+    pub(crate) fn take_here(&self, c: &mut Cursors, seat: &mut Seat) -> Option<BlockWord> {
+        let at = c.get;
+        let seen = self.look(at.index).ok().filter(|seen| seen.stamp == 2 * at.cycle + 1)?;
+        if !matches!(self.exchange(seat, at, seen, seen.stamp + 1, Kind::Take, 0), Ok(Swap::Done)) {
+            seat.retreat(&self.memory);
+            return None;
+        }
+        c.get = at.next(self.memory.shape().slots);
+        self.hint(self.memory.head(), c.get);
+        // Relaxed: the block is ours alone; the CAS acquired what its putter wrote.
+        let word = BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed));
+        seat.items = self.items_in(seat.block);
+        if self.is_void(word) {
+            seat.settle(&self.memory, Event::Cleared);
+            c.discarded += 1;
+            return None;
+        }
+        Some(word)
+    }
+
     /// Puts the item that lies in `seat`'s block. `length` in bytes; in queues with batches: in items. `lossy`: on a full ring drops the oldest block in the same step.
     #[inline]
     pub(crate) fn put(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), Refusal> {

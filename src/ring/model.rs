@@ -178,6 +178,9 @@ impl Actor<'_> {
         // SAFETY: the block is this seat's own; loom fails if anybody else touches it.
         self.ring.memory.0.payload[self.seat.block as usize].with_mut(|cell| unsafe { *cell = block });
         let length = if self.ring.batch == 1 { 8 } else { self.ring.batch.into() };
+        if self.ring.put_here(&mut self.cursors, &mut self.seat, length) {
+            return Ok(());
+        }
         self.ring.put(&mut self.cursors, &mut self.seat, length, self.lossy)
     }
     /// Reads the next item in hand.
@@ -197,6 +200,9 @@ impl Actor<'_> {
         }
     }
     fn take(&mut self) -> Result<(), Refusal> {
+        if self.ring.take_here(&mut self.cursors, &mut self.seat).is_some() {
+            return Ok(());
+        }
         self.ring.take(&mut self.cursors, &mut self.seat).map(drop)
     }
     fn get(&mut self) -> Result<(), Refusal> {

@@ -51,12 +51,6 @@ impl Count {
     }
 }
 
-/// The events that a seat has counted, mod 4.
-#[inline(always)]
-fn sequence(counts: &[Count; 4]) -> u8 {
-    (counts.iter().fold(0, |sum: u64, count| sum.wrapping_add(count.0)) & 3) as u8
-}
-
 /// The record: ONE word, `mine 24 | incoming 24 | hold 1 | kind 3 | sequence 2` from the low bits up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -121,9 +115,9 @@ impl Counts {
         self.events[event as usize].items()
     }
 
-    #[inline(always)]
+    /// The events counted, mod 4.
     pub(super) fn sequence(&self) -> u8 {
-        sequence(&self.events)
+        (self.events.iter().fold(0, |sum: u64, count| sum.wrapping_add(count.0)) & 3) as u8
     }
 
     /// Of a block with `items`, taken when `base` was written: those not yet acknowledged.
@@ -178,20 +172,23 @@ pub(crate) struct Seat {
     pub(super) items: u32,
     /// An exchange was announced and not yet given up.
     announced: bool,
+    /// That of `counts`, kept at hand.
+    sequence: u8,
     counts: Counts,
 }
 
 impl Seat {
     /// The private copy of a seat that is locked by us and at rest. `items`: in its block.
     pub(super) fn adopt(index: u32, line: &SeatLine, items: u32) -> Self {
-        let record = line.read_record();
+        let (record, counts) = (line.read_record(), line.read_counts());
         Self {
             index,
             block: record.mine,
             hold: record.hold,
             items,
             announced: false,
-            counts: line.read_counts(),
+            sequence: counts.sequence(),
+            counts,
         }
     }
 
@@ -203,6 +200,7 @@ impl Seat {
             hold: true,
             items: 0,
             announced: false,
+            sequence: 0,
             counts: Counts::default(),
         }
     }
@@ -224,13 +222,14 @@ impl Seat {
         self.items - self.counts.left(self.items)
     }
 
+    #[inline(always)]
     fn record(&self, incoming: Option<u32>, hold: bool, kind: Kind) -> u64 {
         Record {
             mine: self.block,
             incoming,
             hold,
             kind,
-            sequence: self.counts.sequence(),
+            sequence: self.sequence,
         }
         .pack()
     }
@@ -263,6 +262,7 @@ impl Seat {
     pub(super) fn count<M: Memory>(&mut self, memory: &M, event: Event, items: u64) {
         let count = &mut self.counts.events[event as usize];
         *count = count.plus(items);
+        self.sequence = (self.sequence + 1) & 3;
         // Release: what was read from the block happens before. Pairs with: the lock's hand-over.
         store(&memory.seat(self.index).counts[event as usize], count.0, Ordering::Release);
     }

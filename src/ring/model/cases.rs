@@ -2,7 +2,7 @@
 //!
 //! Planted bugs, each seen failing: record at rest before the counter (model_put_dies, model_clear_dies); recovery that counts without looking at the sequence (the same,
 //! model_recoverer_dies_too); recovery that skips no event, or all (model_deaths_between_the_counters_of_a_put_on_a_full_ring); no announcement before the CAS (all with deaths);
-//! adoption without looking whether it is settled (model_adoption_loses_nothing, model_get_dies); no `base` before the take (model_the_rest_of_a_block); no `outgoing` before the
+//! adoption without looking whether it is settled (model_adoption_loses_nothing, model_get_dies); no `base` before the take (model_a_second_get_dies); no `outgoing` before the
 //! put (model_deaths_between_...); verdict inverted (all with deaths); a drain that takes any other epoch for void, and a lossy put that ignores a newer epoch
 //! (model_late_puts_and_slow_drains).
 
@@ -251,6 +251,31 @@ fn model_deaths_between_the_counters_of_a_put_on_a_full_ring() {
         each_death(&pairs(1, 1, &[CLEAR_THEN_PUT, other]), 0);
     }
     two_deaths(&pairs(1, 1, &[CLEAR_THEN_PUT, RECOVER_THEN_PUT]));
+}
+
+/// What an endpoint got before is not taken for an acknowledgement of what it has in hand.
+#[test]
+fn model_a_second_get_dies() {
+    const GET_TWICE: Plan = |actor| {
+        let _ = actor.get();
+        let _ = actor.get();
+    };
+    for batch in 1..=2 {
+        each_death(
+            &Case {
+                batch,
+                ..case_filled(2, &[GET_TWICE, RECOVER_THEN_PUT])
+            },
+            0,
+        );
+    }
+}
+
+fn case_filled(slots: u32, plans: &[Plan]) -> Case {
+    Case {
+        filled: u64::from(slots),
+        ..case(slots, plans)
+    }
 }
 
 #[test]
