@@ -5,6 +5,7 @@
 use super::memory::{Leases, Mapped};
 use super::options::{Options, State};
 use super::stats::{Member, Recovered, Report, Stats};
+use super::wait::pauses;
 use super::{Payload, Role};
 use crate::error::{Fault, OpenError, StateError};
 use crate::layout::{SeatLine, Words};
@@ -76,7 +77,7 @@ impl Control {
             memory: Mapped::new(&segment),
             at_least_once: segment.header.at_least_once,
             batch: segment.geometry.batch,
-            contention: 32,
+            contention: pauses(1000),
         };
         let typed = !segment.header.type_name.is_empty();
         Self { ring, segment, typed }

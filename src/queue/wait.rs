@@ -10,6 +10,7 @@ use crate::error::Fault;
 use crate::sync::event::{Futex, register, wake_one};
 use crate::sync::futex::Kernel;
 use std::hint::spin_loop;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -47,8 +48,30 @@ pub(super) enum GaveUp<E> {
     Failed(E),
 }
 
-/// Rounds of polling between two looks at the clock.
+/// Rounds of polling between two attempts, looks at the clock and offers of the processor to others.
 const ROUNDS: u32 = 16;
+/// Spins in vain after which an endpoint sleeps at once; each so many waits it spins all the same.
+const VAIN: u32 = 8;
+/// What one slot further costs a peer that keeps its rate, and the first wait for it, in nanoseconds (measured on two cores).
+const PER_SLOT: u32 = 48;
+const FIRST_DISTANCE: u32 = 128;
+
+/// Pause instructions that take about so long. They take 4 to 60 ns each, depending on the processor; measured once in a process.
+pub(super) fn pauses(nanoseconds: u32) -> u32 {
+    static PER_MICROSECOND: OnceLock<u32> = OnceLock::new();
+    let rate = *PER_MICROSECOND.get_or_init(|| {
+        const TIMES: u32 = 256;
+        let once = |_| {
+            let began = Instant::now();
+            (0..TIMES).for_each(|_| spin_loop());
+            began.elapsed().as_nanos() as u32
+        };
+        // The shortest: the others were interrupted.
+        let shortest = (0..4).map(once).min().unwrap_or(0).max(1);
+        (TIMES * 1000 / shortest).clamp(10, 1000)
+    });
+    (nanoseconds * rate / 1000).max(1)
+}
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Tries again until it succeeds, fails, or the time is over. `attempt` answers `Ok(None)` where waiting may help.
@@ -59,21 +82,50 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         mut attempt: impl FnMut(&mut Self) -> Result<Option<R>, E>,
     ) -> Result<R, GaveUp<E>> {
         self.keep_distance(what);
-        let began = Instant::now();
-        let mut rounds = 0u32;
-        loop {
-            if let Some(done) = attempt(self).map_err(GaveUp::Failed)? {
-                return Ok(done);
+        // Who spun in vain several times running sleeps at once, but tries again now and then: how long it slept says little, a wake-up takes its time.
+        let limit = if self.vain_spins < VAIN || self.vain_spins.is_multiple_of(VAIN) {
+            self.attach.spin
+        } else {
+            Duration::ZERO
+        };
+        match self.spin(what, until, limit, &mut attempt) {
+            Ok(Some(done)) => {
+                self.vain_spins = 0;
+                Ok(done)
             }
-            rounds += 1;
-            if rounds.is_multiple_of(ROUNDS) {
-                if began.elapsed() >= self.attach.spin.min(until.left()) {
+            Ok(None) => {
+                self.vain_spins = self.vain_spins.wrapping_add(1);
+                self.sleep(what, until, &mut attempt)
+            }
+            Err(error) => Err(GaveUp::Failed(error)),
+        }
+    }
+
+    /// Polls the slot at the cursor; a full attempt when it changes, and now and then, since what is waited for may come another way (gate, state, orphans).
+    /// The clock is first looked at after a fraction of a microsecond.
+    fn spin<R, E>(&mut self, what: For, until: Until, limit: Duration, attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>) -> Result<Option<R>, E> {
+        let (mut seen, mut began) = (None, None);
+        for round in 1u32.. {
+            let now = Some(self.peek(what, 0));
+            if seen != now || round.is_multiple_of(ROUNDS) {
+                seen = now;
+                if let Some(done) = attempt(self)? {
+                    return Ok(Some(done));
+                }
+            }
+            if round.is_multiple_of(ROUNDS) {
+                if began.get_or_insert_with(Instant::now).elapsed() >= limit.min(until.left()) {
                     break;
                 }
                 std::thread::yield_now();
             }
             spin_loop();
         }
+        Ok(None)
+    }
+
+    /// Sleeps on the event word, in slices, until an attempt succeeds.
+    fn sleep<R, E: From<Fault>>(&mut self, what: For, until: Until, attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>) -> Result<R, GaveUp<E>> {
         loop {
             if until.left().is_zero() {
                 // Whoever leaves hands on a wake-up that may have been meant for it.
@@ -119,6 +171,16 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         }
     }
 
+    /// The stamp of the slot `ahead` places behind the cursor.
+    #[inline(always)]
+    fn peek(&self, what: For, ahead: u32) -> u64 {
+        let cursor = match what {
+            For::Items => self.cursors.get,
+            For::Space => self.cursors.put,
+        };
+        self.control.ring.memory.peek(cursor.index, ahead)
+    }
+
     /// At the edge after a burst: waits until the peer is a good piece ahead, as long as it keeps its rate; about 8 us at most.
     fn keep_distance(&mut self, what: For) {
         let capacity = self.control.segment.geometry.capacity;
@@ -127,16 +189,14 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             spin_loop();
             return;
         }
-        let (mut n, mut k) = (0u32, 8u32);
+        let wanted = u64::from(what == For::Items); // FULL, or EMPTY
+        let per_slot = pauses(PER_SLOT);
+        let (mut n, mut k) = (0, pauses(FIRST_DISTANCE));
         loop {
             (0..k).for_each(|_| spin_loop());
             n += k;
-            let ahead = (n / 3).min(far);
-            let (cursor, wanted) = match what {
-                For::Items => (self.cursors.get, 1),
-                For::Space => (self.cursors.put, 0),
-            };
-            if self.control.ring.memory.peek(cursor.index, ahead) & 1 != wanted || ahead == far {
+            let ahead = (n / per_slot).min(far);
+            if self.peek(what, ahead) & 1 != wanted || ahead == far {
                 return;
             }
             k = n;
