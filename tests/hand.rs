@@ -353,3 +353,57 @@ fn who_has_items_in_hand_is_told_of_the_end_though_others_have_too() {
     let stats = producer.stats().unwrap();
     assert!(stats.adds_up() && (stats.gets, stats.redelivered) == (2, 0), "{stats:?}");
 }
+
+#[test]
+fn what_is_taken_next_goes_on_with_the_block_that_was_begun() {
+    let dir = Dir::new();
+    for clear in [false, true] {
+        let mut queue = ReadyQueue::<u64>::create("q", &dir.options(8).batch(3)).unwrap();
+        let mut consumer = dir.consumer(4);
+        queue.put_batch(&(1..=9).collect::<Vec<u64>>()).unwrap();
+        let mut hand = consumer.take_many(2).unwrap();
+        if clear {
+            queue.clear().unwrap();
+            queue.put(&10).unwrap();
+            assert_eq!(hand.take_more(9, Some(Duration::ZERO)), Ok(1));
+            assert_eq!(values(&hand), [1, 2, 10], "the rest of the first block was cleared");
+        } else {
+            assert_eq!(hand.take_more(4, Some(Duration::ZERO)), Ok(2));
+            assert_eq!(values(&hand), [1, 2, 3, 4]);
+            assert_eq!(hand.take_more(8, Some(Duration::ZERO)), Ok(4));
+            assert_eq!(values(&hand), [1, 2, 3, 4, 5, 6, 7, 8]);
+        }
+        hand.ack();
+        assert_eq!(consumer.try_get(), if clear { Err(GetError::Empty) } else { Ok(9) });
+        drop(consumer);
+        dir.check(1);
+        queue.control().unwrap().unlink().unwrap();
+    }
+}
+
+#[test]
+fn discarding_takes_only_what_was_refused() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.options(8).batch(3)).unwrap();
+    queue.put_batch(&[1, 2, 3]).unwrap();
+    assert_eq!(queue.get(), Ok(1));
+    assert!(!queue.discard());
+    assert_eq!((queue.get(), queue.get()), (Ok(2), Ok(3)));
+}
+
+#[test]
+fn the_orphans_of_an_endpoint_are_not_in_the_way_of_its_replacement() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.options(8).seats(4).delivery(Delivery::AtLeastOnce)).unwrap();
+    (0..3).for_each(|i| queue.put(&i).unwrap());
+    let mut one = dir.consumer(2);
+    std::mem::forget(one.take_many(2).unwrap());
+    drop(one); // two of its three seats are orphans'
+    let mut two = dir.consumer(2);
+    let hand = two.take_many(2).unwrap();
+    assert_eq!((values(&hand), hand.deliveries(1)), (vec![0, 1], 2));
+    hand.ack();
+    assert_eq!(values(&two.take_many(2).unwrap()), [2]);
+    drop((queue, two));
+    dir.check(0);
+}

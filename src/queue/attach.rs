@@ -140,6 +140,12 @@ impl Control {
         taken
     }
 
+    /// Seats not in `own` that nobody holds and that carry items (at-least-once).
+    fn orphans(&self, own: &SeatSet) -> usize {
+        let orphan = |index: &u32| !own.has(*index) && self.ring.held(*index) > 0 && !self.segment.lease.is_locked(*index).unwrap_or(true);
+        (0..self.segment.geometry.seats).filter(orphan).count()
+    }
+
     /// Gives a seat up.
     pub(super) fn release(&self, seat: Seat) {
         let line = self.segment.seat(seat.index);
@@ -197,6 +203,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
                     deadline = Instant::now() + Duration::from_millis(20);
                 }
                 Ok(None) if attach.fewer && !taken.is_empty() => break,
+                // The seats of orphans count: their items are the first that its gets deliver, and then the seats are free.
+                Ok(None) if attach.role != Role::Producer && !taken.is_empty() && taken.len() + control.orphans(&own) >= wanted as usize => break,
                 Ok(None) if wanted <= seats && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
                 Ok(None) => {
                     leave(taken);

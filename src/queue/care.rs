@@ -65,7 +65,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Acknowledges an item that a get refused with [`WrongLength`](crate::GetError::WrongLength). False: none was in hand.
     pub fn discard(&mut self) -> bool {
         let held = self.lent > 0;
-        self.acknowledge(1);
+        if held {
+            self.acknowledge(1);
+        }
         held
     }
 
@@ -186,6 +188,17 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         });
     }
 
+    /// Shows up to `items` more of the block put aside last. A cleared rest is not shown: `put_back` settles it.
+    pub(super) fn show_more(&mut self, items: usize) -> u32 {
+        let ring = &self.control.ring;
+        let Some(last) = self.aside.back_mut().filter(|last| !ring.holds_void(&last.seat)) else {
+            return 0;
+        };
+        let more = (last.seat.left() - last.shown).min(u32::try_from(items).unwrap_or(u32::MAX));
+        last.shown += more;
+        more
+    }
+
     /// One more block can be put aside.
     pub(super) fn can_set_aside(&self) -> bool {
         self.aside.len() < self.in_hand() && !self.seat.is_gone()
@@ -217,9 +230,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// A seat that was put aside is used again.
     fn put_back(&mut self, aside: Aside) {
-        let Aside { seat, adopted, .. } = aside;
-        if seat.hold && (adopted || !self.seat.is_gone()) {
-            self.adopted = Some(seat); // the rest of a block of which a part was shown: the last one, so nothing else is in hand
+        let Aside { mut seat, adopted, .. } = aside;
+        let rest = seat.hold && !self.control.ring.settle_void(&mut seat);
+        if rest && (adopted || !self.seat.is_gone()) {
+            self.adopted = Some(seat); // a block of which a part was shown: the last one, so nothing else is in hand
         } else if self.seat.is_gone() && !adopted {
             self.seat = seat;
         } else if !adopted && self.spare.len() < self.attach.hands as usize {

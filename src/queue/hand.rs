@@ -16,6 +16,8 @@ pub struct Hand<'a, T: Payload + ?Sized> {
     queue: &'a mut ReadyQueue<T>,
     /// One for each item shown: the block, and the item's number in it.
     items: Vec<Lot>,
+    /// Acknowledged in place.
+    done: bool,
 }
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
@@ -47,7 +49,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.control.readable()?;
         self.settle_forgotten();
         self.refill();
-        let mut hand = Hand { queue: self, items: vec![] };
+        let mut hand = Hand {
+            queue: self,
+            items: vec![],
+            done: false,
+        };
         if max > 0 {
             hand.grow(max, until)?;
         }
@@ -82,12 +88,12 @@ impl<T: Payload + ?Sized> Hand<'_, T> {
     }
 
     /// Waits until at least one more item is in hand and takes what is there, until `max` are in hand. `timeout`: `None` waits as long as it takes; zero does not wait.
-    /// Returns how many came; 0 without waiting if no more can be in hand.
+    /// Returns how many came; 0 without waiting if no more can be in hand, or after [`ack_in_place`](Self::ack_in_place).
     ///
     /// # Errors
     /// As [`ReadyQueue::get`]; `Stopped` at the end of the queue although others still have items in hand. What is in hand stays there.
     pub fn take_more(&mut self, max: usize, timeout: Option<Duration>) -> Result<usize, GetError> {
-        if self.len() >= max {
+        if self.len() >= max || self.done {
             return Ok(0);
         }
         self.grow(
@@ -102,6 +108,13 @@ impl<T: Payload + ?Sized> Hand<'_, T> {
 
     fn grow(&mut self, max: usize, until: Until) -> Result<usize, GetError> {
         let before = self.len();
+        if let Some(last) = self.items.last().copied() {
+            let more = self.queue.show_more(max - before);
+            self.items.extend((1..=more).map(|number| Lot {
+                first: last.first + number,
+                ..last
+            }));
+        }
         while self.len() < max && self.queue.can_set_aside() {
             self.queue.growing = true; // what is put aside is in hand, not forgotten
             let lot = self.queue.lot_until(if self.len() == before { until } else { Until::Now });
@@ -128,6 +141,7 @@ impl<T: Payload + ?Sized> Hand<'_, T> {
     /// Acknowledges all, and goes on showing them: from now on nobody else gets them, whatever happens to this process.
     pub fn ack_in_place(&mut self) {
         if !self.queue.control.segment.lease.forked() {
+            self.done = true;
             self.queue.acknowledge_in_place();
         }
     }

@@ -128,11 +128,15 @@ impl<M: Memory> Ring<M> {
         u32::from(BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)).deliveries()) + 1
     }
 
-    /// Settles cleared items in hand; true if they were cleared.
-    #[inline(always)]
-    pub(crate) fn settle_void(&self, seat: &mut Seat) -> bool {
+    /// The items in hand were cleared.
+    pub(crate) fn holds_void(&self, seat: &Seat) -> bool {
         // Relaxed: our own block.
-        let void = self.is_void(BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)));
+        self.is_void(BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)))
+    }
+
+    /// Settles cleared items in hand; true if they were cleared.
+    pub(crate) fn settle_void(&self, seat: &mut Seat) -> bool {
+        let void = self.holds_void(seat);
         if void {
             seat.settle(&self.memory, Event::Cleared);
         }
