@@ -245,6 +245,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             orphans: None,
             dead_letters: None,
             burst: 0,
+            drops: 0,
             vain_spins: 0,
             last_care: Instant::now(),
             idle: 0,

@@ -77,7 +77,8 @@ impl Control {
             memory: Mapped::new(&segment),
             at_least_once: segment.header.at_least_once,
             batch: segment.geometry.batch,
-            contention: pauses(1000),
+            // A reader that loses a slot to a lossy put loses the next ones too while it stays away.
+            contention: pauses(if segment.header.lossy { 100 } else { 1000 }),
         };
         let typed = !segment.header.type_name.is_empty();
         Self { ring, segment, typed }

@@ -104,6 +104,8 @@ pub struct ReadyQueue<T: Payload + ?Sized> {
     dead_letters: Option<Box<ReadyQueue<[u8]>>>,
     /// Successes since the last empty or full.
     burst: u32,
+    /// Items dropped in a row by lossy puts.
+    drops: u32,
     /// Spins since the last that was worth it.
     vain_spins: u32,
     last_care: Instant,

@@ -6,9 +6,13 @@ use super::wait::{For, GaveUp, Until};
 use super::{Item, Payload, ReadyQueue, Reserved, State};
 use crate::error::{PartialPut, PutError};
 use crate::ring::Refusal;
+use crate::ring::seat::Event;
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
 use std::time::Duration;
+
+/// Drops in a row after which a lossy put looks again whether somebody reads.
+const DROPS: u32 = 32;
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Puts an item if there is space now (a lossy queue makes space).
@@ -151,25 +155,47 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[inline(never)]
     fn put_slowly(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         self.control.readable()?;
-        if let Some(done) = self.attempt_put(len)? {
+        let (lossy, now) = (self.control.segment.header.lossy, matches!(until, Until::Now));
+        if lossy && !now {
+            return self.put_lossy(len);
+        }
+        if let Some(done) = self.attempt_put(len, lossy)? {
             return Ok(done);
         }
-        if let Until::Now = until {
+        if now {
             return Err(PutError::Full);
         }
-        match self.wait_for(For::Space, until, |queue| queue.attempt_put(len)) {
+        match self.wait_for(For::Space, until, |queue| queue.attempt_put(len, false)) {
             Ok(()) => Ok(()),
             Err(GaveUp::TimedOut) => Err(PutError::TimedOut),
             Err(GaveUp::Failed(error)) => Err(error),
         }
     }
 
-    #[inline]
-    fn attempt_put(&mut self, len: usize) -> Result<Option<()>, PutError> {
+    /// A put that may drop the oldest. At the edge after a burst it first lets a reader that keeps its rate get some microseconds ahead (see `keep_distance`): two processes
+    /// that fight over the oldest slot would lose most of what is put.
+    fn put_lossy(&mut self, len: usize) -> Result<(), PutError> {
+        if self.burst >= 2 || self.drops.is_multiple_of(DROPS) {
+            if let Some(done) = self.attempt_put(len, false)? {
+                return Ok(done);
+            }
+            self.keep_distance(For::Space);
+        }
+        let dropped = self.seat.counted(Event::Dropped);
+        self.attempt_put(len, true)?;
+        if self.seat.counted(Event::Dropped) == dropped {
+            self.drops = 0;
+        } else {
+            // Nobody reads fast enough: no more waiting, but for a look now and then.
+            (self.burst, self.drops) = (0, self.drops.wrapping_add(1));
+        }
+        Ok(())
+    }
+
+    fn attempt_put(&mut self, len: usize, lossy: bool) -> Result<Option<()>, PutError> {
         if self.control.state() != State::Started {
             return Err(PutError::Stopped);
         }
-        let lossy = self.control.segment.header.lossy;
         match self.control.ring.put(&mut self.cursors, &mut self.seat, len as u64, lossy) {
             Ok(()) => {
                 self.has_put();

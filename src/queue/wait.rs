@@ -182,10 +182,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 
     /// At the edge after a burst: waits until the peer is a good piece ahead, as long as it keeps its rate; about 8 us at most.
-    fn keep_distance(&mut self, what: For) {
+    pub(super) fn keep_distance(&mut self, what: For) {
         let capacity = self.control.segment.geometry.capacity;
         let far = (capacity / 8).min(128);
-        if std::mem::take(&mut self.burst) < 2 || capacity < 64 {
+        let burst = std::mem::take(&mut self.burst);
+        if capacity < 64 || burst < 2 && self.drops == 0 {
             spin_loop();
             return;
         }

@@ -205,6 +205,11 @@ impl Seat {
         }
     }
 
+    /// Items that this seat has counted so.
+    pub(crate) fn counted(&self, event: Event) -> u64 {
+        self.counts.items(event)
+    }
+
     /// Made by [`gone`](Self::gone).
     pub(crate) fn is_gone(&self) -> bool {
         self.hold && self.items == 0
