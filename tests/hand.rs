@@ -183,6 +183,10 @@ fn an_item_delivered_too_often_goes_to_the_dead_letters() {
     assert!(matches!(error(at_least_once().max_deliveries(2).dead_letter("bad")), OpenError::Invalid { .. }));
     bad.control().unwrap().unlink().unwrap();
     bad = ReadyQueue::create("bad", &Options::new(1).item_size(8).directory(&dir.0)).unwrap();
+    assert!(matches!(
+        error(at_least_once().max_deliveries(2).dead_letter("bad").batch(2)),
+        OpenError::Invalid { .. }
+    ));
     let options = dir.options(4).delivery(Delivery::AtLeastOnce).max_deliveries(2).dead_letter("bad");
     let mut queue = ReadyQueue::<u64>::create("q", &options).unwrap();
     (1..=3).for_each(|i| queue.put(&i).unwrap());

@@ -141,7 +141,8 @@ impl Options {
         self.batch = items;
         self
     }
-    /// An item that was delivered so often (1 to 255) and given back, or left by a consumer that died, goes to the [`dead_letter`](Self::dead_letter) queue. At-least-once only.
+    /// An item that was delivered so often (1 to 255) and given back, or left by a consumer that died, goes to the [`dead_letter`](Self::dead_letter) queue. At-least-once and
+    /// without batches only.
     pub fn max_deliveries(mut self, times: u8) -> Self {
         self.max_deliveries = times;
         self
@@ -186,6 +187,7 @@ impl Options {
             _ if self.delivery != Delivery::AtLeastOnce => {
                 return invalid("dead letters need at-least-once delivery: otherwise nothing is delivered twice".into());
             }
+            _ if self.batch > 1 => return invalid("dead letters need a batch of 1: a block counts its deliveries, not those of each item in it".into()),
             (_, name) if name == queue => return invalid("it cannot be its own dead-letter queue".into()),
             _ => {}
         }
