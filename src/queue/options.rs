@@ -3,6 +3,8 @@
 use super::{Attach, Control};
 use crate::error::OpenError;
 use crate::layout::{Geometry, MAX_ALIGN, flags};
+use crate::ring::seat::Record;
+use crate::ring::slot::Shape;
 use crate::segment::{Place, Spec, check_type_name};
 use std::fmt;
 use std::path::PathBuf;
@@ -233,6 +235,9 @@ impl Options {
             dead_letter: self.dead_letter.clone(),
             mode: self.mode,
             ready: self.ready,
+            // Slots have the first blocks, seats the others; everything is at rest.
+            slot: |g, index| Shape::new(g.capacity, g.seats).pack(0, index),
+            record: |g, index| Record::at_rest(g.capacity + index).pack(),
         })
     }
 }

@@ -7,8 +7,6 @@ use super::check::{raw_header, read_header};
 use super::{Place, Segment, map, open_file};
 use crate::error::OpenError;
 use crate::layout::{Geometry, SEAT_SIZE, SEATS_OFFSET, WORDS_OFFSET};
-use crate::ring::seat::Record;
-use crate::ring::slot::Shape;
 use crate::sync::lease::Lease;
 use memmap2::MmapRaw;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
@@ -34,6 +32,10 @@ pub(crate) struct Spec {
     pub(crate) dead_letter: String,
     pub(crate) mode: u32,
     pub(crate) ready: bool,
+    /// What slot `index` holds at first; the ring's business.
+    pub(crate) slot: fn(&Geometry, u32) -> u64,
+    /// The first record of seat `index`; the ring's business.
+    pub(crate) record: fn(&Geometry, u32) -> u64,
 }
 
 impl Place {
@@ -170,14 +172,10 @@ fn fill(place: &Place, spec: &Spec, file: &File) -> Result<MmapRaw, OpenError> {
     write(bytemuck::bytes_of(&raw_header(spec)), 0)?;
     write(&u64::from(spec.ready).to_ne_bytes(), WORDS_OFFSET as u64)?;
     write(&2u32.to_ne_bytes(), WORDS_OFFSET as u64 + 16)?; // state: started
-    let shape = Shape::new(g.capacity, g.seats);
     for seat in 0..g.seats {
-        write(
-            &Record::at_rest(g.capacity + seat).pack().to_ne_bytes(),
-            SEATS_OFFSET as u64 + u64::from(seat) * SEAT_SIZE as u64,
-        )?;
+        write(&(spec.record)(g, seat).to_ne_bytes(), SEATS_OFFSET as u64 + u64::from(seat) * SEAT_SIZE as u64)?;
     }
-    let slots: Vec<u64> = (0..g.capacity).map(|index| shape.pack(0, index)).collect();
+    let slots: Vec<u64> = (0..g.capacity).map(|index| (spec.slot)(g, index)).collect();
     write(bytemuck::cast_slice(&slots), g.slots_offset)?;
     map(place, file, g.total_size, false)
 }

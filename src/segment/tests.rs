@@ -3,7 +3,6 @@
 use super::create::BUILDING;
 use super::*;
 use crate::layout::{HEADER_SIZE, RawHeader, flags};
-use crate::ring::seat::Record;
 use std::os::unix::fs::{FileExt, symlink};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,6 +48,8 @@ fn spec() -> Spec {
         dead_letter: "failed".into(),
         mode: 0o600,
         ready: true,
+        slot: |_, index| 1000 + u64::from(index),
+        record: |_, index| 2000 + u64::from(index),
     }
 }
 
@@ -89,7 +90,7 @@ fn who_attaches_sees_what_was_created() {
     assert_eq!(made.words().gate.ready.load(Ordering::Relaxed), 1);
     assert_eq!(made.words().gate.state.load(Ordering::Relaxed), 2);
     for seat in 0..3 {
-        assert_eq!(made.seat(seat).record.load(Ordering::Relaxed), Record::at_rest(5 + seat).pack());
+        assert_eq!(made.seat(seat).record.load(Ordering::Relaxed), 2000 + u64::from(seat));
     }
     made.words().gate.orphans.store(9, Ordering::Relaxed);
     assert_eq!(there.words().gate.orphans.load(Ordering::Relaxed), 9);
