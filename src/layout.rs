@@ -290,11 +290,6 @@ impl Geometry {
     pub(crate) fn payload_size(&self) -> u64 {
         self.item_size * u64::from(self.batch)
     }
-
-    /// Number of blocks.
-    pub(crate) fn blocks(&self) -> u32 {
-        self.capacity + self.seats
-    }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -17,6 +17,8 @@ pub(crate) struct Mapped {
     slots: *const AtomicU64,
     /// Block 0.
     blocks: *mut u8,
+    /// Items' lengths are in the second header word.
+    long: bool,
     geometry: Geometry,
     shape: Shape,
 }
@@ -36,6 +38,7 @@ impl Mapped {
             base,
             slots: slots.cast(),
             blocks,
+            long: geometry.long(),
             geometry,
             shape: Shape::new(geometry.capacity, geometry.seats),
         }
@@ -52,7 +55,7 @@ impl Mapped {
     /// The first byte of a block; all its block_size bytes are mapped.
     #[inline(always)]
     fn block_start(&self, block: u32) -> *mut u8 {
-        assert!(block < self.geometry.blocks());
+        assert!(block < self.shape.blocks);
         // SAFETY: block < blocks, and blocks_offset + blocks * block_size = total_size by the geometry's arithmetic, all of which is mapped.
         unsafe { self.blocks.add(block as usize * self.geometry.block_size as usize) }
     }
@@ -95,7 +98,7 @@ impl Memory for Mapped {
     }
     #[inline(always)]
     fn slot(&self, index: u32) -> &AtomicU64 {
-        assert!(index < self.geometry.capacity);
+        assert!(index < self.shape.slots);
         // SAFETY: index < capacity, so the slot lies before blocks_offset, and thus within the mapping.
         let slot = unsafe { self.slots.add(index as usize) };
         // SAFETY: slots_offset is a multiple of 8; every bit pattern is a u64, and others access it as an atomic too.
@@ -103,7 +106,7 @@ impl Memory for Mapped {
     }
     #[inline(always)]
     fn seat(&self, index: u32) -> &SeatLine {
-        assert!(index < self.geometry.seats);
+        assert!(index < self.shape.seats);
         // SAFETY: index < seats, so the line lies within the mapping, see Segment::seat; the segment outlives self by the contract of `new`.
         let line = unsafe { self.base.add(SEATS_OFFSET + index as usize * SEAT_SIZE) };
         // SAFETY: aligned and valid for every bit pattern, see Segment::seat.
@@ -115,7 +118,7 @@ impl Memory for Mapped {
     }
     #[inline(always)]
     fn set_length(&self, block: u32, length: u64) -> u16 {
-        if self.geometry.long() {
+        if self.long {
             // Relaxed: the slot's CAS releases it.
             self.header(block, 1).store(length, Ordering::Relaxed);
             0
@@ -126,7 +129,7 @@ impl Memory for Mapped {
     #[inline(always)]
     fn length(&self, block: u32, word: BlockWord) -> u64 {
         // Relaxed: the CAS that took the block acquired it.
-        if self.geometry.long() {
+        if self.long {
             self.header(block, 1).load(Ordering::Relaxed)
         } else {
             word.length().into()

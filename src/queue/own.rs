@@ -24,8 +24,14 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// The first `len` bytes of the own block. `len`: checked against the block's size.
     #[inline(always)]
     pub(super) fn own_bytes_mut(&mut self, len: usize) -> &mut [u8] {
-        debug_assert!(!self.seat.hold);
         self.assert_mapped();
+        self.own_bytes_unforked(len)
+    }
+
+    /// As `own_bytes_mut`; the caller has looked whether this is a forked child.
+    #[inline(always)]
+    pub(super) fn own_bytes_unforked(&mut self, len: usize) -> &mut [u8] {
+        debug_assert!(!self.seat.hold);
         // SAFETY: the seat owns the block it holds, `payload` checks len, and the slice borrows self exclusively.
         let bytes = unsafe { self.control.ring.memory.payload(self.seat.block, 0, len) };
         // SAFETY: the pointer is to len mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
@@ -35,6 +41,12 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[inline(always)]
     fn bytes_of(&self, block: u32, offset: usize, len: usize) -> &[u8] {
         self.assert_mapped();
+        self.bytes_unforked(block, offset, len)
+    }
+
+    /// As `bytes_of`; the caller has looked whether this is a forked child.
+    #[inline(always)]
+    fn bytes_unforked(&self, block: u32, offset: usize, len: usize) -> &[u8] {
         // SAFETY: callers pass the block of a seat that this endpoint holds, and `payload` checks the bounds; self is borrowed as long as the slice.
         let bytes = unsafe { self.control.ring.memory.payload(block, offset, len) };
         // SAFETY: as in `own_bytes_mut`; only shared references to the block exist while self is borrowed shared.
@@ -48,10 +60,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         T::view(self.bytes_of(lot.block, offset, lot.len)).expect("length and alignment were checked when the item was taken")
     }
 
-    /// A copy of the first item in hand.
+    /// A copy of the first item in hand, just after it was taken: this is no forked child.
     #[inline(always)]
     pub(super) fn read(&self, lot: &Lot) -> T::Owned {
-        T::read(self.bytes_of(lot.block, lot.first as usize * lot.len, lot.len))
+        T::read(self.bytes_unforked(lot.block, lot.first as usize * lot.len, lot.len))
     }
 
     pub(super) fn own_payload(&self, len: usize) -> &T {

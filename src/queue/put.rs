@@ -88,7 +88,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     fn put_until(&mut self, item: &T, until: Until) -> Result<(), PutError> {
         let bytes = item.bytes();
         self.may_fill(bytes.len())?;
-        self.own_bytes_mut(bytes.len()).copy_from_slice(bytes);
+        self.own_bytes_unforked(bytes.len()).copy_from_slice(bytes);
         self.put_own_block(self.length_of_one(bytes.len()), until)
     }
 
@@ -132,7 +132,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Ok(())
     }
 
-    /// Puts what lies in the own block. `len` in bytes; in queues with batches: in items.
+    /// Puts what lies in the own block. `len` in bytes; in queues with batches: in items. The caller has looked whether this is a forked child.
     #[inline(always)]
     pub(super) fn put_own_block(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         let control = &self.control;
@@ -267,7 +267,7 @@ impl<T: Item> ReadyQueue<T> {
     fn put_block(&mut self, items: &[T], until: Until) -> Result<(), PutError> {
         let bytes: &[u8] = bytemuck::cast_slice(items);
         self.may_fill(size_of::<T>())?;
-        self.own_bytes_mut(bytes.len()).copy_from_slice(bytes);
+        self.own_bytes_unforked(bytes.len()).copy_from_slice(bytes);
         let len = if self.control.ring.batch == 1 { bytes.len() } else { items.len() };
         self.put_own_block(len, until)
     }

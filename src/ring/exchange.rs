@@ -27,7 +27,7 @@ impl<M: Memory> Ring<M> {
     #[inline(always)]
     fn checked(&self, raw: u64) -> Result<Slot, Refusal> {
         let slot = self.memory.shape().slot(raw);
-        if slot.block < self.memory.shape().blocks() {
+        if slot.block < self.memory.shape().blocks {
             Ok(slot)
         } else {
             Err(Refusal::Corrupt("a slot names a block that does not exist"))
@@ -53,28 +53,32 @@ impl<M: Memory> Ring<M> {
     pub(super) fn exchange(&self, seat: &mut Seat, at: Cursor, seen: Slot, stamp: u64, kind: Kind, outgoing: u32) -> Result<Swap, Refusal> {
         debug_assert!(!seat.hold, "a seat with an item in hand exchanges");
         let shape = self.memory.shape();
-        if stamp > shape.last_stamp() {
+        if stamp > shape.last_stamp {
             return Err(Refusal::Exhausted);
         }
+        // All that is needed after the CAS is at hand before it.
+        let (line, slot, mine, batches) = (self.memory.seat(seat.index), self.memory.slot(at.index), seat.block, self.batch > 1);
         if kind == Kind::Take {
-            seat.prepare_take(&self.memory, at);
-        } else if self.batch > 1 {
-            seat.prepare_put(&self.memory, outgoing);
+            seat.prepare_take(line, shape.position(at));
+        } else if batches {
+            seat.prepare_put(line, outgoing);
         }
-        seat.announce(&self.memory, seen.block, kind);
+        seat.announce(line, seen.block, kind);
         // SeqCst: pairs with every look and exchange of the others; with less, two dead seats can become undecidable for ever,
         // and the event word's proof needs the slot in the one order of all.
-        match cas_sc(self.memory.slot(at.index), seen.raw, shape.pack(stamp, seat.block)) {
+        match cas_sc(slot, seen.raw, shape.pack(stamp, mine)) {
             Ok(_) => {
                 #[cfg(all(test, loom))]
-                super::model::witness(&self.memory, kind, seat.block, seen.block);
+                super::model::witness(&self.memory, kind, mine, seen.block);
                 seat.block = seen.block;
                 seat.hold = kind == Kind::Take;
-                for event in self.events(kind).into_iter().flatten() {
-                    let items = if event == Event::Put { outgoing } else { self.items_in(seat.block) };
-                    seat.count(&self.memory, event, items.into());
+                if batches || !matches!(kind, Kind::Put | Kind::Take) {
+                    for event in self.events(kind).into_iter().flatten() {
+                        let items = if event == Event::Put { outgoing } else { self.items_in(seen.block) };
+                        seat.count(line, event, items.into());
+                    }
                 }
-                seat.rest(&self.memory);
+                seat.rest_at(line);
                 Ok(Swap::Done)
             }
             Err(actual) => {

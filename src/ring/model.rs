@@ -95,8 +95,8 @@ impl Shared {
             shape,
             slots: (0..slots).map(|index| word(shape.pack(0, index))).collect(),
             seats: (0..seats).map(seat).collect(),
-            blocks: (0..shape.blocks()).map(|_| word(0)).collect(),
-            payload: (0..shape.blocks()).map(|_| UnsafeCell::new(0)).collect(),
+            blocks: (0..shape.blocks).map(|_| word(0)).collect(),
+            payload: (0..shape.blocks).map(|_| UnsafeCell::new(0)).collect(),
             words: [word(1), word(0), word(0), word(0)],
             locks: (0..seats).map(|seat| AtomicU32::new(u32::from(seat + 1 < seats))).collect(), // all but the last one, which is free
         }))

@@ -154,7 +154,7 @@ impl<M: Memory> Ring<M> {
     pub(crate) fn held(&self, index: u32) -> u32 {
         let line = self.memory.seat(index);
         let record = line.read_record();
-        if !record.hold || record.incoming.is_some() || record.mine >= self.memory.shape().blocks() {
+        if !record.hold || record.incoming.is_some() || record.mine >= self.memory.shape().blocks {
             return 0;
         }
         line.read_counts().unsettled(&record, self.items_in(record.mine))
@@ -191,7 +191,7 @@ impl<M: Memory> Ring<M> {
     /// What contradicts the permutation of blocks. Only meaningful while no seat exchanges.
     pub(crate) fn permutation(&self) -> Vec<String> {
         let shape = self.memory.shape();
-        let mut places: Vec<Vec<String>> = (0..shape.blocks()).map(|_| vec![]).collect();
+        let mut places: Vec<Vec<String>> = (0..shape.blocks).map(|_| vec![]).collect();
         let mut problems = vec![];
         let mut note = |block: u32, place: String| match places.get_mut(block as usize) {
             Some(list) => list.push(place),
@@ -235,7 +235,7 @@ impl<M: Memory> Ring<M> {
     fn judge(&self, index: u32, out: &mut Recovered) -> Result<Judged, Refusal> {
         let line = self.memory.seat(index);
         let record = line.read_record();
-        let blocks = self.memory.shape().blocks();
+        let blocks = self.memory.shape().blocks;
         if record.mine >= blocks || record.incoming.is_some_and(|incoming| incoming >= blocks) {
             return Err(BAD_RECORD);
         }
@@ -256,7 +256,7 @@ impl<M: Memory> Ring<M> {
                     } else {
                         self.items_in(incoming).into()
                     };
-                    seat.count(&self.memory, event, items);
+                    seat.count(line, event, items);
                 }
             }
             seat.rest(&self.memory);

@@ -4,7 +4,6 @@
 //! needs is read back from shared memory. Only the holder of a seat's lock calls what writes here.
 
 use super::Memory;
-use super::slot::Cursor;
 use crate::layout::SeatLine;
 use crate::sync::atomic::{Ordering, compiler_fence, store};
 
@@ -240,17 +239,23 @@ impl Seat {
     }
 
     #[inline(always)]
-    pub(super) fn announce<M: Memory>(&mut self, memory: &M, incoming: u32, kind: Kind) {
+    pub(super) fn announce(&mut self, line: &SeatLine, incoming: u32, kind: Kind) {
         // Relaxed: the slot's CAS, which follows, releases it.
-        store(&memory.seat(self.index).record, self.record(Some(incoming), false, kind), Ordering::Relaxed);
+        store(&line.record, self.record(Some(incoming), false, kind), Ordering::Relaxed);
         self.announced = true;
     }
 
     /// The record at rest.
     #[inline(always)]
     pub(super) fn rest<M: Memory>(&mut self, memory: &M) {
+        self.rest_at(memory.seat(self.index));
+    }
+
+    /// As `rest`, with the own line at hand.
+    #[inline(always)]
+    pub(super) fn rest_at(&mut self, line: &SeatLine) {
         // Release keeps the counter store before it: a death between the two must show the counter, never the record alone. Pairs with: the lock's hand-over.
-        store(&memory.seat(self.index).record, self.record(None, self.hold, Kind::Put), Ordering::Release);
+        store(&line.record, self.record(None, self.hold, Kind::Put), Ordering::Release);
         self.announced = false;
     }
 
@@ -264,12 +269,12 @@ impl Seat {
 
     /// Counts an event: one store to the own line.
     #[inline(always)]
-    pub(super) fn count<M: Memory>(&mut self, memory: &M, event: Event, items: u64) {
+    pub(super) fn count(&mut self, line: &SeatLine, event: Event, items: u64) {
         let count = &mut self.counts.events[event as usize];
         *count = count.plus(items);
         self.sequence = (self.sequence + 1) & 3;
         // Release: what was read from the block happens before. Pairs with: the lock's hand-over.
-        store(&memory.seat(self.index).counts[event as usize], count.0, Ordering::Release);
+        store(&line.counts[event as usize], count.0, Ordering::Release);
     }
 
     /// Acknowledges the next `items` in hand: the counter store IS the acknowledgement, the record follows when it was the last one.
@@ -278,9 +283,11 @@ impl Seat {
         debug_assert!(self.hold && items <= self.left());
         self.counts.got = self.counts.got.wrapping_add(u64::from(items));
         // Release: what was read from the block happens before its acknowledgement. Pairs with: the lock's hand-over.
-        store(&memory.seat(self.index).got, self.counts.got, Ordering::Release);
-        if self.counts.left(self.items) == 0 {
-            self.let_go(memory);
+        let line = memory.seat(self.index);
+        let done = self.items == items || self.counts.left(self.items) == 0;
+        store(&line.got, self.counts.got, Ordering::Release);
+        if done {
+            self.let_go_at(line);
         }
     }
 
@@ -288,33 +295,37 @@ impl Seat {
     #[inline(always)]
     pub(crate) fn settle<M: Memory>(&mut self, memory: &M, event: Event) {
         debug_assert!(self.hold);
-        self.count(memory, event, self.left().into());
+        self.count(memory.seat(self.index), event, self.left().into());
         self.let_go(memory);
     }
 
     #[inline(always)]
     pub(super) fn let_go<M: Memory>(&mut self, memory: &M) {
+        self.let_go_at(memory.seat(self.index));
+    }
+
+    #[inline(always)]
+    fn let_go_at(&mut self, line: &SeatLine) {
         self.hold = false;
-        self.rest(memory);
+        self.rest_at(line);
         // A death cuts in instruction order: no store of the next payload into this block may be moved up by the compiler.
         compiler_fence(Ordering::SeqCst);
     }
 
     /// Notes where the block about to be taken stands, and how far the acknowledgements have come.
     #[inline(always)]
-    pub(super) fn prepare_take<M: Memory>(&mut self, memory: &M, at: Cursor) {
-        let line = memory.seat(self.index);
+    pub(super) fn prepare_take(&mut self, line: &SeatLine, position: u64) {
         self.counts.base = self.counts.got;
         // Relaxed, both: read under the lock; the CAS that follows releases them.
         store(&line.base, self.counts.base, Ordering::Relaxed);
-        store(&line.position, memory.shape().position(at), Ordering::Relaxed);
+        store(&line.position, position, Ordering::Relaxed);
     }
 
     /// Notes how many items are about to be put: after the exchange the block is somebody else's.
     #[inline(always)]
-    pub(super) fn prepare_put<M: Memory>(&self, memory: &M, items: u32) {
+    pub(super) fn prepare_put(&self, line: &SeatLine, items: u32) {
         // Relaxed: as above.
-        store(&memory.seat(self.index).outgoing, items.into(), Ordering::Relaxed);
+        store(&line.outgoing, items.into(), Ordering::Relaxed);
     }
 }
 

@@ -9,6 +9,10 @@ pub(crate) struct Shape {
     pub(crate) slots: u32,
     /// Seats, at least 1.
     pub(crate) seats: u32,
+    /// Blocks: slots + seats.
+    pub(crate) blocks: u32,
+    /// The last stamp: an exchange never goes beyond it.
+    pub(crate) last_stamp: u64,
     /// B: bits of a block number.
     block_bits: u32,
     /// Bits of a slot's index in a position word; never more than B.
@@ -25,18 +29,11 @@ impl Shape {
         Self {
             slots,
             seats,
+            blocks: slots + seats,
+            last_stamp: u64::MAX >> bits(slots + seats),
             block_bits: bits(slots + seats),
             index_bits: bits(slots),
         }
-    }
-
-    pub(crate) fn blocks(&self) -> u32 {
-        self.slots + self.seats
-    }
-
-    /// The last stamp: an exchange never goes beyond it.
-    pub(crate) fn last_stamp(&self) -> u64 {
-        u64::MAX >> self.block_bits
     }
 
     #[inline(always)]
@@ -66,7 +63,7 @@ impl Shape {
             cycle: word >> self.index_bits,
             index: (word & ((1 << self.index_bits) - 1)) as u32,
         };
-        (at.index < self.slots && at.cycle <= self.last_stamp() / 2).then_some(at)
+        (at.index < self.slots && at.cycle <= self.last_stamp / 2).then_some(at)
     }
 
     /// Puts (or removals) before this position.
@@ -166,8 +163,8 @@ mod tests {
     fn words_come_apart_as_they_were_put_together() {
         for (slots, seats) in [(1, 1), (1, 64), (2, 3), (1000, 24), (1024, 64), ((1 << 20) - 1023, 1023)] {
             let shape = Shape::new(slots, seats);
-            for stamp in [0, 1, 2, 12345, shape.last_stamp()] {
-                for block in [0, shape.blocks() - 1] {
+            for stamp in [0, 1, 2, 12345, shape.last_stamp] {
+                for block in [0, shape.blocks - 1] {
                     let slot = shape.slot(shape.pack(stamp, block));
                     assert_eq!((slot.stamp, slot.block), (stamp, block));
                 }
@@ -175,7 +172,7 @@ mod tests {
             for at in [
                 Cursor { cycle: 0, index: 0 },
                 Cursor {
-                    cycle: shape.last_stamp() / 2,
+                    cycle: shape.last_stamp / 2,
                     index: slots - 1,
                 },
             ] {
