@@ -23,6 +23,8 @@
 //!
 //! PLANTS
 
+#[path = "kill_every_instruction/many.rs"]
+mod many;
 #[path = "kill_every_instruction/plays.rs"]
 mod plays;
 #[path = "kill_every_instruction/scenes.rs"]
@@ -64,7 +66,7 @@ fn start(name: &str) -> Result<(), Failed> {
     let mut command = Command::new(std::env::current_exe()?);
     command.env(SCENE, name).env(DIRECTORY, &dir.0);
     // Functions are bound before the operation, not by it.
-    let output = command.env("LD_BIND_NOW", "1").output()?;
+    let output = command.env("LD_BIND_NOW", "1").env("RUST_BACKTRACE", "0").output()?;
     print!("{}", String::from_utf8_lossy(&output.stdout));
     if output.status.success() {
         Ok(())
@@ -101,8 +103,8 @@ fn run_scene(name: &str, dir: &Path) {
     unsafe { libc::signal(libc::SIGALRM, handler as libc::sighandler_t) };
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let (k, busy) = sweep::place();
-        eprintln!("killed after {k} instructions{}", if busy { ", the bystander at work" } else { "" });
+        let (k, deed) = sweep::place();
+        eprintln!("after {k} instructions, {deed:?}");
         default(info);
     }));
     let play = plays::all().into_iter().find(|play| play.name == name).expect("a scene of that name");
@@ -113,9 +115,9 @@ fn run_scene(name: &str, dir: &Path) {
 
 /// Nothing moved for a minute.
 extern "C" fn hanging(_: libc::c_int) {
-    let mut text = *b"hangs: child stopped or killed after 00000000 instructions\n";
+    let mut text = *b"hangs: after 00000000 instructions of the child\n";
     let mut left = sweep::place().0;
-    for digit in text[37..45].iter_mut().rev() {
+    for digit in text[13..21].iter_mut().rev() {
         *digit = b'0' + (left % 10) as u8;
         left /= 10;
     }

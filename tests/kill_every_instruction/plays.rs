@@ -1,7 +1,9 @@
 //! What is run: each operation by itself, and some in the states that a child killed in another leaves.
 
+use crate::many::{gets_of_blocks, hands, puts_of_blocks};
 use crate::scenes::{Body, attach, clears, comings_and_goings, controlling, gets, items_in_hand, puts, scene};
-use crate::sweep::{Figures, Policy, kill, states, sweep};
+use crate::stage::Stage;
+use crate::sweep::{Deed, Figures, Policy, Scene, cut_short, states, sweep};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -13,16 +15,28 @@ pub(crate) struct Play {
     pub(crate) run: Run,
 }
 
+/// Operations by themselves.
+fn scenes() -> impl Iterator<Item = Scene> {
+    let rooms = [
+        puts(),
+        gets(),
+        items_in_hand(),
+        clears(),
+        comings_and_goings(),
+        puts_of_blocks(),
+        gets_of_blocks(),
+        hands(),
+    ];
+    rooms.into_iter().flatten()
+}
+
 /// All there is.
 pub(crate) fn all() -> Vec<Play> {
-    let mut plays: Vec<Play> = [puts(), gets(), items_in_hand(), clears(), comings_and_goings()]
-        .into_iter()
-        .flatten()
-        .map(|scene| Play {
-            name: scene.name.clone(),
-            run: Box::new(move |dir, policy| sweep(&scene, dir, policy)),
-        })
-        .collect();
+    let alone = |scene: Scene| Play {
+        name: scene.name.clone(),
+        run: Box::new(move |dir, policy| sweep(&scene, dir, policy)),
+    };
+    let mut plays: Vec<Play> = scenes().map(alone).collect();
     let victims = [
         "put",
         "overwrite",
@@ -30,8 +44,11 @@ pub(crate) fn all() -> Vec<Play> {
         "get",
         "get_at_least_once",
         "get_behind_a_cleared_item",
-        "get_then_put",
         "adoption",
+        "overwrite_batch",
+        "void_put_batch",
+        "get_of_a_batch_one_by_one",
+        "take_many_and_ack",
     ];
     let recover = || controlling(|control| control.recover().is_ok_and(|pass| pass.undecided == 0));
     plays.extend(victims.map(|victim| after_a_death("recovery_of", victim, recover, usize::MAX)));
@@ -43,25 +60,26 @@ pub(crate) fn all() -> Vec<Play> {
 fn after_a_death(what: &str, victim: &'static str, operation: impl Fn() -> Body + 'static, last: usize) -> Play {
     let name = format!("{what}_{victim}");
     let run = move |dir: &Path, policy: Policy| {
-        let mut scenes = [puts(), gets(), items_in_hand()].into_iter().flatten();
-        let victim = scenes.find(|scene| scene.name == victim).expect("the victim's operation");
+        let victim = scenes().find(|scene| scene.name == victim).expect("the victim's operation");
         let victim = Rc::new(victim);
         let (way, states) = states(&victim, dir, policy);
         let way = Rc::new(way);
         let mut figures = Figures::default();
-        for (k, after) in states {
-            let (victim, way) = (victim.clone(), way.clone());
-            let mut scene = scene(
-                "",
-                victim.options.clone(),
-                move |stage| {
-                    (victim.before)(stage);
-                    assert!(kill(stage, &victim, &way, k, false), "the victim took another way than the first time");
-                },
-                operation(),
-                [after],
-            );
-            scene.last = last;
+        // The first is the one that the victim found.
+        for (k, after) in states.into_iter().skip(1) {
+            let (victim, way, options) = (victim.clone(), way.clone(), victim.options.clone());
+            let before = move |stage: &mut Stage| {
+                (victim.before)(stage);
+                assert!(
+                    cut_short(stage, &victim, &way, k, Deed::Kill),
+                    "the victim took another way than the first time"
+                );
+            };
+            let scene = Scene {
+                last,
+                busy_every: 8,
+                ..scene("", options, before, operation(), [after])
+            };
             figures += sweep(&scene, dir, policy);
         }
         figures

@@ -3,21 +3,21 @@
 use crate::stage::{After, Item, NAME, Queue, Stage, item, number};
 use crate::sweep::Scene;
 use crate::trace::{Child, mark};
-use prodcon::{Control, Delivery, Options, PutError, ReadyQueue};
+use prodcon::{Attach, Control, Delivery, Options, PutError, ReadyQueue};
 use std::path::Path;
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options::new(3).seats(3)
 }
 
-fn at_least_once() -> Options {
+pub(crate) fn at_least_once() -> Options {
     options().delivery(Delivery::AtLeastOnce)
 }
 
 pub(crate) type Body = Box<dyn Fn(&Path) -> i32>;
 
 /// A child that attaches; the operation is what is between the marks, and true if it went as it should.
-fn attached(operation: impl Fn(&mut Queue) -> bool + 'static) -> Body {
+pub(crate) fn attached(operation: impl Fn(&mut Queue) -> bool + 'static) -> Body {
     Box::new(move |dir| {
         let mut queue = Queue::attach_in(dir, NAME).unwrap();
         marked(|| operation(&mut queue))
@@ -40,7 +40,7 @@ fn of_bytes(operation: impl Fn(&mut ReadyQueue<[u8]>) -> bool + 'static) -> Body
     })
 }
 
-fn marked(operation: impl FnOnce() -> bool) -> i32 {
+pub(crate) fn marked(operation: impl FnOnce() -> bool) -> i32 {
     mark();
     let good = operation();
     mark();
@@ -55,10 +55,12 @@ pub(crate) fn scene(name: &str, options: Options, before: impl Fn(&mut Stage) + 
         child,
         stages: stages.into_iter().collect(),
         last: usize::MAX,
+        busy_every: 1,
+        letters: false,
     }
 }
 
-fn get(queue: &mut Queue, expected: u64) -> bool {
+pub(crate) fn get(queue: &mut Queue, expected: u64) -> bool {
     queue.try_get().map(|found| number(&found)) == Ok(expected)
 }
 
@@ -71,11 +73,19 @@ pub(crate) fn attach() -> Body {
 }
 
 /// A consumer that is killed with the oldest item in its hand.
-fn leave_an_item_in_a_dead_hand(stage: &mut Stage) {
-    let child = Child::at_mark(|| {
-        let mut queue = Queue::attach_in(&stage.dir, NAME).unwrap();
-        let _taken = queue.try_take().unwrap();
+pub(crate) fn leave_an_item_in_a_dead_hand(stage: &mut Stage) {
+    kill_after(stage, Attach::new(), |queue| {
+        let taken = queue.try_take().unwrap();
         mark();
+        drop(taken);
+    });
+}
+
+/// A child that does this and is killed at its mark.
+pub(crate) fn kill_after(stage: &mut Stage, attach: Attach, body: impl FnOnce(&mut Queue)) {
+    let child = Child::at_mark(|| {
+        let mut queue = Queue::attach_with(NAME, &attach.directory(&stage.dir)).unwrap();
+        body(&mut queue);
         0
     });
     child.kill();
@@ -156,10 +166,10 @@ pub(crate) fn gets() -> Vec<Scene> {
     let three = |stage: &mut Stage| stage.put(1..=3);
     let before = || After::items([1, 2, 3]);
     let lost = || After::items([2, 3]).lost(1);
-    let again = || After::items([1, 2, 3]).first_delivery(2);
+    let again = || After::items([1, 2, 3]).delivery(1, 2);
     let done = || After::items([2, 3]).got(1);
     let take = |queue: &mut Queue| {
-        let taken = queue.try_take().unwrap();
+        let Ok(taken) = queue.try_take() else { return false };
         let good = number(&taken) == 1 && taken.deliveries() == 1;
         taken.ack();
         good
@@ -234,7 +244,7 @@ pub(crate) fn items_in_hand() -> Vec<Scene> {
         stage.put(1..=3);
         leave_an_item_in_a_dead_hand(stage);
     };
-    let again = |count: u32| After::items([1, 2, 3]).first_delivery(count);
+    let again = |count: u32| After::items([1, 2, 3]).delivery(1, count);
     let done = || After::items([2, 3]).got(1).redelivered(1);
     let adoption = move || {
         [
@@ -273,7 +283,7 @@ pub(crate) fn items_in_hand() -> Vec<Scene> {
             "adoption_and_nack",
             at_least_once(),
             dead_hand,
-            attached(|queue| queue.try_take().unwrap().nack().is_ok()),
+            attached(|queue| queue.try_take().is_ok_and(|taken| taken.nack().is_ok())),
             [again(2), again(3).redelivered(1), again(3)],
         ),
         // The only seat that is not taken is the dead one's.
@@ -368,7 +378,7 @@ pub(crate) fn comings_and_goings() -> Vec<Scene> {
             at_least_once(),
             three,
             close_with_an_item(),
-            [After::items([1, 2, 3]).first_delivery(2)],
+            [After::items([1, 2, 3]).delivery(1, 2)],
         ),
     ]
 }

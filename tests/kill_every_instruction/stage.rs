@@ -22,6 +22,7 @@ pub(crate) fn number(found: &Item) -> u64 {
 }
 
 pub(crate) const NAME: &str = "q";
+const LETTERS: &str = "letters";
 
 /// What a killed child, and the mode of the queue, made of the items: the state of affairs after all that was left has been taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +36,9 @@ pub(crate) struct After {
     pub(crate) cleared: u64,
     pub(crate) lost: u64,
     pub(crate) redelivered: u64,
+    pub(crate) dead_lettered: u64,
+    /// What lies in the dead-letter queue.
+    pub(crate) letters: Vec<u64>,
 }
 
 impl After {
@@ -62,12 +66,19 @@ impl After {
         (self.lost, self.puts) = (count, self.puts + count);
         self
     }
-    /// The first item comes for the `count`th time.
-    pub(crate) fn first_delivery(mut self, count: u32) -> Self {
-        self.items[0].1 = count;
-        self.redelivered = u64::from(count) - 1;
+    /// The first `items` come for the `count`th time.
+    pub(crate) fn delivery(mut self, items: usize, count: u32) -> Self {
+        for item in &mut self.items[..items] {
+            item.1 = count;
+        }
+        self.redelivered = self.items.iter().map(|item| u64::from(item.1) - 1).sum();
         self
     }
+    pub(crate) fn letters<const N: usize>(mut self, items: [u64; N], counted: u64) -> Self {
+        (self.letters, self.dead_lettered) = (items.to_vec(), counted);
+        self
+    }
+    /// All deliveries beyond first ones, those that were followed by others included.
     pub(crate) fn redelivered(mut self, count: u64) -> Self {
         self.redelivered = count;
         self
@@ -81,6 +92,7 @@ pub(crate) struct Stage {
     pub(crate) control: Control,
     /// Other endpoints, which only keep their seats.
     pub(crate) others: Vec<Queue>,
+    batch: bool,
     /// Put by this process; of these before the operation.
     puts: u64,
     puts_before: u64,
@@ -89,14 +101,20 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(dir: &Path, options: Options) -> Self {
+    pub(crate) fn new(dir: &Path, mut options: Options, letters: bool) -> Self {
+        if letters {
+            Control::create_for::<Item>(LETTERS, &Options::new(4).seats(3).directory(dir)).unwrap();
+            options = options.max_deliveries(2).dead_letter(LETTERS);
+        }
         let bystander = Queue::create(NAME, &options.directory(dir)).unwrap();
         let control = bystander.control().unwrap();
+        let batch = control.header().batch > 1;
         Self {
             dir: dir.into(),
             bystander,
             control,
             others: vec![],
+            batch,
             puts: 0,
             puts_before: 0,
             got: vec![],
@@ -112,20 +130,42 @@ impl Stage {
         }
     }
 
+    /// Puts items in one block.
+    pub(crate) fn put_batch(&mut self, numbers: &[u64]) {
+        let items: Vec<Item> = numbers.iter().copied().map(item).collect();
+        assert_eq!(self.bystander.try_put_batch(&items), Ok(items.len()));
+        self.puts += items.len() as u64;
+        self.puts_before += items.len() as u64;
+    }
+
     /// The bystander works on: gets, a put, gets. Nothing the child has half done may keep it from that.
-    pub(crate) fn bystand(&mut self, gets_before: u64, gets_after: u64) {
-        let get = |stage: &mut Self| match stage.bystander.try_get() {
-            Ok(found) => stage.got.push(number(&found)),
-            Err(GetError::Empty) => {}
-            Err(error) => panic!("the bystander's get: {error}"),
-        };
-        (0..gets_before).for_each(|_| get(self));
-        match self.bystander.try_put(&item(100)) {
-            Ok(()) => self.puts += 1,
-            Err(PutError::Full | PutError::NotReady) => {}
-            Err(error) => panic!("the bystander's put: {error}"),
+    pub(crate) fn work(&mut self, gets_before: u64, gets_after: u64) {
+        (0..gets_before).for_each(|_| self.get());
+        self.puts += put(&mut self.bystander, 100);
+        (0..gets_after).for_each(|_| self.get());
+    }
+
+    fn get(&mut self) {
+        get(&mut self.bystander, self.batch, &mut self.got);
+    }
+
+    /// Somebody takes the next free seat, if there is one, and works.
+    pub(crate) fn newcomer(&mut self) {
+        self.control.recover().unwrap();
+        let stats = self.control.stats().unwrap();
+        if stats.seats_live < stats.seats {
+            let mut newcomer = Queue::attach_in(&self.dir, NAME).unwrap();
+            // First the item that it may have found in its seat.
+            get(&mut newcomer, self.batch, &mut self.got);
+            self.puts += put(&mut newcomer, 200);
+            get(&mut newcomer, self.batch, &mut self.got);
+            self.others.push(newcomer);
         }
-        (0..gets_after).for_each(|_| get(self));
+    }
+
+    /// The bystander takes what there is.
+    pub(crate) fn take_all(&mut self) {
+        while get(&mut self.bystander, self.batch, &mut self.got) {}
     }
 
     /// The killed one's locks go a moment after it.
@@ -149,17 +189,12 @@ impl Stage {
             bystander,
             control,
             others,
+            batch: _,
             puts,
             puts_before,
             got,
         } = self;
-        let healthy = |live: u32| {
-            let report = control.doctor().unwrap();
-            assert!(report.ok() && report.undecided == 0, "{report:?}");
-            let stats = control.stats().unwrap();
-            assert!(stats.adds_up() && stats.seats_dead == 0 && stats.seats_live == live, "{stats:?}");
-            stats
-        };
+        let healthy = |live| healthy(&control, live);
         let lossy = control.is_lossy();
         // First beside a live endpoint, then alone: then it can check the permutation of the blocks.
         healthy(1 + others.len() as u32);
@@ -177,7 +212,7 @@ impl Stage {
         }
         let stats = healthy(1);
         assert_eq!((stats.len, stats.held), (0, 0), "{stats:?}");
-        let after = After {
+        let mut after = After {
             gets: stats.gets - (items.len() + got.len()) as u64,
             items,
             puts: stats.puts,
@@ -185,10 +220,13 @@ impl Stage {
             cleared: stats.cleared,
             lost: stats.lost,
             redelivered: stats.redelivered,
+            dead_lettered: stats.dead_lettered,
+            letters: vec![],
         };
-        full_capacity(&dir, &control, one, &stats);
+        full_capacity(&dir, NAME, &control, vec![one], &stats);
         healthy(0);
         control.unlink().unwrap();
+        after.letters = read_letters(&dir);
         Examined {
             lossy,
             after,
@@ -199,12 +237,58 @@ impl Stage {
     }
 }
 
+/// Gets an item, or a whole block, so that no rest stays in hand. False: there was none.
+fn get(queue: &mut Queue, batch: bool, got: &mut Vec<u64>) -> bool {
+    let found = if batch {
+        queue.try_get_batch()
+    } else {
+        queue.try_get().map(|found| vec![found])
+    };
+    match found {
+        Ok(found) => got.extend(found.iter().map(number)),
+        Err(GetError::Empty) => return false,
+        Err(error) => panic!("{error}"),
+    }
+    true
+}
+
+/// Puts an item if that can be. Returns how many.
+fn put(queue: &mut Queue, number: u64) -> u64 {
+    match queue.try_put(&item(number)) {
+        Ok(()) => 1,
+        Err(PutError::Full | PutError::NotReady) => 0,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Nothing is wrong, and this many seats are taken.
+fn healthy(control: &Control, live: u32) -> Stats {
+    let report = control.doctor().unwrap();
+    assert!(report.ok() && report.undecided == 0, "{report:?}");
+    let stats = control.stats().unwrap();
+    assert!(stats.adds_up() && stats.seats_dead == 0 && stats.seats_live == live, "{stats:?}");
+    stats
+}
+
+/// What lies in the dead-letter queue, if there is one; then it goes.
+fn read_letters(dir: &Path) -> Vec<u64> {
+    let Ok(control) = Control::attach_in(dir, LETTERS) else { return vec![] };
+    let stats = healthy(&control, 0);
+    let mut letters = Queue::attach_in(dir, LETTERS).unwrap();
+    let items = letters.try_get_many(9).unwrap_or_default();
+    assert_eq!(stats.len, items.len() as u64);
+    drop(letters);
+    let before = control.stats().unwrap();
+    full_capacity(dir, LETTERS, &control, vec![], &before);
+    control.unlink().unwrap();
+    items.iter().map(number).collect()
+}
+
 /// Every seat, every slot.
-fn full_capacity(dir: &Path, control: &Control, one: Queue, before: &Stats) {
+fn full_capacity(dir: &Path, name: &str, control: &Control, mut all: Vec<Queue>, before: &Stats) {
     control.set_ready().unwrap();
-    let mut all = vec![one];
     while all.len() < before.seats as usize {
-        all.push(Queue::attach_in(dir, NAME).unwrap());
+        all.push(Queue::attach_in(dir, name).unwrap());
     }
     let (seats, capacity) = (all.len(), before.capacity as usize);
     for round in 0..2 {
@@ -221,9 +305,16 @@ fn full_capacity(dir: &Path, control: &Control, one: Queue, before: &Stats) {
             assert_eq!(queue.try_get(), Err(GetError::Empty));
         }
     }
+    let mut items = 2 * capacity;
+    if before.batch > 1 {
+        let batch: Vec<Item> = (0..capacity as u64 * u64::from(before.batch)).map(item).collect();
+        assert_eq!(all[0].try_put_batch(&batch), Ok(batch.len()));
+        assert_eq!(all[seats - 1].try_get_many(batch.len() + 1).as_ref(), Ok(&batch));
+        items += batch.len();
+    }
     let stats = control.stats().unwrap();
     assert!(stats.adds_up() && stats.seats_live == before.seats, "{stats:?}");
-    assert_eq!((stats.puts - before.puts, stats.gets - before.gets), (2 * capacity as u64, 2 * capacity as u64));
+    assert_eq!((stats.puts - before.puts, stats.gets - before.gets), (items as u64, items as u64));
     assert_eq!(
         (stats.dropped, stats.cleared, stats.lost, stats.redelivered),
         (before.dropped, before.cleared, before.lost, before.redelivered)
@@ -243,8 +334,9 @@ pub(crate) struct Examined {
 }
 
 impl Examined {
-    /// Whatever the bystander did in between: nothing twice, in order, nothing missing but what is counted, and of each count no more than in any of the stages.
-    pub(crate) fn consistent(&self, stages: &[After]) -> Result<(), String> {
+    /// Whatever the bystander did in between: nothing twice, in order, nothing missing but what is counted, and of each count no more than in any of the stages. `all_lived`: nobody
+    /// was killed; then nothing was left either, because the bystander took all.
+    pub(crate) fn consistent(&self, stages: &[After], all_lived: bool) -> Result<(), String> {
         let Self {
             lossy,
             after,
@@ -261,6 +353,9 @@ impl Examined {
         if all.len() as u64 != delivered {
             return Err("an item was delivered twice".into());
         }
+        if after.letters.iter().any(|letter| all.contains(letter)) {
+            return Err("an item was delivered and put among the dead letters".into());
+        }
         let by_child = after.puts.checked_sub(*puts).ok_or("fewer puts are counted than were made")?;
         if all.iter().filter(|item| **item >= 1000).count() as u64 > by_child {
             return Err("an item was delivered whose put is not counted".into());
@@ -268,9 +363,14 @@ impl Examined {
         if after.puts != delivered + after.gets + after.dropped + after.cleared + after.lost {
             return Err("an item is missing".into());
         }
+        if all_lived && !after.items.is_empty() {
+            return Err("the bystander was not told of an item".into());
+        }
+        // A child that lived on may have had an answer that it has not when nobody else works.
+        let more = u64::from(all_lived);
         for (what, found, most) in [
-            ("puts", by_child, most(|after| after.puts) - puts_before),
-            ("gets", after.gets, most(|after| after.gets)),
+            ("puts", by_child, most(|after| after.puts) - puts_before + more),
+            ("gets", after.gets, most(|after| after.gets) + more),
             ("lost", after.lost, most(|after| after.lost)),
         ] {
             if found > most {
@@ -282,17 +382,18 @@ impl Examined {
                 return Err(format!("{found} items {what}, expected none"));
             }
         }
-        // What one process put comes out in its order, but for what a dead one had in hand; what the child put comes behind what was there before.
-        let in_hand = if most(|after| after.redelivered) > 0 {
-            most(|after| after.gets).max(1)
-        } else {
-            0
-        };
-        for sequence in [left().collect::<Vec<_>>(), got.clone()] {
-            let ours: Vec<u64> = sequence.iter().copied().filter(|item| (in_hand + 1..1000).contains(item)).collect();
-            let of_child = sequence.iter().position(|item| *item >= 1000);
-            if !ours.is_sorted() || of_child.is_some_and(|place| sequence[place..].iter().any(|item| (in_hand + 1..100).contains(item))) {
-                return Err(format!("items out of order: {sequence:?}"));
+        // What one process put comes out in its order, but for what somebody had in hand; what the child put comes behind what was there before.
+        let in_hand: Vec<u64> = stages
+            .iter()
+            .flat_map(|after| &after.items)
+            .filter(|item| item.1 > 1)
+            .map(|item| item.0)
+            .collect();
+        for sequence in [left().collect(), got.clone()] {
+            let first_time: Vec<u64> = sequence.into_iter().filter(|item| !in_hand.contains(item)).collect();
+            let of_child = first_time.iter().position(|item| *item >= 1000).unwrap_or(first_time.len());
+            if !first_time.iter().filter(|item| **item < 1000).is_sorted() || first_time[of_child..].iter().any(|item| *item < 100) {
+                return Err(format!("items out of order: {first_time:?}"));
             }
         }
         Ok(())

@@ -49,12 +49,14 @@ pub(crate) enum Stop {
     Signal(i32),
 }
 
+const ARENA: usize = 16 << 20;
+
 /// The system's allocator, but in a child one that always does the same: a child is forked from a parent whose heap has seen other things each time, and yet has to take the
 /// way its siblings took.
 pub(crate) struct Allocator {
     /// Where the next allocation of a child begins; 0: this is no child.
     next: AtomicUsize,
-    arena: UnsafeCell<[u8; 1 << 20]>,
+    arena: UnsafeCell<[u8; ARENA]>,
 }
 
 // SAFETY: the bytes of the arena are handed out once each, by an atomic counter.
@@ -63,7 +65,7 @@ unsafe impl Sync for Allocator {}
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator {
     next: AtomicUsize::new(0),
-    arena: UnsafeCell::new([0; 1 << 20]),
+    arena: UnsafeCell::new([0; ARENA]),
 };
 
 // SAFETY: either the system's allocator, or (in a forked child, which gives nothing back) pieces of the arena that do not overlap, aligned as asked.
