@@ -242,7 +242,7 @@ pub(crate) fn hands() -> Vec<Scene> {
         ),
         Scene {
             letters: true,
-            last: 3500, // before it an attach to the dead letters
+            last: 2000, // before it an attach to the dead letters
             ..scene(
                 "get_behind_a_dead_letter",
                 at_least_once(),

@@ -43,7 +43,7 @@ pub(crate) fn all() -> Vec<Play> {
         "void_put",
         "get",
         "get_at_least_once",
-        "get_behind_a_cleared_item",
+        "ack_of_a_cleared_item",
         "adoption",
         "overwrite_batch",
         "void_put_batch",
@@ -52,7 +52,7 @@ pub(crate) fn all() -> Vec<Play> {
     ];
     let recover = || controlling(|control| control.recover().is_ok_and(|pass| pass.undecided == 0));
     plays.extend(victims.map(|victim| after_a_death("recovery_of", victim, recover, usize::MAX)));
-    plays.push(after_a_death("attach_after", "overwrite", attach, 1500));
+    plays.push(after_a_death("attach_after", "overwrite", attach, 1000));
     plays
 }
 

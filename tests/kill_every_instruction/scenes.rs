@@ -358,7 +358,10 @@ pub(crate) fn comings_and_goings() -> Vec<Scene> {
         })
     };
     vec![
-        scene("attach", options(), three, attach(), unchanged()),
+        Scene {
+            busy_every: 4,
+            ..scene("attach", options(), three, attach(), unchanged())
+        },
         scene(
             "close",
             options(),

@@ -220,7 +220,7 @@ pub(crate) fn place() -> (u64, Deed) {
     (at >> 2, [Deed::Kill, BUSY[0], BUSY[1], BUSY[2]][(at & 3) as usize])
 }
 
-/// The operation's way: the one that two children in succession took. Each whole run is examined too.
+/// The operation's way: the one that three children took. (Where the clock is read, it depends on the moment.) Each whole run is examined too.
 pub(crate) fn explore(scene: &Scene, dir: &Path, policy: Policy) -> Way {
     let go = || {
         at(0, Deed::Kill);
@@ -234,14 +234,15 @@ pub(crate) fn explore(scene: &Scene, dir: &Path, policy: Policy) -> Way {
         assert_eq!(Some(&found.after), scene.stages.last(), "after the whole operation: {found:?}");
         way
     };
-    let mut way = go();
-    for _ in 0..20 {
-        let another = go();
-        if another.addresses == way.addresses {
-            break;
+    let mut ways: Vec<Way> = vec![];
+    let mut way = loop {
+        let way = go();
+        if ways.iter().filter(|other| other.addresses == way.addresses).count() == 2 {
+            break way;
         }
-        way = another;
-    }
+        ways.push(way);
+        assert!(ways.len() < 100, "no two children take the same way");
+    };
     if !policy.every {
         let from = way.len().saturating_sub(scene.last);
         way.points.retain(|k| *k >= from);
@@ -307,8 +308,7 @@ pub(crate) fn sweep(scene: &Scene, dir: &Path, policy: Policy) -> Figures {
             &[]
         };
         for &deed in [Deed::Kill].iter().chain(busy) {
-            // Now and then the clock makes a child take another way.
-            let found = (0..5).find_map(|_| {
+            let found = (0..20).find_map(|_| {
                 at(k, deed);
                 let mut stage = set_up(scene, dir);
                 let arrived = cut_short(&mut stage, scene, &way, k, deed);
