@@ -3,7 +3,7 @@
 use crate::stage::{After, Item, NAME, Queue, Stage, item, number};
 use crate::sweep::Scene;
 use crate::trace::{Child, mark};
-use prodcon::{Attach, Control, Delivery, Options, PutError, ReadyQueue};
+use prodcon::{Attach, Control, Delivery, GetError, Options, PutError, ReadyQueue};
 use std::path::Path;
 
 pub(crate) fn options() -> Options {
@@ -64,11 +64,18 @@ pub(crate) fn get(queue: &mut Queue, expected: u64) -> bool {
     queue.try_get().map(|found| number(&found)) == Ok(expected)
 }
 
-/// A child whose operation is to attach.
+/// A child whose operation is to attach. If it lives on after others worked, it works too.
 pub(crate) fn attach() -> Body {
     Box::new(|dir| {
         let mut queue = None;
-        marked(|| queue.insert(Queue::attach_in(dir, NAME)).is_ok())
+        let status = marked(|| queue.insert(Queue::attach_in(dir, NAME)).is_ok());
+        match queue {
+            Some(Ok(mut queue)) if Stage::others_worked(dir) => {
+                let worked = (queue.try_put(&item(1001)), queue.try_get().map(|found| number(&found)));
+                i32::from(!matches!(worked, (Ok(()) | Err(PutError::Full), Ok(_) | Err(GetError::Empty))))
+            }
+            _ => status,
+        }
     })
 }
 
@@ -209,7 +216,7 @@ pub(crate) fn gets() -> Vec<Scene> {
             "get_of_nothing",
             options(),
             |_| {},
-            attached(|queue| queue.try_get() == Err(prodcon::GetError::Empty)),
+            attached(|queue| queue.try_get() == Err(GetError::Empty)),
             [After::items([])],
         ),
         scene(

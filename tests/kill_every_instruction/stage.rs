@@ -23,6 +23,7 @@ pub(crate) fn number(found: &Item) -> u64 {
 
 pub(crate) const NAME: &str = "q";
 const LETTERS: &str = "letters";
+const WORKED: &str = "others-worked";
 
 /// What a killed child, and the mode of the queue, made of the items: the state of affairs after all that was left has been taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -149,8 +150,9 @@ impl Stage {
         get(&mut self.bystander, self.batch, &mut self.got);
     }
 
-    /// Somebody takes the next free seat, if there is one, and works.
+    /// Somebody takes the next free seat, if there is one, and works. The child can see that.
     pub(crate) fn newcomer(&mut self) {
+        std::fs::write(self.dir.join(WORKED), []).unwrap();
         self.control.recover().unwrap();
         let stats = self.control.stats().unwrap();
         if stats.seats_live < stats.seats {
@@ -161,6 +163,11 @@ impl Stage {
             get(&mut newcomer, self.batch, &mut self.got);
             self.others.push(newcomer);
         }
+    }
+
+    /// For the child: it was not alone.
+    pub(crate) fn others_worked(dir: &Path) -> bool {
+        dir.join(WORKED).exists()
     }
 
     /// The bystander takes what there is.
@@ -226,6 +233,7 @@ impl Stage {
         full_capacity(&dir, NAME, &control, vec![one], &stats);
         healthy(0);
         control.unlink().unwrap();
+        let _ = std::fs::remove_file(dir.join(WORKED));
         after.letters = read_letters(&dir);
         Examined {
             lossy,
