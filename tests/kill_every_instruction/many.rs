@@ -1,0 +1,265 @@
+//! Operations on several items: blocks of several, several in hand, dead letters.
+
+use crate::scenes::{at_least_once, attached, get, kill_after, leave_an_item_in_a_dead_hand, marked, options, scene};
+use crate::stage::{After, Item, NAME, Queue, Stage, item, number};
+use crate::sweep::Scene;
+use crate::trace::mark;
+use prodcon::{Attach, Options};
+use std::path::Path;
+
+/// Blocks of up to three items.
+fn blocks() -> Options {
+    options().batch(3)
+}
+
+fn items<const N: usize>(numbers: [u64; N]) -> [Item; N] {
+    numbers.map(item)
+}
+
+/// A block of three and one of one.
+fn three_and_one(stage: &mut Stage) {
+    stage.put_batch(&[1, 2, 3]);
+    stage.put_batch(&[4]);
+}
+
+pub(crate) fn puts_of_blocks() -> Vec<Scene> {
+    let put_two = || attached(|queue| queue.try_put_batch(&items([1000, 1001])) == Ok(2));
+    let full = |stage: &mut Stage| {
+        stage.put_batch(&[1, 2]);
+        stage.put_batch(&[3]);
+        stage.put_batch(&[4, 5, 6]);
+    };
+    vec![
+        scene(
+            "put_batch",
+            blocks(),
+            |stage| stage.put(1..=1),
+            attached(|queue| queue.try_put_batch(&items([1000, 1001, 1002, 1003, 1004])) == Ok(5)),
+            [
+                After::items([1]),
+                After::items([1, 1000, 1001, 1002]),
+                After::items([1, 1000, 1001, 1002, 1003, 1004]),
+            ],
+        ),
+        scene(
+            "overwrite_batch",
+            blocks().lossy(true),
+            full,
+            put_two(),
+            [After::items([1, 2, 3, 4, 5, 6]), After::items([3, 4, 5, 6, 1000, 1001]).dropped(2)],
+        ),
+        scene(
+            "void_put_batch",
+            blocks(),
+            move |stage| {
+                full(stage);
+                stage.control.clear().unwrap();
+            },
+            put_two(),
+            [After::items([]).cleared(6), After::items([1000, 1001]).cleared(6)],
+        ),
+        scene(
+            "clear_of_batches",
+            blocks(),
+            full,
+            attached(|queue| queue.clear().is_ok()),
+            [After::items([1, 2, 3, 4, 5, 6]), After::items([]).cleared(6)],
+        ),
+    ]
+}
+
+pub(crate) fn gets_of_blocks() -> Vec<Scene> {
+    let before = || After::items([1, 2, 3, 4]);
+    let get_batch = |queue: &mut Queue| queue.try_get_batch().is_ok_and(|found| found == items([1, 2, 3]));
+    vec![
+        scene(
+            "get_batch",
+            blocks(),
+            three_and_one,
+            attached(get_batch),
+            [before(), After::items([4]).lost(3), After::items([4]).got(3)],
+        ),
+        scene(
+            "get_batch_at_least_once",
+            blocks().delivery(prodcon::Delivery::AtLeastOnce),
+            three_and_one,
+            attached(get_batch),
+            [before(), before().delivery(3, 2), After::items([4]).got(3)],
+        ),
+        scene(
+            "get_of_a_batch_one_by_one",
+            blocks(),
+            three_and_one,
+            attached(|queue| get(queue, 1) && get(queue, 2) && get(queue, 3)),
+            [
+                before(),
+                After::items([4]).lost(3),
+                After::items([4]).lost(2).got(1),
+                After::items([4]).lost(1).got(2),
+                After::items([4]).got(3),
+            ],
+        ),
+        scene(
+            "get_of_a_batch_one_by_one_at_least_once",
+            blocks().delivery(prodcon::Delivery::AtLeastOnce),
+            three_and_one,
+            attached(|queue| get(queue, 1) && get(queue, 2) && get(queue, 3)),
+            [
+                before(),
+                before().delivery(3, 2),
+                After::items([2, 3, 4]).delivery(2, 2).got(1),
+                After::items([3, 4]).delivery(1, 2).got(2),
+                After::items([4]).got(3),
+            ],
+        ),
+        // The rest of a block is in hand when it is cleared; the get throws it away.
+        scene(
+            "get_behind_a_cleared_rest",
+            blocks(),
+            three_and_one,
+            Box::new(|dir: &Path| {
+                let mut queue = Queue::attach_in(dir, NAME).unwrap();
+                let mut other = Queue::attach_in(dir, NAME).unwrap();
+                assert!(get(&mut queue, 1) && queue.clear().is_ok() && other.try_put(&item(1000)).is_ok());
+                marked(|| get(&mut queue, 1000))
+            }),
+            [
+                After::items([1000]).cleared(3).got(1),
+                After::items([]).cleared(3).lost(1).got(1),
+                After::items([]).cleared(3).got(2),
+            ],
+        ),
+        scene(
+            "adoption_of_the_rest_of_a_batch",
+            blocks().delivery(prodcon::Delivery::AtLeastOnce),
+            |stage| {
+                three_and_one(stage);
+                kill_after(stage, Attach::new(), |queue| {
+                    assert!(get(queue, 1));
+                    mark();
+                });
+            },
+            attached(|queue| get(queue, 2)),
+            [
+                After::items([2, 3, 4]).delivery(2, 2).got(1),
+                After::items([2, 3, 4]).delivery(2, 3).got(1).redelivered(2), // the delivery count is raised before its sum
+                After::items([2, 3, 4]).delivery(2, 3).got(1),
+                After::items([3, 4]).delivery(1, 3).got(2).redelivered(3),
+            ],
+        ),
+    ]
+}
+
+pub(crate) fn hands() -> Vec<Scene> {
+    let three = |stage: &mut Stage| stage.put(1..=3);
+    let two_in_a_dead_hand = move |stage: &mut Stage| {
+        three(stage);
+        kill_after(stage, Attach::new().in_hand(2), |queue| {
+            let hand = queue.try_take_many(2).unwrap();
+            assert_eq!(hand.len(), 2);
+            mark();
+            drop(hand);
+        });
+    };
+    let holding = |operation: fn(prodcon::Hand<'_, Item>) -> bool| {
+        Box::new(move |dir: &Path| {
+            let mut queue = Queue::attach_with(NAME, &Attach::new().in_hand(2).directory(dir)).unwrap();
+            let hand = queue.try_take_many(2).unwrap();
+            marked(|| operation(hand))
+        })
+    };
+    let take_and_ack = || {
+        Box::new(|dir: &Path| {
+            let mut queue = Queue::attach_with(NAME, &Attach::new().in_hand(2).directory(dir)).unwrap();
+            marked(|| {
+                let Ok(hand) = queue.try_take_many(2) else { return false };
+                let good = hand.iter().map(number).eq([1, 2]);
+                hand.ack();
+                good
+            })
+        })
+    };
+    let before = || After::items([1, 2, 3]);
+    let again = |count| before().delivery(2, count);
+    vec![
+        scene(
+            "take_many_and_ack",
+            options().seats(5),
+            three,
+            take_and_ack(),
+            [
+                before(),
+                After::items([2, 3]).lost(1),
+                After::items([3]).lost(2),
+                After::items([3]).lost(1).got(1),
+                After::items([3]).got(2),
+            ],
+        ),
+        scene(
+            "take_many_and_ack_at_least_once",
+            at_least_once().seats(5),
+            three,
+            take_and_ack(),
+            [
+                before(),
+                before().delivery(1, 2),
+                again(2),
+                After::items([2, 3]).delivery(1, 2).got(1),
+                After::items([3]).got(2),
+            ],
+        ),
+        scene(
+            "nack_of_a_hand",
+            at_least_once().seats(5),
+            three,
+            holding(|hand| hand.nack().is_ok()),
+            [again(2)],
+        ),
+        scene(
+            "ack_of_the_first_in_hand",
+            at_least_once().seats(5),
+            three,
+            holding(|mut hand| {
+                hand.ack_first(1);
+                hand.len() == 1 && hand.nack().is_ok()
+            }),
+            [again(2), After::items([2, 3]).delivery(1, 2).got(1)],
+        ),
+        scene(
+            "adoption_of_a_hand",
+            at_least_once().seats(6),
+            two_in_a_dead_hand,
+            take_and_ack(),
+            [
+                again(2),
+                before().delivery(2, 2).delivery(1, 3).redelivered(2),
+                before().delivery(2, 2).delivery(1, 3),
+                again(3).redelivered(3),
+                again(3),
+                After::items([2, 3]).delivery(1, 3).got(1).redelivered(3),
+                After::items([3]).got(2).redelivered(2),
+            ],
+        ),
+        Scene {
+            letters: true,
+            last: 2000, // before it an attach to the dead letters
+            ..scene(
+                "get_behind_a_dead_letter",
+                at_least_once(),
+                |stage| {
+                    stage.put(1..=2);
+                    (0..2).for_each(|_| leave_an_item_in_a_dead_hand(stage));
+                },
+                attached(|queue| get(queue, 2)),
+                [
+                    After::items([2]).got(1).redelivered(1).letters([1], 1),
+                    After::items([2]).got(1).redelivered(1).letters([1, 1], 1), // put among the letters, not yet counted
+                    After::items([2]).got(1).redelivered(1).letters([1, 1], 2),
+                    After::items([2]).got(1).redelivered(1).letters([1], 1), // acknowledged
+                    After::items([2]).delivery(1, 2).got(1).redelivered(2).letters([1], 1),
+                    After::items([]).got(2).redelivered(1).letters([1], 1),
+                ],
+            )
+        },
+    ]
+}

@@ -1,0 +1,88 @@
+//! What is run: each operation by itself, and some in the states that a child killed in another leaves.
+
+use crate::many::{gets_of_blocks, hands, puts_of_blocks};
+use crate::scenes::{Body, attach, clears, comings_and_goings, controlling, gets, items_in_hand, puts, scene};
+use crate::stage::Stage;
+use crate::sweep::{Deed, Figures, Policy, Scene, cut_short, states, sweep};
+use std::path::Path;
+use std::rc::Rc;
+
+type Run = Box<dyn FnOnce(&Path, Policy) -> Figures>;
+
+/// What is run in a process of its own.
+pub(crate) struct Play {
+    pub(crate) name: String,
+    pub(crate) run: Run,
+}
+
+/// Operations by themselves.
+fn scenes() -> impl Iterator<Item = Scene> {
+    let rooms = [
+        puts(),
+        gets(),
+        items_in_hand(),
+        clears(),
+        comings_and_goings(),
+        puts_of_blocks(),
+        gets_of_blocks(),
+        hands(),
+    ];
+    rooms.into_iter().flatten()
+}
+
+/// All there is.
+pub(crate) fn all() -> Vec<Play> {
+    let alone = |scene: Scene| Play {
+        name: scene.name.clone(),
+        run: Box::new(move |dir, policy| sweep(&scene, dir, policy)),
+    };
+    let mut plays: Vec<Play> = scenes().map(alone).collect();
+    let victims = [
+        "put",
+        "overwrite",
+        "void_put",
+        "get",
+        "get_at_least_once",
+        "ack_of_a_cleared_item",
+        "adoption",
+        "overwrite_batch",
+        "void_put_batch",
+        "get_of_a_batch_one_by_one",
+        "take_many_and_ack",
+    ];
+    let recover = || controlling(|control| control.recover().is_ok_and(|pass| pass.undecided == 0));
+    plays.extend(victims.map(|victim| after_a_death("recovery_of", victim, recover, usize::MAX)));
+    plays.push(after_a_death("attach_after", "overwrite", attach, 1000));
+    plays
+}
+
+/// An operation in every state in which a child killed in another can leave the queue. Whatever it does, it comes to the same.
+fn after_a_death(what: &str, victim: &'static str, operation: impl Fn() -> Body + 'static, last: usize) -> Play {
+    let name = format!("{what}_{victim}");
+    let run = move |dir: &Path, policy: Policy| {
+        let victim = scenes().find(|scene| scene.name == victim).expect("the victim's operation");
+        let victim = Rc::new(victim);
+        let (way, states) = states(&victim, dir, policy);
+        let way = Rc::new(way);
+        let mut figures = Figures::default();
+        // The first is the one that the victim found.
+        for (k, after) in states.into_iter().skip(1) {
+            let (victim, way, options) = (victim.clone(), way.clone(), victim.options.clone());
+            let before = move |stage: &mut Stage| {
+                (victim.before)(stage);
+                assert!(
+                    cut_short(stage, &victim, &way, k, Deed::Kill),
+                    "the victim took another way than the first time"
+                );
+            };
+            let scene = Scene {
+                last,
+                busy_every: 8,
+                ..scene("", options, before, operation(), [after])
+            };
+            figures += sweep(&scene, dir, policy);
+        }
+        figures
+    };
+    Play { name, run: Box::new(run) }
+}

@@ -1,0 +1,370 @@
+//! Kills a child after each instruction of an operation and examines the queue each time.
+//!
+//! The operation is stepped through once, which gives its path: the address of each instruction. For each kill a fresh child runs at full speed to a breakpoint at the last
+//! instruction on the way that the path meets there for the first time, and is stepped from there; so the cost does not grow with the square of the length.
+
+use crate::stage::{After, Examined, Stage};
+use crate::trace::{Child, Stop};
+use prodcon::Options;
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An operation and what may have become of the queue when it is cut short.
+pub(crate) struct Scene {
+    pub(crate) name: String,
+    pub(crate) options: Options,
+    /// The queue has a dead-letter queue.
+    pub(crate) letters: bool,
+    /// Makes the state that the operation finds.
+    pub(crate) before: Box<dyn Fn(&mut Stage)>,
+    /// The child: attaches, `mark`, the operation, `mark`; 0 if the operation answered as it should.
+    pub(crate) child: Box<dyn Fn(&Path) -> i32>,
+    /// What may be left after a kill, in the order in which the operation comes through it.
+    pub(crate) stages: Vec<After>,
+    /// Kills are made in so many instructions at its end alone, because another scene goes through what comes before.
+    pub(crate) last: usize,
+    /// Somebody else works at every n-th kill point.
+    pub(crate) busy_every: usize,
+}
+
+/// Where kills are made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    /// Of the instructions of this program: every n-th.
+    pub(crate) own: usize,
+    /// Of those of the C library and the kernel's shared page: every n-th. Before and after a system call always.
+    pub(crate) foreign: usize,
+    /// No scene is shortened, and no loop.
+    pub(crate) every: bool,
+}
+
+impl Policy {
+    /// As the environment says.
+    pub(crate) fn of_environment() -> Self {
+        let stride = std::env::var("PRODCON_STRIDE")
+            .map_or(1, |text| text.parse().expect("PRODCON_STRIDE is a number"))
+            .max(1);
+        let every = std::env::var("PRODCON_EVERY_INSTRUCTION").is_ok_and(|text| text == "1");
+        Self {
+            own: stride,
+            foreign: if every { stride } else { 16 * stride },
+            every,
+        }
+    }
+}
+
+/// The instructions from the first mark to the second.
+pub(crate) struct Way {
+    /// Address of the next instruction after 0, 1, .. of them.
+    addresses: Vec<u64>,
+    /// Where to kill: after so many instructions.
+    pub(crate) points: Vec<usize>,
+    /// How to come to each of them fast.
+    landings: Vec<Landing>,
+}
+
+/// By a breakpoint that is hit for the `times`th time after `at` instructions (0: there is none), and steps from there.
+#[derive(Clone, Copy)]
+struct Landing {
+    at: usize,
+    times: usize,
+    cost: usize,
+}
+
+/// What one more hit of a breakpoint costs, in single steps.
+const HIT: usize = 4;
+
+impl Way {
+    /// Goes it once, to the second mark.
+    fn go(child: &mut Child, policy: Policy) -> Self {
+        let own = own_text();
+        let mut met = HashMap::new();
+        let mut way = Self {
+            addresses: vec![],
+            points: vec![],
+            landings: vec![],
+        };
+        let mut landing = Landing { at: 0, times: 0, cost: 0 };
+        let (mut own_seen, mut foreign_seen, mut last_was) = (0, 0, (true, true));
+        loop {
+            let (k, address) = (way.addresses.len(), child.pc());
+            let times = met.entry(address).or_insert(0);
+            *times += 1;
+            if k > 0 {
+                landing.cost += 1;
+                if *times * HIT < landing.cost {
+                    landing = Landing {
+                        at: k,
+                        times: *times,
+                        cost: *times * HIT,
+                    };
+                }
+            }
+            way.landings.push(landing);
+            way.addresses.push(address);
+            let (was_own, was_call) = last_was;
+            let call = child.before_system_call();
+            let (seen, stride) = if was_own {
+                (&mut own_seen, policy.own)
+            } else {
+                (&mut foreign_seen, policy.foreign)
+            };
+            let tenfold = *times > 8 && *times % 16 != 0 && !policy.every;
+            if call || was_call || *seen % stride == 0 && !tenfold {
+                way.points.push(k);
+            }
+            *seen += 1;
+            last_was = (own.iter().any(|range| range.contains(&address)), call);
+            match child.step() {
+                Stop::Trap => {}
+                Stop::Mark => return way,
+                other => panic!("after {k} instructions: {other:?}"),
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// Lets a child at its first mark go on until it has executed `k` instructions. False: it took another way.
+    pub(crate) fn forward(&self, child: &mut Child, k: usize) -> bool {
+        let Landing { at, times, .. } = self.landings[k];
+        for time in 0..times {
+            if (time > 0 && child.step() != Stop::Trap) || child.run_to(self.addresses[at]) != Stop::Trap {
+                return false;
+            }
+        }
+        (at..k).all(|_| child.step() == Stop::Trap) && child.pc() == self.addresses[k]
+    }
+}
+
+/// Where this program's own code lies.
+fn own_text() -> Vec<Range<u64>> {
+    let program = std::env::current_exe().unwrap();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let executable = maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with(program.to_str().unwrap()));
+    let hex = |text: &str| u64::from_str_radix(text, 16).unwrap();
+    executable
+        .map(|line| line.split(' ').next().unwrap().split_once('-').unwrap())
+        .map(|(from, to)| hex(from)..hex(to))
+        .collect()
+}
+
+/// Kills made, and how.
+#[derive(Default)]
+pub(crate) struct Figures {
+    pub(crate) instructions: usize,
+    pub(crate) points: usize,
+    pub(crate) kills: usize,
+    pub(crate) missed: usize,
+}
+
+impl std::ops::AddAssign for Figures {
+    fn add_assign(&mut self, other: Self) {
+        self.instructions += other.instructions;
+        self.points += other.points;
+        self.kills += other.kills;
+        self.missed += other.missed;
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            instructions,
+            points,
+            kills,
+            missed,
+        } = self;
+        write!(f, "{instructions} instructions, {points} of them visited, {kills} kills")?;
+        if *missed > 0 {
+            write!(f, " ({missed} more took another way)")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What is done when the child has come to a kill point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// It is killed.
+    Kill,
+    /// Others work on while it stands there, then it is killed.
+    WorkThenKill,
+    /// It is killed, then others work on before anybody has looked after it.
+    KillThenWork,
+    /// Others work on, then it goes on itself.
+    WorkThenGo,
+}
+
+const BUSY: [Deed; 3] = [Deed::WorkThenKill, Deed::KillThenWork, Deed::WorkThenGo];
+
+/// Where the sweep is, for who looks at one that failed or hangs: instructions, and the deed.
+static AT: AtomicU64 = AtomicU64::new(0);
+
+/// This comes next. Nothing takes longer than a minute.
+fn at(k: usize, deed: Deed) {
+    AT.store((k as u64) << 2 | deed as u64, Ordering::Relaxed);
+    // SAFETY: sets this process's alarm clock.
+    unsafe { libc::alarm(60) };
+}
+
+/// Where the sweep is.
+pub(crate) fn place() -> (u64, Deed) {
+    let at = AT.load(Ordering::Relaxed);
+    (at >> 2, [Deed::Kill, BUSY[0], BUSY[1], BUSY[2]][(at & 3) as usize])
+}
+
+/// The operation's way: the one that most of nine children took. (Where the clock is read, it depends on the moment.) Each whole run is examined too.
+pub(crate) fn explore(scene: &Scene, dir: &Path, policy: Policy) -> Way {
+    let go = || {
+        at(0, Deed::Kill);
+        let stage = set_up(scene, dir);
+        let mut child = Child::at_mark(|| (scene.child)(&stage.dir));
+        let way = Way::go(&mut child, policy);
+        let end = child.run();
+        assert_eq!(end, Stop::Exited(0), "the operation did not end as it should");
+        stage.wait_for_seats();
+        let found = stage.examine();
+        assert_eq!(Some(&found.after), scene.stages.last(), "after the whole operation: {found:?}");
+        way
+    };
+    let mut ways: Vec<(Way, usize)> = vec![];
+    for _ in 0..9 {
+        let way = go();
+        match ways.iter_mut().find(|(other, _)| other.addresses == way.addresses) {
+            Some((_, children)) => *children += 1,
+            None => ways.push((way, 1)),
+        }
+    }
+    let (mut way, _) = ways.into_iter().max_by_key(|(_, children)| *children).expect("nine");
+    if !policy.every {
+        let from = way.len().saturating_sub(scene.last);
+        way.points.retain(|k| *k >= from);
+    }
+    way
+}
+
+fn set_up(scene: &Scene, dir: &Path) -> Stage {
+    let mut stage = Stage::new(dir, scene.options.clone(), scene.letters);
+    (scene.before)(&mut stage);
+    stage
+}
+
+/// Starts the operation's child, lets it execute `k` instructions, and does this. False: the child took another way.
+pub(crate) fn cut_short(stage: &mut Stage, scene: &Scene, way: &Way, k: usize, deed: Deed) -> bool {
+    let mut child = Child::at_mark(|| (scene.child)(&stage.dir));
+    let arrived = way.forward(&mut child, k);
+    let work = |stage: &mut Stage| stage.work(k as u64 % 3, k as u64 / 3 % 3);
+    match deed {
+        Deed::Kill => child.kill(),
+        Deed::WorkThenKill => {
+            work(stage);
+            child.kill();
+        }
+        Deed::KillThenWork => {
+            child.kill();
+            work(stage);
+        }
+        Deed::WorkThenGo => {
+            work(stage);
+            stage.newcomer();
+            let mut stop = child.run();
+            while stop == Stop::Mark {
+                stop = child.run();
+            }
+            // 1: another answer than the usual one, because others worked on.
+            assert!(matches!(stop, Stop::Exited(0 | 1)), "it did not end in good order: {stop:?}");
+        }
+    }
+    stage.wait_for_seats();
+    if deed == Deed::WorkThenGo {
+        stage.take_all();
+    }
+    arrived
+}
+
+/// All kills of a scene.
+pub(crate) fn sweep(scene: &Scene, dir: &Path, policy: Policy) -> Figures {
+    let way = explore(scene, dir, policy);
+    let mut figures = Figures {
+        instructions: way.len(),
+        points: way.points.len(),
+        ..Figures::default()
+    };
+    let mut seen = vec![0; scene.stages.len()];
+    let mut reached = 0;
+    for (number, &k) in way.points.iter().enumerate() {
+        let busy = if policy.every {
+            &BUSY[..]
+        } else if number % scene.busy_every == 0 {
+            &BUSY[number / scene.busy_every % 3..][..1]
+        } else {
+            &[]
+        };
+        for &deed in [Deed::Kill].iter().chain(busy) {
+            let found = (0..20).find_map(|_| {
+                at(k, deed);
+                let mut stage = set_up(scene, dir);
+                let arrived = cut_short(&mut stage, scene, &way, k, deed);
+                let found = stage.examine();
+                arrived.then_some(found)
+            });
+            let Some(found) = found else {
+                figures.missed += 1;
+                continue;
+            };
+            figures.kills += 1;
+            if deed == Deed::Kill {
+                reached = stage_of(scene, &found, reached);
+                seen[reached] += 1;
+            } else {
+                found
+                    .consistent(&scene.stages, deed == Deed::WorkThenGo)
+                    .unwrap_or_else(|what| panic!("{what}: {found:?}"));
+            }
+        }
+    }
+    assert!(
+        figures.missed * 1000 <= figures.kills,
+        "too many children took another way than the first: {figures}"
+    );
+    if policy.own == 1 {
+        assert!(!seen.contains(&0), "a stage was never met, kills at each: {seen:?}");
+    }
+    figures
+}
+
+/// The first stage, from the one already reached on, that was found.
+fn stage_of(scene: &Scene, found: &Examined, reached: usize) -> usize {
+    let is_it = |stage: &After| *stage == found.after;
+    match scene.stages[reached..].iter().position(is_it) {
+        Some(further) => reached + further,
+        None if scene.stages.iter().any(is_it) => panic!("what had happened is undone: {found:?}"),
+        None => panic!("found {:?}\nexpected one of {:#?}", found.after, scene.stages),
+    }
+}
+
+/// The states in which a killed child can leave the queue to those who come after it: after how many instructions each begins, and what it comes to.
+pub(crate) fn states(scene: &Scene, dir: &Path, policy: Policy) -> (Way, Vec<(usize, After)>) {
+    let way = explore(scene, dir, policy);
+    let mut states = vec![];
+    let mut last = None;
+    for &k in &way.points {
+        at(k, Deed::Kill);
+        let mut stage = set_up(scene, dir);
+        let arrived = cut_short(&mut stage, scene, &way, k, Deed::Kill);
+        let raw = Some(stage.control.stats().unwrap());
+        let found = stage.examine();
+        if arrived && raw != last {
+            last = raw;
+            states.push((k, found.after));
+        }
+    }
+    (way, states)
+}

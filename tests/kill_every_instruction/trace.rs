@@ -1,0 +1,295 @@
+//! A forked child under ptrace: started, stepped, stopped and killed.
+//!
+//! Owns all that is ptrace, and the little that differs between processors (`arch`). The child is forked from a process with one thread, so it may do what it likes. Everything
+//! about it happens in the thread that forked it, because ptrace demands that.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What the program counter, the breakpoint and a system call look like.
+#[cfg(target_arch = "x86_64")]
+mod arch {
+    pub(crate) const BREAKPOINT: &[u8] = &[0xcc];
+    pub(crate) fn pc(registers: &mut libc::user_regs_struct) -> &mut u64 {
+        &mut registers.rip
+    }
+    /// `syscall`, and `int 0x80`.
+    pub(crate) fn is_system_call(code: [u8; 8]) -> bool {
+        matches!(code, [0x0f, 0x05, ..] | [0xcd, 0x80, ..])
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod arch {
+    /// `brk #0`
+    pub(crate) const BREAKPOINT: &[u8] = &0xd420_0000u32.to_le_bytes();
+    pub(crate) fn pc(registers: &mut libc::user_regs_struct) -> &mut u64 {
+        &mut registers.pc
+    }
+    /// `svc #0`
+    pub(crate) fn is_system_call(code: [u8; 8]) -> bool {
+        code[..4] == 0xd400_0001u32.to_le_bytes()
+    }
+}
+
+const NT_PRSTATUS: usize = 1;
+
+/// Where a child stands after it was let run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// A single step ended, or a breakpoint was hit.
+    Trap,
+    /// At a mark.
+    Mark,
+    /// It ended by itself.
+    Exited(i32),
+    /// Something that no child should meet: a signal other than ours.
+    Signal(i32),
+}
+
+const ARENA: usize = 16 << 20;
+
+/// The system's allocator, but in a child one that always does the same: a child is forked from a parent whose heap has seen other things each time, and yet has to take the
+/// way its siblings took.
+pub(crate) struct Allocator {
+    /// Where the next allocation of a child begins; 0: this is no child.
+    next: AtomicUsize,
+    arena: UnsafeCell<[u8; ARENA]>,
+}
+
+// SAFETY: the bytes of the arena are handed out once each, by an atomic counter.
+unsafe impl Sync for Allocator {}
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator {
+    next: AtomicUsize::new(0),
+    arena: UnsafeCell::new([0; ARENA]),
+};
+
+// SAFETY: either the system's allocator, or (in a forked child, which gives nothing back) pieces of the arena that do not overlap, aligned as asked.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let next = self.next.load(Ordering::Relaxed);
+        if next == 0 {
+            // SAFETY: the caller's promise is passed on.
+            return unsafe { System.alloc(layout) };
+        }
+        let start = next.next_multiple_of(layout.align());
+        let end = start + layout.size();
+        self.next.store(end, Ordering::Relaxed);
+        let arena = self.arena.get() as usize;
+        if end <= arena + size_of_val(&self.arena) {
+            std::ptr::with_exposed_provenance_mut(start)
+        } else {
+            std::ptr::null_mut()
+        }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if self.next.load(Ordering::Relaxed) == 0 {
+            // SAFETY: the caller's promise is passed on; in a parent all comes from the system.
+            unsafe { System.dealloc(pointer, layout) };
+        }
+    }
+}
+
+/// Called by the child where an operation begins and where it ends: stops it, and its tracer looks.
+pub(crate) fn mark() {
+    // SAFETY: stops this process, whose tracer lets it go on; touches no memory.
+    unsafe { libc::kill(std::process::id().cast_signed(), libc::SIGSTOP) };
+}
+
+/// A child that is traced; killed and reaped by Drop.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pid: libc::pid_t,
+    gone: bool,
+}
+
+impl Child {
+    /// Forks a child that runs `body` and exits with what it returns. It is not traced.
+    pub(crate) fn fork(body: impl FnOnce() -> i32) -> Self {
+        // SAFETY: this process has one thread, so the child may do everything the parent could.
+        let pid = unsafe { libc::fork() };
+        assert!(pid >= 0, "fork: {}", io::Error::last_os_error());
+        if pid == 0 {
+            // SAFETY: asks for a signal; touches no memory.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            ALLOCATOR.next.store(ALLOCATOR.arena.get().expose_provenance(), Ordering::Relaxed);
+            // A panic must not run into the parent's code.
+            let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
+            // SAFETY: ends the child without running anything else of the test program.
+            unsafe { libc::_exit(status) };
+        }
+        Self { pid, gone: false }
+    }
+
+    /// Forks a traced child and lets it run to its first mark.
+    pub(crate) fn at_mark(body: impl FnOnce() -> i32) -> Self {
+        let mut child = Self::fork(|| {
+            // SAFETY: asks to be traced by the parent; touches no memory.
+            if unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) } != 0 {
+                return 102;
+            }
+            body()
+        });
+        let stop = child.wait();
+        assert_eq!(stop, Stop::Mark, "the child did not come to its first mark");
+        child.ptrace(libc::PTRACE_SETOPTIONS, 0, libc::PTRACE_O_EXITKILL as usize);
+        child
+    }
+
+    fn ptrace(&self, request: libc::c_uint, address: usize, data: usize) {
+        self.try_ptrace(request, address, data)
+            .unwrap_or_else(|error| panic!("ptrace request {request}: {error}"));
+    }
+
+    fn try_ptrace(&self, request: libc::c_uint, address: usize, data: usize) -> io::Result<()> {
+        // SAFETY: callers pass null, numbers, or the address of an iovec over a whole registers structure, which outlives the call.
+        match unsafe { libc::ptrace(request, self.pid, address, data) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+
+    fn wait(&mut self) -> Stop {
+        let mut status = 0;
+        loop {
+            // SAFETY: pid is our child, status is writable.
+            let pid = unsafe { libc::waitpid(self.pid, &mut status, libc::__WALL) };
+            if pid == self.pid {
+                break;
+            }
+            let error = io::Error::last_os_error();
+            assert_eq!(error.kind(), io::ErrorKind::Interrupted, "waitpid: {error}");
+        }
+        if libc::WIFSTOPPED(status) {
+            return match libc::WSTOPSIG(status) {
+                libc::SIGTRAP => Stop::Trap,
+                libc::SIGSTOP => Stop::Mark,
+                signal => Stop::Signal(signal),
+            };
+        }
+        self.gone = true;
+        if libc::WIFEXITED(status) {
+            Stop::Exited(libc::WEXITSTATUS(status))
+        } else {
+            Stop::Signal(libc::WTERMSIG(status))
+        }
+    }
+
+    /// One instruction. (Where it stops at a mark, the signal is swallowed.)
+    pub(crate) fn step(&mut self) -> Stop {
+        self.ptrace(libc::PTRACE_SINGLESTEP, 0, 0);
+        self.wait()
+    }
+
+    /// To the next mark or the end.
+    pub(crate) fn run(&mut self) -> Stop {
+        self.ptrace(libc::PTRACE_CONT, 0, 0);
+        self.wait()
+    }
+
+    /// At full speed to the next time the instruction at `address` is to be executed.
+    pub(crate) fn run_to(&mut self, address: u64) -> Stop {
+        let code = self.code(address);
+        let mut planted = code;
+        planted[..arch::BREAKPOINT.len()].copy_from_slice(arch::BREAKPOINT);
+        self.poke(address, planted);
+        let stop = self.run();
+        if stop == Stop::Trap {
+            self.poke(address, code);
+            self.with_registers(|registers| *arch::pc(registers) = address);
+        }
+        stop
+    }
+
+    /// The address of the next instruction.
+    pub(crate) fn pc(&self) -> u64 {
+        *arch::pc(&mut self.registers())
+    }
+
+    /// The next instruction is a system call.
+    pub(crate) fn before_system_call(&self) -> bool {
+        arch::is_system_call(self.code(self.pc()))
+    }
+
+    /// Kills it where it stands and waits for its end. Its locks may live a moment longer.
+    pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if !std::mem::replace(&mut self.gone, true) {
+            // SAFETY: our child, which was not reaped yet.
+            unsafe { libc::kill(self.pid, libc::SIGKILL) };
+            // SAFETY: as above; null: the status does not matter.
+            unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), libc::__WALL) };
+        }
+    }
+
+    fn registers(&self) -> libc::user_regs_struct {
+        // SAFETY: plain numbers, for which zero is a value.
+        let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+        self.regset(libc::PTRACE_GETREGSET, &mut registers);
+        registers
+    }
+
+    fn with_registers(&self, change: impl FnOnce(&mut libc::user_regs_struct)) {
+        let mut registers = self.registers();
+        change(&mut registers);
+        self.regset(libc::PTRACE_SETREGSET, &mut registers);
+    }
+
+    fn regset(&self, request: libc::c_uint, registers: &mut libc::user_regs_struct) {
+        let mut io = libc::iovec {
+            iov_base: std::ptr::from_mut(registers).cast(),
+            iov_len: size_of::<libc::user_regs_struct>(),
+        };
+        self.ptrace(request, NT_PRSTATUS, std::ptr::from_mut(&mut io) as usize);
+    }
+
+    /// Eight bytes of the child's code.
+    fn code(&self, address: u64) -> [u8; 8] {
+        let mut word = 0u64;
+        // The system call itself, not the library's function, whose answer cannot be told from an error.
+        // SAFETY: reads the child's memory, the kernel checks the address, and writes the word, which outlives the call.
+        let answer = unsafe { libc::syscall(libc::SYS_ptrace, libc::PTRACE_PEEKTEXT, self.pid, address, &raw mut word) };
+        assert_eq!(answer, 0, "ptrace peek: {}", io::Error::last_os_error());
+        word.to_ne_bytes()
+    }
+
+    fn poke(&self, address: u64, code: [u8; 8]) {
+        self.ptrace(libc::PTRACE_POKETEXT, address as usize, u64::from_ne_bytes(code) as usize);
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Why ptrace cannot be used here, if it cannot.
+pub(crate) fn forbidden() -> Option<String> {
+    let mut child = Child::fork(|| {
+        // SAFETY: asks to be traced by the parent; touches no memory.
+        if unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) } != 0 {
+            return io::Error::last_os_error().raw_os_error().unwrap_or(1);
+        }
+        mark();
+        0
+    });
+    let stop = child.wait();
+    if let Stop::Exited(errno) = stop {
+        return Some(format!("ptrace is forbidden here: {}", io::Error::from_raw_os_error(errno)));
+    }
+    if stop != Stop::Mark {
+        return Some(format!("a traced child ended with {stop:?} instead of stopping"));
+    }
+    child
+        .try_ptrace(libc::PTRACE_SINGLESTEP, 0, 0)
+        .err()
+        .map(|error| format!("this machine cannot single-step: {error}"))
+}
