@@ -1,0 +1,108 @@
+//! What is in hand: delivered, acknowledged item by item or as a whole, void, given back, dead-lettered.
+
+use crate::ensure;
+use crate::rules::*;
+use crate::state::*;
+
+impl Scenario {
+    /// The first item of `seat` that is not acknowledged.
+    pub fn item(&self, s: &State, seat: u8) -> usize {
+        s.block(seat).from(s.seat(seat).acked()).next().expect("an item in hand")
+    }
+
+    /// Loads the ready word: the rest in `seat` (the own one, or an adopted one) is void, or for the application, or for the dead-letter queue.
+    pub fn open(&self, s: &State, t: &mut State, i: usize, seat: u8, began: u8) -> Checked<()> {
+        self.hold_lock(s, i, seat)?;
+        let b = s.block(seat);
+        let again = s.procs[i].counted >> seat & 1 == 0; // not the delivery that is under way
+        let unchecked = self.has(Flaw::RestUnchecked) && s.seat(seat).acked() > 0;
+        t.procs[i].at = if b.epoch != s.epoch() && !unchecked {
+            At::Settle { seat, how: Settle::Cleared, began }
+        } else if self.max_deliveries > 0 && again && b.again + 1 >= self.max_deliveries {
+            if self.has(Flaw::LetterAckFirst) { At::Settle { seat, how: Settle::Letter, began } } else { At::Letter { seat, began } }
+        } else if self.max_deliveries > 0 && again {
+            At::Deliveries { seat, began }
+        } else {
+            return self.hand_over(t, i, seat, began);
+        };
+        Ok(())
+    }
+
+    /// The application gets one item, or all the rest.
+    pub fn hand_over(&self, t: &mut State, i: usize, seat: u8, began: u8) -> Checked<()> {
+        let (Op::Get(after) | Op::Consume(after)) = self.plans[i][t.procs[i].op as usize] else { unreachable!() };
+        let b = t.block(seat);
+        let first = if self.has(Flaw::AdoptFromStart) { 0 } else { t.seat(seat).acked() };
+        ensure!(first < b.len(), "delivers the rest of seat {seat}, of which nothing is left");
+        ensure!(b.epoch >= began, "delivers an item cleared before the get began");
+        for item in b.from(first).take(if after == After::Ack { 1 } else { BATCH }) {
+            ensure!(t.place[item] == Place::Held(seat), "delivers item {item} of seat {seat}, which is {:?}", t.place[item]);
+            ensure!(self.at_least_once() || t.delivered >> item & 1 == 0, "item {item} delivered twice");
+            t.delivered |= 1 << item;
+        }
+        if self.max_deliveries > 0 {
+            t.procs[i].counted |= 1 << seat;
+        }
+        match after {
+            After::Ack => t.procs[i].at = At::Settle { seat, how: Settle::One, began },
+            After::AckAll => t.procs[i].at = At::Settle { seat, how: Settle::All, began },
+            After::Nack => self.nack(t, i, seat),
+            After::Keep => {
+                t.procs[i].app |= 1 << seat;
+                self.finish(t, i);
+            }
+        }
+        Ok(())
+    }
+
+    /// The counter store that settles one item of `seat`, or its rest.
+    pub fn settle(&self, t: &mut State, seat: u8, how: Settle) -> Checked<()> {
+        let (b, first) = (t.block(seat), t.seat(seat).acked());
+        let rest = b.len().wrapping_sub(first);
+        let number = if matches!(how, Settle::One | Settle::Letter) { 1 } else { rest };
+        let place = match how {
+            Settle::One | Settle::All | Settle::Letter => Place::Acked,
+            Settle::Cleared => Place::Cleared,
+            Settle::Lost => Place::Lost,
+        };
+        ensure!(first < b.len(), "settles {how:?} in seat {seat}, of which nothing is left");
+        for item in b.from(first).take(number as usize) {
+            ensure!(t.place[item] == Place::Held(seat), "settles item {item} of seat {seat} as {place:?}, but it is {:?}", t.place[item]);
+            ensure!(how != Settle::Letter || t.letters[item] > 0, "item {item} is not in the dead-letter queue");
+            ensure!(place != Place::Lost || !self.at_least_once(), "item {item} is lost under at-least-once");
+            t.place[item] = place;
+        }
+        let whole = if how == Settle::All { self.has(Flaw::AckWhole) } else { self.has(Flaw::LostWhole) };
+        let q = &mut t.seats[seat as usize];
+        match how {
+            Settle::One | Settle::Letter => q.got += 1,
+            Settle::All => q.got += if whole { b.len() } else { rest },
+            Settle::Cleared => q.count(Event::Cleared, if whole { b.len() } else { rest }),
+            Settle::Lost => q.count(Event::Lost, if whole { b.len() } else { rest }),
+        }
+        Ok(())
+    }
+
+    /// Gives back what is left of `seat`: first a refuge, if the endpoint has no other seat, then the seat is left to its items.
+    pub fn nack(&self, t: &mut State, i: usize, seat: u8) {
+        let p = &mut t.procs[i];
+        (p.app, p.counted) = (p.app & !(1 << seat), p.counted & !(1 << seat));
+        let other = self.own(t, i).find(|d| *d != seat);
+        t.procs[i].at = if let Some(other) = other {
+            if t.procs[i].seat == seat {
+                t.procs[i].seat = other;
+            }
+            self.leave_held(seat, Then::Finish)
+        } else if self.has(Flaw::NackUnlockFirst) {
+            t.procs[i].seat = NONE;
+            self.leave_held(seat, Then::Visit(Errand::Refuge { old: NONE }, 0))
+        } else {
+            At::TryLock { errand: Errand::Refuge { old: seat }, seat: 0 }
+        };
+    }
+
+    /// Leaves a seat that carries something: UNLOCK, THEN RAISE.
+    pub fn leave_held(&self, seat: u8, then: Then) -> At {
+        if self.has(Flaw::RaiseBeforeUnlock) { At::Raise { unlock: seat, then } } else { At::Unlock { seat, raise: true, then } }
+    }
+}

@@ -1,0 +1,226 @@
+//! The scenarios: those that must hold, and each rule switched off, which must fail.
+
+use crate::rules::*;
+use crate::state::*;
+
+const ACK: Op = Op::Get(After::Ack);
+const NACK: Op = Op::Get(After::Nack);
+const KEEP: Op = Op::Get(After::Keep);
+const ALL: Op = Op::Get(After::AckAll);
+const CONSUME: Op = Op::Consume(After::Ack);
+const CONSUME_ALL: Op = Op::Consume(After::AckAll);
+
+const fn put(item: u8) -> Op {
+    Op::Put([item, 0], false)
+}
+const fn lossy(item: u8) -> Op {
+    Op::Put([item, 0], true)
+}
+const fn puts(a: u8, b: u8) -> Op {
+    Op::Put([a, b], false)
+}
+const fn lossies(a: u8, b: u8) -> Op {
+    Op::Put([a, b], true)
+}
+
+/// Name, slots, seats, deaths, plans. At-most-once, blocks of one item, ready at first, everybody mortal and due one seat, no recovery in idle gets.
+fn once(name: &'static str, n: u8, seats: u8, deaths: u8, plans: &[&[Op]]) -> Scenario {
+    Scenario {
+        name,
+        n,
+        seats,
+        m: 1,
+        mode: Mode::AtMostOnce,
+        plans: plans.iter().map(|plan| plan.to_vec()).collect(),
+        due: [1; PROCS],
+        deaths,
+        immortal: 0,
+        ready: 1,
+        idle_recovery: false,
+        max_deliveries: 0,
+        letters: 0,
+        close_on_last: false,
+        flaw: None,
+    }
+}
+fn least(name: &'static str, n: u8, seats: u8, deaths: u8, plans: &[&[Op]]) -> Scenario {
+    Scenario { mode: Mode::AtLeastOnce, ..once(name, n, seats, deaths, plans) }
+}
+
+impl Scenario {
+    /// Process `i` does not die.
+    fn immortal(self, i: u8) -> Self {
+        Self { immortal: 1 << i, ..self }
+    }
+    /// Idle gets look for dead seats.
+    fn idle(self) -> Self {
+        Self { idle_recovery: true, ..self }
+    }
+    /// Blocks of up to two items.
+    fn batch(self) -> Self {
+        Self { m: 2, ..self }
+    }
+    fn due(self, due: [u8; PROCS]) -> Self {
+        Self { due, ..self }
+    }
+    fn without(self, flaw: Flaw) -> Self {
+        Self { flaw: Some(flaw), ..self }
+    }
+}
+
+/// As many times as there are flaws.
+fn each<const N: usize>(of: fn() -> Scenario, flaws: [Flaw; N]) -> impl Iterator<Item = Scenario> {
+    flaws.into_iter().map(move |flaw| of().without(flaw))
+}
+
+pub fn scenarios() -> Vec<Scenario> {
+    let mut all = vec![];
+    all.extend(core());
+    all.extend(orphans());
+    all.extend(batches());
+    all.extend(rests());
+    all
+}
+
+/// Blocks of one item, one seat per endpoint: exchange, gate, drain, recovery, seat takeover.
+fn core() -> Vec<Scenario> {
+    use Op::*;
+    vec![
+        once("core lossless 2P1C n=1", 1, 3, 0, &[&[put(1), put(2)], &[put(3)], &[ACK, ACK, ACK]]),
+        once("core lossy 2P1C n=1", 1, 3, 0, &[&[lossy(1), lossy(2)], &[lossy(3)], &[ACK, ACK]]),
+        once("core lossy 2P2C n=2", 2, 4, 0, &[&[lossy(1), lossy(2)], &[lossy(3), lossy(4)], &[ACK, ACK], &[ACK]]),
+        once("core gate 1P1C n=2", 2, 3, 0, &[&[put(1), put(2), put(3)], &[ACK, ACK, ACK], &[NotReady, SetReady]]),
+        once("core gate 1P1C n=1", 1, 3, 0, &[&[put(1), put(2), put(3)], &[ACK, ACK, ACK], &[NotReady, SetReady]]),
+        once("core crash 1P1C+R n=1 d1", 1, 3, 1, &[&[put(1), put(2)], &[ACK, ACK], &[Recover, Recover, put(3), ACK]]),
+        once("core crash lossy 2P1C+R n=1 d2", 1, 4, 2, &[&[lossy(1), lossy(2)], &[lossy(3)], &[ACK], &[Recover, lossy(4)]]),
+        once("core crash lossy 2P+R n=2 d2", 2, 3, 2, &[&[lossy(1), lossy(2)], &[lossy(3), lossy(4)], &[Recover, Recover, lossy(5), ACK]]),
+        once("core crash 1P2C+R n=2 d2", 2, 4, 2, &[&[put(1), put(2)], &[ACK], &[ACK], &[Recover, put(3), Recover]]),
+        once("drain against puts n=1", 1, 3, 0, &[&[put(1), put(2)], &[put(3)], &[Clear, Clear]]),
+        once("drain against puts n=2 d1", 2, 3, 1, &[&[put(1), put(2)], &[ACK, Recover], &[NotReady, SetReady, Clear]]),
+        once("two drains, lossy n=1 d2", 1, 3, 2, &[&[lossy(1), lossy(2)], &[Clear, lossy(3), Recover], &[NotReady, SetReady, Recover]]),
+        once("at-most-once take, clear, recover d2", 1, 3, 2, &[&[put(1), put(2)], &[ACK, ACK, Recover], &[Clear, Recover]]),
+        once("takeover n=1 d2", 1, 3, 2, &[&[put(1), put(2)], &[ACK, ACK], &[Attach, lossy(3), Close, Attach, ACK]]),
+        least("takeover, at-least-once d2", 1, 3, 2, &[&[put(1), put(2)], &[CONSUME], &[Attach, put(3), ACK, Close, Attach, CONSUME]]).idle(),
+        once("attach, close, three processes, two seats d2", 2, 2, 2, &[&[put(1), Close, Attach, ACK], &[Attach, ACK, Close], &[Attach, lossy(2), Clear, Close]]),
+        late(),
+        late_full(),
+        once("recovery killed while it counts d2", 1, 4, 2, &[&[lossy(1), lossy(2)], &[Recover], &[Recover]]),
+        once("recovery killed while it counts d2", 1, 4, 2, &[&[lossy(1), lossy(2)], &[Recover], &[Recover]]).without(Flaw::CountTwice),
+        late().without(Flaw::LatePut),
+        late_full().without(Flaw::DrainNotEqual),
+    ]
+}
+fn late() -> Scenario {
+    once("late put on a lossy ring n=1", 1, 3, 0, &[&[lossy(1)], &[Op::Clear], &[lossy(2)]])
+}
+fn late_full() -> Scenario {
+    once("drain by a slow process n=1", 1, 3, 0, &[&[Op::Clear], &[Op::Clear], &[put(1)]])
+}
+
+/// Blocks of one item, one seat per endpoint: hold, acknowledgement, adoption, nack.
+fn orphans() -> Vec<Scenario> {
+    use Flaw::*;
+    use Op::*;
+    let mut all = vec![
+        word(),
+        least("word 1P2C+S n=2 d2", 2, 4, 2, &[&[put(1), put(2)], &[CONSUME], &[CONSUME], &[Supervise]]).immortal(3),
+        nacks(),
+        nack_full(),
+        two_orphans(),
+        newcomer(),
+        every_seat(),
+        polled(),
+        least("nack with deaths n=1 d2", 1, 4, 2, &[&[put(1)], &[NACK, ACK], &[CONSUME], &[Supervise]]).immortal(3),
+        least("nack, put by the same endpoint d1", 1, 4, 1, &[&[put(1), NACK, put(2)], &[CONSUME], &[CONSUME]]).idle(),
+        least("no supervisor, 2C d2", 1, 4, 2, &[&[put(1), put(2)], &[CONSUME], &[CONSUME], &[Attach, CONSUME]]).idle(),
+        least("clear against adoption d2", 1, 3, 2, &[&[put(1), Clear, put(2)], &[CONSUME], &[CONSUME]]).idle(),
+        least("lossy with adoption n=1 d2", 1, 3, 2, &[&[lossy(1), lossy(2)], &[CONSUME], &[CONSUME]]).idle(),
+        least("seat of an orphan reused d2", 1, 3, 2, &[&[put(1), put(2)], &[ACK], &[Attach, lossy(3), CONSUME]]).idle(),
+        least("recoverers race an adopter d2", 1, 4, 2, &[&[put(1)], &[ACK], &[Recover, Recover], &[CONSUME]]).idle(),
+        least("mortal supervisor d2", 1, 4, 2, &[&[put(1), put(2)], &[CONSUME], &[CONSUME], &[Supervise]]).idle(),
+        least("nack against clear d2", 2, 4, 2, &[&[put(1), put(2)], &[NACK, NACK], &[CONSUME], &[Clear]]).idle(),
+        least("nack, gate, lossy, both roles d2", 1, 3, 2, &[&[lossy(1), NACK, lossy(2), ACK], &[NotReady, SetReady, lossy(3)], &[CONSUME]]).idle(),
+        least("heavy: everything n=2 d2", 2, 4, 2, &[&[lossy(1), lossy(2), Clear], &[NACK, CONSUME], &[put(3), Close, Attach, CONSUME]]).idle(),
+        two_orphans().without(RememberAfterOne),
+        newcomer().without(NewcomerCurrent),
+        every_seat().without(NoSeatAtOrphans),
+        polled().without(NoPolledRecovery),
+        nack_full().without(NackUnlockFirst),
+        nack_full().without(CloseSilently),
+    ];
+    all.extend(each(word, [AdoptSettled, RaiseBeforeUnlock, RaiseOnlyNew, SettledBySeq]));
+    all
+}
+fn word() -> Scenario {
+    least("word 1P2C+S n=1 d1", 1, 4, 1, &[&[put(1), put(2)], &[CONSUME], &[CONSUME], &[Op::Supervise]]).immortal(3)
+}
+fn nacks() -> Scenario {
+    least("nack 1P2C n=1", 1, 4, 0, &[&[put(1), put(2)], &[NACK, NACK], &[CONSUME]])
+}
+fn nack_full() -> Scenario {
+    least("nack, no other seat n=1", 1, 3, 0, &[&[put(1), put(2)], &[NACK, Op::Close], &[CONSUME]])
+}
+fn two_orphans() -> Scenario {
+    least("two orphans, one consumer d2", 2, 4, 2, &[&[put(1), ACK], &[put(2), ACK], &[CONSUME], &[Op::Supervise]]).immortal(3)
+}
+fn newcomer() -> Scenario {
+    least("newcomer after the announcement d1", 1, 4, 1, &[&[put(1)], &[ACK], &[Op::Attach, CONSUME], &[Op::Supervise]]).immortal(3)
+}
+fn every_seat() -> Scenario {
+    least("every free seat an orphan d2", 2, 3, 2, &[&[put(1), put(2)], &[ACK], &[ACK], &[Op::Attach, CONSUME]]).idle()
+}
+fn polled() -> Scenario {
+    least("no supervisor, idle gets recover d1", 1, 3, 1, &[&[put(1), put(2)], &[CONSUME], &[CONSUME]]).idle()
+}
+
+/// Blocks of up to two items, at-most-once: the counters, with deaths between their stores.
+fn batches() -> Vec<Scenario> {
+    use Flaw::*;
+    use Op::*;
+    let mut all = vec![
+        once("batch lossless 2P1C n=1", 1, 3, 0, &[&[puts(1, 2), put(3)], &[puts(4, 5)], &[ACK, ALL, ACK, ACK, ALL]]).batch(),
+        batch_lossy(),
+        once("batch crash 1P1C+R n=1 d2", 1, 3, 2, &[&[puts(1, 2), put(3)], &[ACK, ACK, ACK], &[Recover, Recover, puts(4, 5), ALL]]).batch(),
+        batch_gate(),
+        once("batch drain, replace 2P n=1 d2", 1, 3, 2, &[&[puts(1, 2), puts(3, 4)], &[Clear, lossy(5), Recover], &[Clear, Recover]]).batch(),
+        batch_take(),
+        once("batch takeover n=1 d2", 1, 3, 2, &[&[puts(1, 2)], &[ACK, ACK], &[Attach, lossies(3, 4), Close, Attach, ALL]]).batch(),
+        once("batch clear against partial gets d2", 1, 3, 2, &[&[puts(1, 2), put(3)], &[ACK, ACK, Recover], &[Clear, Recover]]).batch(),
+        once("batch close with the rest in hand d2", 1, 2, 2, &[&[puts(1, 2), Close, Attach, ALL], &[ACK, Close, Attach, lossies(3, 4), Recover]]).batch(),
+    ];
+    all.extend(each(batch_lossy, [CountTwice, OneBitSeq, OutgoingLate, OutgoingFromBlock]));
+    all.extend(each(batch_take, [LostWhole, AckWhole, BaseLate, PositionLate, SettledByGot, SettledBySeq, SettledByAny]));
+    all.extend(each(batch_gate, [RestUnchecked]));
+    all
+}
+fn batch_lossy() -> Scenario {
+    once("batch lossy 2P+R n=1 d2", 1, 3, 2, &[&[lossies(1, 2), lossy(3)], &[lossies(4, 5)], &[Op::Recover, Op::Recover, lossies(6, 7)]]).batch()
+}
+fn batch_take() -> Scenario {
+    once("batch take, die, recover 1P2C n=1 d2", 1, 3, 2, &[&[puts(1, 2), put(3)], &[ACK, ALL], &[Op::Recover, Op::Recover, ACK]]).batch()
+}
+fn batch_gate() -> Scenario {
+    once("batch gate 1P1C n=1", 1, 3, 0, &[&[puts(1, 2), puts(3, 4)], &[ACK, ACK, ACK], &[Op::NotReady, Op::SetReady]]).batch()
+}
+
+/// Blocks of up to two items, at-least-once: what is left of a block is adopted, given back, cleared.
+fn rests() -> Vec<Scenario> {
+    use Flaw::*;
+    use Op::*;
+    let mut all = vec![
+        rest(),
+        least("rest 1P2C+S n=2 d2", 2, 4, 2, &[&[puts(1, 2), puts(3, 4)], &[CONSUME], &[CONSUME_ALL], &[Supervise]]).batch().immortal(3),
+        least("rest, no supervisor d2", 1, 3, 2, &[&[puts(1, 2), puts(3, 4)], &[CONSUME], &[CONSUME]]).batch().idle(),
+        least("rest given back n=1 d1", 1, 4, 1, &[&[puts(1, 2), puts(3, 4)], &[ACK, NACK, ACK, NACK], &[CONSUME]]).batch().idle(),
+        least("rest given back, no other seat d2", 1, 3, 2, &[&[puts(1, 2)], &[ACK, NACK, ACK, Close], &[CONSUME]]).batch().idle(),
+        least("rest against clear d2", 1, 3, 2, &[&[puts(1, 2), Clear, puts(3, 4)], &[CONSUME], &[CONSUME]]).batch().idle(),
+        least("rest, two adopters race d2", 1, 4, 2, &[&[puts(1, 2)], &[ACK], &[CONSUME], &[CONSUME_ALL]]).batch().idle(),
+        least("rest, lossy, both roles d2", 1, 3, 2, &[&[lossies(1, 2), ACK, lossies(3, 4), ACK], &[Clear, lossy(5)], &[CONSUME]]).batch().idle(),
+        least("rest of an orphan taken at attach d2", 1, 2, 2, &[&[puts(1, 2), Close, Attach, CONSUME], &[ACK, NACK, Close, Attach, CONSUME_ALL]]).batch().idle(),
+    ];
+    all.extend(each(rest, [AdoptSettled, AdoptFromStart, SettledBySeq, SettledByAny, BaseLate, AckWhole, RaiseBeforeUnlock]));
+    all
+}
+fn rest() -> Scenario {
+    least("rest 1P2C+S n=1 d2", 1, 4, 2, &[&[puts(1, 2)], &[CONSUME], &[CONSUME_ALL], &[Op::Supervise]]).batch().immortal(3)
+}

@@ -1,0 +1,395 @@
+//! One step of a process: its own operations (put, get, acknowledgement, gate, drain) and the exchange.
+//!
+//! Each `At` is ONE load, store or CAS of shared memory. What a process does to a seat that it visits is in `visit.rs`.
+
+use crate::ensure;
+use crate::rules::*;
+use crate::state::*;
+
+impl Scenario {
+    /// Every write to a seat is made by its lock's holder.
+    pub fn hold_lock(&self, s: &State, i: usize, seat: u8) -> Checked<()> {
+        ensure!(seat != NONE && s.seat(seat).lock == i as u8, "process {i} writes to seat {seat} without its lock");
+        Ok(())
+    }
+    pub fn finish(&self, t: &mut State, i: usize) {
+        let p = &mut t.procs[i];
+        if !matches!(self.plans[i][p.op as usize], Op::Consume(_) | Op::Supervise) {
+            p.op += 1;
+        }
+        p.at = At::Start;
+        if p.op as usize == self.plans[i].len() {
+            *p = Proc { at: At::Done, op: p.op, seat: p.seat, app: p.app, ..GONE };
+        }
+    }
+    /// Gives up an operation. If an exchange had been announced, the record must be put at rest first.
+    fn give_up(&self, t: &mut State, i: usize) {
+        let seat = t.procs[i].seat;
+        if seat != NONE && !t.seat(seat).rec.rests() { t.procs[i].at = At::Retreat } else { self.finish(t, i) }
+    }
+    pub fn go(&self, t: &mut State, i: usize, then: Then) {
+        match then {
+            Then::Finish => self.finish(t, i),
+            Then::Visit(errand, seat) => t.procs[i].at = At::TryLock { errand, seat },
+            Then::Look { began } => self.look(t, i, began),
+            Then::Leave { attaching } => t.procs[i].at = At::Leave { attaching },
+        }
+    }
+    /// Goes on with a get at the ring, with a seat that is free, if the endpoint has one or gets one.
+    pub fn look(&self, t: &mut State, i: usize, began: u8) {
+        t.procs[i].at = match self.free_seat(t, i) {
+            Some(seat) => {
+                t.procs[i].seat = seat;
+                At::GetLook { began }
+            }
+            None if self.lacks_seat(t, i) => At::TryLock { errand: Errand::Spare, seat: 0 },
+            None => return self.finish(t, i),
+        }
+    }
+    fn lacks_seat(&self, s: &State, i: usize) -> bool {
+        self.own(s, i).count() < self.due[i] as usize && !self.has(Flaw::NoSpare)
+    }
+
+    /// One step of process `i`; None: it waits.
+    pub fn step(&self, s: &State, i: usize) -> Checked<Option<State>> {
+        let mut t = *s;
+        let p = s.procs[i];
+        let (me, n) = (p.seat as usize, self.n);
+        match p.at {
+            At::Done | At::Dead => return Ok(None),
+            At::Start => return Ok(if self.start(&mut t, i) { Some(t) } else { None }),
+
+            // ------------------------------------------------------ put
+            At::Fill { epoch } => {
+                self.hold_lock(s, i, p.seat)?;
+                ensure!(self.carries(s, p.seat).is_none(), "put writes over an item in hand");
+                let Op::Put(items, _) = self.plans[i][p.op as usize] else { unreachable!() };
+                t.blocks[s.owner[me] as usize] = Block { epoch, again: 0, items };
+                t.procs[i].at = if self.m > 1 && !self.has(Flaw::OutgoingLate) { At::Outgoing { epoch } } else { At::PutLook { epoch } };
+            }
+            At::Outgoing { epoch } => {
+                self.hold_lock(s, i, p.seat)?;
+                t.seats[me].outgoing = s.block(p.seat).len();
+                t.procs[i].at = At::PutLook { epoch };
+            }
+            At::PutLook { epoch } => {
+                let (c, idx) = (p.put_cursor / n, p.put_cursor % n);
+                let seen = s.slots[idx as usize];
+                if seen.stamp == 2 * c {
+                    t.procs[i].at = self.announce(Why::Put, Kind::Put, p.put_cursor, seen, epoch);
+                } else if seen.stamp > 2 * c {
+                    // Somebody was here first: FULL(c') -> behind (c', i), EMPTY(c') -> behind (c' - 1, i).
+                    t.procs[i].put_cursor = (if seen.stamp % 2 == 1 { seen.stamp / 2 } else { seen.stamp / 2 - 1 }) * n + idx + 1;
+                } else {
+                    ensure!(seen.stamp + 1 == 2 * c, "put: corrupt");
+                    t.procs[i].at = At::PutJudge { epoch, seen };
+                }
+            }
+            At::PutJudge { epoch, seen } => {
+                // Full: the oldest block's epoch; proof only if the CAS succeeds.
+                let Op::Put(_, lossy) = self.plans[i][p.op as usize] else { unreachable!() };
+                let old = s.blocks[seen.block as usize].epoch;
+                if old < epoch {
+                    t.procs[i].at = self.announce(Why::Put, Kind::Replace, p.put_cursor, seen, epoch);
+                } else if old > epoch && !self.has(Flaw::LatePut) {
+                    t.procs[i].at = At::Start; // our own block is void: load ready again
+                } else if lossy {
+                    t.procs[i].at = self.announce(Why::Put, Kind::Drop, p.put_cursor, seen, epoch);
+                } else {
+                    self.give_up(&mut t, i);
+                }
+            }
+
+            // ------------------------------------------------------ get
+            At::GetLook { began } => {
+                let (c, idx) = (p.get_cursor / n, p.get_cursor % n);
+                let seen = s.slots[idx as usize];
+                if seen.stamp == 2 * c + 1 {
+                    t.procs[i].at = self.announce(Why::Get, Kind::Take, p.get_cursor, seen, began);
+                } else if seen.stamp < 2 * c + 1 {
+                    ensure!(seen.stamp == 2 * c, "get: corrupt");
+                    ensure!(s.head == s.tail, "get said Empty but there are items");
+                    self.give_up(&mut t, i);
+                } else {
+                    t.procs[i].get_cursor = (seen.stamp / 2 - 1) * n + idx + 1; // everything up to (c' - 1, i) is gone
+                }
+            }
+            At::Open { seat, began } => self.open(s, &mut t, i, seat, began)?,
+            // What is delivered again: the block's header first, then `redelivered`. (Only where deliveries are limited.)
+            At::Deliveries { seat, began } => {
+                self.hold_lock(s, i, seat)?;
+                t.blocks[s.owner[seat as usize] as usize].again += 1;
+                t.procs[i].at = At::Redelivered { seat, began };
+            }
+            At::Redelivered { seat, began } => {
+                self.hold_lock(s, i, seat)?;
+                t.seats[seat as usize].redelivered += s.block(seat).len() - s.seat(seat).acked();
+                self.hand_over(&mut t, i, seat, began)?;
+            }
+            At::Letter { seat, began } => {
+                let item = self.item(s, seat);
+                t.procs[i].at = if s.letters.iter().sum::<u8>() < self.letters {
+                    t.letters[item] += 1;
+                    At::Lettered { seat, began }
+                } else if self.has(Flaw::LetterDropped) {
+                    At::Settle { seat, how: Settle::Letter, began }
+                } else {
+                    At::Deliveries { seat, began } // full: it is delivered once more
+                };
+            }
+            At::Lettered { seat, began } => {
+                self.hold_lock(s, i, seat)?;
+                t.seats[seat as usize].dead_lettered += 1;
+                t.procs[i].at = At::Settle { seat, how: Settle::Letter, began };
+            }
+            // Acknowledgement (or discard of a void rest): the counter store is the event ...
+            At::Settle { seat, how, began } => {
+                self.hold_lock(s, i, seat)?;
+                self.settle(&mut t, seat, how)?;
+                let over = t.seat(seat).settled(s.block(seat).len());
+                t.procs[i].at = At::Unhold { seat, how, began };
+                if !over {
+                    match how {
+                        Settle::Letter => t.procs[i].at = At::Open { seat, began },
+                        _ => self.finish(&mut t, i), // the rest stays in hand
+                    }
+                }
+            }
+            // ... the record at rest follows.
+            At::Unhold { seat, how, began } => {
+                self.hold_lock(s, i, seat)?;
+                let q = &mut t.seats[seat as usize];
+                q.rest(q.rec.mine);
+                let p = &mut t.procs[i];
+                (p.app, p.counted) = (p.app & !(1 << seat), p.counted & !(1 << seat));
+                let then = match how {
+                    Settle::One | Settle::All => Then::Finish,
+                    _ if began == NONE => Then::Leave { attaching: false },
+                    Settle::Letter | Settle::Cleared | Settle::Lost => Then::Look { began },
+                };
+                // An adopted seat is given up, unless the endpoint lacks one.
+                let spare = seat == p.seat || self.own(&t, i).count() <= self.due[i] as usize;
+                if spare { self.go(&mut t, i, then) } else { t.procs[i].at = At::Unlock { seat, raise: false, then } }
+            }
+
+            // ------------------------------------------------------ gate and drain
+            At::Gate { old, new } => {
+                if s.ready != old {
+                    t.procs[i].at = At::Start;
+                } else {
+                    t.ready = new;
+                    match self.free_seat(s, i) {
+                        Some(seat) if new / 2 != old / 2 => (t.procs[i].seat, t.procs[i].at) = (seat, At::DrainLook { epoch: new / 2 }),
+                        _ => self.finish(&mut t, i),
+                    }
+                }
+            }
+            At::DrainLook { epoch } => {
+                let (c, idx) = (p.get_cursor / n, p.get_cursor % n);
+                let seen = s.slots[idx as usize];
+                if seen.stamp == 2 * c + 1 {
+                    t.procs[i].at = At::DrainJudge { epoch, seen };
+                } else if seen.stamp < 2 * c + 1 {
+                    self.give_up(&mut t, i);
+                } else {
+                    t.procs[i].get_cursor = (seen.stamp / 2 - 1) * n + idx + 1;
+                }
+            }
+            At::DrainJudge { epoch, seen } => {
+                // Void = OLDER than the drainer's epoch; proof only if the CAS succeeds.
+                let old = s.blocks[seen.block as usize].epoch;
+                if old < epoch || (old != epoch && self.has(Flaw::DrainNotEqual)) {
+                    t.procs[i].at = self.announce(Why::Drain, Kind::Discard, p.get_cursor, seen, epoch);
+                } else {
+                    self.give_up(&mut t, i);
+                }
+            }
+
+            // ------------------------------------------------------ the exchange
+            At::Note(x) => {
+                // Position and base are two stores; neither is read before the record names a take.
+                self.hold_lock(s, i, p.seat)?;
+                self.note(&mut t, p.seat, x, true);
+                t.procs[i].at = At::Announce(x);
+            }
+            At::Announce(x) => {
+                self.hold_lock(s, i, p.seat)?;
+                let q = &mut t.seats[me];
+                ensure!(!(q.rec.rests() && q.rec.hold), "a seat with hold exchanges");
+                q.rec = Record { mine: q.rec.mine, incoming: x.seen.block, hold: false, kind: x.kind, seq: q.seq() };
+                t.procs[i].at = At::Swap(x);
+            }
+            At::Swap(x) => {
+                if s.slots[(x.pos % n) as usize] == x.seen {
+                    self.ring_cas(s, &mut t, i, x)?;
+                } else {
+                    t.procs[i].at = match x.why {
+                        Why::Put => At::PutLook { epoch: x.epoch },
+                        Why::Get => At::GetLook { began: x.epoch },
+                        Why::Drain => At::DrainLook { epoch: x.epoch },
+                    }
+                }
+            }
+            At::Count(x, k) => {
+                self.hold_lock(s, i, p.seat)?;
+                if self.has(Flaw::OutgoingLate) {
+                    let Op::Put(items, _) = self.plans[i][p.op as usize] else { unreachable!() };
+                    t.seats[me].outgoing = Block { epoch: 0, again: 0, items }.len();
+                }
+                let (event, items) = self.event(&t, p.seat, k).expect("an event");
+                t.seats[me].count(event, items);
+                t.procs[i].at = if self.event(&t, p.seat, k + 1).is_some() { At::Count(x, k + 1) } else { At::Rest(x) };
+            }
+            At::Rest(x) => {
+                self.hold_lock(s, i, p.seat)?;
+                let take = x.kind == Kind::Take;
+                if take {
+                    self.note(&mut t, p.seat, x, false);
+                    let q = &mut t.seats[me];
+                    q.rec = Record { mine: x.seen.block, incoming: NONE, hold: true, kind: Kind::Put, seq: q.seq() };
+                } else {
+                    t.seats[me].rest(x.seen.block);
+                }
+                match x.why {
+                    Why::Put => {
+                        t.procs[i].put_cursor = x.pos + 1;
+                        self.finish(&mut t, i);
+                    }
+                    Why::Get => {
+                        t.procs[i].get_cursor = x.pos + 1;
+                        t.procs[i].counted |= (self.max_deliveries > 0) as u8 * (1 << p.seat); // its first delivery
+                        t.procs[i].at = At::Open { seat: p.seat, began: x.epoch };
+                    }
+                    Why::Drain => {
+                        t.procs[i].get_cursor = x.pos + 1;
+                        t.procs[i].at = At::DrainLook { epoch: x.epoch };
+                    }
+                }
+            }
+            At::Retreat => {
+                self.hold_lock(s, i, p.seat)?;
+                let q = &mut t.seats[me];
+                q.rest(q.rec.mine);
+                self.finish(&mut t, i);
+            }
+            // Waits for the lock.
+            At::RoleLock { .. } if s.gate_lock != NONE && !self.has(Flaw::NoGateLock) => return Ok(None),
+            _ => self.visit(s, &mut t, i)?,
+        }
+        Ok(Some(t))
+    }
+
+    fn announce(&self, why: Why, kind: Kind, pos: u8, seen: Slot, epoch: u8) -> At {
+        let x = Exchange { why, kind, pos, seen, epoch };
+        if kind == Kind::Take { At::Note(x) } else { At::Announce(x) }
+    }
+    /// Where the block about to be taken stands, and the value of `got` that its acknowledgements are counted from.
+    fn note(&self, t: &mut State, seat: u8, x: Exchange, early: bool) {
+        let q = &mut t.seats[seat as usize];
+        if early != self.has(Flaw::PositionLate) {
+            q.position = x.pos;
+        }
+        if early != self.has(Flaw::BaseLate) {
+            q.base = q.got;
+        }
+    }
+
+    /// The first step of an operation; false: it waits.
+    fn start(&self, t: &mut State, i: usize) -> bool {
+        let p = t.procs[i];
+        let (old, epoch) = (t.ready, t.epoch());
+        let gate = |new: u8| At::Gate { old, new };
+        let op = self.plans[i][p.op as usize];
+        match op {
+            Op::Put(..) => match self.free_seat(t, i) {
+                _ if t.ready & 1 == 0 => self.give_up(t, i),
+                Some(seat) => (t.procs[i].seat, t.procs[i].at) = (seat, At::Fill { epoch }),
+                None if self.lacks_seat(t, i) => t.procs[i].at = At::TryLock { errand: Errand::Spare, seat: 0 },
+                None => self.finish(t, i), // "an item is in hand": such a seat never exchanges
+            },
+            Op::Get(_) | Op::Consume(_) => {
+                let care = self.idle_recovery && !self.has(Flaw::NoPolledRecovery) && self.needs_care(t);
+                let rest = self.to_deliver(t, i);
+                if matches!(op, Op::Consume(_)) && rest.is_none() && !p.news && !care && t.head == t.tail {
+                    return false; // asleep
+                }
+                if p.app.count_ones() >= self.in_hand(i) {
+                    self.finish(t, i);
+                } else if let Some(seat) = rest {
+                    t.procs[i].at = At::Open { seat, began: epoch };
+                } else if p.news || care {
+                    t.procs[i].news = false; // the word's value from BEFORE the pass will be the one remembered
+                    let errand = Errand::Adopt { began: epoch, order: 0 };
+                    t.procs[i].at = At::TryLock { errand, seat: NONE };
+                } else {
+                    self.look(t, i, epoch);
+                }
+            }
+            Op::Kept { newest, after } => match self.kept(t, i, newest) {
+                None => self.finish(t, i),
+                Some(seat) if after == After::Nack => self.nack(t, i, seat),
+                Some(seat) => {
+                    let how = if after == After::Ack { Settle::One } else { Settle::All };
+                    t.procs[i].at = At::Settle { seat, how, began: epoch };
+                }
+            },
+            Op::NotReady if t.ready & 1 == 0 => self.finish(t, i),
+            Op::NotReady => t.procs[i].at = gate(2 * (epoch + 1)),
+            Op::Clear => t.procs[i].at = gate(t.ready + 2),
+            Op::SetReady => t.procs[i].at = gate(t.ready | 1),
+            Op::Recover => t.procs[i].at = At::TryLock { errand: Errand::Recover, seat: 0 },
+            Op::Supervise if !t.notice && !self.to_recover(t) => return false,
+            Op::Supervise => {
+                t.notice = false;
+                t.procs[i].at = At::TryLock { errand: Errand::Recover, seat: 0 };
+            }
+            Op::Attach => {
+                if self.usable_seats(t, i) < self.due[i] as usize {
+                    return false; // NoSeat; tries again when that may have changed
+                }
+                t.procs[i].at = At::TryLock { errand: Errand::Attach { orphans: false }, seat: 0 };
+            }
+            Op::Close => t.procs[i].at = At::Leave { attaching: false },
+        }
+        true
+    }
+
+    /// The slot's CAS has succeeded: the operation happens here.
+    fn ring_cas(&self, s: &State, t: &mut State, i: usize, x: Exchange) -> Checked<()> {
+        let n = self.n;
+        let (seat, idx) = (s.procs[i].seat, (x.pos % n) as usize);
+        self.hold_lock(s, i, seat)?;
+        let mine = s.seat(seat).rec.mine;
+        t.slots[idx] = Slot { stamp: 2 * (x.pos / n) + if x.why == Why::Put { 1 } else { 2 }, block: mine };
+        t.owner[seat as usize] = x.seen.block;
+        if x.seen.stamp % 2 == 1 {
+            // A block leaves the ring.
+            let (old, b) = (if x.why == Why::Put { x.pos - n } else { x.pos }, s.blocks[x.seen.block as usize]);
+            ensure!(s.head < s.tail && old == s.head, "{:?} removes position {old}, the oldest is {}", x.kind, s.head);
+            ensure!(b.from(0).all(|item| s.put_at[item] == old && s.place[item] == Place::Ring), "a wrong item in the slot");
+            ensure!(!matches!(x.kind, Kind::Discard | Kind::Replace) || b.epoch < s.epoch(), "{:?} discards live items", x.why);
+            ensure!(x.kind != Kind::Drop || b.epoch <= x.epoch, "a put that is void itself (epoch {}) drops a live block", x.epoch);
+            t.head += 1;
+            let place = match x.kind {
+                Kind::Take => Place::Held(seat),
+                Kind::Drop => Place::Dropped,
+                Kind::Discard | Kind::Replace => Place::Cleared,
+                Kind::Put => return Err("put over an item".into()),
+            };
+            t.place_all(b, 0, place);
+        }
+        if x.why == Why::Put {
+            let b = s.blocks[mine as usize];
+            ensure!(x.pos == s.tail, "put at {}, the tail is {}", x.pos, s.tail);
+            ensure!(b.epoch == x.epoch && b.from(0).all(|item| s.place[item] == Place::Unborn), "puts an item a second time");
+            t.tail += 1;
+            ensure!(t.tail - t.head <= n, "over capacity");
+            t.place_all(b, 0, Place::Ring);
+            for item in b.from(0) {
+                t.put_at[item] = x.pos;
+            }
+        }
+        t.procs[i].at = if self.events(x.kind).is_empty() { At::Rest(x) } else { At::Count(x, 0) };
+        Ok(())
+    }
+}
