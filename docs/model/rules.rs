@@ -205,7 +205,7 @@ impl Scenario {
         self.own(s, i).filter(|d| s.seat(*d).rec.hold && s.procs[i].app >> d & 1 == 0).min_by_key(|d| s.seat(*d).position)
     }
     pub fn kept(&self, s: &State, i: usize, newest: bool) -> Option<u8> {
-        let kept = self.own(s, i).filter(|d| s.procs[i].app >> d & 1 == 1);
+        let kept = (0..self.seats).filter(|d| s.procs[i].app >> d & 1 == 1);
         if newest { kept.max_by_key(|d| s.seat(*d).position) } else { kept.min_by_key(|d| s.seat(*d).position) }
     }
     /// How many blocks it may have in hand.

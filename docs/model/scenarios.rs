@@ -23,6 +23,13 @@ const fn lossies(a: u8, b: u8) -> Op {
     Op::Put([a, b], true)
 }
 
+/// Settles what the application keeps.
+const fn kept(newest: bool, after: After) -> Op {
+    Op::Kept { newest, after }
+}
+const OLDEST: bool = false;
+const NEWEST: bool = true;
+
 /// Name, slots, seats, deaths, plans. At-most-once, blocks of one item, ready at first, everybody mortal and due one seat, no recovery in idle gets.
 fn once(name: &'static str, n: u8, seats: u8, deaths: u8, plans: &[&[Op]]) -> Scenario {
     Scenario {
@@ -79,6 +86,7 @@ pub fn scenarios() -> Vec<Scenario> {
     all.extend(orphans());
     all.extend(batches());
     all.extend(rests());
+    all.extend(several());
     all
 }
 
@@ -197,7 +205,7 @@ fn batch_lossy() -> Scenario {
     once("batch lossy 2P+R n=1 d2", 1, 3, 2, &[&[lossies(1, 2), lossy(3)], &[lossies(4, 5)], &[Op::Recover, Op::Recover, lossies(6, 7)]]).batch()
 }
 fn batch_take() -> Scenario {
-    once("batch take, die, recover 1P2C n=1 d2", 1, 3, 2, &[&[puts(1, 2), put(3)], &[ACK, ALL], &[Op::Recover, Op::Recover, ACK]]).batch()
+    once("batch take, die, recover 1P2C n=1 d2", 1, 3, 2, &[&[puts(1, 2), put(3), Op::Recover], &[ACK, ALL], &[Op::Recover, Op::Recover, ACK]]).batch()
 }
 fn batch_gate() -> Scenario {
     once("batch gate 1P1C n=1", 1, 3, 0, &[&[puts(1, 2), puts(3, 4)], &[ACK, ACK, ACK], &[Op::NotReady, Op::SetReady]]).batch()
@@ -223,4 +231,40 @@ fn rests() -> Vec<Scenario> {
 }
 fn rest() -> Scenario {
     least("rest 1P2C+S n=1 d2", 1, 4, 2, &[&[puts(1, 2)], &[CONSUME], &[CONSUME_ALL], &[Op::Supervise]]).batch().immortal(3)
+}
+
+/// Endpoints with several seats: several blocks in hand, one of several given back, spare seats.
+fn several() -> Vec<Scenario> {
+    use After::*;
+    use Flaw::*;
+    use Op::*;
+    let mut all = vec![
+        two_in_hand(),
+        one_of_two(),
+        spare_used(),
+        least("two in hand, put by the same endpoint d1", 1, 5, 1, &[&[put(1), KEEP, put(2), KEEP, kept(NEWEST, Nack), put(3), ACK], &[CONSUME]]).due([3, 1, 0, 0]).idle(),
+        least("several: two blocks in hand, parts of both d2", 2, 5, 2, &[&[puts(1, 2), puts(3, 4)], &[KEEP, KEEP, kept(NEWEST, Ack), kept(OLDEST, Ack), kept(NEWEST, Nack)], &[CONSUME]]).batch().due([1, 3, 1, 0]).idle(),
+        once("two in hand, at-most-once d2", 2, 5, 2, &[&[puts(1, 2), put(3)], &[KEEP, KEEP, kept(NEWEST, Ack), kept(OLDEST, AckAll), Close], &[Recover, Clear, ACK]]).batch().due([1, 3, 1, 0]),
+        several_attach(),
+    ];
+    all.extend(each(two_in_hand, [VisitOwn, ExchangeHeld]));
+    all.extend(each(spare_used, [NoSpare]));
+    all.extend(each(several_attach, [AttachSilently, AttachNeedsFree]));
+    all
+}
+/// Everything in hand is adopted; one endpoint, two items, killed with both.
+fn two_in_hand() -> Scenario {
+    least("several: two in hand d2", 2, 5, 2, &[&[put(1), put(2)], &[KEEP, Op::Recover, KEEP, kept(OLDEST, After::Ack), ACK], &[CONSUME]]).due([1, 3, 1, 0]).idle()
+}
+fn one_of_two() -> Scenario {
+    least("several: one of two given back d2", 2, 5, 2, &[&[put(1), put(2)], &[KEEP, KEEP, kept(NEWEST, After::Nack), kept(OLDEST, After::Ack), ACK], &[CONSUME]]).due([1, 3, 1, 0]).idle()
+}
+/// An endpoint of two seats has left one as an orphan, and keeps an item in the other: it needs a spare one to put.
+fn spare_used() -> Scenario {
+    let plan = [put(1), put(2), KEEP, kept(OLDEST, After::Nack), KEEP, put(3), kept(OLDEST, After::Ack)];
+    least("several: a spare seat locked lazily d1", 2, 4, 1, &[&plan, &[CONSUME]]).due([2, 1, 0, 0]).idle()
+}
+/// Two attach for two seats each where three can be had, one of them an orphan's.
+fn several_attach() -> Scenario {
+    least("several: two attach for two seats each d1", 1, 3, 1, &[&[put(1), ACK], &[Op::Attach, CONSUME], &[Op::Attach, CONSUME], &[Op::Supervise]]).due([1, 2, 2, 0]).immortal(3)
 }

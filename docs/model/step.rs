@@ -27,24 +27,33 @@ impl Scenario {
         let seat = t.procs[i].seat;
         if seat != NONE && !t.seat(seat).rec.rests() { t.procs[i].at = At::Retreat } else { self.finish(t, i) }
     }
-    pub fn go(&self, t: &mut State, i: usize, then: Then) {
+    pub fn go(&self, t: &mut State, i: usize, then: Then) -> Checked<()> {
         match then {
             Then::Finish => self.finish(t, i),
             Then::Visit(errand, seat) => t.procs[i].at = At::TryLock { errand, seat },
-            Then::Look { began } => self.look(t, i, began),
+            Then::Look { began } => self.look(t, i, began)?,
             Then::Leave { attaching } => t.procs[i].at = At::Leave { attaching },
         }
+        Ok(())
     }
     /// Goes on with a get at the ring, with a seat that is free, if the endpoint has one or gets one.
-    pub fn look(&self, t: &mut State, i: usize, began: u8) {
+    pub fn look(&self, t: &mut State, i: usize, began: u8) -> Checked<()> {
         t.procs[i].at = match self.free_seat(t, i) {
             Some(seat) => {
                 t.procs[i].seat = seat;
                 At::GetLook { began }
             }
             None if self.lacks_seat(t, i) => At::TryLock { errand: Errand::Spare, seat: 0 },
-            None => return self.finish(t, i),
-        }
+            None => return self.refuse(t, i),
+        };
+        Ok(())
+    }
+    /// All that the endpoint has carries items.
+    fn refuse(&self, t: &mut State, i: usize) -> Checked<()> {
+        let free = (0..self.seats).any(|d| t.seat(d).lock == NONE && !self.wants_care(t.seat(d)));
+        ensure!(!free || self.own(t, i).count() >= self.due[i] as usize, "refused for want of a seat, and one is free");
+        self.finish(t, i);
+        Ok(())
     }
     fn lacks_seat(&self, s: &State, i: usize) -> bool {
         self.own(s, i).count() < self.due[i] as usize && !self.has(Flaw::NoSpare)
@@ -57,7 +66,7 @@ impl Scenario {
         let (me, n) = (p.seat as usize, self.n);
         match p.at {
             At::Done | At::Dead => return Ok(None),
-            At::Start => return Ok(if self.start(&mut t, i) { Some(t) } else { None }),
+            At::Start => return Ok(if self.start(&mut t, i)? { Some(t) } else { None }),
 
             // ------------------------------------------------------ put
             At::Fill { epoch } => {
@@ -169,7 +178,7 @@ impl Scenario {
                 };
                 // An adopted seat is given up, unless the endpoint lacks one.
                 let spare = seat == p.seat || self.own(&t, i).count() <= self.due[i] as usize;
-                if spare { self.go(&mut t, i, then) } else { t.procs[i].at = At::Unlock { seat, raise: false, then } }
+                if spare { self.go(&mut t, i, then)? } else { t.procs[i].at = At::Unlock { seat, raise: false, then } }
             }
 
             // ------------------------------------------------------ gate and drain
@@ -295,7 +304,7 @@ impl Scenario {
     }
 
     /// The first step of an operation; false: it waits.
-    fn start(&self, t: &mut State, i: usize) -> bool {
+    fn start(&self, t: &mut State, i: usize) -> Checked<bool> {
         let p = t.procs[i];
         let (old, epoch) = (t.ready, t.epoch());
         let gate = |new: u8| At::Gate { old, new };
@@ -305,13 +314,13 @@ impl Scenario {
                 _ if t.ready & 1 == 0 => self.give_up(t, i),
                 Some(seat) => (t.procs[i].seat, t.procs[i].at) = (seat, At::Fill { epoch }),
                 None if self.lacks_seat(t, i) => t.procs[i].at = At::TryLock { errand: Errand::Spare, seat: 0 },
-                None => self.finish(t, i), // "an item is in hand": such a seat never exchanges
+                None => self.refuse(t, i)?, // "an item is in hand": such a seat never exchanges
             },
             Op::Get(_) | Op::Consume(_) => {
                 let care = self.idle_recovery && !self.has(Flaw::NoPolledRecovery) && self.needs_care(t);
                 let rest = self.to_deliver(t, i);
                 if matches!(op, Op::Consume(_)) && rest.is_none() && !p.news && !care && t.head == t.tail {
-                    return false; // asleep
+                    return Ok(false); // asleep
                 }
                 if p.app.count_ones() >= self.in_hand(i) {
                     self.finish(t, i);
@@ -322,7 +331,7 @@ impl Scenario {
                     let errand = Errand::Adopt { began: epoch, order: 0 };
                     t.procs[i].at = At::TryLock { errand, seat: NONE };
                 } else {
-                    self.look(t, i, epoch);
+                    self.look(t, i, epoch)?;
                 }
             }
             Op::Kept { newest, after } => match self.kept(t, i, newest) {
@@ -338,20 +347,20 @@ impl Scenario {
             Op::Clear => t.procs[i].at = gate(t.ready + 2),
             Op::SetReady => t.procs[i].at = gate(t.ready | 1),
             Op::Recover => t.procs[i].at = At::TryLock { errand: Errand::Recover, seat: 0 },
-            Op::Supervise if !t.notice && !self.to_recover(t) => return false,
+            Op::Supervise if !t.notice && !self.to_recover(t) => return Ok(false),
             Op::Supervise => {
                 t.notice = false;
                 t.procs[i].at = At::TryLock { errand: Errand::Recover, seat: 0 };
             }
             Op::Attach => {
                 if self.usable_seats(t, i) < self.due[i] as usize {
-                    return false; // NoSeat; tries again when that may have changed
+                    return Ok(false); // NoSeat; tries again when that may have changed
                 }
                 t.procs[i].at = At::TryLock { errand: Errand::Attach { orphans: false }, seat: 0 };
             }
             Op::Close => t.procs[i].at = At::Leave { attaching: false },
         }
-        true
+        Ok(true)
     }
 
     /// The slot's CAS has succeeded: the operation happens here.

@@ -89,13 +89,13 @@ impl Scenario {
             At::Unlock { seat, raise, then } => {
                 self.hold_lock(s, i, seat)?;
                 t.seats[seat as usize].lock = NONE;
-                if raise { t.procs[i].at = At::Raise { unlock: NONE, then } } else { self.go(t, i, then) }
+                if raise { t.procs[i].at = At::Raise { unlock: NONE, then } } else { self.go(t, i, then)? }
             }
             At::Raise { unlock, then } => {
                 for q in (0..self.plans.len()).filter(|q| self.is_consumer(*q) && !matches!(s.procs[*q].at, At::Done | At::Dead)) {
                     t.procs[q].news = true;
                 }
-                if unlock == NONE { self.go(t, i, then) } else { t.procs[i].at = At::Unlock { seat: unlock, raise: false, then } }
+                if unlock == NONE { self.go(t, i, then)? } else { t.procs[i].at = At::Unlock { seat: unlock, raise: false, then } }
             }
             At::Leave { attaching } => self.leave(t, i, attaching),
             // Who recovers or gives up a role: look for others, close the gate if there is none, clear the role. Who takes one: set it, open the gate.
@@ -204,7 +204,7 @@ impl Scenario {
     fn end_of_pass(&self, t: &mut State, i: usize, errand: Errand) -> Checked<()> {
         match errand {
             Errand::Recover | Errand::Spare => self.finish(t, i),
-            Errand::Adopt { began, .. } => self.look(t, i, began),
+            Errand::Adopt { began, .. } => self.look(t, i, began)?,
             Errand::Attach { orphans: false } if self.takes_orphans(i) => t.procs[i].at = At::TryLock { errand: Errand::Attach { orphans: true }, seat: 0 },
             Errand::Attach { .. } => t.procs[i].at = At::Leave { attaching: true },
             Errand::Refuge { old } => {
