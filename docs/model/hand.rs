@@ -87,12 +87,17 @@ impl Scenario {
     pub fn nack(&self, t: &mut State, i: usize, seat: u8) {
         let p = &mut t.procs[i];
         (p.app, p.counted) = (p.app & !(1 << seat), p.counted & !(1 << seat));
-        let other = self.own(t, i).find(|d| *d != seat);
+        // Another seat of the endpoint; with close_on_last rather one that shows its role.
+        let other = self.own(t, i).filter(|d| *d != seat).max_by_key(|d| t.seat(*d).role);
         t.procs[i].at = if let Some(other) = other {
             if t.procs[i].seat == seat {
                 t.procs[i].seat = other;
             }
-            self.leave_held(seat, Then::Finish)
+            if self.close_on_last && !t.seat(other).role && !self.has(Flaw::RoleLeft) {
+                At::RoleLock { seat: other, role: Role::Set(Errand::Refuge { old: seat }) }
+            } else {
+                self.leave_held(seat, Then::Finish)
+            }
         } else if self.has(Flaw::NackUnlockFirst) {
             t.procs[i].seat = NONE;
             self.leave_held(seat, Then::Visit(Errand::Refuge { old: NONE }, 0))

@@ -94,6 +94,8 @@ pub enum Flaw {
     RoleUnseen,
     /// A producer takes a dead consumer's seat as it is.
     RoleTakenOver,
+    /// A nack leaves the last seat that shows the consumer's role.
+    RoleLeft,
     /// A consumer sets its role in its first seat only, not in the seats it takes later.
     RoleOnce,
 }

@@ -67,6 +67,14 @@ impl Scenario {
     fn batch(self) -> Self {
         Self { m: 2, ..self }
     }
+    fn letters(self, max_deliveries: u8, letters: u8) -> Self {
+        Self { max_deliveries, letters, ..self }
+    }
+    /// Nobody is there yet: the gate is closed.
+    fn close_on_last(self) -> Self {
+        let there = (0..self.plans.len()).any(|i| self.is_consumer(i) && self.plans[i][0] != Op::Attach);
+        Self { close_on_last: true, ready: there as u8, ..self }
+    }
     fn due(self, due: [u8; PROCS]) -> Self {
         Self { due, ..self }
     }
@@ -87,6 +95,8 @@ pub fn scenarios() -> Vec<Scenario> {
     all.extend(batches());
     all.extend(rests());
     all.extend(several());
+    all.extend(letters());
+    all.extend(roles());
     all
 }
 
@@ -267,4 +277,71 @@ fn spare_used() -> Scenario {
 /// Two attach for two seats each where three can be had, one of them an orphan's.
 fn several_attach() -> Scenario {
     least("several: two attach for two seats each d1", 1, 3, 1, &[&[put(1), ACK], &[Op::Attach, CONSUME], &[Op::Attach, CONSUME], &[Op::Supervise]]).due([1, 2, 2, 0]).immortal(3)
+}
+
+/// Dead letters: an item that was delivered often enough goes to another queue.
+fn letters() -> Vec<Scenario> {
+    use Flaw::*;
+    use Op::*;
+    let mut all = vec![
+        letter(),
+        least("letters: after two deliveries d2", 1, 4, 2, &[&[puts(1, 2)], &[CONSUME], &[NACK, CONSUME_ALL], &[NACK, CONSUME]]).batch().letters(2, 4).idle(),
+        letters_full(),
+        least("letters: nack, no other seat d2", 1, 3, 2, &[&[puts(1, 2)], &[ACK, NACK, ACK, NACK, Close], &[CONSUME]]).batch().letters(2, 4).idle(),
+        least("letters: against clear d2", 1, 3, 2, &[&[puts(1, 2), Clear, put(3)], &[NACK, CONSUME], &[CONSUME]]).batch().letters(1, 4).idle(),
+        least("letters: several in hand d2", 2, 5, 2, &[&[puts(1, 2), put(3)], &[KEEP, KEEP, kept(NEWEST, After::Nack), kept(OLDEST, After::Ack)], &[CONSUME]]).batch().letters(1, 4).due([1, 3, 1, 0]).idle(),
+    ];
+    all.extend(each(letter, [LetterAckFirst]));
+    all.extend(each(letters_full, [LetterDropped, RedeliveredInSeq]));
+    all
+}
+fn letter() -> Scenario {
+    least("letters: after one delivery d2", 1, 4, 2, &[&[puts(1, 2)], &[CONSUME], &[CONSUME], &[CONSUME_ALL]]).batch().letters(1, 4).idle()
+}
+fn letters_full() -> Scenario {
+    least("letters: no room d2", 1, 4, 2, &[&[puts(1, 2)], &[CONSUME], &[CONSUME], &[CONSUME_ALL]]).batch().letters(1, 1).idle()
+}
+
+/// `close_on_last`: the first consumer opens the gate, the last one closes it, dead or alive.
+fn roles() -> Vec<Scenario> {
+    use Flaw::*;
+    use Op::*;
+    let mut all = vec![
+        role_deaths(),
+        role_comes_and_goes(),
+        role_taken_over(),
+        role_nack(),
+        role_newcomer(),
+        role_left(),
+        once("roles: mortal recoverers d2", 1, 4, 2, &[&[put(1)], &[ACK], &[Recover], &[Attach, CONSUME]]).close_on_last().idle(),
+        once("roles: close against recovery d2", 1, 4, 2, &[&[ACK, Close], &[Attach, ACK, Close], &[Recover], &[Supervise]]).close_on_last().immortal(3),
+        least("roles: two seats each d1", 1, 4, 1, &[&[Attach, KEEP, kept(OLDEST, After::Nack), Close], &[put(1)], &[Attach, CONSUME], &[Supervise]]).due([2, 1, 1, 0]).close_on_last().immortal(3),
+    ];
+    all.extend(each(role_deaths, [RoleUnseen]));
+    all.extend(each(role_comes_and_goes, [NoGateLock, RoleFirst, OpenFirst, OpenIfFirst]));
+    all.extend(each(role_taken_over, [RoleTakenOver]));
+    all.extend(each(role_nack, [RoleOnce]));
+    all.extend(each(role_left, [RoleLeft]));
+    all
+}
+fn role_deaths() -> Scenario {
+    once("roles: consumers die d2", 1, 4, 2, &[&[put(1), put(2)], &[CONSUME], &[CONSUME], &[Op::Supervise]]).close_on_last().immortal(3)
+}
+fn role_comes_and_goes() -> Scenario {
+    once("roles: consumers come and go d2", 1, 3, 2, &[&[Op::Attach, ACK, Op::Close], &[Op::Attach, ACK, Op::Close], &[Op::Attach, CONSUME], &[Op::Supervise]]).close_on_last().due([1, 1, 1, 0]).immortal(3)
+}
+fn role_taken_over() -> Scenario {
+    once("roles: a producer takes a dead consumer's seat d1", 1, 2, 1, &[&[ACK], &[Op::Attach, put(1)], &[Op::Supervise]]).close_on_last().immortal(2)
+}
+fn role_nack() -> Scenario {
+    least("roles: the only consumer gives back d1", 1, 4, 1, &[&[put(1)], &[NACK, CONSUME], &[Op::Recover], &[Op::Supervise]]).close_on_last().immortal(3)
+}
+fn role_newcomer() -> Scenario {
+    least("roles: a newcomer after the last d2", 1, 3, 2, &[&[put(1), put(2)], &[CONSUME], &[Op::Attach, CONSUME], &[Op::Supervise]]).close_on_last().due([1, 1, 1, 0]).immortal(3)
+}
+/// An endpoint of two seats gives back twice; one of its seats is one that it adopted.
+fn role_left() -> Scenario {
+    let (nack, ack) = (kept(OLDEST, After::Nack), kept(OLDEST, After::Ack));
+    let plan = [KEEP, nack, KEEP, ack, KEEP, nack, CONSUME];
+    least("roles: gives back from two seats d1", 2, 4, 1, &[&plan, &[put(1), put(2)], &[Op::Supervise]]).due([2, 1, 0, 0]).close_on_last().immortal(2)
 }

@@ -34,19 +34,23 @@ impl Scenario {
                 let (killed, stepped) = (self.kill(&s, i), self.step(&s, i).transpose());
                 moved |= stepped.is_some();
                 for (next, by) in killed.map(|t| (Ok(t), i as u8 + DEATH)).into_iter().chain(stepped.map(|t| (t, i as u8))) {
-                    let t = match next.and_then(|t| self.check(&t).map(|_| t)) {
-                        Ok(t) => t,
+                    let found = next.and_then(|t| {
+                        let to = *index.entry(hash(&t)).or_insert(came.len() as u32);
+                        if to as usize == came.len() {
+                            came.push((from, by));
+                            into.push(NOBODY);
+                            todo.push_back((to, t));
+                            self.check(&t)?;
+                        }
+                        Ok(to)
+                    });
+                    let to = match found {
+                        Ok(to) => to,
                         Err(e) => {
                             violation = Some((from, format!("{e} (process {i})")));
                             break 'search;
                         }
                     };
-                    let to = *index.entry(hash(&t)).or_insert(came.len() as u32);
-                    if to as usize == came.len() {
-                        came.push((from, by));
-                        into.push(NOBODY);
-                        todo.push_back((to, t));
-                    }
                     if by < DEATH {
                         steps.push((from, std::mem::replace(&mut into[to as usize], steps.len() as u32)));
                     }
