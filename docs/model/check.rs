@@ -139,7 +139,7 @@ impl Scenario {
         let puts = if self.m > 1 { sum(Event::Put) } else { t.tail };
         ensure!(puts == removed + len, "accounts: {puts} put, {removed} removed, {len} in the queue");
         // 5. What was acknowledged was handed out, or is a dead letter. These are counted, but for one at each death between the put and the count.
-        ensure!((1..ITEMS).all(|i| t.place[i] != Place::Acked || t.letters[i] > 0 || t.delivered >> i & 1 == 1), "acknowledged, and nobody saw it");
+        ensure!((1..ITEMS).all(|i| t.place[i] != Place::Acked || t.letters[i] > 0 || t.handed[i] > 0), "acknowledged, and nobody saw it");
         let counted: u8 = self.seats().map(|d| t.seat(d).dead_lettered).sum();
         let (there, all) = (t.letters.iter().filter(|n| **n > 0).count() as u8, t.letters.iter().sum::<u8>());
         ensure!(counted <= all && all <= counted + t.deaths, "{counted} dead letters counted, {all} in the queue, {} deaths", t.deaths);

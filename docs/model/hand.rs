@@ -13,19 +13,33 @@ impl Scenario {
     /// Loads the ready word: the rest in `seat` (the own one, or an adopted one) is void, or for the application, or for the dead-letter queue.
     pub fn open(&self, s: &State, t: &mut State, i: usize, seat: u8, began: u8) -> Checked<()> {
         self.hold_lock(s, i, seat)?;
-        let b = s.block(seat);
-        let again = s.procs[i].counted >> seat & 1 == 0; // not the delivery that is under way
-        let unchecked = self.has(Flaw::RestUnchecked) && s.seat(seat).acked() > 0;
+        let (b, q) = (s.block(seat), s.seat(seat));
+        let unchecked = self.has(Flaw::RestUnchecked) && q.acked() > 0;
+        let speaks = q.tries.got == q.got || self.has(Flaw::TriesOfBlock);
         t.procs[i].at = if b.epoch != s.epoch() && !unchecked {
             At::Settle { seat, how: Settle::Cleared, began }
-        } else if self.max_deliveries > 0 && again && b.again + 1 >= self.max_deliveries {
-            if self.has(Flaw::LetterAckFirst) { At::Settle { seat, how: Settle::Letter, began } } else { At::Letter { seat, began } }
-        } else if self.max_deliveries > 0 && again {
-            At::Deliveries { seat, began }
-        } else {
+        } else if self.max_deliveries == 0 {
             return self.hand_over(t, i, seat, began);
+        } else if speaks && q.tries.count >= self.max_deliveries {
+            let all = self.has(Flaw::TriesWhole);
+            let more = if all { b.len().saturating_sub(q.acked()) } else { q.tries.extent }.saturating_sub(1);
+            if self.has(Flaw::LetterAckFirst) { At::Settle { seat, how: Settle::Letter { more }, began } } else { At::Letter { seat, began, more } }
+        } else {
+            At::Tries { seat, began }
         };
         Ok(())
+    }
+    /// How many items of `seat` an operation hands out.
+    pub fn extent(&self, s: &State, i: usize, seat: u8) -> u8 {
+        let single = matches!(self.plans[i][s.procs[i].op as usize], Op::Get(After::Ack) | Op::Consume(After::Ack));
+        if single { 1 } else { s.block(seat).len().saturating_sub(s.seat(seat).acked()) }
+    }
+    /// What is stored before a hand-over.
+    pub fn next_try(&self, s: &State, i: usize, seat: u8) -> Tries {
+        let (q, extent) = (s.seat(seat), self.extent(s, i, seat));
+        let old = if q.tries.got == q.got { q.tries } else { Tries { got: q.got, count: 0, extent: 0 } };
+        let least = if old.count == 0 || self.has(Flaw::TriesLast) { extent } else { extent.min(old.extent) };
+        Tries { got: q.got, count: old.count + 1, extent: least }
     }
 
     /// The application gets one item, or all the rest.
@@ -35,13 +49,10 @@ impl Scenario {
         let first = if self.has(Flaw::AdoptFromStart) { 0 } else { t.seat(seat).acked() };
         ensure!(first < b.len(), "delivers the rest of seat {seat}, of which nothing is left");
         ensure!(b.epoch >= began, "delivers an item cleared before the get began");
-        for item in b.from(first).take(if after == After::Ack { 1 } else { BATCH }) {
+        for item in b.from(first).take(self.extent(t, i, seat) as usize) {
             ensure!(t.place[item] == Place::Held(seat), "delivers item {item} of seat {seat}, which is {:?}", t.place[item]);
-            ensure!(self.at_least_once() || t.delivered >> item & 1 == 0, "item {item} delivered twice");
-            t.delivered |= 1 << item;
-        }
-        if self.max_deliveries > 0 {
-            t.procs[i].counted |= 1 << seat;
+            ensure!(self.at_least_once() || t.handed[item] == 0, "item {item} delivered twice");
+            t.handed[item] = t.handed[item].max(1);
         }
         match after {
             After::Ack => t.procs[i].at = At::Settle { seat, how: Settle::One, began },
@@ -59,23 +70,24 @@ impl Scenario {
     pub fn settle(&self, t: &mut State, seat: u8, how: Settle) -> Checked<()> {
         let (b, first) = (t.block(seat), t.seat(seat).acked());
         let rest = b.len().wrapping_sub(first);
-        let number = if matches!(how, Settle::One | Settle::Letter) { 1 } else { rest };
+        let letter = matches!(how, Settle::Letter { .. });
+        let number = if letter || how == Settle::One { 1 } else { rest };
         let place = match how {
-            Settle::One | Settle::All | Settle::Letter => Place::Acked,
+            Settle::One | Settle::All | Settle::Letter { .. } => Place::Acked,
             Settle::Cleared => Place::Cleared,
             Settle::Lost => Place::Lost,
         };
         ensure!(first < b.len(), "settles {how:?} in seat {seat}, of which nothing is left");
         for item in b.from(first).take(number as usize) {
             ensure!(t.place[item] == Place::Held(seat), "settles item {item} of seat {seat} as {place:?}, but it is {:?}", t.place[item]);
-            ensure!(how != Settle::Letter || t.letters[item] > 0, "item {item} is not in the dead-letter queue");
+            ensure!(!letter || t.letters[item] > 0, "item {item} is not in the dead-letter queue");
             ensure!(place != Place::Lost || !self.at_least_once(), "item {item} is lost under at-least-once");
             t.place[item] = place;
         }
         let whole = if how == Settle::All { self.has(Flaw::AckWhole) } else { self.has(Flaw::LostWhole) };
         let q = &mut t.seats[seat as usize];
         match how {
-            Settle::One | Settle::Letter => q.got += 1,
+            Settle::One | Settle::Letter { .. } => q.got += 1,
             Settle::All => q.got += if whole { b.len() } else { rest },
             Settle::Cleared => q.count(Event::Cleared, if whole { b.len() } else { rest }),
             Settle::Lost => q.count(Event::Lost, if whole { b.len() } else { rest }),
@@ -85,8 +97,7 @@ impl Scenario {
 
     /// Gives back what is left of `seat`: first a refuge, if the endpoint has no other seat, then the seat is left to its items.
     pub fn nack(&self, t: &mut State, i: usize, seat: u8) {
-        let p = &mut t.procs[i];
-        (p.app, p.counted) = (p.app & !(1 << seat), p.counted & !(1 << seat));
+        t.procs[i].app &= !(1 << seat);
         // Another seat of the endpoint; with close_on_last rather one that shows its role.
         let other = self.own(t, i).filter(|d| *d != seat).max_by_key(|d| t.seat(*d).role);
         t.procs[i].at = if let Some(other) = other {

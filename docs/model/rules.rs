@@ -77,6 +77,14 @@ pub enum Flaw {
     /// A seat with something in hand exchanges.
     ExchangeHeld,
     // dead letters
+    /// The count of deliveries is not bound to the item it was made for.
+    TriesOfBlock,
+    /// All the rest of a block is a dead letter, not only what was handed out.
+    TriesWhole,
+    /// What a delivery handed out is taken for what all of them did.
+    TriesLast,
+    /// The count is not reset before a take.
+    TriesStale,
     /// An item is acknowledged before it is put into the dead-letter queue.
     LetterAckFirst,
     /// If the dead-letter queue does not take an item, it is acknowledged nevertheless.
@@ -150,6 +158,7 @@ impl Scenario {
             outgoing: STALE,
             got: 0,
             words: [0; 4],
+            tries: Tries { got: 0, count: 0, extent: 0 },
             redelivered: 0,
             dead_lettered: 0,
             role: false,
@@ -157,7 +166,7 @@ impl Scenario {
         };
         let mut s = State {
             slots: std::array::from_fn(|i| Slot { stamp: 0, block: i as u8 }),
-            blocks: [Block { epoch: 0, again: 0, items: [0; BATCH] }; BLOCKS],
+            blocks: [Block { epoch: 0, items: [0; BATCH] }; BLOCKS],
             seats: std::array::from_fn(seat),
             ready: self.ready,
             gate_lock: NONE,
@@ -167,7 +176,7 @@ impl Scenario {
             tail: 0,
             place: [Place::Unborn; ITEMS],
             put_at: [STALE; ITEMS],
-            delivered: 0,
+            handed: [0; ITEMS],
             letters: [0; ITEMS],
             deaths: 0,
             notice: false,

@@ -287,19 +287,38 @@ fn letters() -> Vec<Scenario> {
         letter(),
         least("letters: after two deliveries d2", 1, 4, 2, &[&[puts(1, 2)], &[CONSUME], &[NACK, CONSUME_ALL], &[NACK, CONSUME]]).batch().letters(2, 4).idle(),
         letters_full(),
+        least("letters: room for one d2", 1, 4, 2, &[&[puts(1, 2)], &[ALL], &[CONSUME], &[CONSUME_ALL]]).batch().letters(1, 1).idle(),
+        letter_rest(),
+        letter_stale(),
+        letter_mixed(),
         least("letters: nack, no other seat d2", 1, 3, 2, &[&[puts(1, 2)], &[ACK, NACK, ACK, NACK, Close], &[CONSUME]]).batch().letters(2, 4).idle(),
         least("letters: against clear d2", 1, 3, 2, &[&[puts(1, 2), Clear, put(3)], &[NACK, CONSUME], &[CONSUME]]).batch().letters(1, 4).idle(),
         least("letters: several in hand d2", 2, 5, 2, &[&[puts(1, 2), put(3)], &[KEEP, KEEP, kept(NEWEST, After::Nack), kept(OLDEST, After::Ack)], &[CONSUME]]).batch().letters(1, 4).due([1, 3, 1, 0]).idle(),
     ];
     all.extend(each(letter, [LetterAckFirst]));
     all.extend(each(letters_full, [LetterDropped, RedeliveredInSeq]));
+    all.extend(each(letter_rest, [TriesOfBlock]));
+    all.extend(each(letter_stale, [TriesStale]));
+    all.extend(each(letter_mixed, [TriesWhole, TriesLast]));
     all
 }
 fn letter() -> Scenario {
     least("letters: after one delivery d2", 1, 4, 2, &[&[puts(1, 2)], &[CONSUME], &[CONSUME], &[CONSUME_ALL]]).batch().letters(1, 4).idle()
 }
+/// A get takes one item and leaves the other, which nobody was given, to the next consumer.
+fn letter_rest() -> Scenario {
+    least("letters: the rest was not handed out d1", 1, 3, 1, &[&[puts(1, 2)], &[ACK, Op::Close], &[CONSUME]]).batch().letters(1, 4).idle()
+}
+/// The seat of a cleared item takes the next one.
+fn letter_stale() -> Scenario {
+    least("letters: after a cleared one d1", 1, 3, 1, &[&[put(1), Op::Clear, put(2)], &[NACK, CONSUME], &[CONSUME]]).batch().letters(2, 4).idle()
+}
+/// One item handed out by itself, then both together.
+fn letter_mixed() -> Scenario {
+    least("letters: one alone, then both d2", 1, 4, 2, &[&[puts(1, 2)], &[ACK], &[NACK], &[CONSUME]]).batch().letters(2, 4).idle()
+}
 fn letters_full() -> Scenario {
-    least("letters: no room d2", 1, 4, 2, &[&[puts(1, 2)], &[CONSUME], &[CONSUME], &[CONSUME_ALL]]).batch().letters(1, 1).idle()
+    least("letters: no room d2", 1, 4, 2, &[&[puts(1, 2)], &[CONSUME], &[CONSUME], &[CONSUME_ALL]]).batch().letters(1, 0).idle()
 }
 
 /// `close_on_last`: the first consumer opens the gate, the last one closes it, dead or alive.

@@ -24,11 +24,10 @@ pub struct Slot {
     pub block: u8,
 }
 
-/// A block: its header (epoch, how often it was delivered beyond the first time, length) and its items.
+/// A block: its header (epoch, length) and its items.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Block {
     pub epoch: u8,
-    pub again: u8,
     pub items: [u8; BATCH],
 }
 
@@ -84,6 +83,14 @@ impl Record {
     }
 }
 
+/// How often what stands first in hand was handed out (one word). It speaks of the items from `got` on, `extent` of them, and of no others.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Tries {
+    pub got: u8,
+    pub count: u8,
+    pub extent: u8,
+}
+
 /// A seat's line. `lock`: the process that holds it, or NONE. `role`: the owner is a consumer (kept only with `close_on_last`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Seat {
@@ -91,6 +98,7 @@ pub struct Seat {
     pub position: u8,
     pub base: u8,
     pub outgoing: u8,
+    pub tries: Tries,
     pub got: u8,
     pub words: [u8; 4],
     pub redelivered: u8,
@@ -217,8 +225,8 @@ pub enum Settle {
     One,
     /// `got` + the rest.
     All,
-    /// `got` + 1: the item is in the dead-letter queue.
-    Letter,
+    /// `got` + 1: the item is in the dead-letter queue, and so many more have to go there.
+    Letter { more: u8 },
     /// The rest is void.
     Cleared,
     /// The rest is lost with its consumer, who leaves.
@@ -251,10 +259,10 @@ pub enum At {
     GetLook { began: u8 },
     Note(Exchange),
     Open { seat: u8, began: u8 },
-    Deliveries { seat: u8, began: u8 },
+    Tries { seat: u8, began: u8 },
     Redelivered { seat: u8, began: u8 },
-    Letter { seat: u8, began: u8 },
-    Lettered { seat: u8, began: u8 },
+    Letter { seat: u8, began: u8, more: u8 },
+    Lettered { seat: u8, began: u8, more: u8 },
     Settle { seat: u8, how: Settle, began: u8 },
     Unhold { seat: u8, how: Settle, began: u8 },
     // gate and drain
@@ -291,8 +299,6 @@ pub struct Proc {
     pub seat: u8,
     /// Bit set of seats: what is in them was handed to the application, which keeps it.
     pub app: u8,
-    /// Bit set of seats: the delivery under way is counted already (a get of one item goes on with the rest).
-    pub counted: u8,
     /// Positions, `c * n + i`.
     pub put_cursor: u8,
     pub get_cursor: u8,
@@ -301,7 +307,7 @@ pub struct Proc {
     pub news: bool,
 }
 
-pub const GONE: Proc = Proc { at: At::Dead, op: 0, seat: NONE, app: 0, counted: 0, put_cursor: 0, get_cursor: 0, news: false };
+pub const GONE: Proc = Proc { at: At::Dead, op: 0, seat: NONE, app: 0, put_cursor: 0, get_cursor: 0, news: false };
 
 // ------------------------------------------------------------------ the truth, unknown to the processes
 
@@ -333,9 +339,8 @@ pub struct State {
     /// Of each item: where it is, and the position it was put at.
     pub place: [Place; ITEMS],
     pub put_at: [u8; ITEMS],
-    /// Bit set of items handed out.
-    pub delivered: u16,
-    /// How often each item was put into the dead-letter queue.
+    /// How often each item was handed out (if deliveries are not limited: whether) and put into the dead-letter queue.
+    pub handed: [u8; ITEMS],
     pub letters: [u8; ITEMS],
     pub deaths: u8,
     /// A death the supervisor has not yet acted on.

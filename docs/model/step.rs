@@ -73,7 +73,7 @@ impl Scenario {
                 self.hold_lock(s, i, p.seat)?;
                 ensure!(self.carries(s, p.seat).is_none(), "put writes over an item in hand");
                 let Op::Put(items, _) = self.plans[i][p.op as usize] else { unreachable!() };
-                t.blocks[s.owner[me] as usize] = Block { epoch, again: 0, items };
+                t.blocks[s.owner[me] as usize] = Block { epoch, items };
                 t.procs[i].at = if self.m > 1 && !self.has(Flaw::OutgoingLate) { At::Outgoing { epoch } } else { At::PutLook { epoch } };
             }
             At::Outgoing { epoch } => {
@@ -124,32 +124,42 @@ impl Scenario {
                 }
             }
             At::Open { seat, began } => self.open(s, &mut t, i, seat, began)?,
-            // What is delivered again: the block's header first, then `redelivered`. (Only where deliveries are limited.)
-            At::Deliveries { seat, began } => {
+            // Only where deliveries are limited: what is about to be handed out, and how often it was.
+            At::Tries { seat, began } => {
                 self.hold_lock(s, i, seat)?;
-                t.blocks[s.owner[seat as usize] as usize].again += 1;
+                t.seats[seat as usize].tries = self.next_try(s, i, seat);
+                for item in s.block(seat).from(s.seat(seat).acked()).take(self.extent(s, i, seat) as usize) {
+                    t.handed[item] += 1; // who dies between this store and the hand-over was given it nevertheless
+                }
                 t.procs[i].at = At::Redelivered { seat, began };
+                if t.seat(seat).tries.count == 1 {
+                    self.hand_over(&mut t, i, seat, began)?;
+                }
             }
             At::Redelivered { seat, began } => {
                 self.hold_lock(s, i, seat)?;
-                t.seats[seat as usize].redelivered += s.block(seat).len() - s.seat(seat).acked();
+                let q = &mut t.seats[seat as usize];
+                q.redelivered += q.tries.extent;
                 self.hand_over(&mut t, i, seat, began)?;
             }
-            At::Letter { seat, began } => {
+            At::Letter { seat, began, more } => {
                 let item = self.item(s, seat);
-                t.procs[i].at = if s.letters.iter().sum::<u8>() < self.letters {
+                ensure!(s.handed[item] >= self.max_deliveries, "item {item} becomes a dead letter, after {} of {} deliveries", s.handed[item], self.max_deliveries);
+                t.procs[i].at = if s.block(seat).epoch != s.epoch() {
+                    At::Open { seat, began }
+                } else if s.letters.iter().sum::<u8>() < self.letters {
                     t.letters[item] += 1;
-                    At::Lettered { seat, began }
+                    At::Lettered { seat, began, more }
                 } else if self.has(Flaw::LetterDropped) {
-                    At::Settle { seat, how: Settle::Letter, began }
+                    At::Settle { seat, how: Settle::Letter { more }, began }
                 } else {
-                    At::Deliveries { seat, began } // full: it is delivered once more
+                    At::Tries { seat, began } // full: it is delivered once more
                 };
             }
-            At::Lettered { seat, began } => {
+            At::Lettered { seat, began, more } => {
                 self.hold_lock(s, i, seat)?;
                 t.seats[seat as usize].dead_lettered += 1;
-                t.procs[i].at = At::Settle { seat, how: Settle::Letter, began };
+                t.procs[i].at = At::Settle { seat, how: Settle::Letter { more }, began };
             }
             // Acknowledgement (or discard of a void rest): the counter store is the event ...
             At::Settle { seat, how, began } => {
@@ -159,7 +169,9 @@ impl Scenario {
                 t.procs[i].at = At::Unhold { seat, how, began };
                 if !over {
                     match how {
-                        Settle::Letter => t.procs[i].at = At::Open { seat, began },
+                        // The next of those that were handed out together; or what was not.
+                        Settle::Letter { more: 0 } => t.procs[i].at = At::Open { seat, began },
+                        Settle::Letter { more } => t.procs[i].at = At::Letter { seat, began, more: more - 1 },
                         _ => self.finish(&mut t, i), // the rest stays in hand
                     }
                 }
@@ -169,12 +181,11 @@ impl Scenario {
                 self.hold_lock(s, i, seat)?;
                 let q = &mut t.seats[seat as usize];
                 q.rest(q.rec.mine);
-                let p = &mut t.procs[i];
-                (p.app, p.counted) = (p.app & !(1 << seat), p.counted & !(1 << seat));
+                t.procs[i].app &= !(1 << seat);
                 let then = match how {
                     Settle::One | Settle::All => Then::Finish,
                     _ if began == NONE => Then::Leave { attaching: false },
-                    Settle::Letter | Settle::Cleared | Settle::Lost => Then::Look { began },
+                    Settle::Letter { .. } | Settle::Cleared | Settle::Lost => Then::Look { began },
                 };
                 // An adopted seat is given up, unless the endpoint lacks one.
                 let spare = seat == p.seat || self.own(&t, i).count() <= self.due[i] as usize;
@@ -216,7 +227,7 @@ impl Scenario {
 
             // ------------------------------------------------------ the exchange
             At::Note(x) => {
-                // Position and base are two stores; neither is read before the record names a take.
+                // Position, base and tries are three stores; none is read before the record names a take.
                 self.hold_lock(s, i, p.seat)?;
                 self.note(&mut t, p.seat, x, true);
                 t.procs[i].at = At::Announce(x);
@@ -243,7 +254,7 @@ impl Scenario {
                 self.hold_lock(s, i, p.seat)?;
                 if self.has(Flaw::OutgoingLate) {
                     let Op::Put(items, _) = self.plans[i][p.op as usize] else { unreachable!() };
-                    t.seats[me].outgoing = Block { epoch: 0, again: 0, items }.len();
+                    t.seats[me].outgoing = Block { epoch: 0, items }.len();
                 }
                 let (event, items) = self.event(&t, p.seat, k).expect("an event");
                 t.seats[me].count(event, items);
@@ -266,7 +277,6 @@ impl Scenario {
                     }
                     Why::Get => {
                         t.procs[i].get_cursor = x.pos + 1;
-                        t.procs[i].counted |= (self.max_deliveries > 0) as u8 * (1 << p.seat); // its first delivery
                         t.procs[i].at = At::Open { seat: p.seat, began: x.epoch };
                     }
                     Why::Drain => {
@@ -292,7 +302,7 @@ impl Scenario {
         let x = Exchange { why, kind, pos, seen, epoch };
         if kind == Kind::Take { At::Note(x) } else { At::Announce(x) }
     }
-    /// Where the block about to be taken stands, and the value of `got` that its acknowledgements are counted from.
+    /// Where the block about to be taken stands, the value of `got` that its acknowledgements are counted from, no deliveries yet.
     fn note(&self, t: &mut State, seat: u8, x: Exchange, early: bool) {
         let q = &mut t.seats[seat as usize];
         if early != self.has(Flaw::PositionLate) {
@@ -300,6 +310,9 @@ impl Scenario {
         }
         if early != self.has(Flaw::BaseLate) {
             q.base = q.got;
+        }
+        if self.max_deliveries > 0 && early && !self.has(Flaw::TriesStale) {
+            q.tries = Tries { got: q.got, count: 0, extent: 0 };
         }
     }
 

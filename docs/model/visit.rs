@@ -236,7 +236,7 @@ impl Scenario {
         };
         let (q, void) = (*t.seat(seat), t.block(seat).epoch < t.epoch());
         let p = &mut t.procs[i];
-        (p.seat, p.app, p.counted) = (NONE, 0, 0);
+        (p.seat, p.app) = (NONE, 0);
         let silent = self.has(if attaching { Flaw::AttachSilently } else { Flaw::CloseSilently });
         t.procs[i].at = if q.role {
             At::RoleLock { seat, role: Role::Leave { attaching } }
