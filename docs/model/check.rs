@@ -14,7 +14,13 @@ impl Scenario {
         }
         let mut t = *s;
         t.procs[i] = GONE;
-        for lock in t.seats.iter_mut().map(|q| &mut q.lock).chain([&mut t.gate_lock]).filter(|lock| **lock == i as u8) {
+        for lock in t
+            .seats
+            .iter_mut()
+            .map(|q| &mut q.lock)
+            .chain([&mut t.gate_lock])
+            .filter(|lock| **lock == i as u8)
+        {
             *lock = NONE;
         }
         t.deaths += 1;
@@ -34,8 +40,14 @@ impl Scenario {
         // 2. Each full slot's items are in the ring, and no other.
         let count = |place| s.place.iter().filter(|q| **q == place).count();
         let full = || slots.iter().filter(|q| q.stamp % 2 == 1).map(|q| &s.blocks[q.block as usize]);
-        ensure!(full().all(|b| b.from(0).all(|item| s.place[item] == Place::Ring)), "a full slot with an item that is elsewhere");
-        ensure!(full().map(|b| b.len() as usize).sum::<usize>() == count(Place::Ring), "an item vanished from the ring");
+        ensure!(
+            full().all(|b| b.from(0).all(|item| s.place[item] == Place::Ring)),
+            "a full slot with an item that is elsewhere"
+        );
+        ensure!(
+            full().map(|b| b.len() as usize).sum::<usize>() == count(Place::Ring),
+            "an item vanished from the ring"
+        );
         ensure!(full().count() as u8 == s.tail - s.head, "the stamps are wrong");
         // 3. Each seat: its record is true; `settled` and `acked` say of every item in hand what became of it; its position is known.
         for d in 0..self.seats {
@@ -48,8 +60,14 @@ impl Scenario {
             };
             ensure!(held as u8 == len - acked, "seat {d} says it has {} items in hand, it has {held}", len - acked);
             let b = s.block(d);
-            ensure!(b.from(acked).all(|item| s.place[item] == Place::Held(d)), "seat {d} says it has an item that it has not");
-            ensure!(b.from(0).take(acked as usize).all(|item| s.place[item] == Place::Acked), "seat {d} says an item is acknowledged that is not");
+            ensure!(
+                b.from(acked).all(|item| s.place[item] == Place::Held(d)),
+                "seat {d} says it has an item that it has not"
+            );
+            ensure!(
+                b.from(0).take(acked as usize).all(|item| s.place[item] == Place::Acked),
+                "seat {d} says an item is acknowledged that is not"
+            );
             ensure!(b.from(0).all(|item| s.put_at[item] == q.position), "seat {d} says position {}", q.position);
         }
         // 4. The counters are exact, with what the exchanges that happened still have to count.
@@ -64,13 +82,25 @@ impl Scenario {
         let got: u8 = self.seats().map(|d| s.seat(d).got).sum();
         let put = if self.m > 1 { ITEMS - count(Place::Unborn) } else { 0 };
         let truth = [count(Place::Dropped), count(Place::Cleared), count(Place::Lost), put];
-        ensure!(got as usize == count(Place::Acked), "got: the counters say {got}, the truth is {}", count(Place::Acked));
+        ensure!(
+            got as usize == count(Place::Acked),
+            "got: the counters say {got}, the truth is {}",
+            count(Place::Acked)
+        );
         for e in EVENTS {
-            ensure!(sum[e as usize] as usize == truth[e as usize], "{e:?}: the counters come to {}, the truth is {}", sum[e as usize], truth[e as usize]);
+            ensure!(
+                sum[e as usize] as usize == truth[e as usize],
+                "{e:?}: the counters come to {}, the truth is {}",
+                sum[e as usize],
+                truth[e as usize]
+            );
         }
         // 5. close_on_last: while nobody is at it, a consumer that is there finds the gate open.
         let closed = self.close_on_last && s.gate_lock == NONE && s.ready & 1 == 0;
-        ensure!(!closed || !(0..self.plans.len()).any(|i| self.attached(s, i)), "the gate is closed, and there is a consumer");
+        ensure!(
+            !closed || !(0..self.plans.len()).any(|i| self.attached(s, i)),
+            "the gate is closed, and there is a consumer"
+        );
         Ok(())
     }
     /// A consumer with a seat, which is neither coming nor going.
@@ -97,12 +127,23 @@ impl Scenario {
         // 2. close_on_last: the gate is open if and only if there is a consumer.
         if self.close_on_last && (served || self.plans.iter().any(|plan| plan.contains(&Op::Supervise))) {
             let consumers = (0..self.plans.len()).filter(|i| self.attached(s, *i)).count();
-            ensure!((s.ready & 1 == 1) == (consumers > 0), "{consumers} consumers, and the ready word is {}", s.ready);
-            ensure!(self.seats().all(|d| !s.seat(d).role || s.seat(d).lock != NONE), "a dead consumer's role is still set");
+            ensure!(
+                (s.ready & 1 == 1) == (consumers > 0),
+                "{consumers} consumers, and the ready word is {}",
+                s.ready
+            );
+            ensure!(
+                self.seats().all(|d| !s.seat(d).role || s.seat(d).lock != NONE),
+                "a dead consumer's role is still set"
+            );
         }
         // 3. `doctor`, repeating until nothing changes, resolves every dead seat, and rightly.
         let mut t = *s;
-        let dead = |t: &State| self.seats().filter(|d| t.seat(*d).lock == NONE && !t.seat(*d).rec.rests()).find_map(|d| Some((d, self.decidable(t, d)?)));
+        let dead = |t: &State| {
+            self.seats()
+                .filter(|d| t.seat(*d).lock == NONE && !t.seat(*d).rec.rests())
+                .find_map(|d| Some((d, self.decidable(t, d)?)))
+        };
         while let Some((d, happened)) = dead(&t) {
             let (r, take) = (t.seat(d).rec, t.seat(d).rec.kind == Kind::Take);
             let now = if happened { r.incoming } else { r.mine };
@@ -111,11 +152,7 @@ impl Scenario {
                 t.seats[d as usize].count(event, items);
             }
             let q = &mut t.seats[d as usize];
-            if happened && take {
-                q.rec = Record { mine: now, incoming: NONE, hold: true, kind: Kind::Put, seq: q.seq() };
-            } else {
-                q.rest(now);
-            }
+            if happened && take { q.hold(now) } else { q.rest(now) }
         }
         ensure!(self.seats().all(|d| t.seat(d).rec.rests()), "a dead seat stays undecidable");
         if !self.at_least_once() {
@@ -139,10 +176,17 @@ impl Scenario {
         let puts = if self.m > 1 { sum(Event::Put) } else { t.tail };
         ensure!(puts == removed + len, "accounts: {puts} put, {removed} removed, {len} in the queue");
         // 5. What was acknowledged was handed out, or is a dead letter. These are counted, but for one at each death between the put and the count.
-        ensure!((1..ITEMS).all(|i| t.place[i] != Place::Acked || t.letters[i] > 0 || t.handed[i] > 0), "acknowledged, and nobody saw it");
+        ensure!(
+            (1..ITEMS).all(|i| t.place[i] != Place::Acked || t.letters[i] > 0 || t.handed[i] > 0),
+            "acknowledged, and nobody saw it"
+        );
         let counted: u8 = self.seats().map(|d| t.seat(d).dead_lettered).sum();
         let (there, all) = (t.letters.iter().filter(|n| **n > 0).count() as u8, t.letters.iter().sum::<u8>());
-        ensure!(counted <= all && all <= counted + t.deaths, "{counted} dead letters counted, {all} in the queue, {} deaths", t.deaths);
+        ensure!(
+            counted <= all && all <= counted + t.deaths,
+            "{counted} dead letters counted, {all} in the queue, {} deaths",
+            t.deaths
+        );
         ensure!(all <= there + t.deaths, "{there} items are dead letters {all} times, {} deaths", t.deaths);
         Ok(())
     }

@@ -17,13 +17,25 @@ impl Scenario {
         let unchecked = self.has(Flaw::RestUnchecked) && q.acked() > 0;
         let speaks = q.tries.got == q.got || self.has(Flaw::TriesOfBlock);
         t.procs[i].at = if b.epoch != s.epoch() && !unchecked {
-            At::Settle { seat, how: Settle::Cleared, began }
+            At::Settle {
+                seat,
+                how: Settle::Cleared,
+                began,
+            }
         } else if self.max_deliveries == 0 {
             return self.hand_over(t, i, seat, began);
         } else if speaks && q.tries.count >= self.max_deliveries {
             let all = self.has(Flaw::TriesWhole);
             let more = if all { b.len().saturating_sub(q.acked()) } else { q.tries.extent }.saturating_sub(1);
-            if self.has(Flaw::LetterAckFirst) { At::Settle { seat, how: Settle::Letter { more }, began } } else { At::Letter { seat, began, more } }
+            if self.has(Flaw::LetterAckFirst) {
+                At::Settle {
+                    seat,
+                    how: Settle::Letter { more },
+                    began,
+                }
+            } else {
+                At::Letter { seat, began, more }
+            }
         } else {
             At::Tries { seat, began }
         };
@@ -32,25 +44,36 @@ impl Scenario {
     /// How many items of `seat` an operation hands out.
     pub fn extent(&self, s: &State, i: usize, seat: u8) -> u8 {
         let single = matches!(self.plans[i][s.procs[i].op as usize], Op::Get(After::Ack) | Op::Consume(After::Ack));
-        if single { 1 } else { s.block(seat).len().saturating_sub(s.seat(seat).acked()) }
+        if single {
+            1
+        } else {
+            s.block(seat).len().saturating_sub(s.seat(seat).acked())
+        }
     }
     /// What is stored before a hand-over.
     pub fn next_try(&self, s: &State, i: usize, seat: u8) -> Tries {
         let (q, extent) = (s.seat(seat), self.extent(s, i, seat));
-        let old = if q.tries.got == q.got { q.tries } else { Tries { got: q.got, count: 0, extent: 0 } };
-        let least = if old.count == 0 || self.has(Flaw::TriesLast) { extent } else { extent.min(old.extent) };
-        Tries { got: q.got, count: old.count + 1, extent: least }
+        let old = if q.tries.got == q.got { q.tries } else { Tries::none(q.got) };
+        let first = old.count == 0 || self.has(Flaw::TriesLast);
+        let (got, count, extent) = (q.got, old.count + 1, if first { extent } else { extent.min(old.extent) });
+        Tries { got, count, extent }
     }
 
     /// The application gets one item, or all the rest.
     pub fn hand_over(&self, t: &mut State, i: usize, seat: u8, began: u8) -> Checked<()> {
-        let (Op::Get(after) | Op::Consume(after)) = self.plans[i][t.procs[i].op as usize] else { unreachable!() };
+        let (Op::Get(after) | Op::Consume(after)) = self.plans[i][t.procs[i].op as usize] else {
+            unreachable!()
+        };
         let b = t.block(seat);
         let first = if self.has(Flaw::AdoptFromStart) { 0 } else { t.seat(seat).acked() };
         ensure!(first < b.len(), "delivers the rest of seat {seat}, of which nothing is left");
         ensure!(b.epoch >= began, "delivers an item cleared before the get began");
         for item in b.from(first).take(self.extent(t, i, seat) as usize) {
-            ensure!(t.place[item] == Place::Held(seat), "delivers item {item} of seat {seat}, which is {:?}", t.place[item]);
+            ensure!(
+                t.place[item] == Place::Held(seat),
+                "delivers item {item} of seat {seat}, which is {:?}",
+                t.place[item]
+            );
             ensure!(self.at_least_once() || t.handed[item] == 0, "item {item} delivered twice");
             t.handed[item] = t.handed[item].max(1);
         }
@@ -79,12 +102,20 @@ impl Scenario {
         };
         ensure!(first < b.len(), "settles {how:?} in seat {seat}, of which nothing is left");
         for item in b.from(first).take(number as usize) {
-            ensure!(t.place[item] == Place::Held(seat), "settles item {item} of seat {seat} as {place:?}, but it is {:?}", t.place[item]);
+            ensure!(
+                t.place[item] == Place::Held(seat),
+                "settles item {item} of seat {seat} as {place:?}, but it is {:?}",
+                t.place[item]
+            );
             ensure!(!letter || t.letters[item] > 0, "item {item} is not in the dead-letter queue");
             ensure!(place != Place::Lost || !self.at_least_once(), "item {item} is lost under at-least-once");
             t.place[item] = place;
         }
-        let whole = if how == Settle::All { self.has(Flaw::AckWhole) } else { self.has(Flaw::LostWhole) };
+        let whole = if how == Settle::All {
+            self.has(Flaw::AckWhole)
+        } else {
+            self.has(Flaw::LostWhole)
+        };
         let q = &mut t.seats[seat as usize];
         match how {
             Settle::One | Settle::Letter { .. } => q.got += 1,
@@ -105,7 +136,10 @@ impl Scenario {
                 t.procs[i].seat = other;
             }
             if self.close_on_last && !t.seat(other).role && !self.has(Flaw::RoleLeft) {
-                At::RoleLock { seat: other, role: Role::Set(Errand::Refuge { old: seat }) }
+                At::RoleLock {
+                    seat: other,
+                    role: Role::Set(Errand::Refuge { old: seat }),
+                }
             } else {
                 self.leave_held(seat, Then::Finish)
             }
@@ -113,12 +147,16 @@ impl Scenario {
             t.procs[i].seat = NONE;
             self.leave_held(seat, Then::Visit(Errand::Refuge { old: NONE }, 0))
         } else {
-            At::TryLock { errand: Errand::Refuge { old: seat }, seat: 0 }
+            Errand::Refuge { old: seat }.begin()
         };
     }
 
     /// Leaves a seat that carries something: UNLOCK, THEN RAISE.
     pub fn leave_held(&self, seat: u8, then: Then) -> At {
-        if self.has(Flaw::RaiseBeforeUnlock) { At::Raise { unlock: seat, then } } else { At::Unlock { seat, raise: true, then } }
+        if self.has(Flaw::RaiseBeforeUnlock) {
+            At::Raise { unlock: seat, then }
+        } else {
+            At::Unlock { seat, raise: true, then }
+        }
     }
 }

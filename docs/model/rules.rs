@@ -152,13 +152,13 @@ impl Scenario {
 
     pub fn init(&self) -> State {
         let seat = |i: usize| Seat {
-            rec: Record { mine: self.n + i as u8, incoming: NONE, hold: false, kind: Kind::Put, seq: 0 },
+            rec: Record::at_rest(self.n + i as u8, false, 0),
             position: STALE,
             base: STALE,
             outgoing: STALE,
             got: 0,
             words: [0; 4],
-            tries: Tries { got: 0, count: 0, extent: 0 },
+            tries: Tries::none(0),
             redelivered: 0,
             dead_lettered: 0,
             role: false,
@@ -209,15 +209,25 @@ impl Scenario {
             return Some(last);
         }
         let free = |d: &u8| !s.seat(*d).rec.hold;
-        if last != NONE && s.seat(last).lock == i as u8 && free(&last) { Some(last) } else { self.own(s, i).find(free) }
+        if last != NONE && s.seat(last).lock == i as u8 && free(&last) {
+            Some(last)
+        } else {
+            self.own(s, i).find(free)
+        }
     }
     /// A seat with something that the next get delivers: the rest of a longer block, what a nack had to keep, an orphan taken at attach. The oldest.
     pub fn to_deliver(&self, s: &State, i: usize) -> Option<u8> {
-        self.own(s, i).filter(|d| s.seat(*d).rec.hold && s.procs[i].app >> d & 1 == 0).min_by_key(|d| s.seat(*d).position)
+        self.own(s, i)
+            .filter(|d| s.seat(*d).rec.hold && s.procs[i].app >> d & 1 == 0)
+            .min_by_key(|d| s.seat(*d).position)
     }
     pub fn kept(&self, s: &State, i: usize, newest: bool) -> Option<u8> {
         let kept = (0..self.seats).filter(|d| s.procs[i].app >> d & 1 == 1);
-        if newest { kept.max_by_key(|d| s.seat(*d).position) } else { kept.min_by_key(|d| s.seat(*d).position) }
+        if newest {
+            kept.max_by_key(|d| s.seat(*d).position)
+        } else {
+            kept.min_by_key(|d| s.seat(*d).position)
+        }
     }
     /// How many blocks it may have in hand.
     pub fn in_hand(&self, i: usize) -> u32 {
@@ -239,7 +249,14 @@ impl Scenario {
     pub fn event(&self, s: &State, d: u8, k: u8) -> Option<(Event, u8)> {
         let q = s.seat(d);
         let event = *self.events(q.rec.kind).get(k as usize)?;
-        Some((event, if event == Event::Put { q.outgoing } else { s.blocks[q.rec.incoming as usize].len() }))
+        Some((
+            event,
+            if event == Event::Put {
+                q.outgoing
+            } else {
+                s.blocks[q.rec.incoming as usize].len()
+            },
+        ))
     }
     /// The first event that recovery has to count.
     pub fn first_uncounted(&self, s: &State, d: u8) -> u8 {
@@ -287,12 +304,23 @@ impl Scenario {
     /// What a supervisor waits for besides deaths.
     pub fn to_recover(&self, s: &State) -> bool {
         let role = |q: &Seat| q.role && !self.has(Flaw::RoleUnseen);
-        (0..self.seats).any(|d| s.seat(d).lock == NONE && if s.seat(d).rec.rests() { role(s.seat(d)) } else { self.decidable(s, d).is_some() })
+        (0..self.seats).any(|d| {
+            s.seat(d).lock == NONE
+                && if s.seat(d).rec.rests() {
+                    role(s.seat(d))
+                } else {
+                    self.decidable(s, d).is_some()
+                }
+        })
     }
     /// The truth: how many items of its block (the first of them acknowledged) seat `d` has in hand: (length, acknowledged).
     pub fn carries(&self, s: &State, d: u8) -> Option<(u8, u8)> {
         let q = s.seat(d);
-        let taken = if q.rec.rests() { q.rec.hold } else { q.rec.kind == Kind::Take && s.owner[d as usize] == q.rec.incoming };
+        let taken = if q.rec.rests() {
+            q.rec.hold
+        } else {
+            q.rec.kind == Kind::Take && s.owner[d as usize] == q.rec.incoming
+        };
         let len = s.block(d).len();
         (taken && !q.settled(len)).then(|| (len, q.acked()))
     }

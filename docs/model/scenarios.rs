@@ -97,6 +97,7 @@ pub fn scenarios() -> Vec<Scenario> {
     all.extend(several());
     all.extend(letters());
     all.extend(roles());
+    all.extend(heavy());
     all
 }
 
@@ -119,7 +120,8 @@ fn core() -> Vec<Scenario> {
         once("at-most-once take, clear, recover d2", 1, 3, 2, &[&[put(1), put(2)], &[ACK, ACK, Recover], &[Clear, Recover]]),
         once("takeover n=1 d2", 1, 3, 2, &[&[put(1), put(2)], &[ACK, ACK], &[Attach, lossy(3), Close, Attach, ACK]]),
         least("takeover, at-least-once d2", 1, 3, 2, &[&[put(1), put(2)], &[CONSUME], &[Attach, put(3), ACK, Close, Attach, CONSUME]]).idle(),
-        once("attach, close, three processes, two seats d2", 2, 2, 2, &[&[put(1), Close, Attach, ACK], &[Attach, ACK, Close], &[Attach, lossy(2), Clear, Close]]),
+        once("attach, close, three processes, two seats d2", 2, 2, 2,
+            &[&[put(1), Close, Attach, ACK], &[Attach, ACK, Close], &[Attach, lossy(2), Clear, Close]]),
         late(),
         late_full(),
         once("recovery killed while it counts d2", 1, 4, 2, &[&[lossy(1), lossy(2)], &[Recover], &[Recover]]),
@@ -158,7 +160,6 @@ fn orphans() -> Vec<Scenario> {
         least("mortal supervisor d2", 1, 4, 2, &[&[put(1), put(2)], &[CONSUME], &[CONSUME], &[Supervise]]).idle(),
         least("nack against clear d2", 2, 4, 2, &[&[put(1), put(2)], &[NACK, NACK], &[CONSUME], &[Clear]]).idle(),
         least("nack, gate, lossy, both roles d2", 1, 3, 2, &[&[lossy(1), NACK, lossy(2), ACK], &[NotReady, SetReady, lossy(3)], &[CONSUME]]).idle(),
-        least("heavy: everything n=2 d2", 2, 4, 2, &[&[lossy(1), lossy(2), Clear], &[NACK, CONSUME], &[put(3), Close, Attach, CONSUME]]).idle(),
         two_orphans().without(RememberAfterOne),
         newcomer().without(NewcomerCurrent),
         every_seat().without(NoSeatAtOrphans),
@@ -234,7 +235,8 @@ fn rests() -> Vec<Scenario> {
         least("rest against clear d2", 1, 3, 2, &[&[puts(1, 2), Clear, puts(3, 4)], &[CONSUME], &[CONSUME]]).batch().idle(),
         least("rest, two adopters race d2", 1, 4, 2, &[&[puts(1, 2)], &[ACK], &[CONSUME], &[CONSUME_ALL]]).batch().idle(),
         least("rest, lossy, both roles d2", 1, 3, 2, &[&[lossies(1, 2), ACK, lossies(3, 4), ACK], &[Clear, lossy(5)], &[CONSUME]]).batch().idle(),
-        least("rest of an orphan taken at attach d2", 1, 2, 2, &[&[puts(1, 2), Close, Attach, CONSUME], &[ACK, NACK, Close, Attach, CONSUME_ALL]]).batch().idle(),
+        least("rest of an orphan taken at attach d2", 1, 2, 2, &[&[puts(1, 2), Close, Attach, CONSUME], &[ACK, NACK, Close, Attach, CONSUME_ALL]])
+            .batch().idle(),
     ];
     all.extend(each(rest, [AdoptSettled, AdoptFromStart, SettledBySeq, SettledByAny, BaseLate, AckWhole, RaiseBeforeUnlock]));
     all
@@ -252,9 +254,14 @@ fn several() -> Vec<Scenario> {
         two_in_hand(),
         one_of_two(),
         spare_used(),
-        least("two in hand, put by the same endpoint d1", 1, 5, 1, &[&[put(1), KEEP, put(2), KEEP, kept(NEWEST, Nack), put(3), ACK], &[CONSUME]]).due([3, 1, 0, 0]).idle(),
-        least("several: two blocks in hand, parts of both d2", 2, 5, 2, &[&[puts(1, 2), puts(3, 4)], &[KEEP, KEEP, kept(NEWEST, Ack), kept(OLDEST, Ack), kept(NEWEST, Nack)], &[CONSUME]]).batch().due([1, 3, 1, 0]).idle(),
-        once("two in hand, at-most-once d2", 2, 5, 2, &[&[puts(1, 2), put(3)], &[KEEP, KEEP, kept(NEWEST, Ack), kept(OLDEST, AckAll), Close], &[Recover, Clear, ACK]]).batch().due([1, 3, 1, 0]),
+        least("several: put by the same endpoint d1", 1, 5, 1, &[&[put(1), KEEP, put(2), KEEP, kept(NEWEST, Nack), put(3), ACK], &[CONSUME]])
+            .due([3, 1, 0, 0]).idle(),
+        least("several: two blocks in hand, parts of both d2", 2, 5, 2,
+            &[&[puts(1, 2), puts(3, 4)], &[KEEP, KEEP, kept(NEWEST, Ack), kept(OLDEST, Ack), kept(NEWEST, Nack)], &[CONSUME]])
+            .batch().due([1, 3, 1, 0]).idle(),
+        once("several: at-most-once d2", 2, 5, 2,
+            &[&[puts(1, 2), put(3)], &[KEEP, KEEP, kept(NEWEST, Ack), kept(OLDEST, AckAll), Close], &[Recover, Clear, ACK]])
+            .batch().due([1, 3, 1, 0]),
         several_attach(),
     ];
     all.extend(each(two_in_hand, [VisitOwn, ExchangeHeld]));
@@ -264,10 +271,12 @@ fn several() -> Vec<Scenario> {
 }
 /// Everything in hand is adopted; one endpoint, two items, killed with both.
 fn two_in_hand() -> Scenario {
-    least("several: two in hand d2", 2, 5, 2, &[&[put(1), put(2)], &[KEEP, Op::Recover, KEEP, kept(OLDEST, After::Ack), ACK], &[CONSUME]]).due([1, 3, 1, 0]).idle()
+    least("several: two in hand d2", 2, 5, 2, &[&[put(1), put(2)], &[KEEP, Op::Recover, KEEP, kept(OLDEST, After::Ack), ACK], &[CONSUME]])
+        .due([1, 3, 1, 0]).idle()
 }
 fn one_of_two() -> Scenario {
-    least("several: one of two given back d2", 2, 5, 2, &[&[put(1), put(2)], &[KEEP, KEEP, kept(NEWEST, After::Nack), kept(OLDEST, After::Ack), ACK], &[CONSUME]]).due([1, 3, 1, 0]).idle()
+    let plan = [KEEP, KEEP, kept(NEWEST, After::Nack), kept(OLDEST, After::Ack), ACK];
+    least("several: one of two given back d2", 2, 5, 2, &[&[put(1), put(2)], &plan, &[CONSUME]]).due([1, 3, 1, 0]).idle()
 }
 /// An endpoint of two seats has left one as an orphan, and keeps an item in the other: it needs a spare one to put.
 fn spare_used() -> Scenario {
@@ -276,7 +285,8 @@ fn spare_used() -> Scenario {
 }
 /// Two attach for two seats each where three can be had, one of them an orphan's.
 fn several_attach() -> Scenario {
-    least("several: two attach for two seats each d1", 1, 3, 1, &[&[put(1), ACK], &[Op::Attach, CONSUME], &[Op::Attach, CONSUME], &[Op::Supervise]]).due([1, 2, 2, 0]).immortal(3)
+    least("several: two attach for two seats each d1", 1, 3, 1, &[&[put(1), ACK], &[Op::Attach, CONSUME], &[Op::Attach, CONSUME], &[Op::Supervise]])
+        .due([1, 2, 2, 0]).immortal(3)
 }
 
 /// Dead letters: an item that was delivered often enough goes to another queue.
@@ -293,7 +303,8 @@ fn letters() -> Vec<Scenario> {
         letter_mixed(),
         least("letters: nack, no other seat d2", 1, 3, 2, &[&[puts(1, 2)], &[ACK, NACK, ACK, NACK, Close], &[CONSUME]]).batch().letters(2, 4).idle(),
         least("letters: against clear d2", 1, 3, 2, &[&[puts(1, 2), Clear, put(3)], &[NACK, CONSUME], &[CONSUME]]).batch().letters(1, 4).idle(),
-        least("letters: several in hand d2", 2, 5, 2, &[&[puts(1, 2), put(3)], &[KEEP, KEEP, kept(NEWEST, After::Nack), kept(OLDEST, After::Ack)], &[CONSUME]]).batch().letters(1, 4).due([1, 3, 1, 0]).idle(),
+        least("letters: several in hand d2", 2, 5, 2, &[&[puts(1, 2), put(3)], &[KEEP, KEEP, kept(NEWEST, After::Nack), kept(OLDEST, After::Ack)], &[CONSUME]])
+            .batch().letters(1, 4).due([1, 3, 1, 0]).idle(),
     ];
     all.extend(each(letter, [LetterAckFirst]));
     all.extend(each(letters_full, [LetterDropped, RedeliveredInSeq]));
@@ -334,7 +345,8 @@ fn roles() -> Vec<Scenario> {
         role_left(),
         once("roles: mortal recoverers d2", 1, 4, 2, &[&[put(1)], &[ACK], &[Recover], &[Attach, CONSUME]]).close_on_last().idle(),
         once("roles: close against recovery d2", 1, 4, 2, &[&[ACK, Close], &[Attach, ACK, Close], &[Recover], &[Supervise]]).close_on_last().immortal(3),
-        least("roles: two seats each d1", 1, 4, 1, &[&[Attach, KEEP, kept(OLDEST, After::Nack), Close], &[put(1)], &[Attach, CONSUME], &[Supervise]]).due([2, 1, 1, 0]).close_on_last().immortal(3),
+        least("roles: two seats each d1", 1, 4, 1, &[&[Attach, KEEP, kept(OLDEST, After::Nack), Close], &[put(1)], &[Attach, CONSUME], &[Supervise]])
+            .due([2, 1, 1, 0]).close_on_last().immortal(3),
     ];
     all.extend(each(role_deaths, [RoleUnseen]));
     all.extend(each(role_comes_and_goes, [NoGateLock, RoleFirst, OpenFirst, OpenIfFirst]));
@@ -347,7 +359,8 @@ fn role_deaths() -> Scenario {
     once("roles: consumers die d2", 1, 4, 2, &[&[put(1), put(2)], &[CONSUME], &[CONSUME], &[Op::Supervise]]).close_on_last().immortal(3)
 }
 fn role_comes_and_goes() -> Scenario {
-    once("roles: consumers come and go d2", 1, 3, 2, &[&[Op::Attach, ACK, Op::Close], &[Op::Attach, ACK, Op::Close], &[Op::Attach, CONSUME], &[Op::Supervise]]).close_on_last().due([1, 1, 1, 0]).immortal(3)
+    once("roles: consumers come and go d2", 1, 3, 2, &[&[Op::Attach, ACK, Op::Close], &[Op::Attach, ACK, Op::Close], &[Op::Attach, CONSUME], &[Op::Supervise]])
+        .close_on_last().due([1, 1, 1, 0]).immortal(3)
 }
 fn role_taken_over() -> Scenario {
     once("roles: a producer takes a dead consumer's seat d1", 1, 2, 1, &[&[ACK], &[Op::Attach, put(1)], &[Op::Supervise]]).close_on_last().immortal(2)
@@ -356,11 +369,37 @@ fn role_nack() -> Scenario {
     least("roles: the only consumer gives back d1", 1, 4, 1, &[&[put(1)], &[NACK, CONSUME], &[Op::Recover], &[Op::Supervise]]).close_on_last().immortal(3)
 }
 fn role_newcomer() -> Scenario {
-    least("roles: a newcomer after the last d2", 1, 3, 2, &[&[put(1), put(2)], &[CONSUME], &[Op::Attach, CONSUME], &[Op::Supervise]]).close_on_last().due([1, 1, 1, 0]).immortal(3)
+    least("roles: a newcomer after the last d2", 1, 3, 2, &[&[put(1), put(2)], &[CONSUME], &[Op::Attach, CONSUME], &[Op::Supervise]])
+        .close_on_last().due([1, 1, 1, 0]).immortal(3)
 }
 /// An endpoint of two seats gives back twice; one of its seats is one that it adopted.
 fn role_left() -> Scenario {
     let (nack, ack) = (kept(OLDEST, After::Nack), kept(OLDEST, After::Ack));
     let plan = [KEEP, nack, KEEP, ack, KEEP, nack, CONSUME];
     least("roles: gives back from two seats d1", 2, 4, 1, &[&plan, &[put(1), put(2)], &[Op::Supervise]]).due([2, 1, 0, 0]).close_on_last().immortal(2)
+}
+
+/// Run by hand, one by one: minutes and gigabytes each.
+fn heavy() -> Vec<Scenario> {
+    use Op::*;
+    let (nack, ack, ack_all) = (kept(NEWEST, After::Nack), kept(OLDEST, After::Ack), kept(OLDEST, After::AckAll));
+    vec![
+        least("heavy: everything n=2 d2", 2, 4, 2, &[&[lossy(1), lossy(2), Clear], &[NACK, CONSUME], &[put(3), Close, Attach, CONSUME]]).idle(),
+        least("heavy: blocks, everything n=2 d2", 2, 4, 2, &[&[lossies(1, 2), puts(3, 4), Clear], &[ACK, NACK, CONSUME], &[put(5), Close, Attach, CONSUME_ALL]])
+            .batch().idle(),
+        least("heavy: seats, two adopters n=2 d2", 2, 6, 2,
+            &[&[puts(1, 2), puts(3, 4)], &[KEEP, KEEP, nack, ack, CONSUME], &[CONSUME], &[KEEP, ack_all, CONSUME]])
+            .batch().due([1, 3, 1, 1]).idle(),
+        least("heavy: seats, two endpoints keep items d2", 2, 6, 2, &[&[put(1), put(2)], &[KEEP, nack, KEEP, ack], &[KEEP, nack, CONSUME], &[Attach, CONSUME]])
+            .due([1, 2, 2, 1]).idle(),
+        least("heavy: letters, several in hand d2", 2, 5, 2, &[&[puts(1, 2), put(3)], &[KEEP, KEEP, nack, ack, CONSUME], &[NACK, CONSUME]])
+            .batch().letters(2, 2).due([1, 3, 1, 0]).idle(),
+        least("heavy: roles, two seats each d2", 1, 5, 2, &[&[Attach, KEEP, nack, Close], &[put(1), put(2)], &[Attach, CONSUME], &[Supervise]])
+            .due([2, 1, 2, 0]).close_on_last().immortal(3),
+        once("heavy: roles, three consumers come and go d2", 1, 4, 2,
+            &[&[Attach, ACK, Close, Attach, ACK], &[Attach, ACK, Close], &[Attach, put(1), Recover], &[Supervise]])
+            .close_on_last().due([1, 1, 1, 0]).immortal(3),
+        once("heavy: blocks, lossy, drains, two recoverers n=2 d2", 2, 4, 2, &[&[lossies(1, 2), lossies(3, 4)], &[lossy(5), Recover], &[Clear, Recover, ALL]])
+            .batch(),
+    ]
 }

@@ -95,7 +95,11 @@ impl Scenario {
         if let Some((last, _)) = violation.filter(|_| trace || !good) {
             text += &self.explain(init, last, &came);
         }
-        Outcome { text, good, states: came.len() }
+        Outcome {
+            text,
+            good,
+            states: came.len(),
+        }
     }
 
     /// The interleaving that leads to state `last`, one step a line.
@@ -120,7 +124,13 @@ impl Scenario {
         for seat in &s.seats[..self.seats as usize] {
             text += &format!("\n    {seat:?}");
         }
-        text + &format!("\n    slots {:?} blocks {:?} ready {} place {:?}", &s.slots[..self.n as usize], s.blocks, s.ready, s.place)
+        text + &format!(
+            "\n    slots {:?} blocks {:?} ready {} place {:?}",
+            &s.slots[..self.n as usize],
+            s.blocks,
+            s.ready,
+            s.place
+        )
     }
 }
 

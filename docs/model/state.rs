@@ -78,6 +78,16 @@ pub struct Record {
 }
 
 impl Record {
+    pub fn at_rest(mine: u8, hold: bool, seq: u8) -> Self {
+        let (incoming, kind) = (NONE, Kind::Put);
+        Self {
+            mine,
+            incoming,
+            hold,
+            kind,
+            seq,
+        }
+    }
     pub fn rests(&self) -> bool {
         self.incoming == NONE
     }
@@ -89,6 +99,13 @@ pub struct Tries {
     pub got: u8,
     pub count: u8,
     pub extent: u8,
+}
+
+impl Tries {
+    pub fn none(got: u8) -> Self {
+        let (count, extent) = (0, 0);
+        Self { got, count, extent }
+    }
 }
 
 /// A seat's line. `lock`: the process that holds it, or NONE. `role`: the owner is a consumer (kept only with `close_on_last`).
@@ -129,10 +146,13 @@ impl Seat {
     pub fn settled(&self, len: u8) -> bool {
         self.seq() != self.rec.seq || self.acked() >= len
     }
-    /// ONE store: the record at rest without `hold`.
+    /// ONE store: the record at rest, with `hold`.
+    pub fn hold(&mut self, mine: u8) {
+        self.rec = Record::at_rest(mine, true, self.seq());
+    }
+    /// ONE store: the record at rest, without `hold`.
     pub fn rest(&mut self, mine: u8) {
-        let kind = Kind::Put;
-        self.rec = Record { mine, incoming: NONE, hold: false, kind, seq: self.seq() };
+        self.rec = Record::at_rest(mine, false, self.seq());
         (self.position, self.base, self.outgoing) = (STALE, STALE, STALE);
     }
 }
@@ -160,7 +180,10 @@ pub enum Op {
     /// Gets for ever; sleeps while there is nothing to do.
     Consume(After),
     /// Settles what is kept: the newest or the oldest; `Ack` acknowledges ONE item of it.
-    Kept { newest: bool, after: After },
+    Kept {
+        newest: bool,
+        after: After,
+    },
     /// The first and the last drain afterwards.
     NotReady,
     SetReady,
@@ -180,13 +203,28 @@ pub enum Op {
 pub enum Errand {
     Recover,
     /// `order`: the seats still to be tried, oldest item first, three bits each, then 7.
-    Adopt { began: u8, order: u32 },
+    Adopt {
+        began: u8,
+        order: u32,
+    },
     /// `orphans`: the second pass, which takes seats with orphans too.
-    Attach { orphans: bool },
+    Attach {
+        orphans: bool,
+    },
     /// A nack's other seat.
-    Refuge { old: u8 },
+    Refuge {
+        old: u8,
+    },
     /// A seat to exchange with in the place of one that was left.
     Spare,
+}
+
+impl Errand {
+    /// The first step of a pass over all seats.
+    pub fn begin(self) -> At {
+        let seat = if matches!(self, Errand::Adopt { .. }) { NONE } else { 0 };
+        At::TryLock { errand: self, seat }
+    }
 }
 
 /// Where a process goes on after leaving a seat.
@@ -195,9 +233,13 @@ pub enum Then {
     Finish,
     Visit(Errand, u8),
     /// Goes on with a get.
-    Look { began: u8 },
+    Look {
+        began: u8,
+    },
     /// Leaves the next seat.
-    Leave { attaching: bool },
+    Leave {
+        attaching: bool,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -307,7 +349,15 @@ pub struct Proc {
     pub news: bool,
 }
 
-pub const GONE: Proc = Proc { at: At::Dead, op: 0, seat: NONE, app: 0, put_cursor: 0, get_cursor: 0, news: false };
+pub const GONE: Proc = Proc {
+    at: At::Dead,
+    op: 0,
+    seat: NONE,
+    app: 0,
+    put_cursor: 0,
+    get_cursor: 0,
+    news: false,
+};
 
 // ------------------------------------------------------------------ the truth, unknown to the processes
 
@@ -358,8 +408,8 @@ impl State {
     pub fn seat(&self, seat: u8) -> &Seat {
         &self.seats[seat as usize]
     }
-    pub fn place_all(&mut self, block: Block, first: u8, place: Place) {
-        for item in block.from(first) {
+    pub fn place_all(&mut self, block: Block, place: Place) {
+        for item in block.from(0) {
             self.place[item] = place;
         }
     }

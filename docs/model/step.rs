@@ -1,4 +1,4 @@
-//! One step of a process: its own operations (put, get, acknowledgement, gate, drain) and the exchange.
+//! One step of a process in its own operations: put, get, acknowledgement, gate, drain. The exchange itself is in `exchange.rs`.
 //!
 //! Each `At` is ONE load, store or CAS of shared memory. What a process does to a seat that it visits is in `visit.rs`.
 
@@ -9,7 +9,10 @@ use crate::state::*;
 impl Scenario {
     /// Every write to a seat is made by its lock's holder.
     pub fn hold_lock(&self, s: &State, i: usize, seat: u8) -> Checked<()> {
-        ensure!(seat != NONE && s.seat(seat).lock == i as u8, "process {i} writes to seat {seat} without its lock");
+        ensure!(
+            seat != NONE && s.seat(seat).lock == i as u8,
+            "process {i} writes to seat {seat} without its lock"
+        );
         Ok(())
     }
     pub fn finish(&self, t: &mut State, i: usize) {
@@ -19,13 +22,23 @@ impl Scenario {
         }
         p.at = At::Start;
         if p.op as usize == self.plans[i].len() {
-            *p = Proc { at: At::Done, op: p.op, seat: p.seat, app: p.app, ..GONE };
+            *p = Proc {
+                at: At::Done,
+                op: p.op,
+                seat: p.seat,
+                app: p.app,
+                ..GONE
+            };
         }
     }
     /// Gives up an operation. If an exchange had been announced, the record must be put at rest first.
     fn give_up(&self, t: &mut State, i: usize) {
         let seat = t.procs[i].seat;
-        if seat != NONE && !t.seat(seat).rec.rests() { t.procs[i].at = At::Retreat } else { self.finish(t, i) }
+        if seat != NONE && !t.seat(seat).rec.rests() {
+            t.procs[i].at = At::Retreat
+        } else {
+            self.finish(t, i)
+        }
     }
     pub fn go(&self, t: &mut State, i: usize, then: Then) -> Checked<()> {
         match then {
@@ -43,7 +56,7 @@ impl Scenario {
                 t.procs[i].seat = seat;
                 At::GetLook { began }
             }
-            None if self.lacks_seat(t, i) => At::TryLock { errand: Errand::Spare, seat: 0 },
+            None if self.lacks_seat(t, i) => Errand::Spare.begin(),
             None => return self.refuse(t, i),
         };
         Ok(())
@@ -51,7 +64,10 @@ impl Scenario {
     /// All that the endpoint has carries items.
     fn refuse(&self, t: &mut State, i: usize) -> Checked<()> {
         let free = (0..self.seats).any(|d| t.seat(d).lock == NONE && !self.wants_care(t.seat(d)));
-        ensure!(!free || self.own(t, i).count() >= self.due[i] as usize, "refused for want of a seat, and one is free");
+        ensure!(
+            !free || self.own(t, i).count() >= self.due[i] as usize,
+            "refused for want of a seat, and one is free"
+        );
         self.finish(t, i);
         Ok(())
     }
@@ -74,7 +90,11 @@ impl Scenario {
                 ensure!(self.carries(s, p.seat).is_none(), "put writes over an item in hand");
                 let Op::Put(items, _) = self.plans[i][p.op as usize] else { unreachable!() };
                 t.blocks[s.owner[me] as usize] = Block { epoch, items };
-                t.procs[i].at = if self.m > 1 && !self.has(Flaw::OutgoingLate) { At::Outgoing { epoch } } else { At::PutLook { epoch } };
+                t.procs[i].at = if self.m > 1 && !self.has(Flaw::OutgoingLate) {
+                    At::Outgoing { epoch }
+                } else {
+                    At::PutLook { epoch }
+                };
             }
             At::Outgoing { epoch } => {
                 self.hold_lock(s, i, p.seat)?;
@@ -144,14 +164,23 @@ impl Scenario {
             }
             At::Letter { seat, began, more } => {
                 let item = self.item(s, seat);
-                ensure!(s.handed[item] >= self.max_deliveries, "item {item} becomes a dead letter, after {} of {} deliveries", s.handed[item], self.max_deliveries);
+                ensure!(
+                    s.handed[item] >= self.max_deliveries,
+                    "item {item} becomes a dead letter, after {} of {} deliveries",
+                    s.handed[item],
+                    self.max_deliveries
+                );
                 t.procs[i].at = if s.block(seat).epoch != s.epoch() {
                     At::Open { seat, began }
                 } else if s.letters.iter().sum::<u8>() < self.letters {
                     t.letters[item] += 1;
                     At::Lettered { seat, began, more }
                 } else if self.has(Flaw::LetterDropped) {
-                    At::Settle { seat, how: Settle::Letter { more }, began }
+                    At::Settle {
+                        seat,
+                        how: Settle::Letter { more },
+                        began,
+                    }
                 } else {
                     At::Tries { seat, began } // full: it is delivered once more
                 };
@@ -159,7 +188,11 @@ impl Scenario {
             At::Lettered { seat, began, more } => {
                 self.hold_lock(s, i, seat)?;
                 t.seats[seat as usize].dead_lettered += 1;
-                t.procs[i].at = At::Settle { seat, how: Settle::Letter { more }, began };
+                t.procs[i].at = At::Settle {
+                    seat,
+                    how: Settle::Letter { more },
+                    began,
+                };
             }
             // Acknowledgement (or discard of a void rest): the counter store is the event ...
             At::Settle { seat, how, began } => {
@@ -189,7 +222,11 @@ impl Scenario {
                 };
                 // An adopted seat is given up, unless the endpoint lacks one.
                 let spare = seat == p.seat || self.own(&t, i).count() <= self.due[i] as usize;
-                if spare { self.go(&mut t, i, then)? } else { t.procs[i].at = At::Unlock { seat, raise: false, then } }
+                if spare {
+                    self.go(&mut t, i, then)?
+                } else {
+                    t.procs[i].at = At::Unlock { seat, raise: false, then }
+                }
             }
 
             // ------------------------------------------------------ gate and drain
@@ -225,95 +262,12 @@ impl Scenario {
                 }
             }
 
-            // ------------------------------------------------------ the exchange
-            At::Note(x) => {
-                // Position, base and tries are three stores; none is read before the record names a take.
-                self.hold_lock(s, i, p.seat)?;
-                self.note(&mut t, p.seat, x, true);
-                t.procs[i].at = At::Announce(x);
-            }
-            At::Announce(x) => {
-                self.hold_lock(s, i, p.seat)?;
-                let q = &mut t.seats[me];
-                ensure!(!(q.rec.rests() && q.rec.hold), "a seat with hold exchanges");
-                q.rec = Record { mine: q.rec.mine, incoming: x.seen.block, hold: false, kind: x.kind, seq: q.seq() };
-                t.procs[i].at = At::Swap(x);
-            }
-            At::Swap(x) => {
-                if s.slots[(x.pos % n) as usize] == x.seen {
-                    self.ring_cas(s, &mut t, i, x)?;
-                } else {
-                    t.procs[i].at = match x.why {
-                        Why::Put => At::PutLook { epoch: x.epoch },
-                        Why::Get => At::GetLook { began: x.epoch },
-                        Why::Drain => At::DrainLook { epoch: x.epoch },
-                    }
-                }
-            }
-            At::Count(x, k) => {
-                self.hold_lock(s, i, p.seat)?;
-                if self.has(Flaw::OutgoingLate) {
-                    let Op::Put(items, _) = self.plans[i][p.op as usize] else { unreachable!() };
-                    t.seats[me].outgoing = Block { epoch: 0, items }.len();
-                }
-                let (event, items) = self.event(&t, p.seat, k).expect("an event");
-                t.seats[me].count(event, items);
-                t.procs[i].at = if self.event(&t, p.seat, k + 1).is_some() { At::Count(x, k + 1) } else { At::Rest(x) };
-            }
-            At::Rest(x) => {
-                self.hold_lock(s, i, p.seat)?;
-                let take = x.kind == Kind::Take;
-                if take {
-                    self.note(&mut t, p.seat, x, false);
-                    let q = &mut t.seats[me];
-                    q.rec = Record { mine: x.seen.block, incoming: NONE, hold: true, kind: Kind::Put, seq: q.seq() };
-                } else {
-                    t.seats[me].rest(x.seen.block);
-                }
-                match x.why {
-                    Why::Put => {
-                        t.procs[i].put_cursor = x.pos + 1;
-                        self.finish(&mut t, i);
-                    }
-                    Why::Get => {
-                        t.procs[i].get_cursor = x.pos + 1;
-                        t.procs[i].at = At::Open { seat: p.seat, began: x.epoch };
-                    }
-                    Why::Drain => {
-                        t.procs[i].get_cursor = x.pos + 1;
-                        t.procs[i].at = At::DrainLook { epoch: x.epoch };
-                    }
-                }
-            }
-            At::Retreat => {
-                self.hold_lock(s, i, p.seat)?;
-                let q = &mut t.seats[me];
-                q.rest(q.rec.mine);
-                self.finish(&mut t, i);
-            }
+            At::Note(_) | At::Announce(_) | At::Swap(_) | At::Count(..) | At::Rest(_) | At::Retreat => self.exchange(s, &mut t, i)?,
             // Waits for the lock.
             At::RoleLock { .. } if s.gate_lock != NONE && !self.has(Flaw::NoGateLock) => return Ok(None),
             _ => self.visit(s, &mut t, i)?,
         }
         Ok(Some(t))
-    }
-
-    fn announce(&self, why: Why, kind: Kind, pos: u8, seen: Slot, epoch: u8) -> At {
-        let x = Exchange { why, kind, pos, seen, epoch };
-        if kind == Kind::Take { At::Note(x) } else { At::Announce(x) }
-    }
-    /// Where the block about to be taken stands, the value of `got` that its acknowledgements are counted from, no deliveries yet.
-    fn note(&self, t: &mut State, seat: u8, x: Exchange, early: bool) {
-        let q = &mut t.seats[seat as usize];
-        if early != self.has(Flaw::PositionLate) {
-            q.position = x.pos;
-        }
-        if early != self.has(Flaw::BaseLate) {
-            q.base = q.got;
-        }
-        if self.max_deliveries > 0 && early && !self.has(Flaw::TriesStale) {
-            q.tries = Tries { got: q.got, count: 0, extent: 0 };
-        }
     }
 
     /// The first step of an operation; false: it waits.
@@ -326,7 +280,7 @@ impl Scenario {
             Op::Put(..) => match self.free_seat(t, i) {
                 _ if t.ready & 1 == 0 => self.give_up(t, i),
                 Some(seat) => (t.procs[i].seat, t.procs[i].at) = (seat, At::Fill { epoch }),
-                None if self.lacks_seat(t, i) => t.procs[i].at = At::TryLock { errand: Errand::Spare, seat: 0 },
+                None if self.lacks_seat(t, i) => t.procs[i].at = Errand::Spare.begin(),
                 None => self.refuse(t, i)?, // "an item is in hand": such a seat never exchanges
             },
             Op::Get(_) | Op::Consume(_) => {
@@ -341,8 +295,7 @@ impl Scenario {
                     t.procs[i].at = At::Open { seat, began: epoch };
                 } else if p.news || care {
                     t.procs[i].news = false; // the word's value from BEFORE the pass will be the one remembered
-                    let errand = Errand::Adopt { began: epoch, order: 0 };
-                    t.procs[i].at = At::TryLock { errand, seat: NONE };
+                    t.procs[i].at = Errand::Adopt { began: epoch, order: 0 }.begin();
                 } else {
                     self.look(t, i, epoch)?;
                 }
@@ -359,59 +312,20 @@ impl Scenario {
             Op::NotReady => t.procs[i].at = gate(2 * (epoch + 1)),
             Op::Clear => t.procs[i].at = gate(t.ready + 2),
             Op::SetReady => t.procs[i].at = gate(t.ready | 1),
-            Op::Recover => t.procs[i].at = At::TryLock { errand: Errand::Recover, seat: 0 },
+            Op::Recover => t.procs[i].at = Errand::Recover.begin(),
             Op::Supervise if !t.notice && !self.to_recover(t) => return Ok(false),
             Op::Supervise => {
                 t.notice = false;
-                t.procs[i].at = At::TryLock { errand: Errand::Recover, seat: 0 };
+                t.procs[i].at = Errand::Recover.begin();
             }
             Op::Attach => {
                 if self.usable_seats(t, i) < self.due[i] as usize {
                     return Ok(false); // NoSeat; tries again when that may have changed
                 }
-                t.procs[i].at = At::TryLock { errand: Errand::Attach { orphans: false }, seat: 0 };
+                t.procs[i].at = Errand::Attach { orphans: false }.begin();
             }
             Op::Close => t.procs[i].at = At::Leave { attaching: false },
         }
         Ok(true)
-    }
-
-    /// The slot's CAS has succeeded: the operation happens here.
-    fn ring_cas(&self, s: &State, t: &mut State, i: usize, x: Exchange) -> Checked<()> {
-        let n = self.n;
-        let (seat, idx) = (s.procs[i].seat, (x.pos % n) as usize);
-        self.hold_lock(s, i, seat)?;
-        let mine = s.seat(seat).rec.mine;
-        t.slots[idx] = Slot { stamp: 2 * (x.pos / n) + if x.why == Why::Put { 1 } else { 2 }, block: mine };
-        t.owner[seat as usize] = x.seen.block;
-        if x.seen.stamp % 2 == 1 {
-            // A block leaves the ring.
-            let (old, b) = (if x.why == Why::Put { x.pos - n } else { x.pos }, s.blocks[x.seen.block as usize]);
-            ensure!(s.head < s.tail && old == s.head, "{:?} removes position {old}, the oldest is {}", x.kind, s.head);
-            ensure!(b.from(0).all(|item| s.put_at[item] == old && s.place[item] == Place::Ring), "a wrong item in the slot");
-            ensure!(!matches!(x.kind, Kind::Discard | Kind::Replace) || b.epoch < s.epoch(), "{:?} discards live items", x.why);
-            ensure!(x.kind != Kind::Drop || b.epoch <= x.epoch, "a put that is void itself (epoch {}) drops a live block", x.epoch);
-            t.head += 1;
-            let place = match x.kind {
-                Kind::Take => Place::Held(seat),
-                Kind::Drop => Place::Dropped,
-                Kind::Discard | Kind::Replace => Place::Cleared,
-                Kind::Put => return Err("put over an item".into()),
-            };
-            t.place_all(b, 0, place);
-        }
-        if x.why == Why::Put {
-            let b = s.blocks[mine as usize];
-            ensure!(x.pos == s.tail, "put at {}, the tail is {}", x.pos, s.tail);
-            ensure!(b.epoch == x.epoch && b.from(0).all(|item| s.place[item] == Place::Unborn), "puts an item a second time");
-            t.tail += 1;
-            ensure!(t.tail - t.head <= n, "over capacity");
-            t.place_all(b, 0, Place::Ring);
-            for item in b.from(0) {
-                t.put_at[item] = x.pos;
-            }
-        }
-        t.procs[i].at = if self.events(x.kind).is_empty() { At::Rest(x) } else { At::Count(x, 0) };
-        Ok(())
     }
 }

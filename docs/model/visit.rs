@@ -10,7 +10,10 @@ const END: u8 = 7;
 impl Scenario {
     pub fn visit(&self, s: &State, t: &mut State, i: usize) -> Checked<()> {
         match s.procs[i].at {
-            At::TryLock { errand: Errand::Adopt { began, .. }, seat: NONE } => {
+            At::TryLock {
+                errand: Errand::Adopt { began, .. },
+                seat: NONE,
+            } => {
                 // Read without locks: who wants care, and how old is what it carries (a wish about the order; each seat is judged under its lock).
                 let own = |d: &u8| s.seat(*d).lock == i as u8 && !self.has(Flaw::VisitOwn);
                 let mut list: Vec<u8> = (0..self.seats).filter(|d| !own(d) && self.wants_care(s.seat(*d))).collect();
@@ -31,7 +34,11 @@ impl Scenario {
                     self.next_seat(t, i, errand, seat);
                 } else {
                     t.seats[seat as usize].lock = i as u8; // nobody else writes its record from here on: reading it is part of this step
-                    if q.rec.rests() { self.judge(t, i, errand, seat, false) } else { t.procs[i].at = At::Search { errand, seat, k: 0 } }
+                    if q.rec.rests() {
+                        self.judge(t, i, errand, seat, false)
+                    } else {
+                        t.procs[i].at = At::Search { errand, seat, k: 0 }
+                    }
                 }
             }
             At::Search { errand, seat, k } => {
@@ -46,8 +53,17 @@ impl Scenario {
                 if sighted == Some(r.mine) || sighted == Some(r.incoming) {
                     let happened = sighted == Some(r.mine);
                     let now = if happened { r.incoming } else { r.mine };
-                    ensure!(s.owner[seat as usize] == now, "recovery of seat {seat} says block {now}, the truth is {}", s.owner[seat as usize]);
-                    t.procs[i].at = At::Decide { errand, seat, happened, next: self.first_uncounted(s, seat) };
+                    ensure!(
+                        s.owner[seat as usize] == now,
+                        "recovery of seat {seat} says block {now}, the truth is {}",
+                        s.owner[seat as usize]
+                    );
+                    t.procs[i].at = At::Decide {
+                        errand,
+                        seat,
+                        happened,
+                        next: self.first_uncounted(s, seat),
+                    };
                 } else if k + 1 < self.n + self.seats {
                     t.procs[i].at = At::Search { errand, seat, k: k + 1 };
                 } else {
@@ -63,13 +79,19 @@ impl Scenario {
                     Some((event, items)) if happened => {
                         let from_block = event == Event::Put && self.has(Flaw::OutgoingFromBlock);
                         q.count(event, if from_block { s.blocks[r.mine as usize].len() } else { items });
-                        t.procs[i].at = At::Decide { errand, seat, happened, next: next + 1 };
+                        t.procs[i].at = At::Decide {
+                            errand,
+                            seat,
+                            happened,
+                            next: next + 1,
+                        };
                     }
                     _ => {
+                        let now = if happened { r.incoming } else { r.mine };
                         if happened && r.kind == Kind::Take {
-                            q.rec = Record { mine: r.incoming, incoming: NONE, hold: true, kind: Kind::Put, seq: q.seq() };
+                            q.hold(now)
                         } else {
-                            q.rest(if happened { r.incoming } else { r.mine });
+                            q.rest(now)
                         }
                         self.judge(t, i, errand, seat, true);
                     }
@@ -89,19 +111,36 @@ impl Scenario {
             At::Unlock { seat, raise, then } => {
                 self.hold_lock(s, i, seat)?;
                 t.seats[seat as usize].lock = NONE;
-                if raise { t.procs[i].at = At::Raise { unlock: NONE, then } } else { self.go(t, i, then)? }
+                if raise {
+                    t.procs[i].at = At::Raise { unlock: NONE, then }
+                } else {
+                    self.go(t, i, then)?
+                }
             }
             At::Raise { unlock, then } => {
                 for q in (0..self.plans.len()).filter(|q| self.is_consumer(*q) && !matches!(s.procs[*q].at, At::Done | At::Dead)) {
                     t.procs[q].news = true;
                 }
-                if unlock == NONE { self.go(t, i, then)? } else { t.procs[i].at = At::Unlock { seat: unlock, raise: false, then } }
+                if unlock == NONE {
+                    self.go(t, i, then)?
+                } else {
+                    t.procs[i].at = At::Unlock {
+                        seat: unlock,
+                        raise: false,
+                        then,
+                    }
+                }
             }
             At::Leave { attaching } => self.leave(t, i, attaching),
             // Who recovers or gives up a role: look for others, close the gate if there is none, clear the role. Who takes one: set it, open the gate.
             At::RoleLock { seat, role } => {
                 t.gate_lock = i as u8;
-                t.procs[i].at = At::RoleStep { seat, role, k: matches!(role, Role::Set(_)) as u8, last: false };
+                t.procs[i].at = At::RoleStep {
+                    seat,
+                    role,
+                    k: matches!(role, Role::Set(_)) as u8,
+                    last: false,
+                };
             }
             At::RoleStep { seat, role, k: 0, .. } => {
                 let last = (0..self.seats).all(|d| d == seat || !s.seat(d).role);
@@ -114,7 +153,11 @@ impl Scenario {
                     Role::Clear(_) | Role::Leave { .. } => (k == 1) != self.has(Flaw::RoleFirst),
                 };
                 self.change_role(t, seat, role, gate, last);
-                t.procs[i].at = if k == 1 { At::RoleStep { seat, role, k: 2, last } } else { At::RoleUnlock { seat, role } };
+                t.procs[i].at = if k == 1 {
+                    At::RoleStep { seat, role, k: 2, last }
+                } else {
+                    At::RoleUnlock { seat, role }
+                };
             }
             At::RoleUnlock { seat, role } => {
                 t.gate_lock = NONE;
@@ -131,7 +174,10 @@ impl Scenario {
 
     fn next_seat(&self, t: &mut State, i: usize, errand: Errand, seat: u8) {
         t.procs[i].at = match errand {
-            Errand::Adopt { began, order } => At::TryLock { errand: Errand::Adopt { began, order: order >> 3 }, seat: order as u8 & 7 },
+            Errand::Adopt { began, order } => At::TryLock {
+                errand: Errand::Adopt { began, order: order >> 3 },
+                seat: order as u8 & 7,
+            },
             _ => At::TryLock { errand, seat: seat + 1 },
         }
     }
@@ -142,7 +188,11 @@ impl Scenario {
         }
     }
     fn unlock(&self, errand: Errand, seat: u8) -> At {
-        At::Unlock { seat, raise: false, then: self.then_next(errand, seat) }
+        At::Unlock {
+            seat,
+            raise: false,
+            then: self.then_next(errand, seat),
+        }
     }
 
     /// A seat at rest, under our lock: what to do with it. `turned`: we have just resolved it.
@@ -151,7 +201,10 @@ impl Scenario {
         let next = self.then_next(errand, seat);
         let takes = matches!(errand, Errand::Attach { .. } | Errand::Refuge { .. } | Errand::Spare);
         t.procs[i].at = if self.close_on_last && q.role && !(self.has(Flaw::RoleTakenOver) && takes && !self.is_consumer(i)) {
-            At::RoleLock { seat, role: Role::Clear(errand) }
+            At::RoleLock {
+                seat,
+                role: Role::Clear(errand),
+            }
         } else if !q.rec.hold {
             if takes {
                 return self.take(t, i, errand, seat);
@@ -161,7 +214,11 @@ impl Scenario {
             At::Resolve { errand, seat } // only the record is late
         } else if !self.at_least_once() {
             let void = t.block(seat).epoch < t.epoch();
-            At::CountHold { errand, seat, event: if void { Event::Cleared } else { Event::Lost } }
+            At::CountHold {
+                errand,
+                seat,
+                event: if void { Event::Cleared } else { Event::Lost },
+            }
         } else {
             // An orphan.
             match errand {
@@ -205,7 +262,7 @@ impl Scenario {
         match errand {
             Errand::Recover | Errand::Spare => self.finish(t, i),
             Errand::Adopt { began, .. } => self.look(t, i, began)?,
-            Errand::Attach { orphans: false } if self.takes_orphans(i) => t.procs[i].at = At::TryLock { errand: Errand::Attach { orphans: true }, seat: 0 },
+            Errand::Attach { orphans: false } if self.takes_orphans(i) => t.procs[i].at = Errand::Attach { orphans: true }.begin(),
             Errand::Attach { .. } => t.procs[i].at = At::Leave { attaching: true },
             Errand::Refuge { old } => {
                 ensure!(old != NONE, "nack left its endpoint without a seat");
@@ -222,7 +279,11 @@ impl Scenario {
     pub fn usable_seats(&self, s: &State, i: usize) -> usize {
         let usable = |d: &u8| {
             let q = s.seat(*d);
-            let resolvable = if q.rec.rests() { !q.rec.hold || self.settled(s, *d) } else { self.decidable(s, *d).is_some() };
+            let resolvable = if q.rec.rests() {
+                !q.rec.hold || self.settled(s, *d)
+            } else {
+                self.decidable(s, *d).is_some()
+            };
             q.lock == NONE && (resolvable || (q.rec.hold && (self.takes_orphans(i) || !self.at_least_once())))
         };
         (0..self.seats).filter(usable).count()
@@ -231,7 +292,11 @@ impl Scenario {
     /// A normal exit, or an attach that got too few seats: leaves one seat after the other.
     fn leave(&self, t: &mut State, i: usize, attaching: bool) {
         let Some(seat) = self.own(t, i).next() else {
-            if attaching { t.procs[i].at = At::Start } else { self.finish(t, i) }
+            if attaching {
+                t.procs[i].at = At::Start
+            } else {
+                self.finish(t, i)
+            }
             return;
         };
         let (q, void) = (*t.seat(seat), t.block(seat).epoch < t.epoch());
@@ -239,13 +304,24 @@ impl Scenario {
         (p.seat, p.app) = (NONE, 0);
         let silent = self.has(if attaching { Flaw::AttachSilently } else { Flaw::CloseSilently });
         t.procs[i].at = if q.role {
-            At::RoleLock { seat, role: Role::Leave { attaching } }
+            At::RoleLock {
+                seat,
+                role: Role::Leave { attaching },
+            }
         } else if q.rec.hold && !self.at_least_once() {
-            At::Settle { seat, how: if void { Settle::Cleared } else { Settle::Lost }, began: NONE }
+            At::Settle {
+                seat,
+                how: if void { Settle::Cleared } else { Settle::Lost },
+                began: NONE,
+            }
         } else if q.rec.hold && !silent {
             self.leave_held(seat, Then::Leave { attaching })
         } else {
-            At::Unlock { seat, raise: false, then: Then::Leave { attaching } }
+            At::Unlock {
+                seat,
+                raise: false,
+                then: Then::Leave { attaching },
+            }
         };
     }
 
