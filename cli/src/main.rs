@@ -19,6 +19,7 @@ mod put;
 mod ready;
 mod rm;
 mod signals;
+mod soak;
 mod stat;
 mod state;
 mod table;
@@ -67,10 +68,14 @@ enum Command {
     Rm(rm::Arguments),
     /// Measure a queue between processes, everything verified
     Bench(bench::Arguments),
+    /// Kill and stop processes at random for as long as you like, every item and account checked
+    Soak(soak::Arguments),
     #[command(hide = true)]
     DemoWorker(demo::Worker),
     #[command(hide = true)]
     BenchWorker(bench::Worker),
+    #[command(hide = true)]
+    SoakWorker(soak::Worker),
 }
 
 fn main() -> ExitCode {
@@ -89,8 +94,10 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Rm(arguments) => rm::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Soak(arguments) => soak::run(arguments),
         Command::DemoWorker(arguments) => demo::work(arguments),
         Command::BenchWorker(arguments) => bench::work(arguments),
+        Command::SoakWorker(arguments) => soak::work(arguments),
     };
     exit::report(outcome)
 }
