@@ -210,7 +210,10 @@ pub fn judge(ledger: &Ledger, flow: &Flow, allowed: &Allowed) -> Vec<String> {
     );
     let gone = dropped + cleared + lost + held;
     let gaps = implied - distinct.min(implied);
-    demand(gaps <= gone + slack, format!("{gaps} items are missing from the sequences, {gone} are accounted for"));
+    demand(
+        gaps <= gone + slack,
+        format!("{gaps} items are missing from the sequences, {gone} are accounted for"),
+    );
     let missing = ledger.missing(flow);
     demand(missing <= slack, format!("{missing} items are missing"));
     let surplus = (distinct + dropped + cleared + lost + held + len).saturating_sub(puts);
@@ -220,12 +223,21 @@ pub fn judge(ledger: &Ledger, flow: &Flow, allowed: &Allowed) -> Vec<String> {
     );
     let losses = if allowed.at_least_once { 0 } else { killed };
     demand(lost <= losses, format!("{lost} items were lost, allowed are {losses}"));
-    demand(allowed.lossy || dropped == 0, format!("{dropped} items were dropped from a queue that is not lossy"));
-    demand(allowed.clears || cleared == 0, format!("{cleared} items were cleared, but nobody cleared the queue"));
+    demand(
+        allowed.lossy || dropped == 0,
+        format!("{dropped} items were dropped from a queue that is not lossy"),
+    );
+    demand(
+        allowed.clears || cleared == 0,
+        format!("{cleared} items were cleared, but nobody cleared the queue"),
+    );
     let again = if allowed.at_least_once { killed + ledger.nacked } else { 0 };
     demand(
         redelivered <= again,
-        format!("{redelivered} deliveries were repetitions, allowed are {again}: {killed} consumers killed, {} items given back", ledger.nacked),
+        format!(
+            "{redelivered} deliveries were repetitions, allowed are {again}: {killed} consumers killed, {} items given back",
+            ledger.nacked
+        ),
     );
     wrong
 }

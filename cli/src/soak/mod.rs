@@ -73,7 +73,10 @@ impl Subjects {
         // Some spare ones: the seats of the killed come back when somebody recovers them.
         let seats = arguments.producers + 2 * arguments.consumers + 4;
         for mode in Mode::chosen(arguments.at_least_once, arguments.lossy) {
-            let options = Options::new(arguments.capacity).item_size(arguments.item_size as usize).seats(seats).lossy(mode.lossy);
+            let options = Options::new(arguments.capacity)
+                .item_size(arguments.item_size as usize)
+                .seats(seats)
+                .lossy(mode.lossy);
             let delivery = if mode.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
             let name = format!("soak-{}-{}", std::process::id(), mode.tag());
             subjects.0.push(Subject {
@@ -149,7 +152,11 @@ fn rounds(arguments: &Arguments, subjects: &mut Subjects, screen: &Screen, seed:
             round.interrupt()?;
             return Err(end);
         }
-        let ending = if number / modes % 2 == 0 { Ending::Stream } else { Ending::Massacre };
+        let ending = if (number / modes).is_multiple_of(2) {
+            Ending::Stream
+        } else {
+            Ending::Massacre
+        };
         round.end(ending)?;
         if subjects.0[which].tally.wrong > 0 && number + 1 < count && !going_on_makes_sense(&subjects.0[which]) {
             return Ok(());

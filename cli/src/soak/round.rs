@@ -166,7 +166,12 @@ impl<'a> Round<'a> {
             _ => {
                 // At least one of each role goes on: the claim is that the others do.
                 let role = self.stage.members[place].role;
-                let awake = self.stage.members.iter().filter(|member| member.role == role && member.resumes.is_none()).count();
+                let awake = self
+                    .stage
+                    .members
+                    .iter()
+                    .filter(|member| member.role == role && member.resumes.is_none())
+                    .count();
                 if awake > 1 && self.stage.members[place].resumes.is_none() {
                     let long = [5, 50, 1000][self.dice.roll(3) as usize];
                     self.stage.pause(place, now + Duration::from_millis(self.dice.roll(long)))?;
@@ -230,7 +235,9 @@ impl<'a> Round<'a> {
     fn wrong(&mut self, what: String) {
         self.subject.tally.wrong += 1;
         if self.subject.problems.len() < 20 {
-            self.subject.problems.push(format!("{}, round {}: {what}", self.subject.mode, self.subject.tally.rounds + 1));
+            self.subject
+                .problems
+                .push(format!("{}, round {}: {what}", self.subject.mode, self.subject.tally.rounds + 1));
         }
     }
 

@@ -170,7 +170,10 @@ impl Stage {
 
     /// Lets everybody go on who is not paused.
     pub fn thaw(&self) -> Outcome {
-        self.members.iter().filter(|member| member.resumes.is_none()).try_for_each(|member| member.signal(Signal::CONT))
+        self.members
+            .iter()
+            .filter(|member| member.resumes.is_none())
+            .try_for_each(|member| member.signal(Signal::CONT))
     }
 
     /// Hears one pipe after the other, a buffer of each. False: nothing was in any.

@@ -88,7 +88,7 @@ fn length(maker: u64, sequence: u64, longest: usize) -> usize {
 
 /// The bytes after the head.
 fn filling(maker: u64, sequence: u64) -> impl Iterator<Item = u8> {
-    let mut dice = Dice::new(maker << 32 ^ sequence);
+    let mut dice = Dice::new(mix(maker) ^ sequence);
     std::iter::from_fn(move || Some(dice.word().to_ne_bytes())).flatten()
 }
 
@@ -101,12 +101,15 @@ fn write(item: &mut [u8], maker: u64, sequence: u64) {
 /// The numbers in an item, and whether all the rest of it is right.
 fn read(item: &[u8], longest: usize) -> (u64, u64, bool) {
     let word = |at: usize| {
-        let bytes = item.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
-        bytes.map_or(u64::MAX >> 8, u64::from_ne_bytes)
+        item.get(at..at + 8)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(u64::MAX, u64::from_ne_bytes)
     };
-    let (maker, sequence) = (word(0) & u64::MAX >> 8, word(8));
-    let right =
-        item.len() == length(maker, sequence, longest) && item[HEAD..].iter().zip(filling(maker, sequence)).all(|(byte, right)| *byte == right);
+    let (maker, sequence) = (word(0), word(8));
+    let filled = || item[HEAD..].iter().zip(filling(maker, sequence)).all(|(byte, right)| *byte == right);
+    let right = maker <= u64::MAX >> 8 && item.len() == length(maker, sequence, longest) && filled();
+    // What is told has room for 56 bits.
+    let maker = maker.min(u64::MAX >> 8);
     (maker, sequence, right)
 }
 
@@ -188,7 +191,11 @@ fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
             continue;
         }
         let patience = dice.roll(4);
-        let item = match if patience == 0 { queue.take() } else { queue.take_timeout(Duration::from_millis(10 * patience)) } {
+        let item = match if patience == 0 {
+            queue.take()
+        } else {
+            queue.take_timeout(Duration::from_millis(10 * patience))
+        } {
             Ok(item) => item,
             Err(GetError::TimedOut) => continue,
             Err(GetError::Stopped) => return Ok(()),
