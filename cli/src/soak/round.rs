@@ -48,6 +48,8 @@ pub struct Round<'a> {
     cleared: bool,
     /// When an item was last heard of.
     progress: Instant,
+    /// When the observer last began to listen.
+    looked: Instant,
 }
 
 impl<'a> Round<'a> {
@@ -68,6 +70,7 @@ impl<'a> Round<'a> {
             killed_consumers: 0,
             cleared: false,
             progress: Instant::now(),
+            looked: Instant::now(),
         };
         for _ in 0..arguments.producers {
             round.start(Role::Put)?;
@@ -80,7 +83,7 @@ impl<'a> Round<'a> {
 
     /// Lets things happen until `end`; `second` is called after each check, with what is known by then.
     pub fn run(&mut self, end: Instant, mut second: impl FnMut(&Subject) -> Outcome) -> Outcome {
-        self.progress = Instant::now();
+        (self.progress, self.looked) = (Instant::now(), Instant::now());
         let (mut event, mut check) = (Instant::now(), Instant::now() + Duration::from_secs(1));
         loop {
             signals::check()?;
@@ -114,6 +117,8 @@ impl<'a> Round<'a> {
     fn listen(&mut self, until: Instant) -> Result<ControlFlow<()>, End> {
         let makers = self.first..*self.next;
         let told = self.ledger.told;
+        let blind = std::mem::replace(&mut self.looked, Instant::now()).elapsed();
+        self.subject.tally.blind = self.subject.tally.blind.max(blind);
         let heard = self.stage.hear(|item| self.ledger.note(item, makers.clone()))?;
         if self.ledger.told > told {
             let now = Instant::now();

@@ -30,11 +30,13 @@ pub struct Tally {
     /// Moments at which everything stood still and the accounts were checked.
     pub checks: u64,
     pub wrong: u64,
-    /// Longest time in which nobody got anything.
+    /// Longest time in which nobody got anything, as far as the observer saw.
     pub standstill: Duration,
+    /// Longest time in which the observer did not look: killing, starting, or itself kept waiting for a core. A standstill that is no longer than this is its own.
+    pub blind: Duration,
 }
 
-const HEADS: [&str; 17] = [
+const HEADS: [&str; 18] = [
     "mode",
     "rounds",
     "kills",
@@ -52,6 +54,7 @@ const HEADS: [&str; 17] = [
     "checks",
     "wrong",
     "standstill",
+    "blind",
 ];
 
 impl Tally {
@@ -75,7 +78,7 @@ impl Tally {
         ];
         let mut cells = vec![mode.to_string()];
         cells.extend(figures.iter().map(u64::to_string));
-        cells.push(format!("{:.1} ms", self.standstill.as_secs_f64() * 1e3));
+        cells.extend([self.standstill, self.blind].map(|time| format!("{:.1} ms", time.as_secs_f64() * 1e3)));
         cells
     }
 }
@@ -122,7 +125,7 @@ impl Screen {
             None => {
                 let (mode, t) = &tallies[now];
                 output::print(&format!(
-                    "{:>5} of {} s  {mode}: {} kills, {} pauses, {} puts, {} gets, {} lost, {} redelivered, {} twice, {} missing, {} recovered, {} wrong, longest standstill {:.1} ms\n",
+                    "{:>5} of {} s  {mode}: {} kills, {} pauses, {} puts, {} gets, {} lost, {} redelivered, {} twice, {} missing, {} recovered, {} wrong, longest standstill {:.1} ms, observer blind for {:.1} ms\n",
                     elapsed.as_secs(),
                     self.total.as_secs(),
                     t.kills,
@@ -135,7 +138,8 @@ impl Screen {
                     t.missing,
                     t.recovered,
                     t.wrong,
-                    t.standstill.as_secs_f64() * 1e3
+                    t.standstill.as_secs_f64() * 1e3,
+                    t.blind.as_secs_f64() * 1e3
                 ))
             }
         }
