@@ -15,6 +15,7 @@ mod get;
 mod ls;
 mod output;
 mod parse;
+mod process;
 mod put;
 mod ready;
 mod rm;
@@ -44,7 +45,7 @@ struct CommandLine {
 enum Command {
     /// The whole story in one command: processes that exchange data, are killed, and account for every item
     Demo(demo::Arguments),
-    /// Create a queue of byte strings
+    /// Create a queue of byte strings, or of a plain type
     Create(create::Arguments),
     /// Put items from a file or stdin: a line each, or a fixed number of bytes each
     Put(put::Arguments),
