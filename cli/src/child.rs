@@ -1,22 +1,40 @@
 //! Processes that the command line starts from itself, and clocks they share.
+//!
+//! Invariant: a started process that calls [`born`] first never outlives the process that started it, whatever that one dies of.
 
 use crate::exit::End;
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::time::{ClockId, clock_gettime};
 use std::process::{Child, Command};
 
+/// Who started us, in the environment: by the time we ask the kernel, we may be somebody else's child.
+const PARENT: &str = "PRODCON_PARENT";
+
+/// This program again, with other arguments.
+pub fn command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<Command, End> {
+    let program = std::env::current_exe().map_err(|error| End::failed(format!("cannot find the own program: {error}")))?;
+    let mut command = Command::new(program);
+    command.args(arguments).env(PARENT, std::process::id().to_string());
+    Ok(command)
+}
+
 /// Starts this program again. It dies with us.
 pub fn start(arguments: &[String]) -> Result<Child, End> {
-    let program = std::env::current_exe().map_err(|error| End::failed(format!("cannot find the own program: {error}")))?;
-    Command::new(program)
-        .args(arguments)
-        .spawn()
-        .map_err(|error| End::failed(format!("cannot start a process: {error}")))
+    spawn(&mut command(arguments)?)
+}
+
+/// Starts what [`command`] made.
+pub fn spawn(command: &mut Command) -> Result<Child, End> {
+    command.spawn().map_err(|error| End::failed(format!("cannot start a process: {error}")))
 }
 
 /// The first thing a started process does.
 pub fn born() {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let parent = std::env::var(PARENT).ok().and_then(|pid| pid.parse::<i32>().ok());
+    if parent.is_some_and(|parent| getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(parent)) {
+        std::process::exit(1); // it died before we asked
+    }
 }
 
 /// Nanoseconds of a clock that all processes share.

@@ -1,20 +1,26 @@
-//! `prodcon create`: a queue of byte strings, without taking a seat.
+//! `prodcon create`: a queue of byte strings, or of a plain type, without taking a seat.
 
 use crate::exit::Outcome;
 use crate::{output, parse};
-use clap::Args;
-use prodcon::{Control, Delivery, Options};
+use clap::{Args, ValueEnum};
+use prodcon::{Control, Delivery, OpenError, Options};
 
 #[derive(Args)]
 pub struct Arguments {
     /// Name of the queue
     name: String,
-    /// Items it holds
+    /// Items it holds; with --batch, blocks of up to so many items
     #[arg(long)]
     capacity: u32,
     /// Longest item
-    #[arg(long, value_name = "BYTES")]
-    item_size: usize,
+    #[arg(long, value_name = "BYTES", required_unless_present = "type")]
+    item_size: Option<usize>,
+    /// Items are of this type instead, and not byte strings
+    #[arg(long, value_name = "TYPE", conflicts_with = "item_size")]
+    r#type: Option<Plain>,
+    /// Up to M items in one block, put and got at once by programs that do so; needs --type
+    #[arg(long, value_name = "M", requires = "type", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    batch: Option<u32>,
     /// A put on the full queue drops the oldest item
     #[arg(long)]
     lossy: bool,
@@ -27,10 +33,35 @@ pub struct Arguments {
     /// Items in the hands of killed consumers are delivered again
     #[arg(long)]
     at_least_once: bool,
+    /// An item that was delivered N times and came back goes to the --dead-letter queue
+    #[arg(long, value_name = "N", requires_all = ["dead_letter", "at_least_once"], value_parser = clap::value_parser!(u8).range(1..))]
+    max_deliveries: Option<u8>,
+    /// The queue for such items; it must exist
+    #[arg(long, value_name = "NAME", requires = "max_deliveries")]
+    dead_letter: Option<String>,
     /// Puts are refused until `prodcon ready`
     #[arg(long)]
     not_ready: bool,
 }
+
+/// The numbers of Rust.
+macro_rules! plain {
+    ($($name:ident $type:ty),*) => {
+        #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+        enum Plain {
+            $($name),*
+        }
+
+        impl Plain {
+            fn create(self, name: &str, options: &Options) -> Result<Control, OpenError> {
+                match self {
+                    $(Self::$name => Control::create_for::<$type>(name, options)),*
+                }
+            }
+        }
+    };
+}
+plain!(U8 u8, U16 u16, U32 u32, U64 u64, U128 u128, I8 i8, I16 i16, I32 i32, I64 i64, I128 i128, F32 f32, F64 f64);
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let delivery = if arguments.at_least_once {
@@ -38,17 +69,26 @@ pub fn run(arguments: &Arguments) -> Outcome {
     } else {
         Delivery::AtMostOnce
     };
-    let options = Options::new(arguments.capacity)
-        .item_size(arguments.item_size)
-        .lossy(arguments.lossy)
-        .seats(arguments.seats);
-    let options = options.mode(arguments.mode).delivery(delivery).ready(!arguments.not_ready);
-    let control = Control::create(&arguments.name, &options)?;
-    output::note(&format!(
-        "created '{}': {} items of up to {} bytes",
-        control.name(),
-        control.capacity(),
-        control.item_size()
-    ));
+    let mut options = Options::new(arguments.capacity).lossy(arguments.lossy).seats(arguments.seats);
+    options = options.mode(arguments.mode).delivery(delivery).ready(!arguments.not_ready);
+    if let (Some(times), Some(name)) = (arguments.max_deliveries, &arguments.dead_letter) {
+        options = options.max_deliveries(times).dead_letter(name);
+    }
+    if let Some(batch) = arguments.batch {
+        options = options.batch(batch);
+    }
+    if let Some(bytes) = arguments.item_size {
+        options = options.item_size(bytes);
+    }
+    let control = match arguments.r#type {
+        Some(plain) => plain.create(&arguments.name, &options)?,
+        None => Control::create(&arguments.name, &options)?,
+    };
+    let what = match control.header().type_name.as_str() {
+        "" => format!("items of up to {} bytes", control.item_size()),
+        name => format!("items of type {name}"),
+    };
+    let blocks = arguments.batch.map_or(String::new(), |batch| format!("blocks of up to {batch} "));
+    output::note(&format!("created '{}': {} {blocks}{what}", control.name(), control.capacity()));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::exit::{End, Outcome};
 use crate::output;
 use clap::Args;
-use prodcon::Control;
+use prodcon::{Control, Report, Stats};
 use serde_json::json;
 
 #[derive(Args)]
@@ -16,16 +16,16 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    let report = Control::attach(&arguments.name)?.doctor()?;
+    let control = Control::attach(&arguments.name)?;
+    let report = control.doctor()?;
+    let stats = control.stats()?;
     if arguments.json {
-        let json = json!({ "ok": report.ok(), "recovered": report.recovered, "undecided": report.undecided, "problems": report.problems });
+        let json = json!({
+            "ok": report.ok(), "recovered": report.recovered, "undecided": report.undecided, "problems": report.problems, "seats_live": stats.seats_live, "held": stats.held,
+        });
         output::print(&format!("{json}\n"))?;
     } else {
-        let health = if report.ok() { "sound".to_string() } else { report.problems.join("\n") };
-        output::print(&format!(
-            "{}: {health}; {} seats recovered, {} undecided\n",
-            arguments.name, report.recovered, report.undecided
-        ))?;
+        output::print(&text(&arguments.name, &report, &stats))?;
     }
     if report.ok() {
         Ok(())
@@ -35,4 +35,30 @@ pub fn run(arguments: &Arguments) -> Outcome {
             arguments.name, arguments.name
         )))
     }
+}
+
+/// What was found, a line each.
+fn text(name: &str, report: &Report, stats: &Stats) -> String {
+    let seats = |count: u32| format!("{count} seat{}", if count == 1 { "" } else { "s" });
+    let mut text = match (report.ok(), stats.seats_live) {
+        (false, _) => report.problems.iter().map(|problem| format!("{name}: {problem}\n")).collect(),
+        (true, 0) => format!("{name}: sound; every block, the accounts and the state were checked\n"),
+        (true, live) => format!(
+            "{name}: sound as far as can be seen while it is in use ({} taken); when nobody is attached, every block and the accounts are checked too\n",
+            seats(live)
+        ),
+    };
+    if report.recovered > 0 {
+        text += &format!("{name}: {} of dead processes recovered\n", seats(report.recovered));
+    }
+    if report.undecided > 0 {
+        text += &format!(
+            "{name}: {} of dead processes cannot be recovered yet, because others are in mid-operation: run it again\n",
+            seats(report.undecided)
+        );
+    }
+    if stats.at_least_once && stats.held > 0 && stats.seats_live == 0 {
+        text += &format!("{name}: {} items of dead consumers wait to be delivered again\n", stats.held);
+    }
+    text
 }

@@ -2,7 +2,7 @@
 
 use crate::exit::Outcome;
 use crate::table::{Side, columns};
-use crate::{output, stat};
+use crate::{output, process, stat};
 use clap::Args;
 use prodcon::Control;
 use serde_json::{Value, json};
@@ -20,8 +20,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         let opened = entry.segment.and_then(|_| Control::attach(&entry.name)).map_err(|error| error.to_string());
         found.push(match opened.and_then(|control| stat::figures(&control).map_err(|error| error.to_string())) {
             Ok(mut figures) => {
-                let stale = figures["seats_live"] == 0;
-                figures["stale"] = stale.into();
+                let alone = figures["seats_live"] == 0;
+                let made = (figures["creator_pid"].as_u64().unwrap_or(0), figures["created_ns"].as_u64().unwrap_or(0));
+                figures["stale"] = (alone && !process::lives(made.0, made.1)).into();
                 figures
             }
             Err(error) => json!({ "name": entry.name, "bytes": entry.bytes, "error": error }),
@@ -38,9 +39,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
             .to_vec(),
     ];
     for figures in &found {
-        let note = figures
-            .get("error")
-            .map_or_else(|| if figures["stale"] == true { "nobody attached".into() } else { String::new() }, text);
+        let note = match figures.get("error") {
+            Some(error) => text(error),
+            None if figures["stale"] == true => "stale: nobody attached, and its creator is gone".into(),
+            None if figures["seats_live"] == 0 => "nobody attached".into(),
+            None => String::new(),
+        };
         let cell = |key: &&str| figures.get(*key).map_or_else(|| "-".into(), text);
         rows.push(keys.iter().map(cell).chain([note]).collect());
     }

@@ -15,10 +15,12 @@ mod get;
 mod ls;
 mod output;
 mod parse;
+mod process;
 mod put;
 mod ready;
 mod rm;
 mod signals;
+mod soak;
 mod stat;
 mod state;
 mod table;
@@ -43,7 +45,7 @@ struct CommandLine {
 enum Command {
     /// The whole story in one command: processes that exchange data, are killed, and account for every item
     Demo(demo::Arguments),
-    /// Create a queue of byte strings
+    /// Create a queue of byte strings, or of a plain type
     Create(create::Arguments),
     /// Put items from a file or stdin: a line each, or a fixed number of bytes each
     Put(put::Arguments),
@@ -67,10 +69,14 @@ enum Command {
     Rm(rm::Arguments),
     /// Measure a queue between processes, everything verified
     Bench(bench::Arguments),
+    /// Kill and stop processes at random for as long as you like, every item and account checked
+    Soak(soak::Arguments),
     #[command(hide = true)]
     DemoWorker(demo::Worker),
     #[command(hide = true)]
     BenchWorker(bench::Worker),
+    #[command(hide = true)]
+    SoakWorker(soak::Worker),
 }
 
 fn main() -> ExitCode {
@@ -89,8 +95,10 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Rm(arguments) => rm::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Soak(arguments) => soak::run(arguments),
         Command::DemoWorker(arguments) => demo::work(arguments),
         Command::BenchWorker(arguments) => bench::work(arguments),
+        Command::SoakWorker(arguments) => soak::work(arguments),
     };
     exit::report(outcome)
 }

@@ -17,6 +17,12 @@ pub fn run_time(text: &str) -> Result<Duration, String> {
     Ok(time)
 }
 
+/// Minutes that something is to run: at least a second, at most a year.
+pub fn minutes(text: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| "expected a number of minutes such as 0.5 or 30".to_string())?;
+    run_time(&(number * 60.0).to_string()).map_err(|_| "expected at least 1 second (0.0167 minutes) and at most a year".into())
+}
+
 /// A file mode in octal: `600`, `0660`.
 pub fn mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);

@@ -3,7 +3,7 @@
 use crate::exit::Outcome;
 use crate::output;
 use clap::Args;
-use prodcon::Control;
+use prodcon::{Control, Role};
 use serde_json::{Value, json};
 
 #[derive(Args)]
@@ -32,15 +32,22 @@ pub fn run(arguments: &Arguments) -> Outcome {
 pub fn figures(control: &Control) -> Result<Value, prodcon::Fault> {
     let s = control.stats()?;
     let header = control.header();
+    let role = |role: Role| match role {
+        Role::Producer => "producer",
+        Role::Consumer => "consumer",
+        Role::Both => "both",
+    };
     let members: Vec<Value> = s
         .members
         .iter()
-        .map(|m| json!({ "seat": m.seat, "pid": m.pid, "held": m.held, "asleep": m.asleep }))
+        .map(|m| json!({ "seat": m.seat, "pid": m.pid, "role": role(m.role), "held": m.held, "asleep": m.asleep }))
         .collect();
+    let dead_letter = Some(&header.dead_letter).filter(|name| !name.is_empty());
     Ok(json!({
         "name": control.name(), "type": if header.type_name.is_empty() { "bytes" } else { &header.type_name }, "capacity": s.capacity, "item_size": s.item_size,
         "seats": s.seats, "seats_live": s.seats_live, "seats_dead": s.seats_dead, "len": s.len, "ready": s.ready, "epoch": s.epoch, "state": s.state.to_string(),
         "lossy": s.lossy, "at_least_once": s.at_least_once, "held": s.held, "puts": s.puts, "gets": s.gets, "dropped": s.dropped, "cleared": s.cleared,
-        "lost": s.lost, "redelivered": s.redelivered, "members": members,
+        "lost": s.lost, "redelivered": s.redelivered, "dead_lettered": s.dead_lettered, "max_deliveries": header.max_deliveries, "dead_letter": dead_letter,
+        "batch": s.batch, "creator_pid": header.creator_pid, "created_ns": header.created_ns, "members": members,
     }))
 }

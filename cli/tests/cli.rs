@@ -1,67 +1,10 @@
 //! The command line as its user sees it. Every queue lies in a directory of the test's own.
 
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+mod support;
+
+use std::process::Command;
 use std::time::{Duration, Instant};
-
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let dir = std::env::temp_dir().join(format!("prodcon-cli-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
-        std::fs::create_dir(&dir).unwrap();
-        Self(dir)
-    }
-
-    fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_prodcon"));
-        command
-            .args(line.split_whitespace())
-            .env("PRODCON_DIR", &self.0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    /// Runs a command with this on stdin: status, stdout, stderr.
-    fn run(&self, line: &str, input: &[u8]) -> (i32, String, String) {
-        let mut child = self.command(line).spawn().unwrap();
-        let _ = child.stdin.take().unwrap().write_all(input); // it may end without reading
-        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-        (
-            status.code().unwrap_or(-1),
-            String::from_utf8(stdout).unwrap(),
-            String::from_utf8(stderr).unwrap(),
-        )
-    }
-
-    fn ok(&self, line: &str, input: &[u8]) -> String {
-        let (status, out, err) = self.run(line, input);
-        assert_eq!(status, 0, "{line}: {err}");
-        out
-    }
-
-    /// The status, and a message that names the queue.
-    fn fails(&self, line: &str, expected: i32, name: &str) {
-        let (status, out, err) = self.run(line, b"x\n");
-        assert_eq!((status, out.as_str()), (expected, ""), "{line}: {err}");
-        assert!(err.contains(name) && !err.contains("panicked"), "{line}: {err}");
-    }
-
-    fn stat(&self, name: &str) -> serde_json::Value {
-        serde_json::from_str(&self.ok(&format!("stat {name} --json"), b"")).unwrap()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use support::Dir;
 
 #[test]
 fn lines_and_frames_come_out_as_they_went_in() {

@@ -1,0 +1,92 @@
+//! Latency between two processes: round trips, and one way by the clock. The latter without coordinated omission: an item's time counts from when it was due, not from
+//! when its producer came to put it.
+//!
+//! Callers: bench.
+
+use super::round::{Team, core};
+use super::shape::Shape;
+use crate::exit::End;
+use hdrhistogram::Histogram;
+use prodcon::State;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Times of items in nanoseconds.
+pub struct Times {
+    /// Items a second that were due; `None`: round trips, one after the other.
+    pub rate: Option<f64>,
+    pub histogram: Histogram<u64>,
+    pub verified: bool,
+}
+
+impl Times {
+    pub fn at(&self, quantile: f64) -> u64 {
+        self.histogram.value_at_quantile(quantile)
+    }
+
+    /// `p50_ns` and so on.
+    pub fn figures(&self) -> Value {
+        let mut figures = json!({ "p50_ns": self.at(0.5), "p99_ns": self.at(0.99), "p999_ns": self.at(0.999), "max_ns": self.histogram.max(), "count": self.histogram.len() });
+        if let Some(rate) = self.rate {
+            figures["rate"] = rate.into();
+        }
+        figures
+    }
+
+    fn of(rate: Option<f64>, tales: &[Value]) -> Result<Self, End> {
+        let mut histogram = Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(End::failed)?;
+        for pair in tales.iter().filter_map(|tale| tale["times"].as_array()).flatten() {
+            let (value, count) = (pair[0].as_u64().unwrap_or(0), pair[1].as_u64().unwrap_or(0));
+            histogram.saturating_record_n(value, count);
+        }
+        let verified = !histogram.is_empty() && tales.iter().all(|tale| tale["wrong"] == 0);
+        Ok(Self { rate, histogram, verified })
+    }
+}
+
+/// One process and one queue each way: latency is measured between two.
+fn pair(shape: &Shape) -> Shape {
+    Shape {
+        lossy: false,
+        batch: 1,
+        ..shape.of(shape.item_size, 1, 1)
+    }
+}
+
+/// Round trips of items of this size.
+pub fn round_trips(shape: &Shape, queue: &str, time: Duration, cores: &[usize]) -> Result<Times, End> {
+    let shape = pair(shape);
+    let answers = format!("{queue}-answers");
+    let mut team = Team::new(&[queue.to_owned(), answers.clone()]);
+    let (there, back) = (shape.create(queue)?, shape.create(&answers)?);
+    back.set_ready()?;
+    team.start(&shape, "ping", queue, core(cores, 2, 0), &[format!("--seconds={}", time.as_secs_f64())])?;
+    team.start(&shape, "echo", queue, core(cores, 2, 1), &[])?;
+    team.wait_attached(&there, 2)?;
+    there.set_ready()?;
+    team.wait_ended(1, time)?;
+    there.set_state(State::StopAtQueueEnd)?;
+    team.wait_ended(2, time)?;
+    Times::of(None, &team.tales()?)
+}
+
+/// One way, so many items a second.
+pub fn paced(shape: &Shape, rate: f64, queue: &str, time: Duration, cores: &[usize]) -> Result<Times, End> {
+    let shape = pair(shape);
+    let mut team = Team::new(&[queue.to_owned()]);
+    let control = shape.create(queue)?;
+    team.start(
+        &shape,
+        "pace",
+        queue,
+        core(cores, 2, 0),
+        &[format!("--seconds={}", time.as_secs_f64()), format!("--rate={rate}")],
+    )?;
+    team.start(&shape, "note", queue, core(cores, 2, 1), &[])?;
+    team.wait_attached(&control, 2)?;
+    control.set_ready()?;
+    team.wait_ended(1, time)?;
+    control.set_state(State::StopAtQueueEnd)?;
+    team.wait_ended(2, time)?;
+    Times::of(Some(rate), &team.tales()?)
+}

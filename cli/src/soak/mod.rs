@@ -1,0 +1,171 @@
+//! `prodcon soak`: producers and consumers that are killed and stopped at random, for as long as one likes, with every item and every account checked.
+//!
+//! One queue for each mode, worked on in turn, in rounds. Consumers tell of each item before they acknowledge it. Each second all processes stand still, and what
+//! was told is held against the accounts; at the end of a round nobody is left, and every figure has to be exact. Rooms: `worker` is what the processes do,
+//! `stage` starts and stops them, `ledger` judges, `round` lets things happen, `screen` shows.
+
+mod ledger;
+mod mode;
+mod round;
+mod screen;
+mod stage;
+mod worker;
+
+pub use worker::{Worker, work};
+
+use crate::exit::{End, Outcome};
+use crate::{child, output, parse, signals};
+use clap::Args;
+use mode::Mode;
+use prodcon::{Control, Delivery, Options};
+use round::{Ending, Round, Subject};
+use screen::{Screen, Tally};
+use std::time::{Duration, Instant};
+use worker::{Bug, Dice, SHORTEST};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// How long
+    #[arg(long, value_name = "N", value_parser = parse::minutes, default_value = "1")]
+    minutes: Duration,
+    /// Only a queue that delivers the items of killed consumers again (default: all modes in turn)
+    #[arg(long)]
+    at_least_once: bool,
+    /// Only a lossy queue; with --at-least-once, one that is both
+    #[arg(long)]
+    lossy: bool,
+    /// Producing processes
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    producers: u32,
+    /// Consuming processes
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    consumers: u32,
+    /// Items the queue holds
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    capacity: u32,
+    /// Bytes of the longest item
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(SHORTEST as i64..=1 << 20))]
+    item_size: u32,
+    /// The same dice again (what the system makes of it still differs)
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Longest time in which nobody gets anything, or that a stream needs to end, before that is wrong
+    #[arg(long, value_name = "S", value_parser = parse::seconds, default_value = "30")]
+    patience: Duration,
+    #[arg(long, hide = true)]
+    plant: Option<Bug>,
+}
+
+/// Queues that are gone when this is.
+struct Subjects(Vec<Subject>);
+
+impl Drop for Subjects {
+    fn drop(&mut self) {
+        for subject in &self.0 {
+            let _ = prodcon::unlink(subject.control.name());
+        }
+    }
+}
+
+impl Subjects {
+    fn create(arguments: &Arguments) -> Result<Self, End> {
+        let mut subjects = Self(vec![]);
+        // Some spare ones: the seats of the killed come back when somebody recovers them.
+        let seats = arguments.producers + 2 * arguments.consumers + 4;
+        for mode in Mode::chosen(arguments.at_least_once, arguments.lossy) {
+            let options = Options::new(arguments.capacity)
+                .item_size(arguments.item_size as usize)
+                .seats(seats)
+                .lossy(mode.lossy);
+            let delivery = if mode.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
+            let name = format!("soak-{}-{}", std::process::id(), mode.tag());
+            subjects.0.push(Subject {
+                mode,
+                control: Control::create(&name, &options.delivery(delivery))?,
+                tally: Tally::default(),
+                problems: vec![],
+            });
+        }
+        Ok(subjects)
+    }
+
+    fn tallies(&self) -> Vec<(Mode, Tally)> {
+        self.0.iter().map(|subject| (subject.mode, subject.tally)).collect()
+    }
+}
+
+/// Longest round: what the ledger of a round needs is bounded by it.
+const ROUND: Duration = Duration::from_secs(10);
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    signals::install()?;
+    let seed = arguments.seed.unwrap_or_else(child::now);
+    let mut subjects = Subjects::create(arguments)?;
+    let modes = subjects.0.len();
+    let names: Vec<String> = subjects.0.iter().map(|subject| subject.mode.to_string()).collect();
+    output::print(&format!(
+        "{} producers and {} consumers, killed and stopped at random; {} items of up to {} bytes; {}; seed {seed}\n",
+        arguments.producers,
+        arguments.consumers,
+        arguments.capacity,
+        arguments.item_size,
+        names.join("; ")
+    ))?;
+    let screen = Screen::new(modes, arguments.minutes);
+    let outcome = rounds(arguments, &mut subjects, &screen, seed);
+    let tallies = subjects.tallies();
+    screen.end(&tallies)?;
+    let wrong: u64 = tallies.iter().map(|(_, tally)| tally.wrong).sum();
+    for problem in subjects.0.iter().flat_map(|subject| &subject.problems) {
+        output::print(&format!("WRONG: {problem}\n"))?;
+    }
+    if wrong > 0 {
+        return Err(End::failed(format!("{wrong} things were wrong (seed {seed}): this is a bug, please report it")));
+    }
+    let kills: u64 = tallies.iter().map(|(_, tally)| tally.kills).sum();
+    let pauses: u64 = tallies.iter().map(|(_, tally)| tally.pauses).sum();
+    let checks: u64 = tallies.iter().map(|(_, tally)| tally.checks).sum();
+    output::print(&format!("{kills} kills, {pauses} pauses, {checks} checks: nothing was wrong\n"))?;
+    outcome
+}
+
+fn rounds(arguments: &Arguments, subjects: &mut Subjects, screen: &Screen, seed: u64) -> Outcome {
+    let mut dice = Dice::new(seed);
+    let modes = subjects.0.len() as u32;
+    // As many rounds for each mode.
+    let each = arguments.minutes.as_nanos().div_ceil(u128::from(modes) * ROUND.as_nanos());
+    let count = u32::try_from(each * u128::from(modes)).unwrap_or(u32::MAX);
+    let began = Instant::now();
+    let mut next = 1;
+    for number in 0..count {
+        let which = (number % modes) as usize;
+        // Seconds of others are shown beside those of this one.
+        let mut shown = subjects.tallies();
+        let end = began + arguments.minutes.mul_f64(f64::from(number + 1) / f64::from(count));
+        let end = end.max(Instant::now() + Duration::from_millis(500));
+        let mut round = Round::begin(arguments, &mut subjects.0[which], &mut dice, &mut next)?;
+        let ran = round.run(end, |subject| {
+            shown[which].1 = subject.tally;
+            screen.show(began.elapsed(), &shown, which)
+        });
+        if let Err(end) = ran {
+            round.interrupt()?;
+            return Err(end);
+        }
+        let ending = if (number / modes).is_multiple_of(2) {
+            Ending::Stream
+        } else {
+            Ending::Massacre
+        };
+        round.end(ending)?;
+        if subjects.0[which].tally.wrong > 0 && number + 1 < count && !going_on_makes_sense(&subjects.0[which]) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// A queue that was left in the middle of something would only repeat what is known.
+fn going_on_makes_sense(subject: &Subject) -> bool {
+    subject.control.state() == prodcon::State::Started
+}
