@@ -21,7 +21,11 @@ pub fn mind_signals() -> Outcome<()> {
 /// # Errors
 /// `interrupted`.
 pub fn check_signals() -> Outcome<()> {
-    if INTERRUPTED.load(Ordering::Relaxed) { Err("interrupted".into()) } else { Ok(()) }
+    if INTERRUPTED.load(Ordering::Relaxed) {
+        Err("interrupted".into())
+    } else {
+        Ok(())
+    }
 }
 
 /// Starts this program again with these arguments, in a process group of its own (a ^C is for the first one alone). It dies with us.

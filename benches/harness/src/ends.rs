@@ -37,6 +37,14 @@ pub struct Setup {
 
 /// Puts.
 pub trait Tx<const N: usize> {
+    /// All ends are open now, and nothing has been put yet: for systems whose ends have to find each other.
+    ///
+    /// # Errors
+    /// As the system answers.
+    fn settle(&mut self) -> Outcome<()> {
+        Ok(())
+    }
+
     /// Has `fill` write the item, in place or in a buffer of its own, whichever is the system's way, and puts it; waits while there is no space.
     ///
     /// # Errors
@@ -46,6 +54,14 @@ pub trait Tx<const N: usize> {
 
 /// Gets.
 pub trait Rx<const N: usize> {
+    /// As [`Tx::settle`].
+    ///
+    /// # Errors
+    /// As the system answers.
+    fn settle(&mut self) -> Outcome<()> {
+        Ok(())
+    }
+
     /// Waits for an item and has `look` read it, in place or in a buffer of its own, whichever is the system's way.
     ///
     /// # Errors

@@ -35,7 +35,11 @@ pub fn fill<const N: usize>(item: &mut [u64; N], id: u64) {
 #[inline]
 pub fn read<const N: usize>(item: &[u64; N]) -> (u64, bool) {
     let base = item[0].wrapping_mul(SPREAD);
-    let differ = item.iter().enumerate().skip(1).fold(0, |differ, (index, word)| differ | word ^ base.wrapping_add(index as u64));
+    let differ = item
+        .iter()
+        .enumerate()
+        .skip(1)
+        .fold(0, |differ, (index, word)| differ | word ^ base.wrapping_add(index as u64));
     (item[0], differ == 0)
 }
 

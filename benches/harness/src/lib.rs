@@ -10,6 +10,7 @@ pub mod item;
 pub mod place;
 pub mod shared;
 pub mod systems;
+pub mod table;
 
 /// What everything here answers: any error, as text for people.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;

@@ -90,10 +90,10 @@ pub struct Flag(pub AtomicU64);
 pub struct Board {
     /// The queues are there.
     pub created: Flag,
-    /// Begin: the time.
-    pub begun: Flag,
-    /// Producers end.
-    pub stop: Flag,
+    /// All ends are open.
+    pub opened: Flag,
+    /// How far the run is: 0, [`WARM`], [`MEASURED`], [`STOPPED`].
+    pub phase: Flag,
     /// All end.
     pub exit: Flag,
     pub workers: [Worker; WORKERS],
@@ -105,7 +105,9 @@ pub struct Worker {
     pub state: AtomicU64,
     /// Items put or got, round trips, wake-ups.
     pub count: AtomicU64,
-    /// Processor time from the beginning to the last item, nanoseconds.
+    /// Of these, before the measured part.
+    pub before: AtomicU64,
+    /// Processor time of the measured part to the last item, nanoseconds.
     pub used: AtomicU64,
     /// Time of the last item.
     pub ended: AtomicU64,
@@ -113,6 +115,8 @@ pub struct Worker {
     pub wrong: AtomicU64,
     /// Items that the queue says it dropped, and 1; 0: it does not say.
     pub dropped: AtomicU64,
+    /// Times measured.
+    pub samples: AtomicU64,
     /// Nanoseconds: p50, p99, p99.9, max.
     pub quantiles: [AtomicU64; 4],
     /// By producer: items, sum of weights.
@@ -120,8 +124,14 @@ pub struct Worker {
 }
 
 /// States of a worker.
-pub const READY: u64 = 1;
-pub const DONE: u64 = 2;
+pub const OPEN: u64 = 1;
+pub const READY: u64 = 2;
+pub const DONE: u64 = 3;
+
+/// Phases of a run: caches, pages and frequencies warm up; it is measured; producers end.
+pub const WARM: u64 = 1;
+pub const MEASURED: u64 = 2;
+pub const STOPPED: u64 = 3;
 
 // SAFETY: nothing but atomic integers.
 unsafe impl Atomics for Board {}

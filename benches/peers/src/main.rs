@@ -76,7 +76,9 @@ fn part(jobs: &str) -> Outcome<()> {
 }
 
 fn play(job: &Job) {
-    let done = systems::find(&job.system).ok_or_else(|| "no such system".into()).and_then(|entry| entry.play(job));
+    let done = systems::find(&job.system)
+        .ok_or_else(|| "no such system".into())
+        .and_then(|entry| entry.play(job));
     if let Err(error) = done {
         let _ = std::fs::write(job.complaint(), error.to_string());
     }

@@ -61,8 +61,8 @@ pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
         limits: format!(
             "{} rounds; each run {} ms, wake-ups {} ms; capacity {CAPACITY} items",
             wishes.rounds,
-            limits(Kind::Throughput, wishes.quick).duration.as_millis(),
-            limits(Kind::Wake, wishes.quick).duration.as_millis(),
+            limits(Kind::Throughput, 1, wishes.quick).duration.as_millis(),
+            limits(Kind::Wake, 1, wishes.quick).duration.as_millis(),
         ),
         trips: vec![],
         doubts: vec![],
@@ -95,11 +95,12 @@ pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
                 tries += 1;
                 watch.before()?;
                 let mut made = vec![];
-                for (index, series) in results.series.iter().enumerate().filter(|(_, series)| series.cell == cell && series.cannot.is_none()) {
-                    if series.failures.len() >= 2 {
-                        continue; // twice is enough to know
-                    }
-                    made.push((index, run(place, series.entry, cell, &limits(cell.kind, wishes.quick))?));
+                let asked = |series: &&Series| series.cell == cell && series.cannot.is_none() && series.failures.len() < 2; // twice is enough to know
+                let mut turn: Vec<_> = results.series.iter().enumerate().filter(|(_, series)| asked(series)).collect();
+                let first = (round * 5) % turn.len().max(1); // not always behind the same one
+                turn.rotate_left(first);
+                for (index, series) in turn {
+                    made.push((index, run(place, series.entry, cell, &limits(cell.kind, cell.words, wishes.quick))?));
                 }
                 let fine = watch.after();
                 if fine || tries > 2 || watch.given_up || watch.repeats >= cells.len() {
@@ -142,19 +143,22 @@ fn cells() -> Vec<Cell> {
     cells
 }
 
-fn limits(kind: Kind, quick: bool) -> Limits {
-    let ms = match (kind, quick) {
-        (Kind::Throughput | Kind::Lossy, false) => 400,
-        (Kind::RoundTrip, false) => 400,
-        (Kind::Wake, false) => 800,
-        (Kind::Idle, false) => 2500,
-        (Kind::Throughput | Kind::Lossy | Kind::RoundTrip, true) => 100,
-        (Kind::Wake, true) => 200,
-        (Kind::Idle, true) => 500,
+fn limits(kind: Kind, words: usize, quick: bool) -> Limits {
+    let (warm, duration) = match (kind, quick) {
+        // Every page of the queue has to be there on both sides before anything else is measured: 64 MiB at 64 KiB.
+        (Kind::Throughput | Kind::Lossy, false) => (if words > 1024 { 250 } else { 40 }, 400),
+        (Kind::Throughput | Kind::Lossy, true) => (if words > 1024 { 120 } else { 20 }, 100),
+        (Kind::RoundTrip, false) => (40, 400),
+        (Kind::RoundTrip, true) => (20, 100),
+        (Kind::Wake, false) => (20, 800),
+        (Kind::Wake, true) => (20, 200),
+        (Kind::Idle, false) => (300, 2200), // spinning before the first sleep is not what it costs to be asleep
+        (Kind::Idle, true) => (150, 400),
     };
     Limits {
         capacity: CAPACITY,
-        duration: Duration::from_millis(ms),
+        warm: Duration::from_millis(warm),
+        duration: Duration::from_millis(duration),
         patience: Duration::from_secs(if quick { 4 } else { 8 }),
     }
 }
@@ -206,12 +210,16 @@ impl<'a> Watch<'a> {
             repeats: 0,
         };
         if watch.cores.len() < 2 {
-            watch.doubts.push("only one processor: nothing is pinned, and everything is measured through the scheduler".into());
+            watch
+                .doubts
+                .push("only one processor: nothing is pinned, and everything is measured through the scheduler".into());
         }
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0);
         if load > 0.7 {
-            watch.doubts.push(format!("the machine was busy at the beginning (load {load}): the figures are worth little"));
+            watch
+                .doubts
+                .push(format!("the machine was busy at the beginning (load {load}): the figures are worth little"));
         }
         watch
     }

@@ -29,14 +29,26 @@ pub fn draw(results: &Results, file: &Path) -> Outcome<()> {
         ("8 bytes, 4 producers, 4 consumers: million items/s", rate(1, (4, 4))),
         ("64 bytes, 1 producer, 1 consumer: million items/s", rate(8, one)),
         ("1024 bytes, 1 producer, 1 consumer: million items/s", rate(128, one)),
-        ("Round trip of 8 bytes, p50: microseconds (less is better)", (cell(Kind::RoundTrip, 1, one), What::P50, 1e3)),
-        ("Waking a sleeper, p50: microseconds (less is better)", (cell(Kind::Wake, 1, one), What::P50, 1e3)),
+        (
+            "Round trip of 8 bytes, p50: microseconds (less is better)",
+            (cell(Kind::RoundTrip, 1, one), What::P50, 1e3),
+        ),
+        (
+            "Waking a sleeper, p50: microseconds (less is better)",
+            (cell(Kind::Wake, 1, one), What::P50, 1e3),
+        ),
     ];
     let root = SVGBackend::new(file, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let text = |size: i32| ("sans-serif", size).into_font();
     root.draw(&Text::new("prodcon and others, between processes", (20, 12), text(22).color(&BLACK)))?;
-    let machine = format!("{}, {} processors, Linux {}; medians of {}", cpu::model(), cpu::cores().len(), cpu::kernel(), results.limits);
+    let machine = format!(
+        "{}, {} processors, Linux {}; medians of {}",
+        cpu::model(),
+        cpu::cores().len(),
+        cpu::kernel(),
+        results.limits
+    );
     root.draw(&Text::new(machine, (20, 42), text(13).color(&GREY)))?;
     let (_, below) = root.split_vertically(66);
     for (area, (head, (cell, what, unit))) in below.split_evenly((3, 2)).iter().zip(panels) {
@@ -50,16 +62,27 @@ fn panel(area: &DrawingArea<SVGBackend, Shift>, results: &Results, head: &str, c
     let text = |size: i32| ("sans-serif", size).into_font();
     area.draw(&Text::new(head.to_owned(), (20, 8), text(15).color(&BLACK)))?;
     let rows: Vec<_> = results.cell(cell).filter(|series| series.cannot.is_none()).collect();
-    let most = rows.iter().filter_map(|series| series.spread(what)).map(|spread| spread.median).fold(0.0, f64::max);
+    let most = rows
+        .iter()
+        .filter_map(|series| series.spread(what))
+        .map(|spread| spread.median)
+        .fold(0.0, f64::max);
     let room = area.dim_in_pixel().0 as i32 - LABELS - FIGURES - 20;
     for (number, series) in rows.iter().enumerate() {
         let top = 34 + number as i32 * (BAR + 6);
         let ours = series.entry.name.starts_with("prodcon");
-        area.draw(&Text::new(series.entry.title.to_owned(), (20, top + 2), text(13).color(if ours { &OURS } else { &GREY })))?;
+        area.draw(&Text::new(
+            series.entry.title.to_owned(),
+            (20, top + 2),
+            text(13).color(if ours { &OURS } else { &GREY }),
+        ))?;
         let (length, label) = match series.spread(what) {
             Some(spread) => {
                 let lossy = if series.entry.always_lossy && what == What::PerSecond { " lossy" } else { "" };
-                ((spread.median / most * f64::from(room)) as i32, format!("{}{lossy}", short(spread.median / unit)))
+                (
+                    (spread.median / most * f64::from(room)) as i32,
+                    format!("{}{lossy}", short(spread.median / unit)),
+                )
             }
             None => (0, series.excuse().unwrap_or_default().replace("**", "")),
         };

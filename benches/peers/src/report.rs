@@ -6,6 +6,7 @@ use crate::plan::{Results, SHAPES, Series, WORDS, size, title};
 use crate::run::{Cell, Failure, Reading};
 use crate::systems::{ALL, Entry};
 use harness::cpu;
+use harness::table::Table;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,35 +19,6 @@ fn version(package: &str) -> &str {
     let quoted = |line: &'static str, key| Some(line.strip_prefix(key)?.strip_prefix(" = \"")?.trim_end_matches('"'));
     let mut lines = LOCK.lines().skip_while(|line| quoted(line, "name") != Some(package));
     lines.nth(1).and_then(|line| quoted(line, "version")).unwrap_or("?")
-}
-
-/// Rows of cells, aligned.
-struct Table(Vec<Vec<String>>);
-
-impl Table {
-    fn new(head: impl IntoIterator<Item = String>) -> Self {
-        Self(vec![head.into_iter().collect()])
-    }
-
-    fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.0.push(cells.into_iter().collect());
-    }
-
-    fn write(&self, out: &mut String) {
-        let width = |column: usize| self.0.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..self.0[0].len()).map(width).collect();
-        for (number, row) in self.0.iter().enumerate() {
-            for (cell, width) in row.iter().zip(&widths) {
-                let _ = write!(out, "| {cell:width$} ");
-            }
-            out.push_str("|\n");
-            if number == 0 {
-                widths.iter().for_each(|width| out.push_str(&format!("| {} ", "-".repeat(*width))));
-                out.push_str("|\n");
-            }
-        }
-        out.push('\n');
-    }
 }
 
 /// All tables.
@@ -86,7 +58,11 @@ fn head(results: &Results, command: &str, out: &mut String) {
     trips.sort_by(f64::total_cmp);
     let _ = writeln!(out, "`{command}`\n");
     let _ = writeln!(out, "- {}, {cores} processors, Linux {}", cpu::model(), cpu::kernel());
-    let _ = writeln!(out, "- {}; every run verified (exactly once, in order of each producer, every word of every item)", results.limits);
+    let _ = writeln!(
+        out,
+        "- {}; every run verified (exactly once, in order of each producer, every word of every item)",
+        results.limits
+    );
     if let (Some(least), Some(most)) = (trips.first(), trips.last()) {
         let median = trips[trips.len() / 2];
         let _ = writeln!(
@@ -99,19 +75,25 @@ fn head(results: &Results, command: &str, out: &mut String) {
     let mut doubts: BTreeMap<&str, usize> = BTreeMap::new();
     results.doubts.iter().for_each(|doubt| *doubts.entry(doubt).or_default() += 1);
     for (doubt, times) in doubts {
-        let _ = writeln!(out, "- **doubt**{}: {doubt}", if times > 1 { format!(" ({times} times)") } else { String::new() });
+        let _ = writeln!(
+            out,
+            "- **doubt**{}: {doubt}",
+            if times > 1 { format!(" ({times} times)") } else { String::new() }
+        );
     }
     let _ = writeln!(out, "- took {:.0} s\n", results.took.as_secs_f64());
 }
 
 fn entries(results: &Results) -> Vec<&'static Entry> {
-    ALL.iter().filter(|entry| results.series.iter().any(|series| series.entry.name == entry.name)).collect()
+    ALL.iter()
+        .filter(|entry| results.series.iter().any(|series| series.entry.name == entry.name))
+        .collect()
 }
 
 /// One row for each system that has a number in one of the cells.
 fn table(results: &Results, rows: &[&Entry], cells: &[Cell], show: impl Fn(&Series) -> Option<String>, out: &mut String) {
-    let shapes = cells.iter().any(|cell| (cell.producers, cell.consumers) != (cells[0].producers, cells[0].consumers));
-    let head = |cell: &Cell| if shapes { title(*cell) } else { size(cell.words) };
+    let differ = cells.iter().any(|cell| *cell != Cell { words: cell.words, ..cells[0] });
+    let head = |cell: &Cell| if differ { title(*cell) } else { size(cell.words) };
     let mut table = Table::new(std::iter::once("system".to_owned()).chain(cells.iter().map(head)));
     for entry in rows {
         let all: Vec<_> = cells.iter().filter_map(|cell| results.of(entry.name, *cell)).collect();
@@ -120,7 +102,7 @@ fn table(results: &Results, rows: &[&Entry], cells: &[Cell], show: impl Fn(&Seri
             table.row(std::iter::once(entry.title.to_owned()).chain(all.iter().map(value)));
         }
     }
-    table.write(out);
+    out.push_str(&table.markdown());
 }
 
 fn rate(series: &Series) -> Option<String> {
@@ -154,11 +136,24 @@ fn latencies(results: &Results, rows: &[&'static Entry], out: &mut String) {
             micro(series, What::P999).unwrap_or_default(),
         ]);
     }
-    table.write(out);
-    out.push_str("### Asleep: from the put to the get of a consumer that has slept for more than a millisecond, microseconds; what it costs while it waits\n\n");
-    let mut table = Table::new(["system", "p50 (least .. most)", "p99", "p50 against a bare futex", "% of a processor while blocked"].map(str::to_owned));
+    out.push_str(&table.markdown());
+    out.push_str(
+        "### Asleep: from the put to the get of a consumer that has slept for more than a millisecond, microseconds; what it costs while it waits\n\n",
+    );
+    let mut table = Table::new(
+        [
+            "system",
+            "p50 (least .. most)",
+            "p99",
+            "p50 against a bare futex",
+            "% of a processor while blocked",
+        ]
+        .map(str::to_owned),
+    );
     for entry in rows {
-        let Some(series) = results.of(entry.name, wake).filter(|series| series.cannot.is_none()) else { continue };
+        let Some(series) = results.of(entry.name, wake).filter(|series| series.cannot.is_none()) else {
+            continue;
+        };
         let bare = results.median("futex", wake, What::P50);
         let against = series.spread(What::P50).zip(bare).map(|(wake, bare)| format!("{:.2}", wake.median / bare));
         let idle = results.of(entry.name, idle);
@@ -167,10 +162,16 @@ fn latencies(results: &Results, rows: &[&'static Entry], out: &mut String) {
             spread(series, What::P50).or_else(|| series.excuse()).unwrap_or_else(|| "-".into()),
             micro(series, What::P99).unwrap_or_default(),
             against.unwrap_or_else(|| "-".into()),
-            idle.and_then(|series| series.spread(What::Idle).map(|share| format!("{:.3}", share.median * 100.0)).or_else(|| series.excuse())).unwrap_or_default(),
+            idle.and_then(|series| {
+                series
+                    .spread(What::Idle)
+                    .map(|share| format!("{:.3}", share.median * 100.0))
+                    .or_else(|| series.excuse())
+            })
+            .unwrap_or_default(),
         ]);
     }
-    table.write(out);
+    out.push_str(&table.markdown());
 }
 
 fn ratios(results: &Results, rows: &[&'static Entry], out: &mut String) {
@@ -192,7 +193,13 @@ fn ratios(results: &Results, rows: &[&'static Entry], out: &mut String) {
     let able: Vec<_> = others.iter().copied().filter(|entry| entry.lossy).collect();
     table(results, &able, &lossy, show(What::PerSecond), out);
     out.push_str("p50 of the round trip and of the wake-up (less than 1: prodcon is faster):\n\n");
-    table(results, &others, &[cell(Kind::RoundTrip, 1, ONE), cell(Kind::Wake, 1, ONE)], show(What::P50), out);
+    table(
+        results,
+        &others,
+        &[cell(Kind::RoundTrip, 1, ONE), cell(Kind::Wake, 1, ONE)],
+        show(What::P50),
+        out,
+    );
 }
 
 /// A goal: what it says, the figure, whether at least or at most so much is wanted.
@@ -202,24 +209,46 @@ fn goals(results: &Results, out: &mut String) {
     let ratio = |name: &str, words, shape| results.ratio(name, cell(Kind::Throughput, words, shape), What::PerSecond);
     let rivals: Vec<_> = ALL.iter().filter(|entry| entry.rival).map(|entry| entry.name).collect();
     let least = |cells: &[(usize, (usize, usize))]| {
-        let all = rivals.iter().flat_map(|name| cells.iter().filter_map(|(words, shape)| ratio(name, *words, *shape)));
+        let all = rivals
+            .iter()
+            .flat_map(|name| cells.iter().filter_map(|(words, shape)| ratio(name, *words, *shape)));
         all.min_by(f64::total_cmp)
     };
     let every: Vec<_> = SHAPES.iter().flat_map(|shape| WORDS.map(|words| (words, *shape))).collect();
     let trip = cell(Kind::RoundTrip, 1, ONE);
     let (wake, idle, lossy) = (cell(Kind::Wake, 1, ONE), cell(Kind::Idle, 1, ONE), cell(Kind::Lossy, 1, ONE));
     let goals: Vec<Goal> = vec![
-        ("least ratio to ringfire, shaq, cloudtoid, iceoryx2 at any size and shape".into(), least(&every), true, 1.0),
+        (
+            "least ratio to ringfire, shaq, cloudtoid, iceoryx2 at any size and shape".into(),
+            least(&every),
+            true,
+            1.0,
+        ),
         ("the same, 8 B 1p1c".into(), least(&[(1, ONE)]), true, 4.0),
         ("the same, 64 B 1p1c".into(), least(&[(8, ONE)]), true, 2.0),
         ("ratio to the Vyukov ring, 8 B 1p1c".into(), ratio("vyukov", 1, ONE), true, 1.2),
         ("ratio to the Vyukov ring, 64 B 1p1c".into(), ratio("vyukov", 8, ONE), true, 1.2),
         ("ratio to the Vyukov ring, 1024 B 1p1c".into(), ratio("vyukov", 128, ONE), true, 0.9),
         ("ratio to the Vyukov ring, 8 B 4p4c".into(), ratio("vyukov", 1, (4, 4)), true, 1.0),
-        ("round trip, 8 B, against the Vyukov ring's".into(), results.ratio("vyukov", trip, What::P50), false, 1.5),
-        ("lossy 8 B 1p1c: part that arrives".into(), results.median("prodcon", lossy, What::Kept), true, 0.8),
+        (
+            "round trip, 8 B, against the Vyukov ring's".into(),
+            results.ratio("vyukov", trip, What::P50),
+            false,
+            1.5,
+        ),
+        (
+            "lossy 8 B 1p1c: part that arrives".into(),
+            results.median("prodcon", lossy, What::Kept),
+            true,
+            0.8,
+        ),
         ("wake-up against a bare futex's".into(), results.ratio("futex", wake, What::P50), false, 1.2),
-        ("a blocked consumer's part of a processor".into(), results.median("prodcon", idle, What::Idle), false, 0.001),
+        (
+            "a blocked consumer's part of a processor".into(),
+            results.median("prodcon", idle, What::Idle),
+            false,
+            0.001,
+        ),
     ];
     out.push_str("### Goals\n\n");
     let mut table = Table::new(["what", "wanted", "measured", "reached"].map(str::to_owned));
@@ -229,15 +258,29 @@ fn goals(results: &Results, out: &mut String) {
         let wanted = format!("{} {bar}", if more { "at least" } else { "at most" });
         table.row([what, wanted, short(figure), if reached { "yes" } else { "**no**" }.into()]);
     }
-    table.write(out);
+    out.push_str(&table.markdown());
 }
 
 fn notes(results: &Results, rows: &[&'static Entry], out: &mut String) {
     out.push_str("Versions and notes:\n\n");
     for entry in rows {
-        let version = if entry.package.is_empty() { String::new() } else { format!(" {} {}", entry.package, version(entry.package)) };
-        let also = if entry.name == "obvious" { format!(", shared_memory {}", self::version("shared_memory")) } else { String::new() };
-        let _ = writeln!(out, "- {}:{version}{also}{} {}", entry.title, if version.is_empty() { "" } else { ";" }, entry.note);
+        let version = if entry.package.is_empty() {
+            String::new()
+        } else {
+            format!(" {} {}", entry.package, version(entry.package))
+        };
+        let also = if entry.name == "obvious" {
+            format!(", shared_memory {}", self::version("shared_memory"))
+        } else {
+            String::new()
+        };
+        let _ = writeln!(
+            out,
+            "- {}:{version}{also}{} {}",
+            entry.title,
+            if version.is_empty() { "" } else { ";" },
+            entry.note
+        );
     }
     for series in &results.series {
         for failure in &series.failures {
@@ -253,7 +296,11 @@ fn notes(results: &Results, rows: &[&'static Entry], out: &mut String) {
 
 /// Everything, every round.
 pub fn json(results: &Results, command: &str) -> Value {
-    let spread = |series: &Series, what| series.spread(what).map(|spread| json!({"median": spread.median, "min": spread.least, "max": spread.most}));
+    let spread = |series: &Series, what| {
+        series
+            .spread(what)
+            .map(|spread| json!({"median": spread.median, "min": spread.least, "max": spread.most}))
+    };
     let series = results.series.iter().map(|series| {
         let rounds = series.readings.iter().map(|reading| match *reading {
             Reading::Rate { per_second, kept, cpu } => json!({"items_per_s": per_second, "kept": kept, "cpu_s_per_million": cpu}),

@@ -1,14 +1,14 @@
 //! One run of one system: starts the processes, lets them work for a while, ends them whatever happens, and checks what they tell.
 
-use crate::job::{Board, DONE, Job, Kind, READY, Worker};
+use crate::job::{Board, DONE, Job, Kind, MEASURED, OPEN, READY, STOPPED, WARM, Worker};
 use crate::systems::{Entry, descriptors};
 use harness::crew::{self, Crew};
 use harness::item::Stream;
 use harness::place::Place;
 use harness::shared::Shared;
 use harness::{Outcome, cpu};
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
 
 /// What to run.
@@ -23,6 +23,8 @@ pub struct Cell {
 /// How to run it.
 pub struct Limits {
     pub capacity: u32,
+    /// Before it is measured.
+    pub warm: Duration,
     pub duration: Duration,
     /// How much longer than that before a run counts as never finished.
     pub patience: Duration,
@@ -144,21 +146,25 @@ impl<'a> Run<'a> {
     }
 
     fn work(&mut self, limits: &Limits) -> Outcome<Result<Reading, Failure>> {
-        if let Err(failure) = self.until(READY, Instant::now() + limits.patience)? {
-            return Ok(Err(match failure {
-                Failure::NeverFinished => Failure::Failed("the processes did not get ready".into()),
-                other => other,
-            }));
+        for state in [OPEN, READY] {
+            if let Err(failure) = self.until(state, Instant::now() + limits.patience)? {
+                return Ok(Err(match failure {
+                    Failure::NeverFinished => Failure::Failed("the processes did not get ready".into()),
+                    other => other,
+                }));
+            }
+            self.board.opened.0.store(1, Release);
         }
-        let (began, sleeper) = (cpu::now(), self.crew.0.last().map(std::process::Child::id));
-        self.board.begun.0.store(began, Release);
-        let settle = Duration::from_millis(200).min(limits.duration / 3); // spinning before the first sleep is not what Idle is about
+        let sleeper = self.crew.0.last().map(std::process::Child::id);
         let used = |pid| Some((cpu::used_by(pid?)?, Instant::now()));
-        std::thread::sleep(settle);
+        self.board.phase.0.store(WARM, Release);
+        std::thread::sleep(limits.warm);
+        let began = cpu::now();
+        self.board.phase.0.store(MEASURED, Release);
         let before = used(sleeper);
-        std::thread::sleep(limits.duration - settle);
+        std::thread::sleep(limits.duration);
         let after = used(sleeper);
-        self.board.stop.0.store(1, Relaxed);
+        self.board.phase.0.store(STOPPED, Relaxed);
         if let Err(failure) = self.until(DONE, Instant::now() + limits.patience)? {
             return Ok(Err(failure));
         }
@@ -168,7 +174,7 @@ impl<'a> Run<'a> {
         }
         Ok(match self.cell.kind {
             Kind::Throughput | Kind::Lossy => self.rate(began),
-            Kind::RoundTrip | Kind::Wake => Ok(self.times()),
+            Kind::RoundTrip | Kind::Wake => self.times(),
             Kind::Idle => match (before, after) {
                 (Some((before, then)), Some((after, now))) => Ok(Reading::Idle((after - before).as_secs_f64() / (now - then).as_secs_f64())),
                 _ => Err(Failure::Failed("the kernel does not tell processor time (schedstat)".into())),
@@ -189,7 +195,8 @@ impl<'a> Run<'a> {
             let all = [whole.count, whole.sum];
             let each = consumers.iter().map(|consumer| told(consumer, number));
             if self.entry.fans_out && !lossy && each.clone().any(|one| one != all) {
-                return wrong(format!("a consumer did not get every item of producer {number} once"));
+                let counts: Vec<_> = each.map(|one| one[0]).collect();
+                return wrong(format!("of {} items of producer {number}, consumers got {counts:?}, or others", all[0]));
             }
             let sum = each.fold([0u64; 2], |sum, one| [sum[0] + one[0], sum[1].wrapping_add(one[1])]);
             got += sum[0];
@@ -207,20 +214,28 @@ impl<'a> Run<'a> {
         if got == 0 {
             return wrong("nothing was got".into());
         }
+        let all = |of: fn(&Worker) -> &AtomicU64| self.workers().iter().map(|worker| of(worker).load(Relaxed)).sum::<u64>();
+        let measured = got - consumers.iter().map(|worker| worker.before.load(Relaxed)).sum::<u64>();
         let ended = consumers.iter().map(|worker| worker.ended.load(Relaxed)).max().unwrap_or(began);
-        let used: u64 = self.workers().iter().map(|worker| worker.used.load(Relaxed)).sum();
+        if measured == 0 {
+            return Err(Failure::Failed("nothing was got in the time that was measured".into()));
+        }
         let copies = if self.entry.fans_out { self.cell.consumers } else { 1 };
         Ok(Reading::Rate {
-            per_second: got as f64 / (ended - began) as f64 * 1e9,
+            per_second: measured as f64 / (ended - began) as f64 * 1e9,
             kept: got as f64 / (put * copies as u64) as f64,
-            cpu: used as f64 / 1e9 / got as f64 * 1e6,
+            cpu: all(|worker| &worker.used) as f64 / 1e9 / measured as f64 * 1e6,
         })
     }
 
-    fn times(&self) -> Reading {
-        let teller = if self.cell.kind == Kind::RoundTrip { 0 } else { 1 };
-        let [p50, p99, p999, max] = self.workers()[teller].quantiles.each_ref().map(|time| time.load(Relaxed) as f64);
-        Reading::Times { p50, p99, p999, max }
+    fn times(&self) -> Result<Reading, Failure> {
+        let teller = &self.workers()[if self.cell.kind == Kind::RoundTrip { 0 } else { 1 }];
+        let samples = teller.samples.load(Relaxed);
+        if samples < 20 {
+            return Err(Failure::Failed(format!("only {samples} times were measured")));
+        }
+        let [p50, p99, p999, max] = teller.quantiles.each_ref().map(|time| time.load(Relaxed) as f64);
+        Ok(Reading::Times { p50, p99, p999, max })
     }
 
     /// Lets the processes leave in order if all went well; else, or if they do not leave, kills them.
@@ -250,5 +265,9 @@ fn core(cores: &[usize], index: usize, producers: usize, consumers: usize) -> Op
         many => many / 2,
     };
     let (one, other) = cores.split_at(half);
-    Some(if index < producers { one[index % one.len()] } else { other[(index - producers) % other.len()] })
+    Some(if index < producers {
+        one[index % one.len()]
+    } else {
+        other[(index - producers) % other.len()]
+    })
 }

@@ -12,6 +12,7 @@ use iceoryx2::port::listener::Listener;
 use iceoryx2::port::notifier::Notifier;
 use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
+use iceoryx2::port::update_connections::UpdateConnections;
 use iceoryx2::prelude::*;
 use iceoryx2::service::port_factory::{event, publish_subscribe};
 use std::hint::black_box;
@@ -49,7 +50,11 @@ fn open<const N: usize>(setup: &Setup) -> Outcome<Services<N>> {
         .max_nodes(setup.producers + setup.consumers + 2)
         .open_or_create()?;
     let events = match setup.mood {
-        Mood::Asleep => Some(node.service_builder(&ServiceName::new(&format!("{}-events", setup.name))?).event().open_or_create()?),
+        Mood::Asleep => Some(
+            node.service_builder(&ServiceName::new(&format!("{}-events", setup.name))?)
+                .event()
+                .open_or_create()?,
+        ),
         _ => None,
     };
     Ok(Services { samples, events, _node: node })
@@ -68,6 +73,10 @@ struct Receiver<const N: usize> {
 }
 
 impl<const N: usize> Tx<N> for Sender<N> {
+    fn settle(&mut self) -> Outcome<()> {
+        Ok(self.publisher.update_connections()?)
+    }
+
     #[inline]
     fn put(&mut self, fill: impl FnOnce(&mut [u64; N])) -> Outcome<()> {
         let mut sample = self.publisher.loan_uninit()?;
@@ -85,6 +94,11 @@ impl<const N: usize> Tx<N> for Sender<N> {
 }
 
 impl<const N: usize> Rx<N> for Receiver<N> {
+    fn settle(&mut self) -> Outcome<()> {
+        // Whatever is sent beyond the buffer to a subscriber that has not connected yet is thrown away, `RetryUntilDelivered` or not.
+        Ok(self.subscriber.update_connections()?)
+    }
+
     #[inline]
     fn get<R>(&mut self, look: impl FnOnce(&[u64; N]) -> R) -> Outcome<R> {
         let mut naive = Naive::default();
@@ -113,9 +127,18 @@ impl System for Iceoryx {
     }
     fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {
         let services = open::<N>(setup)?;
-        let strategy = if setup.lossy { BackpressureStrategy::DiscardData } else { BackpressureStrategy::RetryUntilDelivered };
+        let strategy = if setup.lossy {
+            BackpressureStrategy::DiscardData
+        } else {
+            BackpressureStrategy::RetryUntilDelivered
+        };
         Ok(Sender {
-            publisher: services.samples.publisher_builder().backpressure_strategy(strategy).max_loaned_samples(1).create()?,
+            publisher: services
+                .samples
+                .publisher_builder()
+                .backpressure_strategy(strategy)
+                .max_loaned_samples(1)
+                .create()?,
             notifier: services.events.as_ref().map(|events| events.notifier_builder().create()).transpose()?,
             _services: services,
         })

@@ -74,7 +74,10 @@ impl<W: Way, const N: usize> Ring<W, N> {
             let cell = self.cell(position);
             let ahead = self.word(cell).load(Ordering::Acquire).wrapping_sub(position + due) as i64;
             if ahead == 0 {
-                match self.word(side).compare_exchange_weak(position, position + 1, Ordering::Relaxed, Ordering::Relaxed) {
+                match self
+                    .word(side)
+                    .compare_exchange_weak(position, position + 1, Ordering::Relaxed, Ordering::Relaxed)
+                {
                     Ok(_) => {
                         self.pacer.success();
                         return Ok((position, cell));
