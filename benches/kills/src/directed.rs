@@ -50,7 +50,11 @@ pub fn run(place: &Place, system: &str, role: Role, points: u64) -> Outcome<Outt
         One::Ended { steps } => steps,
         One::Killed(_) => return Err(format!("{system}: an operation of more than {TOO_MANY} instructions").into()),
     };
-    let mut outturn = Outturn { length, ..Outturn::default() };
+    let mut outturn = Outturn {
+        length,
+        never_waits: crate::systems::find(system).is_some_and(|entry| entry.lossy),
+        ..Outturn::default()
+    };
     let tried = points.min(length);
     for point in 0..tried {
         check_signals()?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// How long nothing may move before it counts as for ever.
 pub const FOR_EVER: Duration = Duration::from_secs(3);
 /// How long nothing moves before no more kills are added to it.
-const TOO_LONG: Duration = Duration::from_millis(150);
+const TOO_LONG: Duration = Duration::from_millis(40);
 
 /// What happened.
 #[derive(Debug, Default)]
