@@ -1,0 +1,324 @@
+//! The tables, as Markdown, and the same as JSON.
+
+use crate::figures::{What, cell, short};
+use crate::job::Kind;
+use crate::plan::{Results, SHAPES, Series, WORDS, size, title};
+use crate::run::{Cell, Failure, Reading};
+use crate::systems::{ALL, Entry};
+use harness::cpu;
+use harness::table::Table;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+const LOCK: &str = include_str!("../Cargo.lock");
+const ONE: (usize, usize) = (1, 1);
+
+/// The version of a package in this workspace's Cargo.lock.
+fn version(package: &str) -> &str {
+    let quoted = |line: &'static str, key| Some(line.strip_prefix(key)?.strip_prefix(" = \"")?.trim_end_matches('"'));
+    let mut lines = LOCK.lines().skip_while(|line| quoted(line, "name") != Some(package));
+    lines.nth(1).and_then(|line| quoted(line, "version")).unwrap_or("?")
+}
+
+/// All tables.
+pub fn markdown(results: &Results, command: &str) -> String {
+    let mut out = String::new();
+    head(results, command, &mut out);
+    let rows = entries(results);
+    for shape in SHAPES {
+        let cells = WORDS.map(|words| cell(Kind::Throughput, words, shape));
+        let _ = writeln!(
+            out,
+            "### {} producer{s}, {} consumer{s}: million items a second, median (least .. most)\n",
+            shape.0,
+            shape.1,
+            s = if shape.0 > 1 { "s" } else { "" }
+        );
+        table(results, &rows, &cells, rate, &mut out);
+    }
+    out.push_str("### Lossy, one producer, one consumer: million items a second got (part of the items put that were got)\n\n");
+    let lossy = WORDS.map(|words| cell(Kind::Lossy, words, ONE));
+    let able: Vec<_> = rows.iter().copied().filter(|entry| entry.lossy).collect();
+    table(results, &able, &lossy, rate, &mut out);
+    latencies(results, &rows, &mut out);
+    out.push_str("### Processor time: seconds of all processes for a million items, median\n\n");
+    let mut cells = WORDS.map(|words| cell(Kind::Throughput, words, ONE)).to_vec();
+    cells.push(cell(Kind::Throughput, 1, (4, 4)));
+    let seconds = |series: &Series| series.spread(What::Cpu).map(|cpu| short(cpu.median));
+    table(results, &rows, &cells, seconds, &mut out);
+    ratios(results, &rows, &mut out);
+    goals(results, &mut out);
+    notes(results, &rows, &mut out);
+    out
+}
+
+fn head(results: &Results, command: &str, out: &mut String) {
+    let (mut trips, cores) = (results.trips.clone(), cpu::cores().len());
+    trips.sort_by(f64::total_cmp);
+    let _ = writeln!(out, "`{command}`\n");
+    let _ = writeln!(out, "- {}, {cores} processors, Linux {}", cpu::model(), cpu::kernel());
+    let _ = writeln!(
+        out,
+        "- {}; every run verified (exactly once, in order of each producer, every word of every item)",
+        results.limits
+    );
+    if let (Some(least), Some(most)) = (trips.first(), trips.last()) {
+        let median = trips[trips.len() / 2];
+        let _ = writeln!(
+            out,
+            "- a cache line's round trip between the two processors: {median:.0} ns ({least:.0} .. {most:.0}), looked at {} times; cells measured again because that or the stolen time changed: {}",
+            trips.len(),
+            results.repeats
+        );
+    }
+    let mut doubts: BTreeMap<&str, usize> = BTreeMap::new();
+    results.doubts.iter().for_each(|doubt| *doubts.entry(doubt).or_default() += 1);
+    for (doubt, times) in doubts {
+        let _ = writeln!(
+            out,
+            "- **doubt**{}: {doubt}",
+            if times > 1 { format!(" ({times} times)") } else { String::new() }
+        );
+    }
+    let _ = writeln!(out, "- took {:.0} s\n", results.took.as_secs_f64());
+}
+
+fn entries(results: &Results) -> Vec<&'static Entry> {
+    ALL.iter()
+        .filter(|entry| results.series.iter().any(|series| series.entry.name == entry.name))
+        .collect()
+}
+
+/// One row for each system that has a number in one of the cells.
+fn table(results: &Results, rows: &[&Entry], cells: &[Cell], show: impl Fn(&Series) -> Option<String>, out: &mut String) {
+    let differ = cells.iter().any(|cell| *cell != Cell { words: cell.words, ..cells[0] });
+    let head = |cell: &Cell| if differ { title(*cell) } else { size(cell.words) };
+    let mut table = Table::new(std::iter::once("system".to_owned()).chain(cells.iter().map(head)));
+    for entry in rows {
+        let all: Vec<_> = cells.iter().filter_map(|cell| results.of(entry.name, *cell)).collect();
+        if all.iter().any(|series| series.cannot.is_none()) {
+            let value = |series: &&Series| show(series).or_else(|| series.excuse()).unwrap_or_else(|| "-".into());
+            table.row(std::iter::once(entry.title.to_owned()).chain(all.iter().map(value)));
+        }
+    }
+    out.push_str(&table.markdown());
+}
+
+fn rate(series: &Series) -> Option<String> {
+    let rate = series.spread(What::PerSecond)?;
+    let kept = series.spread(What::Kept)?.median;
+    let [median, least, most] = [rate.median, rate.least, rate.most].map(|rate| short(rate / 1e6));
+    let mut text = format!("{median} ({least} .. {most})");
+    if series.cell.kind == Kind::Lossy || series.entry.always_lossy {
+        let _ = write!(text, ", {:.1} % arrive", kept * 100.0);
+    }
+    Some(text)
+}
+
+fn latencies(results: &Results, rows: &[&'static Entry], out: &mut String) {
+    let (trip, wake, idle) = (cell(Kind::RoundTrip, 1, ONE), cell(Kind::Wake, 1, ONE), cell(Kind::Idle, 1, ONE));
+    let micro = |series: &Series, what| Some(short(series.spread(what)?.median / 1e3));
+    let spread = |series: &Series, what| {
+        let spread = series.spread(what)?;
+        let [median, least, most] = [spread.median, spread.least, spread.most].map(|ns| short(ns / 1e3));
+        Some(format!("{median} ({least} .. {most})"))
+    };
+    out.push_str("### Round trip of 8 bytes through two queues: microseconds, medians of the rounds\n\n");
+    let mut table = Table::new(["system", "p50 (least .. most)", "p99", "p99.9"].map(str::to_owned));
+    for entry in rows {
+        let Some(series) = results.of(entry.name, trip) else { continue };
+        let excuse = || series.excuse().unwrap_or_else(|| "-".into());
+        table.row([
+            entry.title.to_owned(),
+            spread(series, What::P50).unwrap_or_else(excuse),
+            micro(series, What::P99).unwrap_or_default(),
+            micro(series, What::P999).unwrap_or_default(),
+        ]);
+    }
+    out.push_str(&table.markdown());
+    out.push_str(
+        "### Asleep: from the put to the get of a consumer that has slept for more than a millisecond, microseconds; what it costs while it waits\n\n",
+    );
+    let mut table = Table::new(
+        [
+            "system",
+            "p50 (least .. most)",
+            "p99",
+            "p50 against a bare futex",
+            "% of a processor while blocked",
+        ]
+        .map(str::to_owned),
+    );
+    for entry in rows {
+        let Some(series) = results.of(entry.name, wake).filter(|series| series.cannot.is_none()) else {
+            continue;
+        };
+        let bare = results.median("futex", wake, What::P50);
+        let against = series.spread(What::P50).zip(bare).map(|(wake, bare)| format!("{:.2}", wake.median / bare));
+        let idle = results.of(entry.name, idle);
+        table.row([
+            entry.title.to_owned(),
+            spread(series, What::P50).or_else(|| series.excuse()).unwrap_or_else(|| "-".into()),
+            micro(series, What::P99).unwrap_or_default(),
+            against.unwrap_or_else(|| "-".into()),
+            idle.and_then(|series| {
+                series
+                    .spread(What::Idle)
+                    .map(|share| format!("{:.3}", share.median * 100.0))
+                    .or_else(|| series.excuse())
+            })
+            .unwrap_or_default(),
+        ]);
+    }
+    out.push_str(&table.markdown());
+}
+
+fn ratios(results: &Results, rows: &[&'static Entry], out: &mut String) {
+    let others: Vec<_> = rows.iter().copied().filter(|entry| entry.name != "prodcon").collect();
+    let show = |what| {
+        move |series: &Series| {
+            let ratio = results.ratio(series.entry.name, series.cell, what)?;
+            Some(format!("{ratio:.2}"))
+        }
+    };
+    out.push_str("### prodcon divided by the other, of the medians: items a second (more than 1: prodcon is faster)\n\n");
+    let mut cells = vec![];
+    for shape in SHAPES {
+        cells.extend(WORDS.map(|words| cell(Kind::Throughput, words, shape)));
+    }
+    table(results, &others, &cells, show(What::PerSecond), out);
+    let lossy = WORDS.map(|words| cell(Kind::Lossy, words, ONE));
+    out.push_str("lossy, items a second got:\n\n");
+    let able: Vec<_> = others.iter().copied().filter(|entry| entry.lossy).collect();
+    table(results, &able, &lossy, show(What::PerSecond), out);
+    out.push_str("p50 of the round trip and of the wake-up (less than 1: prodcon is faster):\n\n");
+    table(
+        results,
+        &others,
+        &[cell(Kind::RoundTrip, 1, ONE), cell(Kind::Wake, 1, ONE)],
+        show(What::P50),
+        out,
+    );
+}
+
+/// A goal: what it says, the figure, whether at least or at most so much is wanted.
+type Goal = (String, Option<f64>, bool, f64);
+
+fn goals(results: &Results, out: &mut String) {
+    let ratio = |name: &str, words, shape| results.ratio(name, cell(Kind::Throughput, words, shape), What::PerSecond);
+    let rivals: Vec<_> = ALL.iter().filter(|entry| entry.rival).map(|entry| entry.name).collect();
+    let least = |cells: &[(usize, (usize, usize))]| {
+        let all = rivals
+            .iter()
+            .flat_map(|name| cells.iter().filter_map(|(words, shape)| ratio(name, *words, *shape)));
+        all.min_by(f64::total_cmp)
+    };
+    let every: Vec<_> = SHAPES.iter().flat_map(|shape| WORDS.map(|words| (words, *shape))).collect();
+    let trip = cell(Kind::RoundTrip, 1, ONE);
+    let (wake, idle, lossy) = (cell(Kind::Wake, 1, ONE), cell(Kind::Idle, 1, ONE), cell(Kind::Lossy, 1, ONE));
+    let goals: Vec<Goal> = vec![
+        (
+            "least ratio to ringfire, shaq, cloudtoid, iceoryx2 at any size and shape".into(),
+            least(&every),
+            true,
+            1.0,
+        ),
+        ("the same, 8 B 1p1c".into(), least(&[(1, ONE)]), true, 4.0),
+        ("the same, 64 B 1p1c".into(), least(&[(8, ONE)]), true, 2.0),
+        ("ratio to the Vyukov ring, 8 B 1p1c".into(), ratio("vyukov", 1, ONE), true, 1.2),
+        ("ratio to the Vyukov ring, 64 B 1p1c".into(), ratio("vyukov", 8, ONE), true, 1.2),
+        ("ratio to the Vyukov ring, 1024 B 1p1c".into(), ratio("vyukov", 128, ONE), true, 0.9),
+        ("ratio to the Vyukov ring, 8 B 4p4c".into(), ratio("vyukov", 1, (4, 4)), true, 1.0),
+        (
+            "round trip, 8 B, against the Vyukov ring's".into(),
+            results.ratio("vyukov", trip, What::P50),
+            false,
+            1.5,
+        ),
+        (
+            "lossy 8 B 1p1c: part that arrives".into(),
+            results.median("prodcon", lossy, What::Kept),
+            true,
+            0.8,
+        ),
+        ("wake-up against a bare futex's".into(), results.ratio("futex", wake, What::P50), false, 1.2),
+        (
+            "a blocked consumer's part of a processor".into(),
+            results.median("prodcon", idle, What::Idle),
+            false,
+            0.001,
+        ),
+    ];
+    out.push_str("### Goals\n\n");
+    let mut table = Table::new(["what", "wanted", "measured", "reached"].map(str::to_owned));
+    for (what, figure, more, bar) in goals {
+        let Some(figure) = figure else { continue };
+        let reached = if more { figure >= bar } else { figure <= bar };
+        let wanted = format!("{} {bar}", if more { "at least" } else { "at most" });
+        table.row([what, wanted, short(figure), if reached { "yes" } else { "**no**" }.into()]);
+    }
+    out.push_str(&table.markdown());
+}
+
+fn notes(results: &Results, rows: &[&'static Entry], out: &mut String) {
+    out.push_str("Versions and notes:\n\n");
+    for entry in rows {
+        let version = if entry.package.is_empty() {
+            String::new()
+        } else {
+            format!(" {} {}", entry.package, version(entry.package))
+        };
+        let also = if entry.name == "obvious" {
+            format!(", shared_memory {}", self::version("shared_memory"))
+        } else {
+            String::new()
+        };
+        let _ = writeln!(
+            out,
+            "- {}:{version}{also}{} {}",
+            entry.title,
+            if version.is_empty() { "" } else { ";" },
+            entry.note
+        );
+    }
+    for series in &results.series {
+        for failure in &series.failures {
+            let what = match failure {
+                Failure::NeverFinished => "never finished: killed".to_owned(),
+                Failure::Failed(what) => format!("failed: {}", what.trim()),
+                Failure::Wrong(what) => format!("wrong: {what}"),
+            };
+            let _ = writeln!(out, "- {}, {}: {what}", series.entry.title, title(series.cell));
+        }
+    }
+}
+
+/// Everything, every round.
+pub fn json(results: &Results, command: &str) -> Value {
+    let spread = |series: &Series, what| {
+        series
+            .spread(what)
+            .map(|spread| json!({"median": spread.median, "min": spread.least, "max": spread.most}))
+    };
+    let series = results.series.iter().map(|series| {
+        let rounds = series.readings.iter().map(|reading| match *reading {
+            Reading::Rate { per_second, kept, cpu } => json!({"items_per_s": per_second, "kept": kept, "cpu_s_per_million": cpu}),
+            Reading::Times { p50, p99, p999, max } => json!({"p50_ns": p50, "p99_ns": p99, "p999_ns": p999, "max_ns": max}),
+            Reading::Idle(share) => json!({"cpu_share": share}),
+        });
+        json!({
+            "system": series.entry.name, "version": version(series.entry.package), "kind": format!("{:?}", series.cell.kind), "bytes": series.cell.words * 8,
+            "producers": series.cell.producers, "consumers": series.cell.consumers, "cannot": series.cannot,
+            "failures": series.failures.iter().map(|failure| format!("{failure:?}")).collect::<Vec<_>>(),
+            "items_per_s": spread(series, What::PerSecond), "kept": spread(series, What::Kept), "cpu_s_per_million": spread(series, What::Cpu),
+            "p50_ns": spread(series, What::P50), "p99_ns": spread(series, What::P99), "p999_ns": spread(series, What::P999), "cpu_share": spread(series, What::Idle),
+            "rounds": rounds.collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "command": command, "cpu": cpu::model(), "processors": cpu::cores().len(), "kernel": cpu::kernel(), "limits": results.limits,
+        "line_round_trips_ns": results.trips, "doubts": results.doubts, "repeated": results.repeats, "seconds": results.took.as_secs_f64(),
+        "series": series.collect::<Vec<_>>(),
+    })
+}
