@@ -5,7 +5,7 @@ use crate::output::Items;
 use crate::wait::{Patience, SLICE};
 use crate::{parse, signals};
 use clap::Args;
-use prodcon::{GetError, ReadyQueue};
+use prodcon::{Attach, GetError, ReadyQueue, Role};
 use std::time::Duration;
 
 #[derive(Args)]
@@ -28,7 +28,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let name = &arguments.name;
-    let mut queue = ReadyQueue::<[u8]>::attach(name)?;
+    let mut queue = ReadyQueue::<[u8]>::attach_with(name, &Attach::new().role(Role::Consumer))?;
     signals::install()?;
     let mut out = Items::open()?;
     let waits = arguments.follow || arguments.timeout.is_some();

@@ -24,6 +24,7 @@ mod soak;
 mod stat;
 mod state;
 mod table;
+mod top;
 mod wait;
 
 use clap::{Parser, Subcommand};
@@ -63,6 +64,8 @@ enum Command {
     Ls(ls::Arguments),
     /// Show the figures of a queue
     Stat(stat::Arguments),
+    /// Show what goes on in queues, again and again
+    Top(top::Arguments),
     /// Recover the seats of dead processes and check every invariant
     Doctor(doctor::Arguments),
     /// Remove queues
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Command::State(arguments) => state::run(arguments),
         Command::Ls(arguments) => ls::run(arguments),
         Command::Stat(arguments) => stat::run(arguments),
+        Command::Top(arguments) => top::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Rm(arguments) => rm::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),

@@ -4,7 +4,7 @@ use crate::exit::{End, Outcome};
 use crate::wait::Patience;
 use crate::{output, parse, signals};
 use clap::Args;
-use prodcon::{PutError, ReadyQueue};
+use prodcon::{Attach, PutError, ReadyQueue, Role};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let name = &arguments.name;
-    let mut queue = ReadyQueue::<[u8]>::attach(name)?;
+    let mut queue = ReadyQueue::<[u8]>::attach_with(name, &Attach::new().role(Role::Producer))?;
     signals::install()?;
     let input: Box<dyn Read> = match &arguments.from {
         Some(path) => Box::new(File::open(path).map_err(|error| End::failed(format!("cannot read {}: {error}", path.display())))?),

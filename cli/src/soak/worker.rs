@@ -6,7 +6,8 @@ use super::ledger::{DISORDERED, NACKED, SOUND, SPOILED, Told};
 use crate::child;
 use crate::exit::{End, Outcome};
 use clap::{Args, ValueEnum};
-use prodcon::{GetError, OpenError, PutError, ReadyQueue};
+use prodcon::Role::{Consumer, Producer};
+use prodcon::{Attach, GetError, OpenError, PutError, ReadyQueue};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
@@ -123,7 +124,8 @@ fn read(item: &[u8], longest: usize) -> (u64, u64, bool) {
 
 pub fn work(arguments: &Worker) -> Outcome {
     child::born();
-    let queue = attach(&arguments.queue)?;
+    let role = if arguments.role == Role::Put { Producer } else { Consumer };
+    let queue = attach(&arguments.queue, &Attach::new().role(role))?;
     let dice = Dice::new(arguments.number);
     match arguments.role {
         Role::Put => produce(arguments, queue, dice),
@@ -132,10 +134,10 @@ pub fn work(arguments: &Worker) -> Outcome {
 }
 
 /// The seats of the killed come back when somebody recovers them: no seat is a reason to try again.
-fn attach(name: &str) -> Result<ReadyQueue<[u8]>, End> {
+fn attach(name: &str, attach: &Attach) -> Result<ReadyQueue<[u8]>, End> {
     let began = Instant::now();
     loop {
-        match ReadyQueue::attach(name) {
+        match ReadyQueue::attach_with(name, attach) {
             Err(OpenError::NoSeat { .. }) if began.elapsed() < Duration::from_secs(60) => std::thread::sleep(Duration::from_millis(5)),
             other => return Ok(other?),
         }

@@ -1,0 +1,99 @@
+//! `prodcon top`: what goes on in queues, again and again. A table on a terminal, plain text elsewhere. It takes no seat and disturbs nobody.
+
+mod plain;
+mod sample;
+mod screen;
+
+use crate::exit::{End, Outcome};
+use crate::{output, parse, signals};
+use clap::Args;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use sample::Sampler;
+use screen::View;
+use std::io::{IsTerminal, stdin, stdout};
+use std::time::{Duration, Instant};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Names of the queues; all there are if none is given
+    names: Vec<String>,
+    /// Time between two looks
+    #[arg(long, value_name = "S", value_parser = interval, default_value = "1")]
+    interval: Duration,
+    /// Look twice, print one table, end
+    #[arg(long)]
+    once: bool,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let time = parse::seconds(text)?;
+    if (Duration::from_millis(50)..=Duration::from_secs(3600)).contains(&time) {
+        Ok(time)
+    } else {
+        Err("expected 0.05 to 3600 seconds".into())
+    }
+}
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    signals::install()?;
+    let mut sampler = Sampler::new(&arguments.names)?;
+    if arguments.once || !stdout().is_terminal() || !stdin().is_terminal() {
+        return print(arguments, &mut sampler);
+    }
+    let mut terminal = ratatui::try_init().map_err(|error| End::failed(format!("cannot use the terminal: {error}")))?;
+    let outcome = show(arguments, &mut sampler, &mut terminal);
+    ratatui::restore();
+    outcome
+}
+
+/// A table each time; the first look only begins the count.
+fn print(arguments: &Arguments, sampler: &mut Sampler) -> Outcome {
+    sampler.look()?;
+    let mut due = Instant::now();
+    loop {
+        due += arguments.interval;
+        while Instant::now() < due {
+            signals::check()?;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()).min(Duration::from_millis(50)));
+        }
+        output::print(&plain::table(&sampler.look()?))?;
+        if arguments.once {
+            return Ok(());
+        }
+        output::print("\n")?;
+    }
+}
+
+fn show(arguments: &Arguments, sampler: &mut Sampler, terminal: &mut ratatui::DefaultTerminal) -> Outcome {
+    let failed = |error: std::io::Error| End::failed(format!("cannot use the terminal: {error}"));
+    let mut view = View::default();
+    let (mut rows, mut due) = (sampler.look()?, Instant::now() + arguments.interval);
+    loop {
+        terminal.draw(|frame| view.draw(frame, &rows)).map_err(failed)?;
+        let left = due.saturating_duration_since(Instant::now());
+        if event::poll(left.min(Duration::from_millis(100))).map_err(failed)? {
+            match event::read().map_err(failed)? {
+                Event::Key(key) if quits(&key) => return Ok(()),
+                Event::Key(KeyEvent {
+                    code: KeyCode::Down | KeyCode::Char('j'),
+                    ..
+                }) => view.step(1, rows.len()),
+                Event::Key(KeyEvent {
+                    code: KeyCode::Up | KeyCode::Char('k'),
+                    ..
+                }) => view.step(-1, rows.len()),
+                _ => {}
+            }
+        }
+        signals::check()?;
+        if Instant::now() >= due {
+            rows = sampler.look()?;
+            due = Instant::now() + arguments.interval;
+        }
+    }
+}
+
+fn quits(key: &KeyEvent) -> bool {
+    let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+    key.kind == KeyEventKind::Press && (control_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc))
+}

@@ -1,0 +1,194 @@
+//! `top` on a terminal: the queues, and the members of the one that is selected. Callers: top.
+
+use super::plain::{HEAD, TEXTS, cells};
+use super::sample::Row as Sample;
+use prodcon::Role;
+use ratatui::Frame;
+use ratatui::layout::{Alignment, Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Text};
+use ratatui::widgets::{Block, Cell, Row, Table, TableState};
+
+/// Characters of the bar that shows how full a queue is.
+const BAR: usize = 10;
+
+/// What is on the screen beside the figures.
+#[derive(Default)]
+pub struct View {
+    state: TableState,
+}
+
+impl View {
+    /// Moves the selection up (negative) or down.
+    pub fn step(&mut self, by: i32, rows: usize) {
+        let last = rows.saturating_sub(1);
+        let now = i64::try_from(self.state.selected().unwrap_or(0)).unwrap_or(0);
+        let to = usize::try_from((now + i64::from(by)).max(0)).unwrap_or(0);
+        self.state.select(Some(to.min(last)));
+    }
+
+    pub fn draw(&mut self, frame: &mut Frame<'_>, rows: &[Sample]) {
+        self.step(0, rows.len());
+        let selected = self.state.selected().and_then(|at| rows.get(at));
+        let members = selected.and_then(|row| row.stats.as_ref()).map_or(0, |stats| stats.members.len());
+        let below = u16::try_from(members + 3).unwrap_or(u16::MAX).min(frame.area().height / 3);
+        let [above, below, help] = Layout::vertical([Constraint::Fill(1), Constraint::Length(below), Constraint::Length(1)]).areas(frame.area());
+        self.queues(frame, above, rows);
+        if let Some(row) = selected {
+            endpoints(frame, below, row);
+        }
+        frame.render_widget(Line::from("q quit   up/down select").style(Style::new().add_modifier(Modifier::DIM)), help);
+    }
+
+    fn queues(&mut self, frame: &mut Frame<'_>, area: Rect, rows: &[Sample]) {
+        let all: Vec<Vec<String>> = rows.iter().map(cells).collect();
+        let width = |column: usize| {
+            let longest = all.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
+            u16::try_from(longest.max(HEAD[column].len())).unwrap_or(u16::MAX)
+        };
+        let mut widths: Vec<Constraint> = (0..HEAD.len()).map(|column| Constraint::Length(width(column))).collect();
+        widths.insert(7, Constraint::Length(BAR as u16));
+        let mut head: Vec<Text<'_>> = HEAD.iter().enumerate().map(|(column, text)| aligned((*text).into(), column)).collect();
+        head.insert(7, Text::from("FULL"));
+        let lines = rows.iter().zip(&all).map(|(row, cells)| {
+            let mut line: Vec<Cell<'_>> = cells
+                .iter()
+                .enumerate()
+                .map(|(column, text)| Cell::from(aligned(text.clone(), column)).style(colour(row, column)))
+                .collect();
+            line.insert(7, Cell::from(bar(row)).style(Style::new().fg(Color::Cyan)));
+            Row::new(line)
+        });
+        let table = Table::new(lines, widths)
+            .header(Row::new(head).style(Style::new().add_modifier(Modifier::BOLD)))
+            .column_spacing(2)
+            .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
+            .block(Block::bordered().title(format!(" prodcon top: {} queue{} ", rows.len(), if rows.len() == 1 { "" } else { "s" })));
+        frame.render_stateful_widget(table, area, &mut self.state);
+    }
+}
+
+fn aligned(text: String, column: usize) -> Text<'static> {
+    Text::from(text).alignment(if column < TEXTS { Alignment::Left } else { Alignment::Right })
+}
+
+/// What wants attention is coloured.
+fn colour(row: &Sample, column: usize) -> Style {
+    let Some(stats) = &row.stats else { return Style::new().fg(Color::DarkGray) };
+    match HEAD[column] {
+        "READY" if !stats.ready => Style::new().fg(Color::Yellow),
+        "STATE" if stats.state != prodcon::State::Started => Style::new().fg(Color::Yellow),
+        "DEAD" if stats.seats_dead > 0 => Style::new().fg(Color::Red),
+        "LOST" if stats.lost > 0 => Style::new().fg(Color::Red),
+        "DROPS/S" if row.rates.is_some_and(|rates| rates[2] > 0.0) => Style::new().fg(Color::Yellow),
+        _ => Style::new(),
+    }
+}
+
+/// How full a queue is.
+fn bar(row: &Sample) -> String {
+    let Some(stats) = &row.stats else { return String::new() };
+    let room = Sample::room(stats).max(1);
+    // Not empty shows at least one mark, not full at least one gap.
+    let marks = match stats.len {
+        0 => 0,
+        len if len >= room => BAR,
+        len => (len as f64 / room as f64 * BAR as f64).round().clamp(1.0, BAR as f64 - 1.0) as usize,
+    };
+    format!("{}{}", "█".repeat(marks), "░".repeat(BAR - marks))
+}
+
+fn endpoints(frame: &mut Frame<'_>, area: Rect, row: &Sample) {
+    let Some(stats) = &row.stats else { return };
+    let lines = stats.members.iter().map(|member| {
+        let role = match member.role {
+            Role::Producer => "producer",
+            Role::Consumer => "consumer",
+            Role::Both => "both",
+        };
+        let asleep = if member.asleep { "asleep" } else { "" };
+        Row::new([
+            member.seat.to_string(),
+            member.pid.to_string(),
+            role.into(),
+            member.held.to_string(),
+            asleep.into(),
+        ])
+    });
+    let head = Row::new(["SEAT", "PID", "ROLE", "HELD", ""]).style(Style::new().add_modifier(Modifier::BOLD));
+    let widths = [6, 10, 10, 6, 6].map(Constraint::Length);
+    let title = format!(" {}: {} of {} seats taken ", row.name, stats.seats_live, stats.seats);
+    frame.render_widget(Table::new(lines, widths).header(head).block(Block::bordered().title(title)), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    /// A real queue's figures, with others put in where they matter.
+    fn sample(name: &str, len: u64, change: impl Fn(&mut prodcon::Stats)) -> Sample {
+        let dir = std::env::temp_dir().join(format!("prodcon-top-{}-{name}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        let options = prodcon::Options::new(100).seats(8).directory(&dir);
+        let queue = prodcon::ReadyQueue::<u64>::create("q", &options).unwrap();
+        let mut stats = queue.stats().unwrap();
+        drop(queue);
+        std::fs::remove_dir_all(&dir).unwrap();
+        stats.len = len;
+        change(&mut stats);
+        Sample {
+            name: name.into(),
+            stats: Some(stats),
+            rates: Some([2.5e6, 1000.0, 0.0]),
+        }
+    }
+
+    fn lines(view: &mut View, rows: &[Sample]) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(140, 20)).unwrap();
+        terminal.draw(|frame| view.draw(frame, rows)).unwrap();
+        let buffer = terminal.backend().buffer().clone();
+        (0..20)
+            .map(|y| (0..140).map(|x| buffer[(x, y)].symbol().to_owned()).collect::<String>())
+            .collect()
+    }
+
+    #[test]
+    fn queues_and_the_members_of_the_selected_one_are_shown() {
+        let rows = [
+            sample("first", 50, |_| {}),
+            sample("second", 1, |stats| (stats.ready, stats.seats_dead, stats.members) = (false, 3, vec![])),
+        ];
+        let mut view = View::default();
+        let shown = lines(&mut view, &rows);
+        assert!(shown[1].contains("PUTS/S") && shown[1].contains("FULL"), "{shown:#?}");
+        assert!(
+            shown[2].contains("first") && shown[2].contains("2.50M") && shown[2].contains("█████░░░░░"),
+            "{shown:#?}"
+        );
+        assert!(
+            shown[3].contains("second") && shown[3].contains("no") && shown[3].contains("█░░░░░░░░░"),
+            "{shown:#?}"
+        );
+        let pid = std::process::id().to_string();
+        assert!(shown.iter().any(|line| line.contains("first: 1 of 8 seats taken")), "{shown:#?}");
+        assert!(shown.iter().any(|line| line.contains(&pid) && line.contains("both")), "{shown:#?}");
+        view.step(5, rows.len());
+        let shown = lines(&mut view, &rows);
+        assert!(
+            shown.iter().any(|line| line.contains("second: 1 of 8")) && !shown.iter().any(|line| line.contains(&pid)),
+            "{shown:#?}"
+        );
+    }
+
+    #[test]
+    fn a_terminal_of_any_size_will_do() {
+        let rows = [sample("tiny", 100, |_| {})];
+        for (width, height) in [(1, 1), (3, 2), (10, 4), (300, 3)] {
+            let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+            terminal.draw(|frame| View::default().draw(frame, &rows)).unwrap();
+            terminal.draw(|frame| View::default().draw(frame, &[])).unwrap();
+        }
+    }
+}
