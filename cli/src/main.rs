@@ -75,14 +75,15 @@ enum Command {
     /// Kill and stop processes at random for as long as you like, every item and account checked
     Soak(soak::Arguments),
     #[command(hide = true)]
-    DemoWorker(demo::Worker),
-    #[command(hide = true)]
     BenchWorker(bench::Worker),
     #[command(hide = true)]
     SoakWorker(soak::Worker),
 }
 
 fn main() -> ExitCode {
+    if let Some(status) = demo::main_if_attached() {
+        return status;
+    }
     let line = CommandLine::parse();
     let outcome = match &line.command {
         Command::Demo(arguments) => demo::run(arguments),
@@ -100,7 +101,6 @@ fn main() -> ExitCode {
         Command::Rm(arguments) => rm::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Soak(arguments) => soak::run(arguments),
-        Command::DemoWorker(arguments) => demo::work(arguments),
         Command::BenchWorker(arguments) => bench::work(arguments),
         Command::SoakWorker(arguments) => soak::work(arguments),
     };
