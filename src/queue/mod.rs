@@ -17,6 +17,7 @@ mod options;
 mod own;
 mod put;
 mod stats;
+mod unguarded;
 mod wait;
 
 pub use attach::{Attach, Role};
