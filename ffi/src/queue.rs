@@ -73,6 +73,9 @@ impl Options {
                 "options.flags has unknown bits {unknown:#x}: use PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY"
             )));
         }
+        if self.item_size == 0 {
+            return Err(Failure::invalid("options.item_size is 0: set it to the longest item in bytes"));
+        }
         let mut options = rust::Options::new(self.capacity).item_size(self.item_size as usize);
         options = options.lossy(self.flags & PRODCON_LOSSY != 0).ready(self.flags & PRODCON_CREATE_NOT_READY == 0);
         if self.flags & PRODCON_AT_LEAST_ONCE != 0 {

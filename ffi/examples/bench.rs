@@ -1,0 +1,121 @@
+//! put and get of 8 bytes through C and through Rust, in turn, in one run: `cargo run --release -p prodcon-ffi --example bench [ROUNDS]`.
+//!
+//! Both sides do the same on queues that were made alike (one endpoint, capacity 1024, an item in, an item out), in two processes that take turns, so that whatever else the machine
+//! does falls on both. Rust is `ReadyQueue<u64>`; C is `c/bench.c`, compiled with `cc -O2` against the shared library. Prints medians of the rounds and the median of their ratios.
+
+use rust::{Options, ReadyQueue};
+use std::hint::black_box;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+const PAIRS: u64 = 500_000;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Removed at the end, whatever the end is.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Killed at the end, if it has not ended.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[inline(never)]
+fn pairs(queue: &mut ReadyQueue<u64>, next: &mut u64) -> Result<f64> {
+    let began = Instant::now();
+    for _ in 0..PAIRS {
+        queue.put(next)?;
+        let got = queue.get()?;
+        assert_eq!(black_box(got), *next, "another item came out than went in");
+        *next += 1;
+    }
+    Ok(began.elapsed().as_nanos() as f64 / PAIRS as f64)
+}
+
+fn main() -> Result<()> {
+    let rounds: usize = std::env::args().nth(1).map_or(Ok(31), |text| text.parse())?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // target/release/examples/bench: the library is beside the directory.
+    let own = std::env::current_exe()?;
+    let libraries = own.ancestors().nth(2).ok_or("the program is not in a target directory")?;
+    let build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into())).args(["build", "--release", "-p", "prodcon-ffi"]).current_dir(root).status()?;
+    if !build.success() {
+        return Err("the library could not be built".into());
+    }
+    let scratch = Scratch(std::env::temp_dir().join(format!("prodcon-c-bench-{}", std::process::id())));
+    std::fs::create_dir(&scratch.0)?;
+    let program = scratch.0.join("bench");
+    let compiled = Command::new("cc")
+        .args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(root.join("include"))
+        .arg(root.join("c/bench.c"))
+        .arg("-L")
+        .arg(libraries)
+        .args(["-lprodcon", "-o"])
+        .arg(&program)
+        .status()?;
+    if !compiled.success() {
+        return Err("cc could not compile c/bench.c".into());
+    }
+
+    let options = Options::new(1024).item_size(8).directory(&scratch.0);
+    drop(ReadyQueue::<[u8]>::create("c", &options)?);
+    let mut queue = ReadyQueue::<u64>::create("rust", &options)?;
+    let mut child = Killed(
+        Command::new(&program)
+            .arg("c")
+            .env("PRODCON_DIR", &scratch.0)
+            .env("LD_LIBRARY_PATH", libraries)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?,
+    );
+    let mut to = child.0.stdin.take().ok_or("no stdin")?;
+    let mut from = BufReader::new(child.0.stdout.take().ok_or("no stdout")?);
+    let mut in_c = || -> Result<f64> {
+        writeln!(to, "{PAIRS}")?;
+        let mut line = String::new();
+        from.read_line(&mut line)?;
+        Ok(line.trim().parse::<f64>().map_err(|_| "the C program ended")? / PAIRS as f64)
+    };
+    let mut next = 0;
+    let (mut c, mut rust, mut ratios) = (vec![], vec![], vec![]);
+    for round in 0..=rounds {
+        // Whoever comes first changes from round to round.
+        let (in_c, in_rust) = if round % 2 == 0 {
+            let first = in_c()?;
+            (first, pairs(&mut queue, &mut next)?)
+        } else {
+            let first = pairs(&mut queue, &mut next)?;
+            (in_c()?, first)
+        };
+        if round > 0 {
+            // The first round warms up.
+            c.push(in_c);
+            rust.push(in_rust);
+            ratios.push(in_c / in_rust);
+        }
+    }
+    let (low, high) = (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
+    println!("8-byte put+get, one endpoint, medians of {rounds} alternating rounds of {PAIRS} pairs");
+    println!("Rust {:.1} ns   C {:.1} ns   C / Rust {:.3} (rounds: {low:.2} to {high:.2})", median(rust), median(c), median(ratios));
+    Ok(())
+}
