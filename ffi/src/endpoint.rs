@@ -8,7 +8,7 @@
 
 use crate::failure::Failure;
 use crate::status::*;
-use rust::{GetError, PutError, ReadyQueue};
+use rust::{GetError, PutError, ReadyQueue, Taken};
 use std::slice;
 use std::time::Duration;
 
@@ -152,22 +152,39 @@ impl Endpoint {
     /// # Safety
     /// `data` is readable for `len` bytes.
     #[inline(always)]
-    pub unsafe fn put(&mut self, data: *const u8, len: usize, wait: Wait) -> Result<(), Failure> {
+    pub unsafe fn put(&mut self, data: *const u8, len: usize, timeout_ns: i64) -> Result<(), Failure> {
         self.at_rest("put")?;
         self.fits(len)?;
-        let mut block = self.queue.reserve(len)?;
-        // SAFETY: `data` by this function's contract; the block has exactly `len` bytes and is this seat's alone.
-        unsafe { copy(data, block.as_mut_ptr(), len) };
-        match wait {
-            Wait::Not => block.try_commit(),
-            Wait::Forever => block.commit(),
-            Wait::AtMost(timeout) => match block.try_commit() {
-                // The clock is read only if there is something to wait for.
-                Err(refused) if matches!(refused.error, PutError::Full) => refused.reserved.commit_timeout(timeout),
-                other => other,
-            },
+        // SAFETY: readable for len bytes by this function's contract; len <= item_size, so it fits into isize.
+        let item = unsafe { slice::from_raw_parts(data, len) };
+        // The most common length gets a copy without a call.
+        let done = match <&[u8; 8]>::try_from(item) {
+            Ok(word) => self.queue.try_put(word),
+            Err(_) => self.try_put(item),
+        };
+        match done {
+            Ok(()) => Ok(()),
+            Err(error) => self.wait_to_put(item, error, timeout_ns),
         }
-        .map_err(|refused| refused.error.into())
+    }
+
+    #[inline(never)]
+    fn try_put(&mut self, item: &[u8]) -> Result<(), PutError> {
+        self.queue.try_put(item)
+    }
+
+    /// Apart, so that the way without waiting is short (and does not read the clock).
+    #[cold]
+    #[inline(never)]
+    fn wait_to_put(&mut self, item: &[u8], error: PutError, timeout_ns: i64) -> Result<(), Failure> {
+        if !matches!(error, PutError::Full) {
+            return Err(error.into());
+        }
+        match Wait::from_ns(timeout_ns) {
+            Wait::Not => Err(error.into()),
+            Wait::Forever => Ok(self.queue.put(item)?),
+            Wait::AtMost(timeout) => Ok(self.queue.put_timeout(item, timeout)?),
+        }
     }
 
     /// The block to be filled.
@@ -181,7 +198,7 @@ impl Endpoint {
     }
 
     /// Puts the block that is reserved. If that fails it stays reserved.
-    pub fn commit(&mut self, len: usize, wait: Wait) -> Result<(), Failure> {
+    pub fn commit(&mut self, len: usize, timeout_ns: i64) -> Result<(), Failure> {
         let Work::Reserved { len: reserved } = self.work else {
             return Err(self.not_now("commit", "no block is reserved: reserve one first"));
         };
@@ -193,7 +210,7 @@ impl Endpoint {
             return Err(Failure::with(PRODCON_TOO_LARGE, text));
         }
         let block = self.queue.reserve(len)?; // the same block with what C wrote: nothing was done in between
-        let done = match wait {
+        let done = match Wait::from_ns(timeout_ns) {
             Wait::Not => block.try_commit(),
             Wait::Forever => block.commit(),
             Wait::AtMost(timeout) => block.commit_timeout(timeout),
@@ -217,41 +234,25 @@ impl Endpoint {
 
     // ---------------------------------------------------------------- get
 
-    /// Takes an item and looks at it. `true`: it is done with; `false`: it stays in hand.
-    #[inline(always)]
-    fn meet(&mut self, wait: Wait, taken: bool, look: impl FnOnce(&[u8]) -> bool) -> Result<(), Failure> {
-        let guard = match wait {
-            Wait::Not => self.queue.try_take(),
-            Wait::Forever => self.queue.take(),
-            Wait::AtMost(timeout) => {
-                // The clock is read only if there is something to wait for.
-                match self.queue.try_take() {
-                    Err(GetError::Empty) => {}
-                    Err(other) => return Err(other.into()),
-                    Ok(guard) => {
-                        if look(&guard) {
-                            drop(guard);
-                        } else {
-                            self.work = Self::keep(guard, taken);
-                        }
-                        return Ok(());
-                    }
-                }
-                self.queue.take_timeout(timeout)
-            }
-        }?;
-        if look(&guard) {
-            drop(guard);
-        } else {
-            self.work = Self::keep(guard, taken);
-        }
-        Ok(())
-    }
-
-    fn keep(guard: rust::Taken<'_, [u8]>, taken: bool) -> Work {
+    /// Lets go of the guard; the item stays in hand.
+    fn keep(guard: Taken<'_, [u8]>, taken: bool) -> Work {
         let (data, len) = (guard.as_ptr(), guard.len());
         std::mem::forget(guard);
         Work::InHand(Item { data, len, taken })
+    }
+
+    /// Waits for an item. Apart, so that the way without waiting is short (and does not read the clock).
+    #[cold]
+    #[inline(never)]
+    fn wait_to_take(queue: &mut ReadyQueue<[u8]>, error: GetError, timeout_ns: i64) -> Result<Taken<'_, [u8]>, Failure> {
+        if !matches!(error, GetError::Empty) {
+            return Err(error.into());
+        }
+        match Wait::from_ns(timeout_ns) {
+            Wait::Not => Err(error.into()),
+            Wait::Forever => Ok(queue.take()?),
+            Wait::AtMost(timeout) => Ok(queue.take_timeout(timeout)?),
+        }
     }
 
     /// Copies the item into the buffer, or keeps it in hand if it is too long. Gives its length either way.
@@ -259,30 +260,53 @@ impl Endpoint {
     /// # Safety
     /// `buffer` is writable for `size` bytes.
     #[inline(always)]
-    pub unsafe fn get(&mut self, buffer: *mut u8, size: usize, wait: Wait) -> Result<Got, Failure> {
-        if let Work::InHand(item @ Item { taken: false, .. }) = self.work {
+    pub unsafe fn get(&mut self, buffer: *mut u8, size: usize, timeout_ns: i64) -> Result<Got, Failure> {
+        if !matches!(self.work, Work::None) {
             // SAFETY: this function's contract.
-            return unsafe { self.get_met(item, buffer, size) };
+            return unsafe { self.get_met(buffer, size) };
         }
-        self.at_rest("get")?;
-        let mut got = Got::Copied(0);
-        self.meet(wait, false, |item| {
-            if item.len() > size {
-                got = Got::TooLong(item.len());
-                return false;
-            }
-            // SAFETY: the item is readable for its length, which is at most `size`; the buffer by this function's contract, and it is not in a block that is this seat's.
-            unsafe { copy(item.as_ptr(), buffer, item.len()) };
-            got = Got::Copied(item.len());
-            true
-        })?;
-        Ok(got)
+        let error = match self.queue.try_take() {
+            // SAFETY: this function's contract.
+            Ok(guard) => return Ok(unsafe { Self::receive(&mut self.work, guard, buffer, size) }),
+            Err(error) => error,
+        };
+        // SAFETY: this function's contract.
+        unsafe { self.wait_to_get(error, buffer, size, timeout_ns) }
     }
 
     /// # Safety
     /// As [`get`](Self::get).
     #[cold]
-    unsafe fn get_met(&mut self, item: Item, buffer: *mut u8, size: usize) -> Result<Got, Failure> {
+    #[inline(never)]
+    unsafe fn wait_to_get(&mut self, error: GetError, buffer: *mut u8, size: usize, timeout_ns: i64) -> Result<Got, Failure> {
+        let guard = Self::wait_to_take(&mut self.queue, error, timeout_ns)?;
+        // SAFETY: this function's contract.
+        Ok(unsafe { Self::receive(&mut self.work, guard, buffer, size) })
+    }
+
+    /// # Safety
+    /// As [`get`](Self::get).
+    #[inline(always)]
+    unsafe fn receive(work: &mut Work, guard: Taken<'_, [u8]>, buffer: *mut u8, size: usize) -> Got {
+        let item: &[u8] = &guard;
+        let len = item.len();
+        if len > size {
+            *work = Self::keep(guard, false);
+            return Got::TooLong(len);
+        }
+        // SAFETY: the item is readable for its length, which is at most `size`; the buffer by this function's contract, and it is not in the item's block, which is this seat's alone.
+        unsafe { copy(item.as_ptr(), buffer, len) };
+        Got::Copied(len)
+    }
+
+    /// # Safety
+    /// As [`get`](Self::get).
+    #[cold]
+    #[inline(never)]
+    unsafe fn get_met(&mut self, buffer: *mut u8, size: usize) -> Result<Got, Failure> {
+        let Work::InHand(item @ Item { taken: false, .. }) = self.work else {
+            return Err(self.busy("get"));
+        };
         if self.queue.is_forked() {
             return Err(self.forked());
         }
@@ -306,13 +330,20 @@ impl Endpoint {
     }
 
     /// Takes an item in place.
-    pub fn take(&mut self, wait: Wait) -> Result<(*const u8, usize), Failure> {
+    pub fn take(&mut self, timeout_ns: i64) -> Result<(*const u8, usize), Failure> {
         self.at_rest("take")?;
-        self.meet(wait, true, |_| false)?;
-        match self.work {
-            Work::InHand(Item { data, len, .. }) => Ok((data, len)),
-            _ => unreachable!("meet keeps what look refuses"),
-        }
+        let error = match self.queue.try_take() {
+            Ok(guard) => return Ok(Self::show(&mut self.work, guard)),
+            Err(error) => error,
+        };
+        let guard = Self::wait_to_take(&mut self.queue, error, timeout_ns)?;
+        Ok(Self::show(&mut self.work, guard))
+    }
+
+    fn show(work: &mut Work, guard: Taken<'_, [u8]>) -> (*const u8, usize) {
+        let item = (guard.as_ptr(), guard.len());
+        *work = Self::keep(guard, true);
+        item
     }
 
     fn settle(&mut self) {
@@ -356,7 +387,7 @@ impl Endpoint {
     ///
     /// # Safety
     /// `data` is readable for `len * count` bytes, a number that fits into `isize`.
-    pub unsafe fn put_many(&mut self, data: *const u8, len: usize, count: usize, wait: Wait) -> (usize, Result<(), Failure>) {
+    pub unsafe fn put_many(&mut self, data: *const u8, len: usize, count: usize, timeout_ns: i64) -> (usize, Result<(), Failure>) {
         if let Err(failure) = self.at_rest("put_many").and_then(|()| self.fits(len)) {
             return (0, Err(failure));
         }
@@ -366,7 +397,7 @@ impl Endpoint {
             // SAFETY: as above.
             unsafe { slice::from_raw_parts(item, len) }
         });
-        let done = match wait {
+        let done = match Wait::from_ns(timeout_ns) {
             Wait::Not => self.queue.try_put_many(items),
             Wait::Forever => self.queue.put_many(items),
             Wait::AtMost(timeout) => self.queue.put_many_timeout(items, timeout),

@@ -59,7 +59,7 @@ impl From<Fault> for Failure {
             Fault::Corrupt { .. } => PRODCON_CORRUPT,
             Fault::Exhausted { .. } => PRODCON_EXHAUSTED,
             Fault::Forked { .. } => PRODCON_FORKED,
-            Fault::NoSeat { .. } => PRODCON_NO_SEAT,
+            Fault::AtMostOnce { .. } => PRODCON_INVALID,
             _ => PRODCON_OS,
         };
         Self::with(status, fault.to_string())
@@ -198,14 +198,22 @@ pub unsafe fn string<'a>(text: *const c_char, what: &str) -> Result<&'a str, Fai
 }
 
 /// An output pointer that has to be there.
-pub fn output<T>(pointer: *mut T, what: &str) -> Result<Output<T>, Failure> {
-    if pointer.is_null() {
-        return Err(Failure::invalid(format!("'{what}' is NULL: pass the address of a variable for it")));
+#[inline(always)]
+pub fn output<T>(pointer: *mut T, what: &'static str) -> Result<Output<T>, Failure> {
+    if pointer.is_null() || !pointer.is_aligned() {
+        Err(no_output(pointer.is_null(), what))
+    } else {
+        Ok(Output(pointer))
     }
-    if !pointer.is_aligned() {
-        return Err(Failure::invalid(format!("'{what}' is not aligned: pass the address of a variable of its type")));
-    }
-    Ok(Output(pointer))
+}
+
+#[cold]
+fn no_output(null: bool, what: &'static str) -> Failure {
+    Failure::invalid(if null {
+        format!("'{what}' is NULL: pass the address of a variable for it")
+    } else {
+        format!("'{what}' is not aligned: pass the address of a variable of its type")
+    })
 }
 
 /// A checked output pointer, written on success.

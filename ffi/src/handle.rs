@@ -12,10 +12,12 @@ use crate::turn::Turn;
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Marks a shell with an endpoint.
 const OPEN: u64 = u64::from_ne_bytes(*b"prodcon+");
+/// Marks one out of which a panic came: it can only be closed.
+const BROKEN: u64 = u64::from_ne_bytes(*b"prodcon!");
 /// Marks a shell without.
 const CLOSED: u64 = u64::from_ne_bytes(*b"prodcon-");
 
@@ -32,8 +34,6 @@ pub struct Queue {
     turn: Turn,
     /// Who opened it, for the one case in which the endpoint cannot be asked.
     pid: AtomicU32,
-    /// A panic came out of it: it can only be closed.
-    broken: AtomicBool,
     endpoint: UnsafeCell<Option<Endpoint>>,
 }
 
@@ -46,7 +46,6 @@ impl Queue {
             mark: AtomicU64::new(CLOSED),
             turn: Turn::new(),
             pid: AtomicU32::new(0),
-            broken: AtomicBool::new(false),
             endpoint: UnsafeCell::new(None),
         }
     }
@@ -70,27 +69,43 @@ impl Queue {
 
     fn publish(&self) {
         self.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed: the Release below
-        self.broken.store(false, Ordering::Relaxed);
         self.mark.store(OPEN, Ordering::Release);
     }
 
+    /// The shell, if it looks open.
+    ///
     /// # Safety
     /// `queue` is NULL or what create or attach wrote, whether closed by now or not. (What is not aligned or not marked is refused all the same.)
     #[inline(always)]
     unsafe fn check(queue: *const Self) -> Result<&'static Self, Failure> {
-        if queue.is_null() {
-            return Err(null());
-        }
-        if !queue.is_aligned() {
-            return Err(no_handle());
+        if queue.is_null() || !queue.is_aligned() {
+            return Err(no_handle(queue.is_null()));
         }
         // SAFETY: not NULL and, by this function's contract, what create or attach wrote: a shell, which lives for ever and is shared by atomics and the turn.
         let shell = unsafe { &*queue };
-        match shell.mark.load(Ordering::Acquire) {
-            OPEN => Ok(shell),
-            CLOSED => Err(closed()),
-            _ => Err(no_handle()),
+        // Relaxed: whoever gets the turn looks again.
+        if shell.mark.load(Ordering::Relaxed) == OPEN {
+            Ok(shell)
+        } else {
+            shell.looks_open()
         }
+    }
+
+    #[cold]
+    fn looks_open(&'static self) -> Result<&'static Self, Failure> {
+        match self.mark.load(Ordering::Relaxed) {
+            OPEN | BROKEN => Ok(self),
+            CLOSED => Err(closed()),
+            _ => Err(no_handle(false)),
+        }
+    }
+
+    #[cold]
+    fn not_open(&self, call: &str) -> Failure {
+        if self.mark.load(Ordering::Acquire) == BROKEN {
+            return Failure::with(PRODCON_PANIC, format!("{call}: an earlier call met a bug inside prodcon: close the handle"));
+        }
+        closed()
     }
 
     #[cold]
@@ -105,13 +120,12 @@ impl Queue {
 }
 
 #[cold]
-fn null() -> Failure {
-    Failure::invalid("the queue is NULL: create it or attach to it first")
-}
-
-#[cold]
-fn no_handle() -> Failure {
-    Failure::invalid("the pointer is no handle of a queue: pass what create or attach wrote")
+fn no_handle(null: bool) -> Failure {
+    Failure::invalid(if null {
+        "the queue is NULL: create it or attach to it first"
+    } else {
+        "the pointer is no handle of a queue: pass what create or attach wrote"
+    })
 }
 
 #[cold]
@@ -119,17 +133,12 @@ fn closed() -> Failure {
     Failure::invalid("the handle was closed: attach again")
 }
 
-#[cold]
-fn broken(call: &str) -> Failure {
-    Failure::with(PRODCON_PANIC, format!("{call}: an earlier call met a bug inside prodcon: close the handle"))
-}
-
 /// Marks a handle as broken unless it is forgotten.
-struct Fuse<'a>(&'a AtomicBool);
+struct Fuse<'a>(&'a AtomicU64);
 
 impl Drop for Fuse<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed); // Relaxed: read by whoever has the turn next, which orders it
+        self.0.store(BROKEN, Ordering::Release); // pairs with the load in `with`
     }
 }
 
@@ -148,15 +157,15 @@ pub unsafe fn with(queue: *const Queue, call: &'static str, data: bool, work: im
         let Some(_pass) = shell.turn.enter(data) else {
             return report(None, shell.refuse(call));
         };
+        if shell.mark.load(Ordering::Acquire) != OPEN {
+            return report(None, shell.not_open(call));
+        }
         let place = shell.endpoint.get();
         // SAFETY: this thread has the turn until `_pass` is dropped, so nobody else has a reference to the endpoint; the shell lives for ever.
         let Some(endpoint) = (unsafe { &mut *place }) else {
             return report(None, closed());
         };
-        if shell.broken.load(Ordering::Relaxed) {
-            return report(None, broken(call));
-        }
-        let fuse = Fuse(&shell.broken);
+        let fuse = Fuse(&shell.mark);
         let done = work(endpoint);
         std::mem::forget(fuse);
         match done {
@@ -177,7 +186,7 @@ pub unsafe fn close(queue: *const Queue) -> Status {
         let Some(pass) = shell.turn.enter(false) else {
             return Err(shell.refuse("close"));
         };
-        if shell.mark.swap(CLOSED, Ordering::AcqRel) != OPEN {
+        if shell.mark.swap(CLOSED, Ordering::AcqRel) == CLOSED {
             return Err(closed());
         }
         let place = shell.endpoint.get();

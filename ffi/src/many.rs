@@ -1,6 +1,6 @@
 //! The exported functions for several items at once.
 
-use crate::endpoint::{Endpoint, Got, Wait};
+use crate::endpoint::{Endpoint, Got};
 use crate::failure::{Failure, output};
 use crate::handle::{Queue, with};
 use crate::queue::input;
@@ -31,7 +31,7 @@ pub unsafe extern "C" fn prodcon_queue_put_many(
         let put = output(put, "put")?;
         let data = input(data, bytes(count, item_len)?, "data")?;
         // SAFETY: readable for so many bytes by the contract of the C function; `bytes` checked the number.
-        let (number, done) = unsafe { endpoint.put_many(data, item_len, count, Wait::from_ns(timeout_ns)) };
+        let (number, done) = unsafe { endpoint.put_many(data, item_len, count, timeout_ns) };
         // SAFETY: the caller's variable.
         unsafe { put.write(number) };
         done
@@ -66,9 +66,9 @@ pub unsafe extern "C" fn prodcon_queue_get_many(
         while number < count {
             // SAFETY: number < count, so there are item_len bytes from here by the contract of the C function.
             let place = unsafe { to.add(number * item_len) };
-            let wait = if number == 0 { Wait::from_ns(timeout_ns) } else { Wait::Not };
+            let timeout_ns = if number == 0 { timeout_ns } else { 0 };
             // SAFETY: as above.
-            let (len, long) = match unsafe { endpoint.get(place, item_len, wait) } {
+            let (len, long) = match unsafe { endpoint.get(place, item_len, timeout_ns) } {
                 Ok(Got::Copied(len)) => (len, false),
                 Ok(Got::TooLong(len)) => (len, true),
                 Err(failure) if number == 0 => return Err(failure),

@@ -1,6 +1,6 @@
 //! The exported functions that open and close queues, put and get. Each checks its pointers and leaves the rest to [`Endpoint`].
 
-use crate::endpoint::{Endpoint, Got, Wait};
+use crate::endpoint::{Endpoint, Got};
 use crate::failure::{Failure, output, run, string};
 use crate::handle::{Queue, close, with};
 use crate::status::*;
@@ -153,14 +153,16 @@ pub unsafe extern "C" fn prodcon_queue_unlink(name: *const c_char) -> Status {
 
 /// Input that C says is `len` bytes long.
 #[inline(always)]
-pub(crate) fn input(data: *const c_void, len: usize, what: &str) -> Result<*const u8, Failure> {
-    if !data.is_null() {
-        Ok(data.cast())
-    } else if len == 0 {
-        Ok(std::ptr::dangling())
-    } else {
-        Err(Failure::invalid(format!("'{what}' is NULL, but its length is {len}")))
+pub(crate) fn input(data: *const c_void, len: usize, what: &'static str) -> Result<*const u8, Failure> {
+    if data.is_null() { no_input(len, what) } else { Ok(data.cast()) }
+}
+
+#[cold]
+fn no_input(len: usize, what: &'static str) -> Result<*const u8, Failure> {
+    if len == 0 {
+        return Ok(std::ptr::dangling());
     }
+    Err(Failure::invalid(format!("'{what}' is NULL, but its length is {len}")))
 }
 
 /// Puts a copy of an item.
@@ -174,7 +176,7 @@ pub unsafe extern "C" fn prodcon_queue_put(queue: *mut Queue, data: *const c_voi
     let work = |endpoint: &mut Endpoint| {
         let data = input(data, len, "data")?;
         // SAFETY: readable for len bytes by the contract of the C function.
-        unsafe { endpoint.put(data, len, Wait::from_ns(timeout_ns)) }
+        unsafe { endpoint.put(data, len, timeout_ns) }
     };
     // SAFETY: what create or attach wrote, by the contract of the C function.
     unsafe { with(queue, "put", true, work) }
@@ -193,7 +195,7 @@ pub unsafe extern "C" fn prodcon_queue_get(queue: *mut Queue, buffer: *mut c_voi
         let to = input(buffer, size, "buffer")?.cast_mut();
         let len = output(len, "len")?;
         // SAFETY: writable for size bytes by the contract of the C function.
-        let (value, done) = match unsafe { endpoint.get(to, size, Wait::from_ns(timeout_ns)) }? {
+        let (value, done) = match unsafe { endpoint.get(to, size, timeout_ns) }? {
             Got::Copied(copied) => (copied, Ok(())),
             Got::TooLong(long) => (long, Err(endpoint.too_long(long, size))),
         };
@@ -231,7 +233,7 @@ pub unsafe extern "C" fn prodcon_queue_reserve(queue: *mut Queue, len: usize, da
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_commit(queue: *mut Queue, len: usize, timeout_ns: i64) -> Status {
     // SAFETY: what create or attach wrote, by the contract of the C function.
-    unsafe { with(queue, "commit", true, |endpoint| endpoint.commit(len, Wait::from_ns(timeout_ns))) }
+    unsafe { with(queue, "commit", true, |endpoint| endpoint.commit(len, timeout_ns)) }
 }
 
 /// Forgets the reserved block; nothing is put.
@@ -253,7 +255,7 @@ pub unsafe extern "C" fn prodcon_queue_cancel(queue: *mut Queue) -> Status {
 pub unsafe extern "C" fn prodcon_queue_take(queue: *mut Queue, data: *mut *const c_void, len: *mut usize, timeout_ns: i64) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let (data, len) = (output(data, "data")?, output(len, "len")?);
-        let (item, length) = endpoint.take(Wait::from_ns(timeout_ns))?;
+        let (item, length) = endpoint.take(timeout_ns)?;
         // SAFETY: the caller's variable.
         unsafe { data.write(item.cast()) };
         // SAFETY: the caller's variable.

@@ -18,7 +18,6 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Errors
     /// Under at-most-once the item is settled as lost, and a [`Fault`] says that nothing was given back.
     pub fn give_back_forgotten(&mut self) -> Result<bool, Fault> {
-        let held = self.adopted.is_some() || self.seat.hold;
-        if held { self.give_back().map(|()| true) } else { Ok(false) }
+        if self.lent > 0 { self.give_back().map(|()| true) } else { Ok(false) }
     }
 }
