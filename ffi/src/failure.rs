@@ -200,20 +200,12 @@ pub unsafe fn string<'a>(text: *const c_char, what: &str) -> Result<&'a str, Fai
 /// An output pointer that has to be there.
 #[inline(always)]
 pub fn output<T>(pointer: *mut T, what: &'static str) -> Result<Output<T>, Failure> {
-    if pointer.is_null() || !pointer.is_aligned() {
-        Err(no_output(pointer.is_null(), what))
-    } else {
-        Ok(Output(pointer))
-    }
+    if pointer.is_null() { Err(no_output(what)) } else { Ok(Output(pointer)) }
 }
 
 #[cold]
-fn no_output(null: bool, what: &'static str) -> Failure {
-    Failure::invalid(if null {
-        format!("'{what}' is NULL: pass the address of a variable for it")
-    } else {
-        format!("'{what}' is not aligned: pass the address of a variable of its type")
-    })
+fn no_output(what: &'static str) -> Failure {
+    Failure::invalid(format!("'{what}' is NULL: pass the address of a variable for it"))
 }
 
 /// A checked output pointer, written on success.
@@ -225,7 +217,7 @@ impl<T> Output<T> {
     /// The pointer given to [`output`] is the address of a variable that C may write to.
     #[inline(always)]
     pub unsafe fn write(self, value: T) {
-        // SAFETY: not NULL and aligned (checked by `output`), writable by this function's contract.
-        unsafe { self.0.write(value) };
+        // SAFETY: not NULL (checked by `output`), writable by this function's contract, and it need not be aligned.
+        unsafe { self.0.write_unaligned(value) };
     }
 }

@@ -258,8 +258,8 @@ pub unsafe extern "C" fn prodcon_queue_wait_state(queue: *mut Queue, state_numbe
 pub unsafe extern "C" fn prodcon_queue_stats(queue: *mut Queue, stats: *mut Stats) -> Status {
     let work = |endpoint: &mut Endpoint| {
         output(stats, "stats")?;
-        // SAFETY: not NULL, aligned; a u32 that the caller has set by the contract of the C function.
-        let size = unsafe { stats.cast::<u32>().read() };
+        // SAFETY: not NULL; a u32 that the caller has set by the contract of the C function.
+        let size = unsafe { stats.cast::<u32>().read_unaligned() };
         let own = size_of::<Stats>();
         if !(8..=65536).contains(&size) {
             return Err(Failure::invalid(format!("stats.size is {size}: set it to sizeof(prodcon_stats), {own}")));

@@ -8,7 +8,7 @@
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, report, run, run_reported};
 use crate::status::*;
-use crate::turn::Turn;
+use crate::turn::{Pass, Turn};
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -72,40 +72,70 @@ impl Queue {
         self.mark.store(OPEN, Ordering::Release);
     }
 
-    /// The shell, if it looks open.
+    /// Enters, if the handle is open and nobody is inside. `own`: the call puts or gets.
     ///
     /// # Safety
     /// `queue` is NULL or what create or attach wrote, whether closed by now or not. (What is not aligned or not marked is refused all the same.)
     #[inline(always)]
-    unsafe fn check(queue: *const Self) -> Result<&'static Self, Failure> {
+    unsafe fn enter(queue: *const Self, call: &str, own: bool) -> Result<(&'static Self, Pass<'static>), Failure> {
+        if !queue.is_null() && queue.is_aligned() {
+            // SAFETY: not NULL and, by this function's contract, what create or attach wrote: a shell, which lives for ever and is shared by atomics and the turn.
+            let shell: &'static Self = unsafe { &*queue };
+            // There is an owner only while the mark is OPEN.
+            if let Some(pass) = shell.turn.enter_as_owner() {
+                return Ok((shell, pass));
+            }
+            return shell.enter_slowly(call, own);
+        }
+        Err(no_handle(queue.is_null()))
+    }
+
+    /// As [`enter`](Self::enter); a broken handle can be closed too.
+    ///
+    /// # Safety
+    /// As for `enter`.
+    unsafe fn enter_to_close(queue: *const Self) -> Result<(&'static Self, Pass<'static>), Failure> {
         if queue.is_null() || !queue.is_aligned() {
             return Err(no_handle(queue.is_null()));
         }
-        // SAFETY: not NULL and, by this function's contract, what create or attach wrote: a shell, which lives for ever and is shared by atomics and the turn.
-        let shell = unsafe { &*queue };
-        // Relaxed: whoever gets the turn looks again.
-        if shell.mark.load(Ordering::Relaxed) == OPEN {
-            Ok(shell)
-        } else {
-            shell.looks_open()
-        }
-    }
-
-    #[cold]
-    fn looks_open(&'static self) -> Result<&'static Self, Failure> {
-        match self.mark.load(Ordering::Relaxed) {
-            OPEN | BROKEN => Ok(self),
+        // SAFETY: as in `enter`.
+        let shell: &'static Self = unsafe { &*queue };
+        let check = || match shell.mark.load(Ordering::Acquire) {
+            OPEN | BROKEN => Ok(()),
             CLOSED => Err(closed()),
             _ => Err(no_handle(false)),
+        };
+        check()?;
+        let Some(pass) = shell.turn.enter(false) else {
+            return Err(shell.refuse("close"));
+        };
+        check()?;
+        Ok((shell, pass))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_slowly(&'static self, call: &str, own: bool) -> Result<(&'static Self, Pass<'static>), Failure> {
+        // A first look, before anything is written to what may be no handle at all; whoever has the turn looks again.
+        match self.mark.load(Ordering::Acquire) {
+            OPEN => {}
+            BROKEN => return Err(self.broken(call)),
+            CLOSED => return Err(closed()),
+            _ => return Err(no_handle(false)),
+        }
+        let Some(pass) = self.turn.enter(own) else { return Err(self.refuse(call)) };
+        match self.mark.load(Ordering::Acquire) {
+            OPEN => Ok((self, pass)),
+            mark => {
+                self.turn.end_privilege(); // should this thread have become the owner just now
+                Err(if mark == BROKEN { self.broken(call) } else { closed() })
+            }
         }
     }
 
     #[cold]
-    fn not_open(&self, call: &str) -> Failure {
-        if self.mark.load(Ordering::Acquire) == BROKEN {
-            return Failure::with(PRODCON_PANIC, format!("{call}: an earlier call met a bug inside prodcon: close the handle"));
-        }
-        closed()
+    fn broken(&self, call: &str) -> Failure {
+        Failure::with(PRODCON_PANIC, format!("{call}: an earlier call met a bug inside prodcon: close the handle"))
     }
 
     #[cold]
@@ -134,38 +164,33 @@ fn closed() -> Failure {
 }
 
 /// Marks a handle as broken unless it is forgotten.
-struct Fuse<'a>(&'a AtomicU64);
+struct Fuse<'a>(&'a Queue);
 
 impl Drop for Fuse<'_> {
     fn drop(&mut self) {
-        self.0.store(BROKEN, Ordering::Release); // pairs with the load in `with`
+        self.0.turn.end_privilege();
+        self.0.mark.store(BROKEN, Ordering::Release); // pairs with the loads in `enter_slowly`
     }
 }
 
-/// Runs `work` on the endpoint behind a handle, if it is open, not in use, and of this process. `data`: the call puts or gets.
+/// Runs `work` on the endpoint behind a handle, if it is open, not in use, and of this process. `own`: the call puts or gets.
 ///
 /// # Safety
 /// `queue` is NULL or what create or attach wrote, whether closed by now or not.
 #[inline(always)]
-pub unsafe fn with(queue: *const Queue, call: &'static str, data: bool, work: impl FnOnce(&mut Endpoint) -> Result<(), Failure>) -> Status {
+pub unsafe fn with(queue: *const Queue, call: &'static str, own: bool, work: impl FnOnce(&mut Endpoint) -> Result<(), Failure>) -> Status {
     run_reported(|| {
-        // SAFETY: this function's contract is that of `check`.
-        let shell = match unsafe { Queue::check(queue) } {
-            Ok(shell) => shell,
+        // SAFETY: this function's contract.
+        let (shell, _pass) = match unsafe { Queue::enter(queue, call, own) } {
+            Ok(entered) => entered,
             Err(failure) => return report(None, failure),
         };
-        let Some(_pass) = shell.turn.enter(data) else {
-            return report(None, shell.refuse(call));
-        };
-        if shell.mark.load(Ordering::Acquire) != OPEN {
-            return report(None, shell.not_open(call));
-        }
         let place = shell.endpoint.get();
         // SAFETY: this thread has the turn until `_pass` is dropped, so nobody else has a reference to the endpoint; the shell lives for ever.
         let Some(endpoint) = (unsafe { &mut *place }) else {
             return report(None, closed());
         };
-        let fuse = Fuse(&shell.mark);
+        let fuse = Fuse(shell);
         let done = work(endpoint);
         std::mem::forget(fuse);
         match done {
@@ -181,14 +206,10 @@ pub unsafe fn with(queue: *const Queue, call: &'static str, data: bool, work: im
 /// As for [`with`].
 pub unsafe fn close(queue: *const Queue) -> Status {
     run(|| {
-        // SAFETY: this function's contract is that of `check`.
-        let shell = unsafe { Queue::check(queue) }?;
-        let Some(pass) = shell.turn.enter(false) else {
-            return Err(shell.refuse("close"));
-        };
-        if shell.mark.swap(CLOSED, Ordering::AcqRel) == CLOSED {
-            return Err(closed());
-        }
+        // SAFETY: this function's contract.
+        let (shell, pass) = unsafe { Queue::enter_to_close(queue) }?;
+        shell.turn.end_privilege();
+        shell.mark.store(CLOSED, Ordering::Release);
         let place = shell.endpoint.get();
         // SAFETY: this thread has the turn until `pass` is dropped, see `with`.
         let place = unsafe { &mut *place };

@@ -59,9 +59,6 @@ pub unsafe extern "C" fn prodcon_queue_get_many(
     let work = |endpoint: &mut Endpoint| {
         let got = output(got, "got")?;
         let to = input(buffer, bytes(count, item_len)?, "buffer")?.cast_mut();
-        if !lens.is_aligned() {
-            return Err(Failure::invalid("'lens' is not aligned: pass an array of size_t"));
-        }
         let (mut number, mut done) = (0, Ok(()));
         while number < count {
             // SAFETY: number < count, so there are item_len bytes from here by the contract of the C function.
@@ -77,8 +74,8 @@ pub unsafe extern "C" fn prodcon_queue_get_many(
             if !lens.is_null() && (!long || number == 0) {
                 // SAFETY: number < count, the length of the array by the contract of the C function.
                 let place = unsafe { lens.add(number) };
-                // SAFETY: as above, and aligned.
-                unsafe { place.write(len) };
+                // SAFETY: as above; it need not be aligned.
+                unsafe { place.write_unaligned(len) };
             }
             if long {
                 if number == 0 {

@@ -36,13 +36,14 @@ impl Options {
     /// # Safety
     /// `from` is NULL, or points to a `u32` that says how many bytes are readable there.
     unsafe fn read(from: *const Self) -> Result<Self, Failure> {
-        let what = "the options are NULL or not aligned: pass the address of a prodcon_options with its size in the first field";
-        if from.is_null() || !from.is_aligned() {
-            return Err(Failure::invalid(what));
+        if from.is_null() {
+            return Err(Failure::invalid(
+                "the options are NULL: pass the address of a prodcon_options with its size in the first field",
+            ));
         }
         let own = size_of::<Self>();
-        // SAFETY: not NULL, aligned, and a u32 at least by this function's contract.
-        let size = unsafe { from.cast::<u32>().read() } as usize;
+        // SAFETY: not NULL, and a u32 at least by this function's contract.
+        let size = unsafe { from.cast::<u32>().read_unaligned() } as usize;
         if size < 4 {
             return Err(Failure::invalid(format!("options.size is {size}: set it to sizeof(prodcon_options), {own}")));
         }

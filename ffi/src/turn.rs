@@ -4,7 +4,7 @@
 //! stores; a thread that is not the owner takes that privilege away first, for good, with the help of the kernel (`membarrier`), and from then on everybody pays for the exchange.
 //!
 //! Invariants:
-//! 1. `owner` goes SHARED -> a thread -> REVOKING -> OVER, each step at most once in the life of a handle.
+//! 1. `owner` goes SHARED -> a thread -> REVOKING -> OVER, each step at most once in the life of a handle; the one who is inside may take it to OVER at once.
 //! 2. `inside` is written by the owner alone (there is only one, by 1), and is true while the owner is inside by its privilege.
 //! 3. `busy` is true while somebody is inside by the exchange, or is finding out that it may not.
 //!
@@ -75,32 +75,48 @@ impl Turn {
         }
     }
 
-    /// For a shell that is used again: there was no owner.
+    /// For a handle that is used again: there was no owner.
     pub fn begin_anew(&self) {
         self.owner.store(SHARED, Ordering::Release);
     }
 
-    /// Enters, if nobody is inside. `own`: the thread is worth becoming the owner.
+    /// From now on nobody enters by privilege. The caller is inside.
+    pub fn end_privilege(&self) {
+        // Release: whoever sees it sees as well that the owner, if that is the caller, is still inside.
+        self.owner.store(OVER, Ordering::Release);
+    }
+
+    /// Enters, if this thread is the owner.
     #[inline(always)]
+    pub fn enter_as_owner(&self) -> Option<Pass<'_>> {
+        let me = me();
+        // Relaxed, both: only this thread stores its own address, and only the owner writes `inside`. True: a signal handler came in between.
+        if self.owner.load(Ordering::Relaxed) != me || self.inside.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.inside.store(true, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst); // the processor's part of this fence is the membarrier in `revoke`
+        if self.owner.load(Ordering::Relaxed) == me {
+            return Some(Pass(&self.inside));
+        }
+        self.inside.store(false, Ordering::Release);
+        None
+    }
+
+    /// Enters, if nobody is inside. `own`: the thread is to be the owner, if there was none.
     pub fn enter(&self, own: bool) -> Option<Pass<'_>> {
         let me = me();
-        // Relaxed: only this thread stores its own address.
         if self.owner.load(Ordering::Relaxed) == me {
-            // Relaxed: only the owner writes it. True: a signal handler came in between.
-            if self.inside.load(Ordering::Relaxed) {
-                return None;
+            if let Some(pass) = self.enter_as_owner() {
+                return Some(pass);
             }
-            self.inside.store(true, Ordering::Relaxed);
-            compiler_fence(Ordering::SeqCst); // the processor's part of this fence is the membarrier in `revoke`
             if self.owner.load(Ordering::Relaxed) == me {
-                return Some(Pass(&self.inside));
+                return None; // a signal handler
             }
-            self.inside.store(false, Ordering::Release);
         }
         self.enter_shared(me, own)
     }
 
-    #[inline(never)]
     fn enter_shared(&self, me: usize, own: bool) -> Option<Pass<'_>> {
         loop {
             self.revoke();
