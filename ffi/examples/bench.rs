@@ -57,6 +57,18 @@ fn pairs(queue: &mut ReadyQueue<u64>, next: &mut u64) -> Result<f64> {
     Ok((cpu_time() - began).as_nanos() as f64 / PAIRS as f64)
 }
 
+#[inline(never)]
+fn pairs_of_bytes(queue: &mut ReadyQueue<[u8]>, next: &mut u64) -> Result<f64> {
+    let began = cpu_time();
+    for _ in 0..PAIRS {
+        queue.put(&next.to_ne_bytes())?;
+        let got = u64::from_ne_bytes((*queue.take()?).try_into()?);
+        assert_eq!(black_box(got), *next, "another item came out than went in");
+        *next += 1;
+    }
+    Ok((cpu_time() - began).as_nanos() as f64 / PAIRS as f64)
+}
+
 fn main() -> Result<()> {
     let rounds: usize = std::env::args().nth(1).map_or(Ok(1001), |text| text.parse())?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -89,6 +101,7 @@ fn main() -> Result<()> {
     let options = Options::new(1024).item_size(8).directory(&scratch.0);
     drop(ReadyQueue::<[u8]>::create("c", &options)?);
     let mut queue = ReadyQueue::<u64>::create("rust", &options)?;
+    let mut bytes = ReadyQueue::<[u8]>::create("bytes", &options)?;
     let mut child = Killed(
         Command::new(&program)
             .arg("c")
@@ -106,34 +119,29 @@ fn main() -> Result<()> {
         from.read_line(&mut line)?;
         Ok(line.trim().parse::<f64>().map_err(|_| "the C program ended")? / PAIRS as f64)
     };
-    let mut next = 0;
-    let (mut c, mut rust, mut ratios) = (vec![], vec![], vec![]);
+    let (mut next, mut next_bytes) = (0, 0);
+    let mut figures: [Vec<f64>; 3] = Default::default();
     for round in 0..=rounds {
         // Whoever comes first changes from round to round.
-        let (in_c, in_rust) = if round % 2 == 0 {
-            let first = in_c()?;
-            (first, pairs(&mut queue, &mut next)?)
-        } else {
-            let first = pairs(&mut queue, &mut next)?;
-            (in_c()?, first)
-        };
-        if round > 0 {
-            // The first round warms up.
-            c.push(in_c);
-            rust.push(in_rust);
-            ratios.push(in_c / in_rust);
+        for turn in 0..3 {
+            let who = (round + turn) % 3;
+            let ns = match who {
+                0 => in_c()?,
+                1 => pairs(&mut queue, &mut next)?,
+                _ => pairs_of_bytes(&mut bytes, &mut next_bytes)?,
+            };
+            if round > 0 {
+                figures[who].push(ns); // the first round warms up
+            }
         }
     }
-    let (low, high) = (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
-    println!("8-byte put+get, one endpoint, CPU time, medians of {rounds} alternating rounds of {PAIRS} pairs");
+    println!("8-byte put+get, one endpoint, CPU time, medians of {rounds} alternating rounds of {PAIRS} pairs; fastest round in brackets");
     let fastest = |values: &[f64]| values.iter().copied().fold(f64::MAX, f64::min);
-    let (best_rust, best_c) = (fastest(&rust), fastest(&c));
-    println!(
-        "Rust {:.1} ns   C {:.1} ns   C / Rust {:.3} (rounds: {low:.2} to {high:.2})",
-        median(rust),
-        median(c),
-        median(ratios)
-    );
-    println!("fastest rounds: Rust {best_rust:.1} ns   C {best_c:.1} ns   C / Rust {:.3}", best_c / best_rust);
+    let c = median(figures[0].clone());
+    println!("C                     {c:6.1} ns [{:.1}]", fastest(&figures[0]));
+    for (name, rust) in [("Rust, queue of u64", &figures[1]), ("Rust, queue of bytes", &figures[2])] {
+        let ratios = figures[0].iter().zip(rust).map(|(c, rust)| c / rust).collect();
+        println!("{name:21} {:6.1} ns [{:.1}]   C / Rust: median of rounds {:.3}", median(rust.clone()), fastest(rust), median(ratios));
+    }
     Ok(())
 }
