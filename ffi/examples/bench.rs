@@ -141,7 +141,12 @@ fn main() -> Result<()> {
     println!("C                     {c:6.1} ns [{:.1}]", fastest(&figures[0]));
     for (name, rust) in [("Rust, queue of u64", &figures[1]), ("Rust, queue of bytes", &figures[2])] {
         let ratios = figures[0].iter().zip(rust).map(|(c, rust)| c / rust).collect();
-        println!("{name:21} {:6.1} ns [{:.1}]   C / Rust: median of rounds {:.3}", median(rust.clone()), fastest(rust), median(ratios));
+        println!(
+            "{name:21} {:6.1} ns [{:.1}]   C / Rust: median of rounds {:.3}",
+            median(rust.clone()),
+            fastest(rust),
+            median(ratios)
+        );
     }
     Ok(())
 }

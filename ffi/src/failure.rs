@@ -8,6 +8,9 @@ use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+#[cfg(test)]
+mod tests;
+
 /// Why a call did not do what it should.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {

@@ -14,6 +14,9 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+#[cfg(test)]
+mod tests;
+
 /// Marks a shell with an endpoint.
 const OPEN: u64 = u64::from_ne_bytes(*b"prodcon+");
 /// Marks one out of which a panic came: it can only be closed.

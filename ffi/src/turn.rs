@@ -21,6 +21,9 @@ use rustix::thread::{MembarrierCommand, membarrier};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence, fence};
 use std::time::Duration;
 
+#[cfg(test)]
+mod tests;
+
 /// No owner yet.
 const SHARED: usize = 0;
 /// Somebody is taking the privilege away.

@@ -78,7 +78,13 @@ fn valgrind_finds_nothing() {
     for source in IN_C {
         let program = stage.compile("gcc", "c11", &[source], &[]);
         let mut command = stage.command("valgrind");
-        command.args(["--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite", "--fair-sched=yes"]);
+        command.args([
+            "--quiet",
+            "--error-exitcode=9",
+            "--leak-check=full",
+            "--errors-for-leak-kinds=definite",
+            "--fair-sched=yes",
+        ]);
         succeeds(command.arg(program));
         stage.is_clean();
     }
@@ -92,8 +98,14 @@ fn the_static_library_links_without_the_shared_one() {
     let stage = Stage::new();
     let program = stage.dir.join("static");
     let mut command = Command::new("gcc");
-    command.args(["-std=c11", "-D_GNU_SOURCE", "-I"]).arg(root().join("include")).arg(root().join("c/tests/basics.c"));
-    command.arg(library().join("libprodcon.a")).args(["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc", "-o"]).arg(&program);
+    command
+        .args(["-std=c11", "-D_GNU_SOURCE", "-I"])
+        .arg(root().join("include"))
+        .arg(root().join("c/tests/basics.c"));
+    command
+        .arg(library().join("libprodcon.a"))
+        .args(["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc", "-o"])
+        .arg(&program);
     succeeds(&mut command);
     succeeds(stage.command(&program).env_remove("LD_LIBRARY_PATH"));
     stage.is_clean();
@@ -117,9 +129,17 @@ fn the_headers_compile_alone_and_in_every_standard_they_promise() {
         }
         let source = stage.dir.join("alone");
         // Twice: the include guard.
-        std::fs::write(&source, format!("#include \"{header}\"\n#include \"{header}\"\nint use(void);\nint use(void) {{ return PRODCON_OK; }}\n")).unwrap();
+        std::fs::write(
+            &source,
+            format!("#include \"{header}\"\n#include \"{header}\"\nint use(void);\nint use(void) {{ return PRODCON_OK; }}\n"),
+        )
+        .unwrap();
         let mut command = Command::new(compiler);
-        command.arg(format!("-std={standard}")).args(support::WARNINGS).args(["-fsyntax-only", "-x", language, "-I"]).arg(root().join("include"));
+        command
+            .arg(format!("-std={standard}"))
+            .args(support::WARNINGS)
+            .args(["-fsyntax-only", "-x", language, "-I"])
+            .arg(root().join("include"));
         succeeds(command.arg(&source));
     }
 }

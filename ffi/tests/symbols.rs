@@ -15,7 +15,11 @@ fn the_shared_object_exports_what_the_header_declares_and_nothing_else() {
     if !have("nm") {
         return;
     }
-    let listed = text(Command::new("nm").args(["-D", "--defined-only", "--format=posix"]).arg(library().join("libprodcon.so")));
+    let listed = text(
+        Command::new("nm")
+            .args(["-D", "--defined-only", "--format=posix"])
+            .arg(library().join("libprodcon.so")),
+    );
     let exported: BTreeSet<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
     let header = std::fs::read_to_string(root().join("include/prodcon.h")).unwrap();
     // Declarations: a line of code with a name before a parenthesis.

@@ -24,7 +24,9 @@ pub fn library() -> &'static Path {
         let own = std::env::current_exe().unwrap();
         let directory = own.ancestors().nth(2).unwrap();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "prodcon-ffi", "--lib", "--target-dir"]).arg(directory.parent().unwrap());
+        build
+            .args(["build", "--quiet", "-p", "prodcon-ffi", "--lib", "--target-dir"])
+            .arg(directory.parent().unwrap());
         if directory.ends_with("release") {
             build.arg("--release");
         }
@@ -89,7 +91,11 @@ impl Stage {
     pub fn compile(&self, compiler: &str, standard: &str, sources: &[&str], flags: &[&str]) -> PathBuf {
         let program = self.dir.join(format!("{}-{compiler}-{}", sources[0].replace('/', "-"), flags.len()));
         let mut command = Command::new(compiler);
-        command.arg(format!("-std={standard}")).args(WARNINGS).args(["-g", "-O1", "-pthread", "-D_GNU_SOURCE"]).args(flags);
+        command
+            .arg(format!("-std={standard}"))
+            .args(WARNINGS)
+            .args(["-g", "-O1", "-pthread", "-D_GNU_SOURCE"])
+            .args(flags);
         command.arg("-I").arg(root().join("include"));
         command.args(sources.iter().map(|source| root().join("c").join(source)));
         command.arg("-L").arg(library()).arg("-lprodcon").arg("-o").arg(&program);
@@ -100,7 +106,10 @@ impl Stage {
     /// A command with the library and this test's queues in its environment.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.env("LD_LIBRARY_PATH", library()).env("PRODCON_DIR", self.queues()).current_dir(&self.dir);
+        command
+            .env("LD_LIBRARY_PATH", library())
+            .env("PRODCON_DIR", self.queues())
+            .current_dir(&self.dir);
         command
     }
 
