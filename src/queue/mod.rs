@@ -14,9 +14,11 @@ mod item;
 mod lend;
 mod memory;
 mod options;
+mod overwrite;
 mod own;
 mod put;
 mod stats;
+mod supervise;
 mod wait;
 
 pub use attach::{Attach, Role};
@@ -27,6 +29,7 @@ pub use hand::Hand;
 pub use item::{Item, Payload};
 pub use options::{Delivery, Options, State};
 pub use stats::{Member, Recovered, Report, Stats};
+pub use supervise::Supervision;
 
 use crate::error::OpenError;
 use crate::ring::Cursors;
