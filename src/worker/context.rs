@@ -314,7 +314,7 @@ impl Context {
     }
 
     fn receive(&mut self, wait: Duration) -> Result<Option<Received>, RecvError> {
-        let Some(queue) = self.inbox.get().map_err(|error| RecvError::Fault(open_fault(error)))? else {
+        let Some(queue) = self.inbox.get().map_err(RecvError::Open)? else {
             if !wait.is_zero() {
                 self.watch.sleep(Instant::now().checked_add(wait)).map_err(RecvError::Fault)?;
             }
@@ -368,7 +368,7 @@ pub(crate) fn text(failure: &Failure) -> String {
 
 fn put(link: &mut Link<[u8]>, watch: &mut Watch, last_words: Option<Instant>, bytes: &[u8], end: &str) -> Result<(), SendError> {
     let option = if end == "results" { "result_size" } else { "message_size" };
-    let Some(queue) = link.get().map_err(|error| SendError::Fault(open_fault(error)))? else {
+    let Some(queue) = link.get().map_err(SendError::Open)? else {
         return Ok(()); // nobody reads
     };
     if !send(queue, bytes, option, || when_full(watch, last_words, end))? {
@@ -381,33 +381,20 @@ fn when_full(watch: &mut Watch, last_words: Option<Instant>, end: &str) -> WhenF
     if !watch.is_read() {
         return WhenFull::DropOldest;
     }
-    let stopped = || SendError::Stopped {
-        queue: format!("{}.{end}", watch.control.name()).into(),
-    };
     match (watch.ends(), last_words) {
         (None, None) => WhenFull::Wait,
         (_, Some(until)) if Instant::now() < until => WhenFull::Wait,
         (Some(End::Orphaned | End::Removed), _) => WhenFull::DropOldest,
-        _ => WhenFull::GiveUp(stopped()),
+        _ => WhenFull::GiveUp(SendError::Stopped {
+            queue: format!("{}.{end}", watch.control.name()).into(),
+        }),
     }
 }
 
 #[cfg(feature = "serde")]
-fn encode<T: serde::Serialize + ?Sized>(queue: &str, value: &T) -> Result<Vec<u8>, SendError> {
+pub(crate) fn encode<T: serde::Serialize + ?Sized>(queue: &str, value: &T) -> Result<Vec<u8>, SendError> {
     postcard::to_allocvec(value).map_err(|error| SendError::Encode {
         queue: queue.into(),
         what: error.to_string(),
     })
-}
-
-fn open_fault(error: OpenError) -> Fault {
-    match error {
-        OpenError::NoSeat { queue, seats } => Fault::NoSeat { queue, seats },
-        OpenError::Os { queue, call, errno } => Fault::Os { queue, call, errno },
-        OpenError::NotFound { queue, .. } => Fault::Removed { queue },
-        other => Fault::Corrupt {
-            queue: "".into(),
-            what: other.to_string(),
-        },
-    }
 }

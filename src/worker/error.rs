@@ -64,6 +64,8 @@ pub enum SendError {
     Full { queue: Arc<str> },
     /// The value could not be encoded.
     Encode { queue: Arc<str>, what: String },
+    /// The ring is there, but one cannot attach to it.
+    Open(OpenError),
     /// See [`Fault`].
     Fault(Fault),
 }
@@ -78,6 +80,8 @@ pub enum RecvError {
     TimedOut,
     /// The worker was stopped while it waited.
     Stopped,
+    /// The ring is there, but one cannot attach to it.
+    Open(OpenError),
     /// See [`Fault`].
     Fault(Fault),
 }
@@ -100,13 +104,19 @@ impl fmt::Display for WorkerError {
             Self::Invalid { worker, what } => write!(f, "worker '{worker}': {what}"),
             Self::Time { seconds } => write!(f, "{seconds} s is no time to wait: give 0 to {} s (a year)", super::settings::LONGEST.as_secs()),
             Self::Running { worker, what } => write!(f, "worker '{worker}' is running: {what} must be set before start_new; stop it first"),
-            Self::Controlled { worker } => write!(f, "worker '{worker}' has a living controlling process already: end that one first, or choose another name"),
+            Self::Controlled { worker } => write!(
+                f,
+                "worker '{worker}' has a living controlling process already: end that one first, or choose another name"
+            ),
             Self::Spawn { worker, program, error } if error.raw_os_error() == Some(libc::E2BIG) => write!(
                 f,
                 "worker '{worker}': the arguments for '{program}' are too large for the system (one: 128 KiB, all with the environment: see `getconf ARG_MAX`): \
                  send them as a message, or write them to a file and pass its name"
             ),
-            Self::Spawn { worker, program, error } => write!(f, "worker '{worker}': '{program}' cannot be started: {error}; give the path of a worker executable"),
+            Self::Spawn { worker, program, error } => write!(
+                f,
+                "worker '{worker}': '{program}' cannot be started: {error}; give the path of a worker executable"
+            ),
             Self::NotAWorker {
                 worker,
                 program,
@@ -145,6 +155,7 @@ impl fmt::Display for SendError {
             Self::Ended { queue } => write!(f, "not sent: '{queue}' is full, and the worker has ended: start it first"),
             Self::Full { queue } => write!(f, "not sent: '{queue}' is full"),
             Self::Encode { queue, what } => write!(f, "not sent to '{queue}': the value cannot be encoded: {what}"),
+            Self::Open(error) => error.fmt(f),
             Self::Fault(fault) => fault.fmt(f),
         }
     }
@@ -156,6 +167,7 @@ impl fmt::Display for RecvError {
             Self::Empty => f.write_str("no message is there"),
             Self::TimedOut => f.write_str("no message came in time"),
             Self::Stopped => f.write_str("no message came before the worker was stopped"),
+            Self::Open(error) => error.fmt(f),
             Self::Fault(fault) => fault.fmt(f),
         }
     }
@@ -163,7 +175,11 @@ impl fmt::Display for RecvError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "what came through '{}' is something else: {}; do both sides use the same type?", self.queue, self.what)
+        write!(
+            f,
+            "what came through '{}' is something else: {}; do both sides use the same type?",
+            self.queue, self.what
+        )
     }
 }
 

@@ -85,15 +85,13 @@ impl Listener {
     pub(crate) fn results(queue: ReadyQueue<[u8]>, heard: Arc<Heard>, callback: Callback<Received>) -> std::io::Result<Self> {
         Self::spawn(queue, move |event| match event {
             Event::Item(received) => match Packet::decode(received.bytes) {
-                Packet::Result(bytes) => call(
-                    &callback,
-                    Received {
-                        queue: received.queue,
-                        bytes,
-                    },
-                ),
-                Packet::Attached(pid) => heard.note(|said| drop(said.attached.insert(pid))),
-                Packet::Failed(pid, text) => heard.note(|said| drop(said.failed.insert(pid, text))),
+                Packet::Result(bytes) => call(&callback, Received { queue: received.queue, bytes }),
+                Packet::Attached(pid) => heard.note(|said| {
+                    said.attached.insert(pid);
+                }),
+                Packet::Failed(pid, text) => heard.note(|said| {
+                    said.failed.insert(pid, text);
+                }),
             },
             Event::Empty => heard.note(|said| said.rounds += 1),
             Event::Over => heard.note(|said| said.over = true),

@@ -94,7 +94,8 @@ impl Received {
     /// # Errors
     /// It has another length.
     pub fn item<T: Item>(&self) -> Result<T, DecodeError> {
-        bytemuck::try_pod_read_unaligned(&self.bytes).map_err(|_| self.error(format!("{} bytes, expected the {} of {}", self.bytes.len(), size_of::<T>(), T::type_name())))
+        bytemuck::try_pod_read_unaligned(&self.bytes)
+            .map_err(|_| self.error(format!("{} bytes, expected the {} of {}", self.bytes.len(), size_of::<T>(), T::type_name())))
     }
 
     /// As any serde type (postcard).

@@ -108,7 +108,10 @@ pub(crate) fn main_if_attached(kind: &str, settings: Settings, run: impl FnOnce(
         }
     };
     let outcome = run(&mut context);
-    let told = outcome.as_ref().map_err(context::text).map_or_else(|text| failed(&text), |()| Some(ExitCode::SUCCESS));
+    let told = outcome
+        .as_ref()
+        .map_err(context::text)
+        .map_or_else(|text| failed(&text), |()| Some(ExitCode::SUCCESS));
     context.finish(outcome);
     told
 }

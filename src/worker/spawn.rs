@@ -383,7 +383,10 @@ impl Shared {
 /// Waits until the process has ended, and leaves it to be reaped.
 fn wait_for_end(pid: u32) {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
-    while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) == Err(rustix::io::Errno::INTR) {}
+    while matches!(
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT),
+        Err(rustix::io::Errno::INTR)
+    ) {}
 }
 
 /// Frees the seats of a process that has ended. What is undecided becomes decidable when others have ended what they are at.

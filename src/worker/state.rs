@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
 /// Between two looks at the controlling process.
-const LOOK: Duration = Duration::from_millis(200);
+pub(crate) const LOOK: Duration = Duration::from_millis(200);
 
 /// Why a loop ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
