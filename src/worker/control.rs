@@ -3,13 +3,14 @@
 //! Invariants: one start at a time; when a start has ended, the state is `stopped`, a consumer's queue is not ready, and everything its processes sent has been called
 //! back; dropping it stops the worker and waits. Callers: the controlling handles.
 
+use super::ended::{Ended, Exit};
 use super::error::{SendError, WorkerError};
 use super::listen::{Callback, Heard, Listener, begin_stream, end_of_stream};
 use super::options::Common;
 use super::pipe::{Received, WhenFull, send};
 use super::segments::Segments;
 use super::settings::{OWNED, SUPERVISED, SUPERVISOR, Settings, TYPE};
-use super::spawn::{Crew, Ended, Exit};
+use super::spawn::Crew;
 use crate::error::{Fault, StateError};
 use crate::queue::{Attach, Control, ReadyQueue, Role, State};
 use std::ffi::OsStr;
@@ -209,12 +210,11 @@ impl Core {
         let stopped = self.set_stopped();
         let removed = matches!(stopped, Err(StateError::Fault(_)));
         match &self.run {
-            Some(Run { crew: Some(crew), .. }) => {
-                if removed || !crew.wait(Some(patience)) {
-                    crew.kill();
-                    crew.wait(None);
-                }
+            Some(Run { crew: Some(crew), .. }) if removed || !crew.wait(Some(patience)) => {
+                crew.kill();
+                crew.wait(None);
             }
+            Some(Run { crew: Some(_), .. }) => {}
             Some(_) => drop(self.wait_for_others(patience)),
             None => {}
         }

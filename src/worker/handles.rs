@@ -3,12 +3,12 @@
 //! Invariant: dropping a handle stops its worker, waits for it, and removes the segments that the handle made. Callers: everybody.
 
 use super::control::Core;
+use super::ended::{Ended, Exit};
 use super::error::{SendError, WorkerError};
 use super::options::{ConsumerOptions, ProducerOptions};
 use super::pipe::Received;
 use super::segments::{Segments, Way};
 use super::settings::Settings;
-use super::spawn::{Ended, Exit};
 use super::{Producing, named};
 use crate::error::{OpenError, PutError, StateError};
 use crate::queue::{Attach, Control, Item, Options, Payload, ReadyQueue, Role, State, Stats};

@@ -10,6 +10,7 @@ mod batch;
 mod consumer;
 mod context;
 mod control;
+mod ended;
 mod error;
 mod handles;
 mod link;
@@ -26,13 +27,13 @@ mod state;
 pub use batch::{Batch, Iter};
 pub use consumer::Consume;
 pub use context::{Context, Counters};
+pub use ended::{Ended, Exit, Restart};
 pub use error::{DecodeError, Failure, RecvError, SendError, WorkerError};
 pub use handles::{Consumer, Producer};
 pub use options::{ConsumerOptions, ProducerOptions};
 pub use pipe::Received;
 pub use producer::Produce;
 pub use settings::{OnFull, Settings, seconds};
-pub use spawn::{Ended, Exit, Restart};
 
 /// Ends of the names of a worker's rings.
 pub(crate) const RESULTS_AND_MESSAGES: [&str; 3] = ["results", "in", "out"];

@@ -2,9 +2,9 @@
 //!
 //! Callers: everybody.
 
+use super::ended::Restart;
 use super::error::WorkerError;
 use super::settings::{OnFull, Settings};
-use super::spawn::Restart;
 use crate::queue::{Delivery, Options, Payload};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -4,11 +4,12 @@
 //! the policy says so. Invariants: a process is signalled only under the lock under which it is reaped, so never after its id may be another's; the last thread to
 //! end runs what follows the worker's end, once. Callers: the controlling handles.
 
+use super::ended::{Ended, Exit, Restart};
 use super::error::WorkerError;
 use super::listen::{Callback, Heard, call, lock};
 use crate::queue::{Control, State};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,69 +20,6 @@ const PATIENCE: Duration = Duration::from_millis(60);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A process that lived so long begins with the shortest back-off again.
 const STEADY: Duration = Duration::from_secs(10);
-
-/// When a process of a worker is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Restart {
-    /// Never.
-    #[default]
-    Never,
-    /// When it was killed or ended with a status other than 0, unless the worker was stopped.
-    OnFailure {
-        /// At most so often since `start_new`, all processes of the worker together.
-        limit: u32,
-        /// Time before the first one; doubled for each one that follows at once (a process that lived 10 s begins anew), up to 30 s.
-        backoff: Duration,
-    },
-}
-
-/// The end of a process of a worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Exit {
-    /// Which of the worker's processes, from 0.
-    pub process: usize,
-    /// Its id.
-    pub pid: u32,
-    /// How it ended; `None`: nobody knows (the program ignores SIGCHLD).
-    pub status: Option<ExitStatus>,
-    /// What it said before it ended, if it failed.
-    pub error: Option<String>,
-    /// It is started again.
-    pub restarts: bool,
-}
-
-impl Exit {
-    /// Exit status 0.
-    pub fn success(&self) -> bool {
-        self.status.is_some_and(|status| status.success())
-    }
-}
-
-/// The end of a worker.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Ended {
-    /// The ends of its processes, in their order.
-    pub exits: Vec<Exit>,
-}
-
-impl Ended {
-    /// Every process ended with status 0, in the end.
-    pub fn success(&self) -> bool {
-        self.exits.iter().all(|exit| exit.restarts || exit.success())
-    }
-
-    /// How often a process was started again.
-    pub fn restarts(&self) -> usize {
-        self.exits.iter().filter(|exit| exit.restarts).count()
-    }
-
-    /// What the first process that failed, and said why, said.
-    pub fn error(&self) -> Option<&str> {
-        self.exits.iter().find_map(|exit| exit.error.as_deref())
-    }
-}
 
 /// What the threads share.
 pub(crate) struct Shared {
@@ -104,8 +42,10 @@ struct Now {
     /// None runs, none will, and what follows has been done.
     over: bool,
     restarts: u32,
-    /// No process is started again: not all have attached yet, or the worker is being ended.
-    final_: bool,
+    /// Not all have attached yet.
+    starting: bool,
+    /// Nothing is started again.
+    ending: bool,
 }
 
 /// The processes of a worker.
@@ -133,7 +73,7 @@ impl Crew {
             on_exit,
             now: Mutex::new(Now {
                 running: 1, // so that nobody takes a pause between two starts for the end
-                final_: true,
+                starting: true,
                 ..Now::default()
             }),
             changed: Condvar::new(),
@@ -179,7 +119,7 @@ impl Crew {
                 let pids: Vec<u32> = now.children.iter().flatten().map(Child::id).collect();
                 (pids, now.exits.clone())
             };
-            for exit in exits.into_iter().filter(|exit| !self.shared.heard.attached(exit.pid)) {
+            if let Some(exit) = exits.into_iter().find(|exit| !self.shared.heard.attached(exit.pid)) {
                 return Err(match exit.error {
                     Some(text) => WorkerError::Failed { worker: worker(), text },
                     None => WorkerError::NotAWorker {
@@ -196,7 +136,7 @@ impl Crew {
                 .iter()
                 .all(|pid| self.shared.heard.attached(*pid) || members.iter().any(|member| member.pid == *pid))
             {
-                lock(&self.shared.now).final_ = false;
+                lock(&self.shared.now).starting = false;
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -224,7 +164,7 @@ impl Crew {
 
     /// Nothing is started again from now on. The state should be `stopped`.
     pub(crate) fn let_end(&self) {
-        lock(&self.shared.now).final_ = true;
+        lock(&self.shared.now).ending = true;
         self.shared.changed.notify_all();
     }
 
@@ -283,62 +223,74 @@ impl Shared {
     /// Watches one of the processes, and those that follow it.
     fn tend(&self, control: &Control, process: usize) {
         let mut in_a_row = 0;
-        loop {
-            let (began, Some(pid)) = (Instant::now(), self.pid(process)) else { break };
+        while let (began, Some(pid)) = (Instant::now(), self.pid(process)) {
             wait_for_end(pid);
             let child = lock(&self.now).children[process].take();
             let status = child.and_then(|mut child| child.wait().ok());
             recover(control);
-            let speaks = status.is_some_and(|status| status.code().is_some_and(|code| code != 0));
-            let error = if speaks { self.heard.failure(pid, PATIENCE) } else { None };
+            if began.elapsed() >= STEADY {
+                in_a_row = 0;
+            }
+            // What it said may still be on its way; who was killed had nothing to say.
+            let speaks = status.is_some_and(|status| status.code().is_some_and(|code| code != 0)) || lock(&self.now).starting;
             let mut exit = Exit {
                 process,
                 pid,
                 status,
-                error,
+                error: if speaks { self.heard.failure(pid, PATIENCE) } else { None },
                 restarts: false,
             };
-            if began.elapsed() >= STEADY {
-                in_a_row = 0;
-            }
-            let mut backoff = None;
-            {
-                let mut now = lock(&self.now);
-                if let Restart::OnFailure { limit, backoff: first } = self.restart
-                    && !exit.success()
-                    && !now.final_
-                    && control.state() != State::Stopped
-                    && now.restarts < limit
-                {
-                    now.restarts += 1;
-                    exit.restarts = true;
-                    backoff = Some(first.saturating_mul(1 << in_a_row).min(LONGEST_BACKOFF));
-                    in_a_row = (in_a_row + 1).min(20);
-                }
-                now.exits.push(exit.clone());
-            }
+            let backoff = self.note(&mut exit, control, in_a_row);
             self.changed.notify_all();
             call(&self.on_exit, exit);
             let Some(backoff) = backoff else { break };
-            if !self.pause(control, backoff) {
+            in_a_row = (in_a_row + 1).min(20);
+            if !self.pause(control, backoff) || !self.start_again(process) {
                 break;
-            }
-            let mut now = lock(&self.now);
-            match self.spawn() {
-                Ok(child) => now.children[process] = Some(child),
-                Err(error) => {
-                    now.exits.push(Exit {
-                        process,
-                        pid: 0,
-                        status: None,
-                        error: Some(error.to_string()),
-                        restarts: false,
-                    });
-                    break;
-                }
             }
         }
         self.one_less();
+    }
+
+    /// Notes the end of a process; how long to wait before it is started again, if it is.
+    fn note(&self, exit: &mut Exit, control: &Control, in_a_row: u32) -> Option<Duration> {
+        let mut now = lock(&self.now);
+        let backoff = match self.restart {
+            Restart::OnFailure { limit, backoff }
+                if !exit.success()
+                    && !now.ending
+                    && (!now.starting || self.heard.attached(exit.pid))
+                    && control.state() != State::Stopped
+                    && now.restarts < limit =>
+            {
+                now.restarts += 1;
+                Some(backoff.saturating_mul(1 << in_a_row).min(LONGEST_BACKOFF))
+            }
+            _ => None,
+        };
+        exit.restarts = backoff.is_some();
+        now.exits.push(exit.clone());
+        backoff
+    }
+
+    fn start_again(&self, process: usize) -> bool {
+        let mut now = lock(&self.now);
+        match self.spawn() {
+            Ok(child) => {
+                now.children[process] = Some(child);
+                true
+            }
+            Err(error) => {
+                now.exits.push(Exit {
+                    process,
+                    pid: 0,
+                    status: None,
+                    error: Some(error.to_string()),
+                    restarts: false,
+                });
+                false
+            }
+        }
     }
 
     fn pid(&self, process: usize) -> Option<u32> {
@@ -366,7 +318,7 @@ impl Shared {
         let deadline = Instant::now() + time;
         let mut now = lock(&self.now);
         loop {
-            if now.final_ || control.state() == State::Stopped {
+            if now.ending || control.state() == State::Stopped {
                 return false;
             }
             let left = deadline.saturating_duration_since(Instant::now());
