@@ -60,8 +60,13 @@ struct Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        if self.watched.supervised || self.had_owner {
-            // Does nothing while a controlling process is there.
+        let gone = |alive: Result<bool, Fault>| matches!(alive, Ok(false));
+        let abandoned = match self.watched {
+            Watched { supervised: false, .. } => self.had_owner && gone(self.control.has_owner()),
+            Watched { supervisor: Some(number), .. } => gone(self.control.is_supervised_by(number)),
+            Watched { supervisor: None, .. } => gone(self.control.is_supervised()),
+        };
+        if abandoned {
             remove_if_abandoned(&self.control, self.watched.owned || self.had_owner);
         }
     }

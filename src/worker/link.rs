@@ -88,20 +88,30 @@ impl<T: Payload + ?Sized> Drop for Link<T> {
     }
 }
 
-/// Called by who has just left: removes the segments of a worker whose controlling process is gone, where nobody is left. `owned`: its queue too, not only the rings
-/// for results and messages. What cannot be removed stays and shows as stale.
+/// Others who leave hold the lease for a moment.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Called by who has just left, and knows that the controlling process is gone: removes the worker's segments where nobody is left. `owned`: its queue too, not only
+/// the rings for results and messages. What cannot be removed stays and shows as stale.
 pub(crate) fn remove_if_abandoned(worker: &Control, owned: bool) {
-    // While we hold this lease there is no controlling process, and none can come.
-    let Ok(Some(_lease)) = worker.supervise(owned) else { return };
+    let deadline = coarse_now() + PATIENCE;
+    // While we hold this lease there is no controlling process, and none can come. Whoever comes last finds nobody else.
+    let _lease = loop {
+        match worker.supervise(owned) {
+            Ok(Some(lease)) => break lease,
+            Ok(None) if coarse_now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+            _ => return,
+        }
+    };
     let empty = |control: &Control| control.stats().is_ok_and(|stats| stats.seats_live == 0);
+    let mut last = empty(worker);
     for end in RESULTS_AND_MESSAGES {
-        if let Ok(channel) = Control::attach_in(worker.directory(), &format!("{}.{end}", worker.name()))
-            && empty(&channel)
-        {
-            let _ = channel.unlink();
+        if let Ok(channel) = Control::attach_in(worker.directory(), &format!("{}.{end}", worker.name())) {
+            last &= empty(&channel) && channel.unlink().is_ok();
         }
     }
-    if owned && empty(worker) && !worker.is_removed() {
+    // Not before the rings: whoever comes later looks for them only if the queue is still there.
+    if owned && last && !worker.is_removed() {
         let _ = unlink_in(worker.directory(), worker.name());
     }
 }

@@ -94,7 +94,6 @@ pub trait Produce: Sized {
 }
 
 fn produce<P: Produce>(context: &mut Context) -> Result<(), Failure> {
-    context.take_seat()?;
     let mut subscribers = vec![];
     for name in &context.settings.subscribers {
         let attach = Attach::new().role(Role::Producer);
@@ -103,6 +102,7 @@ fn produce<P: Produce>(context: &mut Context) -> Result<(), Failure> {
             other => other.into(),
         })?);
     }
+    context.take_seat()?; // last: a seat says that nothing is missing
     let work = |worker: &mut P, context: &mut Context| produce_loop(worker, context, &mut subscribers);
     run::live(context, P::on_start, work, P::on_stop)
 }

@@ -7,7 +7,7 @@ use super::error::WorkerError;
 use super::options::Common;
 use crate::error::{Fault, OpenError};
 use crate::queue::{Attach, Control, Options, Payload, ReadyQueue, Role, State, Supervision, unlink_in};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Somebody who leaves may hold the lease for a moment.
@@ -70,7 +70,7 @@ impl Segments {
             // Each process has an endpoint, and so may workers that others start.
             let seats = u32::try_from(processes).unwrap_or(u32::MAX).saturating_add(4);
             let options = common.options(capacity).item_size(size).seats(seats);
-            let ring = ring(&name, &options, (capacity, size, seats), role, &names.dir)?;
+            let ring = ring(&name, &options, role, &names.dir)?;
             names.names.push(name);
             Ok::<_, WorkerError>(ring)
         };
@@ -126,15 +126,17 @@ fn own_queue<T: Payload + ?Sized>(name: &str, options: &Options, way: Way, names
     }
 }
 
-/// A ring of our own; one that a predecessor left is used again if it is as it should be, or if somebody still sits in it.
-fn ring(name: &str, options: &Options, wanted: (u32, usize, u32), role: Role, dir: &std::path::Path) -> Result<ReadyQueue<[u8]>, WorkerError> {
-    if let Ok(found) = Control::attach_in(dir, name) {
-        let header = found.header();
-        let same = (header.capacity, header.item_size, header.seats) == (wanted.0, wanted.1 as u64, wanted.2);
-        if !same && found.stats()?.seats_live == 0 {
-            let _ = found.unlink();
+/// A new ring of our own. A predecessor's goes: we hold the lease, and who still sits in it finds the new one by its name.
+fn ring(name: &str, options: &Options, role: Role, dir: &Path) -> Result<ReadyQueue<[u8]>, WorkerError> {
+    let attach = Attach::new().role(role).spin(Duration::ZERO).directory(dir);
+    let options = options.clone().attach_as(attach);
+    loop {
+        match ReadyQueue::create(name, &options) {
+            Err(OpenError::Exists { .. }) => match unlink_in(dir, name) {
+                Ok(()) | Err(OpenError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            },
+            made => return Ok(made?),
         }
     }
-    let attach = Attach::new().role(role).spin(Duration::ZERO).directory(dir);
-    Ok(ReadyQueue::create_or_attach(name, &options.clone().attach_as(attach))?)
 }

@@ -114,10 +114,12 @@ impl Crew {
         let deadline = Instant::now() + patience;
         let worker = || self.shared.worker.clone();
         loop {
-            let (pids, exits) = {
+            // Between its end and the note of it a process is in neither list.
+            let (pids, exits, missing) = {
                 let now = lock(&self.shared.now);
                 let pids: Vec<u32> = now.children.iter().flatten().map(Child::id).collect();
-                (pids, now.exits.clone())
+                let ended = |process: &usize| now.children[*process].is_none() && !now.exits.iter().any(|exit| exit.process == *process);
+                (pids, now.exits.clone(), (0..now.children.len()).any(|process| ended(&process)))
             };
             if let Some(exit) = exits.into_iter().find(|exit| !self.shared.heard.attached(exit.pid)) {
                 return Err(match exit.error {
@@ -132,9 +134,10 @@ impl Crew {
             }
             // A worker in a language of its own is known by its seat.
             let members = control.stats()?.members;
-            if pids
-                .iter()
-                .all(|pid| self.shared.heard.attached(*pid) || members.iter().any(|member| member.pid == *pid))
+            if !missing
+                && pids
+                    .iter()
+                    .all(|pid| self.shared.heard.attached(*pid) || members.iter().any(|member| member.pid == *pid))
             {
                 lock(&self.shared.now).starting = false;
                 return Ok(());

@@ -82,7 +82,7 @@ impl Consume for Taker {
         }
         for (index, item) in items.iter().enumerate() {
             misbehave(worker, *item)?;
-            self.sum += item;
+            self.sum = self.sum.wrapping_add(*item);
             if items.deliveries(index) > 1 {
                 self.log.line(&format!("again {item}"))?;
             }
@@ -120,7 +120,13 @@ impl Produce for Maker {
     fn on_start(worker: &mut Context) -> Result<Self, Failure> {
         let mut log = Log::open()?;
         log.line("start")?;
-        let next = said(worker, "from", 0);
+        // No two processes put the same item, whatever their arguments.
+        let unique = (now() as u64) << 28;
+        let next = if worker.named("from") == Some("unique") {
+            unique
+        } else {
+            said(worker, "from", 0)
+        };
         Ok(Self { log, next, seen: vec![] })
     }
 
@@ -139,6 +145,15 @@ impl Produce for Maker {
                 self.seen.push(message.text()?.into());
                 worker.send_message(format!("{}: {}", worker.name(), message.text()?))?;
             }
+        }
+        #[cfg(feature = "serde")]
+        if worker.named("echo_value").is_some()
+            && let Ok(message) = worker.try_recv()
+        {
+            let (number, mut list, float): (u8, Vec<Option<&str>>, f64) = message.decode()?;
+            let name = worker.name().to_owned();
+            list.push(Some(&name));
+            worker.send_message_value(&(number + 1, list, float * 2.0))?;
         }
         if worker.named("flood").is_some() {
             worker.send_result(value.to_string())?;
@@ -176,7 +191,10 @@ fn control() -> Result<(), Failure> {
     let started = || println!("started");
     match words[0] {
         "producer" => {
-            let options = ProducerOptions::new().subscribers([words[2]]).restart(restart).work_timeout(Duration::from_micros(100));
+            let options = ProducerOptions::new()
+                .subscribers([words[2]])
+                .restart(restart)
+                .work_timeout(Duration::from_micros(100));
             let mut handle = Producer::create_or_attach(words[1], &options)?;
             handle.start_new(command, arguments)?;
             started();
@@ -184,7 +202,11 @@ fn control() -> Result<(), Failure> {
             handle.stop()?;
         }
         _ => {
-            let options = ConsumerOptions::new().workers(words[2].parse()?).restart(restart).max_buffer_size(8).work_timeout(Duration::from_millis(5));
+            let options = ConsumerOptions::new()
+                .workers(words[2].parse()?)
+                .restart(restart)
+                .max_buffer_size(8)
+                .work_timeout(Duration::from_millis(5));
             let mut handle = if words.get(3) == Some(&"create") {
                 Consumer::<u64>::create(words[1], &options)?
             } else {

@@ -26,7 +26,10 @@ impl Stage {
     /// The test program in this role.
     pub fn program(&self, kind: &str) -> Command {
         let mut command = Command::new(example("worker_for_tests"));
-        command.env("TEST_KIND", kind).env("TEST_LOG", self.dir.join("log")).env("PRODCON_DIR", &self.dir);
+        command
+            .env("TEST_KIND", kind)
+            .env("TEST_LOG", self.dir.join("log"))
+            .env("PRODCON_DIR", &self.dir);
         command
     }
 
@@ -44,23 +47,29 @@ impl Stage {
         files.map(|path| Log::read(&path)).collect()
     }
 
-    /// The only process's log.
+    /// The only process's log; empty as long as it has not begun.
     pub fn log(&self) -> Log {
         let mut logs = self.logs();
-        assert_eq!(logs.len(), 1, "{logs:?}");
-        logs.remove(0)
+        assert!(logs.len() <= 1, "{logs:?}");
+        logs.pop().unwrap_or_default()
     }
 
     /// All items that were worked on, sorted.
     pub fn worked(&self) -> Vec<u64> {
-        let mut items: Vec<u64> = self.logs().iter().flat_map(|log| log.calls.iter().flat_map(|(_, items)| items.clone())).collect();
+        let mut items: Vec<u64> = self
+            .logs()
+            .iter()
+            .flat_map(|log| log.calls.iter().flat_map(|(_, items)| items.clone()))
+            .collect();
         items.sort_unstable();
         items
     }
 
     /// Names of what lies in the directory, the logs apart.
     pub fn left(&self) -> Vec<String> {
-        let files = std::fs::read_dir(&self.dir).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let files = std::fs::read_dir(&self.dir)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap());
         files.filter(|name| name != "log").collect()
     }
 
@@ -84,9 +93,13 @@ impl Drop for Stage {
 /// Processes that have one of the directory's segments mapped, other than this one.
 pub fn processes_in(dir: &Path) -> Vec<i32> {
     let own = std::process::id() as i32;
-    let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let pids = std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let path = format!("{}/prodcon.", dir.display());
-    pids.filter(|pid| *pid != own && std::fs::read_to_string(format!("/proc/{pid}/maps")).is_ok_and(|maps| maps.contains(&path))).collect()
+    pids.filter(|pid| *pid != own && std::fs::read_to_string(format!("/proc/{pid}/maps")).is_ok_and(|maps| maps.contains(&path)))
+        .collect()
 }
 
 /// What one process wrote down.
