@@ -98,7 +98,7 @@ fn consume<C: Consume>(context: &mut Context) -> Result<(), Failure> {
     }
     let (alo, max) = (header.at_least_once, context.settings.max_buffer_size);
     // Declared before the worker value, which `live` drops: its seats are the last to go.
-    let mut queue = attach::<C::Item>(context.name(), max, alo)?;
+    let mut queue = attach::<C::Item>(context, max, alo)?;
     let way = Way {
         max: if alo { max.min(queue.in_hand()) } else { max },
         at_least_once: alo,
@@ -115,16 +115,29 @@ fn consume<C: Consume>(context: &mut Context) -> Result<(), Failure> {
 }
 
 /// With as many seats as the buffer needs; else at-least-once with those that are free (more when they become free), at-most-once with one: it copies.
-fn attach<T: Payload + ?Sized>(name: &str, max: usize, at_least_once: bool) -> Result<ReadyQueue<T>, OpenError> {
+fn attach<T: Payload + ?Sized>(context: &Context, max: usize, at_least_once: bool) -> Result<ReadyQueue<T>, OpenError> {
     let hands = u32::try_from(max).unwrap_or(u32::MAX).min(MOST_IN_HAND);
     let attach = Attach::new().role(Role::Consumer);
-    match ReadyQueue::attach_with(name, &attach.clone().in_hand(hands)) {
-        Err(OpenError::NoSeat { .. }) if at_least_once => ReadyQueue::attach_with(name, &attach.in_hand_at_most(hands)),
-        Err(OpenError::NoSeat { .. }) => ReadyQueue::attach_with(name, &attach),
-        other => other,
+    let fewer = if at_least_once {
+        attach.clone().in_hand_at_most(hands)
+    } else {
+        attach.clone()
+    };
+    let all = attach.in_hand(hands);
+    // The workers of a controlling process that was killed need a moment to leave.
+    let deadline = context.is_supervised().then(|| Instant::now() + PATIENCE);
+    loop {
+        let last = deadline.is_none_or(|deadline| Instant::now() >= deadline);
+        match ReadyQueue::attach_with(context.name(), &all) {
+            Err(OpenError::NoSeat { .. }) if last => return ReadyQueue::attach_with(context.name(), &fewer),
+            Err(OpenError::NoSeat { .. }) => std::thread::sleep(Duration::from_millis(10)),
+            other => return other,
+        }
     }
 }
 
+/// How long seats are waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// A queue has at most 1023 seats, and one of an endpoint's always has nothing in hand.
 const MOST_IN_HAND: u32 = 1022;
 

@@ -15,7 +15,7 @@ use crate::queue::{Attach, Control, Item, Options, Payload, ReadyQueue, Role, St
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Controls a producer: a worker that calls `work` and puts what it returns into the subscribed queues.
 ///
@@ -282,7 +282,14 @@ impl<T: Payload + ?Sized> Consumer<T> {
         };
         let segments = Segments::open::<T>(name, &options.common, &own, way, options.workers)?;
         let attach = Attach::new().role(Role::Producer).directory(segments.control.directory());
-        let queue = ReadyQueue::attach_with(name, &attach)?;
+        // The workers of a controlling process that was killed need a moment to leave.
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let queue = loop {
+            match ReadyQueue::attach_with(name, &attach) {
+                Err(OpenError::NoSeat { .. }) if way != Way::Create && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+                other => break other?,
+            }
+        };
         Ok(Self {
             core: Core::new(segments, options.common.clone(), true),
             settings: options.settings.clone(),
