@@ -45,13 +45,15 @@ mod ring;
 mod segment;
 #[allow(unsafe_code)]
 mod sync;
+#[cfg(not(all(test, loom)))]
+pub mod worker;
 
 #[cfg(not(all(test, loom)))]
 pub use error::{Fault, GetError, OpenError, PartialPut, PutError, StateError};
 #[cfg(not(all(test, loom)))]
 pub use queue::{
-    Attach, Control, Delivery, Hand, Item, Iter, Member, Options, Payload, ReadyQueue, Recovered, Report, Reserved, Role, State, Stats, Taken, TakenBatch,
-    Uncommitted, list, list_in, unlink, unlink_in,
+    Attach, Control, Delivery, Hand, Item, Iter, Member, Options, Payload, ReadyQueue, Recovered, Report, Reserved, Role, State, Stats, Supervision, Taken,
+    TakenBatch, Uncommitted, list, list_in, unlink, unlink_in,
 };
 #[cfg(not(all(test, loom)))]
 pub use segment::{Entry, Header, directory};

@@ -218,7 +218,7 @@ impl Control {
         self.wait(timeout, |control| control.state() == state)
     }
 
-    fn wait(&self, timeout: Option<Duration>, done: impl Fn(&Self) -> bool) -> Result<bool, Fault> {
+    pub(super) fn wait(&self, timeout: Option<Duration>, done: impl Fn(&Self) -> bool) -> Result<bool, Fault> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             self.readable()?;

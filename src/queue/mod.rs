@@ -14,10 +14,12 @@ mod item;
 mod lend;
 mod memory;
 mod options;
+mod overwrite;
 mod own;
 mod put;
 mod stats;
 mod unguarded;
+mod supervise;
 mod wait;
 
 pub use attach::{Attach, Role};
@@ -28,6 +30,7 @@ pub use hand::Hand;
 pub use item::{Item, Payload};
 pub use options::{Delivery, Options, State};
 pub use stats::{Member, Recovered, Report, Stats};
+pub use supervise::Supervision;
 
 use crate::error::OpenError;
 use crate::ring::Cursors;

@@ -100,7 +100,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// The own block may be written: an item of this length fits, and none is in hand.
     #[inline(always)]
-    fn may_fill(&mut self, len: usize) -> Result<(), PutError> {
+    pub(super) fn may_fill(&mut self, len: usize) -> Result<(), PutError> {
         let max = self.control.item_size();
         let fits = len == max || len < max && !self.control.typed;
         if fits && !self.seat.hold && self.nothing_forgotten() && !self.control.segment.lease.forked() {
@@ -147,7 +147,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 
     #[inline(always)]
-    fn has_put(&mut self) {
+    pub(super) fn has_put(&mut self) {
         wake_one(&self.control.words().items.0, &Kernel);
         self.burst = self.burst.saturating_add(1);
     }

@@ -1,0 +1,51 @@
+//! Tags through arguments: one consumer program, started twice with different arguments. One executable: it starts itself again as the worker.
+//!
+//! `cargo run --example tags`
+
+use prodcon::worker::{Batch, Consume, Consumer, ConsumerOptions, Context, Failure};
+use std::process::ExitCode;
+
+struct Tagger {
+    tag: String,
+    times: u64,
+}
+
+impl Consume for Tagger {
+    type Item = u64;
+
+    fn on_start(worker: &mut Context) -> Result<Self, Failure> {
+        let times = worker.named("times").unwrap_or("1").parse().map_err(|error| format!("times: {error}"))?;
+        let tag = worker.arguments().first().ok_or("the first argument is the tag")?.clone();
+        Ok(Self { tag, times })
+    }
+
+    fn work(&mut self, items: &Batch<u64>, worker: &mut Context) -> Result<(), Failure> {
+        for item in items {
+            worker.send_result(format!("{}: {}", self.tag, item * self.times))?;
+        }
+        Ok(())
+    }
+}
+
+fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    if let Some(status) = Tagger::main_if_attached() {
+        return Ok(status); // this process is the worker
+    }
+    let mut consumers = vec![];
+    for (name, arguments) in [("first", ["plain", "times=1"]), ("second", ["tenfold", "times=10"])] {
+        let mut consumer = Consumer::<u64>::create(name, &ConsumerOptions::new())?;
+        consumer.on_result_ready(|result| println!("{}", result.text().unwrap_or("?")));
+        consumer.start_new(Tagger::this_program()?, arguments)?;
+        consumers.push(consumer);
+    }
+    for item in 1..=3 {
+        for consumer in &mut consumers {
+            consumer.put_in_queue(&item)?;
+        }
+    }
+    for consumer in &mut consumers {
+        consumer.set_stop_at_queue_end()?;
+        consumer.wait()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

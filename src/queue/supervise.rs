@@ -1,0 +1,144 @@
+//! Who watches over a queue: the controlling process's lease, and the owner's.
+//!
+//! A controlling process holds lock bytes on the segment, beside those of the seats; the kernel drops them when it dies, whatever the way. Invariant: at most one process
+//! supervises a queue at a time, and at most one owns it. Callers: worker, and whoever builds another one.
+
+use super::control::Control;
+use super::options::State;
+use super::{Payload, ReadyQueue};
+use crate::error::{Fault, OpenError};
+use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
+use std::time::Duration;
+
+/// Held by the one controlling process.
+const SUPERVISOR: u32 = (1 << 20) + 1;
+/// Held by the process that is to remove the name in the end.
+const OWNER: u32 = (1 << 20) + 2;
+/// This and a supervision's number: so that those whom a dead controller started do not take its successor for it.
+const NUMBERS: u32 = 1 << 24;
+
+/// The lease of a controlling process. Ends when it is dropped, or when the process dies.
+#[derive(Debug)]
+pub struct Supervision {
+    control: Control,
+    number: u32,
+}
+
+impl Supervision {
+    /// What distinguishes it from those before and after it: 1 to 2^24 - 1.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl Drop for Supervision {
+    fn drop(&mut self) {
+        for byte in [NUMBERS + self.number, OWNER, SUPERVISOR] {
+            // An error means that the descriptor was closed under us; then the lock goes with the mapping, right now.
+            let _ = self.control.segment.lease.unlock(byte);
+        }
+    }
+}
+
+impl Control {
+    /// Takes the supervisor's lease; `None` if another process (or handle) has it. `owner`: this process is to remove the queue's name
+    /// in the end, and who finds that lease gone may do it in its place.
+    ///
+    /// # Errors
+    /// The name is gone or another queue's by now, or a system call failed.
+    pub fn supervise(&self, owner: bool) -> Result<Option<Supervision>, Fault> {
+        self.writable()?;
+        // A description of its own: locks of one description do not exclude each other.
+        let control = Self::attach_in(&self.segment.place.dir, self.name()).map_err(|error| self.open_fault(error))?;
+        control.writable()?;
+        let lease = &control.segment.lease;
+        let lock = |byte| lease.try_lock(byte).map_err(|error| control.os_fault(&error));
+        if !lock(SUPERVISOR)? {
+            return Ok(None);
+        }
+        // Whoever removes an abandoned name holds this lease while doing so: now the name is ours or gone for good.
+        if control.is_removed() || self.is_removed() {
+            return Err(Fault::Removed { queue: self.shared_name() });
+        }
+        if owner && !lock(OWNER)? {
+            return Ok(None);
+        }
+        let random = std::collections::hash_map::RandomState::new();
+        loop {
+            let number = (random.build_hasher().finish() as u32).wrapping_add(std::process::id()) % NUMBERS;
+            if number != 0 && lock(NUMBERS + number)? {
+                return Ok(Some(Supervision { control, number }));
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// A controlling process watches over the queue.
+    ///
+    /// # Errors
+    /// A system call failed.
+    pub fn is_supervised(&self) -> Result<bool, Fault> {
+        self.is_locked(SUPERVISOR)
+    }
+
+    /// The controlling process with this number ([`Supervision::number`]) is alive.
+    ///
+    /// # Errors
+    /// A system call failed.
+    pub fn is_supervised_by(&self, number: u32) -> Result<bool, Fault> {
+        self.is_locked(NUMBERS + number % NUMBERS)
+    }
+
+    /// The process that is to remove the name in the end is alive.
+    ///
+    /// # Errors
+    /// A system call failed.
+    pub fn has_owner(&self) -> Result<bool, Fault> {
+        self.is_locked(OWNER)
+    }
+
+    fn is_locked(&self, byte: u32) -> Result<bool, Fault> {
+        self.readable()?;
+        self.segment.lease.is_locked(byte).map_err(|error| self.os_fault(&error))
+    }
+
+    /// Where the queue's file lies.
+    pub fn directory(&self) -> &Path {
+        &self.segment.place.dir
+    }
+
+    /// Waits until the state is no longer `from`; false if `timeout` passed first.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn wait_state_change(&self, from: State, timeout: Option<Duration>) -> Result<bool, Fault> {
+        self.wait(timeout, |control| control.state() != from)
+    }
+
+    fn os_fault(&self, error: &std::io::Error) -> Fault {
+        Fault::Os {
+            queue: self.shared_name(),
+            call: "fcntl",
+            errno: error.raw_os_error().unwrap_or(libc::EIO),
+        }
+    }
+
+    fn open_fault(&self, error: OpenError) -> Fault {
+        match error {
+            OpenError::NotFound { queue, .. } => Fault::Removed { queue },
+            OpenError::Os { queue, call, errno } => Fault::Os { queue, call, errno },
+            other => Fault::Corrupt {
+                queue: self.shared_name(),
+                what: other.to_string(),
+            },
+        }
+    }
+}
+
+impl<T: Payload + ?Sized> ReadyQueue<T> {
+    /// As [`Control::is_removed`].
+    pub fn is_removed(&self) -> bool {
+        self.control.is_removed()
+    }
+}

@@ -1,0 +1,405 @@
+//! What a worker has of the world: its name, state, arguments, results, messages and counters. The way in for workers that are not written with the traits.
+//!
+//! Invariants: a failure is told to the controlling process before the worker leaves; the segments of a dead controlling process are removed by the last to leave.
+//! Callers: a worker's `on_start`, `work` and `on_stop`; other languages.
+
+use super::error::{Failure, RecvError, SendError, WorkerError};
+use super::link::{Link, remove_if_abandoned};
+use super::pipe::{PIECE, Packet, Received, WhenFull, receive, send};
+use super::settings::{Settings, Watched};
+use super::state::{End, Watch};
+use crate::error::{Fault, GetError, OpenError};
+use crate::queue::{Attach, Control, Item, ReadyQueue, Role, State};
+use std::time::{Duration, Instant};
+
+/// How long a worker that was stopped still waits for space for what its `on_stop` sends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What a worker process has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Calls of `work`.
+    pub calls: u64,
+    /// Consumer: items handed to `work`. Producer: items that `work` returned.
+    pub items: u64,
+    /// Producer: puts into a subscribed queue.
+    pub put: u64,
+    /// Producer: items left out because a subscribed queue was not ready, stopped, or not there.
+    pub not_ready: u64,
+    /// Producer: items left out because a subscribed queue was full (`OnFull::Skip`), or the worker was stopped while it waited.
+    pub full: u64,
+    /// Producer: calls left out because the worker was more than a second late.
+    pub late: u64,
+    /// Consumer, at-most-once: items in the buffer when the worker was stopped, never handed over.
+    pub unworked: u64,
+}
+
+/// A worker's side of its segments.
+pub struct Context {
+    arguments: Vec<String>,
+    pub(crate) settings: Settings,
+    pub(crate) watch: Watch,
+    pub(crate) counters: Counters,
+    results: Link<[u8]>,
+    outbox: Link<[u8]>,
+    inbox: Link<[u8]>,
+    /// Until when it waits for space although it was stopped.
+    last_words: Option<Instant>,
+    /// A seat in the worker's own queue, where no other endpoint has one.
+    presence: Option<ReadyQueue<[u8]>>,
+    _leave: Leave, // last: it looks whether anybody is left
+}
+
+/// Runs when everything else of a context is gone.
+struct Leave {
+    control: Control,
+    watched: Watched,
+    had_owner: bool,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let gone = |alive: Result<bool, Fault>| matches!(alive, Ok(false));
+        let abandoned = match self.watched {
+            Watched { supervised: false, .. } => self.had_owner && gone(self.control.has_owner()),
+            Watched { supervisor: Some(number), .. } => gone(self.control.is_supervised_by(number)),
+            Watched { supervisor: None, .. } => gone(self.control.is_supervised()),
+        };
+        if abandoned {
+            remove_if_abandoned(&self.control, self.watched.owned || self.had_owner);
+        }
+    }
+}
+
+impl Context {
+    /// Attaches by name as a worker and takes a seat in the worker's queue, by which others see that it is alive. For loops of one's own:
+    ///
+    /// ```no_run
+    /// use prodcon::worker::Context;
+    /// use std::time::Duration;
+    ///
+    /// let mut worker = Context::attach("sampler", std::env::args().skip(3))?;
+    /// let outcome = loop {
+    ///     if worker.is_stopped() {
+    ///         break Ok(());
+    ///     }
+    ///     if let Ok(message) = worker.try_recv() {
+    ///         worker.send_message(message.bytes())?;
+    ///     }
+    ///     worker.sleep(Duration::from_millis(10))?;
+    /// };
+    /// worker.finish(outcome);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No such worker, it is stopped, no seat is free, or the environment's settings are bad. The controlling process hears it too.
+    pub fn attach(name: &str, arguments: impl IntoIterator<Item = String>) -> Result<Self, WorkerError> {
+        let attach = || {
+            let mut context = Self::open(name, arguments, Settings::producer())?;
+            context.take_seat()?;
+            Ok(context)
+        };
+        let context: Result<Self, WorkerError> = attach();
+        match context {
+            Ok(mut context) => {
+                context.attached();
+                Ok(context)
+            }
+            Err(error) => {
+                report(name, &error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    /// Without a seat, and without telling anybody.
+    pub(crate) fn open(name: &str, arguments: impl IntoIterator<Item = String>, settings: Settings) -> Result<Self, WorkerError> {
+        let variable = |name: &str| std::env::var_os(name);
+        let settings = settings.or_environment(name, variable)?;
+        let watched = Watched::from_environment(variable);
+        let control = Control::attach(name)?;
+        if control.read_only() {
+            return Err(Fault::ReadOnly { queue: name.into() }.into());
+        }
+        let leave = Leave {
+            control: Control::attach(name)?,
+            watched,
+            had_owner: control.has_owner()?,
+        };
+        if control.state() == State::Stopped && !watched.supervised {
+            return Err(WorkerError::Stopped { worker: name.into() });
+        }
+        let channel = |end: &str, role| Link::lazy(&format!("{name}.{end}"), Attach::new().role(role).spin(Duration::ZERO));
+        Ok(Self {
+            arguments: arguments.into_iter().collect(),
+            settings,
+            watch: Watch::new(control, watched),
+            counters: Counters::default(),
+            results: channel("results", Role::Producer),
+            outbox: channel("out", Role::Producer),
+            inbox: channel("in", Role::Consumer),
+            last_words: None,
+            presence: None,
+            _leave: leave,
+        })
+    }
+
+    pub(crate) fn take_seat(&mut self) -> Result<(), OpenError> {
+        self.presence = Some(ReadyQueue::attach_with(self.name(), &Attach::new().role(Role::Consumer))?);
+        Ok(())
+    }
+
+    /// Tells the controlling process that everything is there that the worker needs.
+    pub(crate) fn attached(&mut self) {
+        if self.watch.watched().supervised {
+            self.tell(&Packet::Attached(std::process::id()));
+        }
+    }
+
+    fn tell(&mut self, packet: &Packet) {
+        if let Ok(Some(queue)) = self.results.get() {
+            let bytes = packet.encode(queue.item_size());
+            let (watch, last_words) = (&mut self.watch, self.last_words);
+            // Whoever controls the worker sees its exit status in any case.
+            let _ = send(queue, &bytes, "result_size", || when_full(watch, last_words, "results"));
+        }
+    }
+
+    /// The worker's name.
+    pub fn name(&self) -> &str {
+        self.watch.control.name()
+    }
+
+    /// Its state as it stands.
+    pub fn state(&self) -> State {
+        self.watch.control.state()
+    }
+
+    /// The loop has to end: the state is `stopped`, the controlling process is gone, or the worker's segment is.
+    pub fn is_stopped(&mut self) -> bool {
+        self.watch.ends().is_some()
+    }
+
+    /// Stops the worker, all its processes.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn stop(&self) -> Result<(), crate::StateError> {
+        match self.watch.control.set_state(State::Stopped) {
+            Err(crate::StateError::Refused { .. }) | Ok(()) => Ok(()), // it is stopped already
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A controlling process started this worker (and the worker ends with it).
+    pub fn is_supervised(&self) -> bool {
+        self.watch.watched().supervised
+    }
+
+    /// What follows the name on the command line.
+    pub fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
+
+    /// The value of an argument given as `NAME=VALUE`.
+    pub fn named(&self, name: &str) -> Option<&str> {
+        self.arguments.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// How it is to work.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What it has done.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Sleeps so long, or until the state changes or the loop has to end; true if the whole time passed.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn sleep(&mut self, time: Duration) -> Result<bool, Fault> {
+        self.watch.sleep(Instant::now().checked_add(time))
+    }
+
+    /// Sends a result to the controlling process. On a full ring it waits while such a process is alive, else the oldest result is dropped (and counted by the ring).
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`], or `Stopped` while it waited, or a [`Fault`].
+    pub fn send_result(&mut self, result: impl AsRef<[u8]>) -> Result<(), SendError> {
+        let bytes = Packet::result(result.as_ref());
+        put(&mut self.results, &mut self.watch, self.last_words, &bytes, "results")
+    }
+
+    /// Sends a plain value as a result.
+    ///
+    /// # Errors
+    /// As [`send_result`](Self::send_result).
+    pub fn send_result_item<T: Item>(&mut self, result: &T) -> Result<(), SendError> {
+        self.send_result(bytemuck::bytes_of(result))
+    }
+
+    /// Sends any serde value as a result (postcard).
+    ///
+    /// # Errors
+    /// As [`send_result`](Self::send_result), and [`SendError::Encode`].
+    #[cfg(feature = "serde")]
+    pub fn send_result_value<T: serde::Serialize + ?Sized>(&mut self, result: &T) -> Result<(), SendError> {
+        let bytes = encode(self.results.name(), result)?;
+        self.send_result(bytes)
+    }
+
+    /// Sends a message to the controlling process; on a full ring as [`send_result`](Self::send_result).
+    ///
+    /// # Errors
+    /// As [`send_result`](Self::send_result).
+    pub fn send_message(&mut self, message: impl AsRef<[u8]>) -> Result<(), SendError> {
+        put(&mut self.outbox, &mut self.watch, self.last_words, message.as_ref(), "out")
+    }
+
+    /// Sends a plain value as a message.
+    ///
+    /// # Errors
+    /// As [`send_result`](Self::send_result).
+    pub fn send_message_item<T: Item>(&mut self, message: &T) -> Result<(), SendError> {
+        self.send_message(bytemuck::bytes_of(message))
+    }
+
+    /// Sends any serde value as a message (postcard).
+    ///
+    /// # Errors
+    /// As [`send_result`](Self::send_result), and [`SendError::Encode`].
+    #[cfg(feature = "serde")]
+    pub fn send_message_value<T: serde::Serialize + ?Sized>(&mut self, message: &T) -> Result<(), SendError> {
+        let bytes = encode(self.outbox.name(), message)?;
+        self.send_message(bytes)
+    }
+
+    /// The next message, if one is there.
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`], or a [`Fault`].
+    pub fn try_recv(&mut self) -> Result<Received, RecvError> {
+        self.receive(Duration::ZERO)?.ok_or(RecvError::Empty)
+    }
+
+    /// The next message; waits for it as long as the worker is not stopped.
+    ///
+    /// # Errors
+    /// [`RecvError::Stopped`], or a [`Fault`].
+    pub fn recv(&mut self) -> Result<Received, RecvError> {
+        self.recv_until(None)
+    }
+
+    /// The next message; waits for it at most so long.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], `Stopped`, or a [`Fault`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Received, RecvError> {
+        self.recv_until(Instant::now().checked_add(timeout))
+    }
+
+    fn recv_until(&mut self, deadline: Option<Instant>) -> Result<Received, RecvError> {
+        loop {
+            let left = deadline.map_or(PIECE, |deadline| deadline.saturating_duration_since(Instant::now()).min(PIECE));
+            if let Some(message) = self.receive(left)? {
+                return Ok(message);
+            }
+            if self.is_stopped() {
+                return Err(RecvError::Stopped);
+            }
+            if left.is_zero() {
+                return Err(RecvError::TimedOut);
+            }
+        }
+    }
+
+    fn receive(&mut self, wait: Duration) -> Result<Option<Received>, RecvError> {
+        let Some(queue) = self.inbox.get().map_err(RecvError::Open)? else {
+            if !wait.is_zero() {
+                self.watch.sleep(Instant::now().checked_add(wait)).map_err(RecvError::Fault)?;
+            }
+            return Ok(None);
+        };
+        match receive(queue, wait) {
+            Ok(received) => Ok(received),
+            Err(GetError::Fault(Fault::Removed { .. })) => {
+                self.inbox.lost();
+                Ok(None)
+            }
+            Err(GetError::Stopped) => Ok(None),
+            Err(GetError::Fault(fault)) => Err(RecvError::Fault(fault)),
+            Err(other) => Err(RecvError::Fault(Fault::Corrupt {
+                queue: self.inbox.name().into(),
+                what: other.to_string(),
+            })),
+        }
+    }
+
+    /// From now on the worker does not work any more, and what it sends is its last.
+    pub(crate) fn close(&mut self) {
+        self.last_words = Instant::now().checked_add(LAST_WORDS);
+    }
+
+    /// The end of a worker: the controlling process hears a failure with its text. The caller's exit status should be nonzero then.
+    pub fn finish(mut self, outcome: Result<(), Failure>) {
+        self.close();
+        if let Err(failure) = outcome {
+            self.tell(&Packet::Failed(std::process::id(), text(&failure)));
+        }
+    }
+}
+
+/// Tells the controlling process why a worker could not attach.
+pub(crate) fn report(worker: &str, text: &str) {
+    if !Watched::from_environment(|name| std::env::var_os(name)).supervised {
+        return;
+    }
+    if let Ok(mut queue) = ReadyQueue::<[u8]>::attach(&format!("{worker}.results")) {
+        let bytes = Packet::Failed(std::process::id(), text.into()).encode(queue.item_size());
+        let _ = queue.put_timeout(&bytes, LAST_WORDS);
+    }
+}
+
+/// A failure with what it was caused by.
+pub(crate) fn text(failure: &Failure) -> String {
+    let causes = std::iter::successors(failure.source(), |cause| cause.source());
+    causes.fold(failure.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+fn put(link: &mut Link<[u8]>, watch: &mut Watch, last_words: Option<Instant>, bytes: &[u8], end: &str) -> Result<(), SendError> {
+    let option = if end == "results" { "result_size" } else { "message_size" };
+    let Some(queue) = link.get().map_err(SendError::Open)? else {
+        return Ok(()); // nobody reads
+    };
+    if !send(queue, bytes, option, || when_full(watch, last_words, end))? {
+        link.lost();
+    }
+    Ok(())
+}
+
+fn when_full(watch: &mut Watch, last_words: Option<Instant>, end: &str) -> WhenFull {
+    if !watch.is_read() {
+        return WhenFull::DropOldest;
+    }
+    match (watch.ends(), last_words) {
+        (None, None) => WhenFull::Wait,
+        (_, Some(until)) if Instant::now() < until => WhenFull::Wait,
+        (Some(End::Orphaned | End::Removed), _) => WhenFull::DropOldest,
+        _ => WhenFull::GiveUp(SendError::Stopped {
+            queue: format!("{}.{end}", watch.control.name()).into(),
+        }),
+    }
+}
+
+#[cfg(feature = "serde")]
+pub(crate) fn encode<T: serde::Serialize + ?Sized>(queue: &str, value: &T) -> Result<Vec<u8>, SendError> {
+    postcard::to_allocvec(value).map_err(|error| SendError::Encode {
+        queue: queue.into(),
+        what: error.to_string(),
+    })
+}

@@ -1,0 +1,48 @@
+//! Workers: producers and consumers as separate executables, and the process that controls them.
+//!
+//! A worker program implements [`Produce`] or [`Consume`] and calls `main`. It is started as `PROGRAM --attach NAME [ARGUMENTS]`: by a controlling handle ([`Producer`],
+//! [`Consumer`]), by hand, or by an init system. What belongs to a worker NAME lies in the segments `NAME` (a consumer's queue, and the state), `NAME.results`, `NAME.in` and
+//! `NAME.out` (messages to and from it). Nothing in this room is unsafe or knows the layout of a segment.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod consumer;
+mod context;
+mod control;
+mod ended;
+mod error;
+mod handles;
+mod link;
+mod listen;
+mod options;
+mod pipe;
+mod producer;
+mod run;
+mod segments;
+mod settings;
+mod spawn;
+mod state;
+
+pub use batch::{Batch, Iter};
+pub use consumer::Consume;
+pub use context::{Context, Counters};
+pub use ended::{Ended, Exit, Restart};
+pub use error::{DecodeError, Failure, RecvError, SendError, WorkerError};
+pub use handles::{Consumer, Producer};
+pub use options::{ConsumerOptions, ProducerOptions};
+pub use pipe::Received;
+pub use producer::Produce;
+pub use settings::{OnFull, Settings, seconds};
+
+/// Ends of the names of a worker's rings.
+pub(crate) const RESULTS_AND_MESSAGES: [&str; 3] = ["results", "in", "out"];
+
+/// What a producer's own queue holds: nothing, it only carries its state.
+pub(crate) type Producing = ();
+crate::item!(Producing, "prodcon.producer");
+
+/// The name of an item type.
+pub(crate) fn named<T: crate::Item>() -> String {
+    T::type_name()
+}

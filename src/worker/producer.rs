@@ -1,0 +1,177 @@
+//! Producers: the trait and its loop.
+//!
+//! Invariants: calls follow an absolute schedule, so that lateness does not add up; an item goes to every subscribed queue that is ready, in the order of their
+//! names; whoever waits for space looks every few milliseconds whether the worker was stopped. Callers: the program of a worker.
+
+use super::context::Context;
+use super::error::Failure;
+use super::link::Link;
+use super::pipe::PIECE;
+use super::run;
+use super::settings::{OnFull, Settings};
+use crate::error::{Fault, OpenError, PutError};
+use crate::queue::{Attach, Payload, Role, State};
+use std::borrow::Borrow;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+/// A producer that is later than this leaves out the calls it missed; up to this it makes up for them.
+const MADE_UP: Duration = Duration::from_secs(1);
+
+/// A worker that makes items.
+///
+/// ```
+/// use prodcon::worker::{Context, Failure, Produce};
+/// use std::process::ExitCode;
+///
+/// struct Counter(u64);
+///
+/// impl Produce for Counter {
+///     type Item = u64;
+///     fn on_start(worker: &mut Context) -> Result<Self, Failure> {
+///         Ok(Self(worker.named("from").unwrap_or("0").parse()?))
+///     }
+///     fn work(&mut self, _: &mut Context) -> Result<Option<u64>, Failure> {
+///         self.0 += 1;
+///         Ok(Some(self.0))
+///     }
+/// }
+///
+/// # if false {
+/// fn main() -> ExitCode {
+///     Counter::main()
+/// }
+/// # let _ = main;
+/// # }
+/// ```
+pub trait Produce: Sized {
+    /// What the subscribed queues hold: any [`Item`](crate::Item), or `[u8]` (then `work` returns `Vec<u8>`).
+    type Item: Payload<Owned: Borrow<Self::Item>> + ?Sized;
+
+    /// Called once, before the first call of `work`. What it returns is the worker.
+    ///
+    /// # Errors
+    /// Whatever makes the worker end without having begun; `on_stop` is not called then.
+    fn on_start(context: &mut Context) -> Result<Self, Failure>;
+
+    /// Makes the next item; `None`: there is none this time.
+    ///
+    /// # Errors
+    /// Whatever makes the worker end; `on_stop` is called, and the controlling process hears it.
+    fn work(&mut self, context: &mut Context) -> Result<Option<<Self::Item as Payload>::Owned>, Failure>;
+
+    /// Called once, after the last call of `work`, whatever ended the loop: stop, error or panic.
+    ///
+    /// # Errors
+    /// What the controlling process is to hear.
+    fn on_stop(self, context: &mut Context) -> Result<(), Failure> {
+        let _ = context;
+        Ok(())
+    }
+
+    /// How it works if nobody says otherwise.
+    fn settings() -> Settings {
+        Settings::producer()
+    }
+
+    /// The `main` of a program that is this worker: exit status 0, 1 if it failed, 2 for a wrong command line.
+    fn main() -> ExitCode {
+        run::main(std::any::type_name::<Self>(), Self::settings(), produce::<Self>)
+    }
+
+    /// One line at the top of the `main` of a program that may be this worker: `if let Some(status) = Counter::main_if_attached() { return status; }`.
+    fn main_if_attached() -> Option<ExitCode> {
+        run::main_if_attached(std::any::type_name::<Self>(), Self::settings(), produce::<Self>)
+    }
+
+    /// A command that starts this executable again as this worker; its `main` begins with [`main_if_attached`](Self::main_if_attached).
+    ///
+    /// # Errors
+    /// The path of the own executable is not known.
+    fn this_program() -> std::io::Result<Command> {
+        run::this_program(std::any::type_name::<Self>())
+    }
+}
+
+fn produce<P: Produce>(context: &mut Context) -> Result<(), Failure> {
+    let mut subscribers = vec![];
+    for name in &context.settings.subscribers {
+        let attach = Attach::new().role(Role::Producer);
+        subscribers.push(Link::<P::Item>::new(name, attach).map_err(|error| match error {
+            OpenError::NotFound { .. } => Failure::from(format!("its subscriber: {error}")),
+            other => other.into(),
+        })?);
+    }
+    context.take_seat()?; // last: a seat says that nothing is missing
+    let work = |worker: &mut P, context: &mut Context| produce_loop(worker, context, &mut subscribers);
+    run::live(context, P::on_start, work, P::on_stop)
+}
+
+fn produce_loop<P: Produce>(worker: &mut P, context: &mut Context, subscribers: &mut [Link<P::Item>]) -> Result<(), Failure> {
+    let period = context.settings.work_timeout;
+    let mut next = Instant::now();
+    loop {
+        if let Some(end) = context.watch.ends() {
+            return end.outcome(&context.watch.control);
+        }
+        if context.state() != State::Started {
+            return Ok(()); // a producer has no queue's end to wait for
+        }
+        if !period.is_zero() {
+            if !context.watch.sleep(Some(next))? {
+                continue;
+            }
+            next = after(next, period, context);
+        }
+        context.counters.calls += 1;
+        let Some(item) = run::guard("work", || worker.work(context))? else { continue };
+        context.counters.items += 1;
+        let item: &P::Item = item.borrow();
+        for subscriber in &mut *subscribers {
+            hand_out(subscriber, item, context)?;
+        }
+        if context.settings.items_to_results {
+            context.send_result(item.bytes())?;
+        }
+    }
+}
+
+/// When the call after the one of `this` time is due.
+fn after(this: Instant, period: Duration, context: &mut Context) -> Instant {
+    let next = this + period;
+    let late = Instant::now().saturating_duration_since(next);
+    if late <= MADE_UP {
+        return next;
+    }
+    let missed = (late.as_nanos() / period.as_nanos()).try_into().unwrap_or(u32::MAX);
+    context.counters.late += u64::from(missed);
+    next + period.saturating_mul(missed)
+}
+
+/// Puts an item into a subscribed queue, if it is there and ready.
+fn hand_out<T: Payload + ?Sized>(subscriber: &mut Link<T>, item: &T, context: &mut Context) -> Result<(), Failure> {
+    let Some(queue) = subscriber.get()? else {
+        context.counters.not_ready += 1;
+        return Ok(());
+    };
+    let mut result = queue.try_put(item);
+    loop {
+        match result {
+            Ok(()) => context.counters.put += 1,
+            Err(PutError::NotReady | PutError::Stopped) => context.counters.not_ready += 1,
+            Err(PutError::Fault(Fault::Removed { .. })) => {
+                subscriber.lost();
+                context.counters.not_ready += 1;
+            }
+            Err(PutError::Full | PutError::TimedOut) => {
+                if context.settings.on_full == OnFull::Wait && !context.is_stopped() {
+                    result = queue.put_timeout(item, PIECE);
+                    continue;
+                }
+                context.counters.full += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        return Ok(());
+    }
+}

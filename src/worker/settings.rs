@@ -1,0 +1,194 @@
+//! How a worker works, and how it is told: by its controlling handle through the environment, by whoever starts it by hand in the same way, else by its program.
+//!
+//! Owns the names of the environment variables. Callers: everybody.
+
+use super::error::WorkerError;
+use std::ffi::OsString;
+use std::time::Duration;
+
+/// No timeout is longer.
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A controlling process watches: `1`.
+pub(crate) const SUPERVISED: &str = "PRODCON_SUPERVISED";
+/// Which one: [`Supervision::number`](crate::Supervision::number).
+pub(crate) const SUPERVISOR: &str = "PRODCON_SUPERVISOR";
+/// `1`: when the controlling process is gone, the last worker to leave removes the segments.
+pub(crate) const OWNED: &str = "PRODCON_OWNED";
+/// The type of worker, where one executable has several.
+pub(crate) const TYPE: &str = "PRODCON_WORKER_TYPE";
+const WORK_TIMEOUT: &str = "PRODCON_WORK_TIMEOUT";
+const MAX_BUFFER_SIZE: &str = "PRODCON_MAX_BUFFER_SIZE";
+const SUBSCRIBERS: &str = "PRODCON_SUBSCRIBERS";
+const ON_FULL: &str = "PRODCON_ON_FULL";
+const ITEMS_TO_RESULTS: &str = "PRODCON_ITEMS_TO_RESULTS";
+
+/// What a producer does when a subscribed queue is full (and not lossy).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFull {
+    /// It waits for space, and stays stoppable.
+    #[default]
+    Wait,
+    /// It leaves that queue out and counts it.
+    Skip,
+}
+
+/// How a worker works. A controlling handle's settings win over the program's own ([`Produce::settings`](super::Produce::settings)).
+///
+/// The environment carries them, so that they can be given by hand too: `PRODCON_WORK_TIMEOUT` (seconds), `PRODCON_MAX_BUFFER_SIZE`,
+/// `PRODCON_SUBSCRIBERS` (names, separated by spaces), `PRODCON_ON_FULL` (`wait` or `skip`), `PRODCON_ITEMS_TO_RESULTS` (`0` or `1`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Producer: from call to call of `work`; zero: as often as possible. Consumer: a partly filled buffer is handed over so long after the last call.
+    pub work_timeout: Duration,
+    /// Consumer: `work` gets at most so many items.
+    pub max_buffer_size: usize,
+    /// Producer: the queues that get what `work` returns.
+    pub subscribers: Vec<String>,
+    /// Producer: what to do when one of them is full.
+    pub on_full: OnFull,
+    /// Producer: what `work` returns goes to the controlling process too.
+    pub items_to_results: bool,
+}
+
+impl Settings {
+    /// A producer that works as often as it can, for nobody.
+    pub fn producer() -> Self {
+        Self {
+            work_timeout: Duration::ZERO,
+            max_buffer_size: 1,
+            subscribers: vec![],
+            on_full: OnFull::Wait,
+            items_to_results: false,
+        }
+    }
+
+    /// A consumer that works on each item at once (a work timeout of 5 s, a buffer of 1).
+    pub fn consumer() -> Self {
+        Self {
+            work_timeout: Duration::from_secs(5),
+            ..Self::producer()
+        }
+    }
+
+    /// With another work timeout.
+    pub fn work_timeout(mut self, timeout: Duration) -> Self {
+        self.work_timeout = timeout;
+        self
+    }
+
+    /// With another buffer size.
+    pub fn max_buffer_size(mut self, items: usize) -> Self {
+        self.max_buffer_size = items;
+        self
+    }
+
+    /// With these subscribers.
+    pub fn subscribers<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.subscribers = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    pub(crate) fn check(&self, worker: &str) -> Result<(), WorkerError> {
+        if self.work_timeout > LONGEST {
+            return Err(WorkerError::Time {
+                seconds: self.work_timeout.as_secs_f64(),
+            });
+        }
+        if self.max_buffer_size == 0 {
+            return Err(WorkerError::Invalid {
+                worker: worker.into(),
+                what: "a max_buffer_size of 0 would never give it anything to do: choose 1 or more".into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// As variables for the worker's environment.
+    pub(crate) fn variables(&self) -> [(&'static str, String); 5] {
+        [
+            (WORK_TIMEOUT, self.work_timeout.as_secs_f64().to_string()),
+            (MAX_BUFFER_SIZE, self.max_buffer_size.to_string()),
+            (SUBSCRIBERS, self.subscribers.join(" ")),
+            (ON_FULL, if self.on_full == OnFull::Skip { "skip" } else { "wait" }.into()),
+            (ITEMS_TO_RESULTS, u8::from(self.items_to_results).to_string()),
+        ]
+    }
+
+    /// These, but where the environment says something else.
+    pub(crate) fn or_environment(mut self, worker: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, WorkerError> {
+        let text = |name: &str| variable(name).map(|value| value.to_string_lossy().trim().to_owned());
+        let bad = |name: &str, value: &str, expected: &str| WorkerError::Invalid {
+            worker: worker.into(),
+            what: format!("the environment says {name}={value}: expected {expected}"),
+        };
+        if let Some(value) = text(WORK_TIMEOUT) {
+            let parsed = value.parse().map_err(|_| bad(WORK_TIMEOUT, &value, "seconds, such as 0.01"))?;
+            self.work_timeout = seconds(parsed)?;
+        }
+        if let Some(value) = text(MAX_BUFFER_SIZE) {
+            self.max_buffer_size = value.parse().map_err(|_| bad(MAX_BUFFER_SIZE, &value, "a number of items"))?;
+        }
+        if let Some(value) = text(SUBSCRIBERS) {
+            self.subscribers = value.split([' ', ',']).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        }
+        if let Some(value) = text(ON_FULL) {
+            self.on_full = match value.as_str() {
+                "wait" => OnFull::Wait,
+                "skip" => OnFull::Skip,
+                _ => return Err(bad(ON_FULL, &value, "wait or skip")),
+            };
+        }
+        if let Some(value) = text(ITEMS_TO_RESULTS) {
+            self.items_to_results = match value.as_str() {
+                "0" => false,
+                "1" => true,
+                _ => return Err(bad(ITEMS_TO_RESULTS, &value, "0 or 1")),
+            };
+        }
+        self.check(worker)?;
+        Ok(self)
+    }
+}
+
+/// A time in seconds as a `Duration`.
+///
+/// ```
+/// assert_eq!(prodcon::worker::seconds(0.25)?.as_millis(), 250);
+/// assert!(prodcon::worker::seconds(-1.0).is_err());
+/// assert!(prodcon::worker::seconds(1e300).is_err());
+/// # Ok::<(), prodcon::worker::WorkerError>(())
+/// ```
+///
+/// # Errors
+/// It is negative, longer than a year, or no number.
+pub fn seconds(seconds: f64) -> Result<Duration, WorkerError> {
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|time| *time <= LONGEST)
+        .ok_or(WorkerError::Time { seconds })
+}
+
+/// What a worker knows of who watches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Watched {
+    /// A controlling process started it, and it ends with that process.
+    pub(crate) supervised: bool,
+    /// Which one; `None`: whichever there is.
+    pub(crate) supervisor: Option<u32>,
+    /// The segments are that process's own.
+    pub(crate) owned: bool,
+}
+
+impl Watched {
+    pub(crate) fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let is_one = |name: &str| variable(name).is_some_and(|value| value == "1");
+        let supervised = is_one(SUPERVISED);
+        Self {
+            supervised,
+            supervisor: variable(SUPERVISOR).and_then(|value| value.to_str()?.parse().ok()).filter(|_| supervised),
+            owned: supervised && is_one(OWNED),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! When a worker goes on and when it ends: its state, its controlling process, its segment.
+//!
+//! Owns the worker's view of its own segment. The state is one atomic load; controlling process and name are looked at every 200 ms, and nobody sleeps longer without
+//! looking. Callers: the worker's side.
+
+use super::error::Failure;
+use super::settings::Watched;
+use crate::error::Fault;
+use crate::queue::{Control, State};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, Instant};
+
+/// Between two looks at the controlling process.
+pub(crate) const LOOK: Duration = Duration::from_millis(200);
+
+/// Why a loop ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The state is `stopped`.
+    Stopped,
+    /// The controlling process is gone.
+    Orphaned,
+    /// The name is gone.
+    Removed,
+}
+
+/// A worker's view of its segment.
+pub(crate) struct Watch {
+    pub(crate) control: Control,
+    watched: Watched,
+    next_look: Duration,
+    /// Found by the last look; stays.
+    found: Option<End>,
+    /// Somebody is there who reads results.
+    read: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(control: Control, watched: Watched) -> Self {
+        let mut watch = Self {
+            control,
+            watched,
+            next_look: Duration::ZERO,
+            found: None,
+            read: false,
+        };
+        watch.look();
+        watch
+    }
+
+    pub(crate) fn watched(&self) -> Watched {
+        self.watched
+    }
+
+    /// A controlling process is there, so that results and messages are read.
+    pub(crate) fn is_read(&mut self) -> bool {
+        self.tick();
+        self.read
+    }
+
+    fn look(&mut self) {
+        self.next_look = coarse_now() + LOOK;
+        self.read = self.control.is_supervised().unwrap_or(false);
+        if self.watched.supervised {
+            let alive = self.watched.supervisor.map_or(Ok(self.read), |number| self.control.is_supervised_by(number));
+            if !alive.unwrap_or(false) {
+                self.found = Some(End::Orphaned);
+                return;
+            }
+        }
+        if self.control.is_removed() {
+            self.found = Some(End::Removed);
+        }
+    }
+
+    fn tick(&mut self) {
+        if coarse_now() >= self.next_look {
+            self.look();
+        }
+    }
+
+    /// The state, and whether the loop has to end whatever the state.
+    pub(crate) fn ends(&mut self) -> Option<End> {
+        if self.control.state() == State::Stopped {
+            return Some(End::Stopped);
+        }
+        self.tick();
+        self.found
+    }
+
+    /// Sleeps until `deadline` (`None`: for ever), or until the loop has to end, or until the state is another than now; true if the deadline came.
+    pub(crate) fn sleep(&mut self, deadline: Option<Instant>) -> Result<bool, Fault> {
+        let state = self.control.state();
+        loop {
+            if self.ends().is_some() || self.control.state() != state {
+                return Ok(false);
+            }
+            let left = deadline.map_or(LOOK, |deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Ok(true);
+            }
+            match self.control.wait_state_change(state, Some(left.min(LOOK))) {
+                Ok(_) => {}
+                Err(Fault::Removed { .. }) => self.found = Some(End::Removed),
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+}
+
+impl End {
+    /// What is told of it: being stopped and being left are no failures.
+    pub(crate) fn outcome(self, control: &Control) -> Result<(), Failure> {
+        match self {
+            Self::Stopped | Self::Orphaned => Ok(()),
+            Self::Removed => Err(Fault::Removed { queue: control.name().into() }.into()),
+        }
+    }
+}
+
+/// Some milliseconds behind, but for a fifth of the price.
+pub(crate) fn coarse_now() -> Duration {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
+}

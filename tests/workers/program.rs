@@ -1,0 +1,244 @@
+//! The worker that `tests/workers.rs` starts. `TEST_KIND` says whether it is a producer, a consumer or a controlling process, `role=` what is special about it.
+//!
+//! Every call is written down in `$TEST_LOG/<pid>`, a line each, before it has an effect: `start`, `work <microseconds> items...`, `stop`.
+
+use prodcon::worker::{Batch, Consume, Consumer, ConsumerOptions, Context, Counters, Failure, Produce, Producer, ProducerOptions, Restart};
+use std::fs::File;
+use std::io::Write;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+struct Log(File);
+
+impl Log {
+    fn open() -> Result<Self, Failure> {
+        let dir = std::env::var("TEST_LOG")?;
+        Ok(Self(File::options().create(true).append(true).open(format!("{dir}/{}", std::process::id()))?))
+    }
+
+    /// One write, so that a kill leaves no half line.
+    fn line(&mut self, line: &str) -> Result<(), Failure> {
+        Ok(self.0.write_all(format!("{line}\n").as_bytes())?)
+    }
+}
+
+fn now() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros())
+}
+
+fn said<T: std::str::FromStr>(worker: &Context, name: &str, otherwise: T) -> T {
+    worker.named(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+fn show(counters: Counters) -> String {
+    format!(
+        "calls={} items={} put={} not_ready={} full={} late={} unworked={}",
+        counters.calls, counters.items, counters.put, counters.not_ready, counters.full, counters.late, counters.unworked
+    )
+}
+
+/// What both kinds do at certain values.
+fn misbehave(worker: &mut Context, value: u64) -> Result<(), Failure> {
+    let hit = |name: &str| said(worker, name, u64::MAX) == value;
+    if hit("fail_at") {
+        return Err(format!("no more of {value}").into());
+    }
+    if hit("panic_at") {
+        panic!("cannot stand {value}");
+    }
+    if hit("die_at") {
+        // SAFETY: kills this process.
+        unsafe { libc::raise(libc::SIGKILL) };
+    }
+    if hit("hang_at") {
+        std::thread::sleep(Duration::from_secs(600));
+    }
+    Ok(())
+}
+
+struct Taker {
+    log: Log,
+    sum: u64,
+}
+
+impl Consume for Taker {
+    type Item = u64;
+
+    fn on_start(worker: &mut Context) -> Result<Self, Failure> {
+        let mut log = Log::open()?;
+        log.line("start")?;
+        if worker.arguments().iter().any(|argument| argument == "fail_on_start") {
+            return Err("not today".into());
+        }
+        Ok(Self { log, sum: 0 })
+    }
+
+    fn work(&mut self, items: &Batch<u64>, worker: &mut Context) -> Result<(), Failure> {
+        let list: Vec<String> = items.iter().map(u64::to_string).collect();
+        self.log.line(&format!("work {} {}", now(), list.join(" ")))?;
+        let pause = said(worker, "pause_us", 0);
+        if pause > 0 {
+            std::thread::sleep(Duration::from_micros(pause));
+        }
+        for (index, item) in items.iter().enumerate() {
+            misbehave(worker, *item)?;
+            self.sum = self.sum.wrapping_add(*item);
+            if items.deliveries(index) > 1 {
+                self.log.line(&format!("again {item}"))?;
+            }
+        }
+        if worker.named("results").is_some() {
+            worker.send_result(format!("{} {}", items.len(), self.sum))?;
+        }
+        Ok(())
+    }
+
+    fn on_stop(mut self, worker: &mut Context) -> Result<(), Failure> {
+        self.log.line(&format!("stop {}", now()))?;
+        if worker.named("last_results").is_some() {
+            (0..said(worker, "last_results", 0)).try_for_each(|number: u64| worker.send_result(number.to_string()))?;
+        }
+        if worker.named("counters").is_some() {
+            worker.send_result(show(worker.counters()))?;
+        }
+        if worker.named("on_stop_panics").is_some() {
+            panic!("no good end");
+        }
+        Ok(())
+    }
+}
+
+struct Maker {
+    log: Log,
+    next: u64,
+    seen: Vec<String>,
+}
+
+impl Produce for Maker {
+    type Item = u64;
+
+    fn on_start(worker: &mut Context) -> Result<Self, Failure> {
+        let mut log = Log::open()?;
+        log.line("start")?;
+        // No two processes put the same item, whatever their arguments.
+        let unique = (now() as u64) << 28;
+        let next = if worker.named("from") == Some("unique") {
+            unique
+        } else {
+            said(worker, "from", 0)
+        };
+        Ok(Self { log, next, seen: vec![] })
+    }
+
+    fn work(&mut self, worker: &mut Context) -> Result<Option<u64>, Failure> {
+        let value = self.next;
+        if worker.named("quiet").is_none() {
+            self.log.line(&format!("work {} {value}", now()))?;
+        }
+        misbehave(worker, value)?;
+        if let Some(size) = worker.named("result_of") {
+            worker.send_result(vec![b'x'; size.parse()?])?;
+        }
+        if let Some(echo) = worker.named("echo") {
+            let message = if echo == "recv" { worker.recv().ok() } else { worker.try_recv().ok() };
+            if let Some(message) = message {
+                self.seen.push(message.text()?.into());
+                worker.send_message(format!("{}: {}", worker.name(), message.text()?))?;
+            }
+        }
+        #[cfg(feature = "serde")]
+        if worker.named("echo_value").is_some()
+            && let Ok(message) = worker.try_recv()
+        {
+            let (number, mut list, float): (u8, Vec<Option<&str>>, f64) = message.decode()?;
+            let name = worker.name().to_owned();
+            list.push(Some(&name));
+            worker.send_message_value(&(number + 1, list, float * 2.0))?;
+        }
+        if worker.named("flood").is_some() {
+            worker.send_result(value.to_string())?;
+        }
+        self.next += 1;
+        let to = said(worker, "to", u64::MAX);
+        if value >= to {
+            std::thread::sleep(Duration::from_micros(200));
+            return Ok(None);
+        }
+        Ok(Some(value))
+    }
+
+    fn on_stop(mut self, worker: &mut Context) -> Result<(), Failure> {
+        self.log.line(&format!("stop {}", now()))?;
+        if worker.named("counters").is_some() {
+            worker.send_result(show(worker.counters()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A controlling process: `TEST_CONTROLS` is `producer NAME SUBSCRIBER`, or `consumer NAME WORKERS`; arguments go to the worker. It ends when its stdin does.
+fn control() -> Result<(), Failure> {
+    let text = std::env::var("TEST_CONTROLS")?;
+    let words: Vec<&str> = text.split(' ').collect();
+    let mut command = Command::new(std::env::current_exe()?);
+    command.env("TEST_KIND", words[0]);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let restart = Restart::OnFailure {
+        limit: 1_000_000,
+        backoff: Duration::from_millis(1),
+    };
+    let wait = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    let started = || println!("started");
+    match words[0] {
+        "producer" => {
+            let options = ProducerOptions::new()
+                .subscribers([words[2]])
+                .restart(restart)
+                .work_timeout(Duration::from_micros(100));
+            let mut handle = Producer::create_or_attach(words[1], &options)?;
+            handle.start_new(command, arguments)?;
+            started();
+            wait()?;
+            handle.stop()?;
+        }
+        _ => {
+            let options = ConsumerOptions::new()
+                .workers(words[2].parse()?)
+                .restart(restart)
+                .max_buffer_size(8)
+                .work_timeout(Duration::from_millis(5));
+            let mut handle = if words.get(3) == Some(&"create") {
+                Consumer::<u64>::create(words[1], &options)?
+            } else {
+                Consumer::<u64>::attach(words[1], &options)?
+            };
+            handle.start_new(command, arguments)?;
+            started();
+            wait()?;
+            handle.set_stop_at_queue_end()?;
+            let ended = handle.wait()?;
+            if !ended.success() {
+                return Err(format!("{ended:?}").into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match std::env::var("TEST_KIND").as_deref() {
+        Ok("consumer") => Taker::main(),
+        Ok("producer") => Maker::main(),
+        Ok("controller") => control().map_or_else(
+            |failure| {
+                eprintln!("{failure}");
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        ),
+        _ => {
+            println!("this is a part of prodcon's tests: tests/workers.rs starts it");
+            ExitCode::SUCCESS
+        }
+    }
+}
