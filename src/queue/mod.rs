@@ -19,6 +19,7 @@ mod own;
 mod put;
 mod stats;
 mod supervise;
+mod unguarded;
 mod wait;
 
 pub use attach::{Attach, Role};

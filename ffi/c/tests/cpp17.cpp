@@ -1,0 +1,162 @@
+// The C++ header, in C++17 (and C++20, where there is std::span).
+#include "prodcon.hpp"
+
+#include "check.h"
+
+#include <array>
+#include <thread>
+
+using namespace std::chrono_literals;
+
+template <class F>
+static prodcon::status thrown_by(F work) {
+    try {
+        work();
+    } catch (const prodcon::error &error) {
+        CHECK(std::strlen(error.what()) > 0);
+        return error.code();
+    }
+    return prodcon::status::ok;
+}
+
+static void copies_go_through() {
+    const std::string name = name_of("copies");
+    prodcon::options options;
+    options.capacity = 2;
+    options.item_size = 16;
+    auto producer = prodcon::queue::create(name, options);
+    auto consumer = prodcon::queue::attach(name);
+    CHECK(producer.put("text") == prodcon::status::ok);
+    CHECK(producer.put(std::vector<std::uint16_t>{1, 2, 3}) == prodcon::status::ok);
+    CHECK(producer.put(std::string("full"), prodcon::no_wait) == prodcon::status::full);
+    CHECK(producer.put(std::string_view("full"), 1ms) == prodcon::status::timed_out);
+    auto text = consumer.get();
+    CHECK(text && prodcon::bytes_view(*text).as_text() == "text");
+    auto numbers = consumer.take();
+    CHECK(numbers && numbers->size() == 6 && numbers->view()[2] == std::byte{2});
+    CHECK(thrown_by([&] { (void)consumer.take(); }) == prodcon::status::invalid); // one is in hand
+    auto moved = std::move(*numbers);
+    CHECK(consumer.stats().held == 1);
+    moved.release();
+    CHECK(consumer.stats().held == 0 && consumer.stats().gets == 2);
+
+    struct point {
+        double x, y;
+    };
+    CHECK(producer.put_value(point{1, 2}) == prodcon::status::ok);
+    auto got = consumer.get_value<point>(1min);
+    CHECK(got && got->x == 1 && got->y == 2);
+    prodcon::status why = prodcon::status::ok;
+    CHECK(!consumer.get_value<point>(prodcon::no_wait, &why) && why == prodcon::status::empty);
+    CHECK(!consumer.take(1ms, &why) && why == prodcon::status::timed_out);
+    CHECK(producer.put_value(std::uint8_t{1}) == prodcon::status::ok);
+    CHECK(thrown_by([&] { (void)consumer.get_value<point>(); }) == prodcon::status::invalid);
+    CHECK(producer.put_value(point{1, 2}) == prodcon::status::ok);
+    CHECK(thrown_by([&] { (void)consumer.get_value<std::uint8_t>(); }) == prodcon::status::too_large);
+    CHECK(consumer.get_value<point>().has_value());
+#ifdef __cpp_lib_span
+    std::array<std::byte, 3> three{std::byte{1}, std::byte{2}, std::byte{3}};
+    CHECK(producer.put(std::span<const std::byte>(three)) == prodcon::status::ok);
+    auto taken = consumer.take();
+    std::span<const std::byte> view = taken->view();
+    CHECK(view.size() == 3 && view[2] == std::byte{3});
+#endif
+    prodcon::queue::unlink(name);
+}
+
+static void blocks_are_filled_in_place() {
+    const std::string name = name_of("blocks");
+    prodcon::options options;
+    options.capacity = 1;
+    options.item_size = 64;
+    options.at_least_once = true;
+    auto queue = prodcon::queue::create(name, options);
+    auto other = prodcon::queue::attach(name);
+    {
+        auto forgotten = queue.reserve(64);
+        CHECK(thrown_by([&] { (void)queue.size(); }) == prodcon::status::invalid);
+    } // cancelled
+    CHECK(queue.size() == 0);
+    auto block = queue.reserve(64);
+    for (auto &byte : block) byte = std::byte{7};
+    auto moved = std::move(block);
+    CHECK(moved.commit(10, prodcon::no_wait) == prodcon::status::ok);
+    auto second = queue.reserve(4);
+    std::memcpy(second.data(), "late", 4);
+    CHECK(second.commit(prodcon::no_wait) == prodcon::status::full);
+    {
+        auto item = other.take();
+        CHECK(item && item->size() == 10 && item->data()[9] == std::byte{7});
+        item->give_back();
+    }
+    {
+        auto item = other.take(1min);
+        CHECK(item && item->size() == 10);
+    } // acknowledged
+    CHECK(second.commit(1min) == prodcon::status::ok);
+    CHECK(other.get()->size() == 4);
+    CHECK(other.stats().redelivered == 1 && other.stats().gets == 2);
+    prodcon::queue::unlink(name);
+}
+
+static void a_stream_ends() {
+    const std::string name = name_of("stream");
+    prodcon::options options;
+    options.capacity = 8;
+    options.item_size = 8;
+    options.ready = false;
+    auto queue = prodcon::queue::create(name, options);
+    CHECK(!queue.is_ready() && !queue.wait_ready(1ms) && queue.capacity() == 8);
+    CHECK(queue.put_value(1) == prodcon::status::not_ready);
+    std::thread producer([&name] {
+        auto endpoint = prodcon::queue::attach(name);
+        CHECK(endpoint.wait_ready(1min));
+        for (std::uint64_t number = 0; number < 1000; number++) CHECK(endpoint.put_value(number, 1min) == prodcon::status::ok);
+        endpoint.set_state(prodcon::state::stop_at_queue_end);
+        CHECK(endpoint.put_value(0) == prodcon::status::stopped);
+    });
+    queue.set_ready();
+    std::uint64_t expected = 0;
+    while (auto item = queue.take()) {
+        std::uint64_t number = 0;
+        std::memcpy(&number, item->data(), item->size());
+        CHECK(number == expected++);
+    }
+    producer.join();
+    CHECK(expected == 1000 && queue.get_state() == prodcon::state::stop_at_queue_end);
+    CHECK(queue.wait_state(prodcon::state::stop_at_queue_end, prodcon::no_wait) && !queue.wait_state(prodcon::state::stopped, 1ms));
+    CHECK(queue.recover().second == 0);
+    queue.clear();
+    queue.set_not_ready();
+    CHECK(thrown_by([&] { queue.set_state(prodcon::state::started); }) == prodcon::status::invalid);
+    prodcon::queue::unlink(name);
+}
+
+static void what_is_wrong_is_thrown() {
+    prodcon::queue nothing;
+    CHECK(!nothing && thrown_by([&] { (void)nothing.put("x"); }) == prodcon::status::invalid);
+    CHECK(thrown_by([] { prodcon::queue::attach("no-such-queue"); }) == prodcon::status::not_found);
+    CHECK(thrown_by([] { prodcon::queue::attach("a/b"); }) == prodcon::status::invalid);
+    CHECK(thrown_by([] { prodcon::queue::create("zero", prodcon::options{}); }) == prodcon::status::invalid);
+    CHECK(std::string(prodcon::text(prodcon::status::no_seat)) == "no free seat");
+    const std::string name = name_of("moves");
+    prodcon::options options;
+    options.capacity = options.item_size = 8;
+    options.seats = 2;
+    auto first = prodcon::queue::create(name, options);
+    auto second = prodcon::queue::attach(name);
+    CHECK(thrown_by([&] { prodcon::queue::attach(name); }) == prodcon::status::no_seat);
+    second = std::move(first); // gives the seat of the second back
+    CHECK(!first && second && second.stats().seats_live == 1);
+    second.close();
+    second.close();
+    prodcon::queue::unlink(name);
+}
+
+int main() {
+    copies_go_through();
+    blocks_are_filled_in_place();
+    a_stream_ends();
+    what_is_wrong_is_thrown();
+    return 0;
+}

@@ -1,0 +1,419 @@
+//! A queue of bytes together with what C has in hand of it.
+//!
+//! C has no borrows, so the guards of the Rust API are not kept: a reservation is made again at the commit, and shows the same block; an item in hand is a guard that was forgotten, which is
+//! settled with `discard` (acknowledged) or `give_back_forgotten`. In between this type refuses everything that would settle it otherwise.
+//!
+//! Invariant: `work` is `Reserved` only while nothing was done on the queue since the reservation; `work` is `InHand` exactly while the queue's seat holds an item for C, and its pointer
+//! is good for as long. Callers: queue, many, gate.
+
+use crate::failure::Failure;
+use crate::status::*;
+use rust::{GetError, PutError, ReadyQueue, Taken};
+use std::slice;
+use std::time::Duration;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub(crate) queue: ReadyQueue<[u8]>,
+    work: Work,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    None,
+    Reserved { len: usize },
+    InHand(Item),
+}
+
+/// An item in hand.
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    data: *const u8,
+    len: usize,
+    /// C has its address. Else a get met it whose buffer was too small.
+    taken: bool,
+}
+
+// SAFETY: the pointer in an `Item` is to the mapping that `queue` owns and takes along; it is read by whoever has the endpoint.
+unsafe impl Send for Endpoint {}
+
+/// How long a call waits.
+#[derive(Debug, Clone, Copy)]
+pub enum Wait {
+    /// Not at all.
+    Not,
+    /// As long as it takes.
+    Forever,
+    /// At most so long.
+    AtMost(Duration),
+}
+
+impl Wait {
+    /// From the `timeout_ns` of C.
+    #[inline(always)]
+    pub fn from_ns(timeout_ns: i64) -> Self {
+        match timeout_ns {
+            0 => Self::Not,
+            1.. => Self::AtMost(Duration::from_nanos(timeout_ns.unsigned_abs())),
+            _ => Self::Forever,
+        }
+    }
+}
+
+/// Copies; small items without a call.
+///
+/// # Safety
+/// As `ptr::copy_nonoverlapping`.
+#[inline(always)]
+unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    if len == 8 {
+        // SAFETY: 8 bytes may be read there by this function's contract.
+        let word = unsafe { from.cast::<u64>().read_unaligned() };
+        // SAFETY: 8 bytes may be written there by this function's contract.
+        unsafe { to.cast::<u64>().write_unaligned(word) };
+    } else {
+        // SAFETY: this function's contract.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, len) };
+    }
+}
+
+impl Endpoint {
+    /// Nothing in hand.
+    pub fn new(queue: ReadyQueue<[u8]>) -> Self {
+        Self { queue, work: Work::None }
+    }
+
+    /// The queue's name.
+    pub fn name(&self) -> &str {
+        self.queue.name()
+    }
+
+    #[cold]
+    fn not_now(&self, call: &str, why: &str) -> Failure {
+        if self.queue.is_forked() {
+            return self.forked();
+        }
+        Failure::invalid(format!("queue '{}': {call}: {why}", self.name()))
+    }
+
+    #[cold]
+    fn forked(&self) -> Failure {
+        rust::Fault::Forked { queue: self.name().into() }.into()
+    }
+
+    #[cold]
+    fn busy(&self, call: &str) -> Failure {
+        match self.work {
+            Work::Reserved { .. } => self.not_now(call, "a block is reserved: commit or cancel it first"),
+            Work::InHand(Item { taken: true, .. }) => self.not_now(call, "an item is in hand: release it first"),
+            _ => self.not_now(
+                call,
+                "an item is in hand that was too large for a get: get it with a larger buffer, or release it first",
+            ),
+        }
+    }
+
+    /// No block is reserved and no item in hand.
+    #[inline(always)]
+    fn at_rest(&self, call: &str) -> Result<(), Failure> {
+        if matches!(self.work, Work::None) { Ok(()) } else { Err(self.busy(call)) }
+    }
+
+    /// For calls that mind neither the seat nor its block.
+    pub fn nothing_reserved(&self, call: &str) -> Result<(), Failure> {
+        if self.queue.is_forked() {
+            return Err(self.forked());
+        }
+        if matches!(self.work, Work::Reserved { .. }) {
+            Err(self.busy(call))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// An item of `len` bytes fits.
+    #[inline(always)]
+    fn fits(&self, len: usize) -> Result<(), Failure> {
+        let max = self.queue.item_size();
+        if len <= max {
+            return Ok(());
+        }
+        Err(PutError::TooLarge {
+            queue: self.name().into(),
+            len,
+            max,
+        }
+        .into())
+    }
+
+    // ---------------------------------------------------------------- put
+
+    /// # Safety
+    /// `data` is readable for `len` bytes.
+    #[inline(always)]
+    pub unsafe fn put(&mut self, data: *const u8, len: usize, timeout_ns: i64) -> Result<(), Failure> {
+        self.at_rest("put")?;
+        self.fits(len)?;
+        // SAFETY: readable for len bytes by this function's contract; len <= item_size, so it fits into isize.
+        let item = unsafe { slice::from_raw_parts(data, len) };
+        // The most common length gets a copy without a call.
+        let done = match <&[u8; 8]>::try_from(item) {
+            Ok(word) => self.queue.try_put(word),
+            Err(_) => self.try_put(item),
+        };
+        match done {
+            Ok(()) => Ok(()),
+            Err(error) => self.wait_to_put(item, error, timeout_ns),
+        }
+    }
+
+    #[inline(never)]
+    fn try_put(&mut self, item: &[u8]) -> Result<(), PutError> {
+        self.queue.try_put(item)
+    }
+
+    /// Apart, so that the way without waiting is short (and does not read the clock).
+    #[cold]
+    #[inline(never)]
+    fn wait_to_put(&mut self, item: &[u8], error: PutError, timeout_ns: i64) -> Result<(), Failure> {
+        if !matches!(error, PutError::Full) {
+            return Err(error.into());
+        }
+        match Wait::from_ns(timeout_ns) {
+            Wait::Not => Err(error.into()),
+            Wait::Forever => Ok(self.queue.put(item)?),
+            Wait::AtMost(timeout) => Ok(self.queue.put_timeout(item, timeout)?),
+        }
+    }
+
+    /// The block to be filled.
+    pub fn reserve(&mut self, len: usize) -> Result<*mut u8, Failure> {
+        self.at_rest("reserve")?;
+        self.fits(len)?;
+        let mut block = self.queue.reserve(len)?;
+        let data = block.as_mut_ptr();
+        self.work = Work::Reserved { len };
+        Ok(data)
+    }
+
+    /// Puts the block that is reserved. If that fails it stays reserved.
+    pub fn commit(&mut self, len: usize, timeout_ns: i64) -> Result<(), Failure> {
+        let Work::Reserved { len: reserved } = self.work else {
+            return Err(self.not_now("commit", "no block is reserved: reserve one first"));
+        };
+        if len > reserved {
+            let text = format!(
+                "queue '{}': commit of {len} bytes, but only {reserved} are reserved: commit fewer, or cancel and reserve more",
+                self.name()
+            );
+            return Err(Failure::with(PRODCON_TOO_LARGE, text));
+        }
+        let block = self.queue.reserve(len)?; // the same block with what C wrote: nothing was done in between
+        let done = match Wait::from_ns(timeout_ns) {
+            Wait::Not => block.try_commit(),
+            Wait::Forever => block.commit(),
+            Wait::AtMost(timeout) => block.commit_timeout(timeout),
+        };
+        done.map_err(|refused| refused.error)?;
+        self.work = Work::None;
+        Ok(())
+    }
+
+    /// Forgets the reservation.
+    pub fn cancel(&mut self) -> Result<(), Failure> {
+        match self.work {
+            Work::Reserved { .. } if self.queue.is_forked() => Err(self.forked()),
+            Work::Reserved { .. } => {
+                self.work = Work::None;
+                Ok(())
+            }
+            _ => Err(self.not_now("cancel", "no block is reserved")),
+        }
+    }
+
+    // ---------------------------------------------------------------- get
+
+    /// Lets go of the guard; the item stays in hand.
+    fn keep(guard: Taken<'_, [u8]>, taken: bool) -> Work {
+        let (data, len) = (guard.as_ptr(), guard.len());
+        std::mem::forget(guard);
+        Work::InHand(Item { data, len, taken })
+    }
+
+    /// Waits for an item. Apart, so that the way without waiting is short (and does not read the clock).
+    #[cold]
+    #[inline(never)]
+    fn wait_to_take(queue: &mut ReadyQueue<[u8]>, error: GetError, timeout_ns: i64) -> Result<Taken<'_, [u8]>, Failure> {
+        if !matches!(error, GetError::Empty) {
+            return Err(error.into());
+        }
+        match Wait::from_ns(timeout_ns) {
+            Wait::Not => Err(error.into()),
+            Wait::Forever => Ok(queue.take()?),
+            Wait::AtMost(timeout) => Ok(queue.take_timeout(timeout)?),
+        }
+    }
+
+    /// Copies the item into the buffer, or keeps it in hand if it is too long. Gives its length either way.
+    ///
+    /// # Safety
+    /// `buffer` is writable for `size` bytes.
+    #[inline(always)]
+    pub unsafe fn get(&mut self, buffer: *mut u8, size: usize, timeout_ns: i64) -> Result<Got, Failure> {
+        if !matches!(self.work, Work::None) {
+            // SAFETY: this function's contract.
+            return unsafe { self.get_met(buffer, size) };
+        }
+        let error = match self.queue.try_take() {
+            // SAFETY: this function's contract.
+            Ok(guard) => return Ok(unsafe { Self::receive(&mut self.work, guard, buffer, size) }),
+            Err(error) => error,
+        };
+        // SAFETY: this function's contract.
+        unsafe { self.wait_to_get(error, buffer, size, timeout_ns) }
+    }
+
+    /// # Safety
+    /// As [`get`](Self::get).
+    #[cold]
+    #[inline(never)]
+    unsafe fn wait_to_get(&mut self, error: GetError, buffer: *mut u8, size: usize, timeout_ns: i64) -> Result<Got, Failure> {
+        let guard = Self::wait_to_take(&mut self.queue, error, timeout_ns)?;
+        // SAFETY: this function's contract.
+        Ok(unsafe { Self::receive(&mut self.work, guard, buffer, size) })
+    }
+
+    /// # Safety
+    /// As [`get`](Self::get).
+    #[inline(always)]
+    unsafe fn receive(work: &mut Work, guard: Taken<'_, [u8]>, buffer: *mut u8, size: usize) -> Got {
+        let item: &[u8] = &guard;
+        let len = item.len();
+        if len > size {
+            *work = Self::keep(guard, false);
+            return Got::TooLong(len);
+        }
+        // SAFETY: the item is readable for its length, which is at most `size`; the buffer by this function's contract, and it is not in the item's block, which is this seat's alone.
+        unsafe { copy(item.as_ptr(), buffer, len) };
+        Got::Copied(len)
+    }
+
+    /// # Safety
+    /// As [`get`](Self::get).
+    #[cold]
+    #[inline(never)]
+    unsafe fn get_met(&mut self, buffer: *mut u8, size: usize) -> Result<Got, Failure> {
+        let Work::InHand(item @ Item { taken: false, .. }) = self.work else {
+            return Err(self.busy("get"));
+        };
+        if self.queue.is_forked() {
+            return Err(self.forked());
+        }
+        if item.len > size {
+            return Ok(Got::TooLong(item.len));
+        }
+        // SAFETY: the item is in hand, so its block is this seat's and mapped (the handle is not forked); the buffer by this function's contract.
+        unsafe { copy(item.data, buffer, item.len) };
+        self.settle();
+        Ok(Got::Copied(item.len))
+    }
+
+    #[cold]
+    pub(crate) fn too_long(&self, len: usize, size: usize) -> Failure {
+        let text = format!(
+            "queue '{}': the next item has {len} bytes, the buffer {size}: get it with a larger buffer (items have at most {}), or release it",
+            self.name(),
+            self.queue.item_size()
+        );
+        Failure::with(PRODCON_TOO_LARGE, text)
+    }
+
+    /// Takes an item in place.
+    pub fn take(&mut self, timeout_ns: i64) -> Result<(*const u8, usize), Failure> {
+        self.at_rest("take")?;
+        let error = match self.queue.try_take() {
+            Ok(guard) => return Ok(Self::show(&mut self.work, guard)),
+            Err(error) => error,
+        };
+        let guard = Self::wait_to_take(&mut self.queue, error, timeout_ns)?;
+        Ok(Self::show(&mut self.work, guard))
+    }
+
+    fn show(work: &mut Work, guard: Taken<'_, [u8]>) -> (*const u8, usize) {
+        let item = (guard.as_ptr(), guard.len());
+        *work = Self::keep(guard, true);
+        item
+    }
+
+    fn settle(&mut self) {
+        self.queue.discard();
+        self.work = Work::None;
+    }
+
+    fn in_hand(&self, call: &str) -> Result<(), Failure> {
+        match self.work {
+            Work::InHand(_) if self.queue.is_forked() => Err(self.forked()),
+            Work::InHand(_) => Ok(()),
+            Work::Reserved { .. } => Err(self.busy(call)),
+            Work::None => Err(self.not_now(call, "no item is in hand: take one first")),
+        }
+    }
+
+    /// Acknowledges the item in hand.
+    pub fn release(&mut self) -> Result<(), Failure> {
+        self.in_hand("release")?;
+        self.settle();
+        Ok(())
+    }
+
+    /// Gives the item in hand back.
+    pub fn nack(&mut self) -> Result<(), Failure> {
+        self.in_hand("nack")?;
+        if !self.queue.stats()?.at_least_once {
+            return Err(self.not_now(
+                "nack",
+                "the queue is at-most-once and takes nothing back: release the item (it still is in hand), or create the queue with PRODCON_AT_LEAST_ONCE",
+            ));
+        }
+        self.queue.give_back_forgotten()?;
+        self.work = Work::None;
+        Ok(())
+    }
+
+    // ---------------------------------------------------------------- many
+
+    /// Puts `count` items of `len` bytes that lie one after the other. Gives how many.
+    ///
+    /// # Safety
+    /// `data` is readable for `len * count` bytes, a number that fits into `isize`.
+    pub unsafe fn put_many(&mut self, data: *const u8, len: usize, count: usize, timeout_ns: i64) -> (usize, Result<(), Failure>) {
+        if let Err(failure) = self.at_rest("put_many").and_then(|()| self.fits(len)) {
+            return (0, Err(failure));
+        }
+        let items = (0..count).map(|index| {
+            // SAFETY: index < count, so the item lies within the `len * count` bytes that are readable by this function's contract.
+            let item = unsafe { data.add(index * len) };
+            // SAFETY: as above.
+            unsafe { slice::from_raw_parts(item, len) }
+        });
+        let done = match Wait::from_ns(timeout_ns) {
+            Wait::Not => self.queue.try_put_many(items),
+            Wait::Forever => self.queue.put_many(items),
+            Wait::AtMost(timeout) => self.queue.put_many_timeout(items, timeout),
+        };
+        match done {
+            Ok(put) => (put, Ok(())),
+            Err(partial) => (partial.put, Err(partial.error.into())),
+        }
+    }
+}
+
+/// What a get came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Got {
+    /// The item is in the buffer; its length.
+    Copied(usize),
+    /// The item stays in hand; its length.
+    TooLong(usize),
+}

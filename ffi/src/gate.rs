@@ -1,0 +1,306 @@
+//! The exported functions about a queue as a whole: gate, state, figures, recovery.
+
+use crate::endpoint::{Endpoint, Wait};
+use crate::failure::{Failure, output};
+use crate::handle::{Queue, with};
+use crate::queue::{PRODCON_AT_LEAST_ONCE, PRODCON_LOSSY};
+use crate::status::*;
+use rust::State;
+use std::time::Duration;
+
+/// State: put and get answer `PRODCON_STOPPED`.
+pub const PRODCON_STOPPED_STATE: i32 = 1;
+/// State: the usual.
+pub const PRODCON_STARTED: i32 = 2;
+/// State: put answers `PRODCON_STOPPED`; get goes on until the queue is empty, then answers `PRODCON_STOPPED` (end of stream).
+pub const PRODCON_STOP_AT_QUEUE_END: i32 = 3;
+
+/// The figures of a queue. When nobody is in mid-operation: puts = gets + dropped + cleared + lost + held + len.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct Stats {
+    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one only so many bytes are written; the rest of a larger one is filled with 0.
+    pub size: u32,
+    /// Items that the queue can hold.
+    pub capacity: u32,
+    /// The longest item in bytes.
+    pub item_size: u32,
+    /// Endpoints that can be attached at once.
+    pub seats: u32,
+    /// Seats whose owner lives.
+    pub seats_live: u32,
+    /// Seats whose owner died in mid-operation and that nobody has resolved yet.
+    pub seats_dead: u32,
+    /// PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE.
+    pub flags: u32,
+    /// PRODCON_STOPPED_STATE, PRODCON_STARTED, PRODCON_STOP_AT_QUEUE_END.
+    pub state: i32,
+    /// 1: producers may put.
+    pub ready: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Rises with every clear and set_not_ready.
+    pub epoch: u64,
+    /// Items in the queue, cleared ones that were not drained yet included.
+    pub len: u64,
+    /// Items taken and not acknowledged.
+    pub held: u64,
+    /// Items put.
+    pub puts: u64,
+    /// Items acknowledged.
+    pub gets: u64,
+    /// Items that a lossy queue dropped.
+    pub dropped: u64,
+    /// Items that were made void.
+    pub cleared: u64,
+    /// Items that consumers had in hand when they died or closed (at-most-once).
+    pub lost: u64,
+    /// Deliveries beyond the first (at-least-once).
+    pub redelivered: u64,
+}
+
+impl Stats {
+    fn from_rust(stats: &rust::Stats) -> Self {
+        let mut flags = if stats.lossy { PRODCON_LOSSY } else { 0 };
+        flags |= if stats.at_least_once { PRODCON_AT_LEAST_ONCE } else { 0 };
+        Self {
+            size: 0,
+            capacity: stats.capacity,
+            item_size: u32::try_from(stats.item_size).unwrap_or(u32::MAX),
+            seats: stats.seats,
+            seats_live: stats.seats_live,
+            seats_dead: stats.seats_dead,
+            flags,
+            state: stats.state as i32,
+            ready: stats.ready.into(),
+            reserved: 0,
+            epoch: stats.epoch,
+            len: stats.len,
+            held: stats.held,
+            puts: stats.puts,
+            gets: stats.gets,
+            dropped: stats.dropped,
+            cleared: stats.cleared,
+            lost: stats.lost,
+            redelivered: stats.redelivered,
+        }
+    }
+}
+
+fn state(number: i32) -> Result<State, Failure> {
+    match number {
+        PRODCON_STOPPED_STATE => Ok(State::Stopped),
+        PRODCON_STARTED => Ok(State::Started),
+        PRODCON_STOP_AT_QUEUE_END => Ok(State::StopAtQueueEnd),
+        _ => Err(Failure::invalid(format!(
+            "{number} is no state: use PRODCON_STOPPED_STATE, PRODCON_STARTED or PRODCON_STOP_AT_QUEUE_END"
+        ))),
+    }
+}
+
+fn timeout(wait: Wait) -> Option<Duration> {
+    match wait {
+        Wait::Not => Some(Duration::ZERO),
+        Wait::AtMost(timeout) => Some(timeout),
+        Wait::Forever => None,
+    }
+}
+
+/// Runs a call that reads or changes the queue as a whole.
+///
+/// # Safety
+/// As for [`with`].
+unsafe fn about(queue: *const Queue, call: &'static str, work: impl FnOnce(&mut Endpoint) -> Result<(), Failure>) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        endpoint.nothing_reserved(call)?;
+        work(endpoint)
+    };
+    // SAFETY: this function's contract.
+    unsafe { with(queue, call, false, work) }
+}
+
+/// Lets producers put.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. Works with an item in hand; `PRODCON_INVALID` while a block is reserved.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_set_ready(queue: *mut Queue) -> Status {
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "set_ready", |endpoint| Ok(endpoint.queue.set_ready()?)) }
+}
+
+/// Keeps producers out and makes every item void, in one step: no item that was put before is delivered after it.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. Works with an item in hand; `PRODCON_INVALID` while a block is reserved.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_set_not_ready(queue: *mut Queue) -> Status {
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "set_not_ready", |endpoint| Ok(endpoint.queue.set_not_ready()?)) }
+}
+
+/// Makes every item void, in one step, and leaves the queue as ready as it was.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. Works with an item in hand; `PRODCON_INVALID` while a block is reserved.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_clear(queue: *mut Queue) -> Status {
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "clear", |endpoint| Ok(endpoint.queue.clear()?)) }
+}
+
+/// Whether producers may put.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved. On failure `*ready` is not written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_is_ready(queue: *mut Queue, ready: *mut bool) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        let ready = output(ready, "ready")?;
+        // SAFETY: the caller's variable.
+        unsafe { ready.write(endpoint.queue.is_ready()) };
+        Ok(())
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "is_ready", work) }
+}
+
+/// Waits until the queue is ready.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: for `timeout_ns` (0: not at all, `PRODCON_NOT_READY`; negative: as long as it takes; else `PRODCON_TIMED_OUT`). Threads: one at a time on a handle.
+/// Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved; `PRODCON_NOT_FOUND` if the queue's name was removed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_wait_ready(queue: *mut Queue, timeout_ns: i64) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        let wait = Wait::from_ns(timeout_ns);
+        match (endpoint.queue.wait_ready(timeout(wait))?, wait) {
+            (true, _) => Ok(()),
+            (false, Wait::Not) => Err(Failure::answer(PRODCON_NOT_READY, "is not ready")),
+            (false, _) => Err(Failure::answer(PRODCON_TIMED_OUT, "stayed not ready: timed out")),
+        }
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "wait_ready", work) }
+}
+
+/// How many items are in the queue, cleared ones that were not drained yet included. Exact when nobody is in mid-operation.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved. On failure `*len` is not written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_len(queue: *mut Queue, len: *mut usize) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        let len = output(len, "len")?;
+        // SAFETY: the caller's variable.
+        unsafe { len.write(endpoint.queue.len()) };
+        Ok(())
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "len", work) }
+}
+
+/// How many items the queue can hold.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved. On failure `*capacity` is not written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_capacity(queue: *mut Queue, capacity: *mut usize) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        let capacity = output(capacity, "capacity")?;
+        // SAFETY: the caller's variable.
+        unsafe { capacity.write(endpoint.queue.capacity()) };
+        Ok(())
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "capacity", work) }
+}
+
+/// The state: `PRODCON_STOPPED_STATE`, `PRODCON_STARTED` or `PRODCON_STOP_AT_QUEUE_END`.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved. On failure `*state` is not written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_get_state(queue: *mut Queue, state: *mut i32) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        let state = output(state, "state")?;
+        // SAFETY: the caller's variable.
+        unsafe { state.write(endpoint.queue.state() as i32) };
+        Ok(())
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "get_state", work) }
+}
+
+/// Changes the state and wakes whoever sleeps. Allowed are stopped -> started, started -> stopped, started -> stop_at_queue_end, stop_at_queue_end -> stopped; others are `PRODCON_INVALID`.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_set_state(queue: *mut Queue, state_number: i32) -> Status {
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "set_state", |endpoint| Ok(endpoint.queue.set_state(state(state_number)?)?)) }
+}
+
+/// Waits until the state is `state_number`.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: for `timeout_ns` (0: not at all; negative: as long as it takes); `PRODCON_TIMED_OUT` if it is another one all the time. Threads: one at a time on a handle.
+/// Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved, or if it is no state; `PRODCON_NOT_FOUND` if the queue's name was removed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_wait_state(queue: *mut Queue, state_number: i32, timeout_ns: i64) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        if endpoint.queue.wait_state(state(state_number)?, timeout(Wait::from_ns(timeout_ns)))? {
+            Ok(())
+        } else {
+            Err(Failure::answer(PRODCON_TIMED_OUT, "kept another state: timed out"))
+        }
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "wait_state", work) }
+}
+
+/// The queue's figures. Reading them disturbs nobody. Set `stats->size` first.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no (a system call for each seat). Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved, or if `stats->size`
+/// is less than 8 or more than 65536. On failure `*stats` is not written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_stats(queue: *mut Queue, stats: *mut Stats) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        output(stats, "stats")?;
+        // SAFETY: not NULL; a u32 that the caller has set by the contract of the C function.
+        let size = unsafe { stats.cast::<u32>().read_unaligned() };
+        let own = size_of::<Stats>();
+        if !(8..=65536).contains(&size) {
+            return Err(Failure::invalid(format!("stats.size is {size}: set it to sizeof(prodcon_stats), {own}")));
+        }
+        let mut figures = Stats::from_rust(&endpoint.queue.stats()?);
+        figures.size = size;
+        let (to, size) = (stats.cast::<u8>(), size as usize);
+        // SAFETY: size bytes are writable at `to` by the contract of the C function, and `figures` is own bytes without padding (asserted below).
+        unsafe { std::ptr::copy_nonoverlapping((&raw const figures).cast::<u8>(), to, size.min(own)) };
+        if size > own {
+            // SAFETY: own < size bytes are writable there.
+            let rest = unsafe { to.add(own) };
+            // SAFETY: as above.
+            unsafe { rest.write_bytes(0, size - own) };
+        }
+        Ok(())
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "stats", work) }
+}
+
+const _: () = assert!(
+    size_of::<Stats>() == 10 * 4 + 9 * 8,
+    "no padding, and the size that programs were compiled with"
+);
+
+/// Resolves the seats of dead processes: `*recovered` is how many, `*undecided` how many must wait until others have ended what they are at. It also happens by itself now and then.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved. On failure nothing is written:
+/// also `PRODCON_CORRUPT`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_recover(queue: *mut Queue, recovered: *mut u32, undecided: *mut u32) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        let (recovered, undecided) = (output(recovered, "recovered")?, output(undecided, "undecided")?);
+        let pass = endpoint.queue.recover()?;
+        // SAFETY: the caller's variable.
+        unsafe { recovered.write(pass.recovered) };
+        // SAFETY: the caller's variable.
+        unsafe { undecided.write(pass.undecided) };
+        Ok(())
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "recover", work) }
+}

@@ -1,0 +1,23 @@
+//! prodcon for C: what `include/prodcon.h` declares.
+//!
+//! Owns the C names and nothing else: every function here checks what it was handed, calls the Rust crate, and turns the answer into a number and a text. The header is
+//! generated from this crate by cbindgen (`tests/header.rs` compares), so the comments on exported items are the C documentation.
+//!
+//! Invariants: nothing unwinds into C ([`failure::run`]); a handle is used by one thread at a time or refused ([`turn`]); memory that holds handles is never given back,
+//! so that a closed handle can be told from an open one ([`handle`]); outputs are written on success only.
+//!
+//! - [`status`]: the numbers and their texts. [`failure`]: an error on its way to C.
+//! - [`handle`], [`turn`]: what a `prodcon_queue *` points to, and who may use it now.
+//! - [`endpoint`]: a queue together with what C has in hand of it. [`queue`], [`many`], [`gate`]: the exported functions.
+
+// The contract of each exported function stands in its C documentation, which has no `# Safety` heading.
+#![allow(clippy::missing_safety_doc)]
+
+mod endpoint;
+mod failure;
+mod gate;
+mod handle;
+mod many;
+mod queue;
+mod status;
+mod turn;

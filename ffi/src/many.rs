@@ -1,0 +1,94 @@
+//! The exported functions for several items at once.
+
+use crate::endpoint::{Endpoint, Got};
+use crate::failure::{Failure, output};
+use crate::handle::{Queue, with};
+use crate::queue::input;
+use crate::status::*;
+use std::ffi::c_void;
+
+/// The bytes of `count` items, if that is a number that memory can have.
+fn bytes(count: usize, len: usize) -> Result<usize, Failure> {
+    let bytes = count.checked_mul(len).filter(|bytes| isize::try_from(*bytes).is_ok());
+    bytes.ok_or_else(|| Failure::invalid(format!("{count} items of {len} bytes are more than memory can hold")))
+}
+
+/// Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in order. `*put` is how many were put.
+///
+/// Ownership: `data` stays the caller's. NULL: `PRODCON_INVALID`, but `data` may be NULL if there are no bytes. Blocks: as `prodcon_queue_put`; a positive `timeout_ns` is for all together.
+/// Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_OK` means that all were put. Otherwise `*put` is written too: the first `*put` items were put, and the
+/// status says why the next one was not (failures as `prodcon_queue_put`). With a NULL, closed or busy handle `*put` is not written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_put_many(
+    queue: *mut Queue,
+    data: *const c_void,
+    item_len: usize,
+    count: usize,
+    put: *mut usize,
+    timeout_ns: i64,
+) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        let put = output(put, "put")?;
+        let data = input(data, bytes(count, item_len)?, "data")?;
+        // SAFETY: readable for so many bytes by the contract of the C function; `bytes` checked the number.
+        let (number, done) = unsafe { endpoint.put_many(data, item_len, count, timeout_ns) };
+        // SAFETY: the caller's variable.
+        unsafe { put.write(number) };
+        done
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { with(queue, "put_many", true, work) }
+}
+
+/// Waits for an item, then gets what is there, at most `count` items, and acknowledges them. Item i is at `buffer + i * item_len` and has `lens[i]` bytes; `*got` is how many there are.
+///
+/// Ownership: all memory is the caller's. NULL: `PRODCON_INVALID`, but `buffer` may be NULL if `item_len` is 0, and `lens` may be NULL if the lengths are not wanted.
+/// Blocks: for the first item, as `prodcon_queue_get`. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `count` 0: `PRODCON_OK`, and `*got` is 0.
+/// An item longer than `item_len` ends the call. If it is the first one, that is `PRODCON_TOO_LARGE`, with `*got` 0 and, if `lens` is not NULL, `lens[0]` its length. Either way it is in hand, as after
+/// `prodcon_queue_get`, and comes with the next get. On any other failure `*got` is not written; the failures are those of `prodcon_queue_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_get_many(
+    queue: *mut Queue,
+    buffer: *mut c_void,
+    item_len: usize,
+    count: usize,
+    lens: *mut usize,
+    got: *mut usize,
+    timeout_ns: i64,
+) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        let got = output(got, "got")?;
+        let to = input(buffer, bytes(count, item_len)?, "buffer")?.cast_mut();
+        let (mut number, mut done) = (0, Ok(()));
+        while number < count {
+            // SAFETY: number < count, so there are item_len bytes from here by the contract of the C function.
+            let place = unsafe { to.add(number * item_len) };
+            let timeout_ns = if number == 0 { timeout_ns } else { 0 };
+            // SAFETY: as above.
+            let (len, long) = match unsafe { endpoint.get(place, item_len, timeout_ns) } {
+                Ok(Got::Copied(len)) => (len, false),
+                Ok(Got::TooLong(len)) => (len, true),
+                Err(failure) if number == 0 => return Err(failure),
+                Err(_) => break, // it will be told again by the next call
+            };
+            if !lens.is_null() && (!long || number == 0) {
+                // SAFETY: number < count, the length of the array by the contract of the C function.
+                let place = unsafe { lens.add(number) };
+                // SAFETY: as above; it need not be aligned.
+                unsafe { place.write_unaligned(len) };
+            }
+            if long {
+                if number == 0 {
+                    done = Err(endpoint.too_long(len, item_len));
+                }
+                break;
+            }
+            number += 1;
+        }
+        // SAFETY: the caller's variable.
+        unsafe { got.write(number) };
+        done
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { with(queue, "get_many", true, work) }
+}
