@@ -4,6 +4,7 @@
 #[cfg(not(fuzzing))]
 compile_error!("run this inside fuzz/, where .cargo/config.toml sets `--cfg fuzzing`");
 
+mod file;
 pub mod operations;
 pub mod scratch;
 pub mod segment;

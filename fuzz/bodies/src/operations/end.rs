@@ -1,16 +1,19 @@
-//! An endpoint, with the guard of the item that it has in hand beside it.
+//! An endpoint, with what it has in hand beside it; and the kinds of items.
 
-use prodcon::{Fault, GetError, Options, Payload, PutError, ReadyQueue, Taken};
+use super::guard::{Guard, Shown};
+use prodcon::{Fault, GetError, Options, PartialPut, Payload, PutError, ReadyQueue};
+use std::borrow::Borrow;
 use std::ptr::NonNull;
 
 /// Items that carry a number, and show if they were torn.
 pub(super) trait Kind: Payload + 'static {
-    type Own: AsRef<Self>;
     fn options(options: Options) -> Options;
-    fn item(id: u64) -> Self::Own;
+    fn item(id: u64) -> Self::Owned;
     fn id(&self) -> u64;
-    fn owned(item: Self::Owned) -> Self::Own;
     fn reserve(queue: &mut ReadyQueue<Self>, id: u64) -> Result<(), PutError>;
+    fn put_batch(queue: &mut ReadyQueue<Self>, ids: &[u64]) -> Result<usize, PartialPut>;
+    fn get_batch(queue: &mut ReadyQueue<Self>) -> Result<Vec<u64>, GetError>;
+    fn take_batch(queue: &'static mut ReadyQueue<Self>) -> Result<Box<dyn Guard>, GetError>;
 }
 
 const LONGEST: usize = 24;
@@ -20,7 +23,6 @@ fn length(id: u64) -> usize {
 }
 
 impl Kind for [u8] {
-    type Own = Vec<u8>;
     fn options(options: Options) -> Options {
         options.item_size(LONGEST)
     }
@@ -31,11 +33,8 @@ impl Kind for [u8] {
     }
     fn id(&self) -> u64 {
         let id = u64::from_ne_bytes(self[..8].try_into().expect("8 bytes"));
-        assert_eq!(self, Self::item(id), "a torn item");
+        assert!(self.len() == length(id) && self[8..].iter().all(|byte| *byte == id as u8), "a torn item: {self:?}");
         id
-    }
-    fn owned(item: Vec<u8>) -> Vec<u8> {
-        item
     }
     fn reserve(queue: &mut ReadyQueue<Self>, id: u64) -> Result<(), PutError> {
         let mut reserved = queue.reserve(LONGEST)?;
@@ -43,48 +42,60 @@ impl Kind for [u8] {
         reserved.truncate(length(id));
         reserved.try_commit().map_err(|uncommitted| uncommitted.error)
     }
-}
-
-/// What the typed queue holds.
-#[derive(Clone, Copy)]
-pub(super) struct Number(u64);
-
-impl AsRef<u64> for Number {
-    fn as_ref(&self) -> &u64 {
-        &self.0
+    // Blocks of several items are for plain types; one by one it is the same to the model.
+    fn put_batch(queue: &mut ReadyQueue<Self>, ids: &[u64]) -> Result<usize, PartialPut> {
+        let items: Vec<_> = ids.iter().map(|id| Self::item(*id)).collect();
+        queue.try_put_many(items.iter().map(Vec::as_slice))
+    }
+    fn get_batch(queue: &mut ReadyQueue<Self>) -> Result<Vec<u64>, GetError> {
+        queue.try_get().map(|item| vec![Self::id(&item)])
+    }
+    fn take_batch(queue: &'static mut ReadyQueue<Self>) -> Result<Box<dyn Guard>, GetError> {
+        Ok(Box::new(queue.try_take()?))
     }
 }
 
 const MARK: u64 = 0x5a5a_0000_0000_0000;
 
 impl Kind for u64 {
-    type Own = Number;
     fn options(options: Options) -> Options {
         options
     }
-    fn item(id: u64) -> Number {
-        Number(MARK | id)
+    fn item(id: u64) -> u64 {
+        MARK | id
     }
     fn id(&self) -> u64 {
         assert_eq!(self >> 32, MARK >> 32, "a torn item");
         self ^ MARK
-    }
-    fn owned(item: u64) -> Number {
-        Number(item)
     }
     fn reserve(queue: &mut ReadyQueue<Self>, id: u64) -> Result<(), PutError> {
         let mut reserved = queue.reserve_item()?;
         *reserved = MARK | id;
         reserved.try_commit().map_err(|uncommitted| uncommitted.error)
     }
+    fn put_batch(queue: &mut ReadyQueue<Self>, ids: &[u64]) -> Result<usize, PartialPut> {
+        let items: Vec<_> = ids.iter().map(|id| Self::item(*id)).collect();
+        queue.try_put_batch(&items)
+    }
+    fn get_batch(queue: &mut ReadyQueue<Self>) -> Result<Vec<u64>, GetError> {
+        queue.try_get_batch().map(|items| items.iter().map(Kind::id).collect())
+    }
+    fn take_batch(queue: &'static mut ReadyQueue<Self>) -> Result<Box<dyn Guard>, GetError> {
+        Ok(Box::new(queue.try_take_batch()?))
+    }
 }
 
-/// What a get gave: the item's number and, of a guard, how often it was delivered.
-pub(super) type Got = Result<(u64, Option<u32>), GetError>;
+/// How items are taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    One,
+    Batch,
+    Several(usize),
+}
 
 /// See above. The guard borrows the queue for as long as it is there; nothing else uses the queue meanwhile.
 pub(super) struct End<T: Kind + ?Sized> {
-    guard: Option<Taken<'static, T>>,
+    guard: Option<Box<dyn Guard>>,
     queue: NonNull<ReadyQueue<T>>,
 }
 
@@ -106,36 +117,50 @@ impl<T: Kind + ?Sized> End<T> {
         unsafe { self.queue.as_mut() }
     }
 
-    pub(super) fn take(&mut self) -> Got {
-        assert!(self.guard.is_none());
-        // SAFETY: as in `queue`; the reference lives in the guard, which Drop drops before it frees the queue.
-        let queue: &'static mut ReadyQueue<T> = unsafe { self.queue.as_mut() };
-        let guard = queue.try_take()?;
-        let got = (T::id(&guard), Some(guard.deliveries()));
-        self.guard = Some(guard);
-        Ok(got)
+    pub(super) fn get(&mut self) -> Result<Vec<u64>, GetError> {
+        self.queue().try_get().map(|item| vec![T::id(item.borrow())])
     }
 
-    pub(super) fn acknowledge(&mut self) {
+    /// What was taken stays in hand.
+    pub(super) fn take(&mut self, way: Way) -> Result<Vec<Shown>, GetError> {
+        assert!(self.guard.is_none());
+        // SAFETY: as in `queue`; the reference lives in the guard, which is gone before Drop frees the queue.
+        let queue: &'static mut ReadyQueue<T> = unsafe { self.queue.as_mut() };
+        let guard: Box<dyn Guard> = match way {
+            Way::One => Box::new(queue.try_take()?),
+            Way::Batch => T::take_batch(queue)?,
+            Way::Several(max) => Box::new(queue.try_take_many(max)?),
+        };
+        Ok(self.guard.insert(guard).shown())
+    }
+
+    pub(super) fn guard(&mut self) -> &mut Box<dyn Guard> {
+        self.guard.as_mut().expect("something in hand")
+    }
+
+    /// Everything shown is still whole, and then acknowledged.
+    pub(super) fn ack(&mut self) {
         if let Some(guard) = self.guard.take() {
-            let _ = T::id(&guard); // still whole
+            guard.shown();
             guard.ack();
         }
     }
 
     pub(super) fn nack(&mut self) -> Result<(), Fault> {
-        self.guard.take().map_or(Ok(()), Taken::nack)
+        self.guard.take().map_or(Ok(()), |guard| guard.nack())
     }
 
     pub(super) fn forget(&mut self) {
-        std::mem::forget(self.guard.take());
+        if let Some(guard) = self.guard.take() {
+            guard.forget();
+        }
     }
 }
 
 impl<T: Kind + ?Sized> Drop for End<T> {
     fn drop(&mut self) {
-        // As a program that ends with an item in hand: nobody acknowledges it.
-        std::mem::forget(self.guard.take());
+        // As a program that ends with items in hand: nobody acknowledges them.
+        self.forget();
         // SAFETY: from Box::leak in `new`, and this is the only place that takes it back; the guard is gone.
         drop(unsafe { Box::from_raw(self.queue.as_ptr()) });
     }

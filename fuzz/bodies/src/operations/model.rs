@@ -1,37 +1,18 @@
-//! The reference: a `VecDeque`, hands, orphans, and counters that are exact but for what the dead have not counted yet.
+//! The reference: blocks of items in a `VecDeque`, hands, orphans, and counters that are exact but for what the dead have not counted yet.
+//!
+//! It knows what an operation is to do, not how; where that depends on which seats are free, it looks at the outcome and asks whether it may be so.
 
 use super::ENDS;
-use super::end::Got;
-use arbitrary::{Result, Unstructured};
+use super::guard::Shown;
+use super::plan::Plan;
 use prodcon::{GetError, PutError, State};
 use std::collections::VecDeque;
-use std::ops::Range;
 
-/// What the queue is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
-    pub(super) capacity: u32,
-    pub(super) seats: u32,
-    pub(super) lossy: bool,
-    pub(super) at_least_once: bool,
-    pub(super) bytes: bool,
-}
-
-impl Plan {
-    pub(super) fn choose(input: &mut Unstructured) -> Result<Self> {
-        Ok(Self {
-            capacity: *input.choose(&[1, 1, 2, 2, 3, 4, 5, 9])?,
-            seats: input.int_in_range(1..=6)?,
-            lossy: input.arbitrary()?,
-            at_least_once: input.arbitrary()?,
-            bytes: input.arbitrary()?,
-        })
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Item {
-    pub(super) id: u64,
+/// Items that move together.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    /// Not acknowledged, oldest first.
+    pub(super) ids: VecDeque<u64>,
     pub(super) epoch: u64,
     /// Deliveries after the first.
     pub(super) again: u32,
@@ -39,53 +20,67 @@ pub(super) struct Item {
     pub(super) maybe: u32,
 }
 
-/// An item in a living hand.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Hand {
-    pub(super) item: Item,
-    /// In a second seat: that of its first taker.
-    pub(super) adopted: bool,
-    /// Its guard is alive; else it was forgotten, or kept because there was no free seat.
-    pub(super) guard: bool,
+impl Block {
+    pub(super) fn items(&self) -> u64 {
+        self.ids.len() as u64
+    }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// A block in a living hand: items that a guard shows and that are acknowledged already, then such that are not; behind them some that are not shown.
+#[derive(Clone, Debug)]
+pub(super) struct InHand {
+    pub(super) block: Block,
+    pub(super) done: usize,
+    pub(super) shown: usize,
+}
+
+#[derive(Clone, Debug, Default)]
 pub(super) struct Owner {
-    pub(super) hand: Option<Hand>,
+    pub(super) hand: VecDeque<InHand>,
+    /// A guard is alive. Else what is shown was forgotten.
+    pub(super) guard: bool,
+    /// One of the orphans may lie in its seat: it gave some back, and there may have been no seat free to leave them in.
+    pub(super) keeps: bool,
     /// `announcements` when it last found no orphan.
-    looked: Option<u64>,
+    pub(super) looked: Option<u64>,
 }
 
-/// At-most-once: an item in a dead hand, still to be counted.
-#[derive(Clone, Copy, Debug)]
+/// At-most-once: items in a dead hand, still to be counted.
+#[derive(Debug)]
 pub(super) struct Limbo {
-    pub(super) item: Item,
-    /// It was void when its holder died, and nobody had begun to count it: it counts as cleared.
+    pub(super) block: Block,
+    /// They were void when their holder died: they count as cleared.
     pub(super) void: bool,
-    /// It may count as lost although it is void: its holder may have died counting it.
+    /// They may count as lost although they are void: their holder may have died counting them.
     pub(super) either: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) plan: Plan,
-    pub(super) ring: VecDeque<Item>,
+    pub(super) ring: VecDeque<Block>,
     pub(super) owners: [Option<Owner>; ENDS],
     /// At-least-once: in seats without an owner. Void ones may be gone already, whoever looked.
-    pub(super) orphans: Vec<Item>,
+    pub(super) orphans: Vec<Block>,
     pub(super) limbo: Vec<Limbo>,
     /// How often orphans were announced for certain.
     announcements: u64,
+    /// Somebody died, and no doctor has come since.
+    pub(super) unresolved: bool,
     pub(super) epoch: u64,
     pub(super) ready: bool,
     pub(super) state: State,
+    /// Blocks put and removed.
+    pub(super) positions: (u64, u64),
     pub(super) puts: u64,
     pub(super) gets: u64,
     pub(super) dropped: u64,
     pub(super) cleared: u64,
     pub(super) lost: u64,
     pub(super) redelivered: u64,
-    /// As many of `dropped` and `cleared` may not be counted yet.
+    pub(super) dead_lettered: u64,
+    /// As many of these may not be counted yet.
+    pub(super) late_puts: u64,
     pub(super) late_dropped: u64,
     pub(super) late_cleared: u64,
 }
@@ -95,57 +90,57 @@ impl Model {
         Self {
             plan,
             ring: VecDeque::new(),
-            owners: [None; ENDS],
+            owners: [const { None }; ENDS],
             orphans: vec![],
             limbo: vec![],
             announcements: 0,
+            unresolved: false,
             epoch: 0,
             ready: true,
             state: State::Started,
+            positions: (0, 0),
             puts: 0,
             gets: 0,
             dropped: 0,
             cleared: 0,
             lost: 0,
             redelivered: 0,
+            dead_lettered: 0,
+            late_puts: 0,
             late_dropped: 0,
             late_cleared: 0,
         }
     }
 
-    pub(super) fn void(&self, item: &Item) -> bool {
-        item.epoch < self.epoch
+    pub(super) fn void(&self, block: &Block) -> bool {
+        block.epoch < self.epoch
     }
 
-    fn owner(&mut self, who: usize) -> &mut Owner {
+    pub(super) fn owner(&mut self, who: usize) -> &mut Owner {
         self.owners[who].as_mut().expect("an endpoint")
     }
 
-    pub(super) fn has_hand(&self, who: usize) -> bool {
-        self.owners[who].is_some_and(|owner| owner.hand.is_some())
+    pub(super) fn in_ring(&self) -> u64 {
+        self.ring.iter().map(Block::items).sum()
     }
 
     /// Items in living hands.
-    pub(super) fn hands(&self) -> usize {
-        self.owners.iter().flatten().filter(|owner| owner.hand.is_some()).count()
-    }
-
-    pub(super) fn live_seats(&self) -> u32 {
-        let seats = |owner: &Owner| 1 + u32::from(owner.hand.is_some_and(|hand| hand.adopted));
-        self.owners.iter().flatten().map(seats).sum()
+    pub(super) fn in_hands(&self) -> u64 {
+        let hands = self.owners.iter().flatten().flat_map(|owner| &owner.hand);
+        hands.map(|hand| hand.block.items()).sum()
     }
 
     /// Items that a consumer is still to get.
-    pub(super) fn due(&self) -> usize {
-        self.orphans.iter().chain(&self.ring).filter(|item| !self.void(item)).count()
+    pub(super) fn due(&self) -> u64 {
+        self.orphans.iter().chain(&self.ring).filter(|block| !self.void(block)).map(Block::items).sum()
     }
 
     pub(super) fn attached(&mut self, who: usize) {
         self.owners[who] = Some(Owner::default());
     }
 
-    pub(super) fn gone(&mut self, who: usize) -> Option<Hand> {
-        self.owners[who].take().and_then(|owner| owner.hand)
+    pub(super) fn gone(&mut self, who: usize) -> Owner {
+        self.owners[who].take().expect("an endpoint")
     }
 
     /// Every consumer must look again.
@@ -162,53 +157,87 @@ impl Model {
 
     /// A normal end, with whatever is in hand.
     pub(super) fn closed(&mut self, who: usize) {
-        if let Some(hand) = self.gone(who) {
+        let owner = self.gone(who);
+        for hand in owner.hand {
+            let items = hand.block.items();
+            if items == 0 {
+                continue;
+            }
             if self.plan.at_least_once {
-                self.orphans.push(hand.item);
+                self.orphans.push(hand.block);
                 self.announced();
-            } else if self.void(&hand.item) {
-                self.cleared += 1;
+            } else if self.void(&hand.block) {
+                self.cleared += items;
             } else {
-                self.lost += 1;
+                self.lost += items;
+            }
+        }
+        if owner.keeps {
+            self.announced();
+        }
+    }
+
+    // ---------------------------------------------------------------- what goes back
+
+    /// Everything shown goes back, by a nack or because it was forgotten.
+    pub(super) fn give_back(&mut self, who: usize) {
+        let owner = self.owner(who);
+        owner.guard = false;
+        let hand = std::mem::take(&mut owner.hand);
+        for mut hand in hand {
+            hand.done = 0;
+            if hand.block.ids.is_empty() {
+                // Acknowledged in place.
+            } else if hand.shown == 0 {
+                // Behind items that were acknowledged in place, or not shown at all: stays with this endpoint.
+                self.owner(who).hand.push_back(hand);
+            } else if self.plan.at_least_once {
+                self.orphans.push(hand.block);
+                self.owner(who).keeps = true;
+            } else {
+                self.lost += hand.block.items();
             }
         }
     }
 
-    /// The item of a guard that was forgotten, before the endpoint's next operation.
+    /// What a guard showed that was forgotten, before the endpoint's next operation.
     fn settle_forgotten(&mut self, who: usize) {
-        let at_least_once = self.plan.at_least_once;
-        let hand = &mut self.owner(who).hand;
-        match *hand {
-            Some(Hand { item, adopted: true, .. }) => {
-                *hand = None;
-                self.orphans.push(item);
-                self.announced();
-            }
-            Some(_) if !at_least_once => {
-                *hand = None;
-                self.lost += 1;
-            }
-            _ => {}
+        if !self.owner(who).guard {
+            self.give_back(who);
         }
+    }
+
+    /// It does not keep any: all were left, and announced.
+    pub(super) fn keeps_none(&mut self, who: usize) {
+        self.owner(who).keeps = false;
+        self.announced();
+    }
+
+    pub(super) fn forgot(&mut self, who: usize) {
+        self.owner(who).guard = false;
     }
 
     // ---------------------------------------------------------------- put
 
-    pub(super) fn put(&mut self, who: usize, ids: Range<u64>, put: u64, error: Option<PutError>) {
-        let kept = self.owner(who).hand.is_some_and(|hand| !hand.adopted);
-        if kept && self.plan.at_least_once {
-            assert!(put == 0 && matches!(error, Some(PutError::InHand { .. })), "{error:?}");
-            return;
-        }
+    /// `blocks`: the items, as they are put together.
+    pub(super) fn put(&mut self, who: usize, blocks: &[&[u64]], put: usize, error: Option<PutError>) {
         self.settle_forgotten(who);
         let mut done = 0;
-        for id in ids {
+        for block in blocks {
+            // Who has items in hand needs another seat for a put.
+            if let Some(PutError::InHand { .. }) = error
+                && done == put
+            {
+                let owner = self.owner(who);
+                assert!(owner.keeps || !owner.hand.is_empty(), "nothing in hand");
+                return;
+            }
             if let Some(refused) = self.put_refused() {
                 assert_eq!((put, error), (done, Some(refused)), "put");
                 return;
             }
-            self.pushed(id);
-            done += 1;
+            self.pushed(block);
+            done += block.len();
         }
         assert_eq!((put, error), (done, None), "put");
     }
@@ -227,21 +256,22 @@ impl Model {
         }
     }
 
-    /// A put happened. Returns the item that made room.
-    pub(super) fn pushed(&mut self, id: u64) -> Option<Item> {
-        let oldest = if self.ring.len() == self.plan.capacity as usize { self.ring.pop_front() } else { None };
-        match oldest {
-            Some(item) if self.void(&item) => self.cleared += 1,
-            Some(_) => {
-                assert!(self.plan.lossy, "a live item was dropped from a queue that is not lossy");
-                self.dropped += 1;
+    /// A put happened. Returns the block that made room.
+    pub(super) fn pushed(&mut self, ids: &[u64]) -> Option<Block> {
+        let oldest = if self.ring.len() == self.plan.capacity as usize { self.pop() } else { None };
+        match &oldest {
+            Some(block) if self.void(block) => self.cleared += block.items(),
+            Some(block) => {
+                assert!(self.plan.lossy, "live items were dropped from a queue that is not lossy");
+                self.dropped += block.items();
             }
             None => {}
         }
-        self.puts += 1;
+        self.positions.0 += 1;
+        self.puts += ids.len() as u64;
         let epoch = self.epoch;
-        self.ring.push_back(Item {
-            id,
+        self.ring.push_back(Block {
+            ids: ids.iter().copied().collect(),
             epoch,
             again: 0,
             maybe: 0,
@@ -249,123 +279,195 @@ impl Model {
         oldest
     }
 
+    pub(super) fn pop(&mut self) -> Option<Block> {
+        let block = self.ring.pop_front()?;
+        self.positions.1 += 1;
+        Some(block)
+    }
+
     // ---------------------------------------------------------------- get
 
     /// Live orphans, oldest first.
-    pub(super) fn live_orphans(&self) -> Vec<Item> {
-        let mut live: Vec<_> = self.orphans.iter().copied().filter(|item| !self.void(item)).collect();
-        live.sort_by_key(|item| item.id);
+    pub(super) fn live_orphans(&self) -> Vec<Block> {
+        let mut live: Vec<_> = self.orphans.iter().filter(|block| !self.void(block)).cloned().collect();
+        live.sort_by_key(|block| block.ids[0]);
         live
     }
 
     /// Consumers that have not looked since an orphan was announced must not pass it over.
-    pub(super) fn check_looked(&self, owner: Option<Owner>) {
-        let looked = owner.and_then(|owner| owner.looked);
+    pub(super) fn check_looked(&self, looked: Option<u64>) {
         let live = self.live_orphans();
         assert!(looked == Some(self.announcements) || live.is_empty(), "passed over, though announced: {live:?}");
     }
 
-    /// `guard`: it stays in hand. `adopted`: in a second seat. `orphan_seat`: the endpoint's own seat came with an orphan that nobody could name.
-    pub(super) fn got(&mut self, who: usize, got: Got, guard: bool, adopted: bool, orphan_seat: bool) {
+    /// An orphan's item went to the dead letters. `who` was about to deliver it.
+    pub(super) fn buried(&mut self, who: usize, id: u64) {
+        self.settle_forgotten(who);
+        let oldest = self.live_orphans().first().is_some_and(|block| block.ids[0] == id);
+        let any = self.owner(who).keeps;
+        let at = self.orphans.iter().position(|block| block.ids[0] == id).expect("a letter that was no orphan");
+        let block = &mut self.orphans[at];
+        assert!(any || oldest, "a letter, but not the oldest orphan: {id}");
+        assert!(block.again + block.maybe + 1 >= self.plan.limit.into(), "a letter too early: {block:?}");
+        block.ids.pop_front();
+        if block.ids.is_empty() {
+            self.orphans.swap_remove(at);
+        }
+        self.gets += 1;
+        self.dead_lettered += 1;
+    }
+
+    /// The block that begins with this item comes to `who`. Checks that it is the right one, that cleared ones before it were thrown away, and how often it is delivered.
+    fn next(&mut self, who: usize, (id, deliveries): (u64, Option<u32>), letters_full: bool) -> Block {
+        self.throw_rest_away(who);
+        let live = self.live_orphans();
+        if let Some(at) = self.orphans.iter().position(|block| block.ids[0] == id && block.epoch == self.epoch) {
+            let keeps = std::mem::take(&mut self.owner(who).keeps);
+            assert!(live[0].ids[0] == id || keeps, "an orphan, but not the oldest of {live:?}");
+            let mut block = self.orphans.swap_remove(at);
+            let due = self.plan.limit > 0 && block.again + 1 >= self.plan.limit.into();
+            assert!(!due || letters_full, "should have gone to the dead letters: {block:?}");
+            self.redelivered += block.items();
+            block.again += 1;
+            // `came` checks it.
+            if let Some(deliveries) = deliveries
+                && (block.again..=block.again + block.maybe).contains(&(deliveries - 1))
+            {
+                block.again = deliveries - 1;
+                block.maybe = 0;
+            }
+            return block;
+        }
+        let looked = self.owner(who).looked;
+        self.check_looked(looked);
+        self.owner(who).looked = Some(self.announcements);
+        self.throw_away();
+        let block = self.pop().expect("an item from an empty queue");
+        assert_eq!(id, block.ids[0], "the oldest item");
+        block
+    }
+
+    /// Cleared blocks at the front.
+    pub(super) fn throw_away(&mut self) {
+        while self.ring.front().is_some_and(|block| self.void(block)) {
+            self.cleared += self.pop().map_or(0, |block| block.items());
+        }
+    }
+
+    /// The rest of a block, if it was cleared.
+    fn throw_rest_away(&mut self, who: usize) {
+        let epoch = self.epoch;
+        let owner = self.owner(who);
+        if owner.hand.back().is_some_and(|hand| hand.done == 0 && hand.shown == 0 && hand.block.epoch < epoch) {
+            let hand = owner.hand.pop_back();
+            self.cleared += hand.map_or(0, |hand| hand.block.items());
+        }
+    }
+
+    /// Items came to `who`, by numbers and deliveries. They are shown by a guard.
+    pub(super) fn came(&mut self, who: usize, items: &[(u64, Option<u32>)], letters_full: bool) {
+        assert!(self.state != State::Stopped);
+        self.settle_forgotten(who);
+        let mut items = items;
+        while let Some(first) = items.first() {
+            self.throw_rest_away(who);
+            if self.owner(who).hand.back().is_none_or(|hand| hand.shown == hand.block.ids.len()) {
+                let block = self.next(who, *first, letters_full);
+                self.owner(who).hand.push_back(InHand { block, done: 0, shown: 0 });
+            }
+            let hand = self.owner(who).hand.back_mut().expect("it has a rest or was just put there");
+            let rest = hand.block.ids.iter().skip(hand.shown);
+            let count = rest.zip(items).take_while(|(id, item)| **id == item.0).count();
+            assert!(count > 0, "{first:?}, expected the rest of {hand:?}");
+            for deliveries in items[..count].iter().filter_map(|item| item.1) {
+                let known = hand.block.again..=hand.block.again + hand.block.maybe;
+                assert!(known.contains(&(deliveries - 1)), "{hand:?} delivered {deliveries} times");
+            }
+            hand.shown += count;
+            items = &items[count..];
+        }
+        self.owner(who).guard = true;
+    }
+
+    /// Nothing came.
+    pub(super) fn nothing(&mut self, who: usize, error: &GetError) {
         if self.state == State::Stopped {
-            assert_eq!(got, Err(GetError::Stopped));
+            assert_eq!(*error, GetError::Stopped);
             return;
         }
         self.settle_forgotten(who);
-        if let Some(Hand { item, .. }) = self.owner(who).hand.take() {
-            if !self.void(&item) {
-                let (id, deliveries) = got.expect("the item that was kept");
-                assert_eq!(id, item.id, "the item that was kept");
-                self.delivered(who, item, deliveries, guard, false, true);
-                return;
-            }
-            self.cleared += 1;
-        }
-        let live = self.live_orphans();
-        if let Ok((id, deliveries)) = got
-            && let Some(orphan) = live.iter().find(|item| item.id == id)
-        {
-            assert!(live[0].id == id || orphan_seat && !adopted, "an orphan, but not the oldest of {live:?}");
-            self.orphans.retain(|item| item.id != id);
-            self.delivered(who, *orphan, deliveries, guard, adopted, true);
-            return;
-        }
-        self.check_looked(self.owners[who]);
+        self.throw_rest_away(who);
+        let rest = self.owner(who).hand.iter().any(|hand| hand.block.ids.len() > hand.shown);
+        assert!(!rest, "{error:?}, but it has the rest of a block: {:?}", self.owner(who));
+        let looked = self.owner(who).looked;
+        self.check_looked(looked);
         self.owner(who).looked = Some(self.announcements);
-        while self.ring.front().is_some_and(|item| self.void(item)) {
-            self.ring.pop_front();
-            self.cleared += 1;
-        }
-        if let Some(item) = self.ring.pop_front() {
-            let (id, deliveries) = got.expect("an item is there");
-            assert_eq!(id, item.id, "the oldest item");
-            self.delivered(who, item, deliveries, guard, false, false);
-            return;
-        }
-        let others_hold = !live.is_empty() || self.hands() > 0;
-        match (self.state, got) {
-            (State::Started, Err(GetError::Empty)) => {}
-            (State::StopAtQueueEnd, Err(GetError::Stopped)) => assert!(!self.plan.at_least_once || !others_hold, "end of stream, but an item may come back"),
+        self.throw_away();
+        assert!(self.ring.is_empty(), "{error:?}, but there is {:?}", self.ring[0]);
+        let others = self.owners.iter().enumerate().filter(|(other, _)| *other != who);
+        let held = !self.live_orphans().is_empty() || others.flat_map(|(_, owner)| owner).any(|owner| !owner.hand.is_empty());
+        let in_hand = !self.owner(who).hand.is_empty();
+        match (self.state, error) {
+            (State::Started, GetError::Empty) => {}
+            // Who has items in hand and wants more is told of the end whatever others have.
+            (State::StopAtQueueEnd, GetError::Stopped) => assert!(!self.plan.at_least_once || !held || in_hand, "end of stream, but an item may come back"),
             // A void orphan, or a dead one that nobody has resolved, may look like an item that comes back.
-            (State::StopAtQueueEnd, Err(GetError::Empty)) => assert!(self.plan.at_least_once),
-            (state, got) => panic!("{got:?} from an empty queue, {state}"),
+            (State::StopAtQueueEnd, GetError::Empty) => assert!(self.plan.at_least_once),
+            (state, error) => panic!("{error:?} from an empty queue, {state}"),
         }
     }
 
-    /// An item came, from the slots or `again`. Then it has been delivered as often as is known, or more often by those who may have died noting it.
-    fn delivered(&mut self, who: usize, mut item: Item, deliveries: Option<u32>, guard: bool, adopted: bool, again: bool) {
-        let least = item.again + u32::from(again);
-        if let Some(deliveries) = deliveries {
-            assert!((least..=least + item.maybe).contains(&(deliveries - 1)), "{item:?} delivered {deliveries} times");
-            item.again = deliveries - 1;
-            item.maybe = 0;
+    /// The next `count` of what a guard shows are acknowledged, and shown no more.
+    pub(super) fn acknowledged(&mut self, who: usize, mut count: usize) {
+        let mut gets = 0;
+        let owner = self.owner(who);
+        for hand in &mut owner.hand {
+            let done = count.min(hand.done);
+            hand.done -= done;
+            let now = (count - done).min(hand.shown);
+            hand.shown -= now;
+            hand.block.ids.drain(..now);
+            gets += now as u64;
+            count -= done + now;
         }
-        self.redelivered += u64::from(again);
-        if guard {
-            self.owner(who).hand = Some(Hand { item, adopted, guard });
-        } else {
-            self.gets += 1;
-        }
+        owner.hand.retain(|hand| hand.done > 0 || !hand.block.ids.is_empty());
+        self.gets += gets;
     }
 
-    pub(super) fn acknowledged(&mut self, who: usize) {
-        if self.owner(who).hand.take().is_some() {
-            self.gets += 1;
+    /// All that a guard shows is acknowledged, and still shown.
+    pub(super) fn acknowledged_in_place(&mut self, who: usize) {
+        let mut gets = 0;
+        for hand in &mut self.owner(who).hand {
+            hand.block.ids.drain(..hand.shown);
+            gets += hand.shown as u64;
+            hand.done += std::mem::take(&mut hand.shown);
         }
+        self.gets += gets;
     }
 
-    /// After a nack. `kept`: there was no free seat to move to.
-    pub(super) fn gave_back(&mut self, who: usize, kept: bool) {
-        let Some(hand) = self.owner(who).hand else { return };
-        if !self.plan.at_least_once {
-            self.owner(who).hand = None;
-            self.lost += 1;
-        } else if kept {
-            assert!(!hand.adopted, "an adopted item was kept");
-            self.forgot(who);
-        } else {
-            self.owner(who).hand = None;
-            self.orphans.push(hand.item);
-            self.announced();
-        }
-    }
-
-    pub(super) fn forgot(&mut self, who: usize) {
-        if let Some(hand) = &mut self.owner(who).hand {
-            hand.guard = false;
-        }
+    /// The guard is gone, with all it showed acknowledged.
+    pub(super) fn done(&mut self, who: usize) {
+        self.acknowledged(who, usize::MAX);
+        self.owner(who).guard = false;
     }
 
     // ---------------------------------------------------------------- gate
 
-    /// A clear by an endpoint that lived: nothing void is left in the slots, unless its seat has an item in hand.
-    pub(super) fn cleared_by(&mut self, who: usize) {
-        if self.owner(who).hand.is_some_and(|hand| !hand.adopted) {
-            return;
-        }
-        while self.ring.front().is_some_and(|item| self.void(item)) {
-            self.ring.pop_front();
-            self.cleared += 1;
-        }
+    /// `alive`: the change was made. Else it was made or not.
+    pub(super) fn gate_moved(&mut self, alive: bool, clears: bool, ready: Option<bool>, now: (u64, bool)) {
+        let clears = clears && (ready.is_none() || self.ready);
+        let new = (self.epoch + u64::from(clears), ready.unwrap_or(self.ready));
+        assert!(now == new || !alive && now == (self.epoch, self.ready), "gate: {now:?}, expected {new:?}");
+        (self.epoch, self.ready) = now;
     }
+}
+
+/// As a get shows items: by numbers alone.
+pub(super) fn numbers(ids: &[u64]) -> Vec<(u64, Option<u32>)> {
+    ids.iter().map(|id| (*id, None)).collect()
+}
+
+/// As a guard shows them.
+pub(super) fn counted(shown: &[Shown]) -> Vec<(u64, Option<u32>)> {
+    shown.iter().map(|(id, deliveries)| (*id, Some(*deliveries))).collect()
 }

@@ -1,156 +1,182 @@
 //! What became of an operation whose caller died in it: read off the slots (puts, removals) and the acknowledgements, which are one store each; and what the counters may
 //! say until the dead have been resolved.
 
-use super::model::{Hand, Item, Limbo, Model};
+use super::model::{Block, Limbo, Model};
 use prodcon::{State, Stats};
-use std::ops::Range;
 
 impl Model {
     /// A dead hand.
-    fn left(&mut self, item: Item, either: bool) {
-        if self.plan.at_least_once {
-            self.orphans.push(item);
+    fn left(&mut self, block: Block, either: bool) {
+        if block.ids.is_empty() {
+        } else if self.plan.at_least_once {
+            self.orphans.push(block);
         } else {
-            let void = self.void(&item);
-            self.limbo.push(Limbo { item, void, either });
+            let void = self.void(&block);
+            self.limbo.push(Limbo { block, void, either });
         }
     }
 
     /// Died in something that neither puts nor takes, or idle: what it had in hand is left. `counting`: it may have been counted as lost, void or not.
     pub(super) fn died_with_hand(&mut self, who: usize, counting: bool) {
-        if let Some(hand) = self.gone(who) {
-            self.left(hand.item, counting);
+        self.unresolved = true;
+        for hand in self.gone(who).hand {
+            self.left(hand.block, counting);
         }
     }
 
-    /// Removals since the model last knew.
-    fn removed(&self, seen: &Stats) -> u64 {
-        (seen.puts - seen.len) - (self.puts - self.ring.len() as u64)
-    }
-
-    fn pop(&mut self) -> Item {
-        self.ring.pop_front().expect("more removals than items")
-    }
-
-    pub(super) fn put_died(&mut self, who: usize, ids: Range<u64>, seen: &Stats) {
-        if let Some(Hand { item, adopted, .. }) = self.gone(who) {
-            assert!(adopted || !self.plan.at_least_once, "a put with an item in hand wrote something");
-            self.left(item, true);
-        }
-        let put = seen.puts - self.puts;
-        assert!(put <= ids.end - ids.start, "{put} puts of {ids:?}");
+    pub(super) fn put_died(&mut self, who: usize, blocks: &[&[u64]], positions: (u64, u64), seen: &Stats) {
+        self.died_with_hand(who, true);
+        let put = (positions.0 - self.positions.0) as usize;
+        assert!(put <= blocks.len(), "{put} puts of {blocks:?}");
         assert!(put == 0 || self.ready && self.state == State::Started);
         let mut oldest = None;
-        for id in ids.take(put as usize) {
-            oldest = self.pushed(id);
+        for block in &blocks[..put] {
+            oldest = self.pushed(block);
         }
-        // Its last removal may not be counted yet.
+        // Its last exchange may not be counted yet.
+        if put > 0 && self.plan.batch > 1 {
+            self.late_puts += blocks[put - 1].len() as u64;
+        }
         match oldest {
-            Some(item) if self.void(&item) => self.late_cleared += 1,
-            Some(_) => self.late_dropped += 1,
+            Some(block) if self.void(&block) => self.late_cleared += block.items(),
+            Some(block) => self.late_dropped += block.items(),
             None => {}
         }
         self.figures(seen);
     }
 
-    pub(super) fn get_died(&mut self, who: usize, seen: &Stats) {
-        let owner = self.owners[who];
-        let acknowledged = seen.gets - self.gets;
-        let removed = self.removed(seen);
-        let again = seen.redelivered - self.redelivered;
-        assert!(acknowledged <= 1 && again <= 1, "{acknowledged} acknowledged, {again} delivered again, by one get");
-        self.redelivered += again;
-        self.gets += acknowledged;
-        let mut first = None;
-        if let Some(Hand { item, adopted, .. }) = self.gone(who) {
-            if self.plan.at_least_once && !adopted {
-                first = Some(item.id);
-            }
-            self.left(item, true);
-        }
-        // The item that it kept comes first, then the oldest orphan.
-        let live = self.live_orphans();
-        let first = live.iter().find(|item| Some(item.id) == first).or(live.first()).map(|item| item.id);
-        if removed == 0 {
-            match first {
-                Some(id) if acknowledged == 1 => self.orphans.retain(|item| item.id != id),
-                Some(id) => self.orphans.iter_mut().filter(|item| item.id == id).for_each(|item| item.maybe += 1),
-                None => assert_eq!(acknowledged, 0, "an acknowledgement of nothing"),
-            }
-        } else {
-            self.check_looked(owner);
-            for _ in 1..removed {
-                let item = self.pop();
-                assert!(self.void(&item), "a live item was passed over: {item:?}");
-                self.cleared += 1;
-            }
-            let item = self.pop();
-            if acknowledged == 1 {
-                assert!(!self.void(&item), "a cleared item was delivered: {item:?}");
-            } else if self.void(&item) && !self.plan.at_least_once {
-                self.cleared += 1;
-                self.late_cleared += 1;
+    /// `several`: it was to have more than one block in hand. `letters`: what went to the dead letters meanwhile.
+    pub(super) fn get_died(&mut self, who: usize, several: bool, letters: &[u64], positions: (u64, u64), seen: &Stats) {
+        self.unresolved = true;
+        assert!(seen.redelivered >= self.redelivered);
+        self.redelivered = seen.redelivered;
+        let mut acknowledged = (seen.gets - self.gets) as usize;
+        // A letter is counted and acknowledged one by one, after it was put there; only the last may be neither.
+        let counted = (seen.dead_lettered - self.dead_lettered) as usize;
+        let buried = letters.len().min(acknowledged);
+        assert!(counted <= letters.len() && counted + 1 >= letters.len() && buried + 1 >= letters.len() && buried <= counted);
+        letters[..buried].iter().for_each(|id| self.buried(who, *id));
+        self.dead_lettered = seen.dead_lettered;
+        acknowledged -= buried;
+        self.gets = seen.gets;
+
+        let owner = self.gone(who);
+        let mut rest = None;
+        for hand in owner.hand {
+            if hand.shown > 0 || hand.block.ids.is_empty() || self.void(&hand.block) {
+                self.left(hand.block, !owner.guard);
             } else {
-                self.left(item, false);
+                rest = Some(hand.block); // comes before anything else
             }
         }
+        let removed = positions.1 - self.positions.1;
+        if let Some(mut rest) = rest {
+            assert!(several || removed == 0, "it had the rest of a block");
+            rest.ids.drain(..std::mem::take(&mut acknowledged));
+            self.left(rest, true);
+        } else if removed == 0 && !several {
+            self.orphan_died(std::mem::take(&mut acknowledged), false);
+        } else if !several {
+            self.check_looked(owner.looked);
+        }
+        if several {
+            assert_eq!(acknowledged, 0, "nobody acknowledged anything");
+            self.orphan_died(0, true);
+        }
+        for number in 1..=removed {
+            let mut block = self.pop().expect("more removals than items");
+            if number < removed && self.void(&block) {
+                self.cleared += block.items();
+            } else {
+                assert!(number == removed || several, "live items were passed over: {block:?}");
+                if number == removed && acknowledged > 0 {
+                    assert!(!self.void(&block), "cleared items were delivered: {block:?}");
+                    block.ids.drain(..std::mem::take(&mut acknowledged));
+                }
+                self.left(block, false);
+            }
+        }
+        assert_eq!(acknowledged, 0, "an acknowledgement of nothing");
         self.figures(seen);
     }
 
+    /// It may have died delivering the oldest orphan (`several`: any), after it acknowledged so many items of it.
+    fn orphan_died(&mut self, acknowledged: usize, several: bool) {
+        let oldest = self.live_orphans().first().map(|block| block.ids[0]);
+        let epoch = self.epoch;
+        for block in &mut self.orphans {
+            let oldest = oldest == Some(block.ids[0]);
+            if block.epoch == epoch && (several || oldest) {
+                block.maybe += 1;
+            }
+            if oldest {
+                block.ids.drain(..acknowledged);
+            }
+        }
+        assert!(acknowledged == 0 || oldest.is_some(), "an acknowledgement of nothing");
+        self.orphans.retain(|block| !block.ids.is_empty());
+    }
+
+    /// Died acknowledging what its guard showed.
     pub(super) fn acknowledge_died(&mut self, who: usize, seen: &Stats) {
-        let acknowledged = seen.gets - self.gets;
-        assert!(acknowledged <= 1);
-        self.gets += acknowledged;
-        let hand = self.gone(who).expect("an item to acknowledge");
-        if acknowledged == 0 {
-            self.left(hand.item, false);
+        self.unresolved = true;
+        let mut acknowledged = (seen.gets - self.gets) as usize;
+        self.gets = seen.gets;
+        for mut hand in self.gone(who).hand {
+            let now = acknowledged.min(hand.block.ids.len());
+            hand.block.ids.drain(..now);
+            acknowledged -= now;
+            self.left(hand.block, false);
         }
+        assert_eq!(acknowledged, 0, "an acknowledgement of nothing");
         self.figures(seen);
     }
 
-    /// `alive`: the change was made. Else it was made or not.
-    pub(super) fn gate_moved(&mut self, alive: bool, clears: bool, ready: Option<bool>, seen: &Stats) {
-        let clears = clears && (ready.is_none() || self.ready);
-        let new = (self.epoch + u64::from(clears), ready.unwrap_or(self.ready));
-        let now = (seen.epoch, seen.ready);
-        assert!(now == new || !alive && now == (self.epoch, self.ready), "gate: {now:?}, expected {new:?}");
-        (self.epoch, self.ready) = now;
-    }
-
-    pub(super) fn clear_died(&mut self, who: usize, seen: &Stats) {
+    pub(super) fn clear_died(&mut self, who: usize, positions: (u64, u64), seen: &Stats) {
         self.died_with_hand(who, false);
-        let removed = self.removed(seen);
-        for _ in 0..removed {
-            let item = self.pop();
-            assert!(self.void(&item), "a live item was drained: {item:?}");
-            self.cleared += 1;
+        let mut last = 0;
+        while self.positions.1 < positions.1 {
+            let block = self.pop().expect("more removals than items");
+            assert!(self.void(&block), "live items were drained: {block:?}");
+            last = block.items();
+            self.cleared += last;
         }
-        self.late_cleared += u64::from(removed > 0);
+        self.late_cleared += last;
         self.figures(seen);
+    }
+
+    /// Somebody alive has thrown cleared blocks away, more of them than it had to.
+    pub(super) fn catch_up(&mut self, positions: (u64, u64)) {
+        while self.positions.1 < positions.1 {
+            let block = self.pop().expect("more removals than items");
+            assert!(self.void(&block), "live items are gone: {block:?}");
+            self.cleared += block.items();
+        }
+        assert_eq!(positions, self.positions, "puts and removals");
     }
 
     fn void_orphans(&self) -> u64 {
-        self.orphans.iter().filter(|item| self.void(item)).count() as u64
+        self.orphans.iter().filter(|block| self.void(block)).map(Block::items).sum()
+    }
+
+    fn limbo(&self, which: impl Fn(&Limbo) -> bool) -> u64 {
+        self.limbo.iter().filter(|limbo| which(limbo)).map(|limbo| limbo.block.items()).sum()
     }
 
     /// Figures at any time at which nobody alive is in mid-operation.
     pub(super) fn figures(&self, seen: &Stats) {
         assert_eq!(
-            (seen.puts, seen.gets, seen.len, seen.epoch, seen.ready, seen.state, seen.redelivered),
-            (self.puts, self.gets, self.ring.len() as u64, self.epoch, self.ready, self.state, self.redelivered),
-            "{self:?}"
+            (seen.gets, seen.len, seen.redelivered, seen.dead_lettered),
+            (self.gets, self.in_ring(), self.redelivered, self.dead_lettered),
+            "gets, len, redelivered, dead letters: {self:?}"
         );
-        assert_eq!(seen.seats_live, self.live_seats(), "{self:?}");
-        let count = |which: fn(&Limbo) -> bool| self.limbo.iter().filter(|limbo| which(limbo)).count() as u64;
+        assert_eq!((seen.epoch, seen.ready, seen.state), (self.epoch, self.ready, self.state));
         let within = |what, seen: u64, least: u64, most: u64| assert!((least..=most).contains(&seen), "{what}: {seen}, expected {least} to {most}: {self:?}");
+        within("puts", seen.puts, self.puts - self.late_puts, self.puts);
         within("dropped", seen.dropped, self.dropped - self.late_dropped, self.dropped);
-        within(
-            "cleared",
-            seen.cleared,
-            self.cleared - self.late_cleared,
-            self.cleared + self.limbo.len() as u64 + self.void_orphans(),
-        );
-        within("lost", seen.lost, self.lost, self.lost + count(|limbo| !limbo.void || limbo.either));
+        let unsure = self.limbo(|_| true) + self.void_orphans();
+        within("cleared", seen.cleared, self.cleared - self.late_cleared, self.cleared + unsure);
+        within("lost", seen.lost, self.lost, self.lost + self.limbo(|limbo| !limbo.void || limbo.either));
     }
 
     /// The doctor has resolved all who are dead: now the figures are exact.
@@ -158,25 +184,27 @@ impl Model {
         self.figures(seen);
         self.all_announced();
         assert!(seen.adds_up() && seen.seats_dead == 0, "{seen:?}\n{self:?}");
-        assert_eq!(seen.dropped, self.dropped, "{self:?}");
-        // Void orphans: each still lies there, or some consumer that looked has cleared it.
-        let void = self.void_orphans();
-        let due = (self.hands() + self.live_orphans().len()) as u64;
-        assert!((due..=due + void).contains(&seen.held), "held: {seen:?}\n{self:?}");
-        let there = (seen.held - due) as usize;
-        // Oldest first; all void ones are older than any live one.
-        self.orphans.sort_by_key(|item| item.id);
-        self.orphans.drain(..void as usize - there);
-        // At-most-once: each item in a dead hand counts as lost, or as cleared if it was void when somebody looked.
+        assert_eq!((seen.puts, seen.dropped), (self.puts, self.dropped), "{self:?}");
+        // Void orphans: each still lies there, or some consumer that looked has cleared it. Oldest first; all void ones are older than any live one.
+        let due = self.in_hands() + self.live_orphans().iter().map(Block::items).sum::<u64>();
+        self.orphans.sort_by_key(|block| block.ids[0]);
+        let mut cleared = 0;
+        while due + self.void_orphans() > seen.held {
+            let block = self.orphans.remove(0);
+            assert!(self.void(&block), "held: {seen:?}\n{self:?}");
+            cleared += block.items();
+        }
+        assert_eq!(due + self.void_orphans(), seen.held, "held: {seen:?}\n{self:?}");
+        // At-most-once: what was in a dead hand counts as lost, or as cleared if it was void when somebody looked.
         let lost = seen.lost - self.lost;
-        let must = self.limbo.iter().filter(|limbo| !limbo.either && !self.void(&limbo.item)).count() as u64;
+        let must = self.limbo(|limbo| !limbo.either && !self.void(&limbo.block));
         assert!(lost >= must, "{lost} lost, {must} died in a dead hand: {self:?}");
-        let cleared = self.cleared + self.limbo.len() as u64 - lost + void - there as u64;
-        assert_eq!(seen.cleared, cleared, "{seen:?}\n{self:?}");
+        cleared += self.limbo(|_| true) - lost;
+        assert_eq!(seen.cleared, self.cleared + cleared, "cleared: {seen:?}\n{self:?}");
         self.lost = seen.lost;
-        self.cleared = cleared;
+        self.cleared = seen.cleared;
         self.limbo.clear();
-        self.late_dropped = 0;
-        self.late_cleared = 0;
+        (self.late_puts, self.late_dropped, self.late_cleared) = (0, 0, 0);
+        self.unresolved = false;
     }
 }
