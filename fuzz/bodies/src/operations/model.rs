@@ -405,7 +405,7 @@ impl Model {
         self.throw_away();
         assert!(self.ring.is_empty(), "{error:?}, but there is {:?}", self.ring[0]);
         let others = self.owners.iter().enumerate().filter(|(other, _)| *other != who);
-        let held = !self.live_orphans().is_empty() || others.flat_map(|(_, owner)| owner).any(|owner| !owner.hand.is_empty());
+        let held = !self.live_orphans().is_empty() || others.flat_map(|(_, owner)| owner).flat_map(|owner| &owner.hand).any(|hand| !hand.block.ids.is_empty());
         let in_hand = !self.owner(who).hand.is_empty();
         match (self.state, error) {
             (State::Started, GetError::Empty) => {}

@@ -3,6 +3,7 @@
 
 use super::model::{Block, Limbo, Model};
 use prodcon::{State, Stats};
+use std::collections::BTreeMap;
 
 impl Model {
     /// A dead hand.
@@ -185,16 +186,21 @@ impl Model {
         self.all_announced();
         assert!(seen.adds_up() && seen.seats_dead == 0, "{seen:?}\n{self:?}");
         assert_eq!((seen.puts, seen.dropped), (self.puts, self.dropped), "{self:?}");
-        // Void orphans: each still lies there, or some consumer that looked has cleared it. Oldest first; all void ones are older than any live one.
-        let due = self.in_hands() + self.live_orphans().iter().map(Block::items).sum::<u64>();
-        self.orphans.sort_by_key(|block| block.ids[0]);
-        let mut cleared = 0;
-        while due + self.void_orphans() > seen.held {
-            let block = self.orphans.remove(0);
-            assert!(self.void(&block), "held: {seen:?}\n{self:?}");
-            cleared += block.items();
+        // Void orphans: each still lies there, or some consumer that looked has cleared it. Which ones does not matter, for nobody gets them.
+        let (void, live): (Vec<_>, Vec<_>) = std::mem::take(&mut self.orphans).into_iter().partition(|block| self.void(block));
+        self.orphans = live;
+        let due = self.in_hands() + self.orphans.iter().map(Block::items).sum::<u64>();
+        let there = seen.held.checked_sub(due).unwrap_or_else(|| panic!("held: {seen:?}\n{self:?}"));
+        let mut cleared = void.iter().map(Block::items).sum::<u64>();
+        let mut sets = BTreeMap::from([(0, 0u64)]);
+        for (number, block) in void.iter().enumerate() {
+            let more: Vec<_> = sets.iter().map(|(items, set)| (items + block.items(), set | 1 << number)).collect();
+            more.into_iter().for_each(|(items, set)| drop(sets.entry(items).or_insert(set)));
         }
-        assert_eq!(due + self.void_orphans(), seen.held, "held: {seen:?}\n{self:?}");
+        let set = *sets.get(&there).unwrap_or_else(|| panic!("held: {seen:?}\n{void:?}\n{self:?}"));
+        cleared -= there;
+        let remain = void.into_iter().enumerate().filter(|(number, _)| set >> number & 1 == 1);
+        self.orphans.extend(remain.map(|(_, block)| block));
         // At-most-once: what was in a dead hand counts as lost, or as cleared if it was void when somebody looked.
         let lost = seen.lost - self.lost;
         let must = self.limbo(|limbo| !limbo.either && !self.void(&limbo.block));

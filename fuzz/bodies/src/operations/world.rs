@@ -114,7 +114,7 @@ impl<T: Kind + ?Sized> World<T> {
             Ok(queue) => {
                 self.ends[who] = Some(End::new(queue));
                 self.model.attached(who);
-                if self.model.plan.at_least_once && !self.model.orphans.is_empty() {
+                if !self.model.orphans.is_empty() && self.held() > self.model.in_hands() {
                     self.model.owner(who).keeps = true;
                 }
             }
@@ -418,7 +418,7 @@ impl<T: Kind + ?Sized> World<T> {
         };
         let report = report.expect("a good segment");
         assert!(report.ok() && report.undecided == 0, "{report:?}");
-        let seen = self.look();
+        let seen = self.glance();
         self.model.settled(&seen);
     }
 
@@ -462,9 +462,13 @@ impl<T: Kind + ?Sized> World<T> {
                 self.close(who);
             }
         }
-        self.doctor();
-        let held = self.look().held;
-        assert_eq!((self.model.ring.len(), held), (0, 0), "{:?}", self.model);
+        // Nobody has died since the doctor came.
+        let seen = self.glance();
+        self.model.settled(&seen);
+        assert_eq!((self.model.ring.len(), seen.held), (0, 0), "{:?}", self.model);
+        if self.model.plan.thorough {
+            self.doctor();
+        }
     }
 
     /// All seats and all slots.
