@@ -54,7 +54,13 @@ fn action<T: end::Kind + ?Sized>(world: &mut World<T>, input: &mut Unstructured)
     match world.guarded(who) {
         // Nobody is there: somebody comes.
         None => match what {
-            0..=25 => world.attach(who, &attach(input)?),
+            0..=25 => {
+                let role = *input.choose(&[Role::Both, Role::Both, Role::Consumer, Role::Producer])?;
+                let attach = Attach::new().role(role);
+                let hands = input.int_in_range(0..=3)?;
+                let attach = if input.arbitrary()? { attach.in_hand(hands) } else { attach.in_hand_at_most(hands) };
+                world.attach(who, role == Role::Producer, &attach);
+            }
             _ => look_after(world, what),
         },
         // It has something in hand.
@@ -90,14 +96,6 @@ fn action<T: end::Kind + ?Sized>(world: &mut World<T>, input: &mut Unstructured)
     }
     world.settle_up(who);
     Ok(())
-}
-
-/// How somebody attaches.
-fn attach(input: &mut Unstructured) -> Result<Attach> {
-    let role = *input.choose(&[Role::Both, Role::Both, Role::Consumer, Role::Producer])?;
-    let attach = Attach::new().role(role);
-    let hands = input.int_in_range(0..=3)?;
-    Ok(if input.arbitrary()? { attach.in_hand(hands) } else { attach.in_hand_at_most(hands) })
 }
 
 /// What a control handle does.

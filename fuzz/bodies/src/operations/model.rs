@@ -39,6 +39,8 @@ pub(super) struct Owner {
     pub(super) hand: VecDeque<InHand>,
     /// A guard is alive. Else what is shown was forgotten.
     pub(super) guard: bool,
+    /// It is a `Hand`: it throws a cleared rest away; after another guard the next get does that.
+    pub(super) several: bool,
     /// One of the orphans may lie in its seat: it gave some back, and there may have been no seat free to leave them in.
     pub(super) keeps: bool,
     /// `announcements` when it last found no orphan.
@@ -183,6 +185,7 @@ impl Model {
     pub(super) fn give_back(&mut self, who: usize) {
         let owner = self.owner(who);
         owner.guard = false;
+        let several = std::mem::take(&mut owner.several);
         let hand = std::mem::take(&mut owner.hand);
         for mut hand in hand {
             hand.done = 0;
@@ -197,6 +200,9 @@ impl Model {
             } else {
                 self.lost += hand.block.items();
             }
+        }
+        if several {
+            self.throw_rest_away(who);
         }
     }
 
@@ -365,13 +371,15 @@ impl Model {
     }
 
     /// Items came to `who`, by numbers and deliveries. They are shown by a guard.
-    pub(super) fn came(&mut self, who: usize, items: &[(u64, Option<u32>)], letters_full: bool) {
+    pub(super) fn came(&mut self, who: usize, items: &[(u64, Option<u32>)], several: bool, letters_full: bool) {
         assert!(self.state != State::Stopped);
         self.settle_forgotten(who);
         let mut items = items;
         while let Some(first) = items.first() {
             self.throw_rest_away(who);
-            if self.owner(who).hand.back().is_none_or(|hand| hand.shown == hand.block.ids.len()) {
+            let epoch = self.epoch;
+            let begun = |hand: &InHand| hand.shown < hand.block.ids.len() && hand.block.epoch == epoch;
+            if !self.owner(who).hand.back().is_some_and(begun) {
                 let block = self.next(who, *first, letters_full);
                 self.owner(who).hand.push_back(InHand { block, done: 0, shown: 0 });
             }
@@ -386,7 +394,8 @@ impl Model {
             hand.shown += count;
             items = &items[count..];
         }
-        self.owner(who).guard = true;
+        let owner = self.owner(who);
+        (owner.guard, owner.several) = (true, several);
     }
 
     /// Nothing came.
@@ -397,7 +406,8 @@ impl Model {
         }
         self.settle_forgotten(who);
         self.throw_rest_away(who);
-        let rest = self.owner(who).hand.iter().any(|hand| hand.block.ids.len() > hand.shown);
+        let epoch = self.epoch;
+        let rest = self.owner(who).hand.iter().any(|hand| hand.block.ids.len() > hand.shown && hand.block.epoch == epoch);
         assert!(!rest, "{error:?}, but it has the rest of a block: {:?}", self.owner(who));
         let looked = self.owner(who).looked;
         self.check_looked(looked);
@@ -431,7 +441,11 @@ impl Model {
             count -= done + now;
         }
         owner.hand.retain(|hand| hand.done > 0 || !hand.block.ids.is_empty());
+        let several = owner.several;
         self.gets += gets;
+        if several {
+            self.throw_rest_away(who);
+        }
     }
 
     /// All that a guard shows is acknowledged, and still shown.

@@ -32,14 +32,15 @@ impl Plan {
     pub(super) fn choose(input: &mut Unstructured) -> Result<Self> {
         let at_least_once = input.arbitrary()?;
         let bytes = input.ratio(1, 3)?;
+        let batch = if bytes { 1 } else { *input.choose(&[1, 1, 2, 3])? };
         Ok(Self {
             capacity: *input.choose(&[1, 1, 2, 2, 3, 4, 5, 9])?,
             seats: input.int_in_range(1..=6)?,
             lossy: input.arbitrary()?,
             at_least_once,
             bytes,
-            batch: if bytes { 1 } else { *input.choose(&[1, 1, 2, 3])? },
-            limit: if at_least_once { *input.choose(&[0, 0, 1, 2])? } else { 0 },
+            batch,
+            limit: if at_least_once && batch == 1 { *input.choose(&[0, 0, 1, 2])? } else { 0 },
             thorough: input.ratio(1, 4)?,
         })
     }

@@ -104,7 +104,7 @@ impl<T: Kind + ?Sized> World<T> {
 
     // ---------------------------------------------------------------- endpoints come and go
 
-    pub(super) fn attach(&mut self, who: usize, attach: &Attach) {
+    pub(super) fn attach(&mut self, who: usize, producer: bool, attach: &Attach) {
         let attach = attach.clone().directory(scratch::directory());
         let Some(attached) = mortal::live(self.life, || ReadyQueue::<T>::attach_with(NAME, &attach)) else {
             self.model.unresolved = true;
@@ -121,8 +121,9 @@ impl<T: Kind + ?Sized> World<T> {
             Err(OpenError::NoSeat { wanted, .. }) => {
                 let seen = self.look();
                 let free = seen.seats - seen.seats_live;
-                let orphans = self.model.orphans.len() as u32;
-                assert!(free < wanted + orphans || self.model.unresolved && wanted > 1, "no seat, but {free} are free");
+                // The seats of orphans are for consumers.
+                let (more, any) = if producer { (self.model.orphans.len() as u32, false) } else { (0, wanted == 1) };
+                assert!(free < wanted + more || self.model.unresolved && !any, "no seat, but {free} are free");
             }
             Err(error) => panic!("{error}"),
         }
@@ -221,7 +222,7 @@ impl<T: Kind + ?Sized> World<T> {
         self.spare_the_forgetful(who);
         let got = self.live(who, |end| if let Way::Batch = way { T::get_batch(end.queue()) } else { end.get() });
         let Some(got) = got else { return self.died_getting(who, false) };
-        if self.came(who, got.map(|ids| numbers(&ids))) {
+        if self.came(who, got.map(|ids| numbers(&ids)), false) {
             self.check_whole(who, way);
             self.model.done(who);
         }
@@ -230,8 +231,9 @@ impl<T: Kind + ?Sized> World<T> {
     pub(super) fn take(&mut self, who: usize, way: Way) {
         self.spare_the_forgetful(who);
         let taken = self.live(who, |end| end.take(way));
-        let Some(taken) = taken else { return self.died_getting(who, matches!(way, Way::Several(_))) };
-        if self.came(who, taken.map(|shown| counted(&shown))) {
+        let several = matches!(way, Way::Several(_));
+        let Some(taken) = taken else { return self.died_getting(who, several) };
+        if self.came(who, taken.map(|shown| counted(&shown)), several) {
             self.check_whole(who, way);
         }
     }
@@ -243,13 +245,13 @@ impl<T: Kind + ?Sized> World<T> {
     }
 
     /// False: nothing came.
-    fn came(&mut self, who: usize, got: Result<Vec<(u64, Option<u32>)>, GetError>) -> bool {
+    fn came(&mut self, who: usize, got: Result<Vec<(u64, Option<u32>)>, GetError>, several: bool) -> bool {
         let letters = self.letters();
         letters.iter().for_each(|id| self.model.buried(who, *id));
         match got {
             Ok(items) => {
                 assert!(!items.is_empty(), "nothing, but no error");
-                self.model.came(who, &items, letters.len() == LETTERS_CAPACITY as usize);
+                self.model.came(who, &items, several, letters.len() == LETTERS_CAPACITY as usize);
                 true
             }
             Err(error) => {
@@ -275,11 +277,11 @@ impl<T: Kind + ?Sized> World<T> {
             Ok(0) => assert_eq!(shown.len(), before),
             Ok(count) => {
                 assert!(shown.len() == before + count && shown.len() <= max);
-                self.came(who, Ok(counted(&shown[before..])));
+                self.came(who, Ok(counted(&shown[before..])), true);
             }
             Err(error) => {
                 assert_eq!(shown.len(), before);
-                self.came(who, Err(error));
+                self.came(who, Err(error), true);
             }
         }
     }
@@ -442,7 +444,7 @@ impl<T: Kind + ?Sized> World<T> {
         }
         self.gate(false, Some(true));
         // A fresh consumer gets all that is due: what the dead had in hand, oldest first, then the queue.
-        self.attach(0, &Attach::new());
+        self.attach(0, false, &Attach::new());
         self.settle_up(0);
         if self.guarded(0) == Some(true) {
             self.acknowledge(0);
@@ -476,7 +478,7 @@ impl<T: Kind + ?Sized> World<T> {
         let Plan { seats, capacity, .. } = self.model.plan;
         let users = ENDS.min(seats as usize);
         for who in 1..users {
-            self.attach(who, &Attach::new());
+            self.attach(who, false, &Attach::new());
         }
         let attach = || ReadyQueue::<T>::attach_in(&scratch::directory(), NAME);
         let extra: Vec<_> = (users..seats as usize).map(|_| attach().expect("a seat")).collect();
