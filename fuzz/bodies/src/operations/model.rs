@@ -152,7 +152,8 @@ impl Model {
 
     /// A recovery pass went over all seats: whatever lies there was announced.
     pub(super) fn all_announced(&mut self) {
-        if !self.orphans.is_empty() {
+        // Void ones may be gone.
+        if !self.live_orphans().is_empty() {
             self.announced();
         }
     }
@@ -300,17 +301,21 @@ impl Model {
         live
     }
 
+    fn is_next_orphan(&self, id: u64) -> bool {
+        self.live_orphans().first().is_some_and(|block| block.ids[0] == id)
+    }
+
     /// Consumers that have not looked since an orphan was announced must not pass it over.
     pub(super) fn check_looked(&self, looked: Option<u64>) {
         let live = self.live_orphans();
         assert!(looked == Some(self.announcements) || live.is_empty(), "passed over, though announced: {live:?}");
     }
 
-    /// An orphan's item went to the dead letters. `who` was about to deliver it.
-    pub(super) fn buried(&mut self, who: usize, id: u64) {
-        self.settle_forgotten(who);
-        let oldest = self.live_orphans().first().is_some_and(|block| block.ids[0] == id);
-        let any = self.owner(who).keeps;
+    /// An orphan's item went to the dead letters. `who` was about to deliver it. `any`: perhaps after others.
+    pub(super) fn buried(&mut self, who: usize, id: u64, any: bool) {
+        let oldest = self.is_next_orphan(id);
+        // What it kept, if anything, comes first.
+        let any = std::mem::take(&mut self.owner(who).keeps) || any;
         let at = self.orphans.iter().position(|block| block.ids[0] == id).expect("a letter that was no orphan");
         let block = &mut self.orphans[at];
         assert!(any || oldest, "a letter, but not the oldest orphan: {id}");
@@ -370,16 +375,25 @@ impl Model {
         }
     }
 
-    /// Items came to `who`, by numbers and deliveries. They are shown by a guard.
-    pub(super) fn came(&mut self, who: usize, items: &[(u64, Option<u32>)], several: bool, letters_full: bool) {
+    /// Items came to `who`, by numbers and deliveries. They are shown by a guard. `letters`: what went to the dead letters meanwhile; `letters_full`: no more found room there.
+    pub(super) fn came(&mut self, who: usize, items: &[(u64, Option<u32>)], several: bool, letters: &[u64], letters_full: bool) {
         assert!(self.state != State::Stopped);
         self.settle_forgotten(who);
+        let mut letters = letters;
         let mut items = items;
         while let Some(first) = items.first() {
             self.throw_rest_away(who);
             let epoch = self.epoch;
             let begun = |hand: &InHand| hand.shown < hand.block.ids.len() && hand.block.epoch == epoch;
             if !self.owner(who).hand.back().is_some_and(begun) {
+                // Letters on the way to this item.
+                while let [letter, rest @ ..] = letters
+                    && (self.is_next_orphan(*letter) || self.owner(who).keeps)
+                    && *letter != first.0
+                {
+                    self.buried(who, *letter, false);
+                    letters = rest;
+                }
                 let block = self.next(who, *first, letters_full);
                 self.owner(who).hand.push_back(InHand { block, done: 0, shown: 0 });
             }
@@ -394,17 +408,19 @@ impl Model {
             hand.shown += count;
             items = &items[count..];
         }
+        letters.iter().for_each(|id| self.buried(who, *id, false));
         let owner = self.owner(who);
         (owner.guard, owner.several) = (true, several);
     }
 
     /// Nothing came.
-    pub(super) fn nothing(&mut self, who: usize, error: &GetError) {
+    pub(super) fn nothing(&mut self, who: usize, error: &GetError, letters: &[u64]) {
         if self.state == State::Stopped {
-            assert_eq!(*error, GetError::Stopped);
+            assert_eq!((error, letters), (&GetError::Stopped, &[][..]));
             return;
         }
         self.settle_forgotten(who);
+        letters.iter().for_each(|id| self.buried(who, *id, false));
         self.throw_rest_away(who);
         let epoch = self.epoch;
         let rest = self.owner(who).hand.iter().any(|hand| hand.block.ids.len() > hand.shown && hand.block.epoch == epoch);
@@ -462,7 +478,8 @@ impl Model {
     /// The guard is gone, with all it showed acknowledged.
     pub(super) fn done(&mut self, who: usize) {
         self.acknowledged(who, usize::MAX);
-        self.owner(who).guard = false;
+        let owner = self.owner(who);
+        (owner.guard, owner.several) = (false, false);
     }
 
     // ---------------------------------------------------------------- gate

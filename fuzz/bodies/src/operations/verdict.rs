@@ -56,7 +56,7 @@ impl Model {
         let counted = (seen.dead_lettered - self.dead_lettered) as usize;
         let buried = letters.len().min(acknowledged);
         assert!(counted <= letters.len() && counted + 1 >= letters.len() && buried + 1 >= letters.len() && buried <= counted);
-        letters[..buried].iter().for_each(|id| self.buried(who, *id));
+        letters[..buried].iter().for_each(|id| self.buried(who, *id, several));
         self.dead_lettered = seen.dead_lettered;
         acknowledged -= buried;
         self.gets = seen.gets;

@@ -247,15 +247,14 @@ impl<T: Kind + ?Sized> World<T> {
     /// False: nothing came.
     fn came(&mut self, who: usize, got: Result<Vec<(u64, Option<u32>)>, GetError>, several: bool) -> bool {
         let letters = self.letters();
-        letters.iter().for_each(|id| self.model.buried(who, *id));
         match got {
             Ok(items) => {
                 assert!(!items.is_empty(), "nothing, but no error");
-                self.model.came(who, &items, several, letters.len() == LETTERS_CAPACITY as usize);
+                self.model.came(who, &items, several, &letters, letters.len() == LETTERS_CAPACITY as usize);
                 true
             }
             Err(error) => {
-                self.model.nothing(who, &error);
+                self.model.nothing(who, &error, &letters);
                 false
             }
         }
