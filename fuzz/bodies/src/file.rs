@@ -7,6 +7,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+/// As many are kept.
+const KEPT: usize = 4000;
+
 thread_local! {
     /// By the text that tells one from another.
     static MADE: RefCell<HashMap<String, Vec<u8>>> = RefCell::new(HashMap::new());
@@ -24,6 +27,9 @@ pub(crate) fn fresh<T: Payload + ?Sized>(key: String, options: &Options) -> Vec<
             prodcon::unlink_in(&dir, "made").expect("it was just made");
             bytes
         };
+        if made.len() >= KEPT {
+            made.clear();
+        }
         made.entry(key).or_insert_with(make).clone()
     })
 }

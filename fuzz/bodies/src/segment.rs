@@ -11,7 +11,7 @@ use crate::{scratch, trace::tell};
 use arbitrary::{Result, Unstructured};
 use image::{Image, Plan};
 use operate::End;
-use prodcon::{OpenError, mortal};
+use prodcon::{Attach, OpenError, Role, mortal};
 use std::path::PathBuf;
 
 /// Actions of one run: enough to get anywhere, few enough to be fast.
@@ -38,7 +38,7 @@ impl Run {
     fn begin(input: &mut Unstructured) -> Result<Self> {
         let dir = scratch::directory();
         let damaged = input.ratio(1, 8)?;
-        let image = if damaged { Image::raw(&dir, input)? } else { Image::valid(&dir, &Plan::choose(input)?) };
+        let image = if damaged { Image::raw(input)? } else { Image::valid(&Plan::choose(input)?) };
         Ok(Self {
             dir,
             image,
@@ -95,20 +95,20 @@ impl Run {
     }
 
     fn attach(&mut self, input: &mut Unstructured) -> Result<Option<End>> {
-        let free = self.image.seats() > self.ends.iter().flatten().filter(|end| end.has_seat()).count();
         let life = if input.ratio(1, 16)? { input.int_in_range(0..=12)? } else { u32::MAX };
         let kind = input.int_in_range(0..=3u8)?;
-        match mortal::live(life, || End::attach(&self.dir, kind)) {
+        let role = *input.choose(&[Role::Both, Role::Producer, Role::Consumer])?;
+        let attach = Attach::new().directory(&self.dir).role(role).in_hand_at_most(input.int_in_range(0..=3)?);
+        match mortal::live(life, || End::attach(&attach, &self.dir, kind)) {
             None => Ok(None),
             Some(Ok(end)) => {
                 end.check_attached();
                 Ok(Some(end))
             }
             Some(Err(error)) => {
-                let expected = self.damaged || matches!(error, OpenError::Incompatible { .. }) || !free && matches!(error, OpenError::NoSeat { .. });
-                // A dead one may have left its item in the last seat.
-                assert!(expected || matches!(error, OpenError::NoSeat { .. }), "attaching to a good segment: {error}");
-                let _ = error.to_string();
+                let expected = matches!(error, OpenError::Incompatible { .. } | OpenError::NoSeat { .. });
+                assert!(expected || self.damaged, "attaching to a good segment: {error}");
+                assert!(!error.to_string().is_empty());
                 Ok(None)
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// As many random inputs for each target; `PRODCON_FUZZ_RUNS` for more.
 fn runs() -> u64 {
-    std::env::var("PRODCON_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(5000)
+    std::env::var("PRODCON_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2000)
 }
 
 fn corpus(target: &str, body: fn(&[u8])) {

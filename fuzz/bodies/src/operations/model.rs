@@ -409,8 +409,13 @@ impl Model {
             items = &items[count..];
         }
         letters.iter().for_each(|id| self.buried(who, *id, false));
+        let announcements = self.announcements;
         let owner = self.owner(who);
         (owner.guard, owner.several) = (true, several);
+        if several {
+            // It may have looked for more, and found none.
+            owner.looked = Some(announcements);
+        }
     }
 
     /// Nothing came.

@@ -195,7 +195,9 @@ impl Model {
         let mut sets = BTreeMap::from([(0, 0u64)]);
         for (number, block) in void.iter().enumerate() {
             let more: Vec<_> = sets.iter().map(|(items, set)| (items + block.items(), set | 1 << number)).collect();
-            more.into_iter().for_each(|(items, set)| drop(sets.entry(items).or_insert(set)));
+            for (items, set) in more {
+                sets.entry(items).or_insert(set);
+            }
         }
         let set = *sets.get(&there).unwrap_or_else(|| panic!("held: {seen:?}\n{void:?}\n{self:?}"));
         cleared -= there;

@@ -2,32 +2,35 @@
 //!
 //! Knows as much of the layout (docs/design.md, 11) as it needs to hit the words that matter; what it gets wrong only makes the damage less pointed.
 
+use crate::file;
 use arbitrary::{Result, Unstructured};
-use prodcon::{Control, Delivery, Options, ReadyQueue};
-use std::cell::RefCell;
-use std::collections::HashMap;
+use prodcon::{Delivery, Options};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 pub(super) const NAME: &str = "q";
+/// The dead-letter queue of some; always a good one.
+const LETTERS: &str = "letters";
 const HEADER: usize = 512;
 const CHECKSUM: usize = 504;
 /// Longest file that the input may ask for.
 const LONGEST: u64 = 1 << 20;
 
 /// What a valid segment is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     capacity: u32,
     seats: u32,
     kind: Kind,
+    batch: u32,
     lossy: bool,
     at_least_once: bool,
     ready: bool,
+    /// Most deliveries of an item, 0: any number.
+    limit: u8,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 enum Kind {
     Bytes { size: usize, align: u32 },
     Number,
@@ -36,44 +39,46 @@ enum Kind {
 
 impl Plan {
     pub(super) fn choose(input: &mut Unstructured) -> Result<Self> {
-        let small = [1, 1, 2, 2, 3, 4, 5, 7, 8, 70];
-        let sizes = [0, 1, 8, 8, 16, 24, 24, 40, 100, 65_536];
+        let (kind, batch) = match input.int_in_range(0..=3u8)? {
+            0 | 1 => {
+                let size = *input.choose(&[0, 1, 8, 8, 16, 24, 24, 40, 100, 65_536])?;
+                let align = *input.choose(&[1, 8, 8, 8, 64, 4096])?;
+                (Kind::Bytes { size, align }, 1)
+            }
+            2 => (Kind::Number, *input.choose(&[1, 1, 2, 5])?),
+            _ => (Kind::Three, *input.choose(&[1, 1, 3])?),
+        };
+        // Large blocks are for few.
+        let large = matches!(kind, Kind::Bytes { size: 65_536, .. } | Kind::Bytes { align: 4096, .. });
+        let at_least_once = input.arbitrary()?;
         Ok(Self {
-            capacity: *input.choose(&small)?,
+            capacity: if large { 2 } else { *input.choose(&[1, 1, 2, 2, 3, 4, 5, 7, 8, 70])? },
             seats: input.int_in_range(1..=5)?,
-            kind: match input.int_in_range(0..=3u8)? {
-                0 | 1 => Kind::Bytes {
-                    size: *input.choose(&sizes)?,
-                    align: *input.choose(&[1, 8, 8, 8, 64, 4096])?,
-                },
-                2 => Kind::Number,
-                _ => Kind::Three,
-            },
+            kind,
+            batch,
             lossy: input.arbitrary()?,
-            at_least_once: input.arbitrary()?,
+            at_least_once,
             ready: input.ratio(7, 8)?,
+            limit: if at_least_once && batch == 1 { *input.choose(&[0, 0, 1, 2])? } else { 0 },
         })
     }
 
-    fn make(&self, dir: &Path) -> Vec<u8> {
+    /// The bytes of such a segment.
+    fn bytes(&self) -> Vec<u8> {
         let delivery = if self.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
-        let name = "made";
-        let options = Options::new(self.capacity).seats(self.seats).lossy(self.lossy).ready(self.ready).delivery(delivery).directory(dir);
-        match self.kind {
-            Kind::Bytes { size, align } => drop(Control::create(name, &options.item_size(size).align(align)).expect("a good plan")),
-            Kind::Number => drop(ReadyQueue::<u64>::create(name, &options).expect("a good plan")),
-            Kind::Three => drop(ReadyQueue::<[u64; 3]>::create(name, &options).expect("a good plan")),
+        let mut options = Options::new(self.capacity).seats(self.seats).batch(self.batch).lossy(self.lossy).ready(self.ready).delivery(delivery);
+        if self.limit > 0 {
+            let letters = Options::new(2).seats(4).item_size(65_536);
+            file::place(LETTERS, &file::fresh::<[u8]>("letters of any length".into(), &letters));
+            options = options.max_deliveries(self.limit).dead_letter(LETTERS);
         }
-        let bytes = std::fs::read(dir.join(format!("prodcon.{name}"))).expect("it was just made");
-        prodcon::unlink_in(dir, name).expect("it was just made");
-        bytes
+        let key = format!("{self:?}");
+        match self.kind {
+            Kind::Bytes { size, align } => file::fresh::<[u8]>(key, &options.item_size(size).align(align)),
+            Kind::Number => file::fresh::<u64>(key, &options),
+            Kind::Three => file::fresh::<[u64; 3]>(key, &options),
+        }
     }
-}
-
-thread_local! {
-    /// Making a segment takes many system calls, and all that is different is in here.
-    static MADE: RefCell<HashMap<Plan, Vec<u8>>> = RefCell::new(HashMap::new());
-    static FILE: RefCell<Option<File>> = const { RefCell::new(None) };
 }
 
 /// The file as it stands.
@@ -83,29 +88,19 @@ pub(super) struct Image {
 }
 
 impl Image {
-    pub(super) fn valid(dir: &Path, plan: &Plan) -> Self {
-        MADE.with_borrow_mut(|made| {
-            let bytes = made.entry(*plan).or_insert_with(|| plan.make(dir));
-            Self::new(dir, bytes)
-        })
+    pub(super) fn valid(plan: &Plan) -> Self {
+        Self::new(&plan.bytes())
     }
 
-    pub(super) fn raw(dir: &Path, input: &mut Unstructured) -> Result<Self> {
+    pub(super) fn raw(input: &mut Unstructured) -> Result<Self> {
         let len = input.int_in_range(0..=u16::MAX)?;
         let bytes = input.bytes(input.len().min(len.into()))?;
-        Ok(Self::new(dir, bytes))
+        Ok(Self::new(bytes))
     }
 
-    /// One file for all runs, overwritten in place.
-    fn new(dir: &Path, bytes: &[u8]) -> Self {
-        let file = FILE.with_borrow_mut(|file| {
-            let open = || File::options().read(true).write(true).create(true).truncate(false).open(dir.join(format!("prodcon.{NAME}"))).expect("a file");
-            file.get_or_insert_with(open).try_clone().expect("a descriptor")
-        });
-        file.set_len(bytes.len() as u64).expect("a length");
-        file.write_all_at(bytes, 0).expect("space");
+    fn new(bytes: &[u8]) -> Self {
         Self {
-            file,
+            file: file::place(NAME, bytes),
             len: bytes.len() as u64,
         }
     }
@@ -126,11 +121,6 @@ impl Image {
         self.file.write_all_at(&bytes[..room], at).expect("within the file");
     }
 
-    /// As the header says; only good for guesses once that is damaged.
-    pub(super) fn seats(&self) -> usize {
-        self.read32(28) as usize
-    }
-
     /// Other numbers at a place that matters.
     pub(super) fn damage(&mut self, input: &mut Unstructured) -> Result<()> {
         let header = |image: &Self, at: u64| image.read(at).min(LONGEST);
@@ -140,7 +130,7 @@ impl Image {
             0 => return self.damage_header(input),
             1 => 512 + 8 * (number % 3),
             2 => *input.choose(&[640, 768, 896, 1024, 1152])?,
-            3..=7 => seats + 128 * (number % u64::from(self.read32(28).clamp(1, 8))) + 8 * u64::from(input.int_in_range(0..=9u8)?),
+            3..=7 => seats + 128 * (number % u64::from(self.read32(28).clamp(1, 8))) + 8 * u64::from(input.int_in_range(0..=12u8)?),
             8..=11 => slots + 8 * (number % u64::from(self.read32(24).clamp(1, 80))),
             12 | 13 => blocks + block * (number % 80) + 8 * u64::from(input.int_in_range(0..=2u8)?),
             _ => u64::from(input.arbitrary::<u16>()?),
@@ -187,7 +177,7 @@ impl Image {
 
     fn damage_header(&mut self, input: &mut Unstructured) -> Result<()> {
         // Field by field (offset, bytes), for a checksum that holds lets any number come as far as its own check.
-        let fields: [(u64, usize); 22] = [
+        let fields = [
             (0, 8),
             (8, 4),
             (12, 4),
@@ -209,7 +199,8 @@ impl Image {
             (100, 4),
             (112, 8),
             (240, 8),
-            (440, 8),
+            (440, 4),
+            (444, 8),
         ];
         for _ in 0..input.int_in_range(1..=3u8)? {
             let (at, bytes) = *input.choose(&fields)?;
@@ -238,10 +229,7 @@ impl Image {
             // The length that the header asks for.
             2 => self.read(16).min(LONGEST),
             _ => {
-                let plan = Plan::choose(input)?;
-                let dir = crate::scratch::directory();
-                let header = MADE.with_borrow_mut(|made| made.entry(plan).or_insert_with(|| plan.make(&dir))[..HEADER].to_vec());
-                self.write(0, &header);
+                self.write(0, &Plan::choose(input)?.bytes()[..HEADER]);
                 self.read(16).min(LONGEST)
             }
         };

@@ -2,7 +2,7 @@
 
 use super::image::NAME;
 use arbitrary::{Result, Unstructured};
-use prodcon::{Control, Fault, GetError, OpenError, Payload, PutError, ReadyQueue, State, Stats};
+use prodcon::{Attach, Control, Fault, Hand, Item, GetError, OpenError, Payload, PutError, ReadyQueue, State, Stats};
 use std::borrow::Borrow;
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub(super) trait Sample: Payload {
     /// Reads all of it, as its user would.
     fn read(&self) -> u64;
     fn reserve(queue: &mut ReadyQueue<Self>, input: &mut Unstructured) -> Result<()>;
+    /// Blocks of several items, for plain types.
+    fn batch(queue: &mut ReadyQueue<Self>, input: &mut Unstructured) -> Result<()>;
 }
 
 impl Sample for [u8] {
@@ -50,6 +52,10 @@ impl Sample for [u8] {
         }
         Ok(())
     }
+    fn batch(queue: &mut ReadyQueue<Self>, _: &mut Unstructured) -> Result<()> {
+        told(queue.try_get());
+        Ok(())
+    }
 }
 
 impl Sample for u64 {
@@ -66,6 +72,9 @@ impl Sample for u64 {
             told(reserved.try_commit().map_err(|uncommitted| uncommitted.error));
         }
         Ok(())
+    }
+    fn batch(queue: &mut ReadyQueue<Self>, input: &mut Unstructured) -> Result<()> {
+        batch(queue, &[1, 2, 3, 4, 5, 6, 7], input)
     }
 }
 
@@ -84,6 +93,55 @@ impl Sample for [u64; 3] {
         }
         Ok(())
     }
+    fn batch(queue: &mut ReadyQueue<Self>, input: &mut Unstructured) -> Result<()> {
+        batch(queue, &[[1; 3], [2; 3], [3; 3], [4; 3]], input)
+    }
+}
+
+fn batch<T: Sample + Item>(queue: &mut ReadyQueue<T>, items: &[T], input: &mut Unstructured) -> Result<()> {
+    match input.int_in_range(0..=5u8)? {
+        0 | 1 => told(queue.try_put_batch(&items[..input.int_in_range(0..=items.len())?]).map_err(|partial| partial.error)),
+        2 | 3 => told(queue.try_get_batch().map(|items| items.iter().for_each(|item| read(item)))),
+        _ => match queue.try_take_batch() {
+            Ok(taken) => {
+                taken.iter().for_each(|item| read(item));
+                match input.int_in_range(0..=3u8)? {
+                    0 => taken.ack(),
+                    1 => told(taken.nack()),
+                    2 => std::mem::forget(taken),
+                    _ => drop(taken),
+                }
+            }
+            Err(error) => told::<(), _>(Err(error)),
+        },
+    }
+    Ok(())
+}
+
+/// Several in hand.
+fn several<T: Sample + ?Sized>(mut hand: Hand<'_, T>, input: &mut Unstructured) -> Result<()> {
+    for _ in 0..3 {
+        hand.iter().for_each(|item| read(item));
+        assert!(hand.get(hand.len()).is_none() && hand.deliveries(hand.len()) == 0);
+        match input.int_in_range(0..=6u8)? {
+            0 => {
+                hand.ack();
+                break;
+            }
+            1 => {
+                told(hand.nack());
+                break;
+            }
+            2 => {
+                std::mem::forget(hand);
+                break;
+            }
+            3 => hand.ack_first(input.int_in_range(0..=3)?),
+            4 => hand.ack_in_place(),
+            _ => told(hand.take_more(input.int_in_range(0..=9)?, Some(Duration::ZERO))),
+        }
+    }
+    Ok(())
 }
 
 /// An error is a text that can be written, whatever is in it.
@@ -100,17 +158,13 @@ fn read<T: Sample + ?Sized>(item: &T) {
 }
 
 impl End {
-    pub(super) fn attach(dir: &Path, kind: u8) -> std::result::Result<Self, OpenError> {
+    pub(super) fn attach(attach: &Attach, dir: &Path, kind: u8) -> std::result::Result<Self, OpenError> {
         Ok(match kind {
-            0 => Self::Bytes(ReadyQueue::attach_in(dir, NAME)?),
-            1 => Self::Number(ReadyQueue::attach_in(dir, NAME)?),
-            2 => Self::Three(ReadyQueue::attach_in(dir, NAME)?),
+            0 => Self::Bytes(ReadyQueue::attach_with(NAME, attach)?),
+            1 => Self::Number(ReadyQueue::attach_with(NAME, attach)?),
+            2 => Self::Three(ReadyQueue::attach_with(NAME, attach)?),
             _ => Self::Control(Control::attach_in(dir, NAME)?),
         })
-    }
-
-    pub(super) fn has_seat(&self) -> bool {
-        !matches!(self, Self::Control(_))
     }
 
     /// What the header's check let through.
@@ -144,7 +198,7 @@ fn operate<T: Sample + ?Sized>(queue: &mut ReadyQueue<T>, input: &mut Unstructur
 where
     T::Owned: Borrow<T>,
 {
-    match input.int_in_range(0..=23u8)? {
+    match input.int_in_range(0..=28u8)? {
         0..=3 => {
             let item = T::sample(input, queue.item_size())?;
             told(queue.try_put(item.borrow()));
@@ -201,7 +255,6 @@ where
             told(queue.set_state(*input.choose(&states)?));
         }
         21 => {
-            assert!(queue.len() <= queue.capacity());
             std::hint::black_box((queue.is_empty(), queue.is_full(), queue.is_ready(), queue.state()));
             told(queue.stats().map(|stats| check_stats(&stats)));
         }
@@ -209,7 +262,14 @@ where
             // Without a free seat an attach tries for some milliseconds; a control handle does not.
             told(queue.control().map(|control| drop(control.stats())));
         }
-        _ => drop(std::hint::black_box(queue.discard())),
+        23 => {
+            queue.discard();
+        }
+        24 | 25 => T::batch(queue, input)?,
+        _ => match queue.try_take_many(input.int_in_range(0..=9)?) {
+            Ok(hand) => several(hand, input)?,
+            Err(error) => told::<(), _>(Err(error)),
+        },
     }
     Ok(())
 }
@@ -230,8 +290,7 @@ fn look_after(control: &Control, input: &mut Unstructured) -> Result<()> {
         1 => told(control.set_not_ready()),
         2 => told(control.clear()),
         3 => {
-            assert!(control.len() <= control.capacity());
-            std::hint::black_box((control.is_empty(), control.is_full(), control.is_ready(), control.is_removed()));
+            std::hint::black_box((control.len(), control.is_empty(), control.is_full(), control.is_ready(), control.is_removed()));
         }
         4 => told(control.stats().map(|stats| check_stats(&stats))),
         5 => told(control.recover()),
@@ -245,8 +304,9 @@ fn look_after(control: &Control, input: &mut Unstructured) -> Result<()> {
 
 /// True of any segment.
 pub(super) fn check_stats(stats: &Stats) {
-    assert!(stats.len <= u64::from(stats.capacity), "{stats:?}");
-    assert!(stats.held <= u64::from(stats.seats), "{stats:?}");
+    let batch = u64::from(stats.batch);
+    assert!(stats.len <= u64::from(stats.capacity) * batch, "{stats:?}");
+    assert!(stats.held <= u64::from(stats.seats) * batch, "{stats:?}");
     assert!(stats.seats_live as usize == stats.members.len() && stats.seats_live <= stats.seats, "{stats:?}");
     std::hint::black_box(stats.adds_up());
 }
