@@ -58,6 +58,11 @@ pub use queue::{
 #[cfg(not(all(test, loom)))]
 pub use segment::{Entry, Header, directory};
 
+/// Simulated kills, for the fuzzer.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use sync::mortal;
+
 /// The README's example compiles and runs.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

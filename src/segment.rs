@@ -165,7 +165,7 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        if !self.lease.forked() {
+        if !self.lease.inherited() {
             // SAFETY: called once, here; the field is not used afterwards, and what borrowed from self is gone.
             unsafe { ManuallyDrop::drop(&mut self.map) };
         }

@@ -59,6 +59,9 @@ pub struct Attach {
 /// Spin limit unless told otherwise.
 const SPIN: Duration = Duration::from_micros(20);
 
+/// How long an attach that finds no seat goes on looking. (The fuzzer runs alone: nobody holds a lock for a moment.)
+const PATIENCE: Duration = Duration::from_millis(if cfg!(fuzzing) { 0 } else { 20 });
+
 impl Attach {
     /// Both roles, one seat, 20 us of spinning before it sleeps, in `PRODCON_DIR` or `/dev/shm`.
     pub fn new() -> Self {
@@ -192,7 +195,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         let (queue, seats) = (control.shared_name(), control.segment.geometry.seats);
         let wanted = if attach.hands == 0 { 1 } else { attach.hands.saturating_add(1) };
         let (mut own, mut taken) = (SeatSet::default(), Vec::<Seat>::new());
-        let mut deadline = Instant::now() + Duration::from_millis(20);
+        let mut deadline = Instant::now() + PATIENCE;
         let leave = |taken: Vec<Seat>| taken.into_iter().for_each(|seat| control.release(seat));
         while taken.len() < wanted as usize {
             let orphan = taken.is_empty() && attach.role != Role::Producer;
@@ -200,7 +203,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
                 Ok(Some(seat)) => {
                     own.insert(seat.index);
                     taken.push(seat);
-                    deadline = Instant::now() + Duration::from_millis(20);
+                    deadline = Instant::now() + PATIENCE;
                 }
                 Ok(None) if attach.fewer && !taken.is_empty() => break,
                 // The seats of orphans count: their items are the first that its gets deliver, and then the seats are free.

@@ -9,6 +9,9 @@ use crate::segment::Segment;
 use crate::sync::lease::Lease;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(test)]
+mod tests;
+
 /// Pointers into a segment that the owner of this value keeps mapped.
 #[derive(Debug)]
 pub(crate) struct Mapped {

@@ -56,6 +56,17 @@ impl Lease {
     /// True in a process that was forked after this lease was made. One load.
     #[inline(always)]
     pub(crate) fn forked(&self) -> bool {
+        // Whom the fuzzer has killed touches as little as a forked copy does.
+        #[cfg(fuzzing)]
+        if super::mortal::dead() {
+            return true;
+        }
+        self.inherited()
+    }
+
+    /// As `forked`, for those who clean up: what the fuzzer's killed ones leave is unmapped and closed, as the kernel does it.
+    #[inline(always)]
+    pub(crate) fn inherited(&self) -> bool {
         let page = PAGE.load(Ordering::Relaxed);
         // SAFETY: `Lease::new` ran `fork_generation`, which set PAGE to a mapping of at least 8 bytes, page-aligned, that is never unmapped and is only accessed as an AtomicU64.
         let now = unsafe { &*page }.load(Ordering::Relaxed);
@@ -96,7 +107,7 @@ impl Lease {
     /// No other lease was given our number: device and inode alone cannot tell two leases of one file apart.
     fn has_number(&self) -> bool {
         // Acquire: pairs with the exchange in `Node::register`, so that what the new lease locks comes after our look.
-        !self.forked() && self.node.fd.load(Ordering::Acquire) == self.number()
+        !self.inherited() && self.node.fd.load(Ordering::Acquire) == self.number()
     }
 
     /// The number still is our file: the program has neither closed nor reused it.
@@ -109,6 +120,10 @@ impl Lease {
     }
 
     fn fcntl(&self, command: i32, lock: &mut libc::flock) -> io::Result<()> {
+        #[cfg(fuzzing)]
+        if super::mortal::dead() {
+            return Err(closed());
+        }
         if !self.same_file() {
             return Err(closed());
         }
@@ -127,7 +142,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.forked() {
+        if self.inherited() {
             return; // the descriptor was closed by the fork handler, or is the parent's business
         }
         let ours = self.same_file();

@@ -5,12 +5,17 @@
 
 #[cfg(not(all(test, loom)))]
 pub(crate) mod atomic {
-    //! Plain `core` atomics; each function is the operation it names and nothing else.
+    //! Plain `core` atomics; each function is the operation it names and nothing else. (In the fuzzer the calling thread may die before each store and
+    //! compare-and-swap, see `mortal`.)
     pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 
     /// Plain or release store.
     #[inline(always)]
     pub(crate) fn store(word: &AtomicU64, value: u64, ordering: Ordering) {
+        #[cfg(fuzzing)]
+        if !super::mortal::mortal() {
+            return;
+        }
         word.store(value, ordering);
     }
 
@@ -23,6 +28,10 @@ pub(crate) mod atomic {
     /// Sequentially consistent compare-and-swap; the error is the value found.
     #[inline(always)]
     pub(crate) fn cas_sc(word: &AtomicU64, old: u64, new: u64) -> Result<u64, u64> {
+        #[cfg(fuzzing)]
+        if !super::mortal::mortal() {
+            return Ok(old);
+        }
         word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
     }
 
@@ -35,6 +44,10 @@ pub(crate) mod atomic {
     /// [`cas_sc`] for the 32-bit event words.
     #[inline(always)]
     pub(crate) fn cas32_sc(word: &AtomicU32, old: u32, new: u32) -> Result<u32, u32> {
+        #[cfg(fuzzing)]
+        if !super::mortal::mortal() {
+            return Ok(old);
+        }
         word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
     }
 
@@ -99,3 +112,5 @@ pub(crate) mod event;
 pub(crate) mod futex;
 #[cfg(not(all(test, loom)))]
 pub(crate) mod lease;
+#[cfg(fuzzing)]
+pub mod mortal;

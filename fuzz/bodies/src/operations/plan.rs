@@ -1,0 +1,61 @@
+//! What the queue is, chosen by the input.
+
+use super::end::Kind;
+use crate::file;
+use arbitrary::{Result, Unstructured};
+use prodcon::{Delivery, Options};
+
+/// Name of the queue.
+pub(super) const NAME: &str = "ops";
+/// Name of its dead-letter queue.
+pub(super) const LETTERS: &str = "letters";
+/// Letters that can lie there before somebody takes them out.
+pub(super) const LETTERS_CAPACITY: u32 = 2;
+
+/// See above.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) capacity: u32,
+    pub(super) seats: u32,
+    pub(super) lossy: bool,
+    pub(super) at_least_once: bool,
+    pub(super) bytes: bool,
+    /// Most items in a block.
+    pub(super) batch: u32,
+    /// Most deliveries of an item; 0: any number.
+    pub(super) limit: u8,
+    /// The long check at the end.
+    pub(super) thorough: bool,
+}
+
+impl Plan {
+    pub(super) fn choose(input: &mut Unstructured) -> Result<Self> {
+        let at_least_once = input.arbitrary()?;
+        let bytes = input.ratio(1, 3)?;
+        let batch = if bytes { 1 } else { *input.choose(&[1, 1, 2, 3])? };
+        Ok(Self {
+            capacity: *input.choose(&[1, 1, 2, 2, 3, 4, 5, 9])?,
+            seats: input.int_in_range(1..=6)?,
+            lossy: input.arbitrary()?,
+            at_least_once,
+            bytes,
+            batch,
+            limit: if at_least_once && batch == 1 { *input.choose(&[0, 0, 1, 2])? } else { 0 },
+            thorough: input.ratio(1, 4)?,
+        })
+    }
+
+    /// Writes the queue, and the one for its dead letters.
+    pub(super) fn make<T: Kind + ?Sized>(&self) {
+        let letters = T::options(Options::new(LETTERS_CAPACITY).seats(6));
+        let letters = file::fresh::<T>(format!("letters {}", self.bytes), &letters);
+        file::place(LETTERS, &letters);
+        let delivery = if self.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
+        let mut options = T::options(Options::new(self.capacity).seats(self.seats).lossy(self.lossy).delivery(delivery).batch(self.batch));
+        if self.limit > 0 {
+            options = options.max_deliveries(self.limit).dead_letter(LETTERS);
+        }
+        let key = format!("{:?}", Self { thorough: false, ..*self });
+        file::place(NAME, &file::fresh::<T>(key, &options));
+    }
+}

@@ -1,0 +1,159 @@
+//! Threads over one mapping: what ThreadSanitizer can see of the ring. Endpoints of one process map the segment each for itself, so to it their accesses are to
+//! different memory; here all threads use the same addresses, and the payload is read and written without atomics. Also run without it.
+
+use super::*;
+use crate::queue::{Control, Options};
+use crate::ring::seat::Seat;
+use crate::ring::{Cursors, Recovered, Refusal, Ring};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A thread's seat is its number: nobody else wants it.
+struct Own;
+
+impl Locks for Own {
+    fn try_lock(&mut self, _: u32) -> bool {
+        true
+    }
+    fn unlock(&mut self, _: u32) {}
+}
+
+struct Participant {
+    ring: Ring<Mapped>,
+    seat: Seat,
+    cursors: Cursors,
+    deadline: Instant,
+}
+
+const WORDS: usize = 4;
+
+impl Participant {
+    fn new(segment: &Segment, number: u32) -> Self {
+        let ring = Ring {
+            memory: Mapped::new(segment),
+            at_least_once: false,
+            batch: 1,
+            contention: 10,
+        };
+        let seat = ring
+            .attach(&mut Own, |index| index != number, false, &mut Recovered::default())
+            .unwrap()
+            .unwrap();
+        Self {
+            ring,
+            seat,
+            cursors: Cursors::default(),
+            deadline: Instant::now() + Duration::from_secs(120),
+        }
+    }
+
+    fn payload(&self) -> *mut [u64; WORDS] {
+        // SAFETY: the seat owns its block, and no slice of it is alive when this is called.
+        unsafe { self.ring.memory.payload(self.seat.block, 0, WORDS * 8) }.cast()
+    }
+
+    fn wait(&self) {
+        assert!(Instant::now() < self.deadline, "nobody makes progress");
+        std::thread::yield_now();
+    }
+
+    fn put(&mut self, item: u64, lossy: bool) {
+        // SAFETY: WORDS * 8 bytes, which the queue's items have; 8-aligned, as the queue's items are; the block is this seat's.
+        unsafe { self.payload().write([item; WORDS]) };
+        while !self.ring.put_here(&mut self.cursors, &mut self.seat, WORDS as u64 * 8) {
+            match self.ring.put(&mut self.cursors, &mut self.seat, WORDS as u64 * 8, lossy) {
+                Ok(()) => return,
+                Err(Refusal::Full) => self.wait(),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn get(&mut self) -> Option<u64> {
+        if self.ring.take_here(&mut self.cursors, &mut self.seat).is_none() {
+            match self.ring.take(&mut self.cursors, &mut self.seat) {
+                Ok(_) => {}
+                Err(Refusal::Empty) => return None,
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        // SAFETY: as in `put`.
+        let item = unsafe { self.payload().read() };
+        assert_eq!(item, [item[0]; WORDS], "a torn item");
+        self.seat.acknowledge(&self.ring.memory, 1);
+        Some(item[0])
+    }
+}
+
+fn threads(lossy: bool, clears: bool) {
+    const ITEMS: u64 = 20_000;
+    const PRODUCERS: u32 = 2;
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let dir = std::env::temp_dir().join(format!("prodcon-one-mapping-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+    std::fs::create_dir(&dir).unwrap();
+    let control = Control::create("q", &Options::new(3).seats(5).item_size(WORDS * 8).lossy(lossy).directory(&dir));
+    std::fs::remove_dir_all(&dir).unwrap(); // nothing is left whatever fails
+    let control = control.unwrap();
+    let ended = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let (segment, ended) = (&control.segment, &ended);
+        let mut threads = vec![];
+        for number in 0..PRODUCERS {
+            threads.push(scope.spawn(move || {
+                let mut producer = Participant::new(segment, number);
+                (1..=ITEMS).for_each(|item| producer.put(u64::from(number) << 32 | item, lossy));
+                ended.fetch_add(1, Ordering::Release);
+            }));
+        }
+        for number in 2..4 {
+            threads.push(scope.spawn(move || {
+                let mut consumer = Participant::new(segment, number);
+                let mut last = [0; PRODUCERS as usize];
+                loop {
+                    let over = ended.load(Ordering::Acquire) == u64::from(PRODUCERS);
+                    match consumer.get() {
+                        Some(item) => {
+                            let last = &mut last[(item >> 32) as usize];
+                            assert!(*last < item & 0xffff_ffff, "out of order");
+                            *last = item & 0xffff_ffff;
+                        }
+                        None if over => return,
+                        None => consumer.wait(),
+                    }
+                }
+            }));
+        }
+        if clears {
+            threads.push(scope.spawn(move || {
+                let mut cleaner = Participant::new(segment, 4);
+                while ended.load(Ordering::Acquire) < u64::from(PRODUCERS) {
+                    let epoch = cleaner.ring.clear().unwrap();
+                    cleaner.ring.drain(&mut cleaner.cursors, &mut cleaner.seat, epoch).unwrap();
+                    cleaner.wait();
+                }
+            }));
+        }
+        // The sanitizer knows a join, not the end of a scope.
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+    let (report, stats) = (control.doctor().unwrap(), control.stats().unwrap());
+    assert!(report.ok() && stats.adds_up(), "{report:?} {stats:?}");
+    assert_eq!((stats.puts, stats.len), (ITEMS * u64::from(PRODUCERS), 0));
+    assert!((lossy || stats.dropped == 0) && (clears || stats.cleared == 0), "{stats:?}");
+}
+
+#[test]
+fn threads_over_one_mapping_lose_nothing() {
+    threads(false, false);
+}
+
+#[test]
+fn threads_over_one_mapping_drop_the_oldest() {
+    threads(true, false);
+}
+
+#[test]
+fn threads_over_one_mapping_clear() {
+    threads(false, true);
+    threads(true, true);
+}
