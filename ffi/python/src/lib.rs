@@ -1,0 +1,72 @@
+//! The native module of the Python package `prodcon`: queues, guards, Python objects as items.
+//!
+//! The package around it (`python/prodcon`) has the exceptions, the workers and the types. This crate uses the library's public interface only.
+
+mod buffer;
+mod errors;
+mod fork;
+mod guard;
+mod hand;
+mod handle;
+mod marshal;
+mod object;
+mod options;
+mod pickle;
+mod queue;
+mod spill;
+mod views;
+mod wait;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use std::path::PathBuf;
+
+/// Removes a queue's name. Who is attached keeps the memory.
+#[pyfunction]
+#[pyo3(signature = (name, directory=None))]
+fn unlink(name: &Bound<'_, PyAny>, directory: Option<PathBuf>) -> PyResult<()> {
+    spill::unlink_queue(&directory.unwrap_or_else(prodcon::directory), &options::name(name)?).map_err(errors::open)
+}
+
+/// The queues in a directory (default: `PRODCON_DIR`, or /dev/shm), by name: a list of dicts.
+#[pyfunction]
+#[pyo3(signature = (directory=None))]
+fn list_queues(py: Python<'_>, directory: Option<PathBuf>) -> PyResult<Bound<'_, PyList>> {
+    let list = PyList::empty(py);
+    for entry in prodcon::list_in(&directory.unwrap_or_else(prodcon::directory)).map_err(errors::open)? {
+        let dict = PyDict::new(py);
+        dict.set_item("name", entry.name)?;
+        dict.set_item("bytes", entry.bytes)?;
+        dict.set_item("mode", entry.mode)?;
+        match entry.segment {
+            Ok(header) => {
+                dict.set_item("capacity", header.capacity)?;
+                dict.set_item("item_size", header.item_size)?;
+                dict.set_item("seats", header.seats)?;
+                dict.set_item("lossy", header.lossy)?;
+                dict.set_item("at_least_once", header.at_least_once)?;
+                dict.set_item("creator_pid", header.creator_pid)?;
+            }
+            Err(error) => dict.set_item("problem", error.to_string())?,
+        }
+        list.append(dict)?;
+    }
+    Ok(list)
+}
+
+/// See the package.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    errors::check(py)?;
+    fork::watch();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<queue::ReadyQueue>()?;
+    module.add("Taken", guard::taken_type(py)?)?;
+    module.add("Reserved", guard::reserved_type(py)?)?;
+    module.add_function(wrap_pyfunction!(queue::_attach, module)?)?;
+    module.add_function(wrap_pyfunction!(options::_at_exit, module)?)?;
+    module.add_function(wrap_pyfunction!(unlink, module)?)?;
+    module.add_function(wrap_pyfunction!(list_queues, module)?)?;
+    Ok(())
+}

@@ -1,0 +1,566 @@
+//! `ReadyQueue`: the class.
+//!
+//! Two kinds of handle: of bytes, and of Python objects (`objects`). The common case makes one call from Python, tries at once with the interpreter's lock held, and
+//! gives that up only to wait. Callers: Python.
+
+use crate::buffer::Input;
+use crate::errors::{self, Invalid};
+use crate::guard::{self, commit};
+use crate::hand::Hand;
+use crate::handle::{Endpoint, Handle};
+use crate::object::{Copied, Frame};
+use crate::options::{self, Create};
+use crate::spill::{self, REFERENCE, Reference, Spilled};
+use crate::wait::{Until, away};
+use prodcon::{GetError, PutError, State, Stats, Taken};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A queue between processes, by name, in shared memory.
+///
+/// `ReadyQueue(maxsize, lossy=...)` makes one as adv_prodcon does: of Python objects, with a name of its own that goes with this object, not ready.
+/// `ReadyQueue.create` and `ReadyQueue.attach` make and find queues of bytes (or, with `objects=True`, of objects) by name.
+///
+/// An object may be used by several threads, pickled to other processes, and used in forked children: whoever needs an endpoint attaches one.
+#[pyclass(subclass, frozen, weakref, module = "prodcon")]
+pub struct ReadyQueue {
+    handle: Arc<Handle>,
+    objects: bool,
+}
+
+impl ReadyQueue {
+    pub fn over(handle: Handle, objects: bool) -> PyResult<Self> {
+        if objects && handle.typed {
+            return Err(Invalid::new_err(format!(
+                "queue '{}' has items of a plain type, which cannot hold objects: attach with objects=False",
+                handle.name
+            )));
+        }
+        if objects {
+            options::fit_for_objects(&handle.name, handle.item_size)?;
+        }
+        let handle = Arc::new(handle);
+        options::remember(&handle);
+        Ok(Self { handle, objects })
+    }
+
+    /// Does something with the oldest item, waiting for it.
+    fn with_item<R>(&self, py: Python<'_>, endpoint: &mut Endpoint, until: Until, act: impl FnOnce(Taken<'_, [u8]>) -> R) -> PyResult<R> {
+        let failed = |error| Err(errors::get(error, &self.handle.name));
+        match endpoint.try_take() {
+            Ok(taken) => return Ok(act(taken)),
+            Err(GetError::Empty) if until.is_now() => return failed(GetError::Empty),
+            Err(GetError::Empty) => {}
+            Err(error) => return failed(error),
+        }
+        loop {
+            let Some(slice) = until.slice() else { return failed(GetError::TimedOut) };
+            match away(py, || endpoint.take_timeout(slice)) {
+                Ok(taken) => return Ok(act(taken)),
+                Err(GetError::TimedOut) => py.check_signals()?,
+                Err(error) => return failed(error),
+            }
+        }
+    }
+
+    #[inline]
+    fn get_until<'py>(&self, py: Python<'py>, until: Until) -> PyResult<Bound<'py, PyAny>> {
+        let handle = &*self.handle;
+        let mut endpoint = handle.lend()?;
+        if !self.objects {
+            return self.with_item(py, &mut endpoint, until, |taken| PyBytes::new(py, &taken).into_any());
+        }
+        loop {
+            // Acknowledged when `taken` goes: after the copy, before unpickling runs code of others.
+            let copied = self.with_item(py, &mut endpoint, until, |taken| Copied::from_block(py, &taken, handle))??;
+            if let Some(object) = copied.finish(py, handle)? {
+                return Ok(object);
+            }
+        }
+    }
+
+    #[inline]
+    fn put_until(&self, py: Python<'_>, item: &Bound<'_, PyAny>, until: Until) -> PyResult<()> {
+        let handle = &*self.handle;
+        if !self.objects {
+            let input = Input::of(item)?;
+            let part = input.part();
+            return self.fill_and_put(py, part.len(), part.len(), until, |block| {
+                part.copy_to(block);
+                Ok(())
+            });
+        }
+        let frame = Frame::of(item)?;
+        let len = frame.len();
+        if len > handle.item_size {
+            return self.put_in_file(py, &frame, until);
+        }
+        self.fill_and_put(py, len.max(REFERENCE), len, until, |block| {
+            frame.write(block);
+            Ok(())
+        })
+    }
+
+    #[cold]
+    fn put_in_file(&self, py: Python<'_>, frame: &Frame<'_>, until: Until) -> PyResult<()> {
+        if self.handle.dead_letters {
+            return Err(errors::TooLarge::new_err(format!(
+                "an object of {} bytes is too long for queue '{}', whose items have at most {}, and which has a dead-letter queue: create it with a larger item_size",
+                frame.len(),
+                self.handle.name,
+                self.handle.item_size
+            )));
+        }
+        // Before a large file is written in vain.
+        let refused = self.handle.with_control(|control| match control.state() {
+            State::Started if !control.is_ready() => Some(PutError::NotReady),
+            State::Started if until.is_now() && !self.handle.lossy && control.is_full() => Some(PutError::Full),
+            State::Started => None,
+            _ => Some(PutError::Stopped),
+        })?;
+        if let Some(error) = refused {
+            return Err(errors::put(error, &self.handle.name));
+        }
+        let spilled = Spilled::new(&self.handle, frame.len())?;
+        let parts = frame.parts();
+        self.fill_and_put(py, REFERENCE, REFERENCE, until, |block| {
+            spilled.reference().write(block);
+            spilled.write(py, &parts)
+        })?;
+        spilled.keep()
+    }
+
+    /// Reserves, fills, shortens, puts.
+    #[inline]
+    fn fill_and_put(&self, py: Python<'_>, reserve: usize, len: usize, until: Until, fill: impl FnOnce(&mut [u8]) -> PyResult<()>) -> PyResult<()> {
+        let mut endpoint = self.handle.lend()?;
+        let mut reserved = endpoint.reserve(reserve).map_err(|error| errors::put(error, &self.handle.name))?;
+        if let Some(stale) = Reference::read(&reserved) {
+            stale.remove(&self.handle);
+        }
+        fill(&mut reserved)?;
+        reserved.truncate(len);
+        commit(py, reserved, until, &self.handle.name).map_err(|(error, _)| error)
+    }
+
+    fn bytes_only(&self, what: &str) -> PyResult<()> {
+        if self.objects {
+            return Err(Invalid::new_err(format!(
+                "{what}() works on bytes, and this handle of queue '{}' on objects: attach with objects=False",
+                self.handle.name
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn state_of(number: u32) -> PyResult<State> {
+    match number {
+        1 => Ok(State::Stopped),
+        2 => Ok(State::Started),
+        3 => Ok(State::StopAtQueueEnd),
+        _ => Err(Invalid::new_err(format!(
+            "{number} is no state: use 1 (stopped), 2 (started) or 3 (stop_at_queue_end)"
+        ))),
+    }
+}
+
+fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("capacity", stats.capacity)?;
+    dict.set_item("item_size", stats.item_size)?;
+    dict.set_item("seats", stats.seats)?;
+    dict.set_item("seats_live", stats.seats_live)?;
+    dict.set_item("seats_dead", stats.seats_dead)?;
+    dict.set_item("len", stats.len)?;
+    dict.set_item("ready", stats.ready)?;
+    dict.set_item("epoch", stats.epoch)?;
+    dict.set_item("state", stats.state.to_string())?;
+    dict.set_item("lossy", stats.lossy)?;
+    dict.set_item("at_least_once", stats.at_least_once)?;
+    dict.set_item("held", stats.held)?;
+    dict.set_item("puts", stats.puts)?;
+    dict.set_item("gets", stats.gets)?;
+    dict.set_item("dropped", stats.dropped)?;
+    dict.set_item("cleared", stats.cleared)?;
+    dict.set_item("lost", stats.lost)?;
+    dict.set_item("redelivered", stats.redelivered)?;
+    dict.set_item("dead_lettered", stats.dead_lettered)?;
+    dict.set_item("batch", stats.batch)?;
+    Ok(dict)
+}
+
+#[pymethods]
+impl ReadyQueue {
+    /// As adv_prodcon's: a new queue of Python objects, not ready yet, whose name goes with this object.
+    ///
+    /// maxsize: items it holds; 0: many (see the README), but never without bound.
+    /// item_size: bytes of an item that are reserved; longer items go through files of their own. Default: 8 MiB for all items together, 1 to 64 KiB each.
+    /// name: one of your own, instead of `py-...`; it still goes with this object.
+    #[new]
+    #[pyo3(signature = (maxsize=0, *, lossy=false, name=None, item_size=None, seats=None, at_least_once=false, directory=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        maxsize: i64,
+        lossy: bool,
+        name: Option<&Bound<'_, PyAny>>,
+        item_size: Option<usize>,
+        seats: Option<u32>,
+        at_least_once: bool,
+        directory: Option<PathBuf>,
+    ) -> PyResult<Self> {
+        let create = Create {
+            capacity: options::capacity(maxsize)?,
+            item_size,
+            seats,
+            lossy,
+            at_least_once,
+            ready: false,
+            mode: 0o600,
+            max_deliveries: 0,
+            dead_letter: String::new(),
+            directory,
+        };
+        let handle = match name {
+            Some(name) => create.named(&options::name(name)?, true, true)?,
+            None => create.anonymous()?,
+        };
+        Self::over(handle, true)
+    }
+
+    /// Creates a queue by name. It stays until `unlink`.
+    ///
+    /// capacity: items it holds; item_size: bytes of the longest item (of objects: longer ones go through files of their own); mode: permission bits;
+    /// at_least_once: what a killed consumer had in hand is delivered again, instead of counted as lost; exist_ok: attach if it is there already.
+    /// max_deliveries, dead_letter: an item that was delivered so often without being acknowledged goes to that queue, which must exist (at_least_once only).
+    #[staticmethod]
+    #[pyo3(signature = (name, capacity, item_size=None, *, lossy=false, at_least_once=false, seats=None, mode=0o600, ready=true, objects=false, exist_ok=false,
+                     max_deliveries=0, dead_letter=None, directory=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn create(
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        capacity: i64,
+        item_size: Option<usize>,
+        lossy: bool,
+        at_least_once: bool,
+        seats: Option<u32>,
+        mode: u32,
+        ready: bool,
+        objects: bool,
+        exist_ok: bool,
+        max_deliveries: u8,
+        dead_letter: Option<&str>,
+        directory: Option<PathBuf>,
+    ) -> PyResult<Self> {
+        let name = options::name(name)?;
+        if capacity < 1 {
+            return Err(Invalid::new_err(format!("a capacity of {capacity}: give 1 or more")));
+        }
+        let create = Create {
+            capacity: options::capacity(capacity)?,
+            item_size,
+            seats,
+            lossy,
+            at_least_once,
+            ready,
+            mode,
+            max_deliveries,
+            dead_letter: dead_letter.unwrap_or_default().into(),
+            directory,
+        };
+        let handle = match create.named(&name, objects, false) {
+            Err(error) if exist_ok && error.is_instance_of::<errors::Exists>(py) => {
+                let handle = Handle::attach(&name, &create.directory())?;
+                drop(handle.lend()?);
+                handle
+            }
+            other => other?,
+        };
+        Self::over(handle, objects)
+    }
+
+    /// Attaches to a queue by name.
+    #[staticmethod]
+    #[pyo3(signature = (name, *, objects=false, directory=None))]
+    fn attach(py: Python<'_>, name: &Bound<'_, PyAny>, objects: bool, directory: Option<PathBuf>) -> PyResult<Self> {
+        let handle = Handle::attach(&options::name(name)?, &directory.unwrap_or_else(prodcon::directory))?;
+        // A seat at once, so that it stays attached if the name is removed. Without a seat it can still be looked at.
+        match handle.lend() {
+            Err(error) if !error.is_instance_of::<errors::NoSeat>(py) && !error.is_instance_of::<errors::Denied>(py) => return Err(error),
+            _ => {}
+        }
+        Self::over(handle, objects)
+    }
+
+    /// Puts an item: bytes-like, or on a handle of objects anything that can be pickled.
+    ///
+    /// Waits while the queue is full (a lossy queue drops its oldest item instead): as long as it takes, at most `timeout` seconds, or without `block` not at all.
+    /// Raises Full, PutTimedOut (a Full, too), NotReady, Stopped, TooLarge.
+    #[pyo3(signature = (item, block=true, timeout=None))]
+    fn put(&self, py: Python<'_>, item: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
+        self.put_until(py, item, Until::new(block, timeout)?)
+    }
+
+    /// `put` without waiting.
+    fn put_nowait(&self, py: Python<'_>, item: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.put_until(py, item, Until::Now)
+    }
+
+    /// Puts items in order; `timeout` is for all of them together. Returns how many; an exception has that number as its attribute `put`.
+    #[pyo3(signature = (items, block=true, timeout=None))]
+    fn put_many(&self, py: Python<'_>, items: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<usize> {
+        let until = Until::new(block, timeout)?;
+        let mut put = 0;
+        for item in items.try_iter()? {
+            if let Err(error) = item.and_then(|item| self.put_until(py, &item, until)) {
+                // Not every exception of others takes attributes.
+                let _ = error.value(py).setattr("put", put);
+                return Err(error);
+            }
+            put += 1;
+        }
+        Ok(put)
+    }
+
+    /// Gets the oldest item: bytes, or on a handle of objects the object. Waits while there is none, as `put` does.
+    ///
+    /// Raises Empty, GetTimedOut (an Empty, too), Stopped (also at the end of a queue that was told to stop at its end).
+    #[pyo3(signature = (block=true, timeout=None))]
+    fn get<'py>(&self, py: Python<'py>, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        self.get_until(py, Until::new(block, timeout)?)
+    }
+
+    /// `get` without waiting.
+    fn get_nowait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.get_until(py, Until::Now)
+    }
+
+    /// Waits for an item as `get` does, then gets what is there, at most `max` items.
+    #[pyo3(signature = (max, block=true, timeout=None))]
+    fn get_many<'py>(&self, py: Python<'py>, max: usize, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyList>> {
+        let until = Until::new(block, timeout)?;
+        let items = PyList::empty(py);
+        while items.len() < max {
+            match self.get_until(py, if items.is_empty() { until } else { Until::Now }) {
+                Ok(item) => items.append(item)?,
+                Err(error) if items.is_empty() => return Err(error),
+                Err(_) => break, // the next call tells it again
+            }
+        }
+        Ok(items)
+    }
+
+    /// Takes the oldest item in place, without a copy: see `Taken`. Waits as `get` does. Only on a handle of bytes.
+    #[pyo3(signature = (block=true, timeout=None))]
+    fn take<'py>(&self, py: Python<'py>, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        self.bytes_only("take")?;
+        guard::take(py, &self.handle, Until::new(block, timeout)?)
+    }
+
+    /// Reserves a block for an item of `len` bytes, to be filled in place: see `Reserved`. Only on a handle of bytes.
+    fn reserve<'py>(&self, py: Python<'py>, len: usize) -> PyResult<Bound<'py, PyAny>> {
+        self.bytes_only("reserve")?;
+        guard::reserve(py, &self.handle, len)
+    }
+
+    /// Up to so many objects in hand at once, acknowledged together. For workers.
+    fn _hand(&self, items: u32) -> PyResult<Hand> {
+        Hand::new(&self.handle, items)
+    }
+
+    /// Lets producers put.
+    fn set_ready(&self) -> PyResult<()> {
+        self.handle.with_control(prodcon::Control::set_ready)?.map_err(errors::fault)
+    }
+
+    /// Keeps producers out and clears the queue, in one step.
+    fn set_not_ready(&self) -> PyResult<()> {
+        let clear = || self.handle.lend().map(|mut endpoint| endpoint.set_not_ready());
+        match spill::clear(&self.handle, clear) {
+            Ok(done) => done.map_err(errors::fault),
+            // No seat is free: what was cleared is drained by others.
+            Err(_) => self.handle.with_control(prodcon::Control::set_not_ready)?.map_err(errors::fault),
+        }
+    }
+
+    /// Clears the queue in one step.
+    fn clear(&self) -> PyResult<()> {
+        let clear = || self.handle.lend().map(|mut endpoint| endpoint.clear());
+        match spill::clear(&self.handle, clear) {
+            Ok(done) => done.map_err(errors::fault),
+            Err(_) => self.handle.with_control(prodcon::Control::clear)?.map_err(errors::fault),
+        }
+    }
+
+    /// Producers may put.
+    fn is_ready(&self) -> PyResult<bool> {
+        self.handle.with_control(prodcon::Control::is_ready)
+    }
+
+    /// Waits until the queue is ready; False: `timeout` (seconds) was over first.
+    #[pyo3(signature = (timeout=None))]
+    fn wait_ready(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        self.wait(py, timeout, |control, slice| control.wait_ready(Some(slice)))
+    }
+
+    /// Waits until the state is `state`; False: `timeout` (seconds) was over first.
+    #[pyo3(signature = (state, timeout=None))]
+    fn wait_state(&self, py: Python<'_>, state: u32, timeout: Option<f64>) -> PyResult<bool> {
+        let state = state_of(state)?;
+        self.wait(py, timeout, move |control, slice| control.wait_state(state, Some(slice)))
+    }
+
+    /// 1 stopped: put and get raise Stopped; 2 started; 3 stop at queue end: put raises Stopped, get when the queue is empty.
+    ///
+    /// Allowed changes: 1 to 2, 2 to 1 or 3, 3 to 1; others raise Invalid.
+    #[getter]
+    fn state(&self) -> PyResult<u32> {
+        self.handle.with_control(|control| control.state() as u32)
+    }
+
+    #[setter]
+    fn set_state(&self, state: u32) -> PyResult<()> {
+        let state = state_of(state)?;
+        self.handle.with_control(|control| control.set_state(state))?.map_err(errors::state)
+    }
+
+    /// Items in the queue; exact while nobody is in the middle of a put or get.
+    fn qsize(&self) -> PyResult<usize> {
+        self.handle.with_control(prodcon::Control::len)
+    }
+
+    /// The queue has no item.
+    fn empty(&self) -> PyResult<bool> {
+        self.qsize().map(|len| len == 0)
+    }
+
+    /// The queue has no space.
+    fn full(&self) -> PyResult<bool> {
+        self.handle.with_control(prodcon::Control::is_full)
+    }
+
+    /// The figures, as `prodcon stat --json` has them. At rest: puts = gets + dropped + cleared + lost + held + len.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let found = self.handle.with_control(prodcon::Control::stats)?.map_err(errors::fault)?;
+        stats(py, &found)
+    }
+
+    /// Resolves the seats of dead processes: (recovered, undecided).
+    fn recover(&self) -> PyResult<(u32, u32)> {
+        let mut endpoint = self.handle.lend()?;
+        let pass = endpoint.recover().map_err(errors::fault)?;
+        Ok((pass.recovered, pass.undecided))
+    }
+
+    /// Removes the queue's name. Who is attached keeps the memory.
+    fn unlink(&self) -> PyResult<()> {
+        spill::unlink_queue(&self.handle.dir, &self.handle.name).map_err(errors::open)
+    }
+
+    /// Gives the seats back; the handle is of no use afterwards. Removes the name if it was to go with this object.
+    fn close(&self) {
+        self.handle.close();
+    }
+
+    fn __enter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
+        self.close();
+    }
+
+    /// The handle was closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.handle.is_closed()
+    }
+
+    /// The queue's name.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.handle.name
+    }
+
+    /// Where its file is.
+    #[getter]
+    fn directory(&self) -> PathBuf {
+        self.handle.dir.clone()
+    }
+
+    /// Items the queue can hold.
+    #[getter]
+    fn capacity(&self) -> usize {
+        self.handle.capacity
+    }
+
+    /// Bytes of the longest item that needs no file of its own.
+    #[getter]
+    fn item_size(&self) -> usize {
+        self.handle.item_size
+    }
+
+    /// A put on the full queue drops the oldest item.
+    #[getter]
+    fn lossy(&self) -> bool {
+        self.handle.lossy
+    }
+
+    /// What a killed consumer had in hand is delivered again.
+    #[getter]
+    fn at_least_once(&self) -> bool {
+        self.handle.at_least_once
+    }
+
+    /// Items are Python objects.
+    #[getter]
+    fn objects(&self) -> bool {
+        self.objects
+    }
+
+    fn __repr__(&self) -> String {
+        let Handle { name, capacity, item_size, .. } = &*self.handle;
+        let kind = if self.objects { "objects" } else { "bytes" };
+        let closed = if self.handle.is_closed() { ", closed" } else { "" };
+        format!("<prodcon.ReadyQueue '{name}' of {kind}: capacity {capacity}, item_size {item_size}{closed}>")
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String, bool, PathBuf))> {
+        let attach = py.import("prodcon._native")?.getattr("_attach")?;
+        Ok((attach, (self.handle.name.clone(), self.objects, self.handle.dir.clone())))
+    }
+}
+
+impl ReadyQueue {
+    fn wait(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        wait: impl Fn(&prodcon::Control, std::time::Duration) -> Result<bool, prodcon::Fault> + Send + Sync,
+    ) -> PyResult<bool> {
+        let until = Until::new(true, timeout)?;
+        let mut control = self.handle.new_control()?;
+        loop {
+            let slice = until.slice();
+            let (done, back) = away(py, || (wait(&control, slice.unwrap_or_default()), control));
+            control = back;
+            if done.map_err(errors::fault)? {
+                return Ok(true);
+            }
+            if slice.is_none() {
+                return Ok(false);
+            }
+            py.check_signals()?;
+        }
+    }
+}
+
+/// What a pickled handle becomes.
+#[pyfunction]
+pub fn _attach(name: &str, objects: bool, directory: PathBuf) -> PyResult<ReadyQueue> {
+    ReadyQueue::over(Handle::attach(name, &directory)?, objects)
+}
