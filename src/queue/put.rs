@@ -192,7 +192,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Ok(())
     }
 
-    fn attempt_put(&mut self, len: usize, lossy: bool) -> Result<Option<()>, PutError> {
+    pub(super) fn attempt_put(&mut self, len: usize, lossy: bool) -> Result<Option<()>, PutError> {
         if self.control.state() != State::Started {
             return Err(PutError::Stopped);
         }
