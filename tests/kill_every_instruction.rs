@@ -23,6 +23,8 @@
 //!
 //! PLANTS
 
+#[path = "kill_every_instruction/alike.rs"]
+mod alike;
 #[path = "kill_every_instruction/many.rs"]
 mod many;
 #[path = "kill_every_instruction/plays.rs"]
