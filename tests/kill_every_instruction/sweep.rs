@@ -1,7 +1,7 @@
 //! Kills a child after each instruction of an operation and examines the queue each time.
 //!
-//! The operation is stepped through once, which gives its path: the address of each instruction. For each kill a fresh child runs at full speed to a breakpoint at the last
-//! instruction on the way that the path meets there for the first time, and is stepped from there; so the cost does not grow with the square of the length.
+//! The operation is stepped through, which gives its way: the address of each instruction. For each kill a fresh child runs at full speed to a breakpoint near the kill point and is stepped
+//! from there; so the cost does not grow with the square of the length. Every child must take the same way (`alike`), and each is checked to stand where it should before it is killed.
 
 use crate::stage::{After, Examined, Stage};
 use crate::trace::{Child, Stop};
@@ -112,8 +112,8 @@ impl Way {
             } else {
                 (&mut foreign_seen, policy.foreign)
             };
-            let tenfold = *times > 8 && *times % 16 != 0 && !policy.every;
-            if call || was_call || *seen % stride == 0 && !tenfold {
+            let late_round = *times > 8 && *times % 16 != 0 && !policy.every;
+            if call || was_call || *seen % stride == 0 && !late_round {
                 way.points.push(k);
             }
             *seen += 1;
@@ -220,7 +220,7 @@ pub(crate) fn place() -> (u64, Deed) {
     (at >> 2, [Deed::Kill, BUSY[0], BUSY[1], BUSY[2]][(at & 3) as usize])
 }
 
-/// The operation's way, gone twice. Each whole run is examined too.
+/// The operation's way, gone again and again. Each whole run is examined too.
 pub(crate) fn explore(scene: &Scene, dir: &Path, policy: Policy) -> Way {
     let go = || {
         at(0, Deed::Kill);
@@ -234,6 +234,8 @@ pub(crate) fn explore(scene: &Scene, dir: &Path, policy: Policy) -> Way {
         assert_eq!(Some(&found.after), scene.stages.last(), "after the whole operation: {found:?}");
         way
     };
+    // What this process keeps for its next queues, it has after the first.
+    go();
     let (mut way, again) = (go(), go());
     assert!(
         way.addresses == again.addresses,

@@ -226,6 +226,10 @@ impl Drop for Child {
 
 /// Why ptrace cannot be used here, if it cannot.
 pub(crate) fn forbidden() -> Option<String> {
+    #[cfg(target_arch = "aarch64")]
+    if !std::arch::is_aarch64_feature_detected!("lse") {
+        return Some("this processor's compare-and-swap is a loop of exclusive loads and stores, which never ends when it is single-stepped".into());
+    }
     let mut child = Child::fork(|| {
         // SAFETY: asks to be traced by the parent; touches no memory.
         if unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) } != 0 {
