@@ -3,10 +3,8 @@
 //! Owns all that is ptrace, and the little that differs between processors (`arch`). The child is forked from a process with one thread, so it may do what it likes. Everything
 //! about it happens in the thread that forked it, because ptrace demands that.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::UnsafeCell;
+use crate::alike;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What the program counter, the breakpoint and a system call look like.
 #[cfg(target_arch = "x86_64")]
@@ -49,51 +47,6 @@ pub(crate) enum Stop {
     Signal(i32),
 }
 
-const ARENA: usize = 16 << 20;
-
-/// The system's allocator, but in a child one that always does the same: a child is forked from a parent whose heap has seen other things each time, and yet has to take the
-/// way its siblings took.
-pub(crate) struct Allocator {
-    /// Where the next allocation of a child begins; 0: this is no child.
-    next: AtomicUsize,
-    arena: UnsafeCell<[u8; ARENA]>,
-}
-
-// SAFETY: the bytes of the arena are handed out once each, by an atomic counter.
-unsafe impl Sync for Allocator {}
-
-#[global_allocator]
-static ALLOCATOR: Allocator = Allocator {
-    next: AtomicUsize::new(0),
-    arena: UnsafeCell::new([0; ARENA]),
-};
-
-// SAFETY: either the system's allocator, or (in a forked child, which gives nothing back) pieces of the arena that do not overlap, aligned as asked.
-unsafe impl GlobalAlloc for Allocator {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let next = self.next.load(Ordering::Relaxed);
-        if next == 0 {
-            // SAFETY: the caller's promise is passed on.
-            return unsafe { System.alloc(layout) };
-        }
-        let start = next.next_multiple_of(layout.align());
-        let end = start + layout.size();
-        self.next.store(end, Ordering::Relaxed);
-        let arena = self.arena.get() as usize;
-        if end <= arena + size_of_val(&self.arena) {
-            std::ptr::with_exposed_provenance_mut(start)
-        } else {
-            std::ptr::null_mut()
-        }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        if self.next.load(Ordering::Relaxed) == 0 {
-            // SAFETY: the caller's promise is passed on; in a parent all comes from the system.
-            unsafe { System.dealloc(pointer, layout) };
-        }
-    }
-}
-
 /// Called by the child where an operation begins and where it ends: stops it, and its tracer looks.
 pub(crate) fn mark() {
     // SAFETY: stops this process, whose tracer lets it go on; touches no memory.
@@ -116,7 +69,7 @@ impl Child {
         if pid == 0 {
             // SAFETY: asks for a signal; touches no memory.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            ALLOCATOR.next.store(ALLOCATOR.arena.get().expose_provenance(), Ordering::Relaxed);
+            alike::begin();
             // A panic must not run into the parent's code.
             let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
             // SAFETY: ends the child without running anything else of the test program.
@@ -273,6 +226,10 @@ impl Drop for Child {
 
 /// Why ptrace cannot be used here, if it cannot.
 pub(crate) fn forbidden() -> Option<String> {
+    #[cfg(target_arch = "aarch64")]
+    if !std::arch::is_aarch64_feature_detected!("lse") {
+        return Some("this processor's compare-and-swap is a loop of exclusive loads and stores, which never ends when it is single-stepped".into());
+    }
     let mut child = Child::fork(|| {
         // SAFETY: asks to be traced by the parent; touches no memory.
         if unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) } != 0 {
