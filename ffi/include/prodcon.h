@@ -144,9 +144,29 @@
 #define PRODCON_STOP_AT_QUEUE_END 3
 
 /**
+ * Setting: a controlling process watches this worker, and the worker ends with it.
+ */
+#define PRODCON_WORKER_SUPERVISED 1
+
+/**
+ * Setting of producers: a subscribed queue that is full is left out (else the worker waits for space).
+ */
+#define PRODCON_WORKER_SKIP_FULL 2
+
+/**
+ * Setting of producers: what is published goes to the controlling process too, as a result.
+ */
+#define PRODCON_WORKER_ITEMS_TO_RESULTS 4
+
+/**
  * An endpoint of a queue: it takes one seat, and one thread at a time may use it. Attach once for each thread and for each process: a forked child attaches again.
  */
 typedef struct prodcon_queue prodcon_queue;
+
+/**
+ * A program as a worker: a producer or a consumer that a controlling process starts and stops, or that was started by hand. One thread at a time may use it, in the process that made it.
+ */
+typedef struct prodcon_worker prodcon_worker;
 
 /**
  * What a function answers: 0 (`PRODCON_OK`), or one of the numbers below, which will never change. Further numbers may be added.
@@ -264,6 +284,32 @@ typedef struct prodcon_stats {
      */
     uint64_t redelivered;
 } prodcon_stats;
+
+/**
+ * How a worker is to work, as its controlling process (or the environment) says.
+ */
+typedef struct prodcon_worker_settings {
+    /**
+     * sizeof this struct, set by the caller before the call and left alone. Of a smaller one only so many bytes are written; the rest of a larger one is filled with 0.
+     */
+    uint32_t size;
+    /**
+     * PRODCON_WORKER_SUPERVISED, PRODCON_WORKER_SKIP_FULL, PRODCON_WORKER_ITEMS_TO_RESULTS, or'ed.
+     */
+    uint32_t flags;
+    /**
+     * Producer: from call to call of its work, 0: as often as possible (`prodcon_worker_next` does it). Consumer: how long a partly filled buffer may wait.
+     */
+    uint64_t work_timeout_ns;
+    /**
+     * Consumer: items that it should work on at once, at most.
+     */
+    uint64_t max_buffer_size;
+    /**
+     * Producer: queues that get what it publishes; their names: `prodcon_worker_subscriber`.
+     */
+    uint64_t subscribers;
+} prodcon_worker_settings;
 
 #ifdef __cplusplus
 extern "C" {
@@ -501,6 +547,137 @@ prodcon_status prodcon_queue_stats(struct prodcon_queue *queue,
  * also `PRODCON_CORRUPT`.
  */
 prodcon_status prodcon_queue_recover(struct prodcon_queue *queue, uint32_t *recovered, uint32_t *undecided);
+
+/**
+ * Attaches as the worker that the command line names: `PROGRAM --attach NAME [ARGUMENTS]`, which is how a controlling process starts a worker, and how it is started by hand. Pass what `main` got.
+ *
+ * Ownership: `*out` is the caller's, to be ended with `prodcon_worker_end`; `argv` may be changed afterwards. NULL: `PRODCON_INVALID` for any argument. Blocks: for some milliseconds at most.
+ * Threads: any. Fork: call it in the process that is the worker. On failure `*out` is not written, and the controlling process, if there is one, is told: `PRODCON_INVALID` (another command line;
+ * bad settings in the environment), `PRODCON_NOT_FOUND` (no such worker, or no such subscribed queue), `PRODCON_STOPPED` (the worker is stopped), `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`,
+ * `PRODCON_CORRUPT`, `PRODCON_OS`. The program should then exit with a status other than 0.
+ *
+ * A consumer worker attaches to its work queue as well: `prodcon_queue_attach(prodcon_worker_name(worker), ...)`.
+ */
+prodcon_status prodcon_worker_from_arguments(int argc, char **argv, struct prodcon_worker **out);
+
+/**
+ * Attaches as the worker `name`, with `count` arguments of its own; as `prodcon_worker_from_arguments` in everything else. `arguments` may be NULL if `count` is 0.
+ */
+prodcon_status prodcon_worker_attach(const char *name, int count, const char *const *arguments, struct prodcon_worker **out);
+
+/**
+ * Ends the worker: its seats are given back, and the handle is closed. `failure` NULL: it has done its work; else why not, which the controlling process hears (its `on_ended`, its restart policy).
+ * Then the program should exit, with a status other than 0 after a failure.
+ *
+ * NULL: nothing happens. Blocks: for a second at most, if the results are full. Threads: while another thread is inside a call on the handle nothing happens (`prodcon_last_error` says so).
+ * Fork: in a forked child it frees the handle and leaves the worker alone. A closed handle is recognised as by `prodcon_queue_close`.
+ */
+void prodcon_worker_end(struct prodcon_worker *worker, const char *failure);
+
+/**
+ * The worker's name, which is also that of a consumer's work queue. Valid until the end of the worker. NULL if the handle is NULL, closed or in use. Blocks: no. Threads: one at a time on a handle.
+ * Fork: works in a child.
+ */
+const char *prodcon_worker_name(struct prodcon_worker *worker);
+
+/**
+ * Argument `index` of those that follow the name on the command line, counted from 0; NULL if there are not so many. Ownership, threads, fork: as `prodcon_worker_name`.
+ */
+const char *prodcon_worker_argument(struct prodcon_worker *worker, size_t index);
+
+/**
+ * VALUE of an argument `KEY=VALUE`; NULL if there is none. Ownership, threads, fork: as `prodcon_worker_name`.
+ */
+const char *prodcon_worker_named(struct prodcon_worker *worker, const char *key);
+
+/**
+ * Name `index` of the subscribed queues, counted from 0; NULL if there are not so many. Ownership, threads, fork: as `prodcon_worker_name`.
+ */
+const char *prodcon_worker_subscriber(struct prodcon_worker *worker, size_t index);
+
+/**
+ * How the worker is to work. Set `settings->size` first.
+ *
+ * NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` if `settings->size` is less than 8 or more than 65536.
+ * On failure `*settings` is not written.
+ */
+prodcon_status prodcon_worker_get_settings(struct prodcon_worker *worker, struct prodcon_worker_settings *settings);
+
+/**
+ * The worker's state: `PRODCON_STOPPED_STATE`, `PRODCON_STARTED` or `PRODCON_STOP_AT_QUEUE_END` (a consumer works on, until its queue answers `PRODCON_STOPPED`; a producer ends).
+ *
+ * NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. On failure `*state` is not written.
+ */
+prodcon_status prodcon_worker_get_state(struct prodcon_worker *worker, int32_t *state);
+
+/**
+ * Whether the worker has to end: it was stopped, its controlling process is gone, or its queue was removed. Cheap enough for every round of a loop.
+ *
+ * NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. On failure `*stopped` is not written.
+ */
+prodcon_status prodcon_worker_is_stopped(struct prodcon_worker *worker, bool *stopped);
+
+/**
+ * Stops the worker, in all its processes.
+ *
+ * NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. It is no failure if it is stopped already.
+ */
+prodcon_status prodcon_worker_stop(struct prodcon_worker *worker);
+
+/**
+ * Sleeps for `timeout_ns` (negative: until the worker has to end). `PRODCON_OK`: the time has passed; `PRODCON_STOPPED`: the worker has to end.
+ *
+ * NULL: `PRODCON_INVALID`. Blocks: yes. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child.
+ */
+prodcon_status prodcon_worker_sleep(struct prodcon_worker *worker, int64_t timeout_ns);
+
+/**
+ * The beat of a producer: waits until its next call is due, by the setting `work_timeout_ns`, counted from when the last one was due, so that nothing drifts (who is more than a second late leaves
+ * calls out). `PRODCON_OK`: work now; `PRODCON_STOPPED`: the worker has to end.
+ *
+ * NULL: `PRODCON_INVALID`. Blocks: yes. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child.
+ */
+prodcon_status prodcon_worker_next(struct prodcon_worker *worker);
+
+/**
+ * Puts an item into every subscribed queue that is there and ready; `*reached` (may be NULL) is how many took it. On a full queue it waits, or leaves that one out, as the settings say.
+ *
+ * Ownership: `data` stays the caller's. NULL: `PRODCON_INVALID`, but `data` may be NULL if `len` is 0. Blocks: while a queue is full and the worker need not end. Threads: one at a time on a handle.
+ * Fork: `PRODCON_FORKED` in a child. On failure `*reached` is not written, and some queues may have taken the item: `PRODCON_TOO_LARGE`, `PRODCON_INVALID` (not the exact size for a queue of a
+ * plain type), `PRODCON_STOPPED` (while it waited to send the item as a result too), `PRODCON_CORRUPT`, `PRODCON_EXHAUSTED`, `PRODCON_OS`.
+ */
+prodcon_status prodcon_worker_publish(struct prodcon_worker *worker, const void *data, size_t len, size_t *reached);
+
+/**
+ * As `prodcon_queue_take` on `queue`, usually the worker's work queue, but ends with `PRODCON_STOPPED` too when the worker has to end. Release or nack it on the queue.
+ *
+ * Ownership, NULL, blocking, failures: as `prodcon_queue_take`. Threads: one at a time on either handle. Fork: `PRODCON_FORKED` in a child.
+ */
+prodcon_status prodcon_worker_take(struct prodcon_worker *worker, struct prodcon_queue *queue, const void **data, size_t *len, int64_t timeout_ns);
+
+/**
+ * Sends a result to the controlling process. Nothing sent before the worker ends is lost. If nobody reads, the oldest result is dropped.
+ *
+ * Ownership: `data` stays the caller's. NULL: `PRODCON_INVALID`, but `data` may be NULL if `len` is 0. Blocks: while the results are full and a controlling process is alive. Threads: one at a time
+ * on a handle. Fork: `PRODCON_FORKED` in a child. Nothing was sent if it does not answer `PRODCON_OK`: `PRODCON_TOO_LARGE`, `PRODCON_STOPPED` (stopped while it waited), `PRODCON_NO_SEAT`,
+ * `PRODCON_CORRUPT`, `PRODCON_OS`.
+ */
+prodcon_status prodcon_worker_send_result(struct prodcon_worker *worker, const void *data, size_t len);
+
+/**
+ * Sends a message to the controlling process; in everything else as `prodcon_worker_send_result`.
+ */
+prodcon_status prodcon_worker_send_message(struct prodcon_worker *worker, const void *data, size_t len);
+
+/**
+ * The next message from the controlling process, into a buffer; `*len` is its length.
+ *
+ * Ownership: `buffer` is the caller's. NULL: `PRODCON_INVALID`, but `buffer` may be NULL if `size` is 0. Blocks: while there is none and the worker need not end, for `timeout_ns` (0: not at all,
+ * `PRODCON_EMPTY`; negative: as long as it takes; else `PRODCON_TIMED_OUT`). Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. A message longer than `size` gives
+ * `PRODCON_TOO_LARGE`, with `*len` its length; the next receive with a buffer that is large enough gives it. On any other failure nothing is written: also `PRODCON_STOPPED` (the worker has to end),
+ * `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`, `PRODCON_OS`.
+ */
+prodcon_status prodcon_worker_receive(struct prodcon_worker *worker, void *buffer, size_t size, size_t *len, int64_t timeout_ns);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -3,6 +3,7 @@
 //! Invariants: no panic leaves [`run`]; the thread's text is written when something fails and never otherwise, so success costs nothing. Callers: all of this crate.
 
 use crate::status::*;
+use rust::worker::{RecvError, SendError, WorkerError};
 use rust::{Fault, GetError, OpenError, PutError, StateError};
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
@@ -23,10 +24,12 @@ pub struct Failure {
 /// A text, made only when it is needed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Text {
-    /// Follows on `queue 'name'`: for answers that a polling program gets all the time.
-    OfQueue(&'static str),
+    /// Follows on `queue 'name'`, or `worker 'name'`: for answers that a polling program gets all the time.
+    After(&'static str),
     /// The whole text.
     Whole(String),
+    /// It has been written already.
+    Reported,
 }
 
 impl Failure {
@@ -34,8 +37,13 @@ impl Failure {
     pub fn answer(status: Status, text: &'static str) -> Self {
         Self {
             status,
-            text: Text::OfQueue(text),
+            text: Text::After(text),
         }
+    }
+
+    /// One that was reported already.
+    pub fn reported(status: Status) -> Self {
+        Self { status, text: Text::Reported }
     }
 
     /// A call that makes no sense.
@@ -121,6 +129,58 @@ impl From<StateError> for Failure {
     }
 }
 
+impl From<WorkerError> for Failure {
+    #[cold]
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::Open(error) => error.into(),
+            WorkerError::Fault(fault) => fault.into(),
+            WorkerError::State(error) => error.into(),
+            WorkerError::Put(error) => error.into(),
+            WorkerError::Stopped { .. } => Self::with(PRODCON_STOPPED, error.to_string()),
+            other => Self::invalid(other.to_string()),
+        }
+    }
+}
+
+impl From<SendError> for Failure {
+    #[cold]
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::TooLarge { .. } => Self::with(PRODCON_TOO_LARGE, error.to_string()),
+            SendError::Stopped { .. } | SendError::Ended { .. } => Self::with(PRODCON_STOPPED, error.to_string()),
+            SendError::Full { .. } => Self::with(PRODCON_FULL, error.to_string()),
+            SendError::Open(error) => error.into(),
+            SendError::Fault(fault) => fault.into(),
+            other => Self::invalid(other.to_string()),
+        }
+    }
+}
+
+impl From<RecvError> for Failure {
+    #[cold]
+    fn from(error: RecvError) -> Self {
+        match error {
+            RecvError::Empty => Self::answer(PRODCON_EMPTY, "has no message"),
+            RecvError::TimedOut => Self::answer(PRODCON_TIMED_OUT, "got no message in that time"),
+            RecvError::Stopped => Self::answer(PRODCON_STOPPED, "was stopped"),
+            RecvError::Open(error) => error.into(),
+            RecvError::Fault(fault) => fault.into(),
+            other => Self::invalid(other.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.text {
+            Text::After(text) => f.write_str(text),
+            Text::Whole(text) => f.write_str(text),
+            Text::Reported => write!(f, "status {}", self.status),
+        }
+    }
+}
+
 thread_local! {
     /// The text of this thread's last failure, NUL-terminated if not empty.
     static LAST: RefCell<String> = const { RefCell::new(String::new()) };
@@ -146,21 +206,25 @@ fn panicked(payload: Box<dyn std::any::Any + Send>) -> Status {
     report(None, Failure::with(PRODCON_PANIC, format!("a bug inside prodcon, please report it: {what}")))
 }
 
-/// Writes this thread's text. `queue`: the name of the queue at hand.
+/// Writes this thread's text. `about`: what and which it is about, such as `("queue", "frames")`.
 #[cold]
 #[inline(never)]
-pub fn report(queue: Option<&str>, failure: Failure) -> Status {
+pub fn report(about: Option<(&str, &str)>, failure: Failure) -> Status {
     // While the thread is being torn down there is no place for a text any more; the status still is right.
     let _ = LAST.try_with(|last| {
         let Ok(mut last) = last.try_borrow_mut() else { return };
+        if matches!(failure.text, Text::Reported) {
+            return;
+        }
         last.clear();
         match &failure.text {
-            Text::OfQueue(text) => {
-                last.push_str("queue '");
-                last.push_str(queue.unwrap_or("?"));
-                last.push_str("' ");
-                last.push_str(text);
+            Text::After(text) => {
+                let (what, name) = about.unwrap_or(("queue", "?"));
+                for piece in [what, " '", name, "' ", text] {
+                    last.push_str(piece);
+                }
             }
+            Text::Reported => {}
             Text::Whole(text) => last.push_str(text),
         }
         if last.contains('\0') {
@@ -223,4 +287,30 @@ impl<T> Output<T> {
         // SAFETY: not NULL (checked by `output`), writable by this function's contract, and it need not be aligned.
         unsafe { self.0.write_unaligned(value) };
     }
+}
+
+/// Writes a struct whose first field is its size: as many bytes as the caller has room for, zeros where that is more than this library knows.
+///
+/// # Safety
+/// `to` is NULL, or begins with a `u32` and is writable for as many bytes as that says. `value` begins with a `u32` too, is plain data and has no padding.
+pub unsafe fn sized_output<T>(to: *mut T, value: &mut T, what: &'static str) -> Result<(), Failure> {
+    output(to, what)?;
+    // SAFETY: not NULL; a u32 by this function's contract.
+    let size = unsafe { to.cast::<u32>().read_unaligned() };
+    let own = size_of::<T>();
+    if !(8..=65536).contains(&size) {
+        return Err(Failure::invalid(format!("{what}.size is {size}: set it to the sizeof of the struct, {own}")));
+    }
+    // SAFETY: `value` begins with a u32 by this function's contract.
+    unsafe { (&raw mut *value).cast::<u32>().write(size) };
+    let (to, size) = (to.cast::<u8>(), size as usize);
+    // SAFETY: size bytes are writable at `to` and own bytes readable in `value`, by this function's contract.
+    unsafe { std::ptr::copy_nonoverlapping((&raw const *value).cast::<u8>(), to, size.min(own)) };
+    if size > own {
+        // SAFETY: own < size bytes are writable there.
+        let rest = unsafe { to.add(own) };
+        // SAFETY: as above.
+        unsafe { rest.write_bytes(0, size - own) };
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! The exported functions about a queue as a whole: gate, state, figures, recovery.
 
 use crate::endpoint::{Endpoint, Wait};
-use crate::failure::{Failure, output};
+use crate::failure::{Failure, output, sized_output};
 use crate::handle::{Queue, with};
 use crate::queue::{PRODCON_AT_LEAST_ONCE, PRODCON_LOSSY};
 use crate::status::*;
@@ -257,25 +257,9 @@ pub unsafe extern "C" fn prodcon_queue_wait_state(queue: *mut Queue, state_numbe
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_stats(queue: *mut Queue, stats: *mut Stats) -> Status {
     let work = |endpoint: &mut Endpoint| {
-        output(stats, "stats")?;
-        // SAFETY: not NULL; a u32 that the caller has set by the contract of the C function.
-        let size = unsafe { stats.cast::<u32>().read_unaligned() };
-        let own = size_of::<Stats>();
-        if !(8..=65536).contains(&size) {
-            return Err(Failure::invalid(format!("stats.size is {size}: set it to sizeof(prodcon_stats), {own}")));
-        }
         let mut figures = Stats::from_rust(&endpoint.queue.stats()?);
-        figures.size = size;
-        let (to, size) = (stats.cast::<u8>(), size as usize);
-        // SAFETY: size bytes are writable at `to` by the contract of the C function, and `figures` is own bytes without padding (asserted below).
-        unsafe { std::ptr::copy_nonoverlapping((&raw const figures).cast::<u8>(), to, size.min(own)) };
-        if size > own {
-            // SAFETY: own < size bytes are writable there.
-            let rest = unsafe { to.add(own) };
-            // SAFETY: as above.
-            unsafe { rest.write_bytes(0, size - own) };
-        }
-        Ok(())
+        // SAFETY: the caller's struct, with its size in the first field; `figures` is plain data without padding (asserted below).
+        unsafe { sized_output(stats, &mut figures, "stats") }
     };
     // SAFETY: what create or attach wrote, by the contract of the C function.
     unsafe { about(queue, "stats", work) }

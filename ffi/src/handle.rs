@@ -1,14 +1,15 @@
-//! What a `prodcon_queue *` points to: a *shell* that is never given back to the system.
+//! What a `prodcon_queue *` or a `prodcon_worker *` points to: a *shell* that is never given back to the system.
 //!
-//! So a look at a closed handle is a look at memory of the same kind, and it can be told from an open one. A closed shell is used again only after [`RESTING`] others were closed.
+//! So a look at a closed handle is a look at memory of the same kind, and it can be told from an open one. A closed shell is used again only after [`RESTING`] others of its kind were closed.
 //!
-//! Invariants: a shell is `OPEN` exactly while it has an endpoint; the endpoint is touched only by whoever has the shell's [`Turn`]; a shell in `CLOSED_SHELLS` is closed and nobody else's.
-//! Callers: endpoint's users, that is queue, many, gate.
+//! Invariants: a shell is `OPEN` exactly while it has its content; the content is touched only by whoever has the shell's [`Turn`]; a shell in a pool is closed and nobody else's; there is
+//! an owner (see `turn`) only while the mark is `OPEN`, and of queues alone. Callers: the exported functions.
 
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, report, run, run_reported};
 use crate::status::*;
 use crate::turn::{Pass, Turn};
+use crate::work::Work;
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -17,147 +18,191 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 #[cfg(test)]
 mod tests;
 
-/// Marks a shell with an endpoint.
-const OPEN: u64 = u64::from_ne_bytes(*b"prodcon+");
-/// Marks one out of which a panic came: it can only be closed.
-const BROKEN: u64 = u64::from_ne_bytes(*b"prodcon!");
-/// Marks a shell without.
-const CLOSED: u64 = u64::from_ne_bytes(*b"prodcon-");
-
 /// Closed shells that rest before the oldest of them is used again.
 const RESTING: usize = 64;
 
-static CLOSED_SHELLS: Mutex<VecDeque<&'static Queue>> = Mutex::new(VecDeque::new());
+/// See the module.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Shell<T> {
+    mark: AtomicU64,
+    turn: Turn,
+    /// Who opened it, for the cases in which the content cannot be asked.
+    pid: AtomicU32,
+    content: UnsafeCell<Option<T>>,
+}
+
+// SAFETY: all fields are atomics but the content, which is `Send` and touched by one thread at a time, the one that has the turn.
+unsafe impl<T: Send> Sync for Shell<T> {}
+
+impl<T> Shell<T> {
+    const fn closed(mark: u64) -> Self {
+        Self {
+            mark: AtomicU64::new(mark),
+            turn: Turn::new(),
+            pid: AtomicU32::new(0),
+            content: UnsafeCell::new(None),
+        }
+    }
+}
+
+/// A kind of handle: what C has pointers to.
+pub trait Handle: Sync + 'static {
+    /// What is behind it.
+    type Content: Send;
+    /// For texts.
+    const NAME: &'static str;
+    /// It has owners (see `turn`). One kind only: an owner's way in does not look at the mark, and another kind's handle is not to pass there.
+    const OWNED: bool;
+    /// Marks its shells; the last byte says how they are.
+    const MARK: u64;
+    /// Marks a shell with content.
+    const OPEN: u64 = Self::MARK + 1;
+    /// Marks one out of which a panic came: it can only be closed.
+    const BROKEN: u64 = Self::MARK + 2;
+    /// Marks a shell without.
+    const CLOSED: u64 = Self::MARK + 3;
+
+    /// The name of the queue or worker.
+    fn name(content: &Self::Content) -> &str;
+    /// A closed one.
+    fn new() -> Self;
+    /// The shell.
+    fn shell(&self) -> &Shell<Self::Content>;
+    /// Closed ones.
+    fn pool() -> &'static Mutex<VecDeque<&'static Self>>;
+}
 
 /// An endpoint of a queue: it takes one seat, and one thread at a time may use it. Attach once for each thread and for each process: a forked child attaches again.
 #[derive(Debug)]
-#[repr(align(64))]
-pub struct Queue {
-    mark: AtomicU64,
-    turn: Turn,
-    /// Who opened it, for the one case in which the endpoint cannot be asked.
-    pid: AtomicU32,
-    endpoint: UnsafeCell<Option<Endpoint>>,
+pub struct Queue(Shell<Endpoint>);
+
+impl Handle for Queue {
+    type Content = Endpoint;
+    const NAME: &'static str = "queue";
+    const OWNED: bool = true;
+    const MARK: u64 = u64::from_be_bytes(*b"prodcoQ\0");
+
+    fn name(content: &Endpoint) -> &str {
+        content.name()
+    }
+    fn new() -> Self {
+        Self(Shell::closed(Self::CLOSED))
+    }
+    #[inline(always)]
+    fn shell(&self) -> &Shell<Endpoint> {
+        &self.0
+    }
+    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
+        static POOL: Mutex<VecDeque<&'static Queue>> = Mutex::new(VecDeque::new());
+        &POOL
+    }
 }
 
-// SAFETY: all fields are atomics but the endpoint, which is `Send` and touched by one thread at a time, the one that has the turn.
-unsafe impl Sync for Queue {}
+/// A program as a worker: a producer or a consumer that a controlling process starts and stops, or that was started by hand. One thread at a time may use it, in the process that made it.
+pub struct Worker(Shell<Work>);
 
-impl Queue {
-    const fn closed() -> Self {
-        Self {
-            mark: AtomicU64::new(CLOSED),
-            turn: Turn::new(),
-            pid: AtomicU32::new(0),
-            endpoint: UnsafeCell::new(None),
-        }
-    }
+impl Handle for Worker {
+    type Content = Work;
+    const NAME: &'static str = "worker";
+    const OWNED: bool = false;
+    const MARK: u64 = u64::from_be_bytes(*b"prodcoW\0");
 
-    /// A handle on an endpoint.
-    pub fn open(endpoint: Endpoint) -> *mut Self {
-        let old = CLOSED_SHELLS
-            .try_lock()
-            .ok()
-            .and_then(|mut shells| if shells.len() > RESTING { shells.pop_front() } else { None });
-        let shell: &'static Self = old.unwrap_or_else(|| Box::leak(Box::new(Self::closed())));
-        // A thread that still calls with the closed handle is turned away by the mark before it looks at the endpoint, as it was for the last 64 closes.
-        shell.turn.begin_anew();
-        let place = shell.endpoint.get();
-        // SAFETY: the shell was taken out of the list (or is new), and nobody has the new handle yet.
-        let place = unsafe { &mut *place };
-        *place = Some(endpoint);
-        shell.publish();
-        std::ptr::from_ref(shell).cast_mut()
+    fn name(content: &Work) -> &str {
+        content.name()
     }
+    fn new() -> Self {
+        Self(Shell::closed(Self::CLOSED))
+    }
+    fn shell(&self) -> &Shell<Work> {
+        &self.0
+    }
+    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
+        static POOL: Mutex<VecDeque<&'static Worker>> = Mutex::new(VecDeque::new());
+        &POOL
+    }
+}
 
-    fn publish(&self) {
-        self.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed: the Release below
-        self.mark.store(OPEN, Ordering::Release);
-    }
+/// A handle on an open thing, for C.
+pub fn open<H: Handle>(content: H::Content) -> *mut H {
+    let reuse = |mut shells: std::sync::MutexGuard<'_, VecDeque<&'static H>>| if shells.len() > RESTING { shells.pop_front() } else { None };
+    // Tried only: in a child forked by one thread, another one may have held it.
+    let old = H::pool().try_lock().ok().and_then(reuse);
+    let handle: &'static H = old.unwrap_or_else(|| Box::leak(Box::new(H::new())));
+    let shell = handle.shell();
+    // A thread that still calls with the closed handle is turned away by the mark before it looks at the content, as it was for the last 64 closes.
+    shell.turn.begin_anew();
+    let place = shell.content.get();
+    // SAFETY: the shell was taken out of the pool (or is new), and nobody has the new handle yet.
+    let place = unsafe { &mut *place };
+    *place = Some(content);
+    shell.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed: the Release below
+    shell.mark.store(H::OPEN, Ordering::Release);
+    std::ptr::from_ref(handle).cast_mut()
+}
 
-    /// Enters, if the handle is open and nobody is inside. `own`: the call puts or gets.
-    ///
-    /// # Safety
-    /// `queue` is NULL or what create or attach wrote, whether closed by now or not. (What is not aligned or not marked is refused all the same.)
-    #[inline(always)]
-    unsafe fn enter(queue: *const Self, call: &str, own: bool) -> Result<(&'static Self, Pass<'static>), Failure> {
-        if !queue.is_null() && queue.is_aligned() {
-            // SAFETY: not NULL and, by this function's contract, what create or attach wrote: a shell, which lives for ever and is shared by atomics and the turn.
-            let shell: &'static Self = unsafe { &*queue };
-            // There is an owner only while the mark is OPEN.
-            if let Some(pass) = shell.turn.enter_as_owner() {
-                return Ok((shell, pass));
-            }
-            return shell.enter_slowly(call, own);
-        }
-        Err(no_handle(queue.is_null()))
-    }
+type Entered<H> = (&'static Shell<<H as Handle>::Content>, Pass<'static>);
 
-    /// As [`enter`](Self::enter); a broken handle can be closed too.
-    ///
-    /// # Safety
-    /// As for `enter`.
-    unsafe fn enter_to_close(queue: *const Self) -> Result<(&'static Self, Pass<'static>), Failure> {
-        if queue.is_null() || !queue.is_aligned() {
-            return Err(no_handle(queue.is_null()));
-        }
-        // SAFETY: as in `enter`.
-        let shell: &'static Self = unsafe { &*queue };
-        let check = || match shell.mark.load(Ordering::Acquire) {
-            OPEN | BROKEN => Ok(()),
-            CLOSED => Err(closed()),
-            _ => Err(no_handle(false)),
-        };
-        check()?;
-        let Some(pass) = shell.turn.enter(false) else {
-            return Err(shell.refuse("close"));
-        };
-        check()?;
-        Ok((shell, pass))
+/// Enters, if the handle is open and nobody is inside. `own`: the thread is worth becoming the owner (of queues only).
+///
+/// # Safety
+/// `handle` is NULL or what [`open`] gave, whether closed by now or not. (What is not aligned or not marked is refused all the same.)
+#[inline(always)]
+unsafe fn enter<H: Handle>(handle: *const H, call: &str, own: bool) -> Result<Entered<H>, Failure> {
+    if handle.is_null() || !handle.is_aligned() {
+        return Err(no_handle::<H>(handle.is_null()));
     }
+    // SAFETY: not NULL and, by this function's contract, what `open` gave: a shell, which lives for ever and is shared by atomics and the turn.
+    let shell = unsafe { &*handle }.shell();
+    // There is an owner only while the mark is OPEN.
+    if H::OWNED
+        && let Some(pass) = shell.turn.enter_as_owner()
+    {
+        return Ok((shell, pass));
+    }
+    enter_slowly::<H>(shell, call, Some(own && H::OWNED))
+}
 
-    #[cold]
-    #[inline(never)]
-    fn enter_slowly(&'static self, call: &str, own: bool) -> Result<(&'static Self, Pass<'static>), Failure> {
-        // A first look, before anything is written to what may be no handle at all; whoever has the turn looks again.
-        match self.mark.load(Ordering::Acquire) {
-            OPEN => {}
-            BROKEN => return Err(self.broken(call)),
-            CLOSED => return Err(closed()),
-            _ => return Err(no_handle(false)),
-        }
-        let Some(pass) = self.turn.enter(own) else { return Err(self.refuse(call)) };
-        match self.mark.load(Ordering::Acquire) {
-            OPEN => Ok((self, pass)),
-            mark => {
-                self.turn.end_privilege(); // should this thread have become the owner just now
-                Err(if mark == BROKEN { self.broken(call) } else { closed() })
-            }
-        }
+/// `own` is None for a close, for which a broken handle is as good as an open one.
+#[cold]
+#[inline(never)]
+fn enter_slowly<H: Handle>(shell: &'static Shell<H::Content>, call: &str, own: Option<bool>) -> Result<Entered<H>, Failure> {
+    let check = || match shell.mark.load(Ordering::Acquire) {
+        mark if mark == H::OPEN => Ok(()),
+        mark if mark == H::BROKEN && own.is_none() => Ok(()),
+        mark if mark == H::BROKEN => Err(broken(call)),
+        mark if mark == H::CLOSED => Err(closed()),
+        _ => Err(no_handle::<H>(false)),
+    };
+    check()?; // before anything is written to what may be no handle at all
+    let Some(pass) = shell.turn.enter(own == Some(true)) else {
+        return Err(if shell.pid.load(Ordering::Relaxed) == std::process::id() {
+            busy(call)
+        } else {
+            forked::<H>()
+        });
+    };
+    if let Err(failure) = check() {
+        shell.turn.end_privilege(); // should this thread have become the owner just now
+        return Err(failure);
     }
+    Ok((shell, pass))
+}
 
-    #[cold]
-    fn broken(&self, call: &str) -> Failure {
-        Failure::with(PRODCON_PANIC, format!("{call}: an earlier call met a bug inside prodcon: close the handle"))
-    }
-
-    #[cold]
-    fn refuse(&self, call: &str) -> Failure {
-        if self.pid.load(Ordering::Relaxed) != std::process::id() {
-            return Failure::with(PRODCON_FORKED, "this handle belongs to the parent process: attach again in the forked child");
-        }
-        Failure::invalid(format!(
-            "{call}: another thread (or the code that a signal interrupted) is using this handle right now: attach once for each thread"
-        ))
-    }
+/// A handle that was made before a fork, in the child.
+pub fn forked<H: Handle>() -> Failure {
+    Failure::with(
+        PRODCON_FORKED,
+        format!("this handle of a {} belongs to the parent process: attach again in the forked child", H::NAME),
+    )
 }
 
 #[cold]
-fn no_handle(null: bool) -> Failure {
+fn no_handle<H: Handle>(null: bool) -> Failure {
     Failure::invalid(if null {
-        "the queue is NULL: create it or attach to it first"
+        format!("the {} is NULL: create it or attach to it first", H::NAME)
     } else {
-        "the pointer is no handle of a queue: pass what create or attach wrote"
+        format!("the pointer is no handle of a {}: pass what create or attach wrote", H::NAME)
     })
 }
 
@@ -166,62 +211,80 @@ fn closed() -> Failure {
     Failure::invalid("the handle was closed: attach again")
 }
 
-/// Marks a handle as broken unless it is forgotten.
-struct Fuse<'a>(&'a Queue);
+#[cold]
+fn broken(call: &str) -> Failure {
+    Failure::with(PRODCON_PANIC, format!("{call}: an earlier call met a bug inside prodcon: close the handle"))
+}
 
-impl Drop for Fuse<'_> {
+#[cold]
+fn busy(call: &str) -> Failure {
+    Failure::invalid(format!(
+        "{call}: another thread (or the code that a signal interrupted) is using this handle right now: attach once for each thread"
+    ))
+}
+
+/// Marks a handle as broken unless it is forgotten.
+struct Fuse<'a, H: Handle>(&'a Shell<H::Content>);
+
+impl<H: Handle> Drop for Fuse<'_, H> {
     fn drop(&mut self) {
         self.0.turn.end_privilege();
-        self.0.mark.store(BROKEN, Ordering::Release); // pairs with the loads in `enter_slowly`
+        self.0.mark.store(H::BROKEN, Ordering::Release); // pairs with the loads in `enter_slowly`
     }
 }
 
-/// Runs `work` on the endpoint behind a handle, if it is open, not in use, and of this process. `own`: the call puts or gets.
+/// Runs `work` on what is behind a handle, if it is open and not in use. `own`: the call puts or gets.
 ///
 /// # Safety
-/// `queue` is NULL or what create or attach wrote, whether closed by now or not.
+/// `handle` is NULL or what [`open`] gave, whether closed by now or not.
 #[inline(always)]
-pub unsafe fn with(queue: *const Queue, call: &'static str, own: bool, work: impl FnOnce(&mut Endpoint) -> Result<(), Failure>) -> Status {
+pub unsafe fn with<H: Handle>(handle: *const H, call: &'static str, own: bool, work: impl FnOnce(&mut H::Content) -> Result<(), Failure>) -> Status {
     run_reported(|| {
         // SAFETY: this function's contract.
-        let (shell, _pass) = match unsafe { Queue::enter(queue, call, own) } {
+        let (shell, _pass) = match unsafe { enter(handle, call, own) } {
             Ok(entered) => entered,
             Err(failure) => return report(None, failure),
         };
-        let place = shell.endpoint.get();
-        // SAFETY: this thread has the turn until `_pass` is dropped, so nobody else has a reference to the endpoint; the shell lives for ever.
-        let Some(endpoint) = (unsafe { &mut *place }) else {
+        let place = shell.content.get();
+        // SAFETY: this thread has the turn until `_pass` is dropped, so nobody else has a reference to the content; the shell lives for ever.
+        let Some(content) = (unsafe { &mut *place }) else {
             return report(None, closed());
         };
-        let fuse = Fuse(shell);
-        let done = work(endpoint);
+        let fuse = Fuse::<H>(shell);
+        let done = work(content);
         std::mem::forget(fuse);
         match done {
             Ok(()) => PRODCON_OK,
-            Err(failure) => report(Some(endpoint.name()), failure),
+            Err(failure) => report(Some((H::NAME, H::name(content))), failure),
         }
     })
 }
 
-/// Closes a handle. What it has in hand is given back or lost, its seat is free.
+/// Closes a handle and hands out what was behind it.
 ///
 /// # Safety
 /// As for [`with`].
-pub unsafe fn close(queue: *const Queue) -> Status {
+pub unsafe fn close<H: Handle>(handle: *const H, call: &'static str, last: impl FnOnce(H::Content)) -> Status {
     run(|| {
-        // SAFETY: this function's contract.
-        let (shell, pass) = unsafe { Queue::enter_to_close(queue) }?;
+        if handle.is_null() || !handle.is_aligned() {
+            return Err(no_handle::<H>(handle.is_null()));
+        }
+        // SAFETY: as in `enter`.
+        let handle = unsafe { &*handle };
+        let (shell, pass) = enter_slowly::<H>(handle.shell(), call, None)?;
         shell.turn.end_privilege();
-        shell.mark.store(CLOSED, Ordering::Release);
-        let place = shell.endpoint.get();
+        shell.mark.store(H::CLOSED, Ordering::Release);
+        let place = shell.content.get();
         // SAFETY: this thread has the turn until `pass` is dropped, see `with`.
         let place = unsafe { &mut *place };
-        let endpoint = place.take();
+        let content = place.take();
         drop(pass);
-        if let Ok(mut shells) = CLOSED_SHELLS.try_lock() {
-            shells.push_back(shell); // else it is never used again
+        if let Ok(mut shells) = H::pool().try_lock() {
+            shells.push_back(handle); // else it is never used again
         }
-        drop(endpoint); // last: it might panic
+        if let Some(content) = content {
+            last(content); // at the end: it might panic
+        }
         Ok(())
     })
 }

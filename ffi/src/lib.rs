@@ -8,7 +8,8 @@
 //!
 //! - [`status`]: the numbers and their texts. [`failure`]: an error on its way to C.
 //! - [`handle`], [`turn`]: what a `prodcon_queue *` points to, and who may use it now.
-//! - [`endpoint`]: a queue together with what C has in hand of it. [`queue`], [`many`], [`gate`]: the exported functions.
+//! - [`endpoint`]: a queue together with what C has in hand of it. [`work`]: a worker together with what C needs kept for it.
+//! - [`queue`], [`many`], [`gate`], [`worker`]: the exported functions.
 
 // The contract of each exported function stands in its C documentation, which has no `# Safety` heading.
 #![allow(clippy::missing_safety_doc)]
@@ -21,3 +22,5 @@ mod many;
 mod queue;
 mod status;
 mod turn;
+mod work;
+mod worker;

@@ -2,7 +2,7 @@
 
 use crate::endpoint::{Endpoint, Got};
 use crate::failure::{Failure, output, run, string};
-use crate::handle::{Queue, close, with};
+use crate::handle::{Queue, close, open, with};
 use crate::status::*;
 use rust::{Delivery, ReadyQueue};
 use std::ffi::{c_char, c_void};
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn prodcon_queue_create(name: *const c_char, options: *con
         let name = unsafe { string(name, "name of the queue") }?;
         // SAFETY: by the contract of the C function.
         let options = unsafe { Options::read(options) }?.for_rust()?;
-        let queue = Queue::open(Endpoint::new(ReadyQueue::create(name, &options)?));
+        let queue: *mut Queue = open(Endpoint::new(ReadyQueue::create(name, &options)?));
         // SAFETY: the caller's variable.
         unsafe { out.write(queue) };
         Ok(())
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn prodcon_queue_attach(name: *const c_char, out: *mut *mu
         let out = output(out, "out")?;
         // SAFETY: a C string or NULL by the contract of the C function.
         let name = unsafe { string(name, "name of the queue") }?;
-        let queue = Queue::open(Endpoint::new(ReadyQueue::attach(name)?));
+        let queue: *mut Queue = open(Endpoint::new(ReadyQueue::attach(name)?));
         // SAFETY: the caller's variable.
         unsafe { out.write(queue) };
         Ok(())
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn prodcon_queue_attach(name: *const c_char, out: *mut *mu
 pub unsafe extern "C" fn prodcon_queue_close(queue: *mut Queue) {
     if !queue.is_null() {
         // SAFETY: what create or attach wrote, by the contract of the C function.
-        let _ = unsafe { close(queue) };
+        let _ = unsafe { close(queue, "close", drop) };
     }
 }
 

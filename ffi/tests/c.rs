@@ -3,7 +3,7 @@
 mod support;
 
 use std::process::Command;
-use support::{Stage, have, library, root, skipped, succeeds};
+use support::{SANITIZERS, Stage, have, have_sanitizers, library, root, succeeds};
 
 const IN_C: [&str; 4] = ["tests/basics.c", "tests/hand.c", "tests/bad_input.c", "tests/threads_and_forks.c"];
 const IN_CPP: &str = "tests/cpp17.cpp";
@@ -39,25 +39,6 @@ fn cpp17_programs_work_compiled_by_gcc() {
 #[test]
 fn cpp17_programs_work_compiled_by_clang() {
     run_all("clang++", true, &[]);
-}
-
-const SANITIZERS: [&str; 3] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
-
-/// The compiler has the sanitizers' libraries.
-fn have_sanitizers(compiler: &str) -> bool {
-    if !have(compiler) {
-        return false;
-    }
-    let stage = Stage::new();
-    let source = stage.dir.join("empty.c");
-    std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
-    let program = stage.dir.join("empty");
-    let compiled = Command::new(compiler).args(SANITIZERS).arg(&source).arg("-o").arg(&program).output().unwrap();
-    let works = compiled.status.success() && Command::new(&program).status().is_ok_and(|status| status.success());
-    if !works {
-        skipped(&format!("{compiler} has no working sanitizers: {}", String::from_utf8_lossy(&compiled.stderr)));
-    }
-    works
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A handle after a panic, after a close, and after many closes.
 
-use super::{Queue, RESTING, close, with};
+use super::{Queue, RESTING, close, open, with};
 use crate::endpoint::Endpoint;
 use crate::failure::prodcon_last_error;
 use crate::status::*;
@@ -19,7 +19,7 @@ impl Scratch {
 
     fn queue(&self) -> *mut Queue {
         let options = Options::new(2).item_size(8).directory(&self.0);
-        Queue::open(Endpoint::new(ReadyQueue::create_or_attach("q", &options).unwrap()))
+        open(Endpoint::new(ReadyQueue::create_or_attach("q", &options).unwrap()))
     }
 }
 
@@ -42,7 +42,7 @@ fn call(queue: *const Queue, work: impl FnOnce(&mut Endpoint) -> Result<(), crat
 
 fn shut(queue: *const Queue) -> Status {
     // SAFETY: as in `call`.
-    unsafe { close(queue) }
+    unsafe { close(queue, "close", drop) }
 }
 
 #[test]

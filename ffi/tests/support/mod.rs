@@ -66,6 +66,25 @@ pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {name}: {why}");
 }
 
+pub const SANITIZERS: [&str; 3] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
+
+/// The compiler has the sanitizers' libraries.
+pub fn have_sanitizers(compiler: &str) -> bool {
+    if !have(compiler) {
+        return false;
+    }
+    let stage = Stage::new();
+    let source = stage.dir.join("empty.c");
+    std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+    let program = stage.dir.join("empty");
+    let compiled = Command::new(compiler).args(SANITIZERS).arg(&source).arg("-o").arg(&program).output().unwrap();
+    let works = compiled.status.success() && Command::new(&program).status().is_ok_and(|status| status.success());
+    if !works {
+        skipped(&format!("{compiler} has no working sanitizers: {}", String::from_utf8_lossy(&compiled.stderr)));
+    }
+    works
+}
+
 /// A directory and processes of the test's own, gone with it.
 pub struct Stage {
     pub dir: PathBuf,

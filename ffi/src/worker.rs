@@ -1,0 +1,418 @@
+//! The exported functions for programs that are workers. Each checks its pointers and leaves the rest to [`Work`].
+
+use crate::endpoint::{Endpoint, Wait};
+use crate::failure::{Failure, output, run, string};
+use crate::handle::{Queue, Worker, close, open, with};
+use crate::queue::input;
+use crate::status::*;
+use crate::work::Work;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::time::{Duration, Instant};
+
+/// Setting: a controlling process watches this worker, and the worker ends with it.
+pub const PRODCON_WORKER_SUPERVISED: u32 = 1;
+/// Setting of producers: a subscribed queue that is full is left out (else the worker waits for space).
+pub const PRODCON_WORKER_SKIP_FULL: u32 = 2;
+/// Setting of producers: what is published goes to the controlling process too, as a result.
+pub const PRODCON_WORKER_ITEMS_TO_RESULTS: u32 = 4;
+
+/// How a worker is to work, as its controlling process (or the environment) says.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct Settings {
+    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one only so many bytes are written; the rest of a larger one is filled with 0.
+    pub size: u32,
+    /// PRODCON_WORKER_SUPERVISED, PRODCON_WORKER_SKIP_FULL, PRODCON_WORKER_ITEMS_TO_RESULTS, or'ed.
+    pub flags: u32,
+    /// Producer: from call to call of its work, 0: as often as possible (`prodcon_worker_next` does it). Consumer: how long a partly filled buffer may wait.
+    pub work_timeout_ns: u64,
+    /// Consumer: items that it should work on at once, at most.
+    pub max_buffer_size: u64,
+    /// Producer: queues that get what it publishes; their names: `prodcon_worker_subscriber`.
+    pub subscribers: u64,
+}
+
+const _: () = assert!(size_of::<Settings>() == 32, "no padding, and the size that programs were compiled with");
+
+/// Runs a call of a worker.
+///
+/// # Safety
+/// As for [`with`].
+unsafe fn of(worker: *const Worker, call: &'static str, work: impl FnOnce(&mut Work) -> Result<(), Failure>) -> Status {
+    let work = |content: &mut Work| {
+        content.of_this_process()?;
+        work(content)
+    };
+    // SAFETY: this function's contract.
+    unsafe { with(worker, call, false, work) }
+}
+
+/// Runs a call of a worker that gives a text, or NULL.
+///
+/// # Safety
+/// As for [`with`].
+unsafe fn text_of(worker: *const Worker, call: &'static str, work: impl FnOnce(&Work) -> Option<&CStr>) -> *const c_char {
+    let mut text = std::ptr::null();
+    let work = |content: &mut Work| {
+        text = work(content).map_or(std::ptr::null(), CStr::as_ptr);
+        Ok(())
+    };
+    // SAFETY: this function's contract.
+    let _ = unsafe { with(worker, call, false, work) };
+    text
+}
+
+/// The strings of an array of `count`.
+///
+/// # Safety
+/// `texts` has `count` pointers, each NULL or to a NUL-terminated string.
+unsafe fn strings(texts: *const *const c_char, count: usize) -> Result<Vec<String>, Failure> {
+    let read = |index| {
+        // SAFETY: index < count.
+        let place = unsafe { texts.add(index) };
+        // SAFETY: as above.
+        let text = unsafe { place.read_unaligned() };
+        // SAFETY: by this function's contract.
+        unsafe { string(text, "argument of the worker") }.map(str::to_owned)
+    };
+    (0..count).map(read).collect()
+}
+
+fn attach(name: &str, arguments: Vec<String>) -> Result<*mut Worker, Failure> {
+    Ok(open(Work::attach(name, arguments)?))
+}
+
+/// Attaches as the worker that the command line names: `PROGRAM --attach NAME [ARGUMENTS]`, which is how a controlling process starts a worker, and how it is started by hand. Pass what `main` got.
+///
+/// Ownership: `*out` is the caller's, to be ended with `prodcon_worker_end`; `argv` may be changed afterwards. NULL: `PRODCON_INVALID` for any argument. Blocks: for some milliseconds at most.
+/// Threads: any. Fork: call it in the process that is the worker. On failure `*out` is not written, and the controlling process, if there is one, is told: `PRODCON_INVALID` (another command line;
+/// bad settings in the environment), `PRODCON_NOT_FOUND` (no such worker, or no such subscribed queue), `PRODCON_STOPPED` (the worker is stopped), `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`,
+/// `PRODCON_CORRUPT`, `PRODCON_OS`. The program should then exit with a status other than 0.
+///
+/// A consumer worker attaches to its work queue as well: `prodcon_queue_attach(prodcon_worker_name(worker), ...)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_from_arguments(argc: c_int, argv: *mut *mut c_char, out: *mut *mut Worker) -> Status {
+    run(|| {
+        let out = output(out, "out")?;
+        if argv.is_null() {
+            return Err(Failure::invalid("'argv' is NULL: pass what main got"));
+        }
+        // SAFETY: argv has argc strings by the contract of the C function.
+        let texts = unsafe { strings(argv.cast_const().cast(), usize::try_from(argc).unwrap_or(0)) }?;
+        match texts.as_slice() {
+            [_, attach_to, name, arguments @ ..] if attach_to == "--attach" => {
+                let worker = attach(name, arguments.to_vec())?;
+                // SAFETY: the caller's variable.
+                unsafe { out.write(worker) };
+                Ok(())
+            }
+            other => Err(Failure::invalid(format!(
+                "usage: {} --attach NAME [ARGUMENTS] (a prodcon worker: it works for the name's controlling process, or by itself)",
+                other.first().map_or("PROGRAM", String::as_str)
+            ))),
+        }
+    })
+}
+
+/// Attaches as the worker `name`, with `count` arguments of its own; as `prodcon_worker_from_arguments` in everything else. `arguments` may be NULL if `count` is 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_attach(name: *const c_char, count: c_int, arguments: *const *const c_char, out: *mut *mut Worker) -> Status {
+    run(|| {
+        let out = output(out, "out")?;
+        // SAFETY: a C string or NULL by the contract of the C function.
+        let name = unsafe { string(name, "name of the worker") }?;
+        let count = usize::try_from(count).map_err(|_| Failure::invalid(format!("{count} arguments: pass 0 or more")))?;
+        if arguments.is_null() && count > 0 {
+            return Err(Failure::invalid(format!("'arguments' is NULL, but there are {count}")));
+        }
+        // SAFETY: so many strings by the contract of the C function.
+        let worker = attach(name, unsafe { strings(arguments, count) }?)?;
+        // SAFETY: the caller's variable.
+        unsafe { out.write(worker) };
+        Ok(())
+    })
+}
+
+/// Ends the worker: its seats are given back, and the handle is closed. `failure` NULL: it has done its work; else why not, which the controlling process hears (its `on_ended`, its restart policy).
+/// Then the program should exit, with a status other than 0 after a failure.
+///
+/// NULL: nothing happens. Blocks: for a second at most, if the results are full. Threads: while another thread is inside a call on the handle nothing happens (`prodcon_last_error` says so).
+/// Fork: in a forked child it frees the handle and leaves the worker alone. A closed handle is recognised as by `prodcon_queue_close`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_end(worker: *mut Worker, failure: *const c_char) {
+    if worker.is_null() {
+        return;
+    }
+    let outcome = if failure.is_null() {
+        Ok(())
+    } else {
+        // SAFETY: not NULL, a C string by the contract of the C function.
+        let text = unsafe { CStr::from_ptr(failure) };
+        Err(text.to_string_lossy().into_owned().into())
+    };
+    let last = |work: Work| {
+        if !work.is_forked() {
+            work.context.finish(outcome);
+        }
+    };
+    // SAFETY: what attach wrote, by the contract of the C function.
+    let _ = unsafe { close(worker, "end", last) };
+}
+
+/// The worker's name, which is also that of a consumer's work queue. Valid until the end of the worker. NULL if the handle is NULL, closed or in use. Blocks: no. Threads: one at a time on a handle.
+/// Fork: works in a child.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_name(worker: *mut Worker) -> *const c_char {
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { text_of(worker, "name", |work| Some(work.c_name())) }
+}
+
+/// Argument `index` of those that follow the name on the command line, counted from 0; NULL if there are not so many. Ownership, threads, fork: as `prodcon_worker_name`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_argument(worker: *mut Worker, index: usize) -> *const c_char {
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { text_of(worker, "argument", |work| work.arguments().get(index).map(|text| text.as_c_str())) }
+}
+
+/// VALUE of an argument `KEY=VALUE`; NULL if there is none. Ownership, threads, fork: as `prodcon_worker_name`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_named(worker: *mut Worker, key: *const c_char) -> *const c_char {
+    // SAFETY: a C string or NULL by the contract of the C function.
+    match unsafe { string(key, "key") } {
+        // SAFETY: what attach wrote, by the contract of the C function.
+        Ok(key) => unsafe { text_of(worker, "named", |work| work.named(key)) },
+        Err(failure) => {
+            let _ = run(|| Err(failure));
+            std::ptr::null()
+        }
+    }
+}
+
+/// Name `index` of the subscribed queues, counted from 0; NULL if there are not so many. Ownership, threads, fork: as `prodcon_worker_name`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_subscriber(worker: *mut Worker, index: usize) -> *const c_char {
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { text_of(worker, "subscriber", |work| work.subscriber(index)) }
+}
+
+/// How the worker is to work. Set `settings->size` first.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` if `settings->size` is less than 8 or more than 65536.
+/// On failure `*settings` is not written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_get_settings(worker: *mut Worker, settings: *mut Settings) -> Status {
+    let work = |work: &mut Work| {
+        let told = work.context.settings();
+        let flag = |set, flag| if set { flag } else { 0 };
+        let mut figures = Settings {
+            size: 0,
+            flags: flag(work.context.is_supervised(), PRODCON_WORKER_SUPERVISED)
+                | flag(told.on_full == rust::worker::OnFull::Skip, PRODCON_WORKER_SKIP_FULL)
+                | flag(told.items_to_results, PRODCON_WORKER_ITEMS_TO_RESULTS),
+            work_timeout_ns: u64::try_from(told.work_timeout.as_nanos()).unwrap_or(u64::MAX),
+            max_buffer_size: told.max_buffer_size as u64,
+            subscribers: told.subscribers.len() as u64,
+        };
+        // SAFETY: the caller's struct, with its size in the first field; `figures` is plain data without padding.
+        unsafe { crate::failure::sized_output(settings, &mut figures, "settings") }
+    };
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { of(worker, "get_settings", work) }
+}
+
+/// The worker's state: `PRODCON_STOPPED_STATE`, `PRODCON_STARTED` or `PRODCON_STOP_AT_QUEUE_END` (a consumer works on, until its queue answers `PRODCON_STOPPED`; a producer ends).
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. On failure `*state` is not written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_get_state(worker: *mut Worker, state: *mut i32) -> Status {
+    let work = |work: &mut Work| {
+        let state = output(state, "state")?;
+        // SAFETY: the caller's variable.
+        unsafe { state.write(work.context.state() as i32) };
+        Ok(())
+    };
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { of(worker, "get_state", work) }
+}
+
+/// Whether the worker has to end: it was stopped, its controlling process is gone, or its queue was removed. Cheap enough for every round of a loop.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. On failure `*stopped` is not written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_is_stopped(worker: *mut Worker, stopped: *mut bool) -> Status {
+    let work = |work: &mut Work| {
+        let stopped = output(stopped, "stopped")?;
+        // SAFETY: the caller's variable.
+        unsafe { stopped.write(work.context.is_stopped()) };
+        Ok(())
+    };
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { of(worker, "is_stopped", work) }
+}
+
+/// Stops the worker, in all its processes.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. It is no failure if it is stopped already.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_stop(worker: *mut Worker) -> Status {
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { of(worker, "stop", |work| Ok(work.context.stop()?)) }
+}
+
+/// Sleeps for `timeout_ns` (negative: until the worker has to end). `PRODCON_OK`: the time has passed; `PRODCON_STOPPED`: the worker has to end.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: yes. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_sleep(worker: *mut Worker, timeout_ns: i64) -> Status {
+    let time = match Wait::from_ns(timeout_ns) {
+        Wait::Not => Some(Duration::ZERO),
+        Wait::AtMost(time) => Some(time),
+        Wait::Forever => None,
+    };
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { of(worker, "sleep", |work| work.sleep(time)) }
+}
+
+/// The beat of a producer: waits until its next call is due, by the setting `work_timeout_ns`, counted from when the last one was due, so that nothing drifts (who is more than a second late leaves
+/// calls out). `PRODCON_OK`: work now; `PRODCON_STOPPED`: the worker has to end.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: yes. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_next(worker: *mut Worker) -> Status {
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { of(worker, "next", Work::next) }
+}
+
+/// Puts an item into every subscribed queue that is there and ready; `*reached` (may be NULL) is how many took it. On a full queue it waits, or leaves that one out, as the settings say.
+///
+/// Ownership: `data` stays the caller's. NULL: `PRODCON_INVALID`, but `data` may be NULL if `len` is 0. Blocks: while a queue is full and the worker need not end. Threads: one at a time on a handle.
+/// Fork: `PRODCON_FORKED` in a child. On failure `*reached` is not written, and some queues may have taken the item: `PRODCON_TOO_LARGE`, `PRODCON_INVALID` (not the exact size for a queue of a
+/// plain type), `PRODCON_STOPPED` (while it waited to send the item as a result too), `PRODCON_CORRUPT`, `PRODCON_EXHAUSTED`, `PRODCON_OS`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_publish(worker: *mut Worker, data: *const c_void, len: usize, reached: *mut usize) -> Status {
+    let work = |work: &mut Work| {
+        // SAFETY: readable for len bytes by the contract of the C function.
+        let number = work.publish(unsafe { bytes(data, len) }?)?;
+        if !reached.is_null() {
+            // SAFETY: the caller's variable.
+            unsafe { output(reached, "reached")?.write(number) };
+        }
+        Ok(())
+    };
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { of(worker, "publish", work) }
+}
+
+/// As `prodcon_queue_take` on `queue`, usually the worker's work queue, but ends with `PRODCON_STOPPED` too when the worker has to end. Release or nack it on the queue.
+///
+/// Ownership, NULL, blocking, failures: as `prodcon_queue_take`. Threads: one at a time on either handle. Fork: `PRODCON_FORKED` in a child.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_take(worker: *mut Worker, queue: *mut Queue, data: *mut *const c_void, len: *mut usize, timeout_ns: i64) -> Status {
+    let work = |work: &mut Work| {
+        let (data, len) = (output(data, "data")?, output(len, "len")?);
+        let end = match Wait::from_ns(timeout_ns) {
+            Wait::AtMost(timeout) => Instant::now().checked_add(timeout),
+            _ => None,
+        };
+        let mut taken = None;
+        while taken.is_none() {
+            work.not_stopped()?;
+            let left = end.map_or(LOOK, |end| end.saturating_duration_since(Instant::now()).min(LOOK));
+            let wait = if timeout_ns == 0 { 0 } else { left.as_nanos() as i64 };
+            let attempt = |endpoint: &mut Endpoint| {
+                taken = Some(endpoint.take(wait)?);
+                Ok(())
+            };
+            // SAFETY: what create or attach wrote, by the contract of the C function.
+            match unsafe { with(queue, "take", true, attempt) } {
+                PRODCON_OK => {}
+                PRODCON_TIMED_OUT if left == LOOK => {}
+                PRODCON_EMPTY if timeout_ns > 0 => return Err(Failure::answer(PRODCON_TIMED_OUT, "got no item in that time")),
+                status => return Err(Failure::reported(status)),
+            }
+        }
+        if let Some((item, length)) = taken {
+            // SAFETY: the caller's variable.
+            unsafe { data.write(item.cast()) };
+            // SAFETY: the caller's variable.
+            unsafe { len.write(length) };
+        }
+        Ok(())
+    };
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { of(worker, "take", work) }
+}
+
+/// Nobody waits longer without looking whether the worker has to end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// # Safety
+/// `data` is NULL or readable for `len` bytes for `'a`.
+unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8], Failure> {
+    let data = input(data, len, "data")?;
+    if isize::try_from(len).is_err() {
+        return Err(Failure::with(PRODCON_TOO_LARGE, format!("{len} bytes are more than memory can hold")));
+    }
+    // SAFETY: readable by this function's contract, and not longer than memory can be.
+    Ok(unsafe { std::slice::from_raw_parts(data, len) })
+}
+
+/// Sends a result to the controlling process. Nothing sent before the worker ends is lost. If nobody reads, the oldest result is dropped.
+///
+/// Ownership: `data` stays the caller's. NULL: `PRODCON_INVALID`, but `data` may be NULL if `len` is 0. Blocks: while the results are full and a controlling process is alive. Threads: one at a time
+/// on a handle. Fork: `PRODCON_FORKED` in a child. Nothing was sent if it does not answer `PRODCON_OK`: `PRODCON_TOO_LARGE`, `PRODCON_STOPPED` (stopped while it waited), `PRODCON_NO_SEAT`,
+/// `PRODCON_CORRUPT`, `PRODCON_OS`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_send_result(worker: *mut Worker, data: *const c_void, len: usize) -> Status {
+    // SAFETY: readable for len bytes by the contract of the C function.
+    let work = |work: &mut Work| Ok(work.context.send_result(unsafe { bytes(data, len) }?)?);
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { of(worker, "send_result", work) }
+}
+
+/// Sends a message to the controlling process; in everything else as `prodcon_worker_send_result`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_send_message(worker: *mut Worker, data: *const c_void, len: usize) -> Status {
+    // SAFETY: readable for len bytes by the contract of the C function.
+    let work = |work: &mut Work| Ok(work.context.send_message(unsafe { bytes(data, len) }?)?);
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { of(worker, "send_message", work) }
+}
+
+/// The next message from the controlling process, into a buffer; `*len` is its length.
+///
+/// Ownership: `buffer` is the caller's. NULL: `PRODCON_INVALID`, but `buffer` may be NULL if `size` is 0. Blocks: while there is none and the worker need not end, for `timeout_ns` (0: not at all,
+/// `PRODCON_EMPTY`; negative: as long as it takes; else `PRODCON_TIMED_OUT`). Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. A message longer than `size` gives
+/// `PRODCON_TOO_LARGE`, with `*len` its length; the next receive with a buffer that is large enough gives it. On any other failure nothing is written: also `PRODCON_STOPPED` (the worker has to end),
+/// `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`, `PRODCON_OS`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_worker_receive(worker: *mut Worker, buffer: *mut c_void, size: usize, len: *mut usize, timeout_ns: i64) -> Status {
+    let work = |work: &mut Work| {
+        let to = input(buffer, size, "buffer")?.cast_mut();
+        let len = output(len, "len")?;
+        let message = match work.too_long.take() {
+            Some(message) => message,
+            None => match Wait::from_ns(timeout_ns) {
+                Wait::Not => work.context.try_recv(),
+                Wait::Forever => work.context.recv(),
+                Wait::AtMost(timeout) => work.context.recv_timeout(timeout),
+            }?,
+        };
+        let length = message.bytes().len();
+        // SAFETY: the caller's variable.
+        unsafe { len.write(length) };
+        if length > size {
+            let text = format!(
+                "worker '{}': the next message has {length} bytes, the buffer {size}: receive it with a larger buffer",
+                work.name()
+            );
+            work.too_long = Some(message);
+            return Err(Failure::with(PRODCON_TOO_LARGE, text));
+        }
+        // SAFETY: length <= size bytes are writable there by the contract of the C function.
+        unsafe { std::ptr::copy_nonoverlapping(message.bytes().as_ptr(), to, length) };
+        Ok(())
+    };
+    // SAFETY: what attach wrote, by the contract of the C function.
+    unsafe { of(worker, "receive", work) }
+}
