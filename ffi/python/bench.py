@@ -3,9 +3,10 @@
 
     python bench.py [--rounds N] [--seconds S] [--no-pin] [--check]
 
-Two processes, the systems in turn in each round, the median of all rounds. What is got is compared with what was put; a run in which it differs is an error. Small
-items are ints; large ones numpy arrays of 1 MiB. `prodcon` is used as a program written for adv_prodcon uses it (default sizes: arrays go through files of their own);
-"item_size" is a queue whose blocks are large enough; "bytes" are the queues without pickling, "in place" those without copies.
+Two processes on two processors, the systems in turn in each round, the median of all rounds. What is got is compared with what was put; a run in
+which it differs is an error. Small items are ints; large ones numpy arrays of 1 MiB. `prodcon` is used as a program written for adv_prodcon uses it
+(default sizes: arrays go through files of their own); "item_size" is a queue whose blocks are large enough; "bytes" are the queues without pickling,
+"in place" those without copies. Last, a whole program for adv_prodcon: a producer and a consumer, each in its process.
 """
 
 import argparse
@@ -20,7 +21,6 @@ import tempfile
 import time
 
 import numpy
-
 import prodcon
 
 try:

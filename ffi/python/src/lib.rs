@@ -14,6 +14,7 @@ mod options;
 mod pickle;
 mod queue;
 mod spill;
+mod transfer;
 mod views;
 mod wait;
 

@@ -16,7 +16,9 @@ def octets():
         made.unlink()
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "../x", ".hidden", "-dash", "with space", "nul\0byte", "x" * 201, "\N{SNOWMAN}", os.fsdecode(b"\xff\xfe"), "\udc80"])
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "../x", ".hidden", "-dash", "with space", "nul\0byte", "x" * 201, "\N{SNOWMAN}", os.fsdecode(b"\xff\xfe"), "\udc80"]
+)
 @pytest.mark.parametrize("way", ["create", "attach", "unlink", "constructor", "dead letter"])
 def test_a_bad_name_is_told(name, way):
     call = {
@@ -111,8 +113,9 @@ def test_a_closed_handle_says_so(octets):
     other.close()
     assert other.closed and "closed" in repr(other)
     for call in (
-        lambda: other.put(b"x"), other.get, other.get_nowait, lambda: other.get_many(1), other.take, lambda: other.reserve(1), other.set_ready, other.set_not_ready,
-        other.clear, other.is_ready, other.qsize, other.full, other.empty, other.stats, other.recover, lambda: other.state, lambda: other.wait_ready(0),
+        lambda: other.put(b"x"), other.get, other.get_nowait, lambda: other.get_many(1), other.take, lambda: other.reserve(1), other.set_ready,
+        other.set_not_ready, other.clear, other.is_ready, other.qsize, other.full, other.empty, other.stats, other.recover, lambda: other.state,
+        lambda: other.wait_ready(0),
     ):  # fmt: skip
         with pytest.raises(prodcon.Closed, match="attach again"):
             call()
@@ -149,7 +152,11 @@ def test_the_last_seat_is_told(octets):
 
 
 @pytest.mark.parametrize(
-    "item", [b"", b"?", b"i", b"i123", b"f12", b"P", b"P" + bytes(30), b"P\0\0\0\xff\xff\xff\xff" + bytes(40), b"P\0\0\0\1\0\0\0" + b"\xff" * 16, b"p", b"pgarbage", b"s\xff", b"@", b"@prodcon" + bytes(24), bytes(60)]
+    "item",
+    [
+        b"", b"?", b"i", b"i123", b"f12", b"P", b"P" + bytes(30), b"P\0\0\0\xff\xff\xff\xff" + bytes(40), b"P\0\0\0\1\0\0\0" + b"\xff" * 16,
+        b"p", b"pgarbage", b"m", b"mgarbage", b"s\xff", b"@", b"@prodcon" + bytes(24), bytes(60),
+    ],
 )  # fmt: skip
 def test_what_another_program_put_into_a_queue_of_objects_is_told(item):
     with prodcon.ReadyQueue.create("mixed", 4, 100, objects=True) as objects:
@@ -159,7 +166,7 @@ def test_what_another_program_put_into_a_queue_of_objects_is_told(item):
         try:
             assert objects.get() == 7  # a name of a file that is not there: the item was cleared
             assert item.startswith(b"@prodcon")
-        except (prodcon.Invalid, pickle.UnpicklingError, EOFError, UnicodeDecodeError) as error:
+        except (prodcon.Invalid, pickle.UnpicklingError, EOFError, UnicodeDecodeError, ValueError) as error:
             assert str(error)
             assert objects.get() == 7  # the bad item is gone
         objects.unlink()

@@ -117,7 +117,8 @@ full = prodcon.ReadyQueue.create("full", 1, 10, exist_ok=True)
 full.put(b"1")
 block = full.reserve(3)
 waits = {
-    "get": octets.get, "take": octets.take, "get_many": lambda: octets.get_many(5), "get an object": objects.get, "get in time": lambda: octets.get(timeout=1000),
+    "get": octets.get, "take": octets.take, "get_many": lambda: octets.get_many(5), "get an object": objects.get,
+    "get in time": lambda: octets.get(timeout=1000),
     "put": lambda: full.put(b"2"), "commit": block.commit, "hand": lambda: objects._hand(3).take(3, None),
     "state": lambda: octets.wait_state(1), "ready": lambda: (octets.set_not_ready(), octets.wait_ready()),
 }

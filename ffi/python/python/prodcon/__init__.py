@@ -31,7 +31,43 @@ from ._errors import (
 )
 from ._native import ReadyQueue, Reserved, Taken, __version__, _at_exit, list_queues, unlink
 
-# Registered first, so that it runs after everything that workers register.
+# Before the workers are imported, so that it runs after all that they register: first they end, then the queues go.
 _atexit.register(_at_exit)
 
-from ._workers import Consumer, Producer, Worker, put_in_queue  # noqa: E402 (after the registration above)
+from ._consumer import Consumer, put_in_queue  # noqa: E402
+from ._producer import Producer  # noqa: E402
+from ._worker import Worker  # noqa: E402
+
+__all__ = [
+    "Closed",
+    "Consumer",
+    "Corrupt",
+    "Denied",
+    "Empty",
+    "Error",
+    "Exhausted",
+    "Exists",
+    "Forked",
+    "Full",
+    "GetTimedOut",
+    "Incompatible",
+    "Invalid",
+    "NoSeat",
+    "NotFound",
+    "NotReady",
+    "OsFault",
+    "Producer",
+    "PutTimedOut",
+    "ReadyQueue",
+    "Removed",
+    "Reserved",
+    "Stopped",
+    "Taken",
+    "TimedOut",
+    "TooLarge",
+    "Worker",
+    "__version__",
+    "list_queues",
+    "put_in_queue",
+    "unlink",
+]

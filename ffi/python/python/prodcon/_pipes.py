@@ -1,13 +1,16 @@
 """The pipes between a worker and its controlling process: queues with the interface of a `multiprocessing` connection.
 
-`NAME.results` carries results, `NAME.in` messages to the worker, `NAME.out` messages from it. An end can be pickled to the worker process. Nothing that was sent is
-lost: who receives comes to the end (`EOFError`) when the other side has ended and all has been received.
+`NAME.results` carries results, `NAME.in` messages to the worker, `NAME.out` messages from it. An end can be pickled to the worker process.
+Nothing that was sent is lost: who receives comes to the end (`EOFError`) when the other side has ended and all has been received.
 """
+
+from __future__ import annotations
 
 import collections
 import multiprocessing
 import os
 import time
+from typing import Any
 
 from ._errors import Full, GetTimedOut, NotFound, NotReady, Removed, Stopped
 from ._native import ReadyQueue
@@ -19,10 +22,10 @@ _SLICE = 0.1
 
 
 # In this process (by its id, for a fork copies this): whether it is a child of its controlling process itself, not of a fork server.
-_direct = (None, False)
+_direct: tuple[int | None, bool] = (None, False)
 
 
-def controller_lives(pid):
+def controller_lives(pid: int) -> bool:
     """The controlling process `pid` lives. Asked in that process itself, or in a worker process that it started."""
     global _direct
     me, parent = os.getpid(), os.getppid()
@@ -55,14 +58,14 @@ class State:
         self._queue = queue
 
     @property
-    def value(self):
+    def value(self) -> int:
         return self._queue.state
 
     @value.setter
-    def value(self, value):
+    def value(self, value: int) -> None:
         set_state(self._queue, value)
 
-    def wait(self, value, timeout=None):
+    def wait(self, value: int, timeout: float | None = None) -> bool:
         """Waits until the state is `value`; False: `timeout` (seconds) was over first."""
         return self._queue.wait_state(value, timeout)
 
@@ -70,7 +73,7 @@ class State:
         return f"<prodcon.State {self.value}>"
 
 
-def set_state(queue, value):
+def set_state(queue: ReadyQueue, value: int) -> None:
     """Sets the state of a queue, however often that is asked for."""
     while True:
         now = queue.state
@@ -106,14 +109,14 @@ class ResultPipe:
         self._queue = queue
         self._state = state
         self._controller = controller
-        self._stash = collections.deque()
+        self._stash: collections.deque[Any] = collections.deque()
         self.closed = False
 
     def listen(self):
         if not self._queue.is_ready():
             self._queue.set_ready()
 
-    def send(self, result):
+    def send(self, result: Any) -> None:
         """Sends a result if anybody listens. Waits for space for as long as there is a controlling process."""
         if self.closed:
             raise OSError("handle is closed")
@@ -129,7 +132,7 @@ class ResultPipe:
             except (NotReady, Stopped, NotFound, Removed):
                 return
 
-    def recv(self):
+    def recv(self) -> Any:
         """The next result; EOFError when the worker has ended and all results were received."""
         if self._stash:
             return self._stash.popleft()
@@ -139,7 +142,7 @@ class ResultPipe:
         except (Stopped, NotFound, Removed):
             raise EOFError from None
 
-    def poll(self, timeout=0.0):
+    def poll(self, timeout: float | None = 0.0) -> bool:
         """There is a result, or there will be within `timeout` seconds (None: as long as it takes). True at the end, too: `recv` tells it."""
         if self._stash:
             return True
@@ -152,7 +155,7 @@ class ResultPipe:
             pass
         return True
 
-    def close(self):
+    def close(self) -> None:
         self.closed = True
 
 
@@ -164,14 +167,8 @@ class MessagePipe:
         self._outgoing = outgoing
         self._state = state
         self._controller = controller
-        self._stash = collections.deque()
+        self._stash: collections.deque[Any] = collections.deque()
         self.closed = False
-
-    def __getstate__(self):
-        return (self._incoming, self._outgoing, self._state, self._controller)
-
-    def __setstate__(self, state):
-        self.__init__(*state)
 
     def _check(self):
         if self.closed:
@@ -182,7 +179,7 @@ class MessagePipe:
             return self._outgoing.state != _STARTED
         return not controller_lives(self._controller)
 
-    def send(self, message):
+    def send(self, message: Any) -> None:
         """Sends a message. Waits for space while the other side is there; BrokenPipeError when it has ended (a worker's messages are then dropped)."""
         self._check()
         while True:
@@ -212,14 +209,14 @@ class MessagePipe:
             except (Stopped, NotFound, Removed):
                 raise EOFError from None
 
-    def recv(self):
+    def recv(self) -> Any:
         """The next message; EOFError when there will be none any more: the other side has ended, or this worker was stopped."""
         self._check()
         if self._stash:
             return self._stash.popleft()
         return self._get(None)
 
-    def poll(self, timeout=0.0):
+    def poll(self, timeout: float | None = 0.0) -> bool:
         """There is a message, or there will be within `timeout` seconds (None: as long as it takes)."""
         self._check()
         if self._stash:
@@ -235,5 +232,5 @@ class MessagePipe:
             return os.getpid() == self._controller
         return True
 
-    def close(self):
+    def close(self) -> None:
         self.closed = True

@@ -1,14 +1,17 @@
 """What happens in a worker process around the work loop.
 
-The process stops by itself when its controlling process is gone, and then the last one to leave removes the queues' names. SIGTERM and Ctrl-C end the loop in an
-orderly way, `on_stop` included; a second SIGTERM ends the process at once.
+The process stops by itself when its controlling process is gone, and then the last one to leave removes the queues' names. SIGTERM and Ctrl-C
+end the loop in an orderly way, `on_stop` included; a second SIGTERM ends the process at once.
 """
+
+from __future__ import annotations
 
 import os
 import signal
 import sys
 import threading
 import time
+from typing import Any
 
 from ._errors import Error
 from ._native import _attach, unlink
@@ -28,21 +31,21 @@ class Link:
 
 
 # The link of this process, if it is a worker process; and whether its loop has ended and on_stop runs.
-_link = None
+_link: Link | None = None
 _leaving = False
 
 
-def sole():
+def sole() -> bool:
     """The loop runs in the worker's only process (also when it is called by hand)."""
     return _link is None or _link.sole
 
 
-def skipped():
+def skipped() -> Any:
     """Where to count items that found a full queue; None: they wait."""
     return _link and _link.skipped
 
 
-def leaving():
+def leaving() -> None:
     """The loop has ended; on_stop is not to be interrupted by the first SIGTERM."""
     global _leaving
     _leaving = True
@@ -104,7 +107,7 @@ class Ended:
     """Tells, in the controlling process, when worker processes have ended. Does not reap them: that is for `multiprocessing`."""
 
     def __init__(self, processes):
-        self._files = []
+        self._files: list[tuple[int, bool]] = []
         for process in processes:
             try:
                 self._files.append((os.pidfd_open(process.pid), True))

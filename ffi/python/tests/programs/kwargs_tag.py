@@ -14,7 +14,7 @@ class MyProducer(Producer):
 
     @staticmethod
     def work(on_start_result, state, message_pipe, *args, **kwargs):
-        return f'Message from {kwargs["tag"]}'
+        return f"Message from {kwargs['tag']}"
 
 
 class MyConsumer(Consumer):

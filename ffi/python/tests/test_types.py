@@ -1,0 +1,58 @@
+"""Type hints: that they are those of the code, and that a user's program passes with them."""
+
+import importlib.util
+import sys
+
+import pytest
+from conftest import HERE
+
+
+@pytest.fixture(autouse=True)
+def mypy():
+    if importlib.util.find_spec("mypy") is None:
+        pytest.skip("SKIPPED: mypy is not installed: pip install mypy")
+
+
+def test_the_stubs_say_what_is_there(children):
+    allowed, options = HERE / "stubtest.allow", HERE.parent / "pyproject.toml"
+    children.run(
+        sys.executable,
+        "-m",
+        "mypy.stubtest",
+        "prodcon",
+        "--ignore-missing-stub",
+        "--ignore-unused-allowlist",
+        "--allowlist",
+        allowed,
+        "--mypy-config-file",
+        options,
+    )
+
+
+PROGRAM = """
+import prodcon
+
+class Producer(prodcon.Producer):
+    @staticmethod
+    def work(started, state, message_pipe, *args):
+        return 1
+
+queue: prodcon.ReadyQueue = prodcon.ReadyQueue(10, lossy=True)
+number: int = queue.qsize()
+with queue.take() as item:
+    octets: bytes = bytes(item)
+with prodcon.ReadyQueue.create("x", 10, 100).reserve(5) as block:
+    memoryview(block)[:] = b"12345"
+producer = Producer([queue], work_timeout=0.1)
+producer.start_new((1,), {"a": 2})
+state: int = producer.get_state()
+"""
+
+
+def test_a_users_program_is_checked(children, tmp_path):
+    (tmp_path / "good.py").write_text(PROGRAM)
+    children.run(sys.executable, "-m", "mypy", "--strict-optional", tmp_path / "good.py", cwd=tmp_path)
+    (tmp_path / "bad.py").write_text(PROGRAM + "number = queue.name\n")
+    child = children.start(sys.executable, "-m", "mypy", tmp_path / "bad.py", cwd=tmp_path, stdout=-1)
+    out, _ = child.communicate(timeout=120)
+    assert child.returncode == 1 and "incompatible type" in out.lower(), out
