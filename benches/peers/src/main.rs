@@ -110,5 +110,12 @@ fn compare(arguments: &Arguments) -> Outcome<()> {
     } else {
         print!("{}", report::markdown(&results, command.trim().trim_end_matches(" --")));
     }
-    Ok(())
+    // Others may fail; that is told. prodcon may not.
+    let failed = results
+        .series
+        .iter()
+        .find(|series| series.entry.package == "prodcon" && !series.failures.is_empty());
+    failed.map_or(Ok(()), |series| {
+        Err(format!("{} failed: {}", series.entry.title, plan::title(series.cell)).into())
+    })
 }

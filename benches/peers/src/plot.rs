@@ -30,7 +30,7 @@ pub fn draw(results: &Results, file: &Path) -> Outcome<()> {
         ("64 bytes, 1 producer, 1 consumer: million items/s", rate(8, one)),
         ("1024 bytes, 1 producer, 1 consumer: million items/s", rate(128, one)),
         (
-            "Round trip of 8 bytes, p50: microseconds (less is better)",
+            "Round trip of 8 bytes, p50: microseconds (less is better; logarithmic)",
             (cell(Kind::RoundTrip, 1, one), What::P50, 1e3),
         ),
         (
@@ -62,11 +62,16 @@ fn panel(area: &DrawingArea<SVGBackend, Shift>, results: &Results, head: &str, c
     let text = |size: i32| ("sans-serif", size).into_font();
     area.draw(&Text::new(head.to_owned(), (20, 8), text(15).color(&BLACK)))?;
     let rows: Vec<_> = results.cell(cell).filter(|series| series.cannot.is_none()).collect();
-    let most = rows
-        .iter()
-        .filter_map(|series| series.spread(what))
-        .map(|spread| spread.median)
-        .fold(0.0, f64::max);
+    let values = || rows.iter().filter_map(|series| series.spread(what)).map(|spread| spread.median);
+    let (most, least) = (values().fold(0.0, f64::max), values().fold(f64::INFINITY, f64::min) / 2.0);
+    let logarithmic = cell.kind == Kind::RoundTrip; // spinning and sleeping are two orders of magnitude apart
+    let part = |value: f64| {
+        if logarithmic {
+            (value / least).ln() / (most / least).ln()
+        } else {
+            value / most
+        }
+    };
     let room = area.dim_in_pixel().0 as i32 - LABELS - FIGURES - 20;
     for (number, series) in rows.iter().enumerate() {
         let top = 34 + number as i32 * (BAR + 6);
@@ -80,7 +85,7 @@ fn panel(area: &DrawingArea<SVGBackend, Shift>, results: &Results, head: &str, c
             Some(spread) => {
                 let lossy = if series.entry.always_lossy && what == What::PerSecond { " lossy" } else { "" };
                 (
-                    (spread.median / most * f64::from(room)) as i32,
+                    (part(spread.median) * f64::from(room)) as i32,
                     format!("{}{lossy}", short(spread.median / unit)),
                 )
             }
