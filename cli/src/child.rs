@@ -18,11 +18,6 @@ pub fn command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>
     Ok(command)
 }
 
-/// Starts this program again. It dies with us.
-pub fn start(arguments: &[String]) -> Result<Child, End> {
-    spawn(&mut command(arguments)?)
-}
-
 /// Starts what [`command`] made.
 pub fn spawn(command: &mut Command) -> Result<Child, End> {
     command.spawn().map_err(|error| End::failed(format!("cannot start a process: {error}")))
