@@ -323,8 +323,9 @@ fn items_in_hand_may_be_more_than_one_of_a_block() {
 }
 
 #[test]
-fn batches_need_a_plain_type() {
+fn batches_need_a_plain_type_and_types_need_bytes() {
     let dir = Dir::new();
+    assert!(matches!(ReadyQueue::<[u64; 0]>::create("q", &dir.options(2)), Err(OpenError::Invalid { .. })));
     let error = ReadyQueue::<[u8]>::create("q", &dir.options(2).item_size(8).batch(4)).unwrap_err();
     assert!(
         matches!(error, OpenError::Invalid { .. }) && error.to_string().contains("plain type"),

@@ -138,7 +138,7 @@ impl Options {
         self
     }
     /// Blocks that hold up to so many items (1 to 65,535) of a plain type, see [`ReadyQueue::put_batch`](crate::ReadyQueue::put_batch). The capacity is then in blocks: a put of a
-    /// single item takes a whole one.
+    /// single item takes a whole one. A single get keeps the rest of its block in hand: under at-most-once an endpoint that ends before it has got them all loses them, counted.
     pub fn batch(mut self, items: u32) -> Self {
         self.batch = items;
         self
@@ -212,6 +212,9 @@ impl Options {
                 check_type_name(&self.place(queue)?, &name)?;
                 if align as u64 > MAX_ALIGN {
                     return Err(invalid(format!("the type's alignment of {align} is more than {MAX_ALIGN}")));
+                }
+                if size == 0 {
+                    return Err(invalid(format!("'{name}' has no bytes: queue something that has")));
                 }
                 (Some(name), size, align as u32)
             }
