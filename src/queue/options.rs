@@ -213,9 +213,6 @@ impl Options {
                 if align as u64 > MAX_ALIGN {
                     return Err(invalid(format!("the type's alignment of {align} is more than {MAX_ALIGN}")));
                 }
-                if size == 0 {
-                    return Err(invalid(format!("'{name}' has no bytes: queue something that has")));
-                }
                 (Some(name), size, align as u32)
             }
             None => (
