@@ -18,7 +18,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Puts an item if there is space now (a lossy queue makes space).
     ///
     /// # Errors
-    /// [`PutError::Full`], `NotReady`, `Stopped`, `TooLarge`, `WrongLength`, `InHand`, or a [`Fault`]. The item stays the caller's.
+    /// [`PutError::Full`], `NotReady`, `Stopped`, `TooLarge`, `WrongLength`, `InHand`, or a [`Fault`](crate::Fault). The item stays the caller's.
     pub fn try_put(&mut self, item: &T) -> Result<(), PutError> {
         self.put_until(item, Until::Now)
     }

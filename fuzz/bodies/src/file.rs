@@ -38,7 +38,15 @@ pub(crate) fn fresh<T: Payload + ?Sized>(key: String, options: &Options) -> Vec<
 pub(crate) fn place(name: &'static str, bytes: &[u8]) -> File {
     let file = FILES.with_borrow_mut(|files| {
         let path = || scratch::directory().join(format!("prodcon.{name}"));
-        let open = || File::options().read(true).write(true).create(true).truncate(false).open(path()).expect("a file");
+        let open = || {
+            File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path())
+                .expect("a file")
+        };
         files.entry(name).or_insert_with(open).try_clone().expect("a descriptor")
     });
     file.set_len(bytes.len() as u64).expect("a length");

@@ -31,7 +31,11 @@ pub fn run(data: &[u8]) {
 
 fn begin(input: &mut Unstructured) -> Result<()> {
     let plan = Plan::choose(input)?;
-    if plan.bytes { act(World::<[u8]>::new(plan), input) } else { act(World::<u64>::new(plan), input) }
+    if plan.bytes {
+        act(World::<[u8]>::new(plan), input)
+    } else {
+        act(World::<u64>::new(plan), input)
+    }
     Ok(())
 }
 
@@ -58,7 +62,11 @@ fn action<T: end::Kind + ?Sized>(world: &mut World<T>, input: &mut Unstructured)
                 let role = *input.choose(&[Role::Both, Role::Both, Role::Consumer, Role::Producer])?;
                 let attach = Attach::new().role(role);
                 let hands = input.int_in_range(0..=3)?;
-                let attach = if input.arbitrary()? { attach.in_hand(hands) } else { attach.in_hand_at_most(hands) };
+                let attach = if input.arbitrary()? {
+                    attach.in_hand(hands)
+                } else {
+                    attach.in_hand_at_most(hands)
+                };
                 world.attach(who, role == Role::Producer, &attach);
             }
             _ => look_after(world, what),

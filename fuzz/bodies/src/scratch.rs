@@ -28,7 +28,11 @@ pub fn directory() -> PathBuf {
 impl Scratch {
     fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let base = if Path::new("/dev/shm").is_dir() { "/dev/shm".into() } else { std::env::temp_dir() };
+        let base = if Path::new("/dev/shm").is_dir() {
+            "/dev/shm".into()
+        } else {
+            std::env::temp_dir()
+        };
         remove_stale(&base);
         loop {
             let dir = base.join(format!("{PREFIX}{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));

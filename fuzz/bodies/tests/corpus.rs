@@ -10,7 +10,10 @@ fn runs() -> u64 {
 
 fn corpus(target: &str, body: fn(&[u8])) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
-    let mut files: Vec<_> = std::fs::read_dir(&dir).expect("the corpus").map(|entry| entry.expect("an entry").path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(&dir)
+        .expect("the corpus")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     files.sort();
     assert!(files.len() >= 10, "{} inputs in {}", files.len(), dir.display());
     for file in files {

@@ -33,7 +33,10 @@ impl Kind for [u8] {
     }
     fn id(&self) -> u64 {
         let id = u64::from_ne_bytes(self[..8].try_into().expect("8 bytes"));
-        assert!(self.len() == length(id) && self[8..].iter().all(|byte| *byte == id as u8), "a torn item: {self:?}");
+        assert!(
+            self.len() == length(id) && self[8..].iter().all(|byte| *byte == id as u8),
+            "a torn item: {self:?}"
+        );
         id
     }
     fn reserve(queue: &mut ReadyQueue<Self>, id: u64) -> Result<(), PutError> {

@@ -369,7 +369,11 @@ impl Model {
     fn throw_rest_away(&mut self, who: usize) {
         let epoch = self.epoch;
         let owner = self.owner(who);
-        if owner.hand.back().is_some_and(|hand| hand.done == 0 && hand.shown == 0 && hand.block.epoch < epoch) {
+        if owner
+            .hand
+            .back()
+            .is_some_and(|hand| hand.done == 0 && hand.shown == 0 && hand.block.epoch < epoch)
+        {
             let hand = owner.hand.pop_back();
             self.cleared += hand.map_or(0, |hand| hand.block.items());
         }
@@ -428,7 +432,11 @@ impl Model {
         letters.iter().for_each(|id| self.buried(who, *id, false));
         self.throw_rest_away(who);
         let epoch = self.epoch;
-        let rest = self.owner(who).hand.iter().any(|hand| hand.block.ids.len() > hand.shown && hand.block.epoch == epoch);
+        let rest = self
+            .owner(who)
+            .hand
+            .iter()
+            .any(|hand| hand.block.ids.len() > hand.shown && hand.block.epoch == epoch);
         assert!(!rest, "{error:?}, but it has the rest of a block: {:?}", self.owner(who));
         let looked = self.owner(who).looked;
         self.check_looked(looked);
@@ -436,7 +444,11 @@ impl Model {
         self.throw_away();
         assert!(self.ring.is_empty(), "{error:?}, but there is {:?}", self.ring[0]);
         let others = self.owners.iter().enumerate().filter(|(other, _)| *other != who);
-        let held = !self.live_orphans().is_empty() || others.flat_map(|(_, owner)| owner).flat_map(|owner| &owner.hand).any(|hand| !hand.block.ids.is_empty());
+        let held = !self.live_orphans().is_empty()
+            || others
+                .flat_map(|(_, owner)| owner)
+                .flat_map(|owner| &owner.hand)
+                .any(|hand| !hand.block.ids.is_empty());
         let in_hand = !self.owner(who).hand.is_empty();
         match (self.state, error) {
             (State::Started, GetError::Empty) => {}

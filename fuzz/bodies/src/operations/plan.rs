@@ -51,7 +51,13 @@ impl Plan {
         let letters = file::fresh::<T>(format!("letters {}", self.bytes), &letters);
         file::place(LETTERS, &letters);
         let delivery = if self.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
-        let mut options = T::options(Options::new(self.capacity).seats(self.seats).lossy(self.lossy).delivery(delivery).batch(self.batch));
+        let mut options = T::options(
+            Options::new(self.capacity)
+                .seats(self.seats)
+                .lossy(self.lossy)
+                .delivery(delivery)
+                .batch(self.batch),
+        );
         if self.limit > 0 {
             options = options.max_deliveries(self.limit).dead_letter(LETTERS);
         }

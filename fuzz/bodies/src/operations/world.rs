@@ -55,7 +55,8 @@ impl<T: Kind + ?Sized> World<T> {
     }
 
     fn control(&mut self) -> &Control {
-        self.control.get_or_insert_with(|| Control::attach_in(&scratch::directory(), NAME).expect("the segment is good"))
+        self.control
+            .get_or_insert_with(|| Control::attach_in(&scratch::directory(), NAME).expect("the segment is good"))
     }
 
     /// The figures, but for who lives.
@@ -122,7 +123,11 @@ impl<T: Kind + ?Sized> World<T> {
                 let seen = self.look();
                 let free = seen.seats - seen.seats_live;
                 // The seats of orphans are for consumers.
-                let (more, any) = if producer { (self.model.orphans.len() as u32, false) } else { (0, wanted == 1) };
+                let (more, any) = if producer {
+                    (self.model.orphans.len() as u32, false)
+                } else {
+                    (0, wanted == 1)
+                };
                 assert!(free < wanted + more || self.model.unresolved && !any, "no seat, but {free} are free");
             }
             Err(error) => panic!("{error}"),
@@ -185,7 +190,10 @@ impl<T: Kind + ?Sized> World<T> {
                 if let Some(PutError::InHand { .. }) = error {
                     let seen = self.look();
                     let taken = seen.seats_live + self.model.orphans.len() as u32;
-                    assert!(taken >= seen.seats || self.model.unresolved || self.model.owner(who).hand.len() > 1, "a seat was free for a put");
+                    assert!(
+                        taken >= seen.seats || self.model.unresolved || self.model.owner(who).hand.len() > 1,
+                        "a seat was free for a put"
+                    );
                 }
                 self.model.put(who, &blocks, put, error);
             }
@@ -376,7 +384,8 @@ impl<T: Kind + ?Sized> World<T> {
     pub(super) fn clear(&mut self, who: usize, not_ready: bool) {
         let done = self.live(who, |end| if not_ready { end.queue().set_not_ready() } else { end.queue().clear() });
         let (now, seen) = (self.positions(), self.glance());
-        self.model.gate_moved(done.is_some(), true, not_ready.then_some(false), (seen.epoch, seen.ready));
+        self.model
+            .gate_moved(done.is_some(), true, not_ready.then_some(false), (seen.epoch, seen.ready));
         match done {
             Some(result) => {
                 assert_eq!(result, Ok(()));

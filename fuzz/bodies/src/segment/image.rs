@@ -66,7 +66,12 @@ impl Plan {
     /// The bytes of such a segment.
     fn bytes(&self) -> Vec<u8> {
         let delivery = if self.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
-        let mut options = Options::new(self.capacity).seats(self.seats).batch(self.batch).lossy(self.lossy).ready(self.ready).delivery(delivery);
+        let mut options = Options::new(self.capacity)
+            .seats(self.seats)
+            .batch(self.batch)
+            .lossy(self.lossy)
+            .ready(self.ready)
+            .delivery(delivery);
         if self.limit > 0 {
             let letters = Options::new(2).seats(4).item_size(65_536);
             file::place(LETTERS, &file::fresh::<[u8]>("letters of any length".into(), &letters));
@@ -216,7 +221,9 @@ impl Image {
     fn repair_checksum(&self) {
         let mut header = [0; HEADER];
         if self.file.read_exact_at(&mut header, 0).is_ok() {
-            let sum = header[..CHECKSUM].iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+            let sum = header[..CHECKSUM]
+                .iter()
+                .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
             self.write(CHECKSUM as u64, &sum.to_ne_bytes());
         }
     }

@@ -2,7 +2,7 @@
 
 use super::image::NAME;
 use arbitrary::{Result, Unstructured};
-use prodcon::{Attach, Control, Fault, Hand, Item, GetError, OpenError, Payload, PutError, ReadyQueue, State, Stats};
+use prodcon::{Attach, Control, Fault, GetError, Hand, Item, OpenError, Payload, PutError, ReadyQueue, State, Stats};
 use std::borrow::Borrow;
 use std::path::Path;
 use std::time::Duration;
@@ -100,7 +100,11 @@ impl Sample for [u64; 3] {
 
 fn batch<T: Sample + Item>(queue: &mut ReadyQueue<T>, items: &[T], input: &mut Unstructured) -> Result<()> {
     match input.int_in_range(0..=5u8)? {
-        0 | 1 => told(queue.try_put_batch(&items[..input.int_in_range(0..=items.len())?]).map_err(|partial| partial.error)),
+        0 | 1 => told(
+            queue
+                .try_put_batch(&items[..input.int_in_range(0..=items.len())?])
+                .map_err(|partial| partial.error),
+        ),
         2 | 3 => told(queue.try_get_batch().map(|items| items.iter().for_each(|item| read(item)))),
         _ => match queue.try_take_batch() {
             Ok(taken) => {
