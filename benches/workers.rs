@@ -6,7 +6,7 @@
 //! Every round checks that each item arrived once. Rounds alternate; medians are compared.
 
 use prodcon::worker::{Batch, Consume, Consumer, ConsumerOptions, Context, Failure, Produce, Producer, ProducerOptions};
-use prodcon::{Attach, GetError, Options, ReadyQueue, Role, State};
+use prodcon::{Attach, Delivery, GetError, Options, ReadyQueue, Role, State};
 use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc;
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 const ITEMS: u64 = 1 << 19;
 const STREAM: u64 = 4 << 20;
-const ROUNDS: usize = 9;
-const STOPS: usize = 200;
+const ROUNDS: usize = 5;
+const STOPS: usize = 100;
 
 /// Nanoseconds since 1970: a clock that all processes share.
 fn now() -> u64 {
@@ -50,11 +50,14 @@ impl Consume for Sum {
 
     fn work(&mut self, items: &Batch<u64>, _: &mut Context) -> Result<(), Failure> {
         let began = *self.began.get_or_insert_with(Instant::now);
+        let before = self.count;
         for item in items {
             self.count += 1;
             self.sum = self.sum.wrapping_add(*item);
         }
-        self.time = began.elapsed();
+        if before / 64 != self.count / 64 {
+            self.time = began.elapsed();
+        }
         Ok(())
     }
 
@@ -106,18 +109,19 @@ fn bare(name: &str) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Items/s of one round; `worker`: through a `Consumer`, else in a bare loop; `stream`: beside a producer, else draining.
-fn round(worker: bool, stream: bool) -> Result<f64, Box<dyn std::error::Error>> {
+/// Items/s of one round; `worker`: through a `Consumer` with such a buffer, else in a bare loop; `stream`: beside a producer, else draining.
+fn round(worker: Option<(usize, Delivery)>, stream: bool) -> Result<f64, Box<dyn std::error::Error>> {
     let items = if stream { STREAM } else { ITEMS };
     let capacity = if stream { 1024 } else { ITEMS as u32 };
     let name = format!("bench-{}", std::process::id());
     let fill = |queue: &mut ReadyQueue<u64>| (0..items).try_for_each(|item| queue.put(&item));
-    let account: Account = if worker {
+    let account: Account = if let Some((buffer, delivery)) = worker {
         let mut consumer = Consumer::<u64>::create(
             &name,
             &ConsumerOptions::new()
                 .capacity(capacity)
-                .max_buffer_size(64)
+                .max_buffer_size(buffer)
+                .delivery(delivery)
                 .work_timeout(Duration::from_millis(1)),
         )?;
         let (send, results) = mpsc::channel();
@@ -129,7 +133,10 @@ fn round(worker: bool, stream: bool) -> Result<f64, Box<dyn std::error::Error>> 
             // Filled while the worker waits to be let go on.
             consumer.start_external()?;
             fill(consumer.work_queue())?;
-            let mut child = Sum::this_program()?.args(["--attach", &name]).spawn()?;
+            let mut child = Sum::this_program()?
+                .args(["--attach", &name])
+                .env("PRODCON_MAX_BUFFER_SIZE", buffer.to_string())
+                .spawn()?;
             consumer.set_stop_at_queue_end()?;
             child.wait()?;
         }
@@ -172,24 +179,30 @@ impl Drop for Unlink<'_> {
 }
 
 fn overhead() -> Result<(), Box<dyn std::error::Error>> {
+    let ways = [
+        ("bare get loop", None),
+        ("worker, buffer of 64", Some((64, Delivery::AtMostOnce))),
+        ("worker, buffer of 1", Some((1, Delivery::AtMostOnce))),
+        ("worker, buffer of 64, at-least-once", Some((64, Delivery::AtLeastOnce))),
+    ];
     for (stream, what) in [(false, "draining a full queue"), (true, "beside a producer")] {
-        let mut rates = [vec![], vec![]];
+        let mut rates = ways.map(|_| vec![]);
         for _ in 0..ROUNDS {
-            rates[0].push(round(false, stream)?);
-            rates[1].push(round(true, stream)?);
+            for (rates, (_, way)) in rates.iter_mut().zip(ways) {
+                rates.push(round(way, stream)? / 1e6);
+            }
         }
         rates.iter_mut().for_each(|rates| rates.sort_by(f64::total_cmp));
-        let [bare, worker] = [0, 1].map(|which: usize| (rates[which][0], rates[which][ROUNDS / 2], rates[which][ROUNDS - 1]));
-        println!(
-            "{what}: bare get loop {:.1} M items/s ({:.1} to {:.1}), worker with a buffer of 64 {:.1} ({:.1} to {:.1}): {:.2} of it",
-            bare.1 / 1e6,
-            bare.0 / 1e6,
-            bare.2 / 1e6,
-            worker.1 / 1e6,
-            worker.0 / 1e6,
-            worker.2 / 1e6,
-            worker.1 / bare.1
-        );
+        println!("{what}, 8-byte items, M items/s (median of {ROUNDS}, least to most), and beside the bare loop:");
+        for ((way, _), own) in ways.iter().zip(&rates) {
+            let median = own[ROUNDS / 2];
+            println!(
+                "  {way:<36} {median:>6.1} ({:>5.1} to {:>5.1})  {:.2}",
+                own[0],
+                own[ROUNDS - 1],
+                median / rates[0][ROUNDS / 2]
+            );
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! after the dead, `own` touches the bytes of blocks, `lend` passes the control handle's methods on. Callers: everybody.
 
 mod attach;
+mod beside;
 mod care;
 mod control;
 mod get;

@@ -26,7 +26,7 @@ impl Until {
     pub(super) fn after(timeout: Duration) -> Self {
         Instant::now().checked_add(timeout).map_or(Self::Forever, Self::Deadline)
     }
-    fn left(self) -> Duration {
+    pub(super) fn left(self) -> Duration {
         match self {
             Self::Now => Duration::ZERO,
             Self::Forever => SLICE,
@@ -81,6 +81,15 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         until: Until,
         mut attempt: impl FnMut(&mut Self) -> Result<Option<R>, E>,
     ) -> Result<R, GaveUp<E>> {
+        match self.spin_until(what, until, &mut attempt) {
+            Ok(Some(done)) => Ok(done),
+            Ok(None) => self.sleep(what, until, &mut attempt),
+            Err(error) => Err(GaveUp::Failed(error)),
+        }
+    }
+
+    /// Tries again as long as it pays not to sleep.
+    pub(super) fn spin_until<R, E>(&mut self, what: For, until: Until, attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>) -> Result<Option<R>, E> {
         self.keep_distance(what);
         // Who spun in vain several times running sleeps at once, but tries again now and then: how long it slept says little, a wake-up takes its time.
         let limit = if self.vain_spins < VAIN || self.vain_spins.is_multiple_of(VAIN) {
@@ -88,17 +97,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         } else {
             Duration::ZERO
         };
-        match self.spin(what, until, limit, &mut attempt) {
-            Ok(Some(done)) => {
-                self.vain_spins = 0;
-                Ok(done)
-            }
-            Ok(None) => {
-                self.vain_spins = self.vain_spins.wrapping_add(1);
-                self.sleep(what, until, &mut attempt)
-            }
-            Err(error) => Err(GaveUp::Failed(error)),
-        }
+        let spun = self.spin(what, until, limit, attempt)?;
+        self.vain_spins = if spun.is_some() { 0 } else { self.vain_spins.wrapping_add(1) };
+        Ok(spun)
     }
 
     /// Polls the slot at the cursor; a full attempt when it changes, and now and then, since what is waited for may come another way (gate, state, orphans).
@@ -164,7 +165,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Ok(())
     }
 
-    fn event(&self, what: For) -> &AtomicU32 {
+    pub(super) fn event(&self, what: For) -> &AtomicU32 {
         match what {
             For::Items => &self.control.words().items.0,
             For::Space => &self.control.words().space.0,

@@ -1,18 +1,16 @@
 //! Consumers: the trait and its loop.
 //!
-//! Invariants: `work` never gets an empty batch, nor one after the worker was seen stopped. At-least-once: a batch is acknowledged after `work` returned Ok and given back
-//! otherwise; an item delivered before is worked on alone, so that one that kills its workers takes no others with it. At-most-once: acknowledged before `work` is called.
-//! At the queue's end nobody waits for a fuller buffer. Callers: the program of a worker.
+//! Attaches with as many seats as the buffer needs. How the buffer fills is in `buffer`. Callers: the program of a worker.
 
 use super::batch::Batch;
+use super::buffer::Way;
 use super::context::Context;
 use super::error::Failure;
 use super::run;
 use super::settings::Settings;
-use super::state::{End, LOOK};
 use super::{Producing, named};
-use crate::error::{Fault, GetError, OpenError};
-use crate::queue::{Attach, Hand, Payload, ReadyQueue, Role, State};
+use crate::error::OpenError;
+use crate::queue::{Attach, Payload, ReadyQueue, Role};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -99,18 +97,9 @@ fn consume<C: Consume>(context: &mut Context) -> Result<(), Failure> {
     let (alo, max) = (header.at_least_once, context.settings.max_buffer_size);
     // Declared before the worker value, which `live` drops: its seats are the last to go.
     let mut queue = attach::<C::Item>(context, max, alo)?;
-    let way = Way {
-        max: if alo { max.min(queue.in_hand()) } else { max },
-        at_least_once: alo,
-    };
     let copies = !alo && queue.in_hand() < max;
-    let body = |worker: &mut C, context: &mut Context| {
-        if copies {
-            way.copied(worker, context, &mut queue)
-        } else {
-            way.in_place(worker, context, &mut queue)
-        }
-    };
+    let way = Way::new::<C::Item>(max, alo, copies, &queue);
+    let body = |worker: &mut C, context: &mut Context| way.work(worker, context, &mut queue);
     run::live(context, C::on_start, body, C::on_stop)
 }
 
@@ -140,133 +129,3 @@ fn attach<T: Payload + ?Sized>(context: &Context, max: usize, at_least_once: boo
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A queue has at most 1023 seats, and one of an endpoint's always has nothing in hand.
 const MOST_IN_HAND: u32 = 1022;
-
-/// How the loop fills its buffer.
-struct Way {
-    max: usize,
-    at_least_once: bool,
-}
-
-/// Why filling a buffer ended.
-enum Filled {
-    /// Hand it over.
-    Due,
-    /// The worker ends, and the buffer is not handed over.
-    Ends,
-}
-
-impl Way {
-    fn in_place<C: Consume>(&self, worker: &mut C, context: &mut Context, queue: &mut ReadyQueue<C::Item>) -> Result<(), Failure> {
-        let mut last = Instant::now();
-        loop {
-            if let Some(end) = context.watch.ends() {
-                return end.outcome(&context.watch.control);
-            }
-            // One first: whether it was delivered before decides about the rest.
-            let first = if self.at_least_once { 1 } else { self.max };
-            let mut hand = match queue.take_many_timeout(first, LOOK) {
-                Ok(hand) => hand,
-                Err(GetError::TimedOut) => continue,
-                Err(error) => return stopped(error, context),
-            };
-            let alone = hand.deliveries(0) > 1;
-            let filled = if alone { Ok(Filled::Due) } else { self.fill(&mut hand, context, last) };
-            if matches!(filled, Ok(Filled::Due)) && context.watch.ends().is_none() {
-                context.counters.calls += 1;
-                context.counters.items += hand.len() as u64;
-                if !self.at_least_once {
-                    hand.ack_in_place();
-                }
-                let worked = run::guard("work", || worker.work(&Batch::in_place(&hand), context));
-                last = Instant::now();
-                if let Err(failure) = worked {
-                    give_back(hand, self.at_least_once)?;
-                    return Err(failure);
-                }
-                hand.ack();
-            } else {
-                context.counters.unworked += if self.at_least_once { 0 } else { hand.len() as u64 };
-                give_back(hand, self.at_least_once)?;
-                filled?;
-            }
-        }
-    }
-
-    /// Lets the buffer grow until it is full or due.
-    fn fill<T: Payload + ?Sized>(&self, hand: &mut Hand<'_, T>, context: &mut Context, last: Instant) -> Result<Filled, Failure> {
-        while hand.len() < self.max {
-            let left = time_left(context, last);
-            match hand.take_more(self.max, Some(left)) {
-                Ok(0) | Err(GetError::Stopped) => break,
-                Ok(_) => {}
-                Err(GetError::Empty | GetError::TimedOut) if left.is_zero() => break,
-                Err(GetError::Empty | GetError::TimedOut) => {}
-                Err(GetError::Fault(Fault::Removed { .. })) => return Ok(Filled::Ends),
-                Err(error) => return Err(error.into()),
-            }
-            if context.watch.ends().is_some() {
-                return Ok(Filled::Ends);
-            }
-        }
-        Ok(Filled::Due)
-    }
-
-    fn copied<C: Consume>(&self, worker: &mut C, context: &mut Context, queue: &mut ReadyQueue<C::Item>) -> Result<(), Failure> {
-        let (mut last, mut buffer) = (Instant::now(), vec![]);
-        loop {
-            if let Some(end) = context.watch.ends() {
-                context.counters.unworked += buffer.len() as u64;
-                return end.outcome(&context.watch.control);
-            }
-            let left = if buffer.is_empty() { LOOK } else { time_left(context, last) };
-            let over = match queue.get_many_timeout(self.max - buffer.len(), left) {
-                Ok(items) => {
-                    buffer.extend(items);
-                    None
-                }
-                Err(GetError::TimedOut) => None,
-                Err(error) => Some(error),
-            };
-            let due = buffer.len() >= self.max || over.is_some() || time_left(context, last).is_zero();
-            if due && !buffer.is_empty() && context.watch.ends().is_none() {
-                context.counters.calls += 1;
-                context.counters.items += buffer.len() as u64;
-                let worked = run::guard("work", || worker.work(&Batch::copied(&buffer), context));
-                last = Instant::now();
-                buffer.clear();
-                worked?;
-            }
-            if let Some(error) = over {
-                context.counters.unworked += buffer.len() as u64;
-                return stopped(error, context);
-            }
-        }
-    }
-}
-
-/// How long the buffer may still wait for more; a little at a time, so that a controlling process's death is noticed.
-fn time_left(context: &Context, last: Instant) -> Duration {
-    if context.state() != State::Started {
-        return Duration::ZERO; // at the queue's end nobody waits for others
-    }
-    let due = last + context.settings.work_timeout;
-    due.saturating_duration_since(Instant::now()).min(LOOK)
-}
-
-/// What a get's error means for the loop.
-fn stopped(error: GetError, context: &Context) -> Result<(), Failure> {
-    match error {
-        GetError::Stopped => Ok(()),
-        GetError::Fault(Fault::Removed { .. }) if context.state() == State::Stopped => Ok(()),
-        GetError::Fault(Fault::Removed { .. }) => End::Removed.outcome(&context.watch.control),
-        error => Err(error.into()),
-    }
-}
-
-/// Gives a batch back; at-most-once it is lost and counted, or was acknowledged already.
-fn give_back<T: Payload + ?Sized>(hand: Hand<'_, T>, at_least_once: bool) -> Result<(), Failure> {
-    match hand.nack() {
-        Err(fault) if at_least_once => Err(fault.into()),
-        _ => Ok(()),
-    }
-}

@@ -5,9 +5,9 @@
 
 use super::error::{Failure, RecvError, SendError, WorkerError};
 use super::link::{Link, remove_if_abandoned};
-use super::pipe::{PIECE, Packet, Received, WhenFull, receive, send};
+use super::pipe::{Packet, Received, WhenFull, send};
 use super::settings::{Settings, Watched};
-use super::state::{End, Watch};
+use super::state::{End, LOOK, Watch};
 use crate::error::{Fault, GetError, OpenError};
 use crate::queue::{Attach, Control, Item, ReadyQueue, Role, State};
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ pub struct Context {
     arguments: Vec<String>,
     pub(crate) settings: Settings,
     pub(crate) watch: Watch,
+    /// The worker's own segment once more, for waits that `watch` has a say in.
+    pub(crate) own: Control,
     pub(crate) counters: Counters,
     results: Link<[u8]>,
     outbox: Link<[u8]>,
@@ -136,6 +138,7 @@ impl Context {
             arguments: arguments.into_iter().collect(),
             settings,
             watch: Watch::new(control, watched),
+            own: Control::attach(name)?,
             counters: Counters::default(),
             results: channel("results", Role::Producer),
             outbox: channel("out", Role::Producer),
@@ -163,7 +166,7 @@ impl Context {
             let bytes = packet.encode(queue.item_size());
             let (watch, last_words) = (&mut self.watch, self.last_words);
             // Whoever controls the worker sees its exit status in any case.
-            let _ = send(queue, &bytes, "result_size", || when_full(watch, last_words, "results"));
+            let _ = send(queue, &bytes, "result_size", &self.own, || when_full(watch, last_words, "results"));
         }
     }
 
@@ -232,7 +235,7 @@ impl Context {
     /// [`SendError::TooLarge`], or `Stopped` while it waited, or a [`Fault`].
     pub fn send_result(&mut self, result: impl AsRef<[u8]>) -> Result<(), SendError> {
         let bytes = Packet::result(result.as_ref());
-        put(&mut self.results, &mut self.watch, self.last_words, &bytes, "results")
+        put(&mut self.results, &self.own, &mut self.watch, self.last_words, &bytes, "results")
     }
 
     /// Sends a plain value as a result.
@@ -258,7 +261,7 @@ impl Context {
     /// # Errors
     /// As [`send_result`](Self::send_result).
     pub fn send_message(&mut self, message: impl AsRef<[u8]>) -> Result<(), SendError> {
-        put(&mut self.outbox, &mut self.watch, self.last_words, message.as_ref(), "out")
+        put(&mut self.outbox, &self.own, &mut self.watch, self.last_words, message.as_ref(), "out")
     }
 
     /// Sends a plain value as a message.
@@ -284,7 +287,14 @@ impl Context {
     /// # Errors
     /// [`RecvError::Empty`], or a [`Fault`].
     pub fn try_recv(&mut self) -> Result<Received, RecvError> {
-        self.receive(Duration::ZERO)?.ok_or(RecvError::Empty)
+        let Some(queue) = self.inbox.get().map_err(RecvError::Open)? else {
+            return Err(RecvError::Empty);
+        };
+        let got = queue.try_get().map(|bytes| Received {
+            queue: queue.name().into(),
+            bytes,
+        });
+        self.received(got)?.ok_or(RecvError::Empty)
     }
 
     /// The next message; waits for it as long as the worker is not stopped.
@@ -304,34 +314,53 @@ impl Context {
     }
 
     fn recv_until(&mut self, deadline: Option<Instant>) -> Result<Received, RecvError> {
+        let over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| Instant::now() >= deadline);
         loop {
-            let left = deadline.map_or(PIECE, |deadline| deadline.saturating_duration_since(Instant::now()).min(PIECE));
-            if let Some(message) = self.receive(left)? {
-                return Ok(message);
-            }
-            if self.is_stopped() {
-                return Err(RecvError::Stopped);
-            }
-            if left.is_zero() {
-                return Err(RecvError::TimedOut);
+            let Some(queue) = self.inbox.get().map_err(RecvError::Open)? else {
+                // Nobody can send any, until somebody makes the ring.
+                let later = Instant::now() + LOOK;
+                self.watch
+                    .sleep(Some(deadline.map_or(later, |deadline| deadline.min(later))))
+                    .map_err(RecvError::Fault)?;
+                if self.is_stopped() {
+                    return Err(RecvError::Stopped);
+                }
+                if over(deadline) {
+                    return Err(RecvError::TimedOut);
+                }
+                continue;
+            };
+            let (watch, mut stopped) = (&mut self.watch, false);
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let got = queue.get_while(left, &self.own, || {
+                stopped = watch.ends().is_some();
+                !stopped
+            });
+            let received = got.map(|bytes| Received {
+                queue: queue.name().into(),
+                bytes,
+            });
+            match received {
+                Err(GetError::TimedOut) if stopped => return Err(RecvError::Stopped),
+                Err(GetError::TimedOut) => return Err(RecvError::TimedOut),
+                other => {
+                    if let Some(received) = self.received(other)? {
+                        return Ok(received);
+                    }
+                }
             }
         }
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<Received>, RecvError> {
-        let Some(queue) = self.inbox.get().map_err(RecvError::Open)? else {
-            if !wait.is_zero() {
-                self.watch.sleep(Instant::now().checked_add(wait)).map_err(RecvError::Fault)?;
-            }
-            return Ok(None);
-        };
-        match receive(queue, wait) {
-            Ok(received) => Ok(received),
-            Err(GetError::Fault(Fault::Removed { .. })) => {
+    /// What a get from the inbox means. `None`: there is no such ring any more, or nothing in it.
+    fn received(&mut self, got: Result<Received, GetError>) -> Result<Option<Received>, RecvError> {
+        match got {
+            Ok(received) => Ok(Some(received)),
+            Err(GetError::Empty) => Ok(None),
+            Err(GetError::Stopped | GetError::Fault(Fault::Removed { .. })) => {
                 self.inbox.lost();
                 Ok(None)
             }
-            Err(GetError::Stopped) => Ok(None),
             Err(GetError::Fault(fault)) => Err(RecvError::Fault(fault)),
             Err(other) => Err(RecvError::Fault(Fault::Corrupt {
                 queue: self.inbox.name().into(),
@@ -371,12 +400,12 @@ pub(crate) fn text(failure: &Failure) -> String {
     causes.fold(failure.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-fn put(link: &mut Link<[u8]>, watch: &mut Watch, last_words: Option<Instant>, bytes: &[u8], end: &str) -> Result<(), SendError> {
+fn put(link: &mut Link<[u8]>, own: &Control, watch: &mut Watch, last_words: Option<Instant>, bytes: &[u8], end: &str) -> Result<(), SendError> {
     let option = if end == "results" { "result_size" } else { "message_size" };
     let Some(queue) = link.get().map_err(SendError::Open)? else {
         return Ok(()); // nobody reads
     };
-    if !send(queue, bytes, option, || when_full(watch, last_words, end))? {
+    if !send(queue, bytes, option, own, || when_full(watch, last_words, end))? {
         link.lost();
     }
     Ok(())

@@ -253,7 +253,7 @@ impl Core {
             Some(Run { crew: Some(crew), .. }) => crew.is_running(),
             _ => running,
         };
-        let sent = send(inbox, bytes, "message_size", || match (wait, still()) {
+        let sent = send(inbox, bytes, "message_size", &self.segments.control, || match (wait, still()) {
             (_, false) => WhenFull::GiveUp(SendError::Ended { queue: Arc::clone(&name) }),
             (true, true) => WhenFull::Wait,
             (false, true) => WhenFull::GiveUp(SendError::Full { queue: Arc::clone(&name) }),

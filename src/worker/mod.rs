@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod buffer;
 mod consumer;
 mod context;
 mod control;

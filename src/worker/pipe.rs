@@ -4,16 +4,13 @@
 //! the results begins with [`MARK`]; a result that begins so too is sent behind the mark, so that nothing is mistaken. Callers: both sides.
 
 use super::error::{DecodeError, SendError};
-use crate::error::{Fault, GetError, PutError};
-use crate::queue::{Item, ReadyQueue};
+use crate::error::{Fault, PutError};
+use crate::queue::{Control, Item, ReadyQueue};
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Begins what is not a plain result.
 const MARK: &[u8] = b"\0prodcon ";
-/// Waiting for space is cut into pieces of this length: the event that would end it belongs to another segment.
-pub(crate) const PIECE: Duration = Duration::from_millis(2);
 
 /// What comes among results.
 #[derive(Debug, PartialEq, Eq)]
@@ -131,43 +128,39 @@ pub(crate) enum WhenFull {
     GiveUp(SendError),
 }
 
-/// Sends bytes into a ring; asks what to do whenever it is full. `option` raises the ring's item size. Returns false if nobody can ever read it.
-pub(crate) fn send(queue: &mut ReadyQueue<[u8]>, bytes: &[u8], option: &'static str, mut when_full: impl FnMut() -> WhenFull) -> Result<bool, SendError> {
-    let name: Arc<str> = queue.name().into();
-    let mut result = queue.try_put(bytes);
-    loop {
-        match result {
-            Ok(()) => return Ok(true),
-            Err(PutError::Full | PutError::TimedOut) => {
-                result = match when_full() {
-                    WhenFull::Wait => queue.put_timeout(bytes, PIECE),
-                    WhenFull::DropOldest => queue.force_put(bytes),
-                    WhenFull::GiveUp(error) => return Err(error),
-                }
-            }
-            // The reader has ended, or its ring has.
-            Err(PutError::Stopped | PutError::NotReady | PutError::Fault(Fault::Removed { .. })) => return Ok(false),
-            Err(PutError::TooLarge { len, max, .. }) => return Err(SendError::TooLarge { queue: name, len, max, option }),
-            Err(PutError::Fault(fault)) => return Err(fault.into()),
-            Err(other) => {
-                return Err(SendError::Fault(Fault::Corrupt {
-                    queue: name,
-                    what: other.to_string(),
-                }));
-            }
+/// Sends bytes into a ring. While it is full asks what to do: at once, when the gate or state of `worker` changes, and now and then. `option` raises the ring's item
+/// size. Returns false if nobody can ever read it.
+pub(crate) fn send(
+    queue: &mut ReadyQueue<[u8]>,
+    bytes: &[u8],
+    option: &'static str,
+    worker: &Control,
+    mut when_full: impl FnMut() -> WhenFull,
+) -> Result<bool, SendError> {
+    let mut verdict = WhenFull::Wait;
+    let mut result = match queue.try_put(bytes) {
+        Err(PutError::Full) => queue.put_while(bytes, None, worker, || {
+            verdict = when_full();
+            matches!(verdict, WhenFull::Wait)
+        }),
+        other => other,
+    };
+    if result == Err(PutError::TimedOut) {
+        match verdict {
+            WhenFull::GiveUp(error) => return Err(error),
+            _ => result = queue.force_put(bytes),
         }
     }
-}
-
-/// The next item of a ring, if there is one.
-pub(crate) fn receive(queue: &mut ReadyQueue<[u8]>, wait: Duration) -> Result<Option<Received>, GetError> {
-    let got = if wait.is_zero() { queue.try_get() } else { queue.get_timeout(wait) };
-    match got {
-        Ok(bytes) => Ok(Some(Received {
-            queue: queue.name().into(),
-            bytes,
+    let name: Arc<str> = queue.name().into();
+    match result {
+        Ok(()) => Ok(true),
+        // The reader has ended, or its ring has.
+        Err(PutError::Stopped | PutError::NotReady | PutError::Fault(Fault::Removed { .. })) => Ok(false),
+        Err(PutError::TooLarge { len, max, .. }) => Err(SendError::TooLarge { queue: name, len, max, option }),
+        Err(PutError::Fault(fault)) => Err(fault.into()),
+        Err(other) => Err(SendError::Fault(Fault::Corrupt {
+            queue: name,
+            what: other.to_string(),
         })),
-        Err(GetError::Empty | GetError::TimedOut) => Ok(None),
-        Err(error) => Err(error),
     }
 }

@@ -6,7 +6,6 @@
 use super::context::Context;
 use super::error::Failure;
 use super::link::Link;
-use super::pipe::PIECE;
 use super::run;
 use super::settings::{OnFull, Settings};
 use crate::error::{Fault, OpenError, PutError};
@@ -155,23 +154,20 @@ fn hand_out<T: Payload + ?Sized>(subscriber: &mut Link<T>, item: &T, context: &m
         return Ok(());
     };
     let mut result = queue.try_put(item);
-    loop {
-        match result {
-            Ok(()) => context.counters.put += 1,
-            Err(PutError::NotReady | PutError::Stopped) => context.counters.not_ready += 1,
-            Err(PutError::Fault(Fault::Removed { .. })) => {
-                subscriber.lost();
-                context.counters.not_ready += 1;
-            }
-            Err(PutError::Full | PutError::TimedOut) => {
-                if context.settings.on_full == OnFull::Wait && !context.is_stopped() {
-                    result = queue.put_timeout(item, PIECE);
-                    continue;
-                }
-                context.counters.full += 1;
-            }
-            Err(error) => return Err(error.into()),
-        }
-        return Ok(());
+    if result == Err(PutError::Full) && context.settings.on_full == OnFull::Wait {
+        let own = &context.own;
+        let watch = &mut context.watch;
+        result = queue.put_while(item, None, own, || watch.ends().is_none());
     }
+    match result {
+        Ok(()) => context.counters.put += 1,
+        Err(PutError::NotReady | PutError::Stopped) => context.counters.not_ready += 1,
+        Err(PutError::Fault(Fault::Removed { .. })) => {
+            subscriber.lost();
+            context.counters.not_ready += 1;
+        }
+        Err(PutError::Full | PutError::TimedOut) => context.counters.full += 1,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }

@@ -1,0 +1,92 @@
+//! Waiting for one queue while the state of another decides how long: a worker waits for space in somebody else's queue and must stop when its own state says so.
+//!
+//! Invariant: a wait registers on both event words before it looks again, so that neither wake-up is lost; who leaves without an item or space hands the queue's wake-up on.
+//! Where the system cannot sleep on two words, the wait is cut into short pieces. Callers: worker, and everybody.
+
+use super::control::Control;
+use super::wait::{For, Until};
+use super::{Payload, ReadyQueue};
+use crate::error::{Fault, GetError, PutError};
+use crate::sync::event::{Futex, register, wake_one};
+use crate::sync::futex::Kernel;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Without sleeping on two words.
+const PIECE: Duration = Duration::from_millis(2);
+
+impl<T: Payload + ?Sized> ReadyQueue<T> {
+    /// Puts an item; waits for space at most so long (`None`: for ever), and as long as `goes_on` says so. That is asked whenever the gate or state of `other` changes, and at least every 100 ms.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), and `TimedOut` when the time was over or `goes_on` said no.
+    pub fn put_while(&mut self, item: &T, timeout: Option<Duration>, other: &Control, goes_on: impl FnMut() -> bool) -> Result<(), PutError> {
+        let attempt = |queue: &mut Self| match queue.try_put(item) {
+            Ok(()) => Ok(Some(())),
+            Err(PutError::Full) => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.wait_while(For::Space, timeout, other, goes_on, attempt)?.ok_or(PutError::TimedOut)
+    }
+
+    /// Gets the oldest item; waits for one at most so long (`None`: for ever), and as long as `goes_on` says so. That is asked whenever the gate or state of `other` changes, and at least every 100 ms.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and `TimedOut` when the time was over or `goes_on` said no.
+    pub fn get_while(&mut self, timeout: Option<Duration>, other: &Control, goes_on: impl FnMut() -> bool) -> Result<T::Owned, GetError> {
+        let attempt = |queue: &mut Self| match queue.try_get() {
+            Ok(item) => Ok(Some(item)),
+            Err(GetError::Empty) => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.wait_while(For::Items, timeout, other, goes_on, attempt)?.ok_or(GetError::TimedOut)
+    }
+
+    /// `None`: the time was over, or `goes_on` said no.
+    fn wait_while<R, E: From<Fault>>(
+        &mut self,
+        what: For,
+        timeout: Option<Duration>,
+        other: &Control,
+        mut goes_on: impl FnMut() -> bool,
+        mut attempt: impl FnMut(&mut Self) -> Result<Option<R>, E>,
+    ) -> Result<Option<R>, E> {
+        let until = timeout.map_or(Until::Forever, Until::after);
+        if let Some(done) = attempt(self)? {
+            return Ok(Some(done));
+        }
+        if let Some(done) = self.spin_until(what, until, &mut attempt)? {
+            return Ok(Some(done));
+        }
+        loop {
+            let value = register(self.event(what));
+            let theirs = (!other.read_only() && other.readable().is_ok()).then(|| &other.words().changed.0);
+            let theirs = theirs.map(|word| (word, register(word)));
+            if let Some(done) = attempt(self)? {
+                return Ok(Some(done));
+            }
+            let left = until.left();
+            if left.is_zero() || !goes_on() {
+                wake_one(self.event(what), &Kernel);
+                return Ok(None);
+            }
+            let seat = self.control.segment.seat(self.seat.index);
+            seat.asleep.store(1, Ordering::Relaxed); // Relaxed: for people
+            let slept = theirs.is_some_and(|theirs| Kernel.wait_two([(self.event(what), value), theirs], left));
+            if !slept {
+                Kernel.wait(self.event(what), value, left.min(PIECE));
+            }
+            seat.asleep.store(0, Ordering::Relaxed);
+            if let Some(done) = attempt(self)? {
+                return Ok(Some(done));
+            }
+            self.look_after_the_dead()?;
+            if self.control.is_removed() {
+                return Err(Fault::Removed {
+                    queue: self.control.shared_name(),
+                }
+                .into());
+            }
+        }
+    }
+}
