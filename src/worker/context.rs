@@ -12,7 +12,7 @@ use crate::error::{Fault, GetError, OpenError};
 use crate::queue::{Attach, Control, Item, ReadyQueue, Role, State};
 use std::time::{Duration, Instant};
 
-/// How long a worker that was stopped still waits for space for what its `on_stop` sends.
+/// How long a worker that was stopped still waits for space for each thing that its `on_stop` sends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a worker process has done.
@@ -46,8 +46,8 @@ pub struct Context {
     results: Link<[u8]>,
     outbox: Link<[u8]>,
     inbox: Link<[u8]>,
-    /// Until when it waits for space although it was stopped.
-    last_words: Option<Instant>,
+    /// It works no more, and what it sends is its last.
+    closing: bool,
     /// A seat in the worker's own queue, where no other endpoint has one.
     presence: Option<ReadyQueue<[u8]>>,
     _leave: Leave, // last: it looks whether anybody is left
@@ -143,7 +143,7 @@ impl Context {
             results: channel("results", Role::Producer),
             outbox: channel("out", Role::Producer),
             inbox: channel("in", Role::Consumer),
-            last_words: None,
+            closing: false,
             presence: None,
             _leave: leave,
         })
@@ -164,9 +164,9 @@ impl Context {
     fn tell(&mut self, packet: &Packet) {
         if let Ok(Some(queue)) = self.results.get() {
             let bytes = packet.encode(queue.item_size());
-            let (watch, last_words) = (&mut self.watch, self.last_words);
+            let (watch, grace) = (&mut self.watch, grace(self.closing));
             // Whoever controls the worker sees its exit status in any case.
-            let _ = send(queue, &bytes, "result_size", &self.own, || when_full(watch, last_words, "results"));
+            let _ = send(queue, &bytes, "result_size", &self.own, || when_full(watch, grace, "results"));
         }
     }
 
@@ -235,7 +235,7 @@ impl Context {
     /// [`SendError::TooLarge`], or `Stopped` while it waited, or a [`Fault`].
     pub fn send_result(&mut self, result: impl AsRef<[u8]>) -> Result<(), SendError> {
         let bytes = Packet::result(result.as_ref());
-        put(&mut self.results, &self.own, &mut self.watch, self.last_words, &bytes, "results")
+        put(&mut self.results, &self.own, &mut self.watch, grace(self.closing), &bytes, "results")
     }
 
     /// Sends a plain value as a result.
@@ -261,7 +261,7 @@ impl Context {
     /// # Errors
     /// As [`send_result`](Self::send_result).
     pub fn send_message(&mut self, message: impl AsRef<[u8]>) -> Result<(), SendError> {
-        put(&mut self.outbox, &self.own, &mut self.watch, self.last_words, message.as_ref(), "out")
+        put(&mut self.outbox, &self.own, &mut self.watch, grace(self.closing), message.as_ref(), "out")
     }
 
     /// Sends a plain value as a message.
@@ -371,7 +371,7 @@ impl Context {
 
     /// From now on the worker does not work any more, and what it sends is its last.
     pub(crate) fn close(&mut self) {
-        self.last_words = Instant::now().checked_add(LAST_WORDS);
+        self.closing = true;
     }
 
     /// The end of a worker: the controlling process hears a failure with its text. The caller's exit status should be nonzero then.
@@ -400,23 +400,28 @@ pub(crate) fn text(failure: &Failure) -> String {
     causes.fold(failure.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-fn put(link: &mut Link<[u8]>, own: &Control, watch: &mut Watch, last_words: Option<Instant>, bytes: &[u8], end: &str) -> Result<(), SendError> {
+fn put(link: &mut Link<[u8]>, own: &Control, watch: &mut Watch, grace: Option<Instant>, bytes: &[u8], end: &str) -> Result<(), SendError> {
     let option = if end == "results" { "result_size" } else { "message_size" };
     let Some(queue) = link.get().map_err(SendError::Open)? else {
         return Ok(()); // nobody reads
     };
-    if !send(queue, bytes, option, own, || when_full(watch, last_words, end))? {
+    if !send(queue, bytes, option, own, || when_full(watch, grace, end))? {
         link.lost();
     }
     Ok(())
 }
 
-fn when_full(watch: &mut Watch, last_words: Option<Instant>, end: &str) -> WhenFull {
+/// Until when a send waits for space although the worker was stopped.
+fn grace(closing: bool) -> Option<Instant> {
+    closing.then(|| Instant::now() + LAST_WORDS)
+}
+
+fn when_full(watch: &mut Watch, grace: Option<Instant>, end: &str) -> WhenFull {
     if !watch.is_read() {
         return WhenFull::DropOldest;
     }
-    match (watch.ends(), last_words) {
-        (None, None) => WhenFull::Wait,
+    match (watch.ends(), grace) {
+        (None, _) => WhenFull::Wait,
         (_, Some(until)) if Instant::now() < until => WhenFull::Wait,
         (Some(End::Orphaned | End::Removed), _) => WhenFull::DropOldest,
         _ => WhenFull::GiveUp(SendError::Stopped {

@@ -44,6 +44,7 @@ fn a_worker_that_waits_for_space_for_its_results_stays_stoppable() {
     first.recv().unwrap();
     let ring = Control::attach_in(&stage.dir, "p.results").unwrap();
     until("a full ring", || ring.is_full());
+    until("the call that has to wait", || stage.log().calls.len() == 4);
     producer.set_stopped().unwrap();
     until("its on_stop", || !stage.log().stops.is_empty());
     drop(go);
