@@ -202,6 +202,8 @@ fn batches() -> Vec<Scenario> {
         once("batch crash 1P1C+R n=1 d2", 1, 3, 2, &[&[puts(1, 2), put(3)], &[ACK, ACK, ACK], &[Recover, Recover, puts(4, 5), ALL]]).batch(),
         batch_gate(),
         once("batch drain, replace 2P n=1 d2", 1, 3, 2, &[&[puts(1, 2), puts(3, 4)], &[Clear, lossy(5), Recover], &[Clear, Recover]]).batch(),
+        once("batch lossy, drains, two recoverers n=2 d2", 2, 4, 2, &[&[lossies(1, 2), lossies(3, 4)], &[lossy(5), Recover], &[Clear, Recover, ALL]])
+            .batch(),
         batch_take(),
         once("batch takeover n=1 d2", 1, 3, 2, &[&[puts(1, 2)], &[ACK, ACK], &[Attach, lossies(3, 4), Close, Attach, ALL]]).batch(),
         once("batch clear against partial gets d2", 1, 3, 2, &[&[puts(1, 2), put(3)], &[ACK, ACK, Recover], &[Clear, Recover]]).batch(),
@@ -401,7 +403,5 @@ fn heavy() -> Vec<Scenario> {
         once("heavy: roles, three consumers come and go d2", 1, 4, 2,
             &[&[Attach, ACK, Close, Attach, ACK], &[Attach, ACK, Close], &[Attach, put(1), Recover], &[Supervise]])
             .close_on_last().due([1, 1, 1, 0]).immortal(3),
-        once("heavy: blocks, lossy, drains, two recoverers n=2 d2", 2, 4, 2, &[&[lossies(1, 2), lossies(3, 4)], &[lossy(5), Recover], &[Clear, Recover, ALL]])
-            .batch(),
     ]
 }
