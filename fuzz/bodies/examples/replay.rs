@@ -1,17 +1,25 @@
-//! Runs a target's body on one input and tells each action: `cargo run -p prodcon-fuzz-bodies --example replay -- operations FILE`.
+//! Runs a target's body on inputs; if it is one, tells each action: `cargo run -p prodcon-fuzz-bodies --example replay -- operations FILE...`.
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let (Some(target), Some(file)) = (arguments.next(), arguments.next()) else {
-        eprintln!("usage: replay segment|operations FILE");
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [target, files @ ..] = &arguments[..] else {
+        eprintln!("usage: replay segment|operations FILE...");
         std::process::exit(2);
     };
-    let input = std::fs::read(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-    prodcon_fuzz_bodies::trace::on();
-    match target.as_str() {
-        "segment" => prodcon_fuzz_bodies::segment::run(&input),
-        "operations" => prodcon_fuzz_bodies::operations::run(&input),
+    let body = match target.as_str() {
+        "segment" => prodcon_fuzz_bodies::segment::run,
+        "operations" => prodcon_fuzz_bodies::operations::run,
         _ => panic!("no target '{target}'"),
+    };
+    if files.len() == 1 {
+        prodcon_fuzz_bodies::trace::on();
     }
-    println!("nothing found");
+    for file in files {
+        let input = std::fs::read(file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        if std::panic::catch_unwind(|| body(&input)).is_err() {
+            eprintln!("failed: {file}");
+            std::process::exit(1);
+        }
+    }
+    println!("nothing found in {} inputs", files.len());
 }

@@ -188,6 +188,7 @@ impl Model {
         owner.guard = false;
         let several = std::mem::take(&mut owner.several);
         let hand = std::mem::take(&mut owner.hand);
+        let put_back = hand.back().is_some_and(|last| last.done > 0);
         for mut hand in hand {
             hand.done = 0;
             if hand.block.ids.is_empty() {
@@ -202,7 +203,7 @@ impl Model {
                 self.lost += hand.block.items();
             }
         }
-        if several {
+        if several && put_back {
             self.throw_rest_away(who);
         }
     }
@@ -464,6 +465,7 @@ impl Model {
     pub(super) fn acknowledged(&mut self, who: usize, mut count: usize) {
         let mut gets = 0;
         let owner = self.owner(who);
+        let put_back = owner.hand.back().is_some_and(|last| last.done + last.shown > 0);
         for hand in &mut owner.hand {
             let done = count.min(hand.done);
             hand.done -= done;
@@ -476,7 +478,8 @@ impl Model {
         owner.hand.retain(|hand| hand.done > 0 || !hand.block.ids.is_empty());
         let several = owner.several;
         self.gets += gets;
-        if several {
+        // (Only when the last of what it shows is gone: `throw_rest_away` looks.)
+        if several && put_back {
             self.throw_rest_away(who);
         }
     }
