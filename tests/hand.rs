@@ -414,3 +414,14 @@ fn the_orphans_of_an_endpoint_are_not_in_the_way_of_its_replacement() {
     drop((queue, two));
     dir.check(0);
 }
+
+#[test]
+fn an_item_is_copied_into_the_callers_place() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<[u64; 1024]>::create("q", &dir.options(2)).unwrap();
+    queue.put(&std::array::from_fn(|i| i as u64)).unwrap();
+    let mut place = [0; 1024];
+    queue.get_into(&mut place).unwrap();
+    assert!(place.iter().enumerate().all(|(i, word)| *word == i as u64));
+    assert_eq!(queue.stats().unwrap().gets, 1);
+}

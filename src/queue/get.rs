@@ -268,6 +268,16 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 }
 
 impl<T: Item> ReadyQueue<T> {
+    /// As [`get`](Self::get), into a place of the caller's: one copy, which matters for large items.
+    ///
+    /// # Errors
+    /// As `get`; `into` is untouched then.
+    pub fn get_into(&mut self, into: &mut T) -> Result<(), GetError> {
+        let taken = self.take()?;
+        bytemuck::bytes_of_mut(into).copy_from_slice(bytemuck::bytes_of(&*taken));
+        Ok(())
+    }
+
     /// Takes the oldest block in place, if there is one now: all its items at once. Without batches a block has one.
     ///
     /// # Errors
