@@ -7,10 +7,20 @@ use support::{Dir, until};
 #[test]
 fn a_soak_in_every_mode_finds_nothing_wrong_and_leaves_nothing() {
     let dir = Dir::new();
-    let out = dir.ok("soak --minutes 0.12", b"");
-    for mode in ["at-most-once ", "at-least-once ", "at-most-once, lossy", "at-least-once, lossy"] {
+    let out = dir.ok("soak --minutes 0.15", b"");
+    for mode in [
+        "at-most-once",
+        "at-least-once",
+        "at-most-once, lossy",
+        "at-least-once, lossy",
+        "at-least-once, batches of 8",
+        "at-most-once, lossy, batches of 8",
+    ] {
         // mode, rounds, kills, pauses, clears, puts, gets ...
-        let line = out.lines().rfind(|line| line.starts_with(mode)).unwrap_or_else(|| panic!("{out}"));
+        let line = out
+            .lines()
+            .rfind(|line| line.starts_with(&format!("{mode}  ")))
+            .unwrap_or_else(|| panic!("{out}"));
         let figures: Vec<u64> = line[mode.len()..].split_whitespace().map_while(|cell| cell.parse().ok()).collect();
         assert!(figures.len() == 15 && figures[..3].iter().all(|figure| *figure > 0) && figures[4] > 0, "{out}");
     }

@@ -46,8 +46,8 @@ impl Told {
     }
 }
 
-/// More than a producer can put in a round: a sequence number beyond is rubbish, not a reason to use up the memory.
-const LONGEST: u64 = 1 << 28;
+/// A producer puts no more in a round: a sequence number beyond is rubbish, not a reason to use up the memory.
+pub const LONGEST: u64 = 1 << 28;
 
 #[derive(Default)]
 struct Seen {
@@ -163,7 +163,9 @@ pub struct Allowed {
     pub killed: u64,
     /// Consumers that may be between an item and its acknowledgement.
     pub at_work: u64,
-    /// Endpoints that may be in mid-operation, dead ones included. 0: everything is at rest, and every figure exact.
+    /// Items that one consumer may have in hand.
+    pub grasp: u64,
+    /// Items that may be in mid-operation, those of dead endpoints included. 0: everything is at rest, and every figure exact.
     pub slack: u64,
 }
 
@@ -185,7 +187,9 @@ pub fn judge(ledger: &Ledger, flow: &Flow, allowed: &Allowed) -> Vec<String> {
         held,
         len,
     } = *flow;
-    let &Allowed { killed, at_work, slack, .. } = allowed;
+    let slack = allowed.slack;
+    // Items that the killed and those at work may have had in hand.
+    let (killed, at_work) = (allowed.killed * allowed.grasp, allowed.at_work * allowed.grasp);
     let (told, distinct) = (ledger.told, ledger.distinct);
     demand(ledger.spoiled == 0, format!("{} items were not what their producer wrote", ledger.spoiled));
     demand(ledger.disordered == 0, format!("{} items came out of order", ledger.disordered));
@@ -201,7 +205,7 @@ pub fn judge(ledger: &Ledger, flow: &Flow, allowed: &Allowed) -> Vec<String> {
     demand(gets <= told, format!("{gets} items were acknowledged, but only {told} told"));
     demand(
         told <= gets + killed + at_work,
-        format!("{told} items were told, but only {gets} acknowledged, with {killed} consumers killed and {at_work} at work"),
+        format!("{told} items were told, but only {gets} acknowledged, with at most {killed} in the hands of the killed and {at_work} in others"),
     );
     let implied = ledger.implied();
     demand(
@@ -219,7 +223,7 @@ pub fn judge(ledger: &Ledger, flow: &Flow, allowed: &Allowed) -> Vec<String> {
     let surplus = (distinct + dropped + cleared + lost + held + len).saturating_sub(puts);
     demand(
         surplus <= killed + at_work + slack,
-        format!("{surplus} items were told and are in the accounts as well, with {killed} consumers killed"),
+        format!("{surplus} items were told and are in the accounts as well, with at most {killed} in the hands of the killed"),
     );
     let losses = if allowed.at_least_once { 0 } else { killed };
     demand(lost <= losses, format!("{lost} items were lost, allowed are {losses}"));
@@ -231,12 +235,13 @@ pub fn judge(ledger: &Ledger, flow: &Flow, allowed: &Allowed) -> Vec<String> {
         allowed.clears || cleared == 0,
         format!("{cleared} items were cleared, but nobody cleared the queue"),
     );
-    let again = if allowed.at_least_once { killed + ledger.nacked } else { 0 };
+    // What is given back may take its whole grasp with it.
+    let again = if allowed.at_least_once { killed + ledger.nacked * allowed.grasp } else { 0 };
     demand(
         redelivered <= again,
         format!(
-            "{redelivered} deliveries were repetitions, allowed are {again}: {killed} consumers killed, {} items given back",
-            ledger.nacked
+            "{redelivered} deliveries were repetitions, allowed are {again}: {} consumers killed, {} times something given back",
+            allowed.killed, ledger.nacked
         ),
     );
     wrong
@@ -261,6 +266,7 @@ mod tests {
             clears: false,
             killed: 0,
             at_work: 0,
+            grasp: 1,
             slack: 0,
         };
         (ledger, flow, allowed)

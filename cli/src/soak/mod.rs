@@ -1,11 +1,13 @@
 //! `prodcon soak`: producers and consumers that are killed and stopped at random, for as long as one likes, with every item and every account checked.
 //!
 //! One queue for each mode, worked on in turn, in rounds. Consumers tell of each item before they acknowledge it. Each second all processes stand still, and what
-//! was told is held against the accounts; at the end of a round nobody is left, and every figure has to be exact. Rooms: `worker` is what the processes do,
+//! was told is held against the accounts; at the end of a round nobody is left, and every figure has to be exact. Rooms: `worker` is what the processes do, `plain` what they do in
+//! batches,
 //! `stage` starts and stops them, `ledger` judges, `round` lets things happen, `screen` shows.
 
 mod ledger;
 mod mode;
+mod plain;
 mod round;
 mod screen;
 mod stage;
@@ -17,7 +19,8 @@ use crate::exit::{End, Outcome};
 use crate::{child, output, parse, signals};
 use clap::Args;
 use mode::Mode;
-use prodcon::{Control, Delivery, Options};
+use plain::Plain;
+use prodcon::{Control, Delivery, OpenError, Options};
 use round::{Ending, Round, Subject};
 use screen::{Screen, Tally};
 use std::time::{Duration, Instant};
@@ -34,6 +37,9 @@ pub struct Arguments {
     /// Only a lossy queue; with --at-least-once, one that is both
     #[arg(long)]
     lossy: bool,
+    /// Only a queue with up to M items in one exchange, and several such blocks in a consumer's hand
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..=512))]
+    batch: Option<u32>,
     /// Producing processes
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     producers: u32,
@@ -52,7 +58,7 @@ pub struct Arguments {
     /// Longest time in which nobody gets anything, or that a stream needs to end, before that is wrong
     #[arg(long, value_name = "S", value_parser = parse::seconds, default_value = "30")]
     patience: Duration,
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, conflicts_with = "batch")]
     plant: Option<Bug>,
 }
 
@@ -71,8 +77,8 @@ impl Subjects {
     fn create(arguments: &Arguments) -> Result<Self, End> {
         let mut subjects = Self(vec![]);
         // Some spare ones: the seats of the killed come back when somebody recovers them.
-        let seats = arguments.producers + 2 * arguments.consumers + 4;
-        for mode in Mode::chosen(arguments.at_least_once, arguments.lossy) {
+        for mode in Mode::chosen(arguments.at_least_once, arguments.lossy, arguments.batch) {
+            let seats = arguments.producers + 2 * arguments.consumers * mode.seats() + 4;
             let options = Options::new(arguments.capacity)
                 .item_size(arguments.item_size as usize)
                 .seats(seats)
@@ -81,7 +87,7 @@ impl Subjects {
             let name = format!("soak-{}-{}", std::process::id(), mode.tag());
             subjects.0.push(Subject {
                 mode,
-                control: Control::create(&name, &options.delivery(delivery))?,
+                control: create(&name, &options.delivery(delivery), mode.batch)?,
                 tally: Tally::default(),
                 problems: vec![],
             });
@@ -91,6 +97,14 @@ impl Subjects {
 
     fn tallies(&self) -> Vec<(Mode, Tally)> {
         self.0.iter().map(|subject| (subject.mode, subject.tally)).collect()
+    }
+}
+
+fn create(name: &str, options: &Options, batch: u32) -> Result<Control, OpenError> {
+    if batch > 1 {
+        Control::create_for::<Plain>(name, &options.clone().batch(batch))
+    } else {
+        Control::create(name, options)
     }
 }
 

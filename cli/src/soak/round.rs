@@ -54,7 +54,7 @@ pub struct Round<'a> {
 
 impl<'a> Round<'a> {
     pub fn begin(arguments: &'a Arguments, subject: &'a mut Subject, dice: &'a mut Dice, next: &'a mut u64) -> Result<Self, End> {
-        let stage = Stage::new(subject.control.name(), arguments.plant);
+        let stage = Stage::new(subject.control.name(), subject.mode.batch, arguments.plant);
         let base = Flow::of(&subject.control.stats()?);
         let (before, first) = (subject.tally, *next);
         let mut round = Self {
@@ -204,8 +204,8 @@ impl<'a> Round<'a> {
         let makers = self.first..*self.next;
         while self.stage.hear(|item| self.ledger.note(item, makers.clone()))? {}
         let stats = self.subject.control.stats()?;
-        let seats = u64::from(stats.seats);
-        self.verdict(Flow::of(&stats).since(self.base), seats);
+        // Every endpoint, dead or alive, may be in the middle of one exchange.
+        self.verdict(Flow::of(&stats).since(self.base), u64::from(stats.seats) * u64::from(stats.batch));
         self.stage.thaw()?;
         self.progress += began.elapsed(); // nobody could
         Ok(())
@@ -219,6 +219,7 @@ impl<'a> Round<'a> {
             clears: self.cleared,
             killed: self.killed_consumers,
             at_work: if slack == 0 { 0 } else { u64::from(self.arguments.consumers) },
+            grasp: self.subject.mode.grasp(),
             slack,
         };
         let wrong = judge(&self.ledger, &flow, &allowed);
@@ -271,7 +272,8 @@ impl<'a> Round<'a> {
         // A put that had looked at the state before it changed may land when the consumers have gone: at most one of each producer, and another consumer gets it.
         let late = self.subject.control.len();
         if late > 0 {
-            if ending == Ending::Massacre || late > self.arguments.producers as usize {
+            let most = self.arguments.producers as usize * self.subject.mode.batch as usize;
+            if ending == Ending::Massacre || late > most {
                 self.wrong(format!("at the end of the stream {late} items were still in the queue"));
             }
             self.start(Role::Get)?;
@@ -328,18 +330,23 @@ impl<'a> Round<'a> {
     fn use_all_of_it(&self) -> Result<(), String> {
         let control = &self.subject.control;
         let (seats, capacity) = (control.header().seats as usize, control.capacity());
+        let item = |number: usize| {
+            let mut item = number.to_ne_bytes().to_vec();
+            item.resize(control.item_size(), 7);
+            item
+        };
         let all: Result<Vec<_>, OpenError> = (0..seats).map(|_| ReadyQueue::<[u8]>::attach(control.name())).collect();
         let mut all = all.map_err(|error| format!("after the round: {error}"))?;
         for number in 0..capacity {
-            let put = all[number % seats].try_put(&number.to_ne_bytes());
+            let put = all[number % seats].try_put(&item(number));
             put.map_err(|error| format!("after the round, put {number} of {capacity}: {error}"))?;
         }
-        if !self.subject.mode.lossy && all[0].try_put(b"more") != Err(PutError::Full) {
+        if !self.subject.mode.lossy && all[0].try_put(&item(capacity)) != Err(PutError::Full) {
             return Err("after the round: the full queue takes one more item".into());
         }
         for number in 0..capacity {
             let got = all[(number + 5) % seats].try_get();
-            if got.as_deref() != Ok(&number.to_ne_bytes()[..]) {
+            if got.as_deref() != Ok(&item(number)[..]) {
                 return Err(format!("after the round: get {number} of {capacity} gave {got:?}"));
             }
         }
@@ -357,8 +364,7 @@ impl<'a> Round<'a> {
             self.killed_consumers += u64::from(role == Role::Get);
         }
         let stats = self.subject.control.stats()?;
-        let seats = u64::from(stats.seats);
-        self.verdict(Flow::of(&stats).since(self.base), seats);
+        self.verdict(Flow::of(&stats).since(self.base), u64::from(stats.seats) * u64::from(stats.batch));
         Ok(())
     }
 }

@@ -33,9 +33,12 @@ pub struct Member {
 }
 
 impl Member {
-    fn start(role: Role, number: u64, queue: &str, plant: Option<Bug>) -> Result<Self, End> {
+    fn start(role: Role, number: u64, queue: &str, batch: u32, plant: Option<Bug>) -> Result<Self, End> {
         let role_name = role.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
         let mut command = child::command(["soak-worker", &role_name, &number.to_string(), queue])?;
+        if batch > 1 {
+            command.arg(format!("--batch={batch}"));
+        }
         if let Some(value) = plant.and_then(|bug| bug.to_possible_value()) {
             command.args(["--plant", value.get_name()]);
         }
@@ -106,15 +109,17 @@ impl Member {
 /// All processes of one queue.
 pub struct Stage {
     queue: String,
+    batch: u32,
     plant: Option<Bug>,
     pub members: Vec<Member>,
     buffer: Vec<u8>,
 }
 
 impl Stage {
-    pub fn new(queue: &str, plant: Option<Bug>) -> Self {
+    pub fn new(queue: &str, batch: u32, plant: Option<Bug>) -> Self {
         Self {
             queue: queue.into(),
+            batch,
             plant,
             members: vec![],
             buffer: vec![0; 1 << 16],
@@ -123,7 +128,7 @@ impl Stage {
 
     /// Starts one more process, with this number.
     pub fn start(&mut self, role: Role, number: u64) -> Outcome {
-        self.members.push(Member::start(role, number, &self.queue, self.plant)?);
+        self.members.push(Member::start(role, number, &self.queue, self.batch, self.plant)?);
         Ok(())
     }
 

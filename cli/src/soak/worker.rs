@@ -2,12 +2,14 @@
 //!
 //! A consumer tells on its stdout, a pipe; one write of [`Told::BYTES`] bytes happens whole or not at all, whatever kills it.
 
-use super::ledger::{DISORDERED, NACKED, SOUND, SPOILED, Told};
+use super::ledger::{DISORDERED, LONGEST, NACKED, SOUND, SPOILED, Told};
+use super::mode::HANDS;
+use super::plain;
 use crate::child;
 use crate::exit::{End, Outcome};
 use clap::{Args, ValueEnum};
 use prodcon::Role::{Consumer, Producer};
-use prodcon::{Attach, GetError, OpenError, PutError, ReadyQueue};
+use prodcon::{Attach, GetError, OpenError, Payload, PutError, ReadyQueue, State};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
@@ -52,6 +54,9 @@ pub struct Worker {
     /// Its incarnation: no other process of the soak has this number
     number: u64,
     queue: String,
+    /// More than 1: items of a plain type, in batches
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
     #[arg(long)]
     plant: Option<Bug>,
 }
@@ -77,13 +82,13 @@ impl Dice {
     }
 }
 
-fn mix(word: u64) -> u64 {
+pub fn mix(word: u64) -> u64 {
     let word = (word ^ word >> 31).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     word ^ word >> 29
 }
 
 /// A producer that spends its time on the queue rather than on what it puts: most signals hit it there.
-fn is_busy(maker: u64) -> bool {
+pub fn is_busy(maker: u64) -> bool {
     maker.is_multiple_of(2)
 }
 
@@ -124,23 +129,80 @@ fn read(item: &[u8], longest: usize) -> (u64, u64, bool) {
 
 pub fn work(arguments: &Worker) -> Outcome {
     child::born();
+    let _ = rustix::process::nice(5); // the observer comes first, else nothing happens to them
     let role = if arguments.role == Role::Put { Producer } else { Consumer };
-    let queue = attach(&arguments.queue, &Attach::new().role(role))?;
+    let how = Attach::new().role(role);
     let dice = Dice::new(arguments.number);
-    match arguments.role {
-        Role::Put => produce(arguments, queue, dice),
-        Role::Get => consume(arguments, queue, dice),
+    match (arguments.role, arguments.batch) {
+        (Role::Put, 1) => produce(arguments, attach(&arguments.queue, &how)?, dice),
+        (Role::Get, 1) => consume(arguments, attach(&arguments.queue, &how)?, dice),
+        (Role::Put, batch) => plain::produce(arguments.number, batch, attach(&arguments.queue, &how)?, dice),
+        (Role::Get, batch) => plain::consume(batch, attach(&arguments.queue, &how.in_hand_at_most(HANDS))?, dice),
     }
 }
 
 /// The seats of the killed come back when somebody recovers them: no seat is a reason to try again.
-fn attach(name: &str, attach: &Attach) -> Result<ReadyQueue<[u8]>, End> {
+fn attach<T: Payload + ?Sized>(name: &str, how: &Attach) -> Result<ReadyQueue<T>, End> {
     let began = Instant::now();
     loop {
-        match ReadyQueue::attach_with(name, attach) {
+        match ReadyQueue::attach_with(name, how) {
             Err(OpenError::NoSeat { .. }) if began.elapsed() < Duration::from_secs(60) => std::thread::sleep(Duration::from_millis(5)),
             other => return Ok(other?),
         }
+    }
+}
+
+/// Whether a put that was refused is to be tried again. False: the stream is at its end.
+pub fn again<T: Payload + ?Sized>(queue: &ReadyQueue<T>, error: &PutError) -> Result<bool, End> {
+    match error {
+        PutError::TimedOut => {}
+        PutError::NotReady => drop(queue.wait_ready(Some(Duration::from_millis(100)))?),
+        PutError::Stopped => return Ok(false),
+        error => return Err(End::put(queue.name(), error)),
+    }
+    Ok(true)
+}
+
+/// Some producers let the queue run empty now and then, so that its consumers fall asleep; the others are always at it.
+pub fn rest<T: Payload + ?Sized>(queue: &ReadyQueue<T>, maker: u64, next: u64, dice: &mut Dice) {
+    // A few batches beyond do no harm, but more would be taken for rubbish.
+    while next >= LONGEST / 2 && queue.state() == State::Started {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    if !is_busy(maker) && dice.roll(512) == 0 {
+        std::thread::sleep(Duration::from_micros(dice.roll(2000)));
+    }
+}
+
+/// What a consumer tells, and what it has to remember to do so.
+pub struct Tale {
+    pipe: File,
+    /// Of each producer, the last number seen.
+    last: HashMap<u64, u64>,
+}
+
+impl Tale {
+    pub fn new() -> Result<Self, End> {
+        let pipe = std::io::stdout().as_fd().try_clone_to_owned();
+        let pipe = pipe.map(File::from).map_err(|error| End::failed(format!("cannot use stdout: {error}")))?;
+        Ok(Self { pipe, last: HashMap::new() })
+    }
+
+    /// An item as it will be told of. `deliveries`: if somebody had it in hand before, it comes later than its successors.
+    pub fn judge(&mut self, (maker, sequence, right): (u64, u64, bool), deliveries: u32) -> Told {
+        let in_order = deliveries > 1 || self.last.insert(maker, sequence).is_none_or(|before| before < sequence);
+        Told {
+            maker,
+            sequence,
+            flags: if right { SOUND } else { SPOILED } | if in_order { SOUND } else { DISORDERED },
+        }
+    }
+
+    /// Tells. False: nobody listens any more.
+    pub fn tell(&mut self, told: &[Told]) -> bool {
+        let bytes: Vec<u8> = told.iter().flat_map(|told| told.pack()).collect();
+        // So much is written whole, or not at all.
+        bytes.chunks(4096 / Told::BYTES * Told::BYTES).all(|piece| self.pipe.write_all(piece).is_ok())
     }
 }
 
@@ -174,27 +236,20 @@ fn produce(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
                 };
                 match put {
                     Ok(()) => break,
-                    Err(PutError::TimedOut) => {}
-                    Err(PutError::NotReady) => drop(queue.wait_ready(Some(Duration::from_millis(100)))?),
-                    Err(PutError::Stopped) => return Ok(()),
-                    Err(error) => return Err(End::put(queue.name(), &error)),
+                    Err(error) if !again(&queue, &error)? => return Ok(()),
+                    Err(_) => {}
                 }
             }
         }
         next += if planted == Some(Bug::Skip) { 2 } else { 1 };
-        // Some let the queue run empty now and then, so that its consumers fall asleep; the others are always at it.
-        if !is_busy(maker) && dice.roll(512) == 0 {
-            std::thread::sleep(Duration::from_micros(dice.roll(2000)));
-        }
+        rest(&queue, maker, next, &mut dice);
     }
 }
 
 fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> Outcome {
-    let stdout = std::io::stdout().as_fd().try_clone_to_owned();
-    let mut pipe = stdout.map(File::from).map_err(|error| End::failed(format!("cannot use stdout: {error}")))?;
+    let mut tale = Tale::new()?;
     let gives_back = queue.control()?.header().at_least_once;
     let (longest, plant) = (queue.item_size(), arguments.plant);
-    let mut last: HashMap<u64, u64> = HashMap::new();
     loop {
         if plant == Some(Bug::Stuck) {
             std::thread::sleep(Duration::from_secs(1));
@@ -211,14 +266,7 @@ fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
             Err(GetError::Stopped) => return Ok(()),
             Err(error) => return Err(End::failed(error)),
         };
-        let (maker, sequence, right) = read(&item, longest);
-        // An item that somebody had in hand before comes later than its successors.
-        let in_order = item.deliveries() > 1 || last.insert(maker, sequence).is_none_or(|before| before < sequence);
-        let mut told = Told {
-            maker,
-            sequence,
-            flags: if right { SOUND } else { SPOILED } | if in_order { SOUND } else { DISORDERED },
-        };
+        let mut told = tale.judge(read(&item, longest), item.deliveries());
         let planted = plant.filter(|_| dice.roll(64) == 0);
         let lingers = dice.roll(4096);
         if lingers == 0 {
@@ -228,12 +276,12 @@ fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
         if gives_back {
             told.flags = NACKED;
         }
-        if planted != Some(Bug::Untold) && pipe.write_all(&told.pack()).is_err() {
+        if planted != Some(Bug::Untold) && !tale.tell(&[told]) {
             return Ok(()); // nobody listens any more
         }
         if planted == Some(Bug::Invented) {
             told.sequence += 1 << 20;
-            let _ = pipe.write_all(&told.pack());
+            tale.tell(&[told]);
         }
         if lingers == 1 {
             std::thread::sleep(Duration::from_micros(dice.roll(2000)));

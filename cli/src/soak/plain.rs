@@ -1,0 +1,203 @@
+//! What the processes of a soak do in a queue with batches: puts and gets of one item and of many, several blocks in hand, some acknowledged before others, some given
+//! back.
+//!
+//! As everywhere in a soak, an item is told of before it is acknowledged. Callers: the worker.
+
+use super::ledger::{NACKED, SOUND, Told};
+use super::worker::{Dice, Tale, again, is_busy, mix, rest};
+use crate::exit::{End, Outcome};
+use prodcon::{GetError, PartialPut, PutError, ReadyQueue};
+use std::time::Duration;
+
+/// Incarnation of the producer, sequence number, and two words that follow from these.
+pub type Plain = [u64; 4];
+
+fn make(maker: u64, sequence: u64) -> Plain {
+    let sum = mix(mix(maker) ^ sequence);
+    [maker, sequence, sum, mix(sum)]
+}
+
+fn read(&item: &Plain) -> (u64, u64, bool) {
+    let [maker, sequence, ..] = item;
+    let most = u64::MAX >> 8;
+    (maker.min(most), sequence, maker <= most && item == make(maker, sequence))
+}
+
+pub fn produce(maker: u64, batch: usize, mut queue: ReadyQueue<Plain>, mut dice: Dice) -> Outcome {
+    let mut next = 0u64;
+    let mut items = vec![];
+    loop {
+        let patience = Duration::from_millis(dice.roll(20));
+        // Mostly the quickest; else one item, or more than a block holds.
+        let kind = if is_busy(maker) { 0 } else { dice.roll(4) };
+        let done = match kind {
+            0 | 1 => {
+                let count = if kind == 0 { batch as u64 } else { 1 + dice.roll(3 * batch as u64) };
+                items.clear();
+                items.extend((next..next + count).map(|sequence| make(maker, sequence)));
+                queue.put_batch_timeout(&items, patience)
+            }
+            2 => one(queue.put_timeout(&make(maker, next), patience)),
+            _ => {
+                let mut block = queue.reserve_item().map_err(End::failed)?;
+                *block = make(maker, next);
+                one(block.commit_timeout(patience).map_err(|refused| refused.error))
+            }
+        };
+        match done {
+            Ok(put) => next += put as u64,
+            Err(PartialPut { put, error }) => {
+                next += put as u64;
+                if !again(&queue, &error)? {
+                    return Ok(());
+                }
+            }
+        }
+        rest(&queue, maker, next, &mut dice);
+    }
+}
+
+/// A put of a single item, told as a batch is.
+fn one(put: Result<(), PutError>) -> Result<usize, PartialPut> {
+    put.map(|()| 1).map_err(|error| PartialPut { put: 0, error })
+}
+
+/// What becomes of the items in hand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Settling {
+    Acknowledge,
+    /// At-least-once only.
+    GiveBack,
+}
+
+/// Tells of items, as far as they are sound with the intention to settle them so. `None`: nobody listens any more.
+fn tell(tale: &mut Tale, mut told: Vec<Told>, wanted: Settling) -> Option<Settling> {
+    let sound = told.iter().all(|told| told.flags == SOUND);
+    let settling = if sound { wanted } else { Settling::Acknowledge };
+    if settling == Settling::GiveBack {
+        told.iter_mut().for_each(|told| told.flags = NACKED);
+    }
+    tale.tell(&told).then_some(settling)
+}
+
+pub fn consume(batch: usize, mut queue: ReadyQueue<Plain>, mut dice: Dice) -> Outcome {
+    let mut tale = Tale::new()?;
+    let at_least_once = queue.control()?.header().at_least_once;
+    loop {
+        let wanted = if at_least_once && dice.roll(256) == 0 {
+            Settling::GiveBack
+        } else {
+            Settling::Acknowledge
+        };
+        let lingers = Some(Duration::from_micros(dice.roll(2000))).filter(|_| dice.roll(4096) == 0);
+        let patience = Duration::from_millis(10 * (1 + dice.roll(4)));
+        let most = 1 + dice.roll(4 * batch as u64) as usize;
+        let listened = match dice.roll(4) {
+            0 => single(&mut queue, &mut tale, patience, wanted, lingers),
+            1 => block(&mut queue, &mut tale, patience, wanted, lingers),
+            kind => many(&mut queue, &mut tale, patience, wanted, lingers, most, kind == 2),
+        };
+        match listened {
+            Ok(true) | Err(Refused::Got(GetError::TimedOut)) => {}
+            Ok(false) | Err(Refused::Got(GetError::Stopped)) => return Ok(()),
+            Err(Refused::Got(error)) => return Err(End::failed(error)),
+            Err(Refused::Fault(fault)) => return Err(fault.into()),
+        }
+    }
+}
+
+/// Why there was nothing to tell.
+enum Refused {
+    Got(GetError),
+    Fault(prodcon::Fault),
+}
+
+impl From<GetError> for Refused {
+    fn from(error: GetError) -> Self {
+        Self::Got(error)
+    }
+}
+
+impl From<prodcon::Fault> for Refused {
+    fn from(fault: prodcon::Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+type Listened = Result<bool, Refused>;
+
+/// One item; what is behind it in its block stays in hand for the next.
+fn single(queue: &mut ReadyQueue<Plain>, tale: &mut Tale, patience: Duration, wanted: Settling, lingers: Option<Duration>) -> Listened {
+    let item = queue.take_timeout(patience)?;
+    let told = tale.judge(read(&item), item.deliveries());
+    let Some(settling) = tell(tale, vec![told], wanted) else { return Ok(false) };
+    lingers.inspect(|time| std::thread::sleep(*time));
+    match settling {
+        Settling::Acknowledge => item.ack(),
+        Settling::GiveBack => item.nack()?,
+    }
+    Ok(true)
+}
+
+/// A whole block, acknowledged at once.
+fn block(queue: &mut ReadyQueue<Plain>, tale: &mut Tale, patience: Duration, wanted: Settling, lingers: Option<Duration>) -> Listened {
+    let items = queue.take_batch_timeout(patience)?;
+    let told = items.iter().map(|item| tale.judge(read(item), items.deliveries())).collect();
+    let Some(settling) = tell(tale, told, wanted) else { return Ok(false) };
+    lingers.inspect(|time| std::thread::sleep(*time));
+    match settling {
+        Settling::Acknowledge => items.ack(),
+        Settling::GiveBack => items.nack()?,
+    }
+    Ok(true)
+}
+
+/// Several blocks; `in_parts`: the first half is acknowledged before the second is told of.
+fn many(
+    queue: &mut ReadyQueue<Plain>,
+    tale: &mut Tale,
+    patience: Duration,
+    wanted: Settling,
+    lingers: Option<Duration>,
+    most: usize,
+    in_parts: bool,
+) -> Listened {
+    let mut hand = queue.take_many_timeout(most.div_ceil(2), patience)?;
+    // More, if there is more; what is in hand stays there if there is not.
+    if let Err(GetError::Fault(fault)) = hand.take_more(most, Some(Duration::ZERO)) {
+        return Err(fault.into());
+    }
+    let mut told: Vec<Told> = hand.iter().enumerate().map(|(at, item)| tale.judge(read(item), hand.deliveries(at))).collect();
+    if in_parts {
+        let rest = told.split_off(told.len() / 2);
+        let count = told.len();
+        if tell(tale, told, Settling::Acknowledge).is_none() {
+            return Ok(false);
+        }
+        hand.ack_first(count);
+        told = rest;
+    }
+    let Some(settling) = tell(tale, told, wanted) else { return Ok(false) };
+    lingers.inspect(|time| std::thread::sleep(*time));
+    match settling {
+        Settling::Acknowledge if in_parts => hand.ack(),
+        Settling::Acknowledge => hand.ack_in_place(),
+        Settling::GiveBack => hand.nack()?,
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_bit_is_noticed() {
+        assert_eq!(read(&make(5, 6)), (5, 6, true));
+        for bit in 0..256 {
+            let mut item = make(5, 6);
+            item[bit / 64] ^= 1 << (bit % 64);
+            assert!(!read(&item).2, "bit {bit}");
+        }
+    }
+}
