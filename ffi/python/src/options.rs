@@ -152,9 +152,9 @@ pub fn remember(handle: &Arc<Handle>) {
 /// The interpreter ends: removes the names that go with it, and lets no thread come back from its wait.
 #[pyfunction]
 pub fn _at_exit(py: Python<'_>) {
+    wait::end(py); // first, for waits end with an exception when the queue goes
     let owned = std::mem::take(&mut *OWNED.lock().unwrap_or_else(PoisonError::into_inner));
     for handle in owned.iter().filter_map(Weak::upgrade) {
         handle.close();
     }
-    wait::end(py);
 }

@@ -5,7 +5,9 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 /// The longest time that Ctrl-C goes unnoticed.
@@ -55,13 +57,15 @@ impl Until {
 static AWAY: AtomicUsize = AtomicUsize::new(0);
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 static ENDING: AtomicBool = AtomicBool::new(false);
+/// The thread that ends the interpreter, which may still wait for something.
+static ENDER: OnceLock<ThreadId> = OnceLock::new();
 
 /// Does something that may wait for a slice of time, with the interpreter's lock given up.
 pub fn away<T: Send>(py: Python<'_>, act: impl FnOnce() -> T + Send) -> T {
     AWAY.fetch_add(1, SeqCst);
     let done = py.detach(|| {
         let done = act();
-        if ENDING.load(SeqCst) {
+        if ENDING.load(SeqCst) && ENDER.get() != Some(&std::thread::current().id()) {
             PARKED.fetch_add(1, SeqCst);
             loop {
                 std::thread::park();
@@ -82,6 +86,7 @@ pub fn in_child() {
 
 /// The interpreter ends: waits until nobody who is away will ask for its lock. Called once, by the thread that ends it.
 pub fn end(py: Python<'_>) {
+    let _ = ENDER.set(std::thread::current().id());
     ENDING.store(true, SeqCst);
     py.detach(|| {
         while AWAY.load(SeqCst) > PARKED.load(SeqCst) {

@@ -68,7 +68,7 @@ class Children:
     def run(self, *command, **options):
         """Runs a program to its end: its standard output. It must succeed."""
         child = self.start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-        out, err = child.communicate(timeout=DEADLINE)
+        out, err = child.communicate(timeout=3 * DEADLINE)
         assert child.returncode == 0, f"{command} ended with {child.returncode}\n{out}\n{err}"
         return out, err
 

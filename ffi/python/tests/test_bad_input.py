@@ -245,6 +245,25 @@ other.unlink()
         assert out == err == ""
 
 
+def test_the_end_of_the_program_may_still_use_queues(children):
+    text = """
+import atexit
+@atexit.register   # before the package's own, so called after it
+def last():
+    print(queue.get(), flush=True)
+    try:
+        queue.get(timeout=0.1)
+    except prodcon.Empty:
+        print("empty", flush=True)
+    prodcon.unlink("last")
+import prodcon
+made = prodcon.ReadyQueue.create("last", 4, 100, objects=True)
+queue = prodcon.ReadyQueue.attach("last", objects=True)
+queue.put("to the last")
+"""
+    assert children.run(sys.executable, "-c", text) == ("to the last\nempty\n", "")
+
+
 def test_a_program_that_just_ends_leaves_nothing(children, directory):
     text = "import prodcon\nqueue = prodcon.ReadyQueue(4)\nimport sys\nsys.keep = queue\nqueue.set_ready(); queue.put('x' * 1000000)"
     children.run(sys.executable, "-c", text)

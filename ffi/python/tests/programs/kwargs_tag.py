@@ -1,5 +1,6 @@
 """adv_prodcon's example of work_kwargs, faster."""
 
+import os
 import sys
 import time
 
@@ -41,4 +42,4 @@ if __name__ == "__main__":
     producer2.start_new()
     consumer.start_new()
 
-    time.sleep(2.5)
+    time.sleep(float(os.environ.get("SECONDS", "2.5")))

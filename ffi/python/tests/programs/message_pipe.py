@@ -1,5 +1,6 @@
 """adv_prodcon's example of the message pipe, faster."""
 
+import os
 import sys
 import time
 from itertools import count
@@ -54,7 +55,7 @@ if __name__ == "__main__":
     example_producer.start_new()
     example_consumer.start_new()
 
-    time.sleep(1.2)
+    time.sleep(float(os.environ.get("SECONDS", "2.5")) / 2)
 
     print("Resetting...", flush=True)
     example_producer.message_pipe_parent.send("reset")
