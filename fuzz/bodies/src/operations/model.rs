@@ -175,9 +175,6 @@ impl Model {
                 self.lost += items;
             }
         }
-        if owner.keeps {
-            self.announced();
-        }
     }
 
     // ---------------------------------------------------------------- what goes back
@@ -215,10 +212,12 @@ impl Model {
         }
     }
 
-    /// It does not keep any: all were left, and announced.
-    pub(super) fn keeps_none(&mut self, who: usize) {
+    /// It does not keep any: all were left, and announced. (Or, of what was forgotten: cleared by its next get.)
+    pub(super) fn keeps_none(&mut self, who: usize, announced: bool) {
         self.owner(who).keeps = false;
-        self.announced();
+        if announced {
+            self.announced();
+        }
     }
 
     pub(super) fn forgot(&mut self, who: usize) {

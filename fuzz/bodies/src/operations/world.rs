@@ -93,7 +93,7 @@ impl<T: Kind + ?Sized> World<T> {
             if self.held() > self.model.in_hands() {
                 self.take_orphan_seat(who);
             } else {
-                self.model.keeps_none(who);
+                self.model.keeps_none(who, false);
             }
         }
     }
@@ -341,6 +341,9 @@ impl<T: Kind + ?Sized> World<T> {
             Some(result) => {
                 assert_eq!(result.is_ok(), self.model.plan.at_least_once);
                 self.model.give_back(who);
+                if self.model.owner(who).keeps && self.held() == self.model.in_hands() {
+                    self.model.keeps_none(who, true);
+                }
             }
             None => self.model.died_with_hand(who, true),
         }
