@@ -80,6 +80,29 @@ pub fn steal() -> u64 {
     stat.split_whitespace().nth(8).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
 }
 
+/// What part of all processors' time is used, looked at for so long by a sleeping process.
+pub fn busy(time: Duration) -> f64 {
+    let ticks = || {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let ticks: Vec<u64> = stat
+            .lines()
+            .next()
+            .unwrap_or("")
+            .split_whitespace()
+            .skip(1)
+            .take(8)
+            .map_while(|ticks| ticks.parse().ok())
+            .collect();
+        let idle = ticks.get(3).unwrap_or(&0) + ticks.get(4).unwrap_or(&0);
+        (ticks.iter().sum::<u64>(), idle)
+    };
+    let before = ticks();
+    std::thread::sleep(time);
+    let after = ticks();
+    let (all, idle) = (after.0 - before.0, after.1 - before.1);
+    if all == 0 { 0.0 } else { 1.0 - idle as f64 / all as f64 }
+}
+
 /// The processor's name.
 pub fn model() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -3,6 +3,7 @@
 use crate::job::Kind;
 use crate::plan::{Results, Series};
 use crate::run::{Cell, Failure, Reading};
+use crate::watch::World;
 
 /// The median of the rounds, and the least and the greatest.
 #[derive(Debug, Clone, Copy)]
@@ -55,12 +56,17 @@ impl What {
 }
 
 impl Series {
-    /// A number over all rounds. `None` if a run failed: half a series is no figure.
-    pub fn spread(&self, what: What) -> Option<Spread> {
+    /// A number over all readings of one world. `None` if a run failed: half a series is no figure.
+    pub fn spread(&self, what: What, world: World) -> Option<Spread> {
         if !self.failures.is_empty() {
             return None;
         }
-        Spread::of(self.readings.iter().filter_map(|reading| what.from(reading)))
+        Spread::of(
+            self.taken
+                .iter()
+                .filter(|taken| taken.world == world)
+                .filter_map(|taken| what.from(&taken.reading)),
+        )
     }
 
     /// Why there is no number.
@@ -68,7 +74,7 @@ impl Series {
         if let Some(reason) = self.cannot {
             return Some(format!("- ({reason})"));
         }
-        let runs = self.readings.len() + self.failures.len();
+        let runs = self.taken.len() + self.failures.len();
         let failed = self.failures.len();
         Some(match self.failures.first()? {
             Failure::NeverFinished => format!("**never finished** ({failed} of {runs})"),
@@ -90,13 +96,18 @@ impl Results {
     }
 
     /// The median of a system's number in a cell.
-    pub fn median(&self, name: &str, cell: Cell, what: What) -> Option<f64> {
-        Some(self.of(name, cell)?.spread(what)?.median)
+    pub fn median(&self, name: &str, cell: Cell, what: What, world: World) -> Option<f64> {
+        Some(self.of(name, cell)?.spread(what, world)?.median)
     }
 
     /// prodcon's median divided by another system's.
-    pub fn ratio(&self, name: &str, cell: Cell, what: What) -> Option<f64> {
-        Some(self.median("prodcon", cell, what)? / self.median(name, cell, what)?)
+    pub fn ratio(&self, name: &str, cell: Cell, what: What, world: World) -> Option<f64> {
+        Some(self.median("prodcon", cell, what, world)? / self.median(name, cell, what, world)?)
+    }
+
+    /// Readings of a world.
+    pub fn readings(&self, world: World) -> usize {
+        self.series.iter().flat_map(|series| &series.taken).filter(|taken| taken.world == world).count()
     }
 }
 

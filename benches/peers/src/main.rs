@@ -8,6 +8,7 @@ mod report;
 mod run;
 mod systems;
 mod trip;
+mod watch;
 mod work;
 
 use clap::Parser;
@@ -40,7 +41,7 @@ struct Arguments {
     /// One JSON object instead of the tables
     #[arg(long)]
     json: bool,
-    /// A cache line's round trip below this means that the two processors are too close: wait, or measure again
+    /// Below this round trip of a cache line the two processors are close (siblings, neighbours): a world of its own
     #[arg(long, value_name = "NS", default_value_t = 180.0)]
     least_trip: f64,
     /// A part in a run (for the program itself)

@@ -1,12 +1,12 @@
-//! The rounds: every system in turn, cell by cell, again and again; and watching that the machine stays the same machine meanwhile.
+//! The rounds: every system in turn, cell by cell, again and again; and only readings that were taken on the same machine are put together.
 
 use crate::job::Kind;
 use crate::run::{Cell, Failure, Limits, Reading, run};
 use crate::systems::{ALL, Entry};
-use crate::trip;
+use crate::watch::{Watch, World};
+use harness::Outcome;
 use harness::crew::check_signals;
 use harness::place::Place;
-use harness::{Outcome, cpu};
 use std::time::{Duration, Instant};
 
 /// What the user asked for.
@@ -15,16 +15,25 @@ pub struct Wishes {
     pub quick: bool,
     /// Names; all if empty.
     pub only: Vec<String>,
-    /// A raw round trip below this means that the two processors are too close, nanoseconds.
+    /// Below this round trip of a cache line the two processors are close, nanoseconds.
     pub least_trip: f64,
     pub say: bool,
+}
+
+/// One run's reading.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    pub reading: Reading,
+    /// The round trip of a cache line before and after it, nanoseconds.
+    pub trips: (f64, f64),
+    pub world: World,
 }
 
 /// All readings of one system in one cell.
 pub struct Series {
     pub entry: &'static Entry,
     pub cell: Cell,
-    pub readings: Vec<Reading>,
+    pub taken: Vec<Taken>,
     pub failures: Vec<Failure>,
     /// Why it was not asked.
     pub cannot: Option<&'static str>,
@@ -33,10 +42,12 @@ pub struct Series {
 /// What the rounds gave, and on what machine.
 pub struct Results {
     pub series: Vec<Series>,
+    /// The one that the figures are of.
+    pub world: World,
     pub limits: String,
     pub trips: Vec<f64>,
     pub doubts: Vec<String>,
-    /// Cells that were thrown away and measured again.
+    /// Runs that were thrown away because the machine changed meanwhile, and made again.
     pub repeats: usize,
     pub took: Duration,
 }
@@ -47,6 +58,8 @@ pub const WORDS: [usize; 4] = [1, 8, 128, 8192];
 pub const SHAPES: [(usize, usize); 3] = [(1, 1), (2, 2), (4, 4)];
 
 const CAPACITY: u32 = 1024;
+/// The same for all: as much as the largest pools of one of them make sensible, and no more than caches hold.
+const CAPACITY_LARGE: u32 = 64;
 
 /// Runs everything.
 ///
@@ -55,33 +68,25 @@ const CAPACITY: u32 = 1024;
 pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
     let began = Instant::now();
     let cells = cells();
-    let wanted = |entry: &&Entry| wishes.only.is_empty() || wishes.only.iter().any(|name| name == entry.name);
-    let mut results = Results {
+    let mut bench = Bench {
+        place,
+        wishes,
+        watch: Watch::new(wishes.least_trip),
         series: vec![],
-        limits: format!(
-            "{} rounds; each run {} ms, wake-ups {} ms; capacity {CAPACITY} items",
-            wishes.rounds,
-            limits(Kind::Throughput, 1, wishes.quick).duration.as_millis(),
-            limits(Kind::Wake, 1, wishes.quick).duration.as_millis(),
-        ),
-        trips: vec![],
-        doubts: vec![],
-        repeats: 0,
-        took: Duration::ZERO,
     };
+    let wanted = |entry: &&Entry| wishes.only.is_empty() || wishes.only.iter().any(|name| name == entry.name);
     for &cell in &cells {
         for entry in ALL.iter().filter(wanted) {
             let cannot = entry.can(cell.kind, cell.words, cell.producers, cell.consumers).err();
-            results.series.push(Series {
+            bench.series.push(Series {
                 entry,
                 cell,
-                readings: vec![],
+                taken: vec![],
                 failures: vec![],
                 cannot,
             });
         }
     }
-    let mut watch = Watch::new(wishes);
     for round in 1..=wishes.rounds {
         for (number, &cell) in cells.iter().enumerate() {
             if cell.kind == Kind::Idle && round > 1 {
@@ -90,41 +95,97 @@ pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
             if wishes.say {
                 eprintln!("round {round} of {}, {} of {}: {}", wishes.rounds, number + 1, cells.len(), title(cell));
             }
-            let mut tries = 0;
-            loop {
-                tries += 1;
-                watch.before()?;
-                let mut made = vec![];
-                let asked = |series: &&Series| series.cell == cell && series.cannot.is_none() && series.failures.len() < 2; // twice is enough to know
-                let mut turn: Vec<_> = results.series.iter().enumerate().filter(|(_, series)| asked(series)).collect();
-                let first = (round * 5) % turn.len().max(1); // not always behind the same one
-                turn.rotate_left(first);
-                for (index, series) in turn {
-                    made.push((index, run(place, series.entry, cell, &limits(cell.kind, cell.words, wishes.quick))?));
-                }
-                let fine = watch.after();
-                if fine || tries > 2 || watch.given_up || watch.repeats >= cells.len() {
-                    for (index, reading) in made {
-                        let series = &mut results.series[index];
-                        match reading {
-                            Ok(reading) => series.readings.push(reading),
-                            Err(failure) => series.failures.push(failure),
-                        }
-                    }
-                    break;
-                }
-                watch.repeats += 1;
-                if wishes.say {
-                    eprintln!("  again: {}", watch.doubts.last().map_or("", |doubt| doubt));
-                }
+            let mut turn: Vec<_> = (0..bench.series.len()).filter(|index| bench.series[*index].cell == cell).collect();
+            let first = (round * 5) % turn.len().max(1); // not always behind the same one
+            turn.rotate_left(first);
+            for index in turn {
+                bench.once(index)?;
             }
         }
     }
-    results.trips = watch.trips;
-    results.repeats = watch.repeats;
-    results.doubts = watch.doubts;
-    results.took = began.elapsed();
-    Ok(results)
+    let world = bench.most_of_the_time();
+    let allowance = began.elapsed() / 3; // and not longer: a restless machine does not keep us for ever
+    bench.catch_up(world, wishes.rounds.div_ceil(2), Instant::now() + allowance)?;
+    let Bench { watch, series, .. } = bench;
+    Ok(Results {
+        series,
+        world,
+        limits: format!(
+            "{} rounds; each run {} ms, wake-ups {} ms; capacity {CAPACITY} items, {CAPACITY_LARGE} of 64 KiB",
+            wishes.rounds,
+            limits(Kind::Throughput, 1, wishes.quick).duration.as_millis(),
+            limits(Kind::Wake, 1, wishes.quick).duration.as_millis(),
+        ),
+        trips: watch.trips,
+        doubts: watch.doubts,
+        repeats: watch.repeats,
+        took: began.elapsed(),
+    })
+}
+
+struct Bench<'a> {
+    place: &'a Place,
+    wishes: &'a Wishes,
+    watch: Watch,
+    series: Vec<Series>,
+}
+
+impl Bench<'_> {
+    /// One run of one system in one cell; again if the machine changed meanwhile.
+    fn once(&mut self, index: usize) -> Outcome<()> {
+        let series = &self.series[index];
+        let (entry, cell) = (series.entry, series.cell);
+        if series.cannot.is_some() || series.failures.len() >= 2 {
+            return Ok(()); // twice is enough to know
+        }
+        for tries in 1.. {
+            let before = self.watch.before();
+            let reading = run(self.place, entry, cell, &limits(cell.kind, cell.words, self.wishes.quick))?;
+            match (reading, self.watch.after(before)) {
+                (Err(failure), _) => self.series[index].failures.push(failure),
+                (Ok(reading), Ok((trips, world))) => self.series[index].taken.push(Taken { reading, trips, world }),
+                (Ok(_), Err(why)) if tries < 4 => {
+                    if self.wishes.say {
+                        eprintln!("  {} again: {why}", entry.name);
+                    }
+                    self.watch.repeats += 1;
+                    continue;
+                }
+                (Ok(_), Err(why)) => self.watch.doubts.push(format!("a run was left out after four tries: {why}")),
+            }
+            break;
+        }
+        Ok(())
+    }
+
+    /// The world in which the machine was when most readings were taken.
+    fn most_of_the_time(&self) -> World {
+        let taken = || self.series.iter().flat_map(|series| &series.taken);
+        let apart = taken().filter(|taken| taken.world == World::Apart).count();
+        if 2 * apart >= taken().count() { World::Apart } else { World::Close }
+    }
+
+    /// Gets the readings that are missing in this world, as long as there is time and the machine is in it.
+    fn catch_up(&mut self, world: World, wanted: usize, deadline: Instant) -> Outcome<()> {
+        while Instant::now() < deadline {
+            check_signals()?;
+            let of = |series: &Series| series.taken.iter().filter(|taken| taken.world == world).count();
+            let enough = |series: &Series| if series.cell.kind == Kind::Idle { 1 } else { wanted };
+            let lacks = |series: &Series| series.cannot.is_none() && series.failures.is_empty() && of(series) < enough(series);
+            let Some(index) = (0..self.series.len())
+                .filter(|index| lacks(&self.series[*index]))
+                .min_by_key(|index| of(&self.series[*index]))
+            else {
+                return Ok(());
+            };
+            if self.watch.look() == world {
+                self.once(index)?;
+            } else {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn cells() -> Vec<Cell> {
@@ -145,9 +206,9 @@ fn cells() -> Vec<Cell> {
 
 fn limits(kind: Kind, words: usize, quick: bool) -> Limits {
     let (warm, duration) = match (kind, quick) {
-        // Every page of the queue has to be there on both sides before anything else is measured: 64 MiB at 64 KiB.
-        (Kind::Throughput | Kind::Lossy, false) => (if words > 1024 { 250 } else { 40 }, 400),
-        (Kind::Throughput | Kind::Lossy, true) => (if words > 1024 { 120 } else { 20 }, 100),
+        // Every page of the queue has to be there on both sides before anything else is measured.
+        (Kind::Throughput | Kind::Lossy, false) => (if words > 1024 { 100 } else { 40 }, 400),
+        (Kind::Throughput | Kind::Lossy, true) => (if words > 1024 { 50 } else { 20 }, 100),
         (Kind::RoundTrip, false) => (40, 400),
         (Kind::RoundTrip, true) => (20, 100),
         (Kind::Wake, false) => (20, 800),
@@ -156,7 +217,7 @@ fn limits(kind: Kind, words: usize, quick: bool) -> Limits {
         (Kind::Idle, true) => (150, 400),
     };
     Limits {
-        capacity: CAPACITY,
+        capacity: if words > 1024 { CAPACITY_LARGE } else { CAPACITY },
         warm: Duration::from_millis(warm),
         duration: Duration::from_millis(duration),
         patience: Duration::from_secs(if quick { 4 } else { 8 }),
@@ -180,88 +241,5 @@ pub fn size(words: usize) -> String {
     match words * 8 {
         65536 => "64 KiB".into(),
         bytes => format!("{bytes} B"),
-    }
-}
-
-/// Watches the machine.
-struct Watch<'a> {
-    wishes: &'a Wishes,
-    cores: Vec<usize>,
-    trips: Vec<f64>,
-    doubts: Vec<String>,
-    steal: u64,
-    began: Instant,
-    /// The processors stay close: no use in waiting.
-    given_up: bool,
-    /// Cells measured again. Limited, so that a restless machine does not keep us for ever.
-    repeats: usize,
-}
-
-impl<'a> Watch<'a> {
-    fn new(wishes: &'a Wishes) -> Self {
-        let mut watch = Self {
-            wishes,
-            cores: cpu::cores(),
-            trips: vec![],
-            doubts: vec![],
-            steal: 0,
-            began: Instant::now(),
-            given_up: false,
-            repeats: 0,
-        };
-        if watch.cores.len() < 2 {
-            watch
-                .doubts
-                .push("only one processor: nothing is pinned, and everything is measured through the scheduler".into());
-        }
-        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0);
-        if load > 0.7 {
-            watch
-                .doubts
-                .push(format!("the machine was busy at the beginning (load {load}): the figures are worth little"));
-        }
-        watch
-    }
-
-    fn close(&self, trip: f64) -> bool {
-        self.cores.len() >= 2 && trip < self.wishes.least_trip
-    }
-
-    /// Waits a while for two processors that are apart.
-    fn before(&mut self) -> Outcome<()> {
-        let deadline = Instant::now() + Duration::from_secs(if self.given_up { 0 } else { 5 });
-        let mut trip = trip::raw(&self.cores);
-        while self.close(trip) && Instant::now() < deadline {
-            check_signals()?;
-            std::thread::sleep(Duration::from_millis(100));
-            trip = trip::raw(&self.cores);
-        }
-        if self.close(trip) && !self.given_up {
-            self.given_up = true;
-            self.doubts.push(format!(
-                "the two processors are close: a cache line's round trip took {trip:.0} ns, less than {:.0}: siblings of one core, or neighbours",
-                self.wishes.least_trip
-            ));
-        }
-        self.trips.push(trip);
-        (self.steal, self.began) = (cpu::steal(), Instant::now());
-        Ok(())
-    }
-
-    /// Whether it was the same machine all the while.
-    fn after(&mut self) -> bool {
-        let stolen = (cpu::steal() - self.steal) as f64 / 100.0 / (self.began.elapsed().as_secs_f64() * self.cores.len() as f64);
-        let trip = trip::raw(&self.cores);
-        self.trips.push(trip);
-        if stolen > 0.02 {
-            self.doubts.push(format!("the hypervisor took {:.1} % of the processors' time", stolen * 100.0));
-            return false;
-        }
-        if self.close(trip) && !self.given_up {
-            self.doubts.push(format!("a cache line's round trip fell to {trip:.0} ns meanwhile"));
-            return false;
-        }
-        true
     }
 }

@@ -43,9 +43,10 @@ pub fn draw(results: &Results, file: &Path) -> Outcome<()> {
     let text = |size: i32| ("sans-serif", size).into_font();
     root.draw(&Text::new("prodcon and others, between processes", (20, 12), text(22).color(&BLACK)))?;
     let machine = format!(
-        "{}, {} processors, Linux {}; medians of {}",
+        "{}, {} processors ({}), Linux {}; medians of {}",
         cpu::model(),
         cpu::cores().len(),
+        results.world.name(),
         cpu::kernel(),
         results.limits
     );
@@ -62,7 +63,7 @@ fn panel(area: &DrawingArea<SVGBackend, Shift>, results: &Results, head: &str, c
     let text = |size: i32| ("sans-serif", size).into_font();
     area.draw(&Text::new(head.to_owned(), (20, 8), text(15).color(&BLACK)))?;
     let rows: Vec<_> = results.cell(cell).filter(|series| series.cannot.is_none()).collect();
-    let values = || rows.iter().filter_map(|series| series.spread(what)).map(|spread| spread.median);
+    let values = || rows.iter().filter_map(|series| series.spread(what, results.world)).map(|spread| spread.median);
     let (most, least) = (values().fold(0.0, f64::max), values().fold(f64::INFINITY, f64::min) / 2.0);
     let logarithmic = cell.kind == Kind::RoundTrip; // spinning and sleeping are two orders of magnitude apart
     let part = |value: f64| {
@@ -81,7 +82,7 @@ fn panel(area: &DrawingArea<SVGBackend, Shift>, results: &Results, head: &str, c
             (20, top + 2),
             text(13).color(if ours { &OURS } else { &GREY }),
         ))?;
-        let (length, label) = match series.spread(what) {
+        let (length, label) = match series.spread(what, results.world) {
             Some(spread) => {
                 let lossy = if series.entry.always_lossy && what == What::PerSecond { " lossy" } else { "" };
                 (

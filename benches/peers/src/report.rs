@@ -5,6 +5,7 @@ use crate::job::Kind;
 use crate::plan::{Results, SHAPES, Series, WORDS, size, title};
 use crate::run::{Cell, Failure, Reading};
 use crate::systems::{ALL, Entry};
+use crate::watch::World;
 use harness::cpu;
 use harness::table::Table;
 use serde_json::{Value, json};
@@ -35,17 +36,17 @@ pub fn markdown(results: &Results, command: &str) -> String {
             shape.1,
             s = if shape.0 > 1 { "s" } else { "" }
         );
-        table(results, &rows, &cells, rate, &mut out);
+        table(results, &rows, &cells, |series| rate(series, results.world), &mut out);
     }
     out.push_str("### Lossy, one producer, one consumer: million items a second got (part of the items put that were got)\n\n");
     let lossy = WORDS.map(|words| cell(Kind::Lossy, words, ONE));
     let able: Vec<_> = rows.iter().copied().filter(|entry| entry.lossy).collect();
-    table(results, &able, &lossy, rate, &mut out);
+    table(results, &able, &lossy, |series| rate(series, results.world), &mut out);
     latencies(results, &rows, &mut out);
     out.push_str("### Processor time: seconds of all processes for a million items, median\n\n");
     let mut cells = WORDS.map(|words| cell(Kind::Throughput, words, ONE)).to_vec();
     cells.push(cell(Kind::Throughput, 1, (4, 4)));
-    let seconds = |series: &Series| series.spread(What::Cpu).map(|cpu| short(cpu.median));
+    let seconds = |series: &Series| series.spread(What::Cpu, results.world).map(|cpu| short(cpu.median));
     table(results, &rows, &cells, seconds, &mut out);
     ratios(results, &rows, &mut out);
     goals(results, &mut out);
@@ -64,12 +65,20 @@ fn head(results: &Results, command: &str, out: &mut String) {
         results.limits
     );
     if let (Some(least), Some(most)) = (trips.first(), trips.last()) {
-        let median = trips[trips.len() / 2];
+        let (world, other) = (results.world, results.world.other());
         let _ = writeln!(
             out,
-            "- a cache line's round trip between the two processors: {median:.0} ns ({least:.0} .. {most:.0}), looked at {} times; cells measured again because that or the stolen time changed: {}",
-            trips.len(),
+            "- a cache line's round trip between the two processors: {:.0} ns ({least:.0} .. {most:.0}), looked at before and after each run; runs thrown away because it, or the stolen time, changed meanwhile: {}",
+            trips[trips.len() / 2],
             results.repeats
+        );
+        let _ = writeln!(
+            out,
+            "- all figures are those of processors that were **{}** ({} readings); {} readings in which they were {} are left out, but for the goals",
+            world.name(),
+            results.readings(world),
+            results.readings(other),
+            other.name()
         );
     }
     let mut doubts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -105,9 +114,9 @@ fn table(results: &Results, rows: &[&Entry], cells: &[Cell], show: impl Fn(&Seri
     out.push_str(&table.markdown());
 }
 
-fn rate(series: &Series) -> Option<String> {
-    let rate = series.spread(What::PerSecond)?;
-    let kept = series.spread(What::Kept)?.median;
+fn rate(series: &Series, world: World) -> Option<String> {
+    let rate = series.spread(What::PerSecond, world)?;
+    let kept = series.spread(What::Kept, world)?.median;
     let [median, least, most] = [rate.median, rate.least, rate.most].map(|rate| short(rate / 1e6));
     let mut text = format!("{median} ({least} .. {most})");
     if series.cell.kind == Kind::Lossy || series.entry.always_lossy {
@@ -118,9 +127,9 @@ fn rate(series: &Series) -> Option<String> {
 
 fn latencies(results: &Results, rows: &[&'static Entry], out: &mut String) {
     let (trip, wake, idle) = (cell(Kind::RoundTrip, 1, ONE), cell(Kind::Wake, 1, ONE), cell(Kind::Idle, 1, ONE));
-    let micro = |series: &Series, what| Some(short(series.spread(what)?.median / 1e3));
+    let micro = |series: &Series, what| Some(short(series.spread(what, results.world)?.median / 1e3));
     let spread = |series: &Series, what| {
-        let spread = series.spread(what)?;
+        let spread = series.spread(what, results.world)?;
         let [median, least, most] = [spread.median, spread.least, spread.most].map(|ns| short(ns / 1e3));
         Some(format!("{median} ({least} .. {most})"))
     };
@@ -154,8 +163,11 @@ fn latencies(results: &Results, rows: &[&'static Entry], out: &mut String) {
         let Some(series) = results.of(entry.name, wake).filter(|series| series.cannot.is_none()) else {
             continue;
         };
-        let bare = results.median("futex", wake, What::P50);
-        let against = series.spread(What::P50).zip(bare).map(|(wake, bare)| format!("{:.2}", wake.median / bare));
+        let bare = results.median("futex", wake, What::P50, results.world);
+        let against = series
+            .spread(What::P50, results.world)
+            .zip(bare)
+            .map(|(wake, bare)| format!("{:.2}", wake.median / bare));
         let idle = results.of(entry.name, idle);
         table.row([
             entry.title.to_owned(),
@@ -164,7 +176,7 @@ fn latencies(results: &Results, rows: &[&'static Entry], out: &mut String) {
             against.unwrap_or_else(|| "-".into()),
             idle.and_then(|series| {
                 series
-                    .spread(What::Idle)
+                    .spread(What::Idle, results.world)
                     .map(|share| format!("{:.3}", share.median * 100.0))
                     .or_else(|| series.excuse())
             })
@@ -178,7 +190,7 @@ fn ratios(results: &Results, rows: &[&'static Entry], out: &mut String) {
     let others: Vec<_> = rows.iter().copied().filter(|entry| entry.name != "prodcon").collect();
     let show = |what| {
         move |series: &Series| {
-            let ratio = results.ratio(series.entry.name, series.cell, what)?;
+            let ratio = results.ratio(series.entry.name, series.cell, what, results.world)?;
             Some(format!("{ratio:.2}"))
         }
     };
@@ -203,10 +215,41 @@ fn ratios(results: &Results, rows: &[&'static Entry], out: &mut String) {
 }
 
 /// A goal: what it says, the figure, whether at least or at most so much is wanted.
-type Goal = (String, Option<f64>, bool, f64);
+type Goal = (&'static str, Option<f64>, bool, f64);
 
 fn goals(results: &Results, out: &mut String) {
-    let ratio = |name: &str, words, shape| results.ratio(name, cell(Kind::Throughput, words, shape), What::PerSecond);
+    out.push_str("### Goals\n\n");
+    let worlds = [results.world, results.world.other()];
+    let mut table = Table::new(
+        [
+            "what",
+            "wanted",
+            &format!("processors {}", worlds[0].name()),
+            &format!("processors {}", worlds[1].name()),
+        ]
+        .map(str::to_owned),
+    );
+    let [main, other] = worlds.map(|world| goals_of(results, world));
+    for ((what, figure, more, bar), (_, elsewhere, ..)) in main.into_iter().zip(other) {
+        let show = |figure: Option<f64>| {
+            let Some(figure) = figure else { return "-".into() };
+            let reached = if more { figure >= bar } else { figure <= bar };
+            format!("{}{}", short(figure), if reached { "" } else { " **not reached**" })
+        };
+        if figure.or(elsewhere).is_some() {
+            table.row([
+                what.to_owned(),
+                format!("{} {bar}", if more { "at least" } else { "at most" }),
+                show(figure),
+                show(elsewhere),
+            ]);
+        }
+    }
+    out.push_str(&table.markdown());
+}
+
+fn goals_of(results: &Results, world: World) -> Vec<Goal> {
+    let ratio = |name: &str, words, shape| results.ratio(name, cell(Kind::Throughput, words, shape), What::PerSecond, world);
     let rivals: Vec<_> = ALL.iter().filter(|entry| entry.rival).map(|entry| entry.name).collect();
     let least = |cells: &[(usize, (usize, usize))]| {
         let all = rivals
@@ -217,48 +260,39 @@ fn goals(results: &Results, out: &mut String) {
     let every: Vec<_> = SHAPES.iter().flat_map(|shape| WORDS.map(|words| (words, *shape))).collect();
     let trip = cell(Kind::RoundTrip, 1, ONE);
     let (wake, idle, lossy) = (cell(Kind::Wake, 1, ONE), cell(Kind::Idle, 1, ONE), cell(Kind::Lossy, 1, ONE));
-    let goals: Vec<Goal> = vec![
+    vec![
         (
-            "least ratio to ringfire, shaq, cloudtoid, iceoryx2 at any size and shape".into(),
+            "least ratio to ringfire, shaq, cloudtoid, iceoryx2 at any size and shape",
             least(&every),
             true,
             1.0,
         ),
-        ("the same, 8 B 1p1c".into(), least(&[(1, ONE)]), true, 4.0),
-        ("the same, 64 B 1p1c".into(), least(&[(8, ONE)]), true, 2.0),
-        ("ratio to the Vyukov ring, 8 B 1p1c".into(), ratio("vyukov", 1, ONE), true, 1.2),
-        ("ratio to the Vyukov ring, 64 B 1p1c".into(), ratio("vyukov", 8, ONE), true, 1.2),
-        ("ratio to the Vyukov ring, 1024 B 1p1c".into(), ratio("vyukov", 128, ONE), true, 0.9),
-        ("ratio to the Vyukov ring, 8 B 4p4c".into(), ratio("vyukov", 1, (4, 4)), true, 1.0),
+        ("the same, 8 B 1p1c", least(&[(1, ONE)]), true, 4.0),
+        ("the same, 64 B 1p1c", least(&[(8, ONE)]), true, 2.0),
+        ("ratio to the Vyukov ring, 8 B 1p1c", ratio("vyukov", 1, ONE), true, 1.2),
+        ("ratio to the Vyukov ring, 64 B 1p1c", ratio("vyukov", 8, ONE), true, 1.2),
+        ("ratio to the Vyukov ring, 1024 B 1p1c", ratio("vyukov", 128, ONE), true, 0.9),
+        ("ratio to the Vyukov ring, 8 B 4p4c", ratio("vyukov", 1, (4, 4)), true, 1.0),
         (
-            "round trip, 8 B, against the Vyukov ring's".into(),
-            results.ratio("vyukov", trip, What::P50),
+            "round trip, 8 B, against the Vyukov ring's",
+            results.ratio("vyukov", trip, What::P50, world),
             false,
             1.5,
         ),
         (
-            "lossy 8 B 1p1c: part that arrives".into(),
-            results.median("prodcon", lossy, What::Kept),
+            "lossy 8 B 1p1c: part that arrives",
+            results.median("prodcon", lossy, What::Kept, world),
             true,
             0.8,
         ),
-        ("wake-up against a bare futex's".into(), results.ratio("futex", wake, What::P50), false, 1.2),
+        ("wake-up against a bare futex's", results.ratio("futex", wake, What::P50, world), false, 1.2),
         (
-            "a blocked consumer's part of a processor".into(),
-            results.median("prodcon", idle, What::Idle),
+            "a blocked consumer's part of a processor",
+            results.median("prodcon", idle, What::Idle, world),
             false,
             0.001,
         ),
-    ];
-    out.push_str("### Goals\n\n");
-    let mut table = Table::new(["what", "wanted", "measured", "reached"].map(str::to_owned));
-    for (what, figure, more, bar) in goals {
-        let Some(figure) = figure else { continue };
-        let reached = if more { figure >= bar } else { figure <= bar };
-        let wanted = format!("{} {bar}", if more { "at least" } else { "at most" });
-        table.row([what, wanted, short(figure), if reached { "yes" } else { "**no**" }.into()]);
-    }
-    out.push_str(&table.markdown());
+    ]
 }
 
 fn notes(results: &Results, rows: &[&'static Entry], out: &mut String) {
@@ -298,14 +332,19 @@ fn notes(results: &Results, rows: &[&'static Entry], out: &mut String) {
 pub fn json(results: &Results, command: &str) -> Value {
     let spread = |series: &Series, what| {
         series
-            .spread(what)
+            .spread(what, results.world)
             .map(|spread| json!({"median": spread.median, "min": spread.least, "max": spread.most}))
     };
     let series = results.series.iter().map(|series| {
-        let rounds = series.readings.iter().map(|reading| match *reading {
+        let rounds = series.taken.iter().map(|taken| {
+            let mut round = match taken.reading {
             Reading::Rate { per_second, kept, cpu } => json!({"items_per_s": per_second, "kept": kept, "cpu_s_per_million": cpu}),
             Reading::Times { p50, p99, p999, max } => json!({"p50_ns": p50, "p99_ns": p99, "p999_ns": p999, "max_ns": max}),
             Reading::Idle(share) => json!({"cpu_share": share}),
+        };
+            round["world"] = taken.world.name().into();
+            round["line_round_trip_ns"] = json!([taken.trips.0, taken.trips.1]);
+            round
         });
         json!({
             "system": series.entry.name, "version": version(series.entry.package), "kind": format!("{:?}", series.cell.kind), "bytes": series.cell.words * 8,
@@ -317,7 +356,7 @@ pub fn json(results: &Results, command: &str) -> Value {
         })
     });
     json!({
-        "command": command, "cpu": cpu::model(), "processors": cpu::cores().len(), "kernel": cpu::kernel(), "limits": results.limits,
+        "command": command, "cpu": cpu::model(), "processors": cpu::cores().len(), "kernel": cpu::kernel(), "limits": results.limits, "world": results.world.name(),
         "line_round_trips_ns": results.trips, "doubts": results.doubts, "repeated": results.repeats, "seconds": results.took.as_secs_f64(),
         "series": series.collect::<Vec<_>>(),
     })

@@ -1,11 +1,11 @@
-//! prodcon: blocking `put` and `get` of a plain type; in place (`reserve` .. `commit`, `take`) as a system of its own; at-least-once in place.
+//! prodcon: blocking `put` and `get_into` of a plain type; in place (`reserve` .. `commit`, `take`) as a system of its own; at-least-once in place.
 
 use crate::Outcome;
 use crate::ends::{Keep, Rx, Setup, System, Tx};
 use prodcon::{Control, Delivery, Options, ReadyQueue};
 use std::hint::black_box;
 
-/// Blocking put and get, which copy.
+/// Blocking put and get_into, which copy.
 pub struct Prodcon;
 /// Blocking reserve, commit and take, which do not.
 pub struct ProdconInPlace;
@@ -55,7 +55,8 @@ impl<const N: usize> Tx<N> for End<N> {
 impl<const N: usize> Rx<N> for End<N> {
     #[inline]
     fn get<R>(&mut self, look: impl FnOnce(&[u64; N]) -> R) -> Outcome<R> {
-        Ok(look(black_box(&self.queue.get()?)))
+        self.queue.get_into(&mut self.item)?;
+        Ok(look(black_box(&self.item)))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Set up as its documentation says (iceoryx2-0.10: src/lib.rs, src/port/publisher.rs, src/port/backpressure_strategy.rs): publishers `loan_uninit`, fill in place and
 //! `send`; subscribers `receive` and read in place. Not lossy: `enable_safe_overflow(false)` and `RetryUntilDelivered`; lossy: safe overflow. `receive` does not wait, so we
 //! do (`pause`, now and then yield); to sleep, the event pattern beside it: the publisher notifies after each send and the subscriber is in `Listener::blocking_wait`.
-//! A directory and a prefix of its own, so that a killed run can be removed. Buffers: 1024 items; 64 at 64 KiB, because each publisher has a pool for all subscribers.
+//! A directory and a prefix of its own, so that a killed run can be removed.
 
 use harness::Outcome;
 use harness::ends::{Keep, Mood, Naive, Rx, Setup, System, Tx};
@@ -43,7 +43,7 @@ fn open<const N: usize>(setup: &Setup) -> Outcome<Services<N>> {
         .service_builder(&ServiceName::new(&setup.name)?)
         .publish_subscribe::<[u64; N]>()
         .enable_safe_overflow(setup.lossy)
-        .subscriber_max_buffer_size(if N > 1024 { 64.min(setup.capacity as usize) } else { setup.capacity as usize })
+        .subscriber_max_buffer_size(setup.capacity as usize)
         .history_size(0)
         .max_publishers(setup.producers)
         .max_subscribers(setup.consumers)

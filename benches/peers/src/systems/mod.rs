@@ -66,7 +66,7 @@ pub const ALL: &[Entry] = &[
         title: "prodcon",
         package: "prodcon",
         lossy: true,
-        note: "blocking `put` and `get`, which copy",
+        note: "blocking `put` and `get_into`, which copy",
         play: sized::<Prodcon>,
         ..PLAIN
     },
@@ -144,7 +144,7 @@ pub const ALL: &[Entry] = &[
         rival: true,
         lossy: true,
         fans_out: true,
-        note: "in place (loaned samples); every consumer gets every item, and all deliveries are counted; buffers of 64 items at 64 KiB",
+        note: "in place (loaned samples); every consumer gets every item, and all deliveries are counted",
         play: sized::<iceoryx::Iceoryx>,
         ..PLAIN
     },
