@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// An operation and what may have become of the queue when it is cut short.
 pub(crate) struct Scene {
@@ -207,11 +207,13 @@ const BUSY: [Deed; 3] = [Deed::WorkThenKill, Deed::KillThenWork, Deed::WorkThenG
 /// Where the sweep is, for who looks at one that failed or hangs: instructions, and the deed.
 static AT: AtomicU64 = AtomicU64::new(0);
 
-/// This comes next. Nothing takes longer than a minute.
+/// Seconds that it has been there, without those in which this process was itself stopped.
+pub(crate) static SECONDS: AtomicU32 = AtomicU32::new(0);
+
+/// This comes next.
 fn at(k: usize, deed: Deed) {
     AT.store((k as u64) << 2 | deed as u64, Ordering::Relaxed);
-    // SAFETY: sets this process's alarm clock.
-    unsafe { libc::alarm(60) };
+    SECONDS.store(0, Ordering::Relaxed);
 }
 
 /// Where the sweep is.

@@ -33,6 +33,8 @@ mod arch {
 }
 
 const NT_PRSTATUS: usize = 1;
+/// The signal that a child sends itself at a mark.
+const MARK: libc::c_int = libc::SIGUSR1;
 
 /// Where a child stands after it was let run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +51,8 @@ pub(crate) enum Stop {
 
 /// Called by the child where an operation begins and where it ends: stops it, and its tracer looks.
 pub(crate) fn mark() {
-    // SAFETY: stops this process, whose tracer lets it go on; touches no memory.
-    unsafe { libc::kill(std::process::id().cast_signed(), libc::SIGSTOP) };
+    // SAFETY: stops this process, whose tracer swallows the signal and lets it go on; touches no memory.
+    unsafe { libc::kill(std::process::id().cast_signed(), MARK) };
 }
 
 /// A child that is traced; killed and reaped by Drop.
@@ -120,7 +122,7 @@ impl Child {
         if libc::WIFSTOPPED(status) {
             return match libc::WSTOPSIG(status) {
                 libc::SIGTRAP => Stop::Trap,
-                libc::SIGSTOP => Stop::Mark,
+                MARK => Stop::Mark,
                 signal => Stop::Signal(signal),
             };
         }
@@ -134,14 +136,23 @@ impl Child {
 
     /// One instruction. (Where it stops at a mark, the signal is swallowed.)
     pub(crate) fn step(&mut self) -> Stop {
-        self.ptrace(libc::PTRACE_SINGLESTEP, 0, 0);
-        self.wait()
+        self.resume(libc::PTRACE_SINGLESTEP)
     }
 
     /// To the next mark or the end.
     pub(crate) fn run(&mut self) -> Stop {
-        self.ptrace(libc::PTRACE_CONT, 0, 0);
-        self.wait()
+        self.resume(libc::PTRACE_CONT)
+    }
+
+    fn resume(&mut self, request: libc::c_uint) -> Stop {
+        loop {
+            self.ptrace(request, 0, 0);
+            let stop = self.wait();
+            // Somebody stops processes, with Ctrl-Z for example. The child meets that before its next instruction, and it is swallowed.
+            if !matches!(stop, Stop::Signal(libc::SIGSTOP | libc::SIGTSTP | libc::SIGCONT)) {
+                return stop;
+            }
+        }
     }
 
     /// At full speed to the next time the instruction at `address` is to be executed.
