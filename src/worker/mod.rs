@@ -24,6 +24,8 @@ mod segments;
 mod settings;
 mod spawn;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use batch::{Batch, Iter};
 pub use consumer::Consume;
@@ -47,3 +49,8 @@ crate::item!(Producing, "prodcon.producer");
 pub(crate) fn named<T: crate::Item>() -> String {
     T::type_name()
 }
+
+/// The examples of the page about workers compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/workers.md")]
+pub struct Page;

@@ -207,6 +207,8 @@ fn a_new_controlling_process_takes_over_what_a_killed_one_has_left() {
     }
     let mut child = controller(&stage, "consumer c 2");
     endpoint.put(&3).unwrap();
+    // Those of the dead ones do not take it for their own.
+    until("the end of six workers", || stage.logs().iter().map(|log| log.stops.len()).sum::<usize>() == 6);
     assert!(end(&mut child));
     assert_eq!(stage.worked(), [0, 1, 2, 3]);
     until("the end of all", || processes_in(&stage.dir).is_empty());

@@ -1,0 +1,159 @@
+//! What workers need of queues: leases of controlling processes, puts that make their own space, waits that another queue's state ends.
+
+use prodcon::{Control, Fault, GetError, Options, PutError, ReadyQueue, State};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let dir = std::env::temp_dir().join(format!("prodcon-supervise-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+        std::fs::create_dir(&dir).unwrap();
+        Self(dir)
+    }
+    fn queue(&self, name: &str, capacity: u32) -> ReadyQueue<u64> {
+        ReadyQueue::create(name, &Options::new(capacity).directory(&self.0)).unwrap()
+    }
+    fn control(&self, name: &str) -> Control {
+        Control::attach_in(&self.0, name).unwrap()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < deadline, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn one_process_at_a_time_supervises_and_its_number_is_its_own() {
+    let dir = Dir::new();
+    let _queue = dir.queue("q", 1);
+    let (control, other) = (dir.control("q"), dir.control("q"));
+    assert!(!control.is_supervised().unwrap() && !control.has_owner().unwrap());
+    let first = control.supervise(false).unwrap().unwrap();
+    assert!(control.is_supervised().unwrap() && other.is_supervised_by(first.number()).unwrap() && !other.has_owner().unwrap());
+    assert!(!other.is_supervised_by(first.number() ^ 1).unwrap());
+    assert!(other.supervise(false).unwrap().is_none() && control.supervise(true).unwrap().is_none());
+    let number = first.number();
+    drop(first);
+    assert!(!control.is_supervised().unwrap() && !other.is_supervised_by(number).unwrap());
+    let second = other.supervise(true).unwrap().unwrap();
+    assert!(second.number() != number && control.has_owner().unwrap() && !control.is_supervised_by(number).unwrap());
+}
+
+#[test]
+fn who_cannot_change_the_queue_cannot_supervise_it() {
+    let dir = Dir::new();
+    let _queue = dir.queue("q", 1);
+    let control = dir.control("q");
+    prodcon::unlink_in(&dir.0, "q").unwrap();
+    assert!(matches!(control.supervise(true), Err(Fault::Removed { .. })));
+    let _again = dir.queue("q", 1);
+    assert!(matches!(control.supervise(true), Err(Fault::Removed { .. })), "that is another queue");
+    assert!(!dir.control("q").is_supervised().unwrap());
+}
+
+#[test]
+fn a_forced_put_drops_the_oldest_and_counts_it() {
+    let dir = Dir::new();
+    let mut queue = dir.queue("q", 3);
+    (0..10).for_each(|item| queue.force_put(&item).unwrap());
+    let stats = queue.stats().unwrap();
+    assert!(stats.adds_up() && (stats.puts, stats.dropped, stats.len) == (10, 7, 3));
+    assert_eq!(queue.try_put(&10), Err(PutError::Full), "the queue is as it was");
+    assert_eq!(queue.try_get_many(10).unwrap(), [7, 8, 9]);
+    queue.set_not_ready().unwrap();
+    assert_eq!(queue.force_put(&1), Err(PutError::NotReady));
+    queue.set_state(State::Stopped).unwrap();
+    assert_eq!(queue.force_put(&1), Err(PutError::Stopped));
+    let mut bytes = ReadyQueue::<[u8]>::create("b", &Options::new(1).item_size(4).directory(&dir.0)).unwrap();
+    assert!(matches!(bytes.force_put(b"12345"), Err(PutError::TooLarge { .. })));
+    bytes.force_put(b"a").unwrap();
+    bytes.force_put(b"bc").unwrap();
+    assert_eq!(bytes.get().unwrap(), b"bc");
+}
+
+#[test]
+fn a_wait_ends_with_space_with_an_item_with_the_other_queues_state_and_with_its_time() {
+    let dir = Dir::new();
+    let mut full = dir.queue("full", 1);
+    let _other = dir.queue("other", 1);
+    full.put(&1).unwrap();
+    let (mine, theirs) = (dir.control("other"), dir.control("other"));
+    // Its time.
+    assert_eq!(full.put_while(&2, Some(Duration::from_millis(5)), &mine, || true), Err(PutError::TimedOut));
+    // Somebody says no.
+    assert_eq!(full.put_while(&2, None, &mine, || false), Err(PutError::TimedOut));
+    // The other queue's state: looked at again at once, though nothing happens here.
+    let mut waiter = full.try_clone().unwrap();
+    let thread = std::thread::spawn(move || waiter.put_while(&2, None, &mine, || mine.state() == State::Started));
+    until("its sleep", || full.stats().unwrap().members.iter().any(|member| member.asleep));
+    theirs.set_state(State::Stopped).unwrap();
+    assert_eq!(thread.join().unwrap(), Err(PutError::TimedOut));
+    // Space, and an item.
+    let mut waiter = full.try_clone().unwrap();
+    let thread = std::thread::spawn(move || (waiter.put_while(&2, None, &theirs, || true), waiter.get_while(None, &theirs, || true)));
+    until("its sleep", || full.stats().unwrap().members.iter().any(|member| member.asleep));
+    assert_eq!(full.get(), Ok(1));
+    assert_eq!(thread.join().unwrap(), (Ok(()), Ok(2)));
+    let other = dir.control("other");
+    assert_eq!(full.get_while(Some(Duration::from_millis(5)), &other, || true), Err(GetError::TimedOut));
+    full.put_while(&3, None, &other, || false).unwrap();
+    assert_eq!(full.get_while(None, &other, || false), Ok(3));
+    // And what ends any wait.
+    let (mut waiter, control) = (full.try_clone().unwrap(), dir.control("full"));
+    let thread = std::thread::spawn(move || waiter.get_while(None, &other, || true));
+    until("its sleep", || full.stats().unwrap().members.iter().any(|member| member.asleep));
+    control.set_state(State::Stopped).unwrap();
+    assert_eq!(thread.join().unwrap(), Err(GetError::Stopped));
+}
+
+#[test]
+fn who_leaves_a_wait_hands_its_wake_up_on() {
+    let dir = Dir::new();
+    let mut queue = dir.queue("q", 1);
+    let _other = dir.queue("other", 1);
+    let threads: Vec<_> = (0..8u64)
+        .map(|number| {
+            let (mut waiter, other) = (queue.try_clone().unwrap(), dir.control("other"));
+            // Half of them give up when the other queue's state changes, at the moment at which the items come.
+            std::thread::spawn(move || waiter.get_while(None, &other, || number % 2 == 0 || other.state() == State::Started).is_ok())
+        })
+        .collect();
+    until("all asleep", || {
+        queue.stats().unwrap().members.iter().filter(|member| member.asleep).count() == 8
+    });
+    let control = dir.control("other");
+    let stopper = std::thread::spawn(move || control.set_state(State::Stopped).unwrap());
+    for item in 0..4u64 {
+        queue.put_timeout(&item, Duration::from_secs(60)).unwrap();
+    }
+    // Whoever got one of them: four at least went on waiting, so none may lie there.
+    until("four gets", || queue.is_empty());
+    stopper.join().unwrap();
+    let mut item = 4;
+    until("all are done", || {
+        if !threads.iter().all(std::thread::JoinHandle::is_finished) && queue.try_put(&item).is_ok() {
+            item += 1;
+        }
+        threads.iter().all(std::thread::JoinHandle::is_finished)
+    });
+    let got = threads
+        .into_iter()
+        .filter(|thread| thread.is_finished())
+        .map(|thread| u64::from(thread.join().unwrap()))
+        .sum::<u64>();
+    assert_eq!(got + queue.len() as u64, item);
+}
