@@ -166,7 +166,7 @@ impl Image {
             // A slot: a stamp near the old one, any block.
             7 | 8 => {
                 let stamp = (old >> bits.min(63)).wrapping_add(input.arbitrary::<i8>()? as u64);
-                stamp << bits.min(63) | small(input)? % blocks.max(1)
+                (stamp << bits.min(63)) | (small(input)? % blocks.max(1))
             }
             // A record: two blocks, and the bits above.
             9 | 10 => {

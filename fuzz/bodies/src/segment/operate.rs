@@ -45,7 +45,7 @@ impl Sample for [u8] {
                 match input.int_in_range(0..=2u8)? {
                     0 => told(reserved.try_commit().map_err(|uncommitted| uncommitted.error)),
                     1 => told(reserved.commit_timeout(Duration::ZERO).map_err(|uncommitted| uncommitted.error)),
-                    _ => drop(reserved),
+                    _ => {} // not put
                 }
             }
             Err(error) => told::<(), _>(Err(error)),
