@@ -3,6 +3,7 @@
 //! Callers: the queue room; [`Attach`] is everybody's.
 
 use super::memory::Leases;
+use super::wait::LITTLE_PATIENCE;
 use super::{Control, Payload, ReadyQueue};
 use crate::error::OpenError;
 use crate::layout::MAX_SEATS;
@@ -248,6 +249,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             orphans: None,
             dead_letters: None,
             burst: 0,
+            singles: 0,
+            patience: LITTLE_PATIENCE,
             drops: 0,
             vain_spins: 0,
             last_care: Instant::now(),

@@ -77,6 +77,7 @@ impl Control {
             memory: Mapped::new(&segment),
             at_least_once: segment.header.at_least_once,
             batch: segment.geometry.batch,
+            single: segment.geometry.batch == 1 && !segment.geometry.long(),
             // A reader that loses a slot to a lossy put loses the next ones too while it stays away.
             contention: pauses(if segment.header.lossy { 100 } else { 1000 }),
         };

@@ -89,17 +89,26 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     #[inline]
     fn get_until(&mut self, until: Until) -> Result<T::Owned, GetError> {
-        if let Some(lot) = self.take_at_once() {
-            let item = self.read(&lot);
-            self.seat.acknowledge(&self.control.ring.memory, 1);
-            return Ok(item);
+        self.get_with(until, T::read)
+    }
+
+    /// Takes the oldest item, has it copied, acknowledges it.
+    #[inline(always)]
+    fn get_with<R>(&mut self, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
+        if self.control.ring.single
+            && let Some(copied) = self.get_usually(&mut copy)
+        {
+            return Ok(copied);
         }
-        self.get_slowly(until)
+        self.get_slowly(until, copy)
     }
 
     #[inline(never)]
-    fn get_slowly(&mut self, until: Until) -> Result<T::Owned, GetError> {
-        self.take_until(until).map(|taken| taken.queue.read(&taken.lot))
+    fn get_slowly<R>(&mut self, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
+        let lot = self.lot_until(until)?;
+        let copied = copy(self.read_bytes(&lot));
+        self.acknowledge(1);
+        Ok(copied)
     }
 
     /// Takes the oldest item in place, if there is one now.
@@ -142,31 +151,44 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         }
     }
 
-    /// The usual case: nothing stands in the way, and an item of the right length is there.
+    /// Nothing stands in the way of the usual take.
     #[inline(always)]
-    fn take_at_once(&mut self) -> Option<Lot> {
+    pub(super) fn may_take(&self) -> bool {
         let control = &self.control;
-        let free = !control.segment.lease.forked()
+        !control.segment.lease.forked()
             && matches!(control.state_word(), 2 | 3) // started, stop at queue end
             && !self.seat.hold
             && self.adopted.is_none()
-            && self.nothing_forgotten()
-            && self.cursors.discarded == 0
-            && (!control.ring.at_least_once || self.orphans == Some(control.ring.memory.orphans().load(Ordering::SeqCst)));
-        if !free {
+            && (self.aside.is_empty() || self.growing)
+            && (!control.ring.at_least_once || self.orphans == Some(control.ring.memory.orphans().load(Ordering::SeqCst)))
+    }
+
+    /// An item may be so long.
+    #[inline(always)]
+    pub(super) fn is_length(&self, len: usize) -> bool {
+        match T::size() {
+            Some(size) => len == size, // no more than the queue's item size, or the attach had failed
+            None => len <= self.control.item_size(),
+        }
+    }
+
+    /// The usual case: nothing stands in the way, and an item of the right length is there.
+    #[inline(always)]
+    fn take_at_once(&mut self) -> Option<Lot> {
+        if !self.may_take() {
             return None;
         }
-        let word = control.ring.take_here(&mut self.cursors, &mut self.seat)?;
+        let (word, _) = self.control.ring.take_here::<false>(&mut self.cursors, &mut self.seat)?;
         self.has_taken();
         let lot = self.lot_unchecked(word);
         // Of a wrong length: it is in hand now, and the slow path, which finds it there, says what is wrong.
-        (lot.len <= self.control.item_size() && T::size().is_none_or(|size| size == lot.len)).then_some(lot)
+        self.is_length(lot.len).then_some(lot)
     }
 
     #[inline(always)]
-    fn has_taken(&mut self) {
+    pub(super) fn has_taken(&mut self) {
         wake_one(&self.control.words().space.0, &Kernel);
-        self.burst = self.burst.saturating_add(1);
+        self.burst = self.burst.wrapping_add(1);
     }
 
     #[inline(never)]
@@ -272,10 +294,9 @@ impl<T: Item> ReadyQueue<T> {
     ///
     /// # Errors
     /// As `get`; `into` is untouched then.
+    #[inline]
     pub fn get_into(&mut self, into: &mut T) -> Result<(), GetError> {
-        let taken = self.take()?;
-        bytemuck::bytes_of_mut(into).copy_from_slice(bytemuck::bytes_of(&*taken));
-        Ok(())
+        self.get_with(Until::Forever, |bytes| bytemuck::bytes_of_mut(into).copy_from_slice(bytes))
     }
 
     /// Takes the oldest block in place, if there is one now: all its items at once. Without batches a block has one.

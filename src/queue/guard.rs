@@ -135,12 +135,6 @@ impl<'a, T: Payload + ?Sized> Reserved<'a, T> {
 
     fn finish(self, until: Until) -> Result<(), Uncommitted<'a, T>> {
         let len = self.queue.length_of_one(self.len);
-        if let Err(fault) = self.queue.control.readable() {
-            return Err(Uncommitted {
-                error: fault.into(),
-                reserved: self,
-            });
-        }
         match self.queue.put_own_block(len, until) {
             Ok(()) => Ok(()),
             Err(error) => Err(Uncommitted { error, reserved: self }),

@@ -78,12 +78,15 @@ impl Payload for [u8] {
     fn plain() -> Option<(String, usize, usize)> {
         None
     }
+    #[inline(always)]
     fn size() -> Option<usize> {
         None
     }
+    #[inline(always)]
     fn bytes(&self) -> &[u8] {
         self
     }
+    #[inline(always)]
     fn view(bytes: &[u8]) -> Option<&Self> {
         Some(bytes)
     }
@@ -104,9 +107,11 @@ impl<T: Item + AnyBitPattern + NoUninit> Payload for T {
     fn size() -> Option<usize> {
         Some(size_of::<T>())
     }
+    #[inline(always)]
     fn bytes(&self) -> &[u8] {
         bytemuck::bytes_of(self)
     }
+    #[inline(always)]
     fn view(bytes: &[u8]) -> Option<&Self> {
         bytemuck::try_from_bytes(bytes).ok()
     }

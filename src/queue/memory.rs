@@ -2,7 +2,7 @@
 //!
 //! Invariant: every pointer made here lies within the mapping, because the segment's geometry was checked against the file and indices are checked before use.
 
-use crate::layout::{Geometry, SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words};
+use crate::layout::{SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words};
 use crate::ring::slot::{BlockWord, Shape};
 use crate::ring::{Locks, Memory};
 use crate::segment::Segment;
@@ -22,7 +22,10 @@ pub(crate) struct Mapped {
     blocks: *mut u8,
     /// Items' lengths are in the second header word.
     long: bool,
-    geometry: Geometry,
+    /// As in the geometry, in bytes: of a block, of its header, of its payload.
+    block_size: usize,
+    payload_offset: usize,
+    payload_size: usize,
     shape: Shape,
 }
 
@@ -42,7 +45,9 @@ impl Mapped {
             slots: slots.cast(),
             blocks,
             long: geometry.long(),
-            geometry,
+            block_size: geometry.block_size as usize,
+            payload_offset: geometry.payload_offset as usize,
+            payload_size: geometry.payload_size() as usize,
             shape: Shape::new(geometry.capacity, geometry.seats),
         }
     }
@@ -60,7 +65,7 @@ impl Mapped {
     fn block_start(&self, block: u32) -> *mut u8 {
         assert!(block < self.shape.blocks);
         // SAFETY: block < blocks, and blocks_offset + blocks * block_size = total_size by the geometry's arithmetic, all of which is mapped.
-        unsafe { self.blocks.add(block as usize * self.geometry.block_size as usize) }
+        unsafe { self.blocks.add(block as usize * self.block_size) }
     }
 
     /// Header word `number` (0, or 1 in queues that have a second one) of a block.
@@ -78,9 +83,9 @@ impl Mapped {
     /// The caller's seat owns `block`; for the life of the slice nobody else of this process makes an overlapping one of this block.
     #[inline(always)]
     pub(super) unsafe fn payload(&self, block: u32, offset: usize, len: usize) -> *mut [u8] {
-        assert!(offset.checked_add(len).is_some_and(|end| end as u64 <= self.geometry.payload_size()));
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.payload_size));
         // SAFETY: offset + len is within the block's payload (asserted), which ends within the block by the geometry's arithmetic; the block is mapped.
-        let start = unsafe { self.block_start(block).add(self.geometry.payload_offset as usize + offset) };
+        let start = unsafe { self.block_start(block).add(self.payload_offset + offset) };
         std::ptr::slice_from_raw_parts_mut(start, len)
     }
 
@@ -114,6 +119,10 @@ impl Memory for Mapped {
         let line = unsafe { self.base.add(SEATS_OFFSET + index as usize * SEAT_SIZE) };
         // SAFETY: aligned and valid for every bit pattern, see Segment::seat.
         unsafe { &*line.cast::<SeatLine>() }
+    }
+    #[inline(always)]
+    fn blocks_in_line(&self) -> u32 {
+        (64 / self.block_size).max(1) as u32
     }
     #[inline(always)]
     fn block(&self, block: u32) -> &AtomicU64 {

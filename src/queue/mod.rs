@@ -109,6 +109,10 @@ pub struct ReadyQueue<T: Payload + ?Sized> {
     dead_letters: Option<Box<ReadyQueue<[u8]>>>,
     /// Successes since the last empty or full.
     burst: u32,
+    /// Empties or fulls running with one success before each.
+    singles: u32,
+    /// After so many of them a distance is tried, see `keep_distance`.
+    patience: u32,
     /// Items dropped in a row by lossy puts.
     drops: u32,
     /// Spins since the last that was worth it.

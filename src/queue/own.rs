@@ -3,8 +3,9 @@
 //! Invariant: a slice made here is of a block that a seat of this endpoint owns, and borrows the endpoint for as long as it lives. Callers: the queue room.
 
 use super::get::Lot;
-use super::{Item, Payload, ReadyQueue};
+use super::{Item, Payload, ReadyQueue, State};
 use crate::error::Fault;
+use crate::ring::Memory;
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// A guard made before a fork shows memory that the child does not have: better a clear end than a fault.
@@ -38,6 +39,42 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         unsafe { &mut *bytes }
     }
 
+    /// The usual put of an item, where the ring is `single`: copies it into the own block and exchanges. False: it lies there, and nothing else has happened.
+    /// The caller has looked whether this is a forked child, and that the item fits.
+    #[inline(always)]
+    pub(super) fn put_usually(&mut self, item: &[u8]) -> bool {
+        debug_assert!(!self.seat.hold);
+        let (ring, started) = (&self.control.ring, self.control.state_word() == State::Started as u32);
+        let header = ring.memory.block(self.seat.block);
+        // SAFETY: the seat owns the block it holds, `payload` checks the length, and self, borrowed exclusively, has no other slice of the block.
+        let own = unsafe { ring.memory.payload(self.seat.block, 0, item.len()) };
+        // SAFETY: the pointer is to item.len() mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
+        unsafe { &mut *own }.copy_from_slice(item);
+        started && ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64)
+    }
+
+    /// The usual get of an item, where the ring is `single`: exchanges, has it copied, and acknowledges it. `None`: nothing has happened but that a block may be in hand, which the slow path finds.
+    #[inline(always)]
+    pub(super) fn get_usually<R>(&mut self, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        if !self.may_take() {
+            return None;
+        }
+        let ring = &self.control.ring;
+        let (word, block) = ring.take_here::<true>(&mut self.cursors, &mut self.seat)?;
+        let len = usize::from(word.length());
+        if self.is_length(len) {
+            // SAFETY: the take made the block this seat's, and `payload` checks the length.
+            let bytes = unsafe { ring.memory.payload(block, 0, len) };
+            // SAFETY: the pointer is to len mapped bytes; nobody writes to the block before this seat exchanges again, which needs self exclusively.
+            let copied = copy(unsafe { &*bytes });
+            self.seat.acknowledge_one(&ring.memory);
+            self.has_taken();
+            return Some(copied);
+        }
+        self.has_taken();
+        None
+    }
+
     #[inline(always)]
     fn bytes_of(&self, block: u32, offset: usize, len: usize) -> &[u8] {
         self.assert_mapped();
@@ -60,10 +97,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         T::view(self.bytes_of(lot.block, offset, lot.len)).expect("length and alignment were checked when the item was taken")
     }
 
-    /// A copy of the first item in hand, just after it was taken: this is no forked child.
+    /// The first item in hand, just after it was taken: this is no forked child.
     #[inline(always)]
-    pub(super) fn read(&self, lot: &Lot) -> T::Owned {
-        T::read(self.bytes_unforked(lot.block, lot.first as usize * lot.len, lot.len))
+    pub(super) fn read_bytes(&self, lot: &Lot) -> &[u8] {
+        self.bytes_unforked(lot.block, lot.first as usize * lot.len, lot.len)
     }
 
     pub(super) fn own_payload(&self, len: usize) -> &T {

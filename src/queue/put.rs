@@ -5,8 +5,8 @@
 use super::wait::{For, GaveUp, Until};
 use super::{Item, Payload, ReadyQueue, Reserved, State};
 use crate::error::{PartialPut, PutError};
-use crate::ring::Refusal;
 use crate::ring::seat::Event;
+use crate::ring::{Memory, Refusal};
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
 use std::time::Duration;
@@ -88,8 +88,21 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     fn put_until(&mut self, item: &T, until: Until) -> Result<(), PutError> {
         let bytes = item.bytes();
         self.may_fill(bytes.len())?;
+        if self.control.ring.single {
+            if self.put_usually(bytes) {
+                self.has_put();
+                return Ok(());
+            }
+            return self.put_slowly(bytes.len(), until);
+        }
+        self.put_unusually(bytes, until)
+    }
+
+    /// As `put_until`, with batches or long items.
+    #[inline(never)]
+    fn put_unusually(&mut self, bytes: &[u8], until: Until) -> Result<(), PutError> {
         self.own_bytes_unforked(bytes.len()).copy_from_slice(bytes);
-        self.put_own_block(self.length_of_one(bytes.len()), until)
+        self.put_filled(self.length_of_one(bytes.len()), until)
     }
 
     /// What is noted as the length of a block with one item of so many bytes.
@@ -102,7 +115,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[inline(always)]
     pub(super) fn may_fill(&mut self, len: usize) -> Result<(), PutError> {
         let max = self.control.item_size();
-        let fits = len == max || len < max && !self.control.typed;
+        // A type that is too long for the queue, or not its own, was refused at the attach.
+        let fits = T::size().is_some() || len == max || len < max && !self.control.typed;
         if fits && !self.seat.hold && self.nothing_forgotten() && !self.control.segment.lease.forked() {
             return Ok(());
         }
@@ -132,14 +146,18 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Ok(())
     }
 
-    /// Puts what lies in the own block. `len` in bytes; in queues with batches: in items. The caller has looked whether this is a forked child.
-    #[inline(always)]
+    /// Puts what lies in the own block. `len` in bytes; in queues with batches: in items.
     pub(super) fn put_own_block(&mut self, len: usize, until: Until) -> Result<(), PutError> {
-        let control = &self.control;
-        if !control.segment.lease.forked()
-            && control.state_word() == State::Started as u32
-            && control.ring.put_here(&mut self.cursors, &mut self.seat, len as u64)
-        {
+        self.control.readable()?;
+        self.put_filled(len, until)
+    }
+
+    /// As `put_own_block`; the caller has looked whether this is a forked child.
+    #[inline(always)]
+    fn put_filled(&mut self, len: usize, until: Until) -> Result<(), PutError> {
+        let ring = &self.control.ring;
+        let header = ring.memory.block(self.seat.block);
+        if self.control.state_word() == State::Started as u32 && ring.put_here::<false>(&mut self.cursors, &mut self.seat, header, len as u64) {
             self.has_put();
             return Ok(());
         }
@@ -149,7 +167,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[inline(always)]
     pub(super) fn has_put(&mut self) {
         wake_one(&self.control.words().items.0, &Kernel);
-        self.burst = self.burst.saturating_add(1);
+        self.burst = self.burst.wrapping_add(1);
     }
 
     #[inline(never)]
@@ -269,6 +287,6 @@ impl<T: Item> ReadyQueue<T> {
         self.may_fill(size_of::<T>())?;
         self.own_bytes_unforked(bytes.len()).copy_from_slice(bytes);
         let len = if self.control.ring.batch == 1 { bytes.len() } else { items.len() };
-        self.put_own_block(len, until)
+        self.put_filled(len, until)
     }
 }

@@ -52,9 +52,13 @@ pub(super) enum GaveUp<E> {
 const ROUNDS: u32 = 16;
 /// Spins in vain after which an endpoint sleeps at once; each so many waits it spins all the same.
 const VAIN: u32 = 8;
-/// What one slot further costs a peer that keeps its rate, and the first wait for it, in nanoseconds (measured on two cores).
-const PER_SLOT: u32 = 48;
-const FIRST_DISTANCE: u32 = 128;
+/// What one slot further costs a peer that keeps its rate at most, what it takes to get going, and the first wait for it, in nanoseconds (measured on two cores).
+const PER_SLOT: u32 = 75;
+const START: u32 = 150;
+const FIRST_DISTANCE: u32 = 200;
+/// Single successes running after which distance is tried: as long as it helps, and at most.
+pub(super) const LITTLE_PATIENCE: u32 = 4;
+const MUCH_PATIENCE: u32 = 1024;
 
 /// Pause instructions that take about so long. They take 4 to 60 ns each, depending on the processor; measured once in a process.
 pub(super) fn pauses(nanoseconds: u32) -> u32 {
@@ -182,26 +186,43 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.control.ring.memory.peek(cursor.index, ahead)
     }
 
-    /// At the edge after a burst: waits until the peer is a good piece ahead, as long as it keeps its rate; about 8 us at most.
+    /// At the edge: waits until the peer is a good piece ahead, as long as it keeps its rate; some microseconds at most.
+    ///
+    /// After a burst it pays at once. After a single success nobody can tell a peer that answers (ping-pong: any wait is lost time) from one that streams and is held up by our looking
+    /// at the very line that it writes (lockstep): so now and then it is tried, the less often the less it helped.
     pub(super) fn keep_distance(&mut self, what: For) {
         let capacity = self.control.segment.geometry.capacity;
         let far = (capacity / 8).min(128);
         let burst = std::mem::take(&mut self.burst);
-        if capacity < 64 || burst < 2 && self.drops == 0 {
+        let lockstep = burst == 1 && self.singles >= self.patience;
+        self.singles = match burst {
+            0 => self.singles, // still the same empty or full
+            1 if !lockstep => self.singles.saturating_add(1),
+            _ => 0,
+        };
+        if capacity < 64 || burst < 2 && !lockstep && self.drops == 0 {
             spin_loop();
             return;
         }
         let wanted = u64::from(what == For::Items); // FULL, or EMPTY
-        let per_slot = pauses(PER_SLOT);
-        let (mut n, mut k) = (0, pauses(FIRST_DISTANCE));
-        loop {
-            (0..k).for_each(|_| spin_loop());
-            n += k;
-            let ahead = (n / per_slot).min(far);
-            if self.peek(what, ahead) & 1 != wanted || ahead == far {
-                return;
+        let (first, start, per_slot) = (pauses(FIRST_DISTANCE), pauses(START), pauses(PER_SLOT));
+        let (mut waited, mut next) = (0, first);
+        let kept = loop {
+            (0..next).for_each(|_| spin_loop());
+            waited += next;
+            if self.peek(what, far) & 1 == wanted {
+                break true;
             }
-            k = n;
+            let due = (waited.saturating_sub(start) / per_slot).max(1);
+            if due >= far || self.peek(what, due) & 1 != wanted {
+                break false;
+            }
+            next = waited.min(2 * first);
+        };
+        if kept {
+            self.patience = LITTLE_PATIENCE;
+        } else if lockstep {
+            self.patience = (2 * self.patience).min(MUCH_PATIENCE);
         }
     }
 }

@@ -6,7 +6,8 @@
 use super::seat::{Event, Kind, Seat};
 use super::slot::{Cursor, Slot};
 use super::{Memory, Refusal, Ring};
-use crate::sync::atomic::{cas_sc, load_sc, pause};
+use crate::layout::SeatLine;
+use crate::sync::atomic::{AtomicU64, cas_sc, load_sc, pause};
 
 /// How an exchange ended that did not fail for good.
 pub(super) enum Swap {
@@ -47,17 +48,42 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Trades `seat`'s block for the block of `seen` in slot `at.index`, whose stamp becomes `stamp`. `outgoing`: items in the seat's block, of a put.
+    /// Trades `seat`'s block for the block of `seen` in slot `at.index`, whose stamp becomes the next of its kind. `outgoing`: items in the seat's block, of a put.
     /// A take leaves the seat with `hold`; the seat must have none before.
+    #[inline]
+    pub(super) fn exchange(&self, seat: &mut Seat, at: Cursor, seen: Slot, kind: Kind, outgoing: u32) -> Result<Swap, Refusal> {
+        let (line, slot) = (self.memory.seat(seat.index), self.memory.slot(at.index));
+        match self.trade(line, slot, seat, at, seen, kind, outgoing, self.batch > 1)? {
+            Ok(()) => Ok(Swap::Done),
+            Err(actual) => {
+                pause(self.contention);
+                self.checked(actual).map(Swap::Lost)
+            }
+        }
+    }
+
+    /// As `exchange`, with all that is needed at hand: the seat's line, the slot `at.index`, and whether there may be several items in a block. `Err`: somebody was faster, this is what the slot
+    /// holds now, and the record is still announced.
     #[inline(always)]
-    pub(super) fn exchange(&self, seat: &mut Seat, at: Cursor, seen: Slot, stamp: u64, kind: Kind, outgoing: u32) -> Result<Swap, Refusal> {
+    #[expect(clippy::too_many_arguments, reason = "what the fast paths have in registers already")]
+    pub(super) fn trade(
+        &self,
+        line: &SeatLine,
+        slot: &AtomicU64,
+        seat: &mut Seat,
+        at: Cursor,
+        seen: Slot,
+        kind: Kind,
+        outgoing: u32,
+        batches: bool,
+    ) -> Result<Result<(), u64>, Refusal> {
         debug_assert!(!seat.hold, "a seat with an item in hand exchanges");
         let shape = self.memory.shape();
-        if stamp > shape.last_stamp {
+        // A put onto an item goes from FULL to the next FULL.
+        let more = if matches!(kind, Kind::Drop | Kind::Replace) { 2 } else { 1 };
+        let Some(new) = shape.follow(seen, more, seat.block) else {
             return Err(Refusal::Exhausted);
-        }
-        // All that is needed after the CAS is at hand before it.
-        let (line, slot, mine, batches) = (self.memory.seat(seat.index), self.memory.slot(at.index), seat.block, self.batch > 1);
+        };
         if kind == Kind::Take {
             seat.prepare_take(line, shape.position(at));
         } else if batches {
@@ -66,24 +92,23 @@ impl<M: Memory> Ring<M> {
         seat.announce(line, seen.block, kind);
         // SeqCst: pairs with every look and exchange of the others; with less, two dead seats can become undecidable for ever,
         // and the event word's proof needs the slot in the one order of all.
-        match cas_sc(slot, seen.raw, shape.pack(stamp, mine)) {
+        match cas_sc(slot, seen.raw, new) {
             Ok(_) => {
                 #[cfg(all(test, loom))]
-                super::model::witness(&self.memory, kind, mine, seen.block);
-                seat.block = seen.block;
-                seat.hold = kind == Kind::Take;
+                super::model::witness(&self.memory, kind, seat.block, seen.block);
+                seat.received(seen.block, kind);
                 if batches || !matches!(kind, Kind::Put | Kind::Take) {
                     for event in self.events(kind).into_iter().flatten() {
                         let items = if event == Event::Put { outgoing } else { self.items_in(seen.block) };
                         seat.count(line, event, items.into());
                     }
                 }
-                seat.rest_at(line);
-                Ok(Swap::Done)
+                seat.rest_at(line, kind == Kind::Take);
+                Ok(Ok(()))
             }
             Err(actual) => {
-                pause(self.contention);
-                self.checked(actual).map(Swap::Lost)
+                seat.failed();
+                Ok(Err(actual))
             }
         }
     }

@@ -83,7 +83,7 @@ impl<M: Memory> Ring<M> {
                 return Ok(());
             }
             let at = c.get;
-            match self.exchange(seat, at, oldest, 2 * at.cycle + 2, Kind::Discard, 0)? {
+            match self.exchange(seat, at, oldest, Kind::Discard, 0)? {
                 Swap::Done => {
                     c.get = at.next(self.memory.shape().slots);
                     c.discarded += 1;

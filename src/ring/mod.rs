@@ -18,7 +18,7 @@ mod walk;
 pub(crate) use recover::Recovered;
 
 use crate::layout::SeatLine;
-use crate::sync::atomic::{AtomicU64, Ordering, store};
+use crate::sync::atomic::{AtomicU64, Ordering, load_sc, pause, prefetch_write, store};
 use exchange::Swap;
 use seat::{Event, Kind, Seat};
 use slot::{BlockWord, Cursor, Ready, Shape};
@@ -30,6 +30,8 @@ pub(crate) trait Memory {
     fn slot(&self, index: u32) -> &AtomicU64;
     /// `index < seats`
     fn seat(&self, index: u32) -> &SeatLine;
+    /// Blocks that begin in one cache line, at least 1.
+    fn blocks_in_line(&self) -> u32;
     /// First header word of a block; `block < blocks`.
     fn block(&self, block: u32) -> &AtomicU64;
     /// Notes an item's length (in queues with batches: the number of items): in the second header word if the queue has one (then returns 0), else returns what
@@ -77,6 +79,8 @@ pub(crate) struct Ring<M> {
     pub(crate) at_least_once: bool,
     /// Most items in a block.
     pub(crate) batch: u32,
+    /// One item in a block, whose length is in the header's first word: what nearly all queues are, so that the fast paths are compiled for it.
+    pub(crate) single: bool,
     /// Pause instructions after a lost CAS, about a microsecond's worth.
     pub(crate) contention: u32,
 }
@@ -120,49 +124,92 @@ impl<M: Memory> Ring<M> {
         u32::from(word.length()).clamp(1, self.batch)
     }
 
-    /// The usual put: the cursor is right, the slot is free, nobody interferes. False: nothing has happened, and [`put`](Self::put) finds out why.
+    /// The usual put: the cursor is right, the slot is free, nobody interferes. `header`: of the seat's block. False: nothing has happened, and [`put`](Self::put) finds out why.
     #[inline(always)]
-    pub(crate) fn put_here(&self, c: &mut Cursors, seat: &mut Seat, length: u64) -> bool {
+    pub(crate) fn put_here<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat, header: &AtomicU64, length: u64) -> bool {
+        debug_assert!(!SINGLE || self.single);
+        let (memory, shape, at, batches) = (&self.memory, self.memory.shape(), c.put, !SINGLE && self.batch > 1);
+        // Looked up once, before the ordered accesses, over which the compiler keeps nothing.
+        let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
+        let short = if SINGLE { length as u16 } else { memory.set_length(seat.block, length) };
         // Acquire, Relaxed: as in `put_announced`.
-        let gate = Ready(self.memory.ready().load(Ordering::Acquire));
-        let at = c.put;
-        let Ok(seen) = self.look(at.index) else { return false };
-        if !gate.is_ready() || seen.stamp != 2 * at.cycle {
+        let gate = Ready(memory.ready().load(Ordering::Acquire));
+        let Some(seen) = shape.slot_of_cycle(load_sc(slot), at.cycle, false) else {
+            return false;
+        };
+        if !gate.is_ready() {
             return false;
         }
-        let short = self.memory.set_length(seat.block, length);
-        store(self.memory.block(seat.block), BlockWord::new(gate.epoch(), 0, short).0, Ordering::Relaxed);
-        let items = if self.batch == 1 { 1 } else { length as u32 };
-        let done = matches!(self.exchange(seat, at, seen, seen.stamp + 1, Kind::Put, items), Ok(Swap::Done));
-        if done {
-            c.put = at.next(self.memory.shape().slots);
-            self.hint(self.memory.tail(), c.put);
-        } else {
-            seat.retreat(&self.memory);
+        store(header, BlockWord::new(gate.epoch(), 0, short).0, Ordering::Relaxed);
+        let items = if batches { length as u32 } else { 1 };
+        if !matches!(self.trade(line, slot, seat, at, seen, Kind::Put, items, batches), Ok(Ok(()))) {
+            self.back_off(seat);
+            return false;
         }
-        done
+        c.put = at.next(shape.slots);
+        self.hint(memory.tail(), c.put);
+        if at.index.is_multiple_of(8) {
+            self.look_ahead(at.index);
+        }
+        true
     }
 
-    /// The usual take: the cursor is right, there is an item, nobody interferes. `None`: at most a cleared block was thrown away, and [`take`](Self::take) goes on.
+    /// Has the lines fetched that puts will write soon: the slots' and their blocks'. Each was last with a consumer, and a put that has to wait for them one after the other takes twice as long.
+    #[inline(never)]
+    fn look_ahead(&self, index: u32) {
+        const AHEAD: u32 = 16;
+        let (memory, shape) = (&self.memory, self.memory.shape());
+        if shape.slots < 8 * AHEAD {
+            return;
+        }
+        let wrap = |index: u32| if index < shape.slots { index } else { index - shape.slots };
+        prefetch_write(memory.slot(wrap(index + 2 * AHEAD)));
+        for step in (0..8).step_by(memory.blocks_in_line() as usize) {
+            // Relaxed: decides nothing.
+            let seen = shape.slot(memory.slot(wrap(index + AHEAD + step)).load(Ordering::Relaxed));
+            if seen.block < shape.blocks {
+                prefetch_write(memory.block(seen.block));
+            }
+        }
+    }
+
+    /// Somebody was faster: waits a little, for they will be there for the next slot too.
+    #[cold]
+    fn back_off(&self, seat: &mut Seat) {
+        pause(self.contention);
+        seat.retreat(&self.memory);
+    }
+
+    /// The usual take: the cursor is right, there is an item, nobody interferes. Returns the header, and the block, which is the seat's now. `None`: at most a cleared block was thrown away, and
+    /// [`take`](Self::take) goes on.
     #[inline(always)]
-    pub(crate) fn take_here(&self, c: &mut Cursors, seat: &mut Seat) -> Option<BlockWord> {
-        let at = c.get;
-        let seen = self.look(at.index).ok().filter(|seen| seen.stamp == 2 * at.cycle + 1)?;
-        if !matches!(self.exchange(seat, at, seen, seen.stamp + 1, Kind::Take, 0), Ok(Swap::Done)) {
-            seat.retreat(&self.memory);
+    pub(crate) fn take_here<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat) -> Option<(BlockWord, u32)> {
+        debug_assert!(!SINGLE || self.single);
+        let (memory, shape, at, batches) = (&self.memory, self.memory.shape(), c.get, !SINGLE && self.batch > 1);
+        // Looked up once, before the ordered accesses, over which the compiler keeps nothing.
+        let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
+        let seen = shape.slot_of_cycle(load_sc(slot), at.cycle, true)?;
+        if !matches!(self.trade(line, slot, seat, at, seen, Kind::Take, 0, batches), Ok(Ok(()))) {
+            self.back_off(seat);
             return None;
         }
-        c.get = at.next(self.memory.shape().slots);
-        self.hint(self.memory.head(), c.get);
+        c.get = at.next(shape.slots);
+        self.hint(memory.head(), c.get);
         // Relaxed: the block is ours alone; the CAS acquired what its putter wrote.
-        let word = BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed));
-        seat.items = self.items_in(seat.block);
+        let word = BlockWord(memory.block(seen.block).load(Ordering::Relaxed));
+        seat.items = if batches { self.items_in(seen.block) } else { 1 };
         if self.is_void(word) {
-            seat.settle(&self.memory, Event::Cleared);
-            c.discarded += 1;
+            self.throw_away(c, seat);
             return None;
         }
-        Some(word)
+        Some((word, seen.block))
+    }
+
+    /// The block taken was cleared.
+    #[cold]
+    fn throw_away(&self, c: &mut Cursors, seat: &mut Seat) {
+        seat.settle(&self.memory, Event::Cleared);
+        c.discarded += 1;
     }
 
     /// Puts the item that lies in `seat`'s block. `length` in bytes; in queues with batches: in items. `lossy`: on a full ring drops the oldest block in the same step.
@@ -230,7 +277,7 @@ impl<M: Memory> Ring<M> {
                     seen = self.rescan(c, &mut walk)?;
                     continue;
                 };
-                match self.exchange(seat, at, seen, empty + 1, kind, items)? {
+                match self.exchange(seat, at, seen, kind, items)? {
                     Swap::Done => {
                         c.put = at.next(self.memory.shape().slots);
                         self.hint(self.memory.tail(), c.put);
@@ -261,7 +308,7 @@ impl<M: Memory> Ring<M> {
                 return Err(Refusal::Empty);
             };
             let at = c.get;
-            match self.exchange(seat, at, oldest, 2 * at.cycle + 2, Kind::Take, 0)? {
+            match self.exchange(seat, at, oldest, Kind::Take, 0)? {
                 Swap::Done => {
                     c.get = at.next(self.memory.shape().slots);
                     self.hint(self.memory.head(), c.get);
@@ -271,8 +318,7 @@ impl<M: Memory> Ring<M> {
                     if !self.is_void(word) {
                         return Ok(word);
                     }
-                    seat.settle(&self.memory, Event::Cleared);
-                    c.discarded += 1;
+                    self.throw_away(c, seat);
                     seen = self.look(c.get.index)?;
                 }
                 Swap::Lost(actual) => seen = actual,

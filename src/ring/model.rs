@@ -113,6 +113,9 @@ impl Memory for Shared {
     fn seat(&self, index: u32) -> &SeatLine {
         &self.0.seats[index as usize]
     }
+    fn blocks_in_line(&self) -> u32 {
+        1
+    }
     fn block(&self, block: u32) -> &AtomicU64 {
         &self.0.blocks[block as usize]
     }
@@ -178,7 +181,13 @@ impl Actor<'_> {
         // SAFETY: the block is this seat's own; loom fails if anybody else touches it.
         self.ring.memory.0.payload[self.seat.block as usize].with_mut(|cell| unsafe { *cell = block });
         let length = if self.ring.batch == 1 { 8 } else { self.ring.batch.into() };
-        if self.ring.put_here(&mut self.cursors, &mut self.seat, length) {
+        let header = self.ring.memory.block(self.seat.block);
+        let done = if self.ring.single {
+            self.ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, length)
+        } else {
+            self.ring.put_here::<false>(&mut self.cursors, &mut self.seat, header, length)
+        };
+        if done {
             return Ok(());
         }
         self.ring.put(&mut self.cursors, &mut self.seat, length, self.lossy)
@@ -200,7 +209,12 @@ impl Actor<'_> {
         }
     }
     fn take(&mut self) -> Result<(), Refusal> {
-        if self.ring.take_here(&mut self.cursors, &mut self.seat).is_some() {
+        let usual = if self.ring.single {
+            self.ring.take_here::<true>(&mut self.cursors, &mut self.seat)
+        } else {
+            self.ring.take_here::<false>(&mut self.cursors, &mut self.seat)
+        };
+        if usual.is_some() {
             return Ok(());
         }
         self.ring.take(&mut self.cursors, &mut self.seat).map(drop)
@@ -285,6 +299,7 @@ fn participant(shared: Shared, case: &Case, plan: Plan, life: Option<u32>, seat:
         memory: shared.clone(),
         at_least_once: case.at_least_once,
         batch: case.batch,
+        single: case.batch == 1,
         contention: 0,
     };
     let held = Held {
@@ -367,6 +382,7 @@ fn explore(case: &Case) -> bool {
             memory: shared.clone(),
             at_least_once: case.at_least_once,
             batch: case.batch,
+            single: case.batch == 1,
             contention: 0,
         };
         assert!(!ring.needs_care(|_| false), "a seat stays undecided or holds an item");

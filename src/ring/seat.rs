@@ -66,6 +66,17 @@ pub(crate) struct Record {
 }
 
 const NONE: u64 = (1 << 24) - 1;
+/// Where the parts of a record begin, in bits.
+const INCOMING: u32 = 24;
+const HOLD: u32 = 48;
+const KIND: u32 = 49;
+const SEQUENCE: u32 = 52;
+
+/// `sequence` is in its place already.
+#[inline(always)]
+fn pack(mine: u32, incoming: u64, hold: bool, kind: Kind, sequence: u64) -> u64 {
+    u64::from(mine) | incoming << INCOMING | u64::from(hold) << HOLD | (kind as u64) << KIND | sequence
+}
 
 impl Record {
     pub(crate) fn at_rest(mine: u32) -> Self {
@@ -78,24 +89,20 @@ impl Record {
         }
     }
 
-    #[inline(always)]
     pub(crate) fn pack(self) -> u64 {
-        let incoming = match self.incoming {
-            Some(block) => u64::from(block),
-            None => NONE,
-        };
-        u64::from(self.mine) | incoming << 24 | u64::from(self.hold) << 48 | (self.kind as u64) << 49 | u64::from(self.sequence) << 52
+        let incoming = self.incoming.map_or(NONE, u64::from);
+        pack(self.mine, incoming, self.hold, self.kind, u64::from(self.sequence) << SEQUENCE)
     }
 
     pub(crate) fn unpack(word: u64) -> Self {
-        let incoming = word >> 24 & NONE;
+        let incoming = word >> INCOMING & NONE;
         Self {
             mine: (word & NONE) as u32,
             incoming: (incoming != NONE).then_some(incoming as u32),
-            hold: word >> 48 & 1 == 1,
+            hold: word >> HOLD & 1 == 1,
             // Only five are written; the rest means that the word was damaged, and any answer does.
-            kind: [Kind::Put, Kind::Take, Kind::Drop, Kind::Discard, Kind::Replace, Kind::Put, Kind::Put, Kind::Put][(word >> 49 & 7) as usize],
-            sequence: (word >> 52 & 3) as u8,
+            kind: [Kind::Put, Kind::Take, Kind::Drop, Kind::Discard, Kind::Replace, Kind::Put, Kind::Put, Kind::Put][(word >> KIND & 7) as usize],
+            sequence: (word >> SEQUENCE & 3) as u8,
         }
     }
 }
@@ -169,10 +176,10 @@ pub(crate) struct Seat {
     pub(crate) hold: bool,
     /// With `hold`: items in the block.
     pub(super) items: u32,
-    /// An exchange was announced and not yet given up.
+    /// An exchange was announced, has failed and was not yet given up.
     announced: bool,
-    /// That of `counts`, kept at hand.
-    sequence: u8,
+    /// The sequence of `counts`, where it stands in a record.
+    sequence: u64,
     counts: Counts,
 }
 
@@ -186,7 +193,7 @@ impl Seat {
             hold: record.hold,
             items,
             announced: false,
-            sequence: counts.sequence(),
+            sequence: u64::from(counts.sequence()) << SEQUENCE,
             counts,
         }
     }
@@ -226,36 +233,40 @@ impl Seat {
         self.items - self.counts.left(self.items)
     }
 
+    /// Says what the exchange that follows will do. If it fails: see `failed`.
     #[inline(always)]
-    fn record(&self, incoming: Option<u32>, hold: bool, kind: Kind) -> u64 {
-        Record {
-            mine: self.block,
-            incoming,
-            hold,
-            kind,
-            sequence: self.sequence,
-        }
-        .pack()
+    pub(super) fn announce(&self, line: &SeatLine, incoming: u32, kind: Kind) {
+        // Relaxed: the slot's CAS, which follows, releases it.
+        store(&line.record, pack(self.block, incoming.into(), false, kind, self.sequence), Ordering::Relaxed);
     }
 
+    /// The exchange announced has failed; it is announced still.
     #[inline(always)]
-    pub(super) fn announce(&mut self, line: &SeatLine, incoming: u32, kind: Kind) {
-        // Relaxed: the slot's CAS, which follows, releases it.
-        store(&line.record, self.record(Some(incoming), false, kind), Ordering::Relaxed);
+    pub(super) fn failed(&mut self) {
         self.announced = true;
+    }
+
+    /// The exchange announced has happened.
+    #[inline(always)]
+    pub(super) fn received(&mut self, block: u32, kind: Kind) {
+        self.block = block;
+        if kind == Kind::Take {
+            self.hold = true; // it was false, else there is no exchange
+        }
     }
 
     /// The record at rest.
     #[inline(always)]
     pub(super) fn rest<M: Memory>(&mut self, memory: &M) {
-        self.rest_at(memory.seat(self.index));
+        self.rest_at(memory.seat(self.index), self.hold);
     }
 
-    /// As `rest`, with the own line at hand.
+    /// As `rest`, with the own line and whether the seat holds items at hand.
     #[inline(always)]
-    pub(super) fn rest_at(&mut self, line: &SeatLine) {
+    pub(super) fn rest_at(&mut self, line: &SeatLine, hold: bool) {
+        debug_assert_eq!(hold, self.hold);
         // Release keeps the counter store before it: a death between the two must show the counter, never the record alone. Pairs with: the lock's hand-over.
-        store(&line.record, self.record(None, self.hold, Kind::Put), Ordering::Release);
+        store(&line.record, pack(self.block, NONE, hold, Kind::Put, self.sequence), Ordering::Release);
         self.announced = false;
     }
 
@@ -272,7 +283,7 @@ impl Seat {
     pub(super) fn count(&mut self, line: &SeatLine, event: Event, items: u64) {
         let count = &mut self.counts.events[event as usize];
         *count = count.plus(items);
-        self.sequence = (self.sequence + 1) & 3;
+        self.sequence = (self.sequence + (1 << SEQUENCE)) & 3 << SEQUENCE;
         // Release: what was read from the block happens before. Pairs with: the lock's hand-over.
         store(&line.counts[event as usize], count.0, Ordering::Release);
     }
@@ -282,13 +293,24 @@ impl Seat {
     pub(crate) fn acknowledge<M: Memory>(&mut self, memory: &M, items: u32) {
         debug_assert!(self.hold && items <= self.left());
         self.counts.got = self.counts.got.wrapping_add(u64::from(items));
-        // Release: what was read from the block happens before its acknowledgement. Pairs with: the lock's hand-over.
         let line = memory.seat(self.index);
         let done = self.items == items || self.counts.left(self.items) == 0;
+        // Release: what was read from the block happens before its acknowledgement. Pairs with: the lock's hand-over.
         store(&line.got, self.counts.got, Ordering::Release);
         if done {
             self.let_go_at(line);
         }
+    }
+
+    /// As `acknowledge`, of the one item that a block has.
+    #[inline(always)]
+    pub(crate) fn acknowledge_one<M: Memory>(&mut self, memory: &M) {
+        debug_assert!(self.hold && self.items == 1 && self.left() == 1);
+        self.counts.got = self.counts.got.wrapping_add(1);
+        let line = memory.seat(self.index);
+        // Release: as above.
+        store(&line.got, self.counts.got, Ordering::Release);
+        self.let_go_at(line);
     }
 
     /// Settles all that is in hand and not acknowledged as lost or cleared: the counter store IS the event, the record follows.
@@ -307,7 +329,7 @@ impl Seat {
     #[inline(always)]
     fn let_go_at(&mut self, line: &SeatLine) {
         self.hold = false;
-        self.rest_at(line);
+        self.rest_at(line, false);
         // A death cuts in instruction order: no store of the next payload into this block may be moved up by the compiler.
         compiler_fence(Ordering::SeqCst);
     }

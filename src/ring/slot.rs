@@ -15,6 +15,8 @@ pub(crate) struct Shape {
     pub(crate) last_stamp: u64,
     /// B: bits of a block number.
     block_bits: u32,
+    /// One stamp in a slot's word: `1 << B`.
+    one: u64,
     /// Bits of a slot's index in a position word; never more than B.
     index_bits: u32,
 }
@@ -32,6 +34,7 @@ impl Shape {
             blocks: slots + seats,
             last_stamp: u64::MAX >> bits(slots + seats),
             block_bits: bits(slots + seats),
+            one: 1 << bits(slots + seats),
             index_bits: bits(slots),
         }
     }
@@ -48,6 +51,25 @@ impl Shape {
     #[inline(always)]
     pub(crate) fn pack(&self, stamp: u64, block: u32) -> u64 {
         stamp << self.block_bits | u64::from(block)
+    }
+
+    /// The slot that this word is, if it has the stamp EMPTY (or FULL) of this cycle and names a block that exists: one comparison says all of that.
+    #[inline(always)]
+    pub(crate) fn slot_of_cycle(&self, raw: u64, cycle: u64, full: bool) -> Option<Slot> {
+        let stamp = 2 * cycle + u64::from(full);
+        let block = raw.wrapping_sub((cycle << 1 << self.block_bits).wrapping_add(if full { self.one } else { 0 }));
+        (block < u64::from(self.blocks)).then_some(Slot {
+            raw,
+            stamp,
+            block: block as u32,
+        })
+    }
+
+    /// The word with the stamp `more` further on and this block in it; `None` beyond the last stamp.
+    #[inline(always)]
+    pub(crate) fn follow(&self, seen: Slot, more: u64, block: u32) -> Option<u64> {
+        let stamp = (seen.raw - u64::from(seen.block)).checked_add(more * self.one)?;
+        Some(stamp + u64::from(block))
     }
 
     /// A position as one word; words compare as positions do.
@@ -91,15 +113,21 @@ impl Cursor {
     #[inline(always)]
     pub(crate) fn next(self, slots: u32) -> Self {
         if self.index + 1 == slots {
-            Self {
-                cycle: self.cycle + 1,
-                index: 0,
-            }
+            self.first_of_next_cycle()
         } else {
             Self {
                 cycle: self.cycle,
                 index: self.index + 1,
             }
+        }
+    }
+
+    /// A call, so that the usual case is a branch foreseen and no longer chain of operations.
+    #[cold]
+    fn first_of_next_cycle(self) -> Self {
+        Self {
+            cycle: self.cycle + 1,
+            index: 0,
         }
     }
 }
@@ -167,6 +195,13 @@ mod tests {
                 for block in [0, shape.blocks - 1] {
                     let slot = shape.slot(shape.pack(stamp, block));
                     assert_eq!((slot.stamp, slot.block), (stamp, block));
+                    assert_eq!(shape.slot_of_cycle(slot.raw, stamp / 2, stamp % 2 == 1), Some(slot));
+                    assert_eq!(shape.slot_of_cycle(slot.raw, stamp / 2, stamp % 2 == 0), None);
+                    assert_eq!(shape.slot_of_cycle(slot.raw, stamp / 2 + 1, stamp % 2 == 1), None);
+                    for more in [1, 2] {
+                        let expected = (stamp + more <= shape.last_stamp).then(|| shape.pack(stamp + more, block));
+                        assert_eq!(shape.follow(slot, more, block), expected);
+                    }
                 }
             }
             for at in [

@@ -33,6 +33,7 @@ impl Participant {
             memory: Mapped::new(segment),
             at_least_once: false,
             batch: 1,
+            single: true,
             contention: 10,
         };
         let seat = ring
@@ -60,7 +61,11 @@ impl Participant {
     fn put(&mut self, item: u64, lossy: bool) {
         // SAFETY: WORDS * 8 bytes, which the queue's items have; 8-aligned, as the queue's items are; the block is this seat's.
         unsafe { self.payload().write([item; WORDS]) };
-        while !self.ring.put_here(&mut self.cursors, &mut self.seat, WORDS as u64 * 8) {
+        loop {
+            let header = self.ring.memory.block(self.seat.block);
+            if self.ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, WORDS as u64 * 8) {
+                return;
+            }
             match self.ring.put(&mut self.cursors, &mut self.seat, WORDS as u64 * 8, lossy) {
                 Ok(()) => return,
                 Err(Refusal::Full) => self.wait(),
@@ -70,7 +75,7 @@ impl Participant {
     }
 
     fn get(&mut self) -> Option<u64> {
-        if self.ring.take_here(&mut self.cursors, &mut self.seat).is_none() {
+        if self.ring.take_here::<true>(&mut self.cursors, &mut self.seat).is_none() {
             match self.ring.take(&mut self.cursors, &mut self.seat) {
                 Ok(_) => {}
                 Err(Refusal::Empty) => return None,
