@@ -149,28 +149,40 @@ impl Endpoint {
 
     // ---------------------------------------------------------------- put
 
+    /// Puts an item if nothing stands in the way; `put` says what does.
+    ///
+    /// # Safety
+    /// `data` is NULL or readable for `len` bytes.
+    #[inline(always)]
+    pub unsafe fn put_at_once(&mut self, data: *const u8, len: usize) -> bool {
+        if data.is_null() || !matches!(self.work, Work::None) || len > self.queue.item_size() {
+            return false;
+        }
+        // SAFETY: not NULL and readable for len bytes by this function's contract; len <= item_size, so it fits into isize.
+        let item = unsafe { slice::from_raw_parts(data, len) };
+        // The most common length gets a copy without a call.
+        match <&[u8; 8]>::try_from(item) {
+            Ok(word) => self.queue.put_at_once(word),
+            Err(_) => self.put_any_at_once(item),
+        }
+    }
+
+    #[inline(never)]
+    fn put_any_at_once(&mut self, item: &[u8]) -> bool {
+        self.queue.put_at_once(item)
+    }
+
     /// # Safety
     /// `data` is readable for `len` bytes.
-    #[inline(always)]
     pub unsafe fn put(&mut self, data: *const u8, len: usize, timeout_ns: i64) -> Result<(), Failure> {
         self.at_rest("put")?;
         self.fits(len)?;
         // SAFETY: readable for len bytes by this function's contract; len <= item_size, so it fits into isize.
         let item = unsafe { slice::from_raw_parts(data, len) };
-        // The most common length gets a copy without a call.
-        let done = match <&[u8; 8]>::try_from(item) {
-            Ok(word) => self.queue.try_put(word),
-            Err(_) => self.try_put(item),
-        };
-        match done {
+        match self.queue.try_put(item) {
             Ok(()) => Ok(()),
             Err(error) => self.wait_to_put(item, error, timeout_ns),
         }
-    }
-
-    #[inline(never)]
-    fn try_put(&mut self, item: &[u8]) -> Result<(), PutError> {
-        self.queue.try_put(item)
     }
 
     /// Apart, so that the way without waiting is short (and does not read the clock).
@@ -259,7 +271,6 @@ impl Endpoint {
     ///
     /// # Safety
     /// `buffer` is writable for `size` bytes.
-    #[inline(always)]
     pub unsafe fn get(&mut self, buffer: *mut u8, size: usize, timeout_ns: i64) -> Result<Got, Failure> {
         if !matches!(self.work, Work::None) {
             // SAFETY: this function's contract.
@@ -272,6 +283,22 @@ impl Endpoint {
         };
         // SAFETY: this function's contract.
         unsafe { self.wait_to_get(error, buffer, size, timeout_ns) }
+    }
+
+    /// Gets an item if nothing stands in the way; else `get` says what does, and finds it.
+    ///
+    /// # Safety
+    /// `buffer` is NULL or writable for `size` bytes.
+    #[inline(always)]
+    pub unsafe fn get_at_once(&mut self, buffer: *mut u8, size: usize) -> Option<usize> {
+        if buffer.is_null() || !matches!(self.work, Work::None) {
+            return None;
+        }
+        self.queue.get_at_once(size, |item| {
+            // SAFETY: the item is readable for its length, which is at most `size`; the buffer by this function's contract, and it is not in the item's block, which is this seat's alone.
+            unsafe { copy(item.as_ptr(), buffer, item.len()) };
+            item.len()
+        })
     }
 
     /// # Safety

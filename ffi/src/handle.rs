@@ -12,6 +12,7 @@ use crate::turn::{Pass, Turn};
 use crate::work::Work;
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -257,6 +258,29 @@ pub unsafe fn with<H: Handle>(handle: *const H, call: &'static str, own: bool, w
             Ok(()) => PRODCON_OK,
             Err(failure) => report(Some((H::NAME, H::name(content))), failure),
         }
+    })
+}
+
+/// The short way of [`with`], for what is mostly done at once: `None` if this thread is not the handle's owner, or `work` says so, or panics; nothing is reported, and the caller goes the
+/// long way, which finds out why.
+///
+/// # Safety
+/// As for [`with`].
+#[inline(always)]
+pub unsafe fn at_once_with<R>(queue: *const Queue, work: impl FnOnce(&mut Endpoint) -> Option<R>) -> Option<R> {
+    if queue.is_null() || !queue.is_aligned() {
+        return None;
+    }
+    // SAFETY: as in `enter`.
+    let shell = unsafe { &*queue }.shell();
+    let _pass = shell.turn.enter_as_owner()?;
+    let place = shell.content.get();
+    // SAFETY: this thread has the turn, see `with`.
+    let content = unsafe { &mut *place }.as_mut()?;
+    catch_unwind(AssertUnwindSafe(|| work(content))).unwrap_or_else(|payload| {
+        drop(Fuse::<Queue>(shell));
+        std::mem::forget(payload); // its destructor might panic again
+        None
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::endpoint::{Endpoint, Got};
 use crate::failure::{Failure, output, run, string};
-use crate::handle::{Queue, close, open, with};
+use crate::handle::{Queue, at_once_with, close, open, with};
 use crate::status::*;
 use rust::{Delivery, ReadyQueue};
 use std::ffi::{c_char, c_void};
@@ -174,6 +174,22 @@ fn no_input(len: usize, what: &'static str) -> Result<*const u8, Failure> {
 /// exact size on a queue of a plain type), `PRODCON_NOT_FOUND` (the name was removed while it slept), `PRODCON_EXHAUSTED`, `PRODCON_CORRUPT`, `PRODCON_OS`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_put(queue: *mut Queue, data: *const c_void, len: usize, timeout_ns: i64) -> Status {
+    // SAFETY: readable for len bytes by the contract of the C function.
+    let at_once = |endpoint: &mut Endpoint| unsafe { endpoint.put_at_once(data.cast(), len) }.then_some(());
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    match unsafe { at_once_with(queue, at_once) } {
+        Some(()) => PRODCON_OK,
+        // SAFETY: the contract of the C function.
+        None => unsafe { put_slowly(queue, data, len, timeout_ns) },
+    }
+}
+
+/// The whole of `prodcon_queue_put`.
+///
+/// # Safety
+/// As there.
+#[inline(never)]
+unsafe fn put_slowly(queue: *mut Queue, data: *const c_void, len: usize, timeout_ns: i64) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let data = input(data, len, "data")?;
         // SAFETY: readable for len bytes by the contract of the C function.
@@ -192,6 +208,26 @@ pub unsafe extern "C" fn prodcon_queue_put(queue: *mut Queue, data: *const c_voi
 /// `PRODCON_STOPPED` (end of stream), `PRODCON_INVALID` (a block is reserved, an item was taken and not released), `PRODCON_NOT_FOUND`, `PRODCON_EXHAUSTED`, `PRODCON_CORRUPT`, `PRODCON_OS`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_get(queue: *mut Queue, buffer: *mut c_void, size: usize, len: *mut usize, timeout_ns: i64) -> Status {
+    if !len.is_null() {
+        // SAFETY: writable for size bytes by the contract of the C function.
+        let at_once = |endpoint: &mut Endpoint| unsafe { endpoint.get_at_once(buffer.cast(), size) };
+        // SAFETY: what create or attach wrote, by the contract of the C function.
+        if let Some(copied) = unsafe { at_once_with(queue, at_once) } {
+            // SAFETY: not NULL, the caller's variable; it need not be aligned.
+            unsafe { len.write_unaligned(copied) };
+            return PRODCON_OK;
+        }
+    }
+    // SAFETY: the contract of the C function.
+    unsafe { get_slowly(queue, buffer, size, len, timeout_ns) }
+}
+
+/// The whole of `prodcon_queue_get`.
+///
+/// # Safety
+/// As there.
+#[inline(never)]
+unsafe fn get_slowly(queue: *mut Queue, buffer: *mut c_void, size: usize, len: *mut usize, timeout_ns: i64) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let to = input(buffer, size, "buffer")?.cast_mut();
         let len = output(len, "len")?;

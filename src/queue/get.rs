@@ -96,7 +96,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[inline(always)]
     fn get_with<R>(&mut self, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
         if self.control.ring.single
-            && let Some(copied) = self.get_usually(&mut copy)
+            && let Some(copied) = self.get_usually(usize::MAX, &mut copy)
         {
             return Ok(copied);
         }

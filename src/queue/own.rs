@@ -50,19 +50,23 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         let own = unsafe { ring.memory.payload(self.seat.block, 0, item.len()) };
         // SAFETY: the pointer is to item.len() mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
         unsafe { &mut *own }.copy_from_slice(item);
-        started && ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64)
+        let put = started && ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64);
+        if put {
+            self.has_put();
+        }
+        put
     }
 
-    /// The usual get of an item, where the ring is `single`: exchanges, has it copied, and acknowledges it. `None`: nothing has happened but that a block may be in hand, which the slow path finds.
+    /// The usual get of an item, where the ring is `single`: exchanges, has it copied, and acknowledges it. `None`: nothing has happened but that a block may be in hand, which the slow path finds: so one with an item that is longer than `max`.
     #[inline(always)]
-    pub(super) fn get_usually<R>(&mut self, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    pub(super) fn get_usually<R>(&mut self, max: usize, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
         if !self.may_take() {
             return None;
         }
         let ring = &self.control.ring;
         let (word, block) = ring.take_here::<true>(&mut self.cursors, &mut self.seat)?;
         let len = usize::from(word.length());
-        if self.is_length(len) {
+        if self.is_length(len) && len <= max {
             // SAFETY: the take made the block this seat's, and `payload` checks the length.
             let bytes = unsafe { ring.memory.payload(block, 0, len) };
             // SAFETY: the pointer is to len mapped bytes; nobody writes to the block before this seat exchanges again, which needs self exclusively.

@@ -90,7 +90,6 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.may_fill(bytes.len())?;
         if self.control.ring.single {
             if self.put_usually(bytes) {
-                self.has_put();
                 return Ok(());
             }
             return self.put_slowly(bytes.len(), until);
@@ -114,13 +113,19 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// The own block may be written: an item of this length fits, and none is in hand.
     #[inline(always)]
     pub(super) fn may_fill(&mut self, len: usize) -> Result<(), PutError> {
-        let max = self.control.item_size();
-        // A type that is too long for the queue, or not its own, was refused at the attach.
-        let fits = T::size().is_some() || len == max || len < max && !self.control.typed;
-        if fits && !self.seat.hold && self.nothing_forgotten() && !self.control.segment.lease.forked() {
+        if self.is_ready_to_fill(len) {
             return Ok(());
         }
         self.make_ready_to_fill(len)
+    }
+
+    /// The usual case of `may_fill`.
+    #[inline(always)]
+    pub(super) fn is_ready_to_fill(&self, len: usize) -> bool {
+        let max = self.control.item_size();
+        // A type that is too long for the queue, or not its own, was refused at the attach.
+        let fits = T::size().is_some() || len == max || len < max && !self.control.typed;
+        fits && !self.seat.hold && self.nothing_forgotten() && !self.control.segment.lease.forked()
     }
 
     #[cold]

@@ -20,4 +20,18 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     pub fn give_back_forgotten(&mut self) -> Result<bool, Fault> {
         if self.lent > 0 { self.give_back().map(|()| true) } else { Ok(false) }
     }
+
+    /// Puts an item if nothing stands in the way. False: nothing was put; [`try_put`](Self::try_put) says why, if it does not put it.
+    #[inline(always)]
+    pub fn put_at_once(&mut self, item: &T) -> bool {
+        let bytes = item.bytes();
+        self.control.ring.single && self.is_ready_to_fill(bytes.len()) && self.put_usually(bytes)
+    }
+
+    /// Has the oldest item's bytes copied and acknowledges it, if nothing stands in the way and it has at most `max` bytes. `None`: nothing was copied; [`try_take`](Self::try_take) says why, or
+    /// takes it.
+    #[inline(always)]
+    pub fn get_at_once<R>(&mut self, max: usize, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        if self.control.ring.single { self.get_usually(max, copy) } else { None }
+    }
 }
