@@ -2,6 +2,7 @@
 //!
 //! Callers: the queue room; [`Attach`] is everybody's.
 
+use super::get::Lot;
 use super::memory::Leases;
 use super::wait::LITTLE_PATIENCE;
 use super::{Control, Payload, ReadyQueue};
@@ -245,6 +246,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             own,
             attach: attach.clone(),
             cursors: Cursors::default(),
+            shown: Lot::default(),
             lent: 0,
             orphans: None,
             dead_letters: None,

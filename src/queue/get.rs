@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Items in hand that are about to be shown.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Lot {
     pub(super) block: u32,
     /// Number of the first one in its block.
@@ -105,8 +105,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     #[inline(never)]
     fn get_slowly<R>(&mut self, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
-        let lot = self.lot_until(until)?;
-        let copied = copy(self.read_bytes(&lot));
+        self.lot_until(until)?;
+        let copied = copy(self.read_bytes(&self.shown));
         self.acknowledge(1);
         Ok(copied)
     }
@@ -137,18 +137,15 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     #[inline]
     fn take_until(&mut self, until: Until) -> Result<Taken<'_, T>, GetError> {
-        let lot = self.lot_until(until)?;
+        self.lot_until(until)?;
         self.lent = 1;
-        Ok(Taken { queue: self, lot })
+        Ok(Taken { queue: self })
     }
 
-    /// The next items are in hand, nothing of them lent yet.
+    /// The next items are in hand, `shown` says which, and nothing of them is lent yet.
     #[inline(always)]
-    pub(super) fn lot_until(&mut self, until: Until) -> Result<Lot, GetError> {
-        match self.take_at_once() {
-            Some(lot) => Ok(lot),
-            None => self.lot_slowly(until),
-        }
+    pub(super) fn lot_until(&mut self, until: Until) -> Result<(), GetError> {
+        if self.take_at_once() { Ok(()) } else { self.lot_slowly(until) }
     }
 
     /// Nothing stands in the way of the usual take.
@@ -174,15 +171,37 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// The usual case: nothing stands in the way, and an item of the right length is there.
     #[inline(always)]
-    fn take_at_once(&mut self) -> Option<Lot> {
+    fn take_at_once(&mut self) -> bool {
         if !self.may_take() {
-            return None;
+            return false;
         }
-        let (word, _) = self.control.ring.take_here::<false>(&mut self.cursors, &mut self.seat)?;
+        if !self.control.ring.single {
+            return self.take_unusually();
+        }
+        let Some((word, block)) = self.control.ring.take_here::<true>(&mut self.cursors, &mut self.seat) else {
+            return false;
+        };
         self.has_taken();
-        let lot = self.lot_unchecked(word);
+        self.shown = Lot {
+            block,
+            first: 0,
+            items: 1,
+            len: word.length().into(),
+            deliveries: u32::from(word.deliveries()) + 1,
+        };
         // Of a wrong length: it is in hand now, and the slow path, which finds it there, says what is wrong.
-        self.is_length(lot.len).then_some(lot)
+        self.is_length(word.length().into())
+    }
+
+    /// As `take_at_once`, with batches or long items.
+    #[inline(never)]
+    fn take_unusually(&mut self) -> bool {
+        let Some((word, _)) = self.control.ring.take_here::<false>(&mut self.cursors, &mut self.seat) else {
+            return false;
+        };
+        self.has_taken();
+        self.shown = self.lot_unchecked(word);
+        self.is_length(self.shown.len)
     }
 
     #[inline(always)]
@@ -192,7 +211,12 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 
     #[inline(never)]
-    fn lot_slowly(&mut self, until: Until) -> Result<Lot, GetError> {
+    fn lot_slowly(&mut self, until: Until) -> Result<(), GetError> {
+        self.shown = self.find_lot(until)?;
+        Ok(())
+    }
+
+    fn find_lot(&mut self, until: Until) -> Result<Lot, GetError> {
         match self.attempt_take()? {
             Some(lot) => Ok(lot),
             None if matches!(until, Until::Now) => {
@@ -340,9 +364,9 @@ impl<T: Item> ReadyQueue<T> {
     }
 
     fn take_batch_until(&mut self, until: Until) -> Result<TakenBatch<'_, T>, GetError> {
-        let lot = self.lot_until(until)?;
-        self.lent = lot.items;
-        Ok(TakenBatch { queue: self, lot })
+        self.lot_until(until)?;
+        self.lent = self.shown.items;
+        Ok(TakenBatch { queue: self })
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Invariant: a guard borrows its endpoint exclusively, so the seat whose block it shows does nothing else while it lives. Callers: everybody.
 
-use super::get::Lot;
 use super::wait::Until;
 use super::{Item, Payload, ReadyQueue};
 use crate::error::{Fault, PutError};
@@ -10,16 +9,16 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 /// An item in hand, in place. Dropping it acknowledges it.
+// What it shows is in the endpoint: a guard of one word is moved in a register, a larger one by wide loads of what narrow stores have just written, which stall.
 #[derive(Debug)]
 pub struct Taken<'a, T: Payload + ?Sized> {
     pub(super) queue: &'a mut ReadyQueue<T>,
-    pub(super) lot: Lot,
 }
 
 impl<T: Payload + ?Sized> Taken<'_, T> {
     /// How often it has been delivered, this time included; stops at 256.
     pub fn deliveries(&self) -> u32 {
-        self.lot.deliveries
+        self.queue.shown.deliveries
     }
 
     /// Settles it as delivered, as dropping the guard does.
@@ -40,7 +39,7 @@ impl<T: Payload + ?Sized> Deref for Taken<'_, T> {
     type Target = T;
     #[inline]
     fn deref(&self) -> &T {
-        self.queue.view(&self.lot, 0)
+        self.queue.view(&self.queue.shown, 0)
     }
 }
 
@@ -55,13 +54,12 @@ impl<T: Payload + ?Sized> Drop for Taken<'_, T> {
 #[derive(Debug)]
 pub struct TakenBatch<'a, T: Item> {
     pub(super) queue: &'a mut ReadyQueue<T>,
-    pub(super) lot: Lot,
 }
 
 impl<T: Item> TakenBatch<'_, T> {
     /// How often they have been delivered, this time included; stops at 256.
     pub fn deliveries(&self) -> u32 {
-        self.lot.deliveries
+        self.queue.shown.deliveries
     }
 
     /// Settles them as delivered, as dropping the guard does.
@@ -81,14 +79,14 @@ impl<T: Item> Deref for TakenBatch<'_, T> {
     type Target = [T];
     #[inline]
     fn deref(&self) -> &[T] {
-        self.queue.view_all(&self.lot)
+        self.queue.view_all(&self.queue.shown)
     }
 }
 
 impl<T: Item> Drop for TakenBatch<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.queue.acknowledge(self.lot.items);
+        self.queue.acknowledge(self.queue.shown.items);
     }
 }
 

@@ -117,10 +117,10 @@ impl<T: Payload + ?Sized> Hand<'_, T> {
         }
         while self.len() < max && self.queue.can_set_aside() {
             self.queue.growing = true; // what is put aside is in hand, not forgotten
-            let lot = self.queue.lot_until(if self.len() == before { until } else { Until::Now });
+            let taken = self.queue.lot_until(if self.len() == before { until } else { Until::Now });
             self.queue.growing = false;
-            let lot = match lot {
-                Ok(lot) => lot,
+            let lot = match taken {
+                Ok(()) => self.queue.shown,
                 Err(error) if self.len() == before => return Err(error),
                 Err(_) => break, // it will be told again by the next call
             };

@@ -41,6 +41,7 @@ use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
 use attach::SeatSet;
 use care::Aside;
+use get::Lot;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -99,6 +100,8 @@ pub struct ReadyQueue<T: Payload + ?Sized> {
     own: SeatSet,
     attach: Attach,
     cursors: Cursors,
+    /// What was taken last.
+    shown: Lot,
     /// Items of the block in hand that a guard shows. Without a guard: it was forgotten.
     lent: u32,
     /// The block in hand was delivered before: the next get delivers it once more.
