@@ -159,7 +159,8 @@ impl<M: Memory> Ring<M> {
     fn look_ahead(&self, index: u32) {
         const AHEAD: u32 = 16;
         let (memory, shape) = (&self.memory, self.memory.shape());
-        if shape.slots < 8 * AHEAD {
+        // Of larger blocks there are too many lines to ask for at once: it was slower.
+        if shape.slots < 8 * AHEAD || memory.blocks_in_line() < 2 {
             return;
         }
         let wrap = |index: u32| if index < shape.slots { index } else { index - shape.slots };
