@@ -19,9 +19,10 @@ fn copy_by_words(from: &[u8], to: &mut [u8]) {
         return;
     }
     for (index, to) in to.chunks_exact_mut(8).enumerate() {
-        // SAFETY: `to` has as many bytes as `from`, so this word of it lies in `from`; aligned as just checked.
-        // Volatile keeps the compiler from making wide loads of it.
-        let word = unsafe { words.add(index).read_volatile() };
+        // SAFETY: `to` has as many bytes as `from`, so this word lies in `from`.
+        let word = unsafe { words.add(index) };
+        // SAFETY: within `from` and aligned, as just checked. Volatile keeps the compiler from making wide loads of it.
+        let word = unsafe { word.read_volatile() };
         to.copy_from_slice(&word.to_ne_bytes());
     }
 }
