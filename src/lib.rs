@@ -58,10 +58,10 @@ pub use queue::{
 #[cfg(not(all(test, loom)))]
 pub use segment::{Entry, Header, directory};
 
-/// Simulated kills, for the fuzzer.
+/// Simulated kills, and a pretended kernel, for the fuzzer.
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub use sync::mortal;
+pub use sync::{mortal, pretend};
 
 /// The README's example compiles and runs.
 #[cfg(doctest)]

@@ -15,6 +15,8 @@ pub(crate) use create::{Spec, clean_temporaries};
 use crate::error::OpenError;
 use crate::layout::{Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words};
 use crate::sync::lease::Lease;
+#[cfg(fuzzing)]
+use crate::sync::pretend::{self, Opened};
 use check::read_header;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -119,7 +121,11 @@ impl Segment {
         let read_only = access == OFlags::RDONLY;
         for _ in 0..100 {
             let file = open_file(&place.path(), access).map_err(|error| place.error("open", error))?;
+            #[cfg(fuzzing)]
+            let file = Opened::new(file);
             let (header, geometry) = read_header(&place, &file)?;
+            #[cfg(fuzzing)]
+            let file = file.keep();
             let lease = Lease::new(file).map_err(|error| place.error("fstat", error))?;
             let map = map(&place, lease.file(), geometry.total_size, read_only)?;
             // 0: removed since we opened it; the name is nobody's or another queue's, so look again. Each time round somebody has removed one more.
@@ -165,6 +171,10 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
+        #[cfg(fuzzing)]
+        if pretend::mapped(self.base()) {
+            return;
+        }
         if !self.lease.inherited() {
             // SAFETY: called once, here; the field is not used afterwards, and what borrowed from self is gone.
             unsafe { ManuallyDrop::drop(&mut self.map) };
@@ -173,6 +183,10 @@ impl Drop for Segment {
 }
 
 fn map(place: &Place, file: &File, len: u64, read_only: bool) -> Result<MmapRaw, OpenError> {
+    #[cfg(fuzzing)]
+    if let Some(map) = pretend::map(file) {
+        return Ok(map);
+    }
     let mut options = MmapOptions::new();
     options.len(usize::try_from(len).map_err(|_| place.corrupt("it is larger than the address space"))?);
     let map = if read_only { options.map_raw_read_only(file) } else { options.map_raw(file) };
@@ -182,6 +196,10 @@ fn map(place: &Place, file: &File, len: u64, read_only: bool) -> Result<MmapRaw,
 }
 
 fn open_file(path: &Path, access: OFlags) -> rustix::io::Result<File> {
+    #[cfg(fuzzing)]
+    if let Some(pretended) = pretend::open(path) {
+        return pretended;
+    }
     rustix::fs::openat(CWD, path, access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty()).map(File::from)
 }
 
@@ -201,6 +219,10 @@ pub(crate) fn unlink(place: &Place) -> Result<(), OpenError> {
 }
 
 pub(crate) fn list(dir: &Path) -> Result<Vec<Entry>, OpenError> {
+    #[cfg(fuzzing)]
+    if pretend::is(dir) {
+        return Ok(list_pretended(dir));
+    }
     let files = std::fs::read_dir(dir).map_err(|error| match error.raw_os_error() {
         Some(libc::EACCES | libc::EPERM) => OpenError::Denied {
             queue: "*".into(),
@@ -226,4 +248,24 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Entry>, OpenError> {
         .collect();
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
+}
+
+/// As [`list`], of the fuzzer's pretended directory.
+#[cfg(fuzzing)]
+fn list_pretended(dir: &Path) -> Vec<Entry> {
+    let entry = |name: String| {
+        let place = Place::new(Some(dir), &name).ok()?;
+        let file = Opened::new(open_file(&place.path(), OFlags::RDONLY).ok()?);
+        let bytes = pretend::Looked(&file).metadata().ok()?.len();
+        let segment = read_header(&place, &file).map(|(header, _)| header);
+        Some(Entry {
+            name,
+            bytes,
+            mode: 0o600,
+            segment,
+        })
+    };
+    let mut entries: Vec<Entry> = pretend::names().into_iter().filter_map(entry).collect();
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries
 }

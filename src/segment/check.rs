@@ -7,6 +7,7 @@ use super::{Place, Spec};
 use crate::error::OpenError;
 use crate::layout::{Geometry, HEADER_SIZE, MAGIC, RawHeader, SEATS_OFFSET, VERSION, flags};
 use std::fs::File;
+#[cfg(not(fuzzing))]
 use std::os::unix::fs::FileExt;
 
 /// What a segment's header says, checked.
@@ -76,6 +77,8 @@ pub(super) fn raw_header(spec: &Spec) -> RawHeader {
 
 /// Copies the header out and checks every field of it.
 pub(super) fn read_header(place: &Place, file: &File) -> Result<(Header, Geometry), OpenError> {
+    #[cfg(fuzzing)]
+    let file = &crate::sync::pretend::Looked(file);
     let meta = file.metadata().map_err(|error| place.error("fstat", error))?;
     if !meta.is_file() {
         return Err(place.corrupt("it is not a regular file"));

@@ -128,6 +128,10 @@ impl Lease {
             return Err(closed());
         }
         loop {
+            #[cfg(fuzzing)]
+            if let Some(answer) = super::pretend::fcntl(self.number(), command, lock) {
+                return answer;
+            }
             // SAFETY: the descriptor is a number the kernel checks; `lock` is a valid, exclusive flock for the length of the call.
             if unsafe { libc::fcntl(self.number(), command, lock as *mut libc::flock) } == 0 {
                 return Ok(());
@@ -147,6 +151,10 @@ impl Drop for Lease {
         }
         let ours = self.same_file();
         self.node.fd.store(-1, Ordering::Release);
+        #[cfg(fuzzing)]
+        if ours && super::pretend::close(self.number()) {
+            return;
+        }
         if ours {
             // SAFETY: called once, here; the field is not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.file) };
@@ -170,6 +178,10 @@ fn flock(byte: u32, kind: i32) -> libc::flock {
 
 /// Device, inode and number of links of an open file. Async-signal-safe.
 fn identity(fd: RawFd) -> io::Result<(u64, u64, u64)> {
+    #[cfg(fuzzing)]
+    if let Some(pretended) = super::pretend::identity(fd) {
+        return Ok(pretended);
+    }
     let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the kernel checks the descriptor; `stat` has room for what it writes.
     if unsafe { libc::fstat(fd, stat.as_mut_ptr()) } != 0 {

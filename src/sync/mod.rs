@@ -131,3 +131,5 @@ pub(crate) mod futex;
 pub(crate) mod lease;
 #[cfg(fuzzing)]
 pub mod mortal;
+#[cfg(fuzzing)]
+pub mod pretend;

@@ -1,55 +1,110 @@
 //! Segment files that are written once by the library and then copied: making one takes many system calls, and all that is different is in its bytes.
 
 use crate::scratch;
+use prodcon::pretend::Pretended;
 use prodcon::{Control, Options, Payload};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs::File;
+use std::hash::Hash;
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 
 /// As many are kept.
-const KEPT: usize = 4000;
+const KEPT: usize = 10_000;
+
+/// The bytes of a segment: these, and zeros.
+#[derive(Clone)]
+pub(crate) struct Bytes {
+    pub(crate) head: Vec<u8>,
+    pub(crate) len: u64,
+}
+
+/// Segments made, by what tells one from another.
+pub(crate) struct Made<K>(HashMap<K, Rc<Bytes>>);
+
+impl<K: Eq + Hash> Made<K> {
+    pub(crate) fn new() -> Self {
+        Self(HashMap::new())
+    }
+
+    /// The bytes of a fresh segment with these options. `key` stands for them.
+    pub(crate) fn fresh<T: Payload + ?Sized>(&mut self, key: K, options: impl FnOnce() -> Options) -> Rc<Bytes> {
+        let make = || {
+            let dir = scratch::real();
+            drop(Control::create_for::<T>("made", &options().directory(&dir)).expect("a good plan"));
+            let mut head = std::fs::read(dir.join("prodcon.made")).expect("it was just made");
+            prodcon::unlink_in(&dir, "made").expect("it was just made");
+            let len = head.len() as u64;
+            head.truncate(head.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+            head.shrink_to_fit();
+            Rc::new(Bytes { head, len })
+        };
+        if self.0.len() >= KEPT {
+            self.0.clear();
+        }
+        self.0.entry(key).or_insert_with(make).clone()
+    }
+}
+
+/// A queue's file, of the real kernel or of the pretended one.
+pub(crate) enum File {
+    Real(Rc<std::fs::File>),
+    Pretended(Pretended),
+}
 
 thread_local! {
-    /// By the text that tells one from another.
-    static MADE: RefCell<HashMap<String, Vec<u8>>> = RefCell::new(HashMap::new());
     /// Each name is one file for all runs, overwritten in place.
-    static FILES: RefCell<HashMap<&'static str, File>> = RefCell::new(HashMap::new());
+    static FILES: RefCell<HashMap<&'static str, Rc<std::fs::File>>> = RefCell::new(HashMap::new());
 }
 
-/// The bytes of a fresh segment with these options. `key` stands for them.
-pub(crate) fn fresh<T: Payload + ?Sized>(key: String, options: &Options) -> Vec<u8> {
-    MADE.with_borrow_mut(|made| {
-        let make = || {
-            let dir = scratch::directory();
-            drop(Control::create_for::<T>("made", &options.clone().directory(&dir)).expect("a good plan"));
-            let bytes = std::fs::read(dir.join("prodcon.made")).expect("it was just made");
-            prodcon::unlink_in(&dir, "made").expect("it was just made");
-            bytes
-        };
-        if made.len() >= KEPT {
-            made.clear();
-        }
-        made.entry(key).or_insert_with(make).clone()
-    })
+/// Makes the queue `name` of these bytes, with zeros up to `len`.
+pub(crate) fn place(name: &'static str, head: &[u8], len: u64) -> File {
+    if scratch::pretends() {
+        let file = Pretended::new(name);
+        file.fill(head, len);
+        return File::Pretended(file);
+    }
+    File::Real(place_really(name, head, len))
 }
 
-/// Makes the queue `name` of these bytes.
-pub(crate) fn place(name: &'static str, bytes: &[u8]) -> File {
+/// As [`place`], whatever the input is for: the library makes queues with a dead-letter queue only where that is.
+pub(crate) fn place_really(name: &'static str, head: &[u8], len: u64) -> Rc<std::fs::File> {
     let file = FILES.with_borrow_mut(|files| {
-        let path = || scratch::directory().join(format!("prodcon.{name}"));
+        let path = || scratch::real().join(format!("prodcon.{name}"));
         let open = || {
-            File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path())
-                .expect("a file")
+            let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path());
+            Rc::new(file.expect("a file"))
         };
-        files.entry(name).or_insert_with(open).try_clone().expect("a descriptor")
+        files.entry(name).or_insert_with(open).clone()
     });
-    file.set_len(bytes.len() as u64).expect("a length");
-    file.write_all_at(bytes, 0).expect("space");
+    // Off with the rest, so that it is zeros.
+    file.set_len(head.len() as u64).expect("a length");
+    file.set_len(len).expect("a length");
+    file.write_all_at(head, 0).expect("space");
     file
+}
+
+impl File {
+    pub(crate) fn set_len(&self, len: u64) {
+        match self {
+            Self::Real(file) => file.set_len(len).expect("a length"),
+            Self::Pretended(file) => file.set_len(len),
+        }
+    }
+
+    /// Within the file.
+    pub(crate) fn write_at(&self, bytes: &[u8], at: u64) {
+        match self {
+            Self::Real(file) => file.write_all_at(bytes, at).expect("within the file"),
+            Self::Pretended(file) => file.write_at(bytes, at),
+        }
+    }
+
+    /// How much there was.
+    pub(crate) fn read_at(&self, into: &mut [u8], at: u64) -> usize {
+        match self {
+            Self::Real(file) => file.read_at(into, at).unwrap_or(0),
+            Self::Pretended(file) => file.read_at(into, at),
+        }
+    }
 }

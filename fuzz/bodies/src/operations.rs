@@ -11,6 +11,7 @@ mod plan;
 mod verdict;
 mod world;
 
+use crate::scratch::{self, Kernel};
 use arbitrary::{Result, Unstructured};
 use end::Way;
 use plan::Plan;
@@ -22,8 +23,14 @@ const ACTIONS: usize = 40;
 /// Endpoints at a time.
 const ENDS: usize = 4;
 
-/// Runs one input.
+/// Runs one input, on the kernel that it is for.
 pub fn run(data: &[u8]) {
+    run_on(Kernel::of(data), data);
+}
+
+/// Runs one input.
+pub fn run_on(kernel: Kernel, data: &[u8]) {
+    scratch::begin(kernel);
     let mut input = Unstructured::new(data);
     // What ends too early is only shorter.
     let _ = begin(&mut input);

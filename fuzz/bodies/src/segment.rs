@@ -7,7 +7,8 @@
 mod image;
 mod operate;
 
-use crate::{scratch, trace::tell};
+use crate::scratch::{self, Kernel};
+use crate::trace::tell;
 use arbitrary::{Result, Unstructured};
 use image::{Image, Plan};
 use operate::End;
@@ -19,8 +20,14 @@ const ACTIONS: usize = 48;
 /// Endpoints at a time.
 const ENDS: usize = 3;
 
-/// Runs one input.
+/// Runs one input, on the kernel that it is for.
 pub fn run(data: &[u8]) {
+    run_on(Kernel::of(data), data);
+}
+
+/// Runs one input.
+pub fn run_on(kernel: Kernel, data: &[u8]) {
+    scratch::begin(kernel);
     let mut input = Unstructured::new(data);
     // What ends too early is only shorter.
     let _ = Run::begin(&mut input).and_then(|mut run| run.act(&mut input));

@@ -1,9 +1,10 @@
 //! What the queue is, chosen by the input.
 
 use super::end::Kind;
-use crate::file;
+use crate::file::{self, Made};
 use arbitrary::{Result, Unstructured};
 use prodcon::{Delivery, Options};
+use std::cell::RefCell;
 
 /// Name of the queue.
 pub(super) const NAME: &str = "ops";
@@ -13,7 +14,7 @@ pub(super) const LETTERS: &str = "letters";
 pub(super) const LETTERS_CAPACITY: u32 = 2;
 
 /// See above.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Plan {
     pub(super) capacity: u32,
     pub(super) seats: u32,
@@ -26,6 +27,12 @@ pub(super) struct Plan {
     pub(super) limit: u8,
     /// The long check at the end.
     pub(super) thorough: bool,
+}
+
+thread_local! {
+    static MADE: RefCell<Made<Plan>> = RefCell::new(Made::new());
+    /// Of bytes or not.
+    static LETTERS_MADE: RefCell<Made<bool>> = RefCell::new(Made::new());
 }
 
 impl Plan {
@@ -47,21 +54,30 @@ impl Plan {
 
     /// Writes the queue, and the one for its dead letters.
     pub(super) fn make<T: Kind + ?Sized>(&self) {
-        let letters = T::options(Options::new(LETTERS_CAPACITY).seats(6));
-        let letters = file::fresh::<T>(format!("letters {}", self.bytes), &letters);
-        file::place(LETTERS, &letters);
+        let letters = (self.limit > 0).then(|| {
+            let options = || T::options(Options::new(LETTERS_CAPACITY).seats(6));
+            LETTERS_MADE.with_borrow_mut(|made| made.fresh::<T>(self.bytes, options))
+        });
+        if let Some(letters) = &letters {
+            file::place(LETTERS, &letters.head, letters.len);
+        }
         let delivery = if self.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
-        let mut options = T::options(
-            Options::new(self.capacity)
+        let options = || {
+            let options = Options::new(self.capacity)
                 .seats(self.seats)
                 .lossy(self.lossy)
                 .delivery(delivery)
-                .batch(self.batch),
-        );
-        if self.limit > 0 {
-            options = options.max_deliveries(self.limit).dead_letter(LETTERS);
-        }
-        let key = format!("{:?}", Self { thorough: false, ..*self });
-        file::place(NAME, &file::fresh::<T>(key, &options));
+                .batch(self.batch);
+            match &letters {
+                Some(letters) => {
+                    file::place_really(LETTERS, &letters.head, letters.len);
+                    T::options(options.max_deliveries(self.limit).dead_letter(LETTERS))
+                }
+                None => T::options(options),
+            }
+        };
+        let key = Self { thorough: false, ..*self };
+        let queue = MADE.with_borrow_mut(|made| made.fresh::<T>(key, options));
+        file::place(NAME, &queue.head, queue.len);
     }
 }

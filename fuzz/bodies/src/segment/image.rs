@@ -2,11 +2,11 @@
 //!
 //! Knows as much of the layout (docs/design.md, 11) as it needs to hit the words that matter; what it gets wrong only makes the damage less pointed.
 
-use crate::file;
+use crate::file::{self, Bytes, File, Made};
 use arbitrary::{Result, Unstructured};
 use prodcon::{Delivery, Options};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 pub(super) const NAME: &str = "q";
 /// The dead-letter queue of some; always a good one.
@@ -17,7 +17,7 @@ const CHECKSUM: usize = 504;
 const LONGEST: u64 = 1 << 20;
 
 /// What a valid segment is to be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Plan {
     capacity: u32,
     seats: u32,
@@ -30,11 +30,17 @@ pub(super) struct Plan {
     limit: u8,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Bytes { size: usize, align: u32 },
     Number,
     Three,
+}
+
+thread_local! {
+    static MADE: RefCell<Made<Plan>> = RefCell::new(Made::new());
+    /// By the longest letter.
+    static LETTERS_MADE: RefCell<Made<usize>> = RefCell::new(Made::new());
 }
 
 impl Plan {
@@ -64,25 +70,35 @@ impl Plan {
     }
 
     /// The bytes of such a segment.
-    fn bytes(&self) -> Vec<u8> {
+    fn bytes(&self) -> Rc<Bytes> {
         let delivery = if self.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
-        let mut options = Options::new(self.capacity)
-            .seats(self.seats)
-            .batch(self.batch)
-            .lossy(self.lossy)
-            .ready(self.ready)
-            .delivery(delivery);
-        if self.limit > 0 {
-            let letters = Options::new(2).seats(4).item_size(65_536);
-            file::place(LETTERS, &file::fresh::<[u8]>("letters of any length".into(), &letters));
-            options = options.max_deliveries(self.limit).dead_letter(LETTERS);
+        let letters = (self.limit > 0).then(|| {
+            let most = if let Kind::Bytes { size: 65_536, .. } = self.kind { 65_536 } else { 100 };
+            LETTERS_MADE.with_borrow_mut(|made| made.fresh::<[u8]>(most, || Options::new(2).seats(4).item_size(most)))
+        });
+        if let Some(letters) = &letters {
+            file::place(LETTERS, &letters.head, letters.len);
         }
-        let key = format!("{self:?}");
-        match self.kind {
-            Kind::Bytes { size, align } => file::fresh::<[u8]>(key, &options.item_size(size).align(align)),
-            Kind::Number => file::fresh::<u64>(key, &options),
-            Kind::Three => file::fresh::<[u64; 3]>(key, &options),
-        }
+        let options = || {
+            let options = Options::new(self.capacity)
+                .seats(self.seats)
+                .batch(self.batch)
+                .lossy(self.lossy)
+                .ready(self.ready)
+                .delivery(delivery);
+            match &letters {
+                Some(letters) => {
+                    file::place_really(LETTERS, &letters.head, letters.len);
+                    options.max_deliveries(self.limit).dead_letter(LETTERS)
+                }
+                None => options,
+            }
+        };
+        MADE.with_borrow_mut(|made| match self.kind {
+            Kind::Bytes { size, align } => made.fresh::<[u8]>(*self, || options().item_size(size).align(align)),
+            Kind::Number => made.fresh::<u64>(*self, options),
+            Kind::Three => made.fresh::<[u64; 3]>(*self, options),
+        })
     }
 }
 
@@ -94,25 +110,26 @@ pub(super) struct Image {
 
 impl Image {
     pub(super) fn valid(plan: &Plan) -> Self {
-        Self::new(&plan.bytes())
+        let bytes = plan.bytes();
+        Self::new(&bytes.head, bytes.len)
     }
 
     pub(super) fn raw(input: &mut Unstructured) -> Result<Self> {
         let len = input.int_in_range(0..=u16::MAX)?;
         let bytes = input.bytes(input.len().min(len.into()))?;
-        Ok(Self::new(bytes))
+        Ok(Self::new(bytes, bytes.len() as u64))
     }
 
-    fn new(bytes: &[u8]) -> Self {
+    fn new(head: &[u8], len: u64) -> Self {
         Self {
-            file: file::place(NAME, bytes),
-            len: bytes.len() as u64,
+            file: file::place(NAME, head, len),
+            len,
         }
     }
 
     fn read(&self, at: u64) -> u64 {
         let mut word = [0; 8];
-        let _ = self.file.read_at(&mut word, at);
+        self.file.read_at(&mut word, at);
         u64::from_ne_bytes(word)
     }
 
@@ -123,7 +140,7 @@ impl Image {
     /// Never makes the file longer.
     fn write(&self, at: u64, bytes: &[u8]) {
         let room = self.len.saturating_sub(at).min(bytes.len() as u64) as usize;
-        self.file.write_all_at(&bytes[..room], at).expect("within the file");
+        self.file.write_at(&bytes[..room], at);
     }
 
     /// Other numbers at a place that matters.
@@ -220,7 +237,7 @@ impl Image {
 
     fn repair_checksum(&self) {
         let mut header = [0; HEADER];
-        if self.file.read_exact_at(&mut header, 0).is_ok() {
+        if self.file.read_at(&mut header, 0) == HEADER {
             let sum = header[..CHECKSUM]
                 .iter()
                 .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
@@ -236,12 +253,12 @@ impl Image {
             // The length that the header asks for.
             2 => self.read(16).min(LONGEST),
             _ => {
-                self.write(0, &Plan::choose(input)?.bytes()[..HEADER]);
+                self.write(0, &Plan::choose(input)?.bytes().head[..HEADER]);
                 self.read(16).min(LONGEST)
             }
         };
         if shorter || len > self.len {
-            self.file.set_len(len).expect("a length");
+            self.file.set_len(len);
             self.len = len;
         }
         Ok(())
