@@ -120,7 +120,7 @@ impl Segment {
     fn open(place: Place, access: OFlags) -> Result<Self, OpenError> {
         let read_only = access == OFlags::RDONLY;
         for _ in 0..100 {
-            let file = open_file(&place.path(), access).map_err(|error| place.error("open", error))?;
+            let file = open_place(&place, access).map_err(|error| place.error("open", error))?;
             #[cfg(fuzzing)]
             let file = Opened::new(file);
             let (header, geometry) = read_header(&place, &file)?;
@@ -195,11 +195,15 @@ fn map(place: &Place, file: &File, len: u64, read_only: bool) -> Result<MmapRaw,
     Ok(map)
 }
 
-fn open_file(path: &Path, access: OFlags) -> rustix::io::Result<File> {
+fn open_place(place: &Place, access: OFlags) -> rustix::io::Result<File> {
     #[cfg(fuzzing)]
-    if let Some(pretended) = pretend::open(path) {
+    if let Some(pretended) = pretend::open(&place.dir, &place.name) {
         return pretended;
     }
+    open_file(&place.path(), access)
+}
+
+fn open_file(path: &Path, access: OFlags) -> rustix::io::Result<File> {
     rustix::fs::openat(CWD, path, access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty()).map(File::from)
 }
 
@@ -255,7 +259,7 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Entry>, OpenError> {
 fn list_pretended(dir: &Path) -> Vec<Entry> {
     let entry = |name: String| {
         let place = Place::new(Some(dir), &name).ok()?;
-        let file = Opened::new(open_file(&place.path(), OFlags::RDONLY).ok()?);
+        let file = Opened::new(open_place(&place, OFlags::RDONLY).ok()?);
         let bytes = pretend::Looked(&file).metadata().ok()?.len();
         let segment = read_header(&place, &file).map(|(header, _)| header);
         Some(Entry {

@@ -20,5 +20,5 @@ fn mark(start: *const u8, len: usize, good: bool) {
 /// stays poisoned for longer than an input lasts.
 #[unsafe(no_mangle)]
 extern "C" fn __asan_default_options() -> *const std::ffi::c_char {
-    c"detect_leaks=0:malloc_context_size=1:detect_stack_use_after_return=0:quarantine_size_mb=2".as_ptr()
+    c"detect_leaks=0:malloc_context_size=0:detect_stack_use_after_return=0:quarantine_size_mb=1:thread_local_quarantine_size_kb=64:allocator_release_to_os_interval_ms=-1".as_ptr()
 }

@@ -22,7 +22,7 @@ const FIRST: RawFd = 1 << 30;
 const DEVICE: u64 = u64::MAX;
 
 struct Inode {
-    path: String,
+    name: String,
     len: usize,
     /// Never unmapped, so that a thread's end finds nobody's mapping gone.
     memory: ManuallyDrop<MmapRaw>,
@@ -80,7 +80,7 @@ impl Inode {
     }
 }
 
-/// A file to write and to damage. There is one for each path, for as long as the thread lives.
+/// A file to write and to damage. There is one for each name, for as long as the thread lives.
 #[derive(Debug)]
 pub struct Pretended(usize);
 
@@ -88,13 +88,12 @@ impl Pretended {
     /// The queue `name` in [`DIRECTORY`]; made if it is not there.
     pub fn new(name: &str) -> Self {
         KERNEL.with_borrow_mut(|kernel| {
-            let path = format!("{DIRECTORY}/prodcon.{name}");
-            let there = kernel.inodes.iter().position(|inode| inode.path == path);
+            let there = kernel.inodes.iter().position(|inode| inode.name == name);
             Self(there.unwrap_or_else(|| {
                 let memory = ManuallyDrop::new(MmapRaw::from(MmapMut::map_anon(LONGEST).expect("memory")));
                 ON_LENGTH.get()(memory.as_ptr(), LONGEST, false);
                 kernel.inodes.push(Inode {
-                    path,
+                    name: name.into(),
                     len: 0,
                     memory,
                     locks: vec![],
@@ -161,18 +160,16 @@ pub(crate) fn is(dir: &Path) -> bool {
 
 /// Names in the directory.
 pub(crate) fn names() -> Vec<String> {
-    KERNEL.with_borrow(|kernel| {
-        let name = |inode: &Inode| Some(inode.path.strip_prefix(DIRECTORY)?.strip_prefix("/prodcon.")?.to_owned());
-        kernel.inodes.iter().filter_map(name).collect()
-    })
+    KERNEL.with_borrow(|kernel| kernel.inodes.iter().map(|inode| inode.name.clone()).collect())
 }
 
-/// `None`: a real path. The number of the answer is no real descriptor's, and must not be closed as one.
-pub(crate) fn open(path: &Path) -> Option<rustix::io::Result<File>> {
-    let path = path.to_str()?;
-    path.strip_prefix(DIRECTORY)?;
+/// `None`: a real directory. The number of the answer is no real descriptor's, and must not be closed as one.
+pub(crate) fn open(dir: &Path, name: &str) -> Option<rustix::io::Result<File>> {
+    if !is(dir) {
+        return None;
+    }
     KERNEL.with_borrow_mut(|kernel| {
-        let Some(inode) = kernel.inodes.iter().position(|inode| inode.path == path) else {
+        let Some(inode) = kernel.inodes.iter().position(|inode| inode.name == name) else {
             return Some(Err(rustix::io::Errno::NOENT));
         };
         let index = kernel.open.iter().position(Option::is_none).unwrap_or_else(|| {

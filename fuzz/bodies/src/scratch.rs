@@ -22,7 +22,7 @@ thread_local! {
     static MINE: RefCell<Option<Scratch>> = const { RefCell::new(None) };
 }
 
-/// The kernel that an input is for. One in 32 gets the real one.
+/// The kernel that an input is for. One in 64 gets the real one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
     /// Real files.
@@ -35,7 +35,7 @@ impl Kernel {
     /// By its bytes, so that an input is always run the same way.
     pub fn of(input: &[u8]) -> Self {
         let sum = input.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-        if sum % 32 == 31 { Self::Real } else { Self::Pretended }
+        if sum % 64 == 63 { Self::Real } else { Self::Pretended }
     }
 }
 

@@ -61,6 +61,7 @@ impl Run {
             }
             self.action(input)?;
         }
+        self.list();
         self.check();
         Ok(())
     }
@@ -121,12 +122,16 @@ impl Run {
         }
     }
 
-    /// The list and the doctor, whom nothing may disturb.
-    fn check(&mut self) {
+    /// The list, whom nothing may disturb.
+    fn list(&self) {
         let list = prodcon::list_in(&self.dir).expect("the directory is there");
         assert!(list.iter().any(|entry| entry.name == image::NAME));
         let entry = list.iter().find(|entry| entry.name == image::NAME);
         assert!(self.damaged || entry.is_some_and(|entry| entry.segment.is_ok()));
+    }
+
+    /// The doctor, whom nothing may disturb either.
+    fn check(&self) {
         let control = match prodcon::Control::attach_in(&self.dir, image::NAME) {
             Ok(control) => control,
             Err(error) => {
