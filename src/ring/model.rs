@@ -281,6 +281,16 @@ impl Case {
     fn filler(&self) -> u32 {
         self.plans.len() as u32
     }
+
+    fn ring(&self, shared: &Shared) -> Ring<Shared> {
+        Ring {
+            memory: shared.clone(),
+            at_least_once: self.at_least_once,
+            batch: self.batch,
+            single: self.batch == 1,
+            contention: 0,
+        }
+    }
 }
 
 fn case(slots: u32, plans: &[Plan]) -> Case {
@@ -295,13 +305,7 @@ fn case(slots: u32, plans: &[Plan]) -> Case {
 }
 
 fn participant(shared: Shared, case: &Case, plan: Plan, life: Option<u32>, seat: u32, log: Log, died: &AtomicBool) {
-    let ring = Ring {
-        memory: shared.clone(),
-        at_least_once: case.at_least_once,
-        batch: case.batch,
-        single: case.batch == 1,
-        contention: 0,
-    };
+    let ring = case.ring(&shared);
     let held = Held {
         shared: shared.clone(),
         mine: RefCell::new(vec![]),
@@ -378,13 +382,7 @@ fn explore(case: &Case) -> bool {
         if case.at_least_once {
             participant(shared.clone(), &case, |actor| while actor.adopt() {}, None, filler, log.clone(), &none);
         }
-        let ring = Ring {
-            memory: shared.clone(),
-            at_least_once: case.at_least_once,
-            batch: case.batch,
-            single: case.batch == 1,
-            contention: 0,
-        };
+        let ring = case.ring(&shared);
         assert!(!ring.needs_care(|_| false), "a seat stays undecided or holds an item");
         assert_eq!(ring.permutation(), Vec::<String>::new());
         let seats: Vec<_> = shared.0.seats.iter().map(SeatLine::read_counts).collect();
