@@ -253,7 +253,12 @@ impl Image {
             // The length that the header asks for.
             2 => self.read(16).min(LONGEST),
             _ => {
-                self.write(0, &Plan::choose(input)?.bytes().head[..HEADER]);
+                // Without dead letters: their queue, which may be mapped now, would be made anew.
+                let plan = Plan {
+                    limit: 0,
+                    ..Plan::choose(input)?
+                };
+                self.write(0, &plan.bytes().head[..HEADER]);
                 self.read(16).min(LONGEST)
             }
         };
