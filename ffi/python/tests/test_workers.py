@@ -1,7 +1,10 @@
 """Producers and consumers: what adv_prodcon's documentation says, under fork and spawn."""
 
+import multiprocessing
+import multiprocessing.process
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -243,6 +246,63 @@ def test_a_worker_can_be_started_again_by_its_own_callback():
         producer.start_new()
         until(lambda: producer.starts == 3 and not producer.process.is_alive(), "three starts")
         assert len(producer.results) == 3
+
+
+def test_a_restart_waits_for_the_end_of_the_one_before(monkeypatch):
+    # Who asks for a process's end while another thread does may be told for a moment that it lives, although join() has returned.
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "is_alive", lambda process: True)
+    with Restarting() as producer:
+        ends, end = [], producer._after_end
+        producer._after_end = lambda: (time.sleep(0.3), end(), ends.append(producer.process))
+        producer.set_subscribers([])
+        producer.start_new()
+        until(lambda: len(ends) == 3, "three ends")
+        assert producer.starts == 3 and len(set(ends)) == 3
+
+
+def test_join_with_a_timeout_waits_for_the_callbacks_whoever_asked_for_the_end_first():
+    with Talkative() as producer:
+        producer.set_subscribers([])
+        producer.start_new(work_args=(500,))
+        process, asked = producer.process, []
+        until(lambda: process._popen.poll() is not None, "the end of the process")
+        alive = process.is_alive
+        process.is_alive = lambda: asked.append(1) or len(asked) < 10 or alive()
+        process.join(DEADLINE)
+        assert producer.results == list(range(500)) and len(asked) == 10
+        producer.close()
+        with pytest.raises(prodcon.Closed, match="make a new one"):
+            producer.start_new()
+
+
+@pytest.mark.parametrize("end", ["", "producer.close()"])
+def test_a_worker_that_its_callback_starts_again_and_again_ends_with_the_program(children, start_method, tmp_path, end):
+    program = tmp_path / "program.py"
+    program.write_text(f"""
+import multiprocessing, time, prodcon
+
+class Again(prodcon.Producer):
+    @staticmethod
+    def work(started, state, message_pipe):
+        time.sleep(0.01)
+
+    def on_result_ready(self, result):
+        try:
+            self.start_new()
+        except prodcon.Closed:
+            pass
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("{start_method}")
+    producer = Again([])
+    producer.start_new()
+    first = producer.process
+    while producer.process is first:
+        time.sleep(0.01)
+    {end}
+""")
+    for _ in range(3):
+        assert children.run(sys.executable, str(program)) == ("", "")
 
 
 class Restarting(Noting, Producer):

@@ -120,12 +120,11 @@ class ResultPipe:
         """Sends a result if anybody listens. Waits for space for as long as there is a controlling process."""
         if self.closed:
             raise OSError("handle is closed")
-        queue = self._queue
-        if not queue.is_ready():
-            return
         while True:
             try:
-                return queue.put(result, True, _SLICE)
+                if self._queue.is_ready():
+                    self._queue.put(result, True, _SLICE)
+                return
             except Full:
                 if not controller_lives(self._controller):
                     return

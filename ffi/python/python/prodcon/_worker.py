@@ -17,12 +17,23 @@ import weakref
 from typing import Any, Callable
 
 from . import _pipes, _run
-from ._errors import Error, Invalid
+from ._errors import Closed, Error, Invalid
 from ._native import ReadyQueue
 from ._pipes import MessagePipe, ResultPipe, State, set_state
 
 # The longest time that is waited, at the end of a worker, for callbacks to return or for space for its last item.
 PATIENCE = 10.0
+
+# Held while processes are started, by a callback perhaps, and while it is looked at which ones there are. A forked child has one of its own.
+_starting = threading.RLock()
+
+
+def _in_child():
+    global _starting
+    _starting = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 class Worker:
@@ -67,6 +78,7 @@ class Worker:
         self._maker = os.getpid()
         self._pipes: Any = None
         self._watcher: threading.Thread | None = None
+        self._closing = False
         self._own_queue = self._make_queue()
         set_state(self._own_queue, Worker.stopped)
         self.state = State(self._own_queue)
@@ -129,7 +141,17 @@ class Worker:
         if workers < 1:
             raise Invalid(f"{workers} worker processes: give 1 or more")
         self._check_startable()
-        self._stop_and_wait()
+        while True:
+            self._stop_and_wait()
+            with _starting:
+                if self._closing:
+                    if _ending and threading.current_thread() is not threading.main_thread():
+                        sys.exit()  # a callback at the end of the program: its thread ends, without a word
+                    raise Closed("this worker was closed: make a new one")
+                if not self._running():  # else another thread has started it meanwhile
+                    return self._start(work_args, work_kwargs or {}, workers)
+
+    def _start(self, work_args, work_kwargs, workers):
         self._open_pipes()
         self._before_start()
         args = (
@@ -139,7 +161,7 @@ class Worker:
             self.state,
             self.work_queues,
             (*self.work_args, *work_args),
-            {**self.work_kwargs, **(work_kwargs or {})},
+            {**self.work_kwargs, **work_kwargs},
             self.result_pipe_child,
             self.message_pipe_child,
             self.work_timeout,
@@ -166,6 +188,7 @@ class Worker:
 
     def close(self) -> None:
         """Stops the worker, waits for it and removes its queues. It cannot be started again."""
+        self._closing = True
         self._stop_and_wait()
         for queue in (self._own_queue, *(self._pipes or ())):
             queue.close()
@@ -196,13 +219,22 @@ class Worker:
     def _stop_and_wait(self):
         if self._maker != os.getpid():
             return
-        if self._running():
-            self.set_stopped()
-        for process in self.processes:
-            try:
-                process.join()
-            except ValueError:
-                pass  # the program has closed it
+        while True:
+            with _starting:
+                processes, watcher = self.processes, self._watcher
+                if self._running():
+                    self.set_stopped()
+            for process in processes:
+                try:
+                    process.join()
+                except ValueError:
+                    pass  # the program has closed it
+            if watcher is not None:
+                watcher.join()  # the last that it does is to set the state to stopped: that must not meet the next start
+            with _starting:
+                if self.processes is processes:
+                    return
+            # A callback has started it anew.
 
     def _open_pipes(self):
         name, directory = self._own_queue.name, self._own_queue.directory
@@ -293,8 +325,11 @@ def _joined_with(join, process, watcher, receivers):
     def joined(timeout=None):
         deadline = None if timeout is None else time.monotonic() + timeout
         join(timeout)
-        if process.is_alive():
-            return
+        # Another thread may have asked for its end just now, and may not have noted yet what it was told: then it seems to be alive, although it is not.
+        while deadline is not None and process.is_alive():
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(0.001)
         patience = time.monotonic() + PATIENCE
         for thread in (watcher, *receivers):
             me = threading.current_thread()
@@ -309,13 +344,17 @@ def _joined_with(join, process, watcher, receivers):
 # ---------------------------------------------------------------- the end of the controlling process
 
 _workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+_ending = False
 
 
 @atexit.register
 def _stop_all() -> None:
     """Stops all workers and waits for them, as adv_prodcon does at exit."""
-    mine = [worker for worker in _workers if worker._maker == os.getpid()]
+    global _ending
+    _ending = True
+    mine = [worker for worker in list(_workers) if worker._maker == os.getpid()]
     for worker in mine:
+        worker._closing = True  # callbacks start nothing any more
         try:
             worker.set_stopped()
         except Error:
