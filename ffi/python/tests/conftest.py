@@ -16,8 +16,8 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 
-# A wait that takes longer has failed. Nothing here asserts that anything is fast.
-DEADLINE = 60.0
+# A wait that takes longer has failed. Nothing here asserts that anything is fast: on a busy machine a process may get no time for a minute.
+DEADLINE = 180.0
 
 
 def die_with_parent():
