@@ -8,7 +8,7 @@ use crate::fork::generation;
 use crate::handle::{Endpoint, Handle};
 use crate::object::Copied;
 use crate::spill::Reference;
-use crate::wait::{Until, away};
+use crate::wait::{Until, away, check, enter};
 use prodcon::{Attach, GetError, Hand as CoreHand, Role};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -141,6 +141,7 @@ impl Hand {
     /// Takes what is there, at most `max` items more, waiting for the first; a list of objects. Empty: no more can be in hand for want of seats.
     fn take<'py>(&self, py: Python<'py>, max: usize, timeout: Option<f64>) -> PyResult<Bound<'py, PyList>> {
         let until = Until::new(true, timeout)?;
+        let _inside = enter(py)?;
         let list = PyList::empty(py);
         let mut slice = None;
         loop {
@@ -157,7 +158,7 @@ impl Hand {
             if grown? || !list.is_empty() {
                 return Ok(list);
             }
-            py.check_signals()?;
+            check(py)?;
             slice = until.slice();
             if slice.is_none() {
                 return Err(errors::get(GetError::TimedOut, &self.handle.name));

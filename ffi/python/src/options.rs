@@ -149,10 +149,10 @@ pub fn remember(handle: &Arc<Handle>) {
     }
 }
 
-/// The interpreter ends: removes the names that go with it, and lets no thread come back from its wait.
+/// The interpreter ends: lets all threads out of their operations, and removes the names that go with it.
 #[pyfunction]
 pub fn _at_exit(py: Python<'_>) {
-    wait::end(py); // first, for waits end with an exception when the queue goes
+    wait::end(py); // first, for who waits is told when the queue goes
     let owned = std::mem::take(&mut *OWNED.lock().unwrap_or_else(PoisonError::into_inner));
     for handle in owned.iter().filter_map(Weak::upgrade) {
         handle.close();

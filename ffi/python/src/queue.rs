@@ -9,7 +9,7 @@ use crate::hand::Hand;
 use crate::handle::Handle;
 use crate::options::{self, Create};
 use crate::spill;
-use crate::wait::{Until, away};
+use crate::wait::{Until, away, check, enter};
 use prodcon::{State, Stats};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -212,6 +212,7 @@ impl ReadyQueue {
     #[pyo3(signature = (items, block=true, timeout=None))]
     fn put_many(&self, py: Python<'_>, items: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<usize> {
         let until = Until::new(block, timeout)?;
+        let _inside = enter(py)?; // the iterator may be Python code
         let mut put = 0;
         for item in items.try_iter()? {
             if let Err(error) = item.and_then(|item| self.put_until(py, &item, until)) {
@@ -442,6 +443,7 @@ impl ReadyQueue {
         wait: impl Fn(&prodcon::Control, std::time::Duration) -> Result<bool, prodcon::Fault> + Send + Sync,
     ) -> PyResult<bool> {
         let until = Until::new(true, timeout)?;
+        let _inside = enter(py)?;
         let mut control = self.handle.new_control()?;
         loop {
             let slice = until.slice();
@@ -453,7 +455,7 @@ impl ReadyQueue {
             if slice.is_none() {
                 return Ok(false);
             }
-            py.check_signals()?;
+            check(py)?;
         }
     }
 }

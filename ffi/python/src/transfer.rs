@@ -7,7 +7,7 @@ use crate::handle::Endpoint;
 use crate::object::{Copied, Frame};
 use crate::queue::ReadyQueue;
 use crate::spill::{REFERENCE, Reference, Spilled};
-use crate::wait::{Until, away};
+use crate::wait::{Until, away, check, enter};
 use prodcon::{GetError, PutError, State, Taken};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -26,7 +26,7 @@ impl ReadyQueue {
             let Some(slice) = until.slice() else { return failed(GetError::TimedOut) };
             match away(py, || endpoint.take_timeout(slice)) {
                 Ok(taken) => return Ok(act(taken)),
-                Err(GetError::TimedOut) => py.check_signals()?,
+                Err(GetError::TimedOut) => check(py)?,
                 Err(error) => return failed(error),
             }
         }
@@ -34,6 +34,7 @@ impl ReadyQueue {
 
     #[inline]
     pub fn get_until<'py>(&self, py: Python<'py>, until: Until) -> PyResult<Bound<'py, PyAny>> {
+        let _inside = enter(py)?;
         let handle = &*self.handle;
         let mut endpoint = handle.lend()?;
         if !self.objects {
@@ -50,6 +51,7 @@ impl ReadyQueue {
 
     #[inline]
     pub fn put_until(&self, py: Python<'_>, item: &Bound<'_, PyAny>, until: Until) -> PyResult<()> {
+        let _inside = enter(py)?;
         let handle = &*self.handle;
         if !self.objects {
             let input = Input::of(item)?;

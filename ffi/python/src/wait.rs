@@ -1,12 +1,16 @@
 //! Waiting: in slices, with the interpreter's lock given up, looking at signals in between.
 //!
-//! Owns how `block` and `timeout` are read, and what becomes of threads that wait here when the interpreter ends: up to Python 3.13 a daemon thread that asks for
-//! the lock then is ended by unwinding its stack, which Rust's frames do not stand. Such threads stay here for good instead. Callers: queue, guard, options.
+//! Owns how `block` and `timeout` are read, and what becomes of threads that are in an operation when the interpreter ends: up to Python 3.13 a daemon thread that
+//! asks for the lock then is ended by unwinding its stack, which Rust's frames do not stand (the process aborts). So before that they are let out: their
+//! operations end with SystemExit, and begin with it from then on. Callers: queue, transfer, guard, hand, spill, fork, options.
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PySystemExit, PyValueError};
 use pyo3::prelude::*;
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -53,43 +57,96 @@ impl Until {
     }
 }
 
-/// Threads that have given up the lock here, and those of them that will not ask for it again.
+/// Threads in an operation that waits or that may run Python code; those of them that have given up the interpreter's lock. Changed only with that lock held.
+static INSIDE: AtomicUsize = AtomicUsize::new(0);
 static AWAY: AtomicUsize = AtomicUsize::new(0);
-static PARKED: AtomicUsize = AtomicUsize::new(0);
 static ENDING: AtomicBool = AtomicBool::new(false);
-/// The thread that ends the interpreter, which may still wait for something.
+/// The thread that ends the interpreter, which may still use queues.
 static ENDER: OnceLock<ThreadId> = OnceLock::new();
+/// At its end the interpreter waits so long for threads that run Python code from within an operation; those that only wait come back soon.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Does something that may wait for a slice of time, with the interpreter's lock given up.
+thread_local! {
+    /// Operations that this thread is in, one within the other.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// This thread is in an operation.
+pub struct Inside(PhantomData<*const ()>);
+
+/// Begins an operation that may wait or run Python code: no thread may die in it.
+///
+/// # Errors
+/// SystemExit, which ends a thread without a word: the interpreter ends.
+#[inline]
+pub fn enter(_py: Python<'_>) -> PyResult<Inside> {
+    if ENDING.load(Relaxed) {
+        ended()?;
+    }
+    DEPTH.with(|depth| {
+        depth.set(depth.get() + 1);
+        if depth.get() == 1 {
+            INSIDE.store(INSIDE.load(Relaxed) + 1, Relaxed); // Relaxed, and no read-modify-write: the interpreter's lock orders them
+        }
+    });
+    Ok(Inside(PhantomData))
+}
+
+impl Drop for Inside {
+    #[inline]
+    fn drop(&mut self) {
+        DEPTH.with(|depth| {
+            depth.set(depth.get() - 1);
+            if depth.get() == 0 {
+                INSIDE.store(INSIDE.load(Relaxed) - 1, Relaxed);
+            }
+        });
+    }
+}
+
+#[cold]
+fn ended() -> PyResult<()> {
+    if ENDER.get() == Some(&std::thread::current().id()) {
+        Ok(())
+    } else {
+        Err(PySystemExit::new_err(()))
+    }
+}
+
+/// Does something that may wait for a slice of time, with the interpreter's lock given up. Within `enter`.
 pub fn away<T: Send>(py: Python<'_>, act: impl FnOnce() -> T + Send) -> T {
     AWAY.fetch_add(1, SeqCst);
-    let done = py.detach(|| {
-        let done = act();
-        if ENDING.load(SeqCst) && ENDER.get() != Some(&std::thread::current().id()) {
-            PARKED.fetch_add(1, SeqCst);
-            loop {
-                std::thread::park();
-            }
-        }
-        done
-    });
+    let done = py.detach(act);
     AWAY.fetch_sub(1, SeqCst);
     done
 }
 
-/// In a forked child: the threads that were away in the parent are not here.
+/// Between two slices.
+///
+/// # Errors
+/// What a signal's handler raised; SystemExit: the interpreter ends.
+pub fn check(py: Python<'_>) -> PyResult<()> {
+    if ENDING.load(Relaxed) {
+        ended()?;
+    }
+    py.check_signals()
+}
+
+/// In a forked child: only the thread that forked is here.
 pub fn in_child() {
+    INSIDE.store(usize::from(DEPTH.get() > 0), SeqCst);
     AWAY.store(0, SeqCst);
-    PARKED.store(0, SeqCst);
     ENDING.store(false, SeqCst);
 }
 
-/// The interpreter ends: waits until nobody who is away will ask for its lock. Called once, by the thread that ends it.
+/// The interpreter ends: waits until no other thread is in an operation. Called once, by the thread that ends it.
 pub fn end(py: Python<'_>) {
     let _ = ENDER.set(std::thread::current().id());
     ENDING.store(true, SeqCst);
+    let own = usize::from(DEPTH.get() > 0);
+    let begin = Instant::now();
     py.detach(|| {
-        while AWAY.load(SeqCst) > PARKED.load(SeqCst) {
+        while AWAY.load(SeqCst) > 0 || (INSIDE.load(SeqCst) > own && begin.elapsed() < PATIENCE) {
             std::thread::sleep(Duration::from_millis(1));
         }
     });

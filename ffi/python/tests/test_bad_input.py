@@ -245,6 +245,59 @@ import time; time.sleep(0.3)
         prodcon.unlink("others")
 
 
+def test_a_daemon_thread_that_pickles_does_not_disturb_the_end_of_the_program(children):
+    # Its Python code is called by the package's: the interpreter, at its end, would unwind its stack, and the process would abort.
+    text = """
+import threading, time, prodcon
+
+class Slow:
+    def __reduce__(self):
+        for _ in range(100_000):
+            pass
+        return restore, ()
+
+def restore():
+    for _ in range(100_000):
+        pass
+
+def slowly():
+    while True:
+        yield Slow().__reduce__()[0]()
+
+def forever(call):
+    while True:
+        call()
+
+queue = prodcon.ReadyQueue(4)
+queue.set_ready()
+for call in (lambda: queue.put(Slow()), queue.get, lambda: queue.put_many(slowly()), lambda: queue.get_many(100)):
+    threading.Thread(target=forever, args=(call,), daemon=True).start()
+time.sleep(0.1)
+"""
+    for _ in range(5):
+        assert children.run(sys.executable, "-c", text) == ("", "")
+
+
+def test_at_the_end_of_the_program_a_daemon_thread_gives_its_locks_back(children):
+    text = """
+import atexit
+@atexit.register   # before the package's own, so called after it
+def last():
+    print(lock.acquire(timeout=60), flush=True)
+import threading, prodcon
+
+def wait():
+    with lock:
+        held.set()
+        queue.get()
+
+queue, lock, held = prodcon.ReadyQueue(4), threading.Lock(), threading.Event()
+threading.Thread(target=wait, daemon=True).start()
+held.wait()
+"""
+    assert children.run(sys.executable, "-c", text) == ("True\n", "")
+
+
 def test_the_end_of_the_program_may_still_use_queues(children):
     text = """
 import atexit

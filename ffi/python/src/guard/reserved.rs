@@ -6,7 +6,7 @@ use crate::errors::{self, Invalid};
 use crate::fork::generation;
 use crate::handle::{Endpoint, Handle};
 use crate::spill;
-use crate::wait::{Until, away};
+use crate::wait::{Until, away, check, enter};
 use prodcon::{PutError, Reserved as CoreReserved, Uncommitted};
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
@@ -34,6 +34,7 @@ pub struct Reserved {
 
 /// Reserves a block of `len` bytes.
 pub fn reserve<'py>(py: Python<'py>, handle: &Arc<Handle>, len: usize) -> PyResult<Bound<'py, PyAny>> {
+    let _inside = enter(py)?;
     let endpoint = handle.lend()?.keep();
     let attempt = Open::try_new_or_recover(MutBorrow::new(endpoint), |owner| owner.borrow_mut().reserve(len).map(Some));
     let mut open = match attempt {
@@ -65,7 +66,7 @@ pub fn commit<'a>(py: Python<'_>, reserved: CoreReserved<'a, [u8]>, until: Until
         if !matches!(error, PutError::Full | PutError::TimedOut) {
             return Err((errors::put(error, queue), reserved));
         }
-        let error = match (py.check_signals(), until.slice()) {
+        let error = match (check(py), until.slice()) {
             (Err(interrupted), _) => interrupted,
             (Ok(()), Some(slice)) => {
                 answer = away(py, || reserved.commit_timeout(slice));
@@ -79,6 +80,7 @@ pub fn commit<'a>(py: Python<'_>, reserved: CoreReserved<'a, [u8]>, until: Until
 
 impl Reserved {
     fn put(&self, py: Python<'_>, until: Until) -> PyResult<()> {
+        let _inside = enter(py)?;
         let mut state = self.guard.lock("block")?;
         if state.views > 0 {
             return Err(PyBufferError::new_err(

@@ -5,7 +5,7 @@ use crate::buffer::{Export, Lending};
 use crate::errors::{self, Invalid};
 use crate::fork::generation;
 use crate::handle::{Endpoint, Handle};
-use crate::wait::{Until, away};
+use crate::wait::{Until, away, check, enter};
 use prodcon::{GetError, Taken as CoreTaken};
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
@@ -34,6 +34,7 @@ pub struct Taken {
 
 /// Takes the oldest item in place.
 pub fn take<'py>(py: Python<'py>, handle: &Arc<Handle>, until: Until) -> PyResult<Bound<'py, PyAny>> {
+    let _inside = enter(py)?;
     let mut endpoint = handle.lend()?.keep();
     let mut slice = None; // first without waiting
     let mut held = loop {
@@ -54,7 +55,7 @@ pub fn take<'py>(py: Python<'py>, handle: &Arc<Handle>, until: Until) -> PyResul
         };
         slice = until.slice();
         let error = match error {
-            GetError::Empty | GetError::TimedOut => match (py.check_signals(), slice) {
+            GetError::Empty | GetError::TimedOut => match (check(py), slice) {
                 (Err(interrupted), _) => interrupted,
                 (Ok(()), Some(_)) => continue,
                 (Ok(()), None) => errors::get(if until.is_now() { GetError::Empty } else { GetError::TimedOut }, &handle.name),
