@@ -225,7 +225,9 @@ class Nested:
 
 def test_a_daemon_thread_that_waits_does_not_disturb_the_end_of_the_program(children):
     text = """
-import threading, prodcon
+import atexit, threading, time
+atexit.register(time.sleep, 0.2)   # after the package's own: the queues are gone, and who still waits would say so
+import prodcon
 octets = prodcon.ReadyQueue.create("daemons", 4, 100)
 objects = prodcon.ReadyQueue(4)
 full = prodcon.ReadyQueue(1)
@@ -236,7 +238,7 @@ other = prodcon.ReadyQueue.create("others", 4, 100)
 for wait in (other.get, other.take, objects.get, lambda: full.put(2), objects.wait_ready):
     for _ in range(3):
         threading.Thread(target=wait, daemon=True).start()
-import time; time.sleep(0.3)
+time.sleep(0.3)
 """
     for _ in range(3):
         assert children.run(sys.executable, "-c", text) == ("", "")
