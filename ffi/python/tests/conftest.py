@@ -16,6 +16,10 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 
+# A program that a shell started in the background ignores Ctrl-C, and so would all that the tests start, which send it to some.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A wait that takes longer has failed. Nothing here asserts that anything is fast: on a busy machine a process may get no time for a minute.
 DEADLINE = 180.0
 
