@@ -381,6 +381,13 @@ fn what_is_taken_next_goes_on_with_the_block_that_was_begun() {
             assert_eq!(values(&hand), [1, 2, 3, 4, 5, 6, 7, 8]);
         }
         hand.ack();
+        let stats = consumer.stats().unwrap();
+        let expected = if clear { (3, 7, 0) } else { (8, 0, 1) };
+        assert_eq!(
+            (stats.gets, stats.cleared, stats.held),
+            expected,
+            "a cleared rest is settled together with what was shown of its block"
+        );
         assert_eq!(consumer.try_get(), if clear { Err(GetError::Empty) } else { Ok(9) });
         drop(consumer);
         dir.check(1);

@@ -365,18 +365,16 @@ impl Model {
         }
     }
 
-    /// The rest of a block, if it was cleared.
+    /// The rests of blocks that were cleared: what a `Hand` shows last may have a rest, and blocks before it whose rest was cleared when it took more.
     fn throw_rest_away(&mut self, who: usize) {
         let epoch = self.epoch;
-        let owner = self.owner(who);
-        if owner
-            .hand
-            .back()
-            .is_some_and(|hand| hand.done == 0 && hand.shown == 0 && hand.block.epoch < epoch)
-        {
-            let hand = owner.hand.pop_back();
-            self.cleared += hand.map_or(0, |hand| hand.block.items());
-        }
+        let mut cleared = 0;
+        self.owner(who).hand.retain(|hand| {
+            let rest = hand.done == 0 && hand.shown == 0 && hand.block.epoch < epoch;
+            cleared += if rest { hand.block.items() } else { 0 };
+            !rest
+        });
+        self.cleared += cleared;
     }
 
     /// Items came to `who`, by numbers and deliveries. They are shown by a guard. `letters`: what went to the dead letters meanwhile; `letters_full`: no more found room there.
@@ -477,7 +475,7 @@ impl Model {
         owner.hand.retain(|hand| hand.done > 0 || !hand.block.ids.is_empty());
         let several = owner.several;
         self.gets += gets;
-        // (Only when the last of what it shows is gone: `throw_rest_away` looks.)
+        // (Only of blocks of which nothing is shown any more: `throw_rest_away` looks.)
         if several && put_back {
             self.throw_rest_away(who);
         }
