@@ -12,6 +12,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// The directory that these files are in.
 pub const DIRECTORY: &str = "/pretended";
@@ -19,6 +20,8 @@ pub const DIRECTORY: &str = "/pretended";
 pub const LONGEST: usize = 1 << 20;
 /// Number of the first descriptor; no real one is as high.
 const FIRST: RawFd = 1 << 30;
+/// Descriptors of one thread, as many as it may have open. No two threads have the same numbers, for leases are registered by number.
+const NUMBERS: RawFd = 1 << 12;
 const DEVICE: u64 = u64::MAX;
 
 struct Inode {
@@ -30,15 +33,16 @@ struct Inode {
     locks: Vec<(i64, RawFd)>,
 }
 
-#[derive(Default)]
 struct Kernel {
     inodes: Vec<Inode>,
+    /// Number of this thread's first descriptor.
+    first: RawFd,
     /// Of each descriptor, the inode.
     open: Vec<Option<usize>>,
 }
 
 thread_local! {
-    static KERNEL: RefCell<Kernel> = RefCell::default();
+    static KERNEL: RefCell<Kernel> = RefCell::new(Kernel::new());
     static ON_LENGTH: Cell<fn(*const u8, usize, bool)> = const { Cell::new(|_, _, _| {}) };
 }
 
@@ -48,8 +52,18 @@ pub fn on_length(tell: fn(*const u8, usize, bool)) {
 }
 
 impl Kernel {
+    fn new() -> Self {
+        static NEXT: AtomicI32 = AtomicI32::new(FIRST);
+        Self {
+            inodes: vec![],
+            // Relaxed: only the number counts.
+            first: NEXT.fetch_add(NUMBERS, Ordering::Relaxed),
+            open: vec![],
+        }
+    }
+
     fn inode(&mut self, fd: RawFd) -> Option<usize> {
-        *self.open.get(usize::try_from(fd.checked_sub(FIRST)?).ok()?)?
+        *self.open.get(usize::try_from(fd.checked_sub(self.first)?).ok()?)?
     }
 }
 
@@ -176,9 +190,10 @@ pub(crate) fn open(dir: &Path, name: &str) -> Option<rustix::io::Result<File>> {
             kernel.open.push(None);
             kernel.open.len() - 1
         });
+        assert!(index < NUMBERS as usize, "too many descriptors");
         kernel.open[index] = Some(inode);
         // SAFETY: the number is not a real descriptor's, so nothing is owned twice; its owners (`Opened`, then a lease) give it to `close` instead of dropping it.
-        Some(Ok(unsafe { File::from_raw_fd(FIRST + index as RawFd) }))
+        Some(Ok(unsafe { File::from_raw_fd(kernel.first + index as RawFd) }))
     })
 }
 
@@ -187,7 +202,8 @@ pub(crate) fn close(fd: RawFd) -> bool {
     KERNEL.with_borrow_mut(|kernel| {
         let Some(inode) = kernel.inode(fd) else { return false };
         kernel.inodes[inode].locks.retain(|(_, owner)| *owner != fd);
-        kernel.open[(fd - FIRST) as usize] = None;
+        let index = fd - kernel.first;
+        kernel.open[index as usize] = None;
         true
     })
 }
