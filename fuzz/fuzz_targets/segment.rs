@@ -12,7 +12,11 @@ unsafe extern "C" {
 
 /// What lies behind the end of a pretended file is not to be touched.
 fn mark(start: *const u8, len: usize, good: bool) {
-    if good { __asan_unpoison_memory_region(start, len) } else { __asan_poison_memory_region(start, len) }
+    if good {
+        __asan_unpoison_memory_region(start, len)
+    } else {
+        __asan_poison_memory_region(start, len)
+    }
 }
 
 /// AddressSanitizer asks for these. A simulated death that unwinds out of a Drop leaks the value that its function was about to return; no real one does: no search for

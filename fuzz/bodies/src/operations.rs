@@ -74,7 +74,7 @@ fn action<T: end::Kind + ?Sized>(world: &mut World<T>, input: &mut Unstructured)
                 } else {
                     attach.in_hand_at_most(hands)
                 };
-                world.attach(who, role == Role::Producer, &attach);
+                world.attach(who, role == Role::Producer, attach);
             }
             _ => look_after(world, what),
         },

@@ -1,5 +1,6 @@
 //! The targets' bodies over the corpus, and over random inputs that are the same each time; with any compiler.
 
+use prodcon_fuzz_bodies::scratch::Kernel;
 use prodcon_fuzz_bodies::{operations, segment};
 use std::path::Path;
 
@@ -8,7 +9,7 @@ fn runs() -> u64 {
     std::env::var("PRODCON_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2000)
 }
 
-fn corpus(target: &str, body: fn(&[u8])) {
+fn corpus(target: &str, body: fn(Kernel, &[u8])) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
     let mut files: Vec<_> = std::fs::read_dir(&dir)
         .expect("the corpus")
@@ -18,12 +19,14 @@ fn corpus(target: &str, body: fn(&[u8])) {
     assert!(files.len() >= 10, "{} inputs in {}", files.len(), dir.display());
     for file in files {
         println!("{}", file.display()); // the last one shown is the one that failed
-        body(&std::fs::read(&file).expect("an input"));
+        let input = std::fs::read(&file).expect("an input");
+        body(Kernel::Pretended, &input);
+        body(Kernel::Real, &input);
     }
 }
 
 /// xorshift: small, and the same everywhere.
-fn random(body: fn(&[u8])) {
+fn random(body: fn(Kernel, &[u8])) {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = move || {
         state ^= state << 13;
@@ -31,14 +34,15 @@ fn random(body: fn(&[u8])) {
         state ^= state << 17;
         state
     };
-    for _ in 0..runs() {
+    for run in 0..runs() {
+        let kernel = if run % 4 == 0 { Kernel::Real } else { Kernel::Pretended };
         let len = next() % 400;
         let input: Vec<u8> = (0..len).map(|_| (next() >> 32) as u8).collect();
-        let outcome = std::panic::catch_unwind(|| body(&input));
+        let outcome = std::panic::catch_unwind(|| body(kernel, &input));
         if let Err(panic) = outcome {
             let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failed");
             std::fs::write(&file, &input).expect("a file");
-            println!("{} bytes in {}: run the example `replay` on it", input.len(), file.display());
+            println!("{} bytes in {}, {kernel:?} kernel: run the example `replay` on it", input.len(), file.display());
             std::panic::resume_unwind(panic);
         }
     }
@@ -46,20 +50,20 @@ fn random(body: fn(&[u8])) {
 
 #[test]
 fn arbitrary_bytes_as_a_segment_are_harmless_in_the_corpus() {
-    corpus("segment", segment::run);
+    corpus("segment", segment::run_on);
 }
 
 #[test]
 fn arbitrary_bytes_as_a_segment_are_harmless_at_random() {
-    random(segment::run);
+    random(segment::run_on);
 }
 
 #[test]
 fn operations_and_kills_do_what_the_model_does_in_the_corpus() {
-    corpus("operations", operations::run);
+    corpus("operations", operations::run_on);
 }
 
 #[test]
 fn operations_and_kills_do_what_the_model_does_at_random() {
-    random(operations::run);
+    random(operations::run_on);
 }

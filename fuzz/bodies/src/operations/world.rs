@@ -105,8 +105,8 @@ impl<T: Kind + ?Sized> World<T> {
 
     // ---------------------------------------------------------------- endpoints come and go
 
-    pub(super) fn attach(&mut self, who: usize, producer: bool, attach: &Attach) {
-        let attach = attach.clone().directory(scratch::directory());
+    pub(super) fn attach(&mut self, who: usize, producer: bool, attach: Attach) {
+        let attach = attach.directory(scratch::directory());
         let Some(attached) = mortal::live(self.life, || ReadyQueue::<T>::attach_with(NAME, &attach)) else {
             self.model.unresolved = true;
             return;
@@ -455,7 +455,7 @@ impl<T: Kind + ?Sized> World<T> {
         }
         self.gate(false, Some(true));
         // A fresh consumer gets all that is due: what the dead had in hand, oldest first, then the queue.
-        self.attach(0, false, &Attach::new());
+        self.attach(0, false, Attach::new());
         self.settle_up(0);
         if self.guarded(0) == Some(true) {
             self.acknowledge(0);
@@ -489,7 +489,7 @@ impl<T: Kind + ?Sized> World<T> {
         let Plan { seats, capacity, .. } = self.model.plan;
         let users = ENDS.min(seats as usize);
         for who in 1..users {
-            self.attach(who, false, &Attach::new());
+            self.attach(who, false, Attach::new());
         }
         let attach = || ReadyQueue::<T>::attach_in(&scratch::directory(), NAME);
         let extra: Vec<_> = (users..seats as usize).map(|_| attach().expect("a seat")).collect();
