@@ -377,6 +377,12 @@ impl Model {
         self.cleared += cleared;
     }
 
+    /// This item is an orphan that `who` kept, and so came before anything else, letters too: an older one is still there.
+    fn is_kept(&mut self, who: usize, id: u64, letters: &[u64]) -> bool {
+        let live: Vec<_> = self.live_orphans().iter().map(|block| block.ids[0]).collect();
+        self.owner(who).keeps && live.contains(&id) && live.iter().any(|older| *older < id && !letters.contains(older))
+    }
+
     /// Items came to `who`, by numbers and deliveries. They are shown by a guard. `letters`: what went to the dead letters meanwhile; `letters_full`: no more found room there.
     pub(super) fn came(&mut self, who: usize, items: &[(u64, Option<u32>)], several: bool, letters: &[u64], letters_full: bool) {
         assert!(self.state != State::Stopped);
@@ -389,7 +395,9 @@ impl Model {
             let begun = |hand: &InHand| hand.shown < hand.block.ids.len() && hand.block.epoch == epoch;
             if !self.owner(who).hand.back().is_some_and(begun) {
                 // Letters on the way to this item.
+                let kept = self.is_kept(who, first.0, letters);
                 while let [letter, rest @ ..] = letters
+                    && !kept
                     && (self.is_next_orphan(*letter) || self.owner(who).keeps)
                     && *letter != first.0
                 {
