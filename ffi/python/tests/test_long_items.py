@@ -146,6 +146,7 @@ def test_an_interrupted_put_leaves_no_file(children, directory):
     until(lambda: len(files(directory)) == 1, "the file")
     child.send_signal(signal.SIGINT)
     assert child.stdout.readline() == "['prodcon.full']\n"
+    assert child.wait(60) == 0  # it removes its queue at the end
 
 
 def test_what_killed_producers_and_consumers_leave_is_removed_when_their_blocks_are_used_again(children, directory):
