@@ -26,6 +26,7 @@ pub(crate) struct Mapped {
     block_size: usize,
     payload_offset: usize,
     payload_size: usize,
+    blocks_in_line: u32,
     shape: Shape,
 }
 
@@ -48,6 +49,7 @@ impl Mapped {
             block_size: geometry.block_size as usize,
             payload_offset: geometry.payload_offset as usize,
             payload_size: geometry.payload_size() as usize,
+            blocks_in_line: (64 / geometry.block_size).max(1) as u32,
             shape: Shape::new(geometry.capacity, geometry.seats),
         }
     }
@@ -92,10 +94,8 @@ impl Mapped {
     /// The stamp of the slot `ahead` places behind `index`, for a peek that decides nothing.
     #[inline(always)]
     pub(super) fn peek(&self, index: u32, ahead: u32) -> u64 {
-        let slots = self.shape.slots;
-        let index = if index + ahead >= slots { index + ahead - slots } else { index + ahead };
         // Relaxed: only chooses how long to pause.
-        self.shape.slot(self.slot(index).load(Ordering::Relaxed)).stamp
+        self.shape.slot(self.slot(self.shape.ahead(index, ahead)).load(Ordering::Relaxed)).stamp
     }
 }
 
@@ -122,7 +122,7 @@ impl Memory for Mapped {
     }
     #[inline(always)]
     fn blocks_in_line(&self) -> u32 {
-        (64 / self.block_size).max(1) as u32
+        self.blocks_in_line
     }
     #[inline(always)]
     fn block(&self, block: u32) -> &AtomicU64 {

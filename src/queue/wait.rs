@@ -7,6 +7,7 @@ use super::ReadyQueue;
 use super::control::SLICE;
 use super::item::Payload;
 use crate::error::Fault;
+use crate::sync::atomic::pause;
 use crate::sync::event::{Futex, register, wake_one};
 use crate::sync::futex::Kernel;
 use std::hint::spin_loop;
@@ -67,7 +68,7 @@ pub(super) fn pauses(nanoseconds: u32) -> u32 {
         const TIMES: u32 = 256;
         let once = |_| {
             let began = Instant::now();
-            (0..TIMES).for_each(|_| spin_loop());
+            pause(TIMES);
             began.elapsed().as_nanos() as u32
         };
         // The shortest: the others were interrupted.
@@ -208,7 +209,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         let (first, start, per_slot) = (pauses(FIRST_DISTANCE), pauses(START), pauses(PER_SLOT));
         let (mut waited, mut next) = (0, first);
         let kept = loop {
-            (0..next).for_each(|_| spin_loop());
+            pause(next);
             waited += next;
             if self.peek(what, far) & 1 == wanted {
                 break true;

@@ -163,11 +163,10 @@ impl<M: Memory> Ring<M> {
         if shape.slots < 8 * AHEAD || memory.blocks_in_line() < 2 {
             return;
         }
-        let wrap = |index: u32| if index < shape.slots { index } else { index - shape.slots };
-        prefetch_write(memory.slot(wrap(index + 2 * AHEAD)));
+        prefetch_write(memory.slot(shape.ahead(index, 2 * AHEAD)));
         for step in (0..8).step_by(memory.blocks_in_line() as usize) {
             // Relaxed: decides nothing.
-            let seen = shape.slot(memory.slot(wrap(index + AHEAD + step)).load(Ordering::Relaxed));
+            let seen = shape.slot(memory.slot(shape.ahead(index, AHEAD + step)).load(Ordering::Relaxed));
             if seen.block < shape.blocks {
                 prefetch_write(memory.block(seen.block));
             }

@@ -292,12 +292,9 @@ impl Seat {
     #[inline(always)]
     pub(crate) fn acknowledge<M: Memory>(&mut self, memory: &M, items: u32) {
         debug_assert!(self.hold && items <= self.left());
-        self.counts.got = self.counts.got.wrapping_add(u64::from(items));
         let line = memory.seat(self.index);
-        let done = self.items == items || self.counts.left(self.items) == 0;
-        // Release: what was read from the block happens before its acknowledgement. Pairs with: the lock's hand-over.
-        store(&line.got, self.counts.got, Ordering::Release);
-        if done {
+        self.got(line, items);
+        if self.items == items || self.counts.left(self.items) == 0 {
             self.let_go_at(line);
         }
     }
@@ -306,11 +303,16 @@ impl Seat {
     #[inline(always)]
     pub(crate) fn acknowledge_one<M: Memory>(&mut self, memory: &M) {
         debug_assert!(self.hold && self.items == 1 && self.left() == 1);
-        self.counts.got = self.counts.got.wrapping_add(1);
         let line = memory.seat(self.index);
-        // Release: as above.
-        store(&line.got, self.counts.got, Ordering::Release);
+        self.got(line, 1);
         self.let_go_at(line);
+    }
+
+    #[inline(always)]
+    fn got(&mut self, line: &SeatLine, items: u32) {
+        self.counts.got = self.counts.got.wrapping_add(u64::from(items));
+        // Release: what was read from the block happens before its acknowledgement. Pairs with: the lock's hand-over.
+        store(&line.got, self.counts.got, Ordering::Release);
     }
 
     /// Settles all that is in hand and not acknowledged as lost or cleared: the counter store IS the event, the record follows.

@@ -72,6 +72,12 @@ impl Shape {
         Some(stamp + u64::from(block))
     }
 
+    /// The slot so many places behind this one; `by <= slots`.
+    #[inline(always)]
+    pub(crate) fn ahead(&self, index: u32, by: u32) -> u32 {
+        if index + by >= self.slots { index + by - self.slots } else { index + by }
+    }
+
     /// A position as one word; words compare as positions do.
     #[inline(always)]
     pub(crate) fn position(&self, at: Cursor) -> u64 {
