@@ -1,20 +1,12 @@
 //! Several items in hand, batches and dead letters, as their user sees them.
 
+mod dir;
+
+use dir::Dir;
 use prodcon::{Attach, Control, Delivery, Fault, GetError, OpenError, Options, PutError, ReadyQueue, Role};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// A directory of the test's own.
-struct Dir(PathBuf);
-
 impl Dir {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let dir = std::env::temp_dir().join(format!("prodcon-hand-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
-        std::fs::create_dir(&dir).unwrap();
-        Self(dir)
-    }
     fn options(&self, capacity: u32) -> Options {
         Options::new(capacity).directory(&self.0)
     }
@@ -27,12 +19,6 @@ impl Dir {
         let (report, stats) = (control.doctor().unwrap(), control.stats().unwrap());
         assert!(report.ok() && report.undecided == 0, "{report:?}");
         assert!(stats.adds_up() && stats.seats_live == live && stats.seats_dead == 0, "{stats:?}");
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

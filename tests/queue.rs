@@ -1,31 +1,17 @@
 //! The queue as its user sees it, within one process.
 
+mod dir;
+
+use dir::Dir;
 use prodcon::{Control, Delivery, GetError, OpenError, Options, PutError, ReadyQueue, State};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// A segment directory of the test's own, removed with all that is in it.
-struct Dir(PathBuf);
-
 impl Dir {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let dir = std::env::temp_dir().join(format!("prodcon-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
-        std::fs::create_dir(&dir).unwrap();
-        Self(dir)
-    }
     fn options(&self, capacity: u32) -> Options {
         Options::new(capacity).directory(&self.0)
     }
     fn numbers(&self, capacity: u32) -> ReadyQueue<u64> {
         ReadyQueue::create("q", &self.options(capacity)).unwrap()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

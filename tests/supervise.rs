@@ -1,30 +1,17 @@
 //! What workers need of queues: leases of controlling processes, puts that make their own space, waits that another queue's state ends.
 
+mod dir;
+
+use dir::Dir;
 use prodcon::{Control, Fault, GetError, Options, PutError, ReadyQueue, State};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-struct Dir(PathBuf);
-
 impl Dir {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let dir = std::env::temp_dir().join(format!("prodcon-supervise-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
-        std::fs::create_dir(&dir).unwrap();
-        Self(dir)
-    }
     fn queue(&self, name: &str, capacity: u32) -> ReadyQueue<u64> {
         ReadyQueue::create(name, &Options::new(capacity).directory(&self.0)).unwrap()
     }
     fn control(&self, name: &str) -> Control {
         Control::attach_in(&self.0, name).unwrap()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
