@@ -84,6 +84,17 @@ pub(crate) fn place_really(name: &'static str, head: &[u8], len: u64) -> Rc<std:
     file
 }
 
+/// These options with the dead-letter queue `name`, if there is one. It is placed where the library makes the queue.
+pub(crate) fn with_letters(options: Options, name: &'static str, letters: Option<&Bytes>, limit: u8) -> Options {
+    match letters {
+        Some(letters) => {
+            place_really(name, &letters.head, letters.len);
+            options.max_deliveries(limit).dead_letter(name)
+        }
+        None => options,
+    }
+}
+
 impl File {
     pub(crate) fn set_len(&self, len: u64) {
         match self {

@@ -68,13 +68,7 @@ impl Plan {
                 .lossy(self.lossy)
                 .delivery(delivery)
                 .batch(self.batch);
-            match &letters {
-                Some(letters) => {
-                    file::place_really(LETTERS, &letters.head, letters.len);
-                    T::options(options.max_deliveries(self.limit).dead_letter(LETTERS))
-                }
-                None => T::options(options),
-            }
+            T::options(file::with_letters(options, LETTERS, letters.as_deref(), self.limit))
         };
         let key = Self { thorough: false, ..*self };
         let queue = MADE.with_borrow_mut(|made| made.fresh::<T>(key, options));

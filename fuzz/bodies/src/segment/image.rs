@@ -86,13 +86,7 @@ impl Plan {
                 .lossy(self.lossy)
                 .ready(self.ready)
                 .delivery(delivery);
-            match &letters {
-                Some(letters) => {
-                    file::place_really(LETTERS, &letters.head, letters.len);
-                    options.max_deliveries(self.limit).dead_letter(LETTERS)
-                }
-                None => options,
-            }
+            file::with_letters(options, LETTERS, letters.as_deref(), self.limit)
         };
         MADE.with_borrow_mut(|made| match self.kind {
             Kind::Bytes { size, align } => made.fresh::<[u8]>(*self, || options().item_size(size).align(align)),
