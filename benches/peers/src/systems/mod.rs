@@ -93,7 +93,7 @@ pub const ALL: &[Entry] = &[
         title: "Vyukov ring, prodcon's waiting",
         lossy: true,
         sleeps: false,
-        note: "the same ring with prodcon's waiting policy",
+        note: "the same ring with prodcon's waiting policy as it first was (it does not try a distance after single successes)",
         play: sized::<vyukov::Vyukov<waiting::Policy>>,
         ..PLAIN
     },
