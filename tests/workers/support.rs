@@ -114,9 +114,11 @@ pub struct Log {
 }
 
 impl Log {
+    /// Whole lines only: of a write that goes over the end of a page, a reader may see the first part alone.
     fn read(path: &Path) -> Self {
         let mut log = Self::default();
-        for line in std::fs::read_to_string(path).unwrap().lines() {
+        let text = std::fs::read_to_string(path).unwrap();
+        for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             let words: Vec<&str> = line.split(' ').collect();
             let numbers: Vec<u64> = words[1..].iter().map(|word| word.parse().unwrap()).collect();
             match words[0] {
