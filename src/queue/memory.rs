@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(test)]
 mod tests;
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// Pointers into a segment that the owner of this value keeps mapped.
 #[derive(Debug)]
 pub(crate) struct Mapped {
@@ -26,7 +29,8 @@ pub(crate) struct Mapped {
     block_size: usize,
     payload_offset: usize,
     payload_size: usize,
-    blocks_in_line: u32,
+    /// Bytes that a block's length counts in: an item's in queues with batches, else 1.
+    unit: usize,
     shape: Shape,
 }
 
@@ -49,7 +53,7 @@ impl Mapped {
             block_size: geometry.block_size as usize,
             payload_offset: geometry.payload_offset as usize,
             payload_size: geometry.payload_size() as usize,
-            blocks_in_line: (64 / geometry.block_size).max(1) as u32,
+            unit: if geometry.batch > 1 { geometry.item_size as usize } else { 1 },
             shape: Shape::new(geometry.capacity, geometry.seats),
         }
     }
@@ -121,10 +125,6 @@ impl Memory for Mapped {
         unsafe { &*line.cast::<SeatLine>() }
     }
     #[inline(always)]
-    fn blocks_in_line(&self) -> u32 {
-        self.blocks_in_line
-    }
-    #[inline(always)]
     fn block(&self, block: u32) -> &AtomicU64 {
         self.header(block, 0)
     }
@@ -145,6 +145,23 @@ impl Memory for Mapped {
             self.header(block, 1).load(Ordering::Relaxed)
         } else {
             word.length().into()
+        }
+    }
+    /// Writes back one word in each line that has something of the items. A line that a consumer has only read stays with both processors, and the producer's next write to it takes three times as long as
+    /// to one that the consumer had for itself (docs/performance.md).
+    #[inline(always)]
+    fn own_lines(&self, block: u32, word: BlockWord) {
+        // Relaxed, here and below: what is there is not changed.
+        self.header(block, 0).store(word.0, Ordering::Relaxed);
+        // A damaged length goes no further than the block.
+        let end = self.unit.saturating_mul(self.length(block, word) as usize).min(self.payload_size) + self.payload_offset;
+        for at in (LINE..end).step_by(LINE) {
+            // SAFETY: at < payload_offset + payload_size <= block_size, and the block is mapped.
+            let word = unsafe { self.block_start(block).add(at) };
+            // SAFETY: a block's start and size are multiples of 16 and `at` is one of 64, so the word is 8-aligned and ends within the block; every bit pattern is a u64. The block is the caller's:
+            // nobody else reads or writes its payload, and the caller has no reference to it now.
+            let word = unsafe { &*word.cast::<AtomicU64>() };
+            word.store(word.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
     #[inline(always)]

@@ -91,7 +91,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             let bytes = unsafe { ring.memory.payload(block, 0, len) };
             // SAFETY: the pointer is to len mapped bytes; nobody writes to the block before this seat exchanges again, which needs self exclusively.
             let copied = copy(unsafe { &*bytes });
-            self.seat.acknowledge_one(&ring.memory);
+            self.seat.acknowledge_one(&ring.memory, word);
             self.has_taken();
             return Some(copied);
         }

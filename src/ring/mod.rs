@@ -18,7 +18,7 @@ mod walk;
 pub(crate) use recover::Recovered;
 
 use crate::layout::SeatLine;
-use crate::sync::atomic::{AtomicU64, Ordering, load_sc, pause, prefetch_write, store};
+use crate::sync::atomic::{AtomicU64, Ordering, load_sc, pause, store};
 use exchange::Swap;
 use seat::{Event, Kind, Seat};
 use slot::{BlockWord, Cursor, Ready, Shape};
@@ -30,8 +30,6 @@ pub(crate) trait Memory {
     fn slot(&self, index: u32) -> &AtomicU64;
     /// `index < seats`
     fn seat(&self, index: u32) -> &SeatLine;
-    /// Blocks that begin in one cache line, at least 1.
-    fn blocks_in_line(&self) -> u32;
     /// First header word of a block; `block < blocks`.
     fn block(&self, block: u32) -> &AtomicU64;
     /// Notes an item's length (in queues with batches: the number of items): in the second header word if the queue has one (then returns 0), else returns what
@@ -39,6 +37,8 @@ pub(crate) trait Memory {
     fn set_length(&self, block: u32, length: u64) -> u16;
     /// The length noted (in queues with batches: the number of items); not yet checked.
     fn length(&self, block: u32, word: BlockWord) -> u64;
+    /// A block with this header was read and will be somebody else's to write: has its cache lines fetched for writing, and changes nothing. The block is the caller's.
+    fn own_lines(&self, block: u32, word: BlockWord);
     fn ready(&self) -> &AtomicU64;
     fn orphans(&self) -> &AtomicU64;
     fn head(&self) -> &AtomicU64;
@@ -148,29 +148,7 @@ impl<M: Memory> Ring<M> {
         }
         c.put = at.next(shape.slots);
         self.hint(memory.tail(), c.put);
-        if at.index.is_multiple_of(8) {
-            self.look_ahead(at.index);
-        }
         true
-    }
-
-    /// Has the lines fetched that puts will write soon: the slots' and their blocks'. Each was last with a consumer, and a put that has to wait for them one after the other takes twice as long.
-    #[inline(never)]
-    fn look_ahead(&self, index: u32) {
-        const AHEAD: u32 = 16;
-        let (memory, shape) = (&self.memory, self.memory.shape());
-        // Of larger blocks there are too many lines to ask for at once: it was slower.
-        if shape.slots < 8 * AHEAD || memory.blocks_in_line() < 2 {
-            return;
-        }
-        prefetch_write(memory.slot(shape.ahead(index, 2 * AHEAD)));
-        for step in (0..8).step_by(memory.blocks_in_line() as usize) {
-            // Relaxed: decides nothing.
-            let seen = shape.slot(memory.slot(shape.ahead(index, AHEAD + step)).load(Ordering::Relaxed));
-            if seen.block < shape.blocks {
-                prefetch_write(memory.block(seen.block));
-            }
-        }
     }
 
     /// Somebody was faster: waits a little, for they will be there for the next slot too.

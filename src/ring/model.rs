@@ -113,9 +113,6 @@ impl Memory for Shared {
     fn seat(&self, index: u32) -> &SeatLine {
         &self.0.seats[index as usize]
     }
-    fn blocks_in_line(&self) -> u32 {
-        1
-    }
     fn block(&self, block: u32) -> &AtomicU64 {
         &self.0.blocks[block as usize]
     }
@@ -124,6 +121,9 @@ impl Memory for Shared {
     }
     fn length(&self, _: u32, word: BlockWord) -> u64 {
         word.length().into()
+    }
+    fn own_lines(&self, block: u32, word: BlockWord) {
+        self.block(block).store(word.0, Ordering::Relaxed);
     }
     fn ready(&self) -> &AtomicU64 {
         &self.0.words[0]

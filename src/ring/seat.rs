@@ -4,6 +4,7 @@
 //! needs is read back from shared memory. Only the holder of a seat's lock calls what writes here.
 
 use super::Memory;
+use super::slot::BlockWord;
 use crate::layout::SeatLine;
 use crate::sync::atomic::{Ordering, compiler_fence, store};
 
@@ -293,17 +294,23 @@ impl Seat {
     pub(crate) fn acknowledge<M: Memory>(&mut self, memory: &M, items: u32) {
         debug_assert!(self.hold && items <= self.left());
         let line = memory.seat(self.index);
+        let last = self.items == items || self.left() == items;
+        if last {
+            // Relaxed: the block is ours alone.
+            memory.own_lines(self.block, BlockWord(memory.block(self.block).load(Ordering::Relaxed)));
+        }
         self.got(line, items);
-        if self.items == items || self.counts.left(self.items) == 0 {
+        if last {
             self.let_go_at(line);
         }
     }
 
-    /// As `acknowledge`, of the one item that a block has.
+    /// As `acknowledge`, of the one item that a block with this header has.
     #[inline(always)]
-    pub(crate) fn acknowledge_one<M: Memory>(&mut self, memory: &M) {
+    pub(crate) fn acknowledge_one<M: Memory>(&mut self, memory: &M, word: BlockWord) {
         debug_assert!(self.hold && self.items == 1 && self.left() == 1);
         let line = memory.seat(self.index);
+        memory.own_lines(self.block, word);
         self.got(line, 1);
         self.let_go_at(line);
     }

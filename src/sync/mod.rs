@@ -51,21 +51,6 @@ pub(crate) mod atomic {
         word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
     }
 
-    /// Says that the cache line of this word will be written soon: it is fetched meanwhile, for writing. A hint.
-    #[inline(always)]
-    pub(crate) fn prefetch_write(word: &AtomicU64) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a hint that neither reads nor writes memory, for any address (AMD64 manual vol. 3, "PREFETCH level"; processors without it do nothing), and changes no register or flag.
-        unsafe {
-            core::arch::asm!("prefetchw [{}]", in(reg) word, options(nostack, preserves_flags, readonly));
-        }
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: as above (Arm ARM, PRFM: a hint that signals no fault).
-        unsafe {
-            core::arch::asm!("prfm pstl1keep, [{}]", in(reg) word, options(nostack, preserves_flags, readonly));
-        }
-    }
-
     /// `times` pause instructions.
     #[inline]
     pub(crate) fn pause(times: u32) {
@@ -118,8 +103,6 @@ pub(crate) mod atomic {
         fence(Ordering::SeqCst);
         result
     }
-
-    pub(crate) fn prefetch_write(_: &AtomicU64) {}
 
     pub(crate) fn pause(_: u32) {}
 }
