@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Items in hand that are about to be shown.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Lot {
     pub(super) block: u32,
     /// Number of the first one in its block.
@@ -182,13 +182,18 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             return false;
         };
         self.has_taken();
-        self.shown = Lot {
+        let lot = Lot {
             block,
             first: 0,
             items: 1,
             len: word.length().into(),
             deliveries: u32::from(word.deliveries()) + 1,
         };
+        // Mostly the block alone differs, and each store delays the next exchange.
+        self.shown.block = block;
+        if self.shown != lot {
+            self.shown = lot;
+        }
         // Of a wrong length: it is in hand now, and the slow path, which finds it there, says what is wrong.
         self.is_length(word.length().into())
     }

@@ -31,6 +31,8 @@ pub(crate) struct Mapped {
     payload_size: usize,
     /// Bytes that a block's length counts in: an item's in queues with batches, else 1.
     unit: usize,
+    /// The greatest length, as noted in a header's first word, with which a block's items end in its first cache line; -1: the first word does not tell.
+    first_line: i32,
     shape: Shape,
 }
 
@@ -45,6 +47,7 @@ impl Mapped {
         let slots = unsafe { base.add(geometry.slots_offset as usize) };
         // SAFETY: as above, for blocks_offset.
         let blocks = unsafe { base.add(geometry.blocks_offset as usize) };
+        let unit = if geometry.batch > 1 { geometry.item_size as usize } else { 1 };
         Self {
             base,
             slots: slots.cast(),
@@ -53,7 +56,12 @@ impl Mapped {
             block_size: geometry.block_size as usize,
             payload_offset: geometry.payload_offset as usize,
             payload_size: geometry.payload_size() as usize,
-            unit: if geometry.batch > 1 { geometry.item_size as usize } else { 1 },
+            unit,
+            first_line: if geometry.long() {
+                -1
+            } else {
+                (LINE.saturating_sub(geometry.payload_offset as usize) / unit) as i32
+            },
             shape: Shape::new(geometry.capacity, geometry.seats),
         }
     }
@@ -93,6 +101,23 @@ impl Mapped {
         // SAFETY: offset + len is within the block's payload (asserted), which ends within the block by the geometry's arithmetic; the block is mapped.
         let start = unsafe { self.block_start(block).add(self.payload_offset + offset) };
         std::ptr::slice_from_raw_parts_mut(start, len)
+    }
+
+    /// As [`own_lines`](Memory::own_lines), of the lines behind the first.
+    #[inline(never)]
+    fn own_further_lines(&self, block: u32, word: BlockWord) {
+        // A damaged length goes no further than the block.
+        let end = self.unit.saturating_mul(self.length(block, word) as usize).min(self.payload_size) + self.payload_offset;
+        let start = self.block_start(block);
+        for at in (LINE..end).step_by(LINE) {
+            // SAFETY: at < payload_offset + payload_size <= block_size, and the block is mapped.
+            let word = unsafe { start.add(at) };
+            // SAFETY: a block's start and size are multiples of 16 and `at` is one of 64, so the word is 8-aligned and ends within the block; every bit pattern is a u64. The block is the caller's:
+            // nobody else reads or writes its payload, and the caller has no reference to it now.
+            let word = unsafe { &*word.cast::<AtomicU64>() };
+            // Relaxed: as above.
+            word.store(word.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     /// The stamp of the slot `ahead` places behind `index`, for a peek that decides nothing.
@@ -151,17 +176,8 @@ impl Memory for Mapped {
     /// to one that the consumer had for itself (docs/performance.md).
     #[inline(always)]
     fn own_lines(&self, block: u32, word: BlockWord) {
-        // Relaxed, here and below: what is there is not changed.
-        self.header(block, 0).store(word.0, Ordering::Relaxed);
-        // A damaged length goes no further than the block.
-        let end = self.unit.saturating_mul(self.length(block, word) as usize).min(self.payload_size) + self.payload_offset;
-        for at in (LINE..end).step_by(LINE) {
-            // SAFETY: at < payload_offset + payload_size <= block_size, and the block is mapped.
-            let word = unsafe { self.block_start(block).add(at) };
-            // SAFETY: a block's start and size are multiples of 16 and `at` is one of 64, so the word is 8-aligned and ends within the block; every bit pattern is a u64. The block is the caller's:
-            // nobody else reads or writes its payload, and the caller has no reference to it now.
-            let word = unsafe { &*word.cast::<AtomicU64>() };
-            word.store(word.load(Ordering::Relaxed), Ordering::Relaxed);
+        if i32::from(word.length()) > self.first_line {
+            self.own_further_lines(block, word);
         }
     }
     #[inline(always)]

@@ -83,20 +83,32 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         if !self.may_take() {
             return None;
         }
-        let ring = &self.control.ring;
-        let (word, block) = ring.take_here::<true>(&mut self.cursors, &mut self.seat)?;
-        let len = usize::from(word.length());
-        if self.is_length(len) && len <= max {
+        let (ring, longest) = (&self.control.ring, max.min(self.control.item_size()));
+        let got = ring.get_here(&mut self.cursors, &mut self.seat, |word, block| {
+            let len = usize::from(word.length());
+            // A type's size is no more than the queue's item size, or the attach had failed.
+            if len > longest || T::size().is_some_and(|size| len != size) {
+                return None;
+            }
             // SAFETY: the take made the block this seat's, and `payload` checks the length.
             let bytes = unsafe { ring.memory.payload(block, 0, len) };
-            // SAFETY: the pointer is to len mapped bytes; nobody writes to the block before this seat exchanges again, which needs self exclusively.
-            let copied = copy(unsafe { &*bytes });
-            self.seat.acknowledge_one(&ring.memory, word);
+            // SAFETY: the pointer is to len mapped bytes; nobody writes to the block before this closure returns.
+            Some(copy(unsafe { &*bytes }))
+        });
+        if got.is_some() {
             self.has_taken();
-            return Some(copied);
+        } else {
+            self.has_kept();
         }
-        self.has_taken();
-        None
+        got
+    }
+
+    /// A get that did not succeed may have taken an item all the same.
+    #[cold]
+    fn has_kept(&mut self) {
+        if self.seat.hold {
+            self.has_taken();
+        }
     }
 
     #[inline(always)]

@@ -53,7 +53,7 @@ impl<M: Memory> Ring<M> {
     #[inline]
     pub(super) fn exchange(&self, seat: &mut Seat, at: Cursor, seen: Slot, kind: Kind, outgoing: u32) -> Result<Swap, Refusal> {
         let (line, slot) = (self.memory.seat(seat.index), self.memory.slot(at.index));
-        match self.trade(line, slot, seat, at, seen, kind, outgoing, self.batch > 1)? {
+        match self.trade(line, slot, seat, at, seen, kind, outgoing, self.batch > 1, false)? {
             Ok(()) => Ok(Swap::Done),
             Err(actual) => {
                 pause(self.contention);
@@ -63,7 +63,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// As `exchange`, with all that is needed at hand: the seat's line, the slot `at.index`, and whether there may be several items in a block. `Err`: somebody was faster, this is what the slot
-    /// holds now, and the record is still announced.
+    /// holds now, and the record is still announced. `open`: of a take that happened it is too, for the caller to finish.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "what the fast paths have in registers already")]
     pub(super) fn trade(
@@ -76,6 +76,7 @@ impl<M: Memory> Ring<M> {
         kind: Kind,
         outgoing: u32,
         batches: bool,
+        open: bool,
     ) -> Result<Result<(), u64>, Refusal> {
         debug_assert!(!seat.hold, "a seat with an item in hand exchanges");
         let shape = self.memory.shape();
@@ -96,7 +97,13 @@ impl<M: Memory> Ring<M> {
             Ok(_) => {
                 #[cfg(all(test, loom))]
                 super::model::witness(&self.memory, kind, seat.block, seen.block);
-                seat.received(seen.block, kind);
+                seat.received(seen.block);
+                if open {
+                    return Ok(Ok(()));
+                }
+                if kind == Kind::Take {
+                    seat.take_hold();
+                }
                 if batches || !matches!(kind, Kind::Put | Kind::Take) {
                     for event in self.events(kind).into_iter().flatten() {
                         let items = if event == Event::Put { outgoing } else { self.items_in(seen.block) };

@@ -142,11 +142,11 @@ impl<M: Memory> Ring<M> {
         }
         store(header, BlockWord::new(gate.epoch(), 0, short).0, Ordering::Relaxed);
         let items = if batches { length as u32 } else { 1 };
-        if !matches!(self.trade(line, slot, seat, at, seen, Kind::Put, items, batches), Ok(Ok(()))) {
+        if !matches!(self.trade(line, slot, seat, at, seen, Kind::Put, items, batches, false), Ok(Ok(()))) {
             self.back_off(seat);
             return false;
         }
-        c.put = at.next(shape.slots);
+        c.put.advance(at, shape.slots);
         self.hint(memory.tail(), c.put);
         true
     }
@@ -163,24 +163,61 @@ impl<M: Memory> Ring<M> {
     #[inline(always)]
     pub(crate) fn take_here<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat) -> Option<(BlockWord, u32)> {
         debug_assert!(!SINGLE || self.single);
-        let (memory, shape, at, batches) = (&self.memory, self.memory.shape(), c.get, !SINGLE && self.batch > 1);
-        // Looked up once, before the ordered accesses, over which the compiler keeps nothing.
-        let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
-        let seen = shape.slot_of_cycle(load_sc(slot), at.cycle, true)?;
-        if !matches!(self.trade(line, slot, seat, at, seen, Kind::Take, 0, batches), Ok(Ok(()))) {
-            self.back_off(seat);
-            return None;
+        let (_, word, block) = self.win::<SINGLE>(c, seat, false)?;
+        if !SINGLE && self.batch > 1 {
+            seat.items = self.items_in(block);
         }
-        c.get = at.next(shape.slots);
-        self.hint(memory.head(), c.get);
-        // Relaxed: the block is ours alone; the CAS acquired what its putter wrote.
-        let word = BlockWord(memory.block(seen.block).load(Ordering::Relaxed));
-        seat.items = if batches { self.items_in(seen.block) } else { 1 };
         if self.is_void(word) {
             self.throw_away(c, seat);
             return None;
         }
-        Some((word, seen.block))
+        Some((word, block))
+    }
+
+    /// As `take_here`, where the item is copied at once and then acknowledged. Until then the seat's record stays announced: to the others this is a longer exchange, and one store less.
+    /// `copy` answers to header and block whether the item can be copied, and copies it; if not, it stays in hand. It does not panic: the seat's private copy is not up to date meanwhile.
+    #[inline(always)]
+    pub(crate) fn get_here<R>(&self, c: &mut Cursors, seat: &mut Seat, copy: impl FnOnce(BlockWord, u32) -> Option<R>) -> Option<R> {
+        debug_assert!(self.single);
+        let (line, word, block) = self.win::<true>(c, seat, true)?;
+        if !self.is_void(word)
+            && let Some(copied) = copy(word, block)
+        {
+            self.memory.own_lines(block, word);
+            seat.acknowledge_open(line);
+            return Some(copied);
+        }
+        self.keep_open(c, seat, word);
+        None
+    }
+
+    /// A get that was not usual: its item was cleared, or stays in hand.
+    #[cold]
+    fn keep_open(&self, c: &mut Cursors, seat: &mut Seat, word: BlockWord) {
+        seat.keep(&self.memory);
+        if self.is_void(word) {
+            self.throw_away(c, seat);
+        }
+    }
+
+    /// What `take_here` and `get_here` have in common: the exchange. Returns the seat's line, the header and the block. `open`: the record is announced still.
+    #[inline(always)]
+    fn win<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat, open: bool) -> Option<(&SeatLine, BlockWord, u32)> {
+        let (memory, shape, at, batches) = (&self.memory, self.memory.shape(), c.get, !SINGLE && self.batch > 1);
+        // Looked up once, before the ordered accesses, over which the compiler keeps nothing.
+        let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
+        let seen = shape.slot_of_cycle(load_sc(slot), at.cycle, true)?;
+        if !matches!(self.trade(line, slot, seat, at, seen, Kind::Take, 0, batches, open), Ok(Ok(()))) {
+            self.back_off(seat);
+            return None;
+        }
+        c.get.advance(at, shape.slots);
+        self.hint(memory.head(), c.get);
+        let header = memory.block(seen.block);
+        // Relaxed, both: the block is ours alone; the CAS acquired what its putter wrote. It is written back for the line, see `own_lines`.
+        let word = BlockWord(header.load(Ordering::Relaxed));
+        store(header, word.0, Ordering::Relaxed);
+        Some((line, word, seen.block))
     }
 
     /// The block taken was cleared.

@@ -122,9 +122,7 @@ impl Memory for Shared {
     fn length(&self, _: u32, word: BlockWord) -> u64 {
         word.length().into()
     }
-    fn own_lines(&self, block: u32, word: BlockWord) {
-        self.block(block).store(word.0, Ordering::Relaxed);
-    }
+    fn own_lines(&self, _: u32, _: BlockWord) {}
     fn ready(&self) -> &AtomicU64 {
         &self.0.words[0]
     }
@@ -220,6 +218,17 @@ impl Actor<'_> {
         self.ring.take(&mut self.cursors, &mut self.seat).map(drop)
     }
     fn get(&mut self) -> Result<(), Refusal> {
+        if self.ring.single {
+            let got = self.ring.get_here(&mut self.cursors, &mut self.seat, |_, block| {
+                // SAFETY: as in `put`.
+                let item = self.ring.memory.0.payload[block as usize].with(|cell| unsafe { *cell });
+                self.log.lock().unwrap().push(item * 10);
+                Some(())
+            });
+            if got.is_some() {
+                return Ok(());
+            }
+        }
         self.take()?;
         let mut seat = std::mem::replace(&mut self.seat, Seat::gone(0));
         self.read(&seat); // just taken: not void

@@ -249,11 +249,22 @@ impl Seat {
 
     /// The exchange announced has happened.
     #[inline(always)]
-    pub(super) fn received(&mut self, block: u32, kind: Kind) {
+    pub(super) fn received(&mut self, block: u32) {
         self.block = block;
-        if kind == Kind::Take {
-            self.hold = true; // it was false, else there is no exchange
-        }
+    }
+
+    /// It was a take: the block's items are in hand.
+    #[inline(always)]
+    pub(super) fn take_hold(&mut self) {
+        self.hold = true; // it was false, else there is no exchange
+        self.counts.base = self.counts.got; // as `prepare_take` has noted
+    }
+
+    /// Of a take that is announced still: the items are in hand.
+    #[inline(always)]
+    pub(super) fn keep<M: Memory>(&mut self, memory: &M) {
+        self.take_hold();
+        self.rest(memory);
     }
 
     /// The record at rest.
@@ -268,7 +279,9 @@ impl Seat {
         debug_assert_eq!(hold, self.hold);
         // Release keeps the counter store before it: a death between the two must show the counter, never the record alone. Pairs with: the lock's hand-over.
         store(&line.record, pack(self.block, NONE, hold, Kind::Put, self.sequence), Ordering::Release);
-        self.announced = false;
+        if self.announced {
+            self.announced = false;
+        }
     }
 
     /// Gives up an announced exchange, if there is one.
@@ -305,14 +318,13 @@ impl Seat {
         }
     }
 
-    /// As `acknowledge`, of the one item that a block with this header has.
+    /// Acknowledges the one item of a take that is announced still. A death before the second store: the exchange has happened, and nothing of the block is left.
     #[inline(always)]
-    pub(crate) fn acknowledge_one<M: Memory>(&mut self, memory: &M, word: BlockWord) {
-        debug_assert!(self.hold && self.items == 1 && self.left() == 1);
-        let line = memory.seat(self.index);
-        memory.own_lines(self.block, word);
+    pub(super) fn acknowledge_open(&mut self, line: &SeatLine) {
         self.got(line, 1);
-        self.let_go_at(line);
+        self.rest_at(line, false);
+        // As in `let_go_at`.
+        compiler_fence(Ordering::SeqCst);
     }
 
     #[inline(always)]
@@ -345,10 +357,9 @@ impl Seat {
 
     /// Notes where the block about to be taken stands, and how far the acknowledgements have come.
     #[inline(always)]
-    pub(super) fn prepare_take(&mut self, line: &SeatLine, position: u64) {
-        self.counts.base = self.counts.got;
+    pub(super) fn prepare_take(&self, line: &SeatLine, position: u64) {
         // Relaxed, both: read under the lock; the CAS that follows releases them.
-        store(&line.base, self.counts.base, Ordering::Relaxed);
+        store(&line.base, self.counts.got, Ordering::Relaxed);
         store(&line.position, position, Ordering::Relaxed);
     }
 

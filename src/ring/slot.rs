@@ -128,6 +128,16 @@ impl Cursor {
         }
     }
 
+    /// From `at`, where it stands, to the next position: one store, where assigning `next` would be two.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, at: Self, slots: u32) {
+        if at.index + 1 == slots {
+            *self = at.first_of_next_cycle();
+        } else {
+            self.index = at.index + 1;
+        }
+    }
+
     /// A call, so that the usual case is a branch foreseen and no longer chain of operations.
     #[cold]
     fn first_of_next_cycle(self) -> Self {
