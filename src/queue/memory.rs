@@ -29,6 +29,8 @@ pub(crate) struct Mapped {
     block_size: usize,
     payload_offset: usize,
     payload_size: usize,
+    /// Blocks that begin in one cache line, less 1; a power of two less 1.
+    others_in_line: u32,
     /// Bytes that a block's length counts in: an item's in queues with batches, else 1.
     unit: usize,
     /// The greatest length, as noted in a header's first word, with which a block's items end in its first cache line; -1: the first word does not tell.
@@ -56,6 +58,7 @@ impl Mapped {
             block_size: geometry.block_size as usize,
             payload_offset: geometry.payload_offset as usize,
             payload_size: geometry.payload_size() as usize,
+            others_in_line: (LINE / geometry.block_size as usize).max(1) as u32 - 1,
             unit,
             first_line: if geometry.long() {
                 -1
@@ -103,7 +106,7 @@ impl Mapped {
         std::ptr::slice_from_raw_parts_mut(start, len)
     }
 
-    /// As [`own_lines`](Memory::own_lines), of the lines behind the first.
+    /// Writes back one word in each line behind the first that has something of the items.
     #[inline(never)]
     fn own_further_lines(&self, block: u32, word: BlockWord) {
         // A damaged length goes no further than the block.
@@ -115,7 +118,7 @@ impl Mapped {
             // SAFETY: a block's start and size are multiples of 16 and `at` is one of 64, so the word is 8-aligned and ends within the block; every bit pattern is a u64. The block is the caller's:
             // nobody else reads or writes its payload, and the caller has no reference to it now.
             let word = unsafe { &*word.cast::<AtomicU64>() };
-            // Relaxed: as above.
+            // Relaxed: what is there is not changed.
             word.store(word.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
@@ -172,8 +175,10 @@ impl Memory for Mapped {
             word.length().into()
         }
     }
-    /// Writes back one word in each line that has something of the items. A line that a consumer has only read stays with both processors, and the producer's next write to it takes three times as long as
-    /// to one that the consumer had for itself (docs/performance.md).
+    #[inline(always)]
+    fn is_first_in_line(&self, block: u32) -> bool {
+        block & self.others_in_line == 0
+    }
     #[inline(always)]
     fn own_lines(&self, block: u32, word: BlockWord) {
         if i32::from(word.length()) > self.first_line {

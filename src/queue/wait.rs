@@ -51,6 +51,8 @@ pub(super) enum GaveUp<E> {
 
 /// Rounds of polling between two attempts, looks at the clock and offers of the processor to others.
 const ROUNDS: u32 = 16;
+/// Polls for an answer that comes at once.
+const SOON: u32 = 64;
 /// Spins in vain after which an endpoint sleeps at once; each so many waits it spins all the same.
 const VAIN: u32 = 8;
 /// What one slot further costs a peer that keeps its rate at most, what it takes to get going, and the first wait for it, in nanoseconds (measured on two cores).
@@ -105,6 +107,27 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         let spun = self.spin(what, until, limit, attempt)?;
         self.vain_spins = if spun.is_some() { 0 } else { self.vain_spins.wrapping_add(1) };
         Ok(spun)
+    }
+
+    /// Keeps the distance, and polls the slot at the cursor for a fraction of a microsecond: whether it is ready now.
+    pub(super) fn comes(&mut self, what: For) -> bool {
+        self.keep_distance(what);
+        for _ in 0..SOON {
+            if self.is_ready_at_cursor(what) {
+                self.vain_spins = 0;
+                return true;
+            }
+            spin_loop();
+        }
+        false
+    }
+
+    fn is_ready_at_cursor(&self, what: For) -> bool {
+        self.peek(what, 0)
+            == match what {
+                For::Items => 2 * self.cursors.get.cycle + 1,
+                For::Space => 2 * self.cursors.put.cycle,
+            }
     }
 
     /// Polls the slot at the cursor; a full attempt when it changes, and now and then, since what is waited for may come another way (gate, state, orphans).

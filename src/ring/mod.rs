@@ -37,7 +37,9 @@ pub(crate) trait Memory {
     fn set_length(&self, block: u32, length: u64) -> u16;
     /// The length noted (in queues with batches: the number of items); not yet checked.
     fn length(&self, block: u32, word: BlockWord) -> u64;
-    /// A block with this header was read and will be somebody else's to write: has its cache lines fetched for writing, and changes nothing. The block is the caller's.
+    /// Of the blocks whose headers lie in one cache line it is the first.
+    fn is_first_in_line(&self, block: u32) -> bool;
+    /// A block with this header was read and will be somebody else's to write: has the cache lines behind its header's fetched for writing, and changes nothing. The block is the caller's.
     fn own_lines(&self, block: u32, word: BlockWord);
     fn ready(&self) -> &AtomicU64;
     fn orphans(&self) -> &AtomicU64;
@@ -214,9 +216,13 @@ impl<M: Memory> Ring<M> {
         c.get.advance(at, shape.slots);
         self.hint(memory.head(), c.get);
         let header = memory.block(seen.block);
-        // Relaxed, both: the block is ours alone; the CAS acquired what its putter wrote. It is written back for the line, see `own_lines`.
+        // Relaxed, both: the block is ours alone; the CAS acquired what its putter wrote.
         let word = BlockWord(header.load(Ordering::Relaxed));
-        store(header, word.0, Ordering::Relaxed);
+        if memory.is_first_in_line(seen.block) {
+            // Nothing changes but that we have the cache line for ourselves. A line that a consumer has only read stays with both processors, and the producer's next write to it takes three times as
+            // long (docs/performance.md).
+            store(header, word.0, Ordering::Relaxed);
+        }
         Some((line, word, seen.block))
     }
 

@@ -122,6 +122,9 @@ impl Memory for Shared {
     fn length(&self, _: u32, word: BlockWord) -> u64 {
         word.length().into()
     }
+    fn is_first_in_line(&self, _: u32) -> bool {
+        true
+    }
     fn own_lines(&self, _: u32, _: BlockWord) {}
     fn ready(&self) -> &AtomicU64 {
         &self.0.words[0]
