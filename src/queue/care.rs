@@ -50,6 +50,23 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         }
     }
 
+    /// The item of a [`Taken`](super::Taken) is done with: short enough to stand where the guard is dropped.
+    #[inline(always)]
+    pub(super) fn acknowledge_taken(&mut self) {
+        let control = &self.control;
+        if control.ring.single && self.seat.hold && self.adopted.is_none() && !control.segment.lease.forked() {
+            self.lent = 0;
+            self.seat.acknowledge_one(&control.ring.memory);
+        } else {
+            self.acknowledge_unusually();
+        }
+    }
+
+    #[inline(never)]
+    fn acknowledge_unusually(&mut self) {
+        self.acknowledge(1);
+    }
+
     #[cold]
     fn acknowledge_adopted(&mut self, items: u32) {
         if let Some(mut seat) = self.adopted.take() {

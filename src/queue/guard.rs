@@ -44,9 +44,9 @@ impl<T: Payload + ?Sized> Deref for Taken<'_, T> {
 }
 
 impl<T: Payload + ?Sized> Drop for Taken<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        self.queue.acknowledge(1);
+        self.queue.acknowledge_taken();
     }
 }
 

@@ -29,12 +29,10 @@ pub(crate) struct Mapped {
     block_size: usize,
     payload_offset: usize,
     payload_size: usize,
-    /// Blocks that begin in one cache line, less 1; a power of two less 1.
-    others_in_line: u32,
+    /// Blocks that lie in one cache line, less 1; a power of two less 1. `None`: a block has lines of its own.
+    others_in_line: Option<u32>,
     /// Bytes that a block's length counts in: an item's in queues with batches, else 1.
     unit: usize,
-    /// The greatest length, as noted in a header's first word, with which a block's items end in its first cache line; -1: the first word does not tell.
-    first_line: i32,
     shape: Shape,
 }
 
@@ -58,13 +56,8 @@ impl Mapped {
             block_size: geometry.block_size as usize,
             payload_offset: geometry.payload_offset as usize,
             payload_size: geometry.payload_size() as usize,
-            others_in_line: (LINE / geometry.block_size as usize).max(1) as u32 - 1,
+            others_in_line: (geometry.block_size < LINE as u64).then(|| (LINE as u64 / geometry.block_size) as u32 - 1),
             unit,
-            first_line: if geometry.long() {
-                -1
-            } else {
-                (LINE.saturating_sub(geometry.payload_offset as usize) / unit) as i32
-            },
             shape: Shape::new(geometry.capacity, geometry.seats),
         }
     }
@@ -106,19 +99,20 @@ impl Mapped {
         std::ptr::slice_from_raw_parts_mut(start, len)
     }
 
-    /// Writes back one word in each line behind the first that has something of the items.
+    /// Writes back one word in each line that has something of the items.
     #[inline(never)]
-    fn own_further_lines(&self, block: u32, word: BlockWord) {
+    fn write_back(&self, block: u32) {
+        // Relaxed, here and below: the block is the caller's, and what is there is not changed.
+        let word = BlockWord(self.header(block, 0).load(Ordering::Relaxed));
         // A damaged length goes no further than the block.
         let end = self.unit.saturating_mul(self.length(block, word) as usize).min(self.payload_size) + self.payload_offset;
         let start = self.block_start(block);
-        for at in (LINE..end).step_by(LINE) {
+        for at in (0..end).step_by(LINE) {
             // SAFETY: at < payload_offset + payload_size <= block_size, and the block is mapped.
             let word = unsafe { start.add(at) };
             // SAFETY: a block's start and size are multiples of 16 and `at` is one of 64, so the word is 8-aligned and ends within the block; every bit pattern is a u64. The block is the caller's:
             // nobody else reads or writes its payload, and the caller has no reference to it now.
             let word = unsafe { &*word.cast::<AtomicU64>() };
-            // Relaxed: what is there is not changed.
             word.store(word.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
@@ -177,12 +171,12 @@ impl Memory for Mapped {
     }
     #[inline(always)]
     fn is_first_in_line(&self, block: u32) -> bool {
-        block & self.others_in_line == 0
+        self.others_in_line.is_some_and(|others| block & others == 0)
     }
     #[inline(always)]
-    fn own_lines(&self, block: u32, word: BlockWord) {
-        if i32::from(word.length()) > self.first_line {
-            self.own_further_lines(block, word);
+    fn own_lines(&self, block: u32) {
+        if self.others_in_line.is_none() {
+            self.write_back(block);
         }
     }
     #[inline(always)]

@@ -37,10 +37,10 @@ pub(crate) trait Memory {
     fn set_length(&self, block: u32, length: u64) -> u16;
     /// The length noted (in queues with batches: the number of items); not yet checked.
     fn length(&self, block: u32, word: BlockWord) -> u64;
-    /// Of the blocks whose headers lie in one cache line it is the first.
+    /// Several blocks lie in one cache line, and this is the first of them.
     fn is_first_in_line(&self, block: u32) -> bool;
-    /// A block with this header was read and will be somebody else's to write: has the cache lines behind its header's fetched for writing, and changes nothing. The block is the caller's.
-    fn own_lines(&self, block: u32, word: BlockWord);
+    /// The block was read and will be somebody else's to write: if it has cache lines of its own, has them fetched for writing. Changes nothing. The block is the caller's.
+    fn own_lines(&self, block: u32);
     fn ready(&self) -> &AtomicU64;
     fn orphans(&self) -> &AtomicU64;
     fn head(&self) -> &AtomicU64;
@@ -185,7 +185,7 @@ impl<M: Memory> Ring<M> {
         if !self.is_void(word)
             && let Some(copied) = copy(word, block)
         {
-            self.memory.own_lines(block, word);
+            self.memory.own_lines(block);
             seat.acknowledge_open(line);
             return Some(copied);
         }

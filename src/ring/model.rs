@@ -125,7 +125,7 @@ impl Memory for Shared {
     fn is_first_in_line(&self, _: u32) -> bool {
         true
     }
-    fn own_lines(&self, _: u32, _: BlockWord) {}
+    fn own_lines(&self, _: u32) {}
     fn ready(&self) -> &AtomicU64 {
         &self.0.words[0]
     }

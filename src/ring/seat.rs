@@ -4,7 +4,6 @@
 //! needs is read back from shared memory. Only the holder of a seat's lock calls what writes here.
 
 use super::Memory;
-use super::slot::BlockWord;
 use crate::layout::SeatLine;
 use crate::sync::atomic::{Ordering, compiler_fence, store};
 
@@ -309,13 +308,22 @@ impl Seat {
         let line = memory.seat(self.index);
         let last = self.items == items || self.left() == items;
         if last {
-            // Relaxed: the block is ours alone.
-            memory.own_lines(self.block, BlockWord(memory.block(self.block).load(Ordering::Relaxed)));
+            memory.own_lines(self.block);
         }
         self.got(line, items);
         if last {
             self.let_go_at(line);
         }
+    }
+
+    /// As `acknowledge`, of the one item that a block has.
+    #[inline(always)]
+    pub(crate) fn acknowledge_one<M: Memory>(&mut self, memory: &M) {
+        debug_assert!(self.hold && self.items == 1 && self.left() == 1);
+        let line = memory.seat(self.index);
+        memory.own_lines(self.block);
+        self.got(line, 1);
+        self.let_go_at(line);
     }
 
     /// Acknowledges the one item of a take that is announced still. A death before the second store: the exchange has happened, and nothing of the block is left.
