@@ -78,6 +78,17 @@ impl<M: Memory> Ring<M> {
 
     /// Locks the seat of the oldest orphan, for its item to be delivered from there. Passes over every seat that may be one.
     pub(crate) fn adopt(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, out: &mut Recovered) -> Option<Seat> {
+        loop {
+            let before = *out;
+            let adopted = self.adopt_in_one_pass(locks, &skip, out);
+            // What was resolved may decide what was passed over before: two dead ones that traded for the same block.
+            if adopted.is_some() || out.undecided == before.undecided || out.recovered == before.recovered {
+                return adopted;
+            }
+        }
+    }
+
+    fn adopt_in_one_pass(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, out: &mut Recovered) -> Option<Seat> {
         let mut candidates: Vec<(u64, u32)> = (0..self.memory.shape().seats)
             .filter(|index| !skip(*index) && self.wants_care(*index))
             // Relaxed: a wish about the order; the seat is judged under its lock.
