@@ -163,7 +163,14 @@ impl Scenario {
                 t.put_at[item] = x.pos;
             }
         }
-        t.procs[i].at = if self.events(x.kind).is_empty() { At::Rest(x) } else { At::Count(x, 0) };
+        t.procs[i].at = if x.why == Why::Get && self.copies(s, i) {
+            t.procs[i].get_cursor = x.pos + 1;
+            At::Open { seat, began: x.epoch }
+        } else if self.events(x.kind).is_empty() {
+            At::Rest(x)
+        } else {
+            At::Count(x, 0)
+        };
         Ok(())
     }
 }

@@ -40,6 +40,8 @@ pub enum Flaw {
     SettledByAny,
     /// What is lost or cleared of a hold is its block, not the rest of it.
     LostWhole,
+    /// A copying get writes its record at rest before it acknowledges.
+    CopyRestFirst,
     /// Acknowledging all adds the block's length, not the rest's.
     AckWhole,
     /// The rest of a longer block is delivered without a look at the epoch.
@@ -228,6 +230,10 @@ impl Scenario {
         } else {
             kept.min_by_key(|d| s.seat(*d).position)
         }
+    }
+    /// It copies: the record of its take stays announced until the item is acknowledged.
+    pub fn copies(&self, s: &State, i: usize) -> bool {
+        matches!(self.plans[i][s.procs[i].op as usize], Op::Get(After::Copy) | Op::Consume(After::Copy))
     }
     /// How many blocks it may have in hand.
     pub fn in_hand(&self, i: usize) -> u32 {

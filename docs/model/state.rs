@@ -164,6 +164,8 @@ impl Seat {
 pub enum After {
     /// A get of ONE item, acknowledged at once. The rest of a longer block stays in hand and comes with the next gets.
     Ack,
+    /// As `Ack`, of a block of one item that is copied: the record of the take stays announced until then.
+    Copy,
     /// All of the block, acknowledged by one store.
     AckAll,
     /// All of the block; it is given back.
@@ -301,6 +303,7 @@ pub enum At {
     GetLook { began: u8 },
     Note(Exchange),
     Open { seat: u8, began: u8 },
+    Keep { seat: u8, began: u8 },
     Tries { seat: u8, began: u8 },
     Redelivered { seat: u8, began: u8 },
     Letter { seat: u8, began: u8, more: u8 },

@@ -144,6 +144,13 @@ impl Scenario {
                 }
             }
             At::Open { seat, began } => self.open(s, &mut t, i, seat, began)?,
+            // A copying get whose item was cleared: as if it did not copy.
+            At::Keep { seat, began } => {
+                self.hold_lock(s, i, seat)?;
+                let q = &mut t.seats[seat as usize];
+                q.hold(q.rec.incoming);
+                t.procs[i].at = At::Open { seat, began };
+            }
             // Only where deliveries are limited: what is about to be handed out, and how often it was.
             At::Tries { seat, began } => {
                 self.hold_lock(s, i, seat)?;
@@ -213,7 +220,7 @@ impl Scenario {
             At::Unhold { seat, how, began } => {
                 self.hold_lock(s, i, seat)?;
                 let q = &mut t.seats[seat as usize];
-                q.rest(q.rec.mine);
+                q.rest(if q.rec.rests() { q.rec.mine } else { q.rec.incoming });
                 t.procs[i].app &= !(1 << seat);
                 let then = match how {
                     Settle::One | Settle::All => Then::Finish,

@@ -156,7 +156,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// Nothing was there: waits for the answer of a peer that is about to give it, as long as the usual way of taking it is open.
     fn comes_soon(&mut self, until: Until) -> bool {
-        !matches!(until, Until::Now) && self.may_take() && self.comes(For::Items)
+        !matches!(until, Until::Now) && self.may_take() && self.item_comes()
     }
 
     /// Nothing stands in the way of the usual take.

@@ -29,7 +29,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 
     /// Has the oldest item's bytes copied and acknowledges it, if nothing stands in the way and it has at most `max` bytes. `None`: nothing was copied; [`try_take`](Self::try_take) says why, or
-    /// takes it.
+    /// takes it. `copy` must not panic: its item would be counted as nothing.
     #[inline(always)]
     pub fn get_at_once<R>(&mut self, max: usize, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
         if self.control.ring.single { self.get_usually(max, copy) } else { None }

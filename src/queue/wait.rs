@@ -109,25 +109,18 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Ok(spun)
     }
 
-    /// Keeps the distance, and polls the slot at the cursor for a fraction of a microsecond: whether it is ready now.
-    pub(super) fn comes(&mut self, what: For) -> bool {
-        self.keep_distance(what);
+    /// Keeps the distance, and polls the slot at the cursor for about a microsecond: whether there is an item now.
+    pub(super) fn item_comes(&mut self) -> bool {
+        self.keep_distance(For::Items);
+        let full = 2 * self.cursors.get.cycle + 1;
         for _ in 0..SOON {
-            if self.is_ready_at_cursor(what) {
+            if self.peek(For::Items, 0) == full {
                 self.vain_spins = 0;
                 return true;
             }
             spin_loop();
         }
         false
-    }
-
-    fn is_ready_at_cursor(&self, what: For) -> bool {
-        self.peek(what, 0)
-            == match what {
-                For::Items => 2 * self.cursors.get.cycle + 1,
-                For::Space => 2 * self.cursors.put.cycle,
-            }
     }
 
     /// Polls the slot at the cursor; a full attempt when it changes, and now and then, since what is waited for may come another way (gate, state, orphans).
