@@ -219,8 +219,8 @@ impl<M: Memory> Ring<M> {
         // Relaxed, both: the block is ours alone; the CAS acquired what its putter wrote.
         let word = BlockWord(header.load(Ordering::Relaxed));
         if memory.is_first_in_line(seen.block) {
-            // Nothing changes but that we have the cache line for ourselves. A line that a consumer has only read stays with both processors, and the producer's next write to it takes three times as
-            // long (docs/performance.md).
+            // Nothing changes but that we have the cache line for ourselves. A line that a consumer has only read stays with both processors, and the producer's next write to it takes several times
+            // as long (docs/performance.md).
             store(header, word.0, Ordering::Relaxed);
         }
         Some((line, word, seen.block))
