@@ -15,10 +15,11 @@ impl Scenario {
         self.hold_lock(s, i, seat)?;
         let (b, q) = (s.block(seat), s.seat(seat));
         let unchecked = self.has(Flaw::RestUnchecked) && q.acked() > 0;
+        let void = b.epoch != s.epoch() && !unchecked;
         let speaks = q.tries.got == q.got || self.has(Flaw::TriesOfBlock);
-        t.procs[i].at = if b.epoch != s.epoch() && !unchecked && !q.rec.rests() {
+        t.procs[i].at = if void && !q.rec.rests() {
             At::Keep { seat, began }
-        } else if b.epoch != s.epoch() && !unchecked {
+        } else if void {
             At::Settle {
                 seat,
                 how: Settle::Cleared,
@@ -45,8 +46,11 @@ impl Scenario {
     }
     /// How many items of `seat` an operation hands out.
     pub fn extent(&self, s: &State, i: usize, seat: u8) -> u8 {
-        let single = matches!(self.plans[i][s.procs[i].op as usize], Op::Get(After::Ack) | Op::Consume(After::Ack));
-        if single || self.copies(s, i) {
+        let single = matches!(
+            self.plans[i][s.procs[i].op as usize],
+            Op::Get(After::Ack | After::Copy) | Op::Consume(After::Ack | After::Copy)
+        );
+        if single {
             1
         } else {
             s.block(seat).len().saturating_sub(s.seat(seat).acked())
@@ -80,12 +84,13 @@ impl Scenario {
             t.handed[item] = t.handed[item].max(1);
         }
         match after {
-            After::Copy if self.has(Flaw::CopyRestFirst) && !t.seat(seat).rec.rests() => {
+            After::Ack | After::Copy => {
                 let q = &mut t.seats[seat as usize];
-                q.rec = Record::at_rest(q.rec.incoming, false, q.seq());
+                if self.has(Flaw::CopyRestFirst) && !q.rec.rests() {
+                    q.rec = Record::at_rest(q.rec.incoming, false, q.seq());
+                }
                 t.procs[i].at = At::Settle { seat, how: Settle::One, began };
             }
-            After::Ack | After::Copy => t.procs[i].at = At::Settle { seat, how: Settle::One, began },
             After::AckAll => t.procs[i].at = At::Settle { seat, how: Settle::All, began },
             After::Nack => self.nack(t, i, seat),
             After::Keep => {

@@ -173,27 +173,6 @@ fn orphans() -> Vec<Scenario> {
     all.extend(each(word, [AdoptSettled, RaiseBeforeUnlock, RaiseOnlyNew, SettledBySeq]));
     all
 }
-/// Blocks of one item, copied: the record stays announced until the acknowledgement.
-fn copies() -> Vec<Scenario> {
-    use Op::*;
-    vec![
-        copied(),
-        once("copy crash 1P2C+R n=2 d2", 2, 4, 2, &[&[put(1), put(2)], &[COPY], &[COPY], &[Recover, put(3), Recover]]),
-        once("copy, take, clear, recover d2", 1, 3, 2, &[&[put(1), put(2)], &[COPY, ACK, Recover], &[Clear, Recover]]),
-        once("copy, takeover n=1 d2", 1, 3, 2, &[&[put(1), put(2)], &[COPY, COPY], &[Attach, lossy(3), Close, Attach, COPY]]),
-        once("copy crash lossy 2P1C+R n=1 d2", 1, 4, 2, &[&[lossy(1), lossy(2)], &[lossy(3)], &[COPY, COPY], &[Recover, lossy(4)]]),
-        least("copy 1P2C+S n=1 d1", 1, 4, 1, &[&[put(1), put(2)], &[COPIES], &[COPIES], &[Supervise]]).immortal(3),
-        least("copy, no supervisor, 2C d2", 1, 4, 2, &[&[put(1), put(2)], &[COPIES], &[CONSUME], &[Attach, COPIES]]).idle(),
-        least("copy, clear against adoption d2", 1, 3, 2, &[&[put(1), Clear, put(2)], &[COPIES], &[COPIES]]).idle(),
-        least("copy, lossy with adoption n=1 d2", 1, 3, 2, &[&[lossy(1), lossy(2)], &[COPIES], &[COPIES]]).idle(),
-        least("copy, nack, gate, lossy, both roles d2", 1, 3, 2, &[&[lossy(1), NACK, lossy(2), COPY], &[NotReady, SetReady, lossy(3)], &[COPIES]]).idle(),
-        copied().without(Flaw::CopyRestFirst),
-    ]
-}
-fn copied() -> Scenario {
-    once("copy crash 1P1C+R n=1 d1", 1, 3, 1, &[&[put(1), put(2)], &[COPY, COPY], &[Op::Recover, Op::Recover, put(3), COPY]])
-}
-
 fn word() -> Scenario {
     least("word 1P2C+S n=1 d1", 1, 4, 1, &[&[put(1), put(2)], &[CONSUME], &[CONSUME], &[Op::Supervise]]).immortal(3)
 }
@@ -214,6 +193,27 @@ fn every_seat() -> Scenario {
 }
 fn polled() -> Scenario {
     least("no supervisor, idle gets recover d1", 1, 3, 1, &[&[put(1), put(2)], &[CONSUME], &[CONSUME]]).idle()
+}
+
+/// Blocks of one item, copied: the record stays announced until the acknowledgement.
+fn copies() -> Vec<Scenario> {
+    use Op::*;
+    vec![
+        copied(),
+        once("copy crash 1P2C+R n=2 d2", 2, 4, 2, &[&[put(1), put(2)], &[COPY], &[COPY], &[Recover, put(3), Recover]]),
+        once("copy, take, clear, recover d2", 1, 3, 2, &[&[put(1), put(2)], &[COPY, ACK, Recover], &[Clear, Recover]]),
+        once("copy, takeover n=1 d2", 1, 3, 2, &[&[put(1), put(2)], &[COPY, COPY], &[Attach, lossy(3), Close, Attach, COPY]]),
+        once("copy crash lossy 2P1C+R n=1 d2", 1, 4, 2, &[&[lossy(1), lossy(2)], &[lossy(3)], &[COPY, COPY], &[Recover, lossy(4)]]),
+        least("copy 1P2C+S n=1 d1", 1, 4, 1, &[&[put(1), put(2)], &[COPIES], &[COPIES], &[Supervise]]).immortal(3),
+        least("copy, no supervisor, 2C d2", 1, 4, 2, &[&[put(1), put(2)], &[COPIES], &[CONSUME], &[Attach, COPIES]]).idle(),
+        least("copy, clear against adoption d2", 1, 3, 2, &[&[put(1), Clear, put(2)], &[COPIES], &[COPIES]]).idle(),
+        least("copy, lossy with adoption n=1 d2", 1, 3, 2, &[&[lossy(1), lossy(2)], &[COPIES], &[COPIES]]).idle(),
+        least("copy, nack, gate, lossy, both roles d2", 1, 3, 2, &[&[lossy(1), NACK, lossy(2), COPY], &[NotReady, SetReady, lossy(3)], &[COPIES]]).idle(),
+        copied().without(Flaw::CopyRestFirst),
+    ]
+}
+fn copied() -> Scenario {
+    once("copy crash 1P1C+R n=1 d1", 1, 3, 1, &[&[put(1), put(2)], &[COPY, COPY], &[Op::Recover, Op::Recover, put(3), COPY]])
 }
 
 /// Blocks of up to two items, at-most-once: the counters, with deaths between their stores.

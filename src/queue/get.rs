@@ -171,12 +171,12 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             && (!control.ring.at_least_once || self.orphans == Some(control.ring.memory.orphans().load(Ordering::SeqCst)))
     }
 
-    /// An item may be so long.
+    /// An item of a queue with this item size may be so long.
     #[inline(always)]
-    pub(super) fn is_length(&self, len: usize) -> bool {
+    pub(super) fn is_length(len: usize, item_size: usize) -> bool {
         match T::size() {
             Some(size) => len == size, // no more than the queue's item size, or the attach had failed
-            None => len <= self.control.item_size(),
+            None => len <= item_size,
         }
     }
 
@@ -206,7 +206,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             self.shown = lot;
         }
         // Of a wrong length: it is in hand now, and the slow path, which finds it there, says what is wrong.
-        self.is_length(word.length().into())
+        Self::is_length(word.length().into(), self.control.item_size())
     }
 
     /// As `take_at_once`, with batches or long items.
@@ -217,7 +217,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         };
         self.has_taken();
         self.shown = self.lot_unchecked(word);
-        self.is_length(self.shown.len)
+        Self::is_length(self.shown.len, self.control.item_size())
     }
 
     #[inline(always)]

@@ -83,11 +83,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         if !self.may_take() {
             return None;
         }
-        let (ring, longest) = (&self.control.ring, max.min(self.control.item_size()));
+        let (ring, item_size) = (&self.control.ring, self.control.item_size());
         let got = ring.get_here(&mut self.cursors, &mut self.seat, |word, block| {
             let len = usize::from(word.length());
-            // A type's size is no more than the queue's item size, or the attach had failed.
-            if len > longest || T::size().is_some_and(|size| len != size) {
+            if len > max || !Self::is_length(len, item_size) {
                 return None;
             }
             // SAFETY: the take made the block this seat's, and `payload` checks the length.

@@ -97,7 +97,7 @@ impl<M: Memory> Ring<M> {
             Ok(_) => {
                 #[cfg(all(test, loom))]
                 super::model::witness(&self.memory, kind, seat.block, seen.block);
-                seat.received(seen.block);
+                seat.block = seen.block;
                 if open {
                     return Ok(Ok(()));
                 }

@@ -246,13 +246,7 @@ impl Seat {
         self.announced = true;
     }
 
-    /// The exchange announced has happened.
-    #[inline(always)]
-    pub(super) fn received(&mut self, block: u32) {
-        self.block = block;
-    }
-
-    /// It was a take: the block's items are in hand.
+    /// The exchange announced has happened, and was a take: the block's items are in hand.
     #[inline(always)]
     pub(super) fn take_hold(&mut self) {
         self.hold = true; // it was false, else there is no exchange
@@ -330,9 +324,7 @@ impl Seat {
     #[inline(always)]
     pub(super) fn acknowledge_open(&mut self, line: &SeatLine) {
         self.got(line, 1);
-        self.rest_at(line, false);
-        // As in `let_go_at`.
-        compiler_fence(Ordering::SeqCst);
+        self.rest_free(line);
     }
 
     #[inline(always)]
@@ -358,6 +350,12 @@ impl Seat {
     #[inline(always)]
     fn let_go_at(&mut self, line: &SeatLine) {
         self.hold = false;
+        self.rest_free(line);
+    }
+
+    /// The record at rest, of a block that the next put may fill.
+    #[inline(always)]
+    fn rest_free(&mut self, line: &SeatLine) {
         self.rest_at(line, false);
         // A death cuts in instruction order: no store of the next payload into this block may be moved up by the compiler.
         compiler_fence(Ordering::SeqCst);
