@@ -1,4 +1,4 @@
-//! THE FORMAT: what lies where in a segment. Format version 2.
+//! THE FORMAT: what lies where in a segment. Format version 3.
 //!
 //! Owns the byte map, the fixed-width types that lie in shared memory, and [`Geometry`], the checked arithmetic that turns five numbers
 //! into every offset. Anybody may read these types; only `segment` turns bytes into them and only `ring` gives the words a meaning.
@@ -28,7 +28,7 @@ use crate::sync::atomic::{AtomicU32, AtomicU64};
 /// `"PRODCON\0"`.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"PRODCON\0");
 /// Raised by every change of what this file describes.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// Most seats a queue can have.
 pub(crate) const MAX_SEATS: u32 = 1023;
 /// Most blocks (capacity + seats), so that stamps keep at least 44 bits.
@@ -48,7 +48,9 @@ pub(crate) const MAX_NAME: usize = 200;
 pub(crate) mod flags {
     pub(crate) const LOSSY: u32 = 1;
     pub(crate) const AT_LEAST_ONCE: u32 = 2;
-    pub(crate) const ALL: u32 = LOSSY | AT_LEAST_ONCE;
+    /// Made by a worker's controller or as an unnamed queue: stale once nobody is attached and the owner's lock is free.
+    pub(crate) const OWNED: u32 = 4;
+    pub(crate) const ALL: u32 = LOSSY | AT_LEAST_ONCE | OWNED;
 }
 
 /// The immutable part of a segment.
@@ -82,7 +84,13 @@ pub(crate) struct RawHeader {
     pub(crate) dead_letter: [u8; MAX_NAME],
     /// Most items in one block, at least 1.
     pub(crate) batch: u32,
-    pub(crate) reserved: [u8; 60],
+    /// Bytes of a slot.
+    pub(crate) slot_size: u32,
+    /// Random: tells this queue from every other one, also from one of the same name.
+    pub(crate) queue_id: [u8; 16],
+    /// Fingerprint of the item type's fields; 0: not compared.
+    pub(crate) layout: u64,
+    pub(crate) reserved: [u8; 32],
     /// FNV-1a of the bytes before it.
     pub(crate) checksum: u64,
 }
@@ -162,12 +170,21 @@ pub(crate) struct SeatLine {
     pub(crate) role: AtomicU32,
     /// 1 while the owner sleeps on an event word.
     pub(crate) asleep: AtomicU32,
+    /// 1 while the block in hand waits in a worker's buffer and was not yet shown to anybody: its death does not raise the delivery count.
+    pub(crate) buffered: AtomicU32,
+    /// Positions at the tail that were passed without an item, at the end of a stream. Same form as `counts`.
+    pub(crate) skipped: AtomicU64,
+    /// Reserved: the item in hand is not to be delivered again before this time.
+    pub(crate) not_before: AtomicU64,
+    /// When the work on the block in hand began, in nanoseconds of CLOCK_MONOTONIC; written by worker loops; 0: unknown.
+    pub(crate) since: AtomicU64,
 }
 
 pub(crate) const HEADER_SIZE: usize = 512;
 pub(crate) const WORDS_OFFSET: usize = HEADER_SIZE;
 pub(crate) const SEATS_OFFSET: usize = 1280;
 pub(crate) const SEAT_SIZE: usize = 128;
+pub(crate) const SLOT_SIZE: usize = 8;
 
 #[cfg(not(all(test, loom)))]
 const _: () = {
@@ -183,7 +200,10 @@ const _: () = {
     assert!(offset_of!(RawHeader, type_name) == 112);
     assert!(offset_of!(RawHeader, dead_letter) == 240);
     assert!(offset_of!(RawHeader, batch) == 440);
-    assert!(offset_of!(RawHeader, reserved) == 444);
+    assert!(offset_of!(RawHeader, slot_size) == 444);
+    assert!(offset_of!(RawHeader, queue_id) == 448);
+    assert!(offset_of!(RawHeader, layout) == 464);
+    assert!(offset_of!(RawHeader, reserved) == 472);
     assert!(offset_of!(RawHeader, checksum) == 504);
     assert!(offset_of!(Words, gate) == 0);
     assert!(offset_of!(Gate, ready) == 0 && offset_of!(Gate, orphans) == 8 && offset_of!(Gate, state) == 16);
@@ -198,6 +218,8 @@ const _: () = {
     assert!(offset_of!(SeatLine, base) == 24 && offset_of!(SeatLine, outgoing) == 32 && offset_of!(SeatLine, counts) == 40);
     assert!(offset_of!(SeatLine, redelivered) == 72 && offset_of!(SeatLine, dead_lettered) == 80);
     assert!(offset_of!(SeatLine, pid) == 88 && offset_of!(SeatLine, role) == 92 && offset_of!(SeatLine, asleep) == 96);
+    assert!(offset_of!(SeatLine, buffered) == 100 && offset_of!(SeatLine, skipped) == 104);
+    assert!(offset_of!(SeatLine, not_before) == 112 && offset_of!(SeatLine, since) == 120);
 };
 
 /// Where everything lies, from five numbers. All fields are consistent with each other by construction.
@@ -260,7 +282,7 @@ impl Geometry {
         };
         let block_size = used.checked_next_multiple_of(unit.max(align)).ok_or_else(too_large)?;
         let slots_offset = SEATS_OFFSET as u64 + u64::from(seats) * SEAT_SIZE as u64;
-        let blocks_offset = (slots_offset + u64::from(capacity) * 8).next_multiple_of(align.max(64));
+        let blocks_offset = (slots_offset + u64::from(capacity) * SLOT_SIZE as u64).next_multiple_of(align.max(64));
         let blocks = u64::from(capacity + seats);
         let total_size = blocks
             .checked_mul(block_size)

@@ -56,7 +56,7 @@ pub use queue::{
     TakenBatch, Uncommitted, list, list_in, unlink, unlink_in,
 };
 #[cfg(not(all(test, loom)))]
-pub use segment::{Entry, Header, directory};
+pub use segment::{Entry, Header, QueueId, directory};
 
 /// Simulated kills, and a pretended kernel, for the fuzzer.
 #[cfg(fuzzing)]

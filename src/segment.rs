@@ -9,7 +9,7 @@ mod create;
 #[cfg(test)]
 mod tests;
 
-pub use check::Header;
+pub use check::{Header, QueueId};
 pub(crate) use create::{Spec, clean_temporaries};
 
 use crate::error::OpenError;

@@ -11,7 +11,7 @@ use crate::error::{Fault, OpenError, StateError};
 use crate::layout::{SeatLine, Words};
 use crate::ring::seat::Event;
 use crate::ring::{Memory, Refusal, Ring};
-use crate::segment::{Header, Place, Segment, unlink};
+use crate::segment::{Header, Place, QueueId, Segment, unlink};
 use crate::sync::event::{Futex, register, wake_all, wake_one};
 use crate::sync::futex::Kernel;
 use std::path::Path;
@@ -88,6 +88,11 @@ impl Control {
     /// The queue's name.
     pub fn name(&self) -> &str {
         &self.segment.place.name
+    }
+
+    /// Identifies this queue, also among queues of the same name.
+    pub fn id(&self) -> QueueId {
+        self.header().id
     }
 
     pub(super) fn shared_name(&self) -> Arc<str> {

@@ -233,6 +233,7 @@ impl Options {
             type_name,
             max_deliveries: self.max_deliveries,
             dead_letter: self.dead_letter.clone(),
+            layout: 0,
             mode: self.mode,
             ready: self.ready,
             // Slots have the first blocks, seats the others; everything is at rest.

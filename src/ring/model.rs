@@ -90,6 +90,10 @@ impl Shared {
             pid: AtomicU32::new(0),
             role: AtomicU32::new(0),
             asleep: AtomicU32::new(0),
+            buffered: AtomicU32::new(0),
+            skipped: AtomicU64::new(0),
+            not_before: AtomicU64::new(0),
+            since: AtomicU64::new(0),
         };
         Self(Arc::new(Inner {
             shape,

@@ -5,10 +5,48 @@
 
 use super::{Place, Spec};
 use crate::error::OpenError;
-use crate::layout::{Geometry, HEADER_SIZE, MAGIC, RawHeader, SEATS_OFFSET, VERSION, flags};
+use crate::layout::{Geometry, HEADER_SIZE, MAGIC, RawHeader, SEATS_OFFSET, SLOT_SIZE, VERSION, flags};
+use std::fmt;
 use std::fs::File;
 #[cfg(not(fuzzing))]
 use std::os::unix::fs::FileExt;
+use std::str::FromStr;
+
+/// Identifies a queue for as long as it exists: 16 random bytes, made by `create`. A queue made again under the same name has another one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueId(pub(crate) [u8; 16]);
+
+impl QueueId {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for QueueId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for QueueId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for QueueId {
+    type Err = String;
+
+    /// From the 32 hexadecimal digits that `Display` prints.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match u128::from_str_radix(text, 16) {
+            Ok(number) if digits => Ok(Self(number.to_be_bytes())),
+            _ => Err(format!("{text:?} is not a queue id: expected 32 hexadecimal digits")),
+        }
+    }
+}
 
 /// What a segment's header says, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +72,12 @@ pub struct Header {
     pub dead_letter: String,
     /// Most items in one block; 1: no batches.
     pub batch: u32,
+    /// Identifies this queue.
+    pub id: QueueId,
+    /// Fingerprint of the item type's fields; 0: not compared.
+    pub layout: u64,
+    /// Made by a worker's controller, or without a name: stale once nobody is attached and its owner is gone.
+    pub owned: bool,
     /// Process that created it.
     pub creator_pid: u32,
     /// When, in nanoseconds since 1970.
@@ -41,7 +85,7 @@ pub struct Header {
 }
 
 /// The header of a new segment.
-pub(super) fn raw_header(spec: &Spec) -> RawHeader {
+pub(super) fn raw_header(spec: &Spec, id: QueueId) -> RawHeader {
     let g = &spec.geometry;
     let mut raw: RawHeader = bytemuck::Zeroable::zeroed();
     raw.magic = MAGIC;
@@ -67,6 +111,9 @@ pub(super) fn raw_header(spec: &Spec) -> RawHeader {
     raw.dead_letter_len = spec.dead_letter.len() as u32;
     raw.dead_letter[..spec.dead_letter.len()].copy_from_slice(spec.dead_letter.as_bytes());
     raw.batch = g.batch;
+    raw.slot_size = SLOT_SIZE as u32;
+    raw.queue_id = id.0;
+    raw.layout = spec.layout;
     raw.creator_pid = std::process::id();
     raw.created = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -110,6 +157,7 @@ pub(super) fn read_header(place: &Place, file: &File) -> Result<(Header, Geometr
         }
     };
     equal("header size", raw.header_size.into(), HEADER_SIZE as u64)?;
+    equal("slot size", raw.slot_size.into(), SLOT_SIZE as u64)?;
     equal("block size", raw.block_size, geometry.block_size)?;
     equal("offset of the seats", raw.seats_offset, SEATS_OFFSET as u64)?;
     equal("offset of the slots", raw.slots_offset, geometry.slots_offset)?;
@@ -146,6 +194,9 @@ pub(super) fn read_header(place: &Place, file: &File) -> Result<(Header, Geometr
         max_deliveries,
         dead_letter,
         batch: raw.batch,
+        id: QueueId(raw.queue_id),
+        layout: raw.layout,
+        owned: has(flags::OWNED),
         creator_pid: raw.creator_pid,
         created_ns: raw.created,
     };

@@ -3,7 +3,7 @@
 //! Invariants: the file is reserved and written to its end before it is linked; whatever fails leaves nothing behind, and a creator that is killed leaves at
 //! most a temporary name that its lock has left ([`clean_temporaries`]). Callers: segment, queue.
 
-use super::check::{raw_header, read_header};
+use super::check::{QueueId, raw_header, read_header};
 use super::{Place, Segment, map, open_file};
 use crate::error::OpenError;
 use crate::layout::{Geometry, SEAT_SIZE, SEATS_OFFSET, WORDS_OFFSET};
@@ -30,6 +30,8 @@ pub(crate) struct Spec {
     pub(crate) type_name: Option<String>,
     pub(crate) max_deliveries: u8,
     pub(crate) dead_letter: String,
+    /// Fingerprint of the item type's fields; 0: not compared.
+    pub(crate) layout: u64,
     pub(crate) mode: u32,
     pub(crate) ready: bool,
     /// What slot `index` holds at first; the ring's business.
@@ -169,7 +171,7 @@ fn fill(place: &Place, spec: &Spec, file: &File) -> Result<MmapRaw, OpenError> {
     }
     let write = |bytes: &[u8], offset: u64| file.write_all_at(bytes, offset).map_err(|error| place.error("write", error));
     // Everything that is not zero, in file order. Nobody else knows the file yet.
-    write(bytemuck::bytes_of(&raw_header(spec)), 0)?;
+    write(bytemuck::bytes_of(&raw_header(spec, new_id(place)?)), 0)?;
     write(&u64::from(spec.ready).to_ne_bytes(), WORDS_OFFSET as u64)?;
     write(&2u32.to_ne_bytes(), WORDS_OFFSET as u64 + 16)?; // state: started
     for seat in 0..g.seats {
@@ -178,6 +180,13 @@ fn fill(place: &Place, spec: &Spec, file: &File) -> Result<MmapRaw, OpenError> {
     let slots: Vec<u64> = (0..g.capacity).map(|index| (spec.slot)(g, index)).collect();
     write(bytemuck::cast_slice(&slots), g.slots_offset)?;
     map(place, file, g.total_size, false)
+}
+
+fn new_id(place: &Place) -> Result<QueueId, OpenError> {
+    let mut id = [0; 16];
+    // At most 256 bytes are never given in part once the kernel has seeded its generator, for which the call waits.
+    rustix::io::retry_on_intr(|| rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())).map_err(|error| place.error("getrandom", error))?;
+    Ok(QueueId(id))
 }
 
 /// Removes what creators that were killed left under temporary names. Returns how many.

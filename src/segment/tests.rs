@@ -46,6 +46,7 @@ fn spec() -> Spec {
         type_name: Some("sample".into()),
         max_deliveries: 4,
         dead_letter: "failed".into(),
+        layout: 0x1234,
         mode: 0o600,
         ready: true,
         slot: |_, index| 1000 + u64::from(index),
@@ -87,6 +88,10 @@ fn who_attaches_sees_what_was_created() {
         (type_name.as_str(), dead_letter.as_str(), *max_deliveries, *lossy, *at_least_once, *creator_pid),
         ("sample", "failed", 4, false, true, std::process::id())
     );
+    assert_eq!((there.header.id, there.header.layout, there.header.owned), (made.header.id, 0x1234, false));
+    assert_ne!(made.header.id, scratch.create("b").header.id);
+    assert_eq!(made.header.id.to_string().parse(), Ok(made.header.id));
+    assert!("00".parse::<QueueId>().is_err() && "+0000000000000000000000000000000".parse::<QueueId>().is_err());
     assert_eq!(made.words().gate.ready.load(Ordering::Relaxed), 1);
     assert_eq!(made.words().gate.state.load(Ordering::Relaxed), 2);
     for seat in 0..3 {
@@ -102,10 +107,10 @@ fn who_attaches_sees_what_was_created() {
 #[test]
 fn each_damaged_field_is_refused_and_named() {
     type Damage = (&'static str, fn(&mut RawHeader));
-    let damages: [Damage; 25] = [
+    let damages: [Damage; 27] = [
         ("no prodcon segment", |raw| raw.magic ^= 1),
-        ("format version is 1, expected 2", |raw| raw.version = 1),
-        ("format version is 0, expected 2", |raw| raw.version = 0),
+        ("format version is 2, expected 3", |raw| raw.version = 2),
+        ("format version is 0, expected 3", |raw| raw.version = 0),
         ("header size", |raw| raw.header_size = 0),
         ("total size", |raw| raw.total_size += 64),
         ("total size", |raw| raw.total_size = u64::MAX),
@@ -114,6 +119,8 @@ fn each_damaged_field_is_refused_and_named() {
         ("seats", |raw| raw.seats = 0),
         ("offset of the slots", |raw| raw.seats += 1),
         ("more than a segment can hold", |raw| raw.item_size = u64::MAX),
+        ("slot size", |raw| raw.slot_size = 16),
+        ("slot size", |raw| raw.slot_size = 0),
         ("block size", |raw| raw.block_size = 0),
         ("offset of the slots", |raw| raw.slots_offset = u64::MAX),
         ("offset of the seats", |raw| raw.seats_offset = 0),

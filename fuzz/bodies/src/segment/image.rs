@@ -216,7 +216,7 @@ impl Image {
             (112, 8),
             (240, 8),
             (440, 4),
-            (444, 8),
+            (444, 4),
         ];
         for _ in 0..input.int_in_range(1..=3u8)? {
             let (at, bytes) = *input.choose(&fields)?;
