@@ -1,19 +1,18 @@
 //! Crash-proof producer-consumer queues between processes, over named shared memory.
 //!
 //! ```
-//! use prodcon::{Options, ReadyQueue};
-//! # let dir = std::env::temp_dir().join(format!("prodcon-doc-{}", std::process::id()));
-//! # std::fs::create_dir_all(&dir)?;
-//! # let options = Options::new(1024).directory(&dir);
-//! # #[cfg(any())]
-//! let options = Options::new(1024); // not lossy, ready at once
-//! let mut producer = ReadyQueue::<u64>::create("temperatures", &options)?;
-//! let mut consumer = producer.try_clone()?; // usually another process: ReadyQueue::<u64>::attach("temperatures")?
-//! producer.put(&21)?;
-//! assert_eq!(consumer.get()?, 21);
-//! consumer.control()?.unlink()?;
-//! # std::fs::remove_dir(&dir)?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! use prodcon::{QueueOptions, ReadyQueue};
+//!
+//! # let name = prodcon::bindings::TestName::new();
+//! let options = QueueOptions::new(1024).at_least_once(true);
+//! let mut producer = ReadyQueue::<u64>::create_or_attach(&name, &options)?;
+//! let mut consumer = ReadyQueue::<u64>::attach(&name)?; // usually in another process
+//!
+//! producer.put(&21)?; // waits while the queue is full
+//! let job = consumer.take()?; // read in place, not copied
+//! assert_eq!(*job, 21);
+//! job.ack(); // killed before this line? then another consumer gets the job
+//! # Ok::<(), prodcon::Error>(())
 //! ```
 //!
 //! # Guarantees
@@ -24,7 +23,7 @@
 //!
 //! # Limits
 //! Linux on x86_64 and aarch64. A peer with write permission that writes into the segment by other means can spoil data, and by truncating the file cause SIGBUS.
-//! An endpoint belongs to one thread at a time, and to the process that made it: in a forked child it answers [`Fault::Forked`].
+//! An endpoint belongs to one thread at a time, and to the process that made it: in a forked child it answers [`ErrorKind::Forked`].
 
 #![deny(unsafe_code)]
 #![cfg_attr(all(test, loom), allow(dead_code, unused_imports))]
@@ -43,20 +42,36 @@ mod ring;
 #[cfg(not(all(test, loom)))]
 #[allow(unsafe_code)]
 mod segment;
+#[cfg(not(all(test, loom)))]
+mod state;
 #[allow(unsafe_code)]
 mod sync;
-#[cfg(not(all(test, loom)))]
+#[cfg(any())]
 pub mod worker;
 
 #[cfg(not(all(test, loom)))]
-pub use error::{Fault, GetError, OpenError, PartialPut, PutError, StateError};
+pub use error::{Difference, Error, ErrorKind, GetError, ParseStateError, PutError, PutSliceError, Result};
 #[cfg(not(all(test, loom)))]
 pub use queue::{
-    Attach, Control, Delivery, Hand, Item, Iter, Member, Options, Payload, ReadyQueue, Recovered, Report, Reserved, Role, State, Stats, Supervision, Taken,
-    TakenBatch, Uncommitted, list, list_in, unlink, unlink_in,
+    AttachOptions, Batch, BatchIter, CommitError, Control, Delivery, ItemId, Iter, Payload, QueueOptions, ReadyQueue, Recovery, Report, Reservation, SeatInfo,
+    Stats, Within, list, list_in, unlink, unlink_in,
 };
 #[cfg(not(all(test, loom)))]
-pub use segment::{Entry, Header, QueueId, directory};
+#[doc(hidden)]
+pub use queue::{bindings, item_layout};
+#[cfg(not(all(test, loom)))]
+pub use segment::{ListEntry, QueueId, QueueInfo, directory};
+#[cfg(not(all(test, loom)))]
+pub use state::{Role, State};
+
+/// The crate that [`Item`] builds on, for types that implement `Pod` by themselves.
+pub use bytemuck;
+
+#[cfg(all(feature = "derive", not(all(test, loom))))]
+pub use prodcon_derive::Item;
+/// The trait of items, and the derive macro of the same name.
+#[cfg(not(all(test, loom)))]
+pub use queue::Item;
 
 /// Simulated kills, and a pretended kernel, for the fuzzer.
 #[cfg(fuzzing)]
@@ -64,6 +79,6 @@ pub use segment::{Entry, Header, QueueId, directory};
 pub use sync::{mortal, pretend};
 
 /// The README's example compiles and runs.
-#[cfg(doctest)]
+#[cfg(any())]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

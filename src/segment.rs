@@ -9,10 +9,10 @@ mod create;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Header, QueueId};
+pub use check::{QueueId, QueueInfo};
 pub(crate) use create::{Spec, clean_temporaries};
 
-use crate::error::OpenError;
+use crate::error::{Error, OpenError};
 use crate::layout::{Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words};
 use crate::sync::lease::Lease;
 #[cfg(fuzzing)]
@@ -83,9 +83,9 @@ impl Place {
 }
 
 /// A file in the segment directory.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 #[non_exhaustive]
-pub struct Entry {
+pub struct ListEntry {
     /// Name of the queue.
     pub name: String,
     /// Length of the file.
@@ -93,14 +93,14 @@ pub struct Entry {
     /// Permission bits.
     pub mode: u32,
     /// What the header says, or why it is no segment.
-    pub segment: Result<Header, OpenError>,
+    pub segment: Result<QueueInfo, Error>,
 }
 
 /// A mapped segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) place: Place,
-    pub(crate) header: Header,
+    pub(crate) header: QueueInfo,
     pub(crate) geometry: Geometry,
     pub(crate) read_only: bool,
     /// Unmapped by Drop, unless this is a forked copy: there it is not mapped, and its addresses may be the child's own by now.
@@ -222,7 +222,7 @@ pub(crate) fn unlink(place: &Place) -> Result<(), OpenError> {
     rustix::fs::unlink(place.path()).map_err(|error| place.error("unlink", error))
 }
 
-pub(crate) fn list(dir: &Path) -> Result<Vec<Entry>, OpenError> {
+pub(crate) fn list(dir: &Path) -> Result<Vec<ListEntry>, OpenError> {
     #[cfg(fuzzing)]
     if pretend::is(dir) {
         return Ok(list_pretended(dir));
@@ -234,15 +234,15 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Entry>, OpenError> {
         },
         _ => OpenError::NoDirectory { directory: dir.into() },
     })?;
-    let mut entries: Vec<Entry> = files
+    let mut entries: Vec<ListEntry> = files
         .flatten()
         .filter_map(|file| {
             let name = file.file_name().to_str()?.strip_prefix(PREFIX)?.to_owned();
             let place = Place::new(Some(dir), &name).ok()?;
             let meta = file.metadata().ok()?;
             let opened = open_file(&place.path(), OFlags::RDONLY).map_err(|error| place.error("open", error));
-            let segment = opened.and_then(|file| read_header(&place, &file)).map(|(header, _)| header);
-            Some(Entry {
+            let segment = opened.and_then(|file| read_header(&place, &file)).map(|(header, _)| header).map_err(Error::from);
+            Some(ListEntry {
                 name,
                 bytes: meta.len(),
                 mode: meta.mode() & 0o777,
@@ -256,20 +256,20 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Entry>, OpenError> {
 
 /// As [`list`], of the fuzzer's pretended directory.
 #[cfg(fuzzing)]
-fn list_pretended(dir: &Path) -> Vec<Entry> {
+fn list_pretended(dir: &Path) -> Vec<ListEntry> {
     let entry = |name: String| {
         let place = Place::new(Some(dir), &name).ok()?;
         let file = Opened::new(open_place(&place, OFlags::RDONLY).ok()?);
         let bytes = pretend::Looked(&file).metadata().ok()?.len();
-        let segment = read_header(&place, &file).map(|(header, _)| header);
-        Some(Entry {
+        let segment = read_header(&place, &file).map(|(header, _)| header).map_err(Error::from);
+        Some(ListEntry {
             name,
             bytes,
             mode: 0o600,
             segment,
         })
     };
-    let mut entries: Vec<Entry> = pretend::names().into_iter().filter_map(entry).collect();
+    let mut entries: Vec<ListEntry> = pretend::names().into_iter().filter_map(entry).collect();
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     entries
 }

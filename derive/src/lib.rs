@@ -92,10 +92,7 @@ fn checks(item: &Struct) -> TokenStream {
     );
     let mut claim = fill("::core::mem::size_of::<__Item>() ==", item);
     claim.extend(sum);
-    claim.extend([
-        TokenTree::Punct(Punct::new(',', Spacing::Alone)),
-        TokenTree::Literal(Literal::string(&text)),
-    ]);
+    claim.extend([TokenTree::Punct(Punct::new(',', Spacing::Alone)), TokenTree::Literal(Literal::string(&text))]);
     body.extend("::core::assert!".parse::<TokenStream>());
     body.extend([TokenTree::Group(Group::new(Delimiter::Parenthesis, claim))]);
     body.extend(";".parse::<TokenStream>());

@@ -75,7 +75,10 @@ pub(crate) fn read(input: TokenStream) -> Result<Struct, Refused> {
         Some(TokenTree::Ident(word)) => {
             return Err(Refused::new(
                 word.span(),
-                format!("an item must be a struct, not {} {word}: not every bit pattern would be a value", article(&word)),
+                format!(
+                    "an item must be a struct, not {} {word}: not every bit pattern would be a value",
+                    article(&word)
+                ),
             ));
         }
         _ => return Err(Refused::new(Span::call_site(), "an item must be a struct")),
@@ -202,7 +205,11 @@ fn fields(stream: TokenStream, named: bool) -> Result<Vec<Field>, Refused> {
         };
         let ty = field_type(&mut tokens);
         refuse_known(&ty)?;
-        fields.push(Field { shown: name.to_string(), name, ty });
+        fields.push(Field {
+            shown: name.to_string(),
+            name,
+            ty,
+        });
     }
     Ok(fields)
 }

@@ -1,17 +1,15 @@
-//! Public errors: one small enum for each kind of operation. They name the queue, what was expected and found, and what to do next.
-//!
-//! `Full`, `Empty`, `TimedOut`, `NotReady` and `Stopped` are answers rather than faults; they carry nothing and cost nothing.
+//! The reasons behind an [`Error`](super::Error), by the part of the library that knows of them.
+//! Each has a text that names the queue, says what was found and expected, and what to do next.
 
-use crate::queue::State;
+use super::ErrorKind;
+use crate::state::State;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What can go wrong with a queue that one is attached to, whatever the operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-#[allow(missing_docs)] // the fields are what the message says
-pub enum Fault {
+pub(crate) enum Fault {
     /// The name was removed; what comes now under that name is another queue.
     Removed { queue: Arc<str> },
     /// The shared words contradict each other.
@@ -28,51 +26,9 @@ pub enum Fault {
     Os { queue: Arc<str>, call: &'static str, errno: i32 },
 }
 
-/// Why an item was not put. The item is still the caller's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-#[allow(missing_docs)]
-pub enum PutError {
-    /// No space, and the call does not wait.
-    Full,
-    /// No space within the time given.
-    TimedOut,
-    /// The queue is not ready.
-    NotReady,
-    /// The queue is stopped, or will stop at its end.
-    Stopped,
-    /// Longer than the queue's items can be.
-    TooLarge { queue: Arc<str>, len: usize, max: usize },
-    /// A queue of a plain type takes items of exactly its size.
-    WrongLength { queue: Arc<str>, len: usize, expected: usize },
-    /// The endpoint has an item in hand.
-    InHand { queue: Arc<str> },
-    /// See [`Fault`].
-    Fault(Fault),
-}
-
-/// Why there is no item.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-#[allow(missing_docs)]
-pub enum GetError {
-    /// No item, and the call does not wait.
-    Empty,
-    /// No item within the time given.
-    TimedOut,
-    /// End of stream, or stopped.
-    Stopped,
-    /// The item has another length than the type; it stays in hand until `discard`.
-    WrongLength { queue: Arc<str>, len: usize, expected: usize },
-    /// See [`Fault`].
-    Fault(Fault),
-}
-
 /// Why a queue could not be created, attached, removed or listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-#[allow(missing_docs)]
-pub enum OpenError {
+pub(crate) enum OpenError {
     NotFound {
         queue: Arc<str>,
         directory: PathBuf,
@@ -121,24 +77,80 @@ pub enum OpenError {
     },
 }
 
-/// Why the state did not change.
+/// A change of state that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-#[allow(missing_docs)]
-pub enum StateError {
-    /// Allowed are stopped -> started, started -> stopped or stop_at_queue_end, stop_at_queue_end -> stopped.
-    Refused { queue: Arc<str>, from: State, to: State },
-    /// See [`Fault`].
-    Fault(Fault),
+pub(crate) struct StateRefused {
+    pub(crate) queue: Arc<str>,
+    pub(crate) from: State,
+    pub(crate) to: State,
 }
 
-/// A batch of puts that ended early.
+/// An item whose length does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartialPut {
-    /// Items put before the error.
-    pub put: usize,
-    /// Why the next one was not.
-    pub error: PutError,
+pub(crate) enum Length {
+    /// Longer than the queue's items can be.
+    TooLarge { queue: Arc<str>, len: usize, max: usize },
+    /// A queue of a plain type takes items of exactly its size; an endpoint of one gets them.
+    Wrong { queue: Arc<str>, len: usize, expected: usize },
+}
+
+impl Fault {
+    pub(super) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Removed { .. } => ErrorKind::Removed,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Exhausted { .. } => ErrorKind::Exhausted,
+            Self::Forked { .. } => ErrorKind::Forked,
+            Self::AtMostOnce { .. } => ErrorKind::AtMostOnce,
+            Self::ReadOnly { .. } => ErrorKind::ReadOnly,
+            Self::Os { .. } => ErrorKind::Os,
+        }
+    }
+
+    pub(super) fn queue(&self) -> &str {
+        match self {
+            Self::Removed { queue }
+            | Self::Corrupt { queue, .. }
+            | Self::Exhausted { queue }
+            | Self::Forked { queue }
+            | Self::AtMostOnce { queue }
+            | Self::ReadOnly { queue }
+            | Self::Os { queue, .. } => queue,
+        }
+    }
+}
+
+impl OpenError {
+    pub(super) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } | Self::NoDirectory { .. } => ErrorKind::NotFound,
+            Self::Exists { .. } => ErrorKind::AlreadyExists,
+            Self::Name { .. } => ErrorKind::InvalidName,
+            Self::Invalid { .. } => ErrorKind::InvalidOption,
+            Self::Incompatible { .. } => ErrorKind::Incompatible,
+            Self::NoSeat { .. } => ErrorKind::NoSeat,
+            Self::Denied { .. } => ErrorKind::PermissionDenied,
+            Self::NoSpace { .. } => ErrorKind::NoSpace,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Os { .. } => ErrorKind::Os,
+        }
+    }
+
+    pub(super) fn queue(&self) -> Option<&str> {
+        match self {
+            Self::NoDirectory { .. } => None,
+            Self::Name { name } => Some(name),
+            Self::NotFound { queue, .. }
+            | Self::Exists { queue }
+            | Self::Invalid { queue, .. }
+            | Self::Incompatible { queue, .. }
+            | Self::NoSeat { queue, .. }
+            | Self::Denied { queue, .. }
+            | Self::NoSpace { queue, .. }
+            | Self::Corrupt { queue, .. }
+            | Self::Os { queue, .. } => Some(queue),
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -163,50 +175,6 @@ impl fmt::Display for Fault {
                 "queue '{queue}' may only be read by this user: ask its owner for write permission (mode at create)"
             ),
             Self::Os { queue, call, errno } => write!(f, "queue '{queue}': {call} failed: {}", std::io::Error::from_raw_os_error(*errno)),
-        }
-    }
-}
-
-fn too_large(f: &mut fmt::Formatter<'_>, queue: &str, len: usize, max: usize) -> fmt::Result {
-    write!(
-        f,
-        "an item of {len} bytes is too long for queue '{queue}', whose items have at most {max}: put a shorter one, or create the queue with a larger item size"
-    )
-}
-
-fn wrong_length(f: &mut fmt::Formatter<'_>, queue: &str, len: usize, expected: usize) -> fmt::Result {
-    write!(
-        f,
-        "an item of {len} bytes in queue '{queue}', where the type has {expected}: use an endpoint of bytes, or discard the item"
-    )
-}
-
-impl fmt::Display for PutError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("the queue is full"),
-            Self::TimedOut => f.write_str("timed out: the queue stayed full"),
-            Self::NotReady => f.write_str("the queue is not ready: its consumer has to set it ready"),
-            Self::Stopped => f.write_str("the queue is stopped: set its state to started"),
-            Self::TooLarge { queue, len, max } => too_large(f, queue, *len, *max),
-            Self::WrongLength { queue, len, expected } => wrong_length(f, queue, *len, *expected),
-            Self::InHand { queue } => write!(
-                f,
-                "this endpoint of queue '{queue}' has an item in hand: get and acknowledge it first, or attach with more seats"
-            ),
-            Self::Fault(fault) => fault.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for GetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("the queue is empty"),
-            Self::TimedOut => f.write_str("timed out: the queue stayed empty"),
-            Self::Stopped => f.write_str("end of stream: the queue is stopped"),
-            Self::WrongLength { queue, len, expected } => wrong_length(f, queue, *len, *expected),
-            Self::Fault(fault) => fault.fmt(f),
         }
     }
 }
@@ -264,43 +232,33 @@ impl fmt::Display for OpenError {
     }
 }
 
-impl fmt::Display for StateError {
+impl fmt::Display for StateRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { queue, from, to } = self;
+        let way = match (from, to) {
+            (State::StopAtQueueEnd, State::Started) => "set it to stopped first, then to started",
+            (State::Stopped, State::StopAtQueueEnd) => "a stopped queue has no stream that could end: set it to started first",
+            _ => "allowed are stopped -> started, started -> stopped or stop_at_queue_end, stop_at_queue_end -> stopped",
+        };
+        write!(f, "queue '{queue}' is {from} and cannot become {to} at once: {way}")
+    }
+}
+
+impl fmt::Display for Length {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { queue, from, to } => write!(
+            Self::TooLarge { queue, len, max } => write!(
                 f,
-                "queue '{queue}' is {from} and cannot become {to}: allowed are stopped -> started, started -> stopped or stop_at_queue_end, stop_at_queue_end -> stopped"
+                "an item of {len} bytes is too long for queue '{queue}', whose items have at most {max}: put a shorter one, or create the queue with a larger item size"
             ),
-            Self::Fault(fault) => fault.fmt(f),
+            Self::Wrong { queue, len, expected } => write!(
+                f,
+                "an item of {len} bytes in queue '{queue}', where the type has {expected}: use an endpoint of bytes, or discard the item"
+            ),
         }
     }
 }
 
-impl fmt::Display for PartialPut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} items were put, then: {}", self.put, self.error)
-    }
-}
-
 impl std::error::Error for Fault {}
-impl std::error::Error for PutError {}
-impl std::error::Error for GetError {}
 impl std::error::Error for OpenError {}
-impl std::error::Error for StateError {}
-impl std::error::Error for PartialPut {}
-
-impl From<Fault> for PutError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-impl From<Fault> for GetError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-impl From<Fault> for StateError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
+impl std::error::Error for StateRefused {}

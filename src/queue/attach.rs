@@ -1,116 +1,26 @@
-//! How one attaches: the role, the number of items in hand, the way of waiting; and taking the seats for it.
-//!
-//! Callers: the queue room; [`Attach`] is everybody's.
+//! Taking seats: how an endpoint gets them, and gives them up.
 
+use super::control::Control;
+use super::endpoint::Endpoint;
 use super::get::Lot;
+use super::item::Plain;
 use super::memory::Leases;
+use super::options::AttachOptions;
 use super::wait::LITTLE_PATIENCE;
-use super::{Control, Payload, ReadyQueue};
 use crate::error::OpenError;
 use crate::layout::MAX_SEATS;
 use crate::ring::seat::Seat;
 use crate::ring::{Cursors, Recovered as Pass, Refusal};
-use crate::segment::{Place, Segment};
+use crate::state::Role;
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// What an endpoint is for. For people, and: where no seat is free, a consumer of an at-least-once queue takes one that still carries the item of a dead consumer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Role {
-    /// It puts.
-    Producer = 1,
-    /// It gets.
-    Consumer = 2,
-    /// It does both, or has not said.
-    #[default]
-    Both = 3,
-}
-
-impl Role {
-    /// A damaged word reads as both.
-    pub(super) fn from_word(word: u32) -> Self {
-        match word {
-            1 => Self::Producer,
-            2 => Self::Consumer,
-            _ => Self::Both,
-        }
-    }
-}
-
-/// How one attaches.
-///
-/// ```
-/// use prodcon::{Attach, Role};
-/// let attach = Attach::new().role(Role::Consumer).in_hand(16);
-/// ```
-#[derive(Debug, Clone)]
-pub struct Attach {
-    pub(super) role: Role,
-    /// 0: one seat.
-    pub(super) hands: u32,
-    fewer: bool,
-    pub(super) spin: Duration,
-    pub(super) directory: Option<PathBuf>,
-}
-
-/// Spin limit unless told otherwise.
-const SPIN: Duration = Duration::from_micros(20);
-
 /// How long an attach that finds no seat goes on looking. (The fuzzer runs alone: nobody holds a lock for a moment.)
 const PATIENCE: Duration = Duration::from_millis(if cfg!(fuzzing) { 0 } else { 20 });
-
-impl Attach {
-    /// Both roles, one seat, 20 us of spinning before it sleeps, in `PRODCON_DIR` or `/dev/shm`.
-    pub fn new() -> Self {
-        Self {
-            role: Role::Both,
-            hands: 0,
-            fewer: false,
-            spin: SPIN,
-            directory: None,
-        }
-    }
-    /// What the endpoint is for.
-    pub fn role(mut self, role: Role) -> Self {
-        self.role = role;
-        self
-    }
-    /// Up to so many items in hand at once, see [`ReadyQueue::take_many`]: takes one seat more than that. Attaching fails if fewer are free.
-    pub fn in_hand(mut self, items: u32) -> Self {
-        (self.hands, self.fewer) = (items, false);
-        self
-    }
-    /// As [`in_hand`](Self::in_hand), but content with the seats that are free, with one if need be; it takes more when they become free.
-    pub fn in_hand_at_most(mut self, items: u32) -> Self {
-        (self.hands, self.fewer) = (items, true);
-        self
-    }
-    /// How long the endpoint spins before it sleeps.
-    pub fn spin(mut self, limit: Duration) -> Self {
-        self.spin = limit;
-        self
-    }
-    /// Another directory than `PRODCON_DIR` or `/dev/shm`.
-    pub fn directory(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.directory = Some(dir.into());
-        self
-    }
-
-    pub(super) fn place(&self, name: &str) -> Result<Place, OpenError> {
-        Place::new(self.directory.as_deref().map(Path::new), name)
-    }
-}
-
-impl Default for Attach {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// A set of seats.
 #[derive(Debug, Clone, Copy, Default)]
@@ -162,40 +72,11 @@ impl Control {
     }
 }
 
-impl<T: Payload + ?Sized> ReadyQueue<T> {
-    pub(super) fn join(place: Place, attach: &Attach) -> Result<Self, OpenError> {
-        let segment = Segment::attach(place)?;
-        let header = &segment.header;
-        let differs = |what, expected: String, found: String| {
-            Err(OpenError::Incompatible {
-                queue: segment.place.name.clone(),
-                what,
-                expected,
-                found,
-            })
-        };
-        if let Some((name, size, align)) = T::plain() {
-            let typed = !header.type_name.is_empty();
-            if typed && header.type_name != name {
-                return differs("item type", name, header.type_name.clone());
-            }
-            if (typed && header.item_size != size as u64) || header.item_size < size as u64 {
-                return differs("item size", size.to_string(), header.item_size.to_string());
-            }
-            if !segment.geometry.payload_offset.is_multiple_of(align as u64)
-                || !segment.geometry.block_size.is_multiple_of(align as u64)
-                || !segment.geometry.blocks_offset.is_multiple_of(align as u64)
-            {
-                return differs("item alignment", align.to_string(), header.item_align.to_string());
-            }
-        }
-        Self::enter(Control::over(segment), attach)
-    }
-
+impl Endpoint {
     /// Takes the seats; tries for some milliseconds, because a recoverer may hold a lock for a moment.
-    pub(super) fn enter(control: Control, attach: &Attach) -> Result<Self, OpenError> {
+    pub(super) fn enter(mut control: Control, attach: &AttachOptions, plain: Option<Plain>) -> Result<Self, OpenError> {
         let (queue, seats) = (control.shared_name(), control.segment.geometry.seats);
-        let wanted = if attach.hands == 0 { 1 } else { attach.hands.saturating_add(1) };
+        let (wanted, content) = attach.seats();
         let (mut own, mut taken) = (SeatSet::default(), Vec::<Seat>::new());
         let mut deadline = Instant::now() + PATIENCE;
         let leave = |taken: Vec<Seat>| taken.into_iter().for_each(|seat| control.release(seat));
@@ -207,7 +88,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
                     taken.push(seat);
                     deadline = Instant::now() + PATIENCE;
                 }
-                Ok(None) if attach.fewer && !taken.is_empty() => break,
+                Ok(None) if taken.len() >= content as usize => break,
                 // The seats of orphans count: their items are the first that its gets deliver, and then the seats are free.
                 Ok(None) if attach.role != Role::Producer && !taken.is_empty() && taken.len() + control.orphans(&own) >= wanted as usize => break,
                 Ok(None) if wanted <= seats && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
@@ -230,10 +111,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         if control.is_removed() {
             // Removed between our open and our lock: the name, if it is there, is another queue's.
             leave(taken);
-            return Self::join(control.segment.place.clone(), attach);
+            return Self::join(control.segment.place.clone(), attach, plain);
         }
         // The first may carry an orphan; it is the one whose item is in hand then.
         let seat = taken.remove(0);
+        control.own = own;
         Ok(Self {
             control,
             kept: seat.hold,
@@ -243,7 +125,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             aside: VecDeque::new(),
             growing: false,
             short: None,
-            own,
+            hands: attach.max_unacked,
             attach: attach.clone(),
             cursors: Cursors::default(),
             shown: Lot::default(),
@@ -258,7 +140,6 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             last_care: Instant::now(),
             idle: 0,
             _one_thread: PhantomData,
-            _items: PhantomData,
         })
     }
 }

@@ -1,9 +1,10 @@
 //! Waiting for one queue while the state of another decides how long: a worker waits for space in somebody else's queue and must stop when its own state says so.
 //!
 //! Invariant: a wait registers on both event words before it looks again, so that neither wake-up is lost; who leaves without an item or space hands the queue's wake-up on.
-//! Where the system cannot sleep on two words, the wait is cut into short pieces. Callers: worker, and everybody.
+//! Where the system cannot sleep on two words, the wait is cut into short pieces.
 
 use super::control::Control;
+use super::endpoint::Endpoint;
 use super::wait::{For, Until};
 use super::{Payload, ReadyQueue};
 use crate::error::{Fault, GetError, PutError};
@@ -20,28 +21,36 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     ///
     /// # Errors
     /// As [`put`](Self::put), and `TimedOut` when the time was over or `goes_on` said no.
+    #[doc(hidden)]
     pub fn put_while(&mut self, item: &T, timeout: Option<Duration>, other: &Control, goes_on: impl FnMut() -> bool) -> Result<(), PutError> {
-        let attempt = |queue: &mut Self| match queue.try_put(item) {
+        let attempt = |endpoint: &mut Endpoint| match endpoint.put_until(item.bytes(), T::SIZE.is_some(), Until::Now) {
             Ok(()) => Ok(Some(())),
             Err(PutError::Full) => Ok(None),
             Err(error) => Err(error),
         };
-        self.wait_while(For::Space, timeout, other, goes_on, attempt)?.ok_or(PutError::TimedOut)
+        self.endpoint
+            .wait_while(For::Space, timeout, other, goes_on, attempt)?
+            .ok_or(PutError::TimedOut)
     }
 
     /// Gets the oldest item; waits for one at most so long (`None`: for ever), and as long as `goes_on` says so. That is asked whenever the gate or state of `other` changes, and at least every 100 ms.
     ///
     /// # Errors
     /// As [`get`](Self::get), and `TimedOut` when the time was over or `goes_on` said no.
+    #[doc(hidden)]
     pub fn get_while(&mut self, timeout: Option<Duration>, other: &Control, goes_on: impl FnMut() -> bool) -> Result<T::Owned, GetError> {
-        let attempt = |queue: &mut Self| match queue.try_get() {
+        let attempt = |endpoint: &mut Endpoint| match endpoint.get_with(T::SIZE, Until::Now, T::read) {
             Ok(item) => Ok(Some(item)),
             Err(GetError::Empty) => Ok(None),
             Err(error) => Err(error),
         };
-        self.wait_while(For::Items, timeout, other, goes_on, attempt)?.ok_or(GetError::TimedOut)
+        self.endpoint
+            .wait_while(For::Items, timeout, other, goes_on, attempt)?
+            .ok_or(GetError::TimedOut)
     }
+}
 
+impl Endpoint {
     /// `None`: the time was over, or `goes_on` said no.
     fn wait_while<R, E: From<Fault>>(
         &mut self,
@@ -51,7 +60,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         mut goes_on: impl FnMut() -> bool,
         mut attempt: impl FnMut(&mut Self) -> Result<Option<R>, E>,
     ) -> Result<Option<R>, E> {
-        let until = timeout.map_or(Until::Forever, Until::after);
+        let until = timeout.map_or(Until::Forever, Until::within).fixed();
         if let Some(done) = attempt(self)? {
             return Ok(Some(done));
         }
@@ -60,7 +69,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         }
         loop {
             let value = register(self.event(what));
-            let theirs = (!other.read_only() && other.readable().is_ok()).then(|| &other.words().changed.0);
+            let theirs = (!other.is_read_only() && other.readable().is_ok()).then(|| &other.words().changed.0);
             let theirs = theirs.map(|word| (word, register(word)));
             if let Some(done) = attempt(self)? {
                 return Ok(Some(done));

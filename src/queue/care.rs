@@ -1,15 +1,18 @@
 //! What is in hand, and the dead: acknowledging, giving back, settling what was forgotten, adopting, dead letters.
 //!
-//! Invariants: items are in hand in `adopted` or else in `seat` (with `hold`), and those that a [`super::Hand`] shows in `aside`; every path that ends with a seat of another gives it
+//! Invariants: items are in hand in `adopted` or else in `seat` (with `hold`), and those that a [`super::Batch`] shows in `aside`; every path that ends with a seat of another gives it
 //! up or makes it ours. Callers: the queue room.
 
 use super::control::SLICE;
+use super::endpoint::Endpoint;
 use super::memory::{Leases, Mapped};
-use super::{Attach, Payload, ReadyQueue, Role};
+use super::options::AttachOptions;
+use super::wait::Until;
 use crate::error::{Fault, PutError};
 use crate::ring::seat::{Event, Seat};
 use crate::ring::slot::BlockWord;
 use crate::ring::{Memory, Recovered as Pass};
+use crate::state::Role;
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
 use std::sync::atomic::Ordering;
@@ -35,7 +38,10 @@ impl Aside {
     }
 }
 
-impl<T: Payload + ?Sized> ReadyQueue<T> {
+/// Seats that a `take_many` takes for itself where nobody said how many items may be in hand.
+const MAX_UNASKED: u32 = 16;
+
+impl Endpoint {
     /// The next `items` in hand are done with.
     #[inline(always)]
     pub(super) fn acknowledge(&mut self, items: u32) {
@@ -50,7 +56,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         }
     }
 
-    /// The item of a [`Taken`](super::Taken) is done with: short enough to stand where the guard is dropped.
+    /// The item of a [`Delivery`](super::Delivery) is done with: short enough to stand where the guard is dropped.
     #[inline(always)]
     pub(super) fn acknowledge_taken(&mut self) {
         let control = &self.control;
@@ -79,8 +85,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         }
     }
 
-    /// Acknowledges an item that a get refused with [`WrongLength`](crate::GetError::WrongLength). False: none was in hand.
-    pub fn discard(&mut self) -> bool {
+    /// Acknowledges an item that a get refused because of its length. False: none was in hand.
+    pub(super) fn discard(&mut self) -> bool {
         let held = self.lent > 0;
         if held {
             self.acknowledge(1);
@@ -110,6 +116,13 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Ok(())
     }
 
+    /// A guard was dropped without an acknowledgement.
+    #[cold]
+    pub(super) fn give_back_dropped(&mut self) {
+        // In a forked child this is an error, and nothing happens.
+        let _ = self.give_back();
+    }
+
     pub(super) fn nothing_given_back(&self) -> Fault {
         Fault::AtMostOnce {
             queue: self.control.shared_name(),
@@ -130,8 +143,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         if let Some(seat) = self.spare.pop() {
             return Some(seat);
         }
-        let seat = self.control.lock_seat(&self.own, self.attach.role, false).ok().flatten()?;
-        self.own.insert(seat.index);
+        let seat = self.control.lock_seat(&self.control.own, self.attach.role, false).ok().flatten()?;
+        self.control.own.insert(seat.index);
         Some(seat)
     }
 
@@ -175,20 +188,52 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     // ---------------------------------------------------------------- several blocks in hand
 
+    /// Gets ready for `max` items in hand.
+    pub(super) fn reserve_seats_for(&mut self, max: usize) {
+        if self.attach.max_unacked == 0 && self.control.ring.batch == 1 && max > 1 {
+            let wanted = u32::try_from(max).unwrap_or(u32::MAX).min(MAX_UNASKED);
+            if wanted > self.hands {
+                self.hands = wanted;
+                self.short = None;
+            }
+        }
+        self.refill();
+    }
+
+    /// Blocks that can be put aside at once, at least 1.
+    pub(super) fn in_hand(&self) -> usize {
+        self.hands.max(1) as usize
+    }
+
+    /// Seats that were not asked for when the endpoint attached are not the last ones.
+    fn leaves_enough(&self) -> bool {
+        if self.attach.max_unacked > 0 {
+            return true;
+        }
+        let seats = self.control.segment.geometry.seats;
+        // Relaxed: a figure for a choice that others may overtake.
+        let free = self.control.seats().filter(|(_, line)| line.pid.load(Ordering::Relaxed) == 0).count();
+        free > (seats / 4).max(2) as usize
+    }
+
     /// Locks spare seats until there are as many as were asked for, or no more are free; then it is not tried again for a while.
     pub(super) fn refill(&mut self) {
-        while self.spare.len() < self.attach.hands as usize && self.short.is_none_or(|since| since.elapsed() >= SLICE) {
-            let Ok(Some(seat)) = self.control.lock_seat(&self.own, self.attach.role, false) else {
+        while self.spare.len() < self.hands as usize && self.short.is_none_or(|since| since.elapsed() >= SLICE) {
+            let free = self.leaves_enough();
+            let Some(seat) = free
+                .then(|| self.control.lock_seat(&self.control.own, self.attach.role, false).ok().flatten())
+                .flatten()
+            else {
                 self.short = Some(Instant::now());
                 return;
             };
             self.short = None;
-            self.own.insert(seat.index);
+            self.control.own.insert(seat.index);
             self.spare.push(seat);
         }
     }
 
-    /// The block in hand is shown by a `Hand`, `shown` items of it; a spare seat exchanges from now on.
+    /// The block in hand is shown by a `Batch`, `shown` items of it; a spare seat exchanges from now on.
     pub(super) fn set_aside(&mut self, shown: u32) {
         let (seat, adopted) = match self.adopted.take() {
             Some(seat) => (seat, true),
@@ -253,14 +298,14 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             self.adopted = Some(seat); // a block of which a part was shown: the last one, so nothing else is in hand
         } else if self.seat.is_gone() && !adopted {
             self.seat = seat;
-        } else if !adopted && self.spare.len() < self.attach.hands as usize {
+        } else if !adopted && self.spare.len() < self.hands as usize {
             self.spare.push(seat);
         } else {
             self.release(seat);
         }
     }
 
-    /// What a `Hand` shows goes to others (at-least-once), or is lost.
+    /// What a `Batch` shows goes to others (at-least-once), or is lost.
     pub(super) fn give_all_back(&mut self) {
         while let Some(mut aside) = self.aside.pop_front() {
             if aside.done || !self.control.ring.at_least_once {
@@ -319,7 +364,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             // Relaxed: our own block.
             return (!ring.settle_void(seat)).then(|| BlockWord(ring.memory.block(seat.block).load(Ordering::Relaxed)));
         }
-        let limit = u32::from(self.control.header().max_deliveries);
+        let limit = u32::from(self.control.info().max_deliveries);
         if limit > 0 && ring.deliveries(seat) >= limit && !ring.settle_void(seat) {
             self.bury(seat);
         }
@@ -334,13 +379,13 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             return Ok(false);
         }
         let mut pass = Pass::default();
-        let adopted = ring.adopt(&mut Leases(&self.control.segment.lease), |index| self.own.has(index), &mut pass);
+        let adopted = ring.adopt(&mut Leases(&self.control.segment.lease), |index| self.control.own.has(index), &mut pass);
         for _ in 0..pass.announced {
             wake_one(&self.control.words().items.0, &Kernel);
         }
         match adopted {
             Some(seat) => {
-                self.own.insert(seat.index);
+                self.control.own.insert(seat.index);
                 self.adopted = Some(seat);
                 self.kept = true;
                 Ok(true)
@@ -354,12 +399,12 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// Somebody else has an item in hand that may come back (at-least-once).
     pub(super) fn others_hold(&self) -> bool {
-        self.control.ring.at_least_once && self.control.ring.needs_care(|index| self.own.has(index))
+        self.control.ring.at_least_once && self.control.ring.needs_care(|index| self.control.own.has(index))
     }
 
     /// Gives a seat up.
     pub(super) fn release(&mut self, seat: Seat) {
-        self.own.remove(seat.index);
+        self.control.own.remove(seat.index);
         self.control.release(seat);
     }
 
@@ -381,23 +426,24 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         };
         while seat.hold {
             let item = self.item_bytes(seat.block, seat.acknowledged(), len as usize);
-            match letters.try_put(item) {
+            match letters.put_until(item, false, Until::Now) {
                 Ok(()) => {
                     let count = &self.control.segment.seat(seat.index).dead_lettered;
                     // Relaxed: single writer, the lock's holder.
                     count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
                     seat.acknowledge(&self.control.ring.memory, 1);
                 }
-                Err(PutError::Fault(_)) => return, // removed: attach anew next time
+                Err(PutError::Failed(_)) => return, // removed: attach anew next time
                 Err(_) => break,
             }
         }
         self.dead_letters = Some(letters);
     }
 
-    fn open_dead_letters(&self) -> Option<Box<ReadyQueue<[u8]>>> {
-        let attach = Attach::new().role(Role::Producer).directory(&self.control.segment.place.dir);
-        let queue = ReadyQueue::attach_with(&self.control.header().dead_letter, &attach);
+    fn open_dead_letters(&self) -> Option<Box<Self>> {
+        let attach = AttachOptions::new().role(Role::Producer).directory(&self.control.segment.place.dir);
+        let place = attach.place(&self.control.info().dead_letter).ok()?;
+        let queue = Self::join(place, &attach, None);
         queue.ok().filter(|queue| !queue.control.is_removed()).map(Box::new)
     }
 }

@@ -2,19 +2,20 @@
 //!
 //! Works when no seat is left, and in part when the user may only read. [`ReadyQueue`](crate::ReadyQueue) has one inside and lends its methods.
 
+use super::Payload;
+use super::attach::SeatSet;
 use super::memory::{Leases, Mapped};
-use super::options::{Options, State};
-use super::stats::{Member, Recovered, Report, Stats};
+use super::options::{AttachOptions, QueueOptions};
+use super::stats::{Recovery, Report, SeatInfo, Stats};
 use super::wait::pauses;
-use super::{Payload, Role};
-use crate::error::{Fault, OpenError, StateError};
+use crate::error::{Fault, OpenError, Result, StateRefused};
 use crate::layout::{SeatLine, Words};
 use crate::ring::seat::Event;
 use crate::ring::{Memory, Refusal, Ring};
-use crate::segment::{Header, Place, QueueId, Segment, unlink};
+use crate::segment::{Place, QueueId, QueueInfo, Segment, unlink};
+use crate::state::{Role, State};
 use crate::sync::event::{Futex, register, wake_all, wake_one};
 use crate::sync::futex::Kernel;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -22,49 +23,80 @@ use std::time::{Duration, Instant};
 /// Nobody sleeps longer without looking: covers sleepers and wakers that were killed.
 pub(super) const SLICE: Duration = Duration::from_millis(100);
 
-/// A handle on a queue that takes no seat.
+/// A handle to a queue that takes no seat: gate, state, figures and repair.
+///
+/// It works when no seat is left, and read-only where the user may only read. It is `Send` and
+/// `Sync`.
+///
+/// ```
+/// # use prodcon::{Control, QueueOptions, State};
+/// # let name = prodcon::bindings::TestName::new();
+/// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+/// assert_eq!(control.state(), State::Started);
+/// assert_eq!(control.stats()?.len, 0);
+/// # Ok::<(), prodcon::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Control {
     pub(super) ring: Ring<Mapped>, // before segment: it points into it
     pub(super) segment: Segment,
     /// Of a plain type: every item has the same length.
     pub(super) typed: bool,
+    /// Seats of the endpoint that this handle belongs to.
+    pub(super) own: SeatSet,
 }
 
 impl Control {
-    /// Creates a queue of bytes, taking no seat.
+    /// Creates a queue of a plain type, or of bytes, without taking a seat.
     ///
     /// # Errors
-    /// The name is taken or bad, the numbers are out of range, no permission, no space.
-    pub fn create(name: &str, options: &Options) -> Result<Self, OpenError> {
-        Self::create_for::<[u8]>(name, options)
-    }
-
-    /// Creates a queue of a plain type (or of bytes), taking no seat.
+    /// As [`ReadyQueue::create`](crate::ReadyQueue::create).
     ///
-    /// # Errors
-    /// As [`create`](Self::create).
-    pub fn create_for<T: Payload + ?Sized>(name: &str, options: &Options) -> Result<Self, OpenError> {
+    /// ```
+    /// # use prodcon::{Control, QueueOptions};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<[u8]>(&name, &QueueOptions::new(64).item_size(100))?;
+    /// assert_eq!(control.info().item_size, 100);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn create<T: Payload + ?Sized>(name: &str, options: &QueueOptions) -> Result<Self> {
         Ok(Self::over(Segment::create(options.place(name)?, &options.spec(name, T::plain())?)?))
     }
 
-    /// Opens a handle on a queue by name; read-only if the user may only read.
+    /// Opens a handle to a queue by name; read-only if the user may only read.
     ///
     /// # Errors
-    /// No such queue, no permission, or the file is no segment.
-    pub fn attach(name: &str) -> Result<Self, OpenError> {
-        Self::open(Place::new(None, name)?)
+    /// `NotFound`, `PermissionDenied`, `Corrupt` if the file is no queue, `InvalidName`, `Os`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// # let made = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// let control = Control::attach(&name)?;
+    /// assert_eq!(control.info().type_name, "u64");
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn attach(name: &str) -> Result<Self> {
+        Self::attach_with(name, &AttachOptions::new())
     }
 
-    /// As [`attach`](Self::attach), in another directory.
+    /// Opens a handle to a queue in another directory. Of the options only the directory counts.
     ///
     /// # Errors
-    /// As `attach`.
-    pub fn attach_in(dir: &Path, name: &str) -> Result<Self, OpenError> {
-        Self::open(Place::new(Some(dir), name)?)
+    /// As [`attach`](Self::attach).
+    ///
+    /// ```no_run
+    /// use prodcon::{AttachOptions, Control};
+    ///
+    /// let options = AttachOptions::new().directory("/dev/shm/telemetry");
+    /// let control = Control::attach_with("frames", &options)?;
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn attach_with(name: &str, options: &AttachOptions) -> Result<Self> {
+        Ok(Self::open(options.place(name)?)?)
     }
 
-    fn open(place: Place) -> Result<Self, OpenError> {
+    pub(super) fn open(place: Place) -> Result<Self, OpenError> {
         match Segment::attach(place.clone()) {
             Err(OpenError::Denied { .. }) => Segment::attach_read_only(place),
             other => other,
@@ -82,7 +114,12 @@ impl Control {
             contention: pauses(if segment.header.lossy { 100 } else { 1000 }),
         };
         let typed = !segment.header.type_name.is_empty();
-        Self { ring, segment, typed }
+        Self {
+            ring,
+            segment,
+            typed,
+            own: SeatSet::default(),
+        }
     }
 
     /// The queue's name.
@@ -92,20 +129,28 @@ impl Control {
 
     /// Identifies this queue, also among queues of the same name.
     pub fn id(&self) -> QueueId {
-        self.header().id
+        self.info().id
     }
 
     pub(super) fn shared_name(&self) -> Arc<str> {
         self.segment.place.name.clone()
     }
 
-    /// What the queue was created as.
-    pub fn header(&self) -> &Header {
+    /// Returns what the queue was created as.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64).lossy(true))?;
+    /// assert!(control.info().lossy);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn info(&self) -> &QueueInfo {
         &self.segment.header
     }
 
-    /// The user may only read: changes answer [`Fault::ReadOnly`].
-    pub fn read_only(&self) -> bool {
+    /// Returns whether the user may only read. Changes then fail with `ReadOnly`.
+    pub fn is_read_only(&self) -> bool {
         self.segment.read_only
     }
 
@@ -118,8 +163,8 @@ impl Control {
     ///
     /// # Errors
     /// It is gone already, or no permission.
-    pub fn unlink(self) -> Result<(), OpenError> {
-        unlink(&self.segment.place)
+    pub fn unlink(self) -> Result<()> {
+        Ok(unlink(&self.segment.place)?)
     }
 
     #[inline(always)]
@@ -163,7 +208,7 @@ impl Control {
     ///
     /// # Errors
     /// [`Fault`]
-    pub fn set_ready(&self) -> Result<(), Fault> {
+    pub fn set_ready(&self) -> Result<()> {
         self.writable()?;
         self.ring.set_ready();
         self.changed();
@@ -174,16 +219,16 @@ impl Control {
     ///
     /// # Errors
     /// [`Fault`]
-    pub fn set_not_ready(&self) -> Result<(), Fault> {
-        self.gate(Ring::set_not_ready).map(drop)
+    pub fn set_not_ready(&self) -> Result<()> {
+        Ok(self.gate(Ring::set_not_ready).map(drop)?)
     }
 
     /// Makes every item void, in one step.
     ///
     /// # Errors
     /// [`Fault`]
-    pub fn clear(&self) -> Result<(), Fault> {
-        self.gate(Ring::clear).map(drop)
+    pub fn clear(&self) -> Result<()> {
+        Ok(self.gate(Ring::clear).map(drop)?)
     }
 
     pub(super) fn gate(&self, change: impl Fn(&Ring<Mapped>) -> Result<u64, Refusal>) -> Result<u64, Fault> {
@@ -212,16 +257,16 @@ impl Control {
     ///
     /// # Errors
     /// [`Fault`]
-    pub fn wait_ready(&self, timeout: Option<Duration>) -> Result<bool, Fault> {
-        self.wait(timeout, Self::is_ready)
+    pub fn wait_ready(&self, timeout: Option<Duration>) -> Result<bool> {
+        Ok(self.wait(timeout, Self::is_ready)?)
     }
 
     /// Waits until the state is `state`; false if `timeout` passed first.
     ///
     /// # Errors
     /// [`Fault`]
-    pub fn wait_state(&self, state: State, timeout: Option<Duration>) -> Result<bool, Fault> {
-        self.wait(timeout, |control| control.state() == state)
+    pub fn wait_state(&self, state: State, timeout: Option<Duration>) -> Result<bool> {
+        Ok(self.wait(timeout, |control| control.state() == state)?)
     }
 
     pub(super) fn wait(&self, timeout: Option<Duration>, done: impl Fn(&Self) -> bool) -> Result<bool, Fault> {
@@ -268,18 +313,19 @@ impl Control {
     ///
     /// # Errors
     /// [`StateError::Refused`] for a transition that is not allowed.
-    pub fn set_state(&self, to: State) -> Result<(), StateError> {
+    pub fn set_state(&self, to: State) -> Result<()> {
         self.writable()?;
         let word: &AtomicU32 = &self.words().gate.state;
         let mut now = word.load(Ordering::SeqCst);
         loop {
             let from = State::from_word(now);
             if !from.may_become(to) {
-                return Err(StateError::Refused {
+                return Err(StateRefused {
                     queue: self.shared_name(),
                     from,
                     to,
-                });
+                }
+                .into());
             }
             match word.compare_exchange(now, to as u32, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => break,
@@ -333,19 +379,19 @@ impl Control {
     ///
     /// # Errors
     /// [`Fault::Forked`]
-    pub fn stats(&self) -> Result<Stats, Fault> {
-        self.stats_but_mine(|_| false)
+    pub fn stats(&self) -> Result<Stats> {
+        Ok(self.stats_but_mine(|index| self.own.has(index))?)
     }
 
     pub(super) fn stats_but_mine(&self, mine: impl Fn(u32) -> bool) -> Result<Stats, Fault> {
         self.readable()?;
         let gate = self.ring.gate();
-        let header = self.header();
+        let header = self.info();
         let mut stats = Stats::new(header, gate.is_ready(), gate.epoch(), self.state());
         stats.len = self.ring.items();
         stats.removed_name = self.is_removed();
         for (index, line) in self.seats() {
-            let (record, counts, held) = (line.read_record(), line.read_counts(), self.ring.held(index));
+            let (record, counts, unacked) = (line.read_record(), line.read_counts(), self.ring.held(index));
             let live = mine(index) || self.segment.lease.is_locked(index).unwrap_or(false);
             for (sum, items) in [
                 (&mut stats.puts, counts.items(Event::Put)),
@@ -356,18 +402,18 @@ impl Control {
                 // Relaxed, both: figures for people.
                 (&mut stats.redelivered, line.redelivered.load(Ordering::Relaxed)),
                 (&mut stats.dead_lettered, line.dead_lettered.load(Ordering::Relaxed)),
-                (&mut stats.held, held.into()),
+                (&mut stats.unacked, unacked.into()),
             ] {
                 *sum = sum.wrapping_add(items);
             }
             stats.seats_live += u32::from(live);
             stats.seats_dead += u32::from(!live && record.incoming.is_some());
             if live {
-                stats.members.push(Member {
+                stats.members.push(SeatInfo {
                     seat: index,
                     pid: line.pid.load(Ordering::Relaxed),
                     role: Role::from_word(line.role.load(Ordering::Relaxed)),
-                    held,
+                    unacked,
                     asleep: line.asleep.load(Ordering::Relaxed) == 1,
                 });
             }
@@ -382,13 +428,13 @@ impl Control {
     ///
     /// # Errors
     /// [`Fault`]
-    pub fn recover(&self) -> Result<Recovered, Fault> {
-        self.recover_but(|_| false)
+    pub fn recover(&self) -> Result<Recovery> {
+        Ok(self.recover_pass()?)
     }
 
-    pub(super) fn recover_but(&self, mine: impl Fn(u32) -> bool) -> Result<Recovered, Fault> {
+    pub(super) fn recover_pass(&self) -> Result<Recovery, Fault> {
         self.writable()?;
-        let pass = self.ring.recover(&mut Leases(&self.segment.lease), mine);
+        let pass = self.ring.recover(&mut Leases(&self.segment.lease), |index| self.own.has(index));
         for _ in 0..pass.announced + u32::from(pass.recovered > 0) {
             wake_one(&self.words().items.0, &Kernel);
         }
@@ -400,7 +446,7 @@ impl Control {
                 queue: self.shared_name(),
                 what: what.into(),
             }),
-            None => Ok(Recovered {
+            None => Ok(Recovery {
                 recovered: pass.recovered,
                 undecided: pass.undecided,
             }),
@@ -411,12 +457,12 @@ impl Control {
     ///
     /// # Errors
     /// [`Fault::Forked`], [`Fault::ReadOnly`]
-    pub fn doctor(&self) -> Result<Report, Fault> {
+    pub fn doctor(&self) -> Result<Report> {
         self.writable()?;
         crate::segment::clean_temporaries(&self.segment.place.dir);
         let mut report = Report::default();
         loop {
-            match self.recover() {
+            match self.recover_pass() {
                 Ok(pass) => {
                     report.recovered += pass.recovered;
                     report.undecided = pass.undecided;
@@ -428,7 +474,7 @@ impl Control {
                     report.problems.push(what);
                     break;
                 }
-                Err(fault) => return Err(fault),
+                Err(fault) => return Err(fault.into()),
             }
         }
         // Whoever is at rest now cannot begin anything while we hold its lock; live endpoints are only looked at.
@@ -457,11 +503,11 @@ impl Control {
         if tail < head || tail - head > u64::from(shape.slots) {
             problems.push(format!("the slots say {tail} puts and {head} removals, with room for {}", shape.slots));
         }
-        let stats = self.stats()?;
+        let stats = self.stats_but_mine(|index| self.own.has(index))?;
         if !stats.adds_up() {
             problems.push(format!(
-                "the accounts do not add up: {} puts, but {} got, {} dropped, {} cleared, {} lost, {} held and {} in the queue",
-                stats.puts, stats.gets, stats.dropped, stats.cleared, stats.lost, stats.held, stats.len
+                "the accounts do not add up: {} puts, but {} got, {} dropped, {} cleared, {} lost, {} in hand and {} in the queue",
+                stats.puts, stats.gets, stats.dropped, stats.cleared, stats.lost, stats.unacked, stats.len
             ));
         }
         Ok(problems)
@@ -479,7 +525,7 @@ impl Control {
     }
 
     /// The figures without asking the kernel who lives: all seats are listed.
-    pub fn glance(&self) -> Result<Stats, Fault> {
-        self.stats_but_mine(|_| true)
+    pub fn glance(&self) -> Result<Stats> {
+        Ok(self.stats_but_mine(|_| true)?)
     }
 }

@@ -1,16 +1,14 @@
 //! Getting: one exchange, and the items are in hand; a copying get acknowledges before it returns.
-//!
-//! Callers: everybody, through [`ReadyQueue`].
 
+use super::endpoint::Endpoint;
 use super::wait::{For, GaveUp, Until};
-use super::{Item, Payload, ReadyQueue, State, Taken, TakenBatch};
-use crate::error::{Fault, GetError};
+use crate::error::{Fault, GetError, Length};
 use crate::ring::slot::BlockWord;
 use crate::ring::{Memory, Refusal};
+use crate::state::State;
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// Items in hand that are about to be shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,132 +24,36 @@ pub(super) struct Lot {
     pub(super) deliveries: u32,
 }
 
-impl<T: Payload + ?Sized> ReadyQueue<T> {
-    /// Gets the oldest item if there is one now.
-    ///
-    /// # Errors
-    /// [`GetError::Empty`], `Stopped`, `WrongLength`, or a [`Fault`].
-    pub fn try_get(&mut self) -> Result<T::Owned, GetError> {
-        self.get_until(Until::Now)
-    }
-
-    /// Gets the oldest item; waits while there is none, or the queue is not ready.
-    ///
-    /// # Errors
-    /// As [`try_get`](Self::try_get), never `Empty`.
-    pub fn get(&mut self) -> Result<T::Owned, GetError> {
-        self.get_until(Until::Forever)
-    }
-
-    /// Gets the oldest item; waits at most so long.
-    ///
-    /// # Errors
-    /// As [`try_get`](Self::try_get), with `TimedOut` for `Empty`.
-    pub fn get_timeout(&mut self, timeout: Duration) -> Result<T::Owned, GetError> {
-        self.get_until(Until::after(timeout))
-    }
-
-    /// Waits for an item and gets what is there, at most `max`.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get), if there is not even one.
-    pub fn get_many(&mut self, max: usize) -> Result<Vec<T::Owned>, GetError> {
-        self.get_many_until(max, Until::Forever)
-    }
-
-    /// As [`get_many`](Self::get_many), without waiting.
-    ///
-    /// # Errors
-    /// As [`try_get`](Self::try_get).
-    pub fn try_get_many(&mut self, max: usize) -> Result<Vec<T::Owned>, GetError> {
-        self.get_many_until(max, Until::Now)
-    }
-
-    /// As [`get_many`](Self::get_many), waiting for the first at most so long.
-    ///
-    /// # Errors
-    /// As [`get_timeout`](Self::get_timeout).
-    pub fn get_many_timeout(&mut self, max: usize, timeout: Duration) -> Result<Vec<T::Owned>, GetError> {
-        self.get_many_until(max, Until::after(timeout))
-    }
-
-    fn get_many_until(&mut self, max: usize, until: Until) -> Result<Vec<T::Owned>, GetError> {
-        let mut items = vec![];
-        while items.len() < max {
-            match self.get_until(if items.is_empty() { until } else { Until::Now }) {
-                Ok(item) => items.push(item),
-                Err(error) if items.is_empty() => return Err(error),
-                Err(_) => break, // it will be told again by the next call
-            }
-        }
-        Ok(items)
-    }
-
-    #[inline]
-    fn get_until(&mut self, until: Until) -> Result<T::Owned, GetError> {
-        self.get_with(until, T::read)
-    }
-
-    /// Takes the oldest item, has it copied, acknowledges it.
+impl Endpoint {
+    /// Takes the oldest item, has it copied, acknowledges it. `size`: of the endpoint's type; `None` for bytes.
     #[inline(always)]
-    fn get_with<R>(&mut self, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
+    pub(super) fn get_with<R>(&mut self, size: Option<usize>, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
         if self.control.ring.single
-            && let Some(copied) = self.get_usually(usize::MAX, &mut copy)
+            && let Some(copied) = self.get_usually(size, usize::MAX, &mut copy)
         {
             return Ok(copied);
         }
-        self.get_slowly(until, copy)
+        self.get_slowly(size, until, copy)
     }
 
     #[inline(never)]
-    fn get_slowly<R>(&mut self, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
+    fn get_slowly<R>(&mut self, size: Option<usize>, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
         if self.control.ring.single
             && self.comes_soon(until)
-            && let Some(copied) = self.get_usually(usize::MAX, &mut copy)
+            && let Some(copied) = self.get_usually(size, usize::MAX, &mut copy)
         {
             return Ok(copied);
         }
-        self.find_and_show(until)?;
+        self.find_and_show(size, until)?;
         let copied = copy(self.read_bytes(&self.shown));
         self.acknowledge(1);
         Ok(copied)
     }
 
-    /// Takes the oldest item in place, if there is one now.
-    ///
-    /// # Errors
-    /// As [`try_get`](Self::try_get).
-    pub fn try_take(&mut self) -> Result<Taken<'_, T>, GetError> {
-        self.take_until(Until::Now)
-    }
-
-    /// Takes the oldest item in place; waits while there is none.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    pub fn take(&mut self) -> Result<Taken<'_, T>, GetError> {
-        self.take_until(Until::Forever)
-    }
-
-    /// Takes the oldest item in place; waits at most so long.
-    ///
-    /// # Errors
-    /// As [`get_timeout`](Self::get_timeout).
-    pub fn take_timeout(&mut self, timeout: Duration) -> Result<Taken<'_, T>, GetError> {
-        self.take_until(Until::after(timeout))
-    }
-
-    #[inline]
-    fn take_until(&mut self, until: Until) -> Result<Taken<'_, T>, GetError> {
-        self.lot_until(until)?;
-        self.lent = 1;
-        Ok(Taken { queue: self })
-    }
-
     /// The next items are in hand, `shown` says which, and nothing of them is lent yet.
     #[inline(always)]
-    pub(super) fn lot_until(&mut self, until: Until) -> Result<(), GetError> {
-        if self.take_at_once() { Ok(()) } else { self.lot_slowly(until) }
+    pub(super) fn lot_until(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
+        if self.take_at_once(size) { Ok(()) } else { self.lot_slowly(size, until) }
     }
 
     /// Nothing was there: waits for the answer of a peer that is about to give it, as long as the usual way of taking it is open.
@@ -173,8 +75,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// An item of a queue with this item size may be so long.
     #[inline(always)]
-    pub(super) fn is_length(len: usize, item_size: usize) -> bool {
-        match T::size() {
+    pub(super) fn is_length(size: Option<usize>, len: usize, item_size: usize) -> bool {
+        match size {
             Some(size) => len == size, // no more than the queue's item size, or the attach had failed
             None => len <= item_size,
         }
@@ -182,12 +84,12 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// The usual case: nothing stands in the way, and an item of the right length is there.
     #[inline(always)]
-    fn take_at_once(&mut self) -> bool {
+    fn take_at_once(&mut self, size: Option<usize>) -> bool {
         if !self.may_take() {
             return false;
         }
         if !self.control.ring.single {
-            return self.take_unusually();
+            return self.take_unusually(size);
         }
         let Some((word, block)) = self.control.ring.take_here::<true>(&mut self.cursors, &mut self.seat) else {
             return false;
@@ -206,18 +108,18 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             self.shown = lot;
         }
         // Of a wrong length: it is in hand now, and the slow path, which finds it there, says what is wrong.
-        Self::is_length(word.length().into(), self.control.item_size())
+        Self::is_length(size, word.length().into(), self.control.item_size())
     }
 
     /// As `take_at_once`, with batches or long items.
     #[inline(never)]
-    fn take_unusually(&mut self) -> bool {
+    fn take_unusually(&mut self, size: Option<usize>) -> bool {
         let Some((word, _)) = self.control.ring.take_here::<false>(&mut self.cursors, &mut self.seat) else {
             return false;
         };
         self.has_taken();
         self.shown = self.lot_unchecked(word);
-        Self::is_length(self.shown.len, self.control.item_size())
+        Self::is_length(size, self.shown.len, self.control.item_size())
     }
 
     #[inline(always)]
@@ -227,20 +129,20 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 
     #[inline(never)]
-    fn lot_slowly(&mut self, until: Until) -> Result<(), GetError> {
-        if self.comes_soon(until) && self.take_at_once() {
+    fn lot_slowly(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
+        if self.comes_soon(until) && self.take_at_once(size) {
             return Ok(());
         }
-        self.find_and_show(until)
+        self.find_and_show(size, until)
     }
 
-    fn find_and_show(&mut self, until: Until) -> Result<(), GetError> {
-        self.shown = self.find_lot(until)?;
+    fn find_and_show(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
+        self.shown = self.find_lot(size, until)?;
         Ok(())
     }
 
-    fn find_lot(&mut self, until: Until) -> Result<Lot, GetError> {
-        match self.attempt_take()? {
+    fn find_lot(&mut self, size: Option<usize>, until: Until) -> Result<Lot, GetError> {
+        match self.attempt_take(size)? {
             Some(lot) => Ok(lot),
             None if matches!(until, Until::Now) => {
                 self.idle = self.idle.wrapping_add(1);
@@ -249,14 +151,16 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
                 }
                 Err(GetError::Empty)
             }
-            None => self.wait_for(For::Items, until, Self::attempt_take).map_err(|gave_up| match gave_up {
-                GaveUp::TimedOut => GetError::TimedOut,
-                GaveUp::Failed(error) => error,
-            }),
+            None => self
+                .wait_for(For::Items, until, |endpoint| endpoint.attempt_take(size))
+                .map_err(|gave_up| match gave_up {
+                    GaveUp::TimedOut => GetError::TimedOut,
+                    GaveUp::Failed(error) => error,
+                }),
         }
     }
 
-    fn attempt_take(&mut self) -> Result<Option<Lot>, GetError> {
+    fn attempt_take(&mut self, size: Option<usize>) -> Result<Option<Lot>, GetError> {
         self.control.readable()?;
         let state = self.control.state();
         if state == State::Stopped {
@@ -266,7 +170,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         if (self.seat.hold || self.adopted.is_some() || self.control.ring.at_least_once)
             && let Some(word) = self.left_over()?
         {
-            return self.lot(word).map(Some);
+            return self.lot(size, word).map(Some);
         }
         let took = self.control.ring.take(&mut self.cursors, &mut self.seat);
         if self.cursors.discarded > 0 {
@@ -275,7 +179,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         match took {
             Ok(word) => {
                 self.has_taken();
-                self.lot(word).map(Some)
+                self.lot(size, word).map(Some)
             }
             Err(Refusal::Empty) if state == State::StopAtQueueEnd && (self.growing && !self.aside.is_empty() || !self.others_hold()) => Err(GetError::Stopped),
             Err(Refusal::Empty) => Ok(None),
@@ -311,100 +215,23 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         }
     }
 
-    fn lot(&mut self, word: BlockWord) -> Result<Lot, GetError> {
+    fn lot(&mut self, size: Option<usize>, word: BlockWord) -> Result<Lot, GetError> {
         let (lot, queue) = (self.lot_unchecked(word), || self.control.shared_name());
-        let error = match T::size() {
+        let error = match size {
             _ if lot.len > self.control.item_size() => Fault::Corrupt {
                 queue: queue(),
                 what: format!("an item says it has {} bytes", lot.len),
             }
             .into(),
-            Some(expected) if lot.len != expected => GetError::WrongLength {
+            Some(expected) if lot.len != expected => Length::Wrong {
                 queue: queue(),
                 len: lot.len,
                 expected,
-            },
+            }
+            .into(),
             _ => return Ok(lot),
         };
         self.lent = 1; // in hand until it is discarded; else settled by the next operation
         Err(error)
-    }
-
-    /// Items until end of stream.
-    pub fn iter(&mut self) -> Iter<'_, T> {
-        Iter { queue: self }
-    }
-}
-
-impl<T: Item> ReadyQueue<T> {
-    /// As [`get`](Self::get), into a place of the caller's: one copy, which matters for large items.
-    ///
-    /// # Errors
-    /// As `get`; `into` is untouched then.
-    #[inline]
-    pub fn get_into(&mut self, into: &mut T) -> Result<(), GetError> {
-        self.get_with(Until::Forever, |bytes| bytemuck::bytes_of_mut(into).copy_from_slice(bytes))
-    }
-
-    /// Takes the oldest block in place, if there is one now: all its items at once. Without batches a block has one.
-    ///
-    /// # Errors
-    /// As [`try_get`](Self::try_get).
-    pub fn try_take_batch(&mut self) -> Result<TakenBatch<'_, T>, GetError> {
-        self.take_batch_until(Until::Now)
-    }
-
-    /// Takes the oldest block in place; waits while there is none.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    pub fn take_batch(&mut self) -> Result<TakenBatch<'_, T>, GetError> {
-        self.take_batch_until(Until::Forever)
-    }
-
-    /// Takes the oldest block in place; waits at most so long.
-    ///
-    /// # Errors
-    /// As [`get_timeout`](Self::get_timeout).
-    pub fn take_batch_timeout(&mut self, timeout: Duration) -> Result<TakenBatch<'_, T>, GetError> {
-        self.take_batch_until(Until::after(timeout))
-    }
-
-    /// The items of the oldest block; waits while there is none.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    pub fn get_batch(&mut self) -> Result<Vec<T>, GetError> {
-        self.take_batch().map(|taken| taken.to_vec())
-    }
-
-    /// The items of the oldest block, if there is one now.
-    ///
-    /// # Errors
-    /// As [`try_get`](Self::try_get).
-    pub fn try_get_batch(&mut self) -> Result<Vec<T>, GetError> {
-        self.try_take_batch().map(|taken| taken.to_vec())
-    }
-
-    fn take_batch_until(&mut self, until: Until) -> Result<TakenBatch<'_, T>, GetError> {
-        self.lot_until(until)?;
-        self.lent = self.shown.items;
-        Ok(TakenBatch { queue: self })
-    }
-}
-
-/// Items of a queue until end of stream. Made by [`ReadyQueue::iter`].
-#[derive(Debug)]
-pub struct Iter<'a, T: Payload + ?Sized> {
-    queue: &'a mut ReadyQueue<T>,
-}
-
-impl<T: Payload + ?Sized> Iterator for Iter<'_, T> {
-    type Item = Result<T::Owned, GetError>;
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.queue.get() {
-            Err(GetError::Stopped) => None,
-            other => Some(other),
-        }
     }
 }

@@ -1,173 +1,236 @@
-//! How a queue is made, and how one attaches. Plain values.
+//! How a queue is made, and how an endpoint attaches to one. Plain values, checked where they are
+//! used.
 
-use super::{Attach, Control};
-use crate::error::OpenError;
+use super::Control;
+use super::item::Plain;
+use crate::error::{Difference, Error, OpenError};
 use crate::layout::{Geometry, MAX_ALIGN, flags};
 use crate::ring::seat::Record;
 use crate::ring::slot::Shape;
-use crate::segment::{Place, Spec, check_type_name};
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
+use crate::segment::{Place, QueueInfo, Spec, check_type_name};
+use crate::state::Role;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What happens to the item that a killed consumer had in hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Delivery {
-    /// It is counted as lost.
-    #[default]
-    AtMostOnce,
-    /// Another consumer gets it.
-    AtLeastOnce,
-}
+/// Seats of a queue whose creator did not say how many.
+const DEFAULT_SEATS: u32 = 64;
+/// Alignment of the items of a queue of bytes whose creator did not say one.
+const DEFAULT_ALIGN: u32 = 8;
 
-/// The state of a queue and of those who work on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// put and get answer `Stopped`.
-    Stopped = 1,
-    /// The usual.
-    Started = 2,
-    /// put answers `Stopped`; get goes on until the queue is empty, then answers `Stopped`.
-    StopAtQueueEnd = 3,
-}
-
-impl State {
-    pub(super) fn from_word(word: u32) -> Self {
-        match word {
-            2 => Self::Started,
-            3 => Self::StopAtQueueEnd,
-            _ => Self::Stopped,
-        }
-    }
-
-    pub(super) fn may_become(self, to: Self) -> bool {
-        use State::{Started, StopAtQueueEnd, Stopped};
-        matches!((self, to), (Stopped, Started) | (Started, Stopped | StopAtQueueEnd) | (StopAtQueueEnd, Stopped))
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stopped => "stopped",
-            Self::Started => "started",
-            Self::StopAtQueueEnd => "stop_at_queue_end",
-        })
-    }
-}
-
-impl FromStr for State {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Stopped, Self::Started, Self::StopAtQueueEnd]
-            .into_iter()
-            .find(|state| state.to_string() == text)
-            .ok_or_else(|| format!("'{text}' is no state: use stopped, started or stop_at_queue_end"))
-    }
-}
-
-/// How a queue is created.
+/// How a queue is created: what all its endpoints share. It stands in the queue's header.
+///
+/// ```
+/// # use prodcon::{QueueOptions, ReadyQueue};
+/// # let name = prodcon::bindings::TestName::new();
+/// let options = QueueOptions::new(256).item_size(1500).lossy(true);
+/// let mut packets = ReadyQueue::<[u8]>::create(&name, &options)?;
+/// packets.put(b"hello")?;
+/// # Ok::<(), prodcon::Error>(())
+/// ```
 #[derive(Debug, Clone)]
-pub struct Options {
+#[must_use = "options do nothing until a queue is created with them"]
+pub struct QueueOptions {
     capacity: u32,
-    seats: u32,
+    seats: Option<u32>,
     item_size: Option<usize>,
-    align: u32,
+    align: Option<u32>,
     lossy: bool,
     ready: bool,
+    owned: bool,
     mode: u32,
-    delivery: Delivery,
+    at_least_once: bool,
     batch: u32,
-    max_deliveries: u8,
-    dead_letter: String,
-    attach: Attach,
+    dead_letter: Option<(String, u8)>,
+    attach: AttachOptions,
 }
 
-impl Options {
-    /// A queue of `capacity` items, at least 1: 64 seats, ready, not lossy, at most once, mode 0600.
+impl QueueOptions {
+    /// Describes a queue of `capacity` items, at least 1. Unless told otherwise it is ready, not
+    /// lossy and at-most-once, and has 64 seats and mode 0600.
+    ///
+    /// ```
+    /// let options = prodcon::QueueOptions::new(1024);
+    /// ```
     pub fn new(capacity: u32) -> Self {
         Self {
             capacity,
-            seats: 64,
+            seats: None,
             item_size: None,
-            align: 8,
+            align: None,
             lossy: false,
             ready: true,
+            owned: false,
             mode: 0o600,
-            delivery: Delivery::AtMostOnce,
+            at_least_once: false,
             batch: 1,
-            max_deliveries: 0,
-            dead_letter: String::new(),
-            attach: Attach::new(),
+            dead_letter: None,
+            attach: AttachOptions::new(),
         }
     }
-    /// A put on the full queue drops the oldest item and never waits.
-    pub fn lossy(mut self, lossy: bool) -> Self {
-        self.lossy = lossy;
-        self
-    }
-    /// Endpoints that can be attached at once, 1 to 1023.
-    pub fn seats(mut self, seats: u32) -> Self {
-        self.seats = seats;
-        self
-    }
-    /// Longest item in bytes, for queues of bytes.
+
+    /// Sets the longest item in bytes. Queues of bytes need it; others take their type's size.
+    ///
+    /// ```
+    /// let options = prodcon::QueueOptions::new(64).item_size(4096);
+    /// ```
     pub fn item_size(mut self, bytes: usize) -> Self {
         self.item_size = Some(bytes);
         self
     }
-    /// Alignment of items in bytes, for queues of bytes: a power of two up to 4096.
+
+    /// Sets the alignment of items in bytes, for queues of bytes: a power of two up to 4096. The
+    /// default is 8.
+    ///
+    /// ```
+    /// let options = prodcon::QueueOptions::new(64).item_size(4096).align(64);
+    /// ```
     pub fn align(mut self, bytes: u32) -> Self {
-        self.align = bytes;
+        self.align = Some(bytes);
         self
     }
-    /// Permission bits of the file; whoever can read it can block seats with read locks.
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode;
+
+    /// Chooses whether a put on the full queue drops the oldest item, counted as dropped. Such a
+    /// put never waits.
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let mut newest = ReadyQueue::<u64>::create(&name, &QueueOptions::new(2).lossy(true))?;
+    /// for reading in 1..=5 {
+    ///     newest.put(&reading)?;
+    /// }
+    /// assert_eq!(newest.get()?, 4);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn lossy(mut self, on: bool) -> Self {
+        self.lossy = on;
         self
     }
-    /// What happens to items in the hands of killed consumers.
-    pub fn delivery(mut self, delivery: Delivery) -> Self {
-        self.delivery = delivery;
+
+    /// Chooses what happens to the items that a killed consumer was holding: they are delivered
+    /// again (`true`), or they are counted as lost (`false`, the default).
+    ///
+    /// An item that its consumers always fail on is delivered again at once, forever: set
+    /// [`dead_letter`](Self::dead_letter) too.
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let options = QueueOptions::new(64).at_least_once(true);
+    /// let mut jobs = ReadyQueue::<u64>::create(&name, &options)?;
+    /// jobs.put(&1)?;
+    /// drop(jobs.take()?); // not acknowledged: the item goes back
+    /// let job = jobs.take()?;
+    /// assert_eq!(job.delivery_count(), 2);
+    /// job.ack();
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn at_least_once(mut self, on: bool) -> Self {
+        self.at_least_once = on;
         self
     }
-    /// Whether the queue begins ready.
-    pub fn ready(mut self, ready: bool) -> Self {
-        self.ready = ready;
+
+    /// Names the queue that takes the items which were delivered `max_deliveries` times (1 to 255)
+    /// without being acknowledged.
+    ///
+    /// It has to exist in the same directory when this queue is created, and its items must be
+    /// long enough. While it is full or gone, such items are delivered once more instead. Only for
+    /// at-least-once queues without batches.
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue};
+    /// # let (name, failed_name) = (prodcon::bindings::TestName::new(), prodcon::bindings::TestName::new());
+    /// let mut failed = ReadyQueue::<u64>::create(&failed_name, &QueueOptions::new(8))?;
+    /// let options = QueueOptions::new(64).at_least_once(true).dead_letter(failed_name.to_string(), 1);
+    /// let mut jobs = ReadyQueue::<u64>::create(&name, &options)?;
+    /// jobs.put(&13)?;
+    /// drop(jobs.take()?); // its one delivery failed
+    /// assert!(jobs.try_take().is_err());
+    /// assert_eq!(failed.get()?, 13);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn dead_letter(mut self, queue: impl Into<String>, max_deliveries: u8) -> Self {
+        self.dead_letter = Some((queue.into(), max_deliveries));
         self
     }
-    /// Blocks that hold up to so many items (1 to 65,535) of a plain type, see [`ReadyQueue::put_batch`](crate::ReadyQueue::put_batch). The capacity is then in blocks: a put of a
-    /// single item takes a whole one. A single get keeps the rest of its block in hand: under at-most-once an endpoint that ends before it has got them all loses them, counted.
+
+    /// Sets how many items of a plain type a block holds, 1 to 65,535. One exchange moves a whole
+    /// block, see [`ReadyQueue::put_slice`](crate::ReadyQueue::put_slice).
+    ///
+    /// The capacity then counts blocks, and a put of a single item takes a whole one. A single get
+    /// keeps the rest of its block in hand. Under at-most-once an endpoint that ends before it has
+    /// got them all loses them, counted.
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let mut samples = ReadyQueue::<f32>::create(&name, &QueueOptions::new(64).batch(256))?;
+    /// samples.put_slice(&[0.5; 256])?; // one exchange
+    /// assert_eq!(samples.take_many(256)?.len(), 256);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn batch(mut self, items: u32) -> Self {
         self.batch = items;
         self
     }
-    /// An item that was delivered so often (1 to 255) and given back, or left by a consumer that died, goes to the [`dead_letter`](Self::dead_letter) queue. At-least-once and
-    /// without batches only.
-    pub fn max_deliveries(mut self, times: u8) -> Self {
-        self.max_deliveries = times;
+
+    /// Sets the number of seats, 1 to 1023: how many endpoints can be attached at once. An
+    /// endpoint with several items in hand takes one more for each.
+    ///
+    /// ```
+    /// let options = prodcon::QueueOptions::new(1024).seats(200);
+    /// ```
+    pub fn seats(mut self, n: u32) -> Self {
+        self.seats = Some(n);
         self
     }
-    /// Name of the queue, in the same directory, that takes the items which nobody could work on. It has to be there when this one is created, and its items must be long
-    /// enough. While it is full or gone, such items are delivered once more instead.
-    pub fn dead_letter(mut self, name: impl Into<String>) -> Self {
-        self.dead_letter = name.into();
+
+    /// Chooses whether the queue begins ready. While it is not, puts answer `NotReady`.
+    ///
+    /// ```
+    /// # use prodcon::{PutError, QueueOptions, ReadyQueue};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(8).ready(false))?;
+    /// assert!(matches!(queue.put(&1), Err(PutError::NotReady)));
+    /// queue.set_ready()?;
+    /// queue.put(&1)?;
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn ready(mut self, on: bool) -> Self {
+        self.ready = on;
         self
     }
-    /// Another directory than `PRODCON_DIR` or `/dev/shm`.
-    pub fn directory(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.attach = self.attach.directory(dir);
+
+    /// Sets the permission bits of the queue's file, whatever the umask. The default is 0600.
+    ///
+    /// A process that may write the file is trusted: it can spoil items and, by truncating the
+    /// file, cause SIGBUS in others. A process that may only read it can look at the figures, and
+    /// can keep seats occupied with read locks.
+    ///
+    /// ```
+    /// let options = prodcon::QueueOptions::new(1024).mode(0o660);
+    /// ```
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
         self
     }
-    /// How long the creating endpoint spins before it sleeps.
-    pub fn spin(mut self, limit: Duration) -> Self {
-        self.attach = self.attach.spin(limit);
+
+    /// Sets how the creating endpoint attaches: its role, its items in hand, its directory.
+    ///
+    /// ```
+    /// use prodcon::{AttachOptions, QueueOptions, Role};
+    ///
+    /// let options = QueueOptions::new(64).attach(AttachOptions::new().role(Role::Producer));
+    /// ```
+    pub fn attach(mut self, how: AttachOptions) -> Self {
+        self.attach = how;
         self
     }
-    /// How the creating endpoint attaches: role, items in hand, limit on spinning, directory.
-    pub fn attach_as(mut self, attach: Attach) -> Self {
-        self.attach = attach;
+
+    /// Marks the queue as removed with its owner. For workers' segments and unnamed queues.
+    #[doc(hidden)]
+    pub fn owned(mut self, owned: bool) -> Self {
+        self.owned = owned;
         self
     }
 
@@ -175,70 +238,220 @@ impl Options {
         self.attach.place(name)
     }
 
-    pub(super) fn attach(&self) -> Attach {
-        self.attach.clone()
+    pub(super) fn attach_options(&self) -> &AttachOptions {
+        &self.attach
     }
 
     /// The dead-letter queue, checked: it is there and takes items of so many bytes.
-    fn check_dead_letter(&self, queue: &str, size: usize) -> Result<(), OpenError> {
-        let invalid = |what: String| Err(OpenError::Invalid { queue: queue.into(), what });
-        match (self.max_deliveries, self.dead_letter.as_str()) {
-            (0, "") => return Ok(()),
-            (0, name) => return invalid(format!("dead letters for '{name}' need max_deliveries, 1 to 255")),
-            (_, "") => return invalid("max_deliveries needs a dead_letter queue".into()),
-            _ if self.delivery != Delivery::AtLeastOnce => {
-                return invalid("dead letters need at-least-once delivery: otherwise nothing is delivered twice".into());
+    fn check_dead_letter(&self, queue: &str, size: usize) -> Result<(), Error> {
+        let invalid = |what: String| Err(OpenError::Invalid { queue: queue.into(), what }.into());
+        let name = match &self.dead_letter {
+            None => return Ok(()),
+            Some((_, 0)) => return invalid("dead letters after 0 deliveries: choose 1 to 255".into()),
+            Some(_) if !self.at_least_once => {
+                return invalid("dead letters need at_least_once(true): otherwise nothing is delivered twice".into());
             }
-            _ if self.batch > 1 => return invalid("dead letters need a batch of 1: a block counts its deliveries, not those of each item in it".into()),
-            (_, name) if name == queue => return invalid("it cannot be its own dead-letter queue".into()),
-            _ => {}
-        }
-        let place = self.attach.place(&self.dead_letter)?;
-        let letters = Control::attach_in(&place.dir, &self.dead_letter)?;
-        let (longest, typed) = (letters.item_size(), !letters.header().type_name.is_empty());
+            Some(_) if self.batch > 1 => return invalid("dead letters need a batch of 1: a block counts its deliveries, not those of each item in it".into()),
+            Some((name, _)) if name == queue => return invalid("it cannot be its own dead-letter queue".into()),
+            Some((name, _)) => name,
+        };
+        let letters = Control::open(self.attach.place(name)?)?;
+        let (longest, typed) = (letters.item_size(), !letters.info().type_name.is_empty());
         if longest < size || typed && longest != size {
             return invalid(format!(
-                "its items of {size} bytes do not fit the dead-letter queue '{}', which takes {longest}",
-                self.dead_letter
+                "its items of {size} bytes do not fit the dead-letter queue '{name}', which takes {longest}"
             ));
         }
         Ok(())
     }
 
-    pub(super) fn spec(&self, queue: &str, plain: Option<(String, usize, usize)>) -> Result<Spec, OpenError> {
-        let invalid = |what: String| OpenError::Invalid { queue: queue.into(), what };
-        let (type_name, size, align) = match plain {
-            Some((name, size, align)) => {
+    pub(super) fn spec(&self, queue: &str, plain: Option<Plain>) -> Result<Spec, Error> {
+        let invalid = |what: String| Error::from(OpenError::Invalid { queue: queue.into(), what });
+        let (type_name, layout, size, align) = match plain {
+            Some(Plain { name, size, align, layout }) => {
                 check_type_name(&self.place(queue)?, &name)?;
                 if align as u64 > MAX_ALIGN {
                     return Err(invalid(format!("the type's alignment of {align} is more than {MAX_ALIGN}")));
                 }
-                (Some(name), size, align as u32)
+                (Some(name.into_owned()), layout, size, align as u32)
             }
-            None => (
-                None,
-                self.item_size.ok_or_else(|| invalid("a queue of bytes needs an item size".into()))?,
-                self.align,
-            ),
+            None => {
+                let size = self.item_size.ok_or_else(|| invalid("a queue of bytes needs an item_size".into()))?;
+                (None, 0, size, self.align.unwrap_or(DEFAULT_ALIGN))
+            }
         };
-        let flags = if self.lossy { flags::LOSSY } else { 0 } | if self.delivery == Delivery::AtLeastOnce { flags::AT_LEAST_ONCE } else { 0 };
+        let flag = |on, flag| if on { flag } else { 0 };
+        let flags = flag(self.lossy, flags::LOSSY) | flag(self.at_least_once, flags::AT_LEAST_ONCE) | flag(self.owned, flags::OWNED);
         if self.batch > 1 && type_name.is_none() {
             return Err(invalid("batches need a plain type: items of bytes have lengths of their own".into()));
         }
-        let geometry = Geometry::new(self.capacity, self.seats, size as u64, align, self.batch).map_err(invalid)?;
+        let seats = self.seats.unwrap_or(DEFAULT_SEATS);
+        let geometry = Geometry::new(self.capacity, seats, size as u64, align, self.batch).map_err(invalid)?;
         self.check_dead_letter(queue, size)?;
+        let (dead_letter, max_deliveries) = self.dead_letter.clone().unwrap_or_default();
         Ok(Spec {
             geometry,
             flags,
             type_name,
-            max_deliveries: self.max_deliveries,
-            dead_letter: self.dead_letter.clone(),
-            layout: 0,
+            max_deliveries,
+            dead_letter,
+            layout,
             mode: self.mode,
             ready: self.ready,
             // Slots have the first blocks, seats the others; everything is at rest.
             slot: |g, index| Shape::new(g.capacity, g.seats).pack(0, index),
             record: |g, index| Record::at_rest(g.capacity + index).pack(),
         })
+    }
+
+    /// In what a queue that exists differs from these options.
+    pub(super) fn differences(&self, info: &QueueInfo, plain: Option<&Plain>) -> Vec<Difference> {
+        let mut out = vec![];
+        let mut compare = |option, wanted: String, found: String| {
+            if wanted != found {
+                out.push(Difference::new(option, wanted, found));
+            }
+        };
+        let shown = |name: &str| if name.is_empty() { "bytes".to_owned() } else { name.to_owned() };
+        compare("capacity", self.capacity.to_string(), info.capacity.to_string());
+        compare("type", shown(plain.map_or("", |plain| &plain.name)), shown(&info.type_name));
+        if let Some(plain) = plain.filter(|plain| plain.layout != 0 && info.layout != 0) {
+            compare("layout", format!("{:016x}", plain.layout), format!("{:016x}", info.layout));
+        }
+        if let Some(size) = plain.map(|plain| plain.size).or(self.item_size) {
+            compare("item_size", size.to_string(), info.item_size.to_string());
+        }
+        compare("lossy", self.lossy.to_string(), info.lossy.to_string());
+        compare("at_least_once", self.at_least_once.to_string(), info.at_least_once.to_string());
+        compare("batch", self.batch.to_string(), info.batch.to_string());
+        let letters = |name: &str, times: u8| {
+            if times == 0 {
+                "none".into()
+            } else {
+                format!("'{name}' after {times} deliveries")
+            }
+        };
+        let (name, times) = self.dead_letter.as_ref().map_or(("", 0), |(name, times)| (name, *times));
+        compare("dead_letter", letters(name, times), letters(&info.dead_letter, info.max_deliveries));
+        if let Some(seats) = self.seats {
+            compare("seats", seats.to_string(), info.seats.to_string());
+        }
+        if let Some(align) = self.align.filter(|_| plain.is_none()) {
+            compare("align", align.to_string(), info.item_align.to_string());
+        }
+        out
+    }
+}
+
+/// How an endpoint attaches: what is its own business.
+///
+/// ```
+/// use prodcon::{AttachOptions, Role};
+///
+/// let attach = AttachOptions::new().role(Role::Consumer).max_unacked(16);
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "options do nothing until an endpoint attaches with them"]
+pub struct AttachOptions {
+    pub(super) role: Role,
+    /// Blocks in hand at once; 0: not set.
+    pub(super) max_unacked: u32,
+    min_unacked: Option<u32>,
+    pub(super) spin_limit: Duration,
+    pub(super) directory: Option<PathBuf>,
+}
+
+/// How long an endpoint spins unless told otherwise.
+const DEFAULT_SPIN: Duration = Duration::from_micros(20);
+
+impl AttachOptions {
+    /// Describes an endpoint in both roles with one seat, which spins for 20 microseconds before it
+    /// sleeps, of a queue in `PRODCON_DIR` or `/dev/shm`.
+    ///
+    /// ```
+    /// let attach = prodcon::AttachOptions::new();
+    /// ```
+    pub fn new() -> Self {
+        Self {
+            role: Role::Both,
+            max_unacked: 0,
+            min_unacked: None,
+            spin_limit: DEFAULT_SPIN,
+            directory: None,
+        }
+    }
+
+    /// Says what the endpoint is for.
+    ///
+    /// ```
+    /// use prodcon::{AttachOptions, Role};
+    ///
+    /// let attach = AttachOptions::new().role(Role::Producer);
+    /// ```
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// Lets the endpoint have up to `items` items in hand at once (in queues with batches: blocks),
+    /// see [`ReadyQueue::take_many`](crate::ReadyQueue::take_many). It takes one seat more than
+    /// that. Attaching fails if fewer are free, unless [`min_unacked`](Self::min_unacked) is lower.
+    ///
+    /// ```
+    /// let attach = prodcon::AttachOptions::new().max_unacked(16);
+    /// ```
+    pub fn max_unacked(mut self, items: u32) -> Self {
+        self.max_unacked = items;
+        self
+    }
+
+    /// Makes the endpoint content with `items` items in hand if more seats are not free when it
+    /// attaches. It takes more when they become free. The default is `max_unacked`.
+    ///
+    /// ```
+    /// let attach = prodcon::AttachOptions::new().max_unacked(16).min_unacked(1);
+    /// ```
+    pub fn min_unacked(mut self, items: u32) -> Self {
+        self.min_unacked = Some(items);
+        self
+    }
+
+    /// Sets how long the endpoint spins before it sleeps.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let never = prodcon::AttachOptions::new().spin_limit(Duration::ZERO);
+    /// ```
+    pub fn spin_limit(mut self, limit: Duration) -> Self {
+        self.spin_limit = limit;
+        self
+    }
+
+    /// Chooses another directory than `PRODCON_DIR` or `/dev/shm`.
+    ///
+    /// ```
+    /// let attach = prodcon::AttachOptions::new().directory("/dev/shm/telemetry");
+    /// ```
+    pub fn directory(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.directory = Some(dir.into());
+        self
+    }
+
+    pub(super) fn place(&self, name: &str) -> Result<Place, OpenError> {
+        Place::new(self.directory.as_deref().map(Path::new), name)
+    }
+
+    /// Seats that the endpoint wants, and with how many it is content.
+    pub(super) fn seats(&self) -> (u32, u32) {
+        let seats = |items: u32| if items <= 1 { 1 } else { items.saturating_add(1) };
+        let wanted = if self.max_unacked == 0 { 1 } else { self.max_unacked.saturating_add(1) };
+        (wanted, self.min_unacked.map_or(wanted, |items| seats(items).min(wanted)))
+    }
+}
+
+impl Default for AttachOptions {
+    fn default() -> Self {
+        Self::new()
     }
 }

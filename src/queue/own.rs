@@ -2,10 +2,12 @@
 //!
 //! Invariant: a slice made here is of a block that a seat of this endpoint owns, and borrows the endpoint for as long as it lives. Callers: the queue room.
 
+use super::endpoint::Endpoint;
 use super::get::Lot;
-use super::{Item, Payload, ReadyQueue, State};
 use crate::error::Fault;
 use crate::ring::Memory;
+use crate::state::State;
+use std::ptr::NonNull;
 
 /// Copies an item that its producer has most likely just written, field by field. A load that is wider than the stores before it has to wait until they have left the store buffer, behind
 /// whatever misses the cache there; one word at a time is taken from the buffer.
@@ -27,10 +29,10 @@ fn copy_by_words(from: &[u8], to: &mut [u8]) {
     }
 }
 
-impl<T: Payload + ?Sized> ReadyQueue<T> {
+impl Endpoint {
     /// A guard made before a fork shows memory that the child does not have: better a clear end than a fault.
     #[inline(always)]
-    fn assert_mapped(&self) {
+    pub(super) fn assert_mapped(&self) {
         if self.control.segment.lease.forked() {
             self.panic_forked();
         }
@@ -59,6 +61,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         unsafe { &mut *bytes }
     }
 
+    /// The payload of the own block, for a reservation. `len`: checked against the block's size.
+    pub(super) fn own_payload(&mut self, len: usize) -> NonNull<[u8]> {
+        NonNull::from(self.own_bytes_mut(len))
+    }
+
     /// The usual put of an item, where the ring is `single`: copies it into the own block and exchanges. False: it lies there, and nothing else has happened.
     /// The caller has looked whether this is a forked child, and that the item fits.
     #[inline(always)]
@@ -79,14 +86,14 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// The usual get of an item, where the ring is `single`: exchanges, has it copied, and acknowledges it. `None`: nothing has happened but that a block may be in hand, which the slow path finds: so one with an item that is longer than `max`.
     #[inline(always)]
-    pub(super) fn get_usually<R>(&mut self, max: usize, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    pub(super) fn get_usually<R>(&mut self, size: Option<usize>, max: usize, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
         if !self.may_take() {
             return None;
         }
         let (ring, item_size) = (&self.control.ring, self.control.item_size());
         let got = ring.get_here(&mut self.cursors, &mut self.seat, |word, block| {
             let len = usize::from(word.length());
-            if len > max || !Self::is_length(len, item_size) {
+            if len > max || !Self::is_length(size, len, item_size) {
                 return None;
             }
             // SAFETY: the take made the block this seat's, and `payload` checks the length.
@@ -125,11 +132,16 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         unsafe { &*bytes }
     }
 
-    /// Item `number` of those in hand.
+    /// The bytes of item `number` of those in hand.
     #[inline(always)]
-    pub(super) fn view(&self, lot: &Lot, number: u32) -> &T {
-        let offset = (lot.first + number) as usize * lot.len;
-        T::view(self.bytes_of(lot.block, offset, lot.len)).expect("length and alignment were checked when the item was taken")
+    pub(super) fn view_bytes(&self, lot: &Lot, number: u32) -> &[u8] {
+        self.bytes_of(lot.block, (lot.first + number) as usize * lot.len, lot.len)
+    }
+
+    /// The bytes of all items in hand of one block.
+    #[inline(always)]
+    pub(super) fn view_all_bytes(&self, lot: &Lot) -> &[u8] {
+        self.bytes_of(lot.block, lot.first as usize * lot.len, lot.items as usize * lot.len)
     }
 
     /// The first item in hand, just after it was taken: this is no forked child.
@@ -138,28 +150,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.bytes_unforked(lot.block, lot.first as usize * lot.len, lot.len)
     }
 
-    pub(super) fn own_payload(&self, len: usize) -> &T {
-        T::view(self.bytes_of(self.seat.block, 0, len)).expect("length and alignment were checked when the block was reserved")
-    }
-
-    pub(super) fn own_payload_mut(&mut self, len: usize) -> &mut T {
-        T::view_mut(self.own_bytes_mut(len)).expect("length and alignment were checked when the block was reserved")
-    }
-
     /// The bytes of item `number` of the block in hand, counted from its first.
     pub(super) fn item_bytes(&self, block: u32, number: u32, len: usize) -> &[u8] {
         self.bytes_of(block, number as usize * len, len)
-    }
-}
-
-impl<T: Item> ReadyQueue<T> {
-    /// All items in hand of one block.
-    #[inline(always)]
-    pub(super) fn view_all(&self, lot: &Lot) -> &[T] {
-        if self.control.ring.batch == 1 {
-            return std::slice::from_ref(self.view(lot, 0)); // a type without bytes too
-        }
-        let bytes = self.bytes_of(lot.block, lot.first as usize * lot.len, lot.items as usize * lot.len);
-        bytemuck::try_cast_slice(bytes).expect("length and alignment were checked when the block was taken")
     }
 }

@@ -1,93 +1,23 @@
 //! Putting: fill the own block, then one exchange.
-//!
-//! Callers: everybody, through [`ReadyQueue`].
 
+use super::Item;
+use super::endpoint::Endpoint;
 use super::wait::{For, GaveUp, Until};
-use super::{Item, Payload, ReadyQueue, Reserved, State};
-use crate::error::{PartialPut, PutError};
+use crate::error::{Error, Length, OpenError, PutError, PutSliceError};
 use crate::ring::seat::Event;
 use crate::ring::{Memory, Refusal};
+use crate::state::State;
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
-use std::time::Duration;
 
 /// Drops in a row after which a lossy put looks again whether somebody reads.
 const DROPS: u32 = 32;
 
-impl<T: Payload + ?Sized> ReadyQueue<T> {
-    /// Puts an item if there is space now (a lossy queue makes space).
-    ///
-    /// # Errors
-    /// [`PutError::Full`], `NotReady`, `Stopped`, `TooLarge`, `WrongLength`, `InHand`, or a [`Fault`](crate::Fault). The item stays the caller's.
-    pub fn try_put(&mut self, item: &T) -> Result<(), PutError> {
-        self.put_until(item, Until::Now)
-    }
-
-    /// Puts an item; waits while the queue is full, unless it is lossy.
-    ///
-    /// # Errors
-    /// As [`try_put`](Self::try_put), never `Full`.
-    pub fn put(&mut self, item: &T) -> Result<(), PutError> {
-        self.put_until(item, Until::Forever)
-    }
-
-    /// Puts an item; waits for space at most so long.
-    ///
-    /// # Errors
-    /// As [`try_put`](Self::try_put), with `TimedOut` for `Full`.
-    pub fn put_timeout(&mut self, item: &T, timeout: Duration) -> Result<(), PutError> {
-        self.put_until(item, Until::after(timeout))
-    }
-
-    /// Puts items in order, waiting for space. Returns how many.
-    ///
-    /// # Errors
-    /// How many were put, and why the next was not.
-    pub fn put_many<'a>(&mut self, items: impl IntoIterator<Item = &'a T>) -> Result<usize, PartialPut>
-    where
-        T: 'a,
-    {
-        self.put_many_until(items, Until::Forever)
-    }
-
-    /// As [`put_many`](Self::put_many), without waiting.
-    ///
-    /// # Errors
-    /// As `put_many`.
-    pub fn try_put_many<'a>(&mut self, items: impl IntoIterator<Item = &'a T>) -> Result<usize, PartialPut>
-    where
-        T: 'a,
-    {
-        self.put_many_until(items, Until::Now)
-    }
-
-    /// As [`put_many`](Self::put_many), waiting at most so long in all.
-    ///
-    /// # Errors
-    /// As `put_many`.
-    pub fn put_many_timeout<'a>(&mut self, items: impl IntoIterator<Item = &'a T>, timeout: Duration) -> Result<usize, PartialPut>
-    where
-        T: 'a,
-    {
-        self.put_many_until(items, Until::after(timeout))
-    }
-
-    fn put_many_until<'a>(&mut self, items: impl IntoIterator<Item = &'a T>, until: Until) -> Result<usize, PartialPut>
-    where
-        T: 'a,
-    {
-        let mut put = 0;
-        for item in items {
-            self.put_until(item, until).map_err(|error| PartialPut { put, error })?;
-            put += 1;
-        }
-        Ok(put)
-    }
-
-    #[inline]
-    fn put_until(&mut self, item: &T, until: Until) -> Result<(), PutError> {
-        let bytes = item.bytes();
-        self.may_fill(bytes.len())?;
+impl Endpoint {
+    /// Puts an item. `plain`: the endpoint is of a plain type, whose length was checked at the attach.
+    #[inline(always)]
+    pub(super) fn put_until(&mut self, bytes: &[u8], plain: bool, until: Until) -> Result<(), PutError> {
+        self.may_fill(bytes.len(), plain)?;
         if self.control.ring.single {
             if self.put_usually(bytes) {
                 return Ok(());
@@ -112,8 +42,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// The own block may be written: an item of this length fits, and none is in hand.
     #[inline(always)]
-    pub(super) fn may_fill(&mut self, len: usize) -> Result<(), PutError> {
-        if self.is_ready_to_fill(len) {
+    pub(super) fn may_fill(&mut self, len: usize, plain: bool) -> Result<(), PutError> {
+        if self.is_ready_to_fill(len, plain) {
             return Ok(());
         }
         self.make_ready_to_fill(len)
@@ -121,10 +51,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// The usual case of `may_fill`.
     #[inline(always)]
-    pub(super) fn is_ready_to_fill(&self, len: usize) -> bool {
+    pub(super) fn is_ready_to_fill(&self, len: usize, plain: bool) -> bool {
         let max = self.control.item_size();
         // A type that is too long for the queue, or not its own, was refused at the attach.
-        let fits = T::size().is_some() || len == max || len < max && !self.control.typed;
+        let fits = plain || len == max || len < max && !self.control.typed;
         fits && !self.seat.hold && self.nothing_forgotten() && !self.control.segment.lease.forked()
     }
 
@@ -133,20 +63,20 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.control.readable()?;
         let (queue, max) = (|| self.control.shared_name(), self.control.item_size());
         if len > max {
-            return Err(PutError::TooLarge { queue: queue(), len, max });
+            return Err(Length::TooLarge { queue: queue(), len, max }.into());
         }
         if len != max && self.control.typed {
-            return Err(PutError::WrongLength {
+            return Err(Length::Wrong {
                 queue: queue(),
                 len,
                 expected: max,
-            });
+            }
+            .into());
         }
         self.settle_forgotten();
         if self.seat.hold && !self.step_aside() {
-            return Err(PutError::InHand {
-                queue: self.control.shared_name(),
-            });
+            let (queue, seats) = (self.control.shared_name(), self.control.segment.geometry.seats);
+            return Err(Error::from(OpenError::NoSeat { queue, seats, wanted: 1 }).into());
         }
         Ok(())
     }
@@ -229,67 +159,29 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             Err(other) => Err(self.control.fault(other).into()),
         }
     }
-}
 
-impl ReadyQueue<[u8]> {
-    /// A block for an item of `len` bytes, to be filled in place.
-    ///
-    /// # Errors
-    /// As [`try_put`](Self::try_put), but for the state of the queue, which counts at the commit.
-    pub fn reserve(&mut self, len: usize) -> Result<Reserved<'_, [u8]>, PutError> {
-        self.may_fill(len)?;
-        Ok(Reserved { queue: self, len })
-    }
-}
-
-impl<T: Item> ReadyQueue<T> {
-    /// A block for an item, to be filled in place.
-    ///
-    /// # Errors
-    /// As [`try_put`](Self::try_put), but for the state of the queue, which counts at the commit.
-    pub fn reserve_item(&mut self) -> Result<Reserved<'_, T>, PutError> {
-        let len = size_of::<T>();
-        self.may_fill(len)?;
-        Ok(Reserved { queue: self, len })
+    /// Puts an item as into a lossy queue, whatever the queue is.
+    pub(super) fn force_put(&mut self, bytes: &[u8], plain: bool) -> Result<(), PutError> {
+        self.may_fill(bytes.len(), plain)?;
+        self.own_bytes_mut(bytes.len()).copy_from_slice(bytes);
+        self.attempt_put(self.length_of_one(bytes.len()), true).map(|_| ())
     }
 
-    /// Puts items in order, in blocks of as many as the queue's `batch` allows: one exchange for each block. Waits for space. Returns how many.
-    ///
-    /// # Errors
-    /// How many were put, and why the rest was not.
-    pub fn put_batch(&mut self, items: &[T]) -> Result<usize, PartialPut> {
-        self.put_batch_until(items, Until::Forever)
-    }
-
-    /// As [`put_batch`](Self::put_batch), without waiting.
-    ///
-    /// # Errors
-    /// As `put_batch`.
-    pub fn try_put_batch(&mut self, items: &[T]) -> Result<usize, PartialPut> {
-        self.put_batch_until(items, Until::Now)
-    }
-
-    /// As [`put_batch`](Self::put_batch), waiting at most so long in all.
-    ///
-    /// # Errors
-    /// As `put_batch`.
-    pub fn put_batch_timeout(&mut self, items: &[T], timeout: Duration) -> Result<usize, PartialPut> {
-        self.put_batch_until(items, Until::after(timeout))
-    }
-
-    fn put_batch_until(&mut self, items: &[T], until: Until) -> Result<usize, PartialPut> {
-        let mut put = 0;
-        for block in items.chunks(self.control.ring.batch as usize) {
-            self.put_block(block, until).map_err(|error| PartialPut { put, error })?;
-            put += block.len();
+    /// Puts items in order, in blocks of as many as a block can have.
+    pub(super) fn put_slice<T: Item>(&mut self, items: &[T], until: Until) -> Result<(), PutSliceError> {
+        let batch = self.control.ring.batch as usize;
+        // One deadline for all, if there is more than one to wait for.
+        let until = if items.len() > batch { until.fixed() } else { until };
+        for (number, block) in items.chunks(batch).enumerate() {
+            self.put_block(block, until).map_err(|error| PutSliceError { put: number * batch, error })?;
         }
-        Ok(put)
+        Ok(())
     }
 
     /// One block; it has at most `batch` items.
-    fn put_block(&mut self, items: &[T], until: Until) -> Result<(), PutError> {
+    fn put_block<T: Item>(&mut self, items: &[T], until: Until) -> Result<(), PutError> {
         let bytes: &[u8] = bytemuck::cast_slice(items);
-        self.may_fill(size_of::<T>())?;
+        self.may_fill(size_of::<T>(), true)?;
         self.own_bytes_unforked(bytes.len()).copy_from_slice(bytes);
         let len = if self.control.ring.batch == 1 { bytes.len() } else { items.len() };
         self.put_filled(len, until)

@@ -1,10 +1,9 @@
 //! Figures and reports. Plain values; nothing here reads shared memory.
 
-use super::attach::Role;
-use super::options::State;
-use crate::segment::Header;
+use crate::segment::QueueInfo;
+use crate::state::{Role, State};
 
-/// The figures of a queue. When nobody is in mid-operation: `puts = gets + dropped + cleared + lost + held + len`.
+/// The figures of a queue. When nobody is in mid-operation: `puts = gets + dropped + cleared + lost + unacked + len`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(missing_docs)] // plain figures; what they mean stands in the type's text and the fields' names
@@ -23,7 +22,7 @@ pub struct Stats {
     pub lossy: bool,
     pub at_least_once: bool,
     /// Taken and not acknowledged.
-    pub held: u64,
+    pub unacked: u64,
     pub puts: u64,
     /// Acknowledged.
     pub gets: u64,
@@ -39,12 +38,12 @@ pub struct Stats {
     /// The queue's name is gone.
     pub removed_name: bool,
     /// The live seats.
-    pub members: Vec<Member>,
+    pub members: Vec<SeatInfo>,
 }
 
 impl Stats {
-    pub(super) fn new(header: &Header, ready: bool, epoch: u64, state: State) -> Self {
-        let &Header {
+    pub(super) fn new(info: &QueueInfo, ready: bool, epoch: u64, state: State) -> Self {
+        let &QueueInfo {
             capacity,
             item_size,
             seats,
@@ -52,8 +51,8 @@ impl Stats {
             at_least_once,
             batch,
             ..
-        } = header;
-        let (seats_live, seats_dead, len, held, puts, gets, dropped, cleared, lost, redelivered, dead_lettered) = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        } = info;
+        let (seats_live, seats_dead, len, unacked, puts, gets, dropped, cleared, lost, redelivered, dead_lettered) = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
         Self {
             capacity,
             item_size,
@@ -66,7 +65,7 @@ impl Stats {
             state,
             lossy,
             at_least_once,
-            held,
+            unacked,
             puts,
             gets,
             dropped,
@@ -83,7 +82,7 @@ impl Stats {
     /// Every put is accounted for. Only meaningful when nobody is in mid-operation.
     pub fn adds_up(&self) -> bool {
         // Wrapping: a damaged segment may say anything.
-        let accounted = [self.gets, self.dropped, self.cleared, self.lost, self.held, self.len];
+        let accounted = [self.gets, self.dropped, self.cleared, self.lost, self.unacked, self.len];
         self.puts == accounted.into_iter().fold(0, u64::wrapping_add)
     }
 }
@@ -92,18 +91,18 @@ impl Stats {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(missing_docs)]
-pub struct Member {
+pub struct SeatInfo {
     pub seat: u32,
     pub pid: u32,
     pub role: Role,
     /// Items in hand.
-    pub held: u32,
+    pub unacked: u32,
     pub asleep: bool,
 }
 
 /// What a recovery pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Recovered {
+pub struct Recovery {
     /// Seats resolved.
     pub recovered: u32,
     /// Seats that can only be resolved later, when others have ended what they are at.

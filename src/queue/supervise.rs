@@ -4,9 +4,8 @@
 //! supervises a queue at a time, and at most one owns it. Callers: worker, and whoever builds another one.
 
 use super::control::Control;
-use super::options::State;
-use super::{Payload, ReadyQueue};
-use crate::error::{Fault, OpenError};
+use crate::error::{Fault, OpenError, Result};
+use crate::state::State;
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 use std::time::Duration;
@@ -47,10 +46,10 @@ impl Control {
     ///
     /// # Errors
     /// The name is gone or another queue's by now, or a system call failed.
-    pub fn supervise(&self, owner: bool) -> Result<Option<Supervision>, Fault> {
+    pub fn supervise(&self, owner: bool) -> Result<Option<Supervision>> {
         self.writable()?;
         // A description of its own: locks of one description do not exclude each other.
-        let control = Self::attach_in(&self.segment.place.dir, self.name()).map_err(|error| self.open_fault(error))?;
+        let control = Self::open(self.segment.place.clone()).map_err(|error| self.open_fault(error))?;
         control.writable()?;
         let lease = &control.segment.lease;
         let lock = |byte| lease.try_lock(byte).map_err(|error| control.os_fault(&error));
@@ -59,7 +58,7 @@ impl Control {
         }
         // Whoever removes an abandoned name holds this lease while doing so: now the name is ours or gone for good.
         if control.is_removed() || self.is_removed() {
-            return Err(Fault::Removed { queue: self.shared_name() });
+            return Err(Fault::Removed { queue: self.shared_name() }.into());
         }
         if owner && !lock(OWNER)? {
             return Ok(None);
@@ -78,7 +77,7 @@ impl Control {
     ///
     /// # Errors
     /// A system call failed.
-    pub fn is_supervised(&self) -> Result<bool, Fault> {
+    pub fn is_supervised(&self) -> Result<bool> {
         self.is_locked(SUPERVISOR)
     }
 
@@ -86,7 +85,7 @@ impl Control {
     ///
     /// # Errors
     /// A system call failed.
-    pub fn is_supervised_by(&self, number: u32) -> Result<bool, Fault> {
+    pub fn is_supervised_by(&self, number: u32) -> Result<bool> {
         self.is_locked(NUMBERS + number % NUMBERS)
     }
 
@@ -94,13 +93,13 @@ impl Control {
     ///
     /// # Errors
     /// A system call failed.
-    pub fn has_owner(&self) -> Result<bool, Fault> {
+    pub fn has_owner(&self) -> Result<bool> {
         self.is_locked(OWNER)
     }
 
-    fn is_locked(&self, byte: u32) -> Result<bool, Fault> {
+    fn is_locked(&self, byte: u32) -> Result<bool> {
         self.readable()?;
-        self.segment.lease.is_locked(byte).map_err(|error| self.os_fault(&error))
+        Ok(self.segment.lease.is_locked(byte).map_err(|error| self.os_fault(&error))?)
     }
 
     /// Where the queue's file lies.
@@ -112,8 +111,8 @@ impl Control {
     ///
     /// # Errors
     /// [`Fault`]
-    pub fn wait_state_change(&self, from: State, timeout: Option<Duration>) -> Result<bool, Fault> {
-        self.wait(timeout, |control| control.state() != from)
+    pub fn wait_state_change(&self, from: State, timeout: Option<Duration>) -> Result<bool> {
+        Ok(self.wait(timeout, |control| control.state() != from)?)
     }
 
     fn os_fault(&self, error: &std::io::Error) -> Fault {
@@ -133,12 +132,5 @@ impl Control {
                 what: other.to_string(),
             },
         }
-    }
-}
-
-impl<T: Payload + ?Sized> ReadyQueue<T> {
-    /// As [`Control::is_removed`].
-    pub fn is_removed(&self) -> bool {
-        self.control.is_removed()
     }
 }

@@ -3,9 +3,8 @@
 //! Two sides that fight over one line at the edge of empty or full lose more than anything else costs: after a burst of successes the waiter stays away until
 //! its peer is well ahead. In ping-pong it never does.
 
-use super::ReadyQueue;
 use super::control::SLICE;
-use super::item::Payload;
+use super::endpoint::Endpoint;
 use crate::error::Fault;
 use crate::sync::atomic::pause;
 use crate::sync::event::{Futex, register, wake_one};
@@ -21,17 +20,31 @@ pub(super) enum Until {
     Now,
     Forever,
     Deadline(Instant),
+    /// As long as this from the first time that it waits.
+    Within(Duration),
 }
 
 impl Until {
-    pub(super) fn after(timeout: Duration) -> Self {
-        Instant::now().checked_add(timeout).map_or(Self::Forever, Self::Deadline)
+    /// Zero does not wait.
+    #[inline(always)]
+    pub(super) fn within(timeout: Duration) -> Self {
+        if timeout.is_zero() { Self::Now } else { Self::Within(timeout) }
     }
+
+    /// A time counts from now on.
+    pub(super) fn fixed(self) -> Self {
+        match self {
+            Self::Within(timeout) => Instant::now().checked_add(timeout).map_or(Self::Forever, Self::Deadline),
+            other => other,
+        }
+    }
+
     pub(super) fn left(self) -> Duration {
         match self {
             Self::Now => Duration::ZERO,
             Self::Forever => SLICE,
             Self::Deadline(at) => at.saturating_duration_since(Instant::now()).min(SLICE),
+            Self::Within(timeout) => timeout.min(SLICE),
         }
     }
 }
@@ -80,7 +93,7 @@ pub(super) fn pauses(nanoseconds: u32) -> u32 {
     (nanoseconds * rate / 1000).max(1)
 }
 
-impl<T: Payload + ?Sized> ReadyQueue<T> {
+impl Endpoint {
     /// Tries again until it succeeds, fails, or the time is over. `attempt` answers `Ok(None)` where waiting may help.
     pub(super) fn wait_for<R, E: From<Fault>>(
         &mut self,
@@ -88,6 +101,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         until: Until,
         mut attempt: impl FnMut(&mut Self) -> Result<Option<R>, E>,
     ) -> Result<R, GaveUp<E>> {
+        let until = until.fixed();
         match self.spin_until(what, until, &mut attempt) {
             Ok(Some(done)) => Ok(done),
             Ok(None) => self.sleep(what, until, &mut attempt),
@@ -100,7 +114,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.keep_distance(what);
         // Who spun in vain several times running sleeps at once, but tries again now and then: how long it slept says little, a wake-up takes its time.
         let limit = if self.vain_spins < VAIN || self.vain_spins.is_multiple_of(VAIN) {
-            self.attach.spin
+            self.attach.spin_limit
         } else {
             Duration::ZERO
         };
@@ -181,7 +195,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     pub(super) fn look_after_the_dead(&mut self) -> Result<(), Fault> {
         if self.last_care.elapsed() >= SLICE / 2 {
             self.last_care = Instant::now();
-            self.recover()?;
+            self.control.recover_pass()?;
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl FromStr for QueueId {
 /// What a segment's header says, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Header {
+pub struct QueueInfo {
     /// Items the queue holds.
     pub capacity: u32,
     /// Places for endpoints.
@@ -123,7 +123,7 @@ pub(super) fn raw_header(spec: &Spec, id: QueueId) -> RawHeader {
 }
 
 /// Copies the header out and checks every field of it.
-pub(super) fn read_header(place: &Place, file: &File) -> Result<(Header, Geometry), OpenError> {
+pub(super) fn read_header(place: &Place, file: &File) -> Result<(QueueInfo, Geometry), OpenError> {
     #[cfg(fuzzing)]
     let file = &crate::sync::pretend::Looked(file);
     let meta = file.metadata().map_err(|error| place.error("fstat", error))?;
@@ -183,7 +183,7 @@ pub(super) fn read_header(place: &Place, file: &File) -> Result<(Header, Geometr
         u8::try_from(raw.max_deliveries).map_err(|_| place.corrupt(format!("damaged header: {} deliveries, expected at most 255", raw.max_deliveries)))?;
     equal("checksum", raw.checksum, raw.sum())?;
     let has = |flag| raw.flags & flag != 0;
-    let header = Header {
+    let header = QueueInfo {
         capacity: raw.capacity,
         seats: raw.seats,
         item_size: raw.item_size,

@@ -75,7 +75,7 @@ fn who_attaches_sees_what_was_created() {
     let made = scratch.create("a");
     let there = Segment::attach(scratch.place("a")).unwrap();
     assert_eq!((&there.header, there.geometry, there.read_only), (&made.header, spec().geometry, false));
-    let Header {
+    let QueueInfo {
         type_name,
         dead_letter,
         max_deliveries,
@@ -151,7 +151,7 @@ fn each_damaged_field_is_refused_and_named() {
             matches!(error, OpenError::Corrupt { .. } | OpenError::Incompatible { .. }) && error.to_string().contains(named),
             "{error}, which does not say '{named}'"
         );
-        assert!(matches!(&list(&scratch.0).unwrap()[..], [Entry { segment: Err(_), .. }]));
+        assert!(matches!(&list(&scratch.0).unwrap()[..], [ListEntry { segment: Err(_), .. }]));
     }
     // Each byte in turn, the sum left as it was.
     for at in 0..HEADER_SIZE {

@@ -1,0 +1,182 @@
+//! The endpoint without its type: seats, cursors, what is in hand, and how it waits.
+//!
+//! Invariants: one thread uses an endpoint at a time; a seat with items in hand never exchanges; a
+//! forked copy touches nothing; the seats in `control.own` are locked by this endpoint's own
+//! description and by nothing else.
+
+use super::care::Aside;
+use super::control::Control;
+use super::get::Lot;
+use super::item::Plain;
+use super::memory::Mapped;
+use super::options::{AttachOptions, QueueOptions};
+use crate::error::{Error, ErrorKind, OpenError, Reason};
+use crate::ring::seat::Seat;
+use crate::ring::{Cursors, Refusal, Ring};
+use crate::segment::{Place, Segment};
+use crate::sync::event::wake_one;
+use crate::sync::futex::Kernel;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::time::Instant;
+
+/// An endpoint: what a [`ReadyQueue`](crate::ReadyQueue) is without its type.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) control: Control,
+    /// Exchanges. With `hold`, the block in hand is here.
+    pub(super) seat: Seat,
+    /// A further seat whose items are the ones in hand: a dead consumer's, or our own while `seat` is needed for a put. Only while `seat` has no `hold`.
+    pub(super) adopted: Option<Seat>,
+    /// Free seats, for several items in hand.
+    pub(super) spare: Vec<Seat>,
+    /// What a [`Batch`](super::Batch) shows, oldest first. Without a `Batch`: it was forgotten.
+    pub(super) aside: VecDeque<Aside>,
+    /// A `Batch` is taking more.
+    pub(super) growing: bool,
+    /// When the last seat that was wanted for more items in hand was not to be had.
+    pub(super) short: Option<Instant>,
+    /// Blocks that may be put aside at once.
+    pub(super) hands: u32,
+    pub(super) attach: AttachOptions,
+    pub(super) cursors: Cursors,
+    /// What was taken last.
+    pub(super) shown: Lot,
+    /// Items of the block in hand that a guard shows. Without a guard: it was forgotten.
+    pub(super) lent: u32,
+    /// The block in hand was delivered before: the next get delivers it once more.
+    pub(super) kept: bool,
+    /// The `orphans` word when a whole pass last found none.
+    pub(super) orphans: Option<u64>,
+    /// Where items go that were delivered too often; attached when it is first needed.
+    pub(super) dead_letters: Option<Box<Endpoint>>,
+    /// Successes since the last empty or full.
+    pub(super) burst: u32,
+    /// Empties or fulls running with one success before each.
+    pub(super) singles: u32,
+    /// After so many of them a distance is tried, see `keep_distance`.
+    pub(super) patience: u32,
+    /// Items dropped in a row by lossy puts.
+    pub(super) drops: u32,
+    /// Spins since the last that was worth it.
+    pub(super) vain_spins: u32,
+    pub(super) last_care: Instant,
+    pub(super) idle: u32,
+    pub(super) _one_thread: PhantomData<Cell<()>>,
+}
+
+impl Endpoint {
+    /// Creates a queue and attaches to it.
+    pub(super) fn create(name: &str, options: &QueueOptions, plain: Option<Plain>) -> Result<Self, Error> {
+        let control = Control::over(Segment::create(options.place(name)?, &options.spec(name, plain)?)?);
+        Ok(Self::enter(control, options.attach_options(), None)?)
+    }
+
+    /// Attaches to a queue that is what was asked for, or creates it.
+    pub(super) fn create_or_attach(name: &str, options: &QueueOptions, plain: fn() -> Option<Plain>) -> Result<Self, Error> {
+        let place = options.place(name)?;
+        loop {
+            match Segment::attach(place.clone()) {
+                Err(OpenError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+                Ok(segment) => {
+                    let differences = options.differences(&segment.header, plain().as_ref());
+                    if !differences.is_empty() {
+                        return Err(Error::new(Reason::Differ(place.name, differences)));
+                    }
+                    return Ok(Self::enter(Control::over(segment), options.attach_options(), plain())?);
+                }
+            }
+            match Self::create(name, options, plain()) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Another endpoint of the same queue, attached as this one.
+    pub(super) fn try_clone(&self, plain: Option<Plain>) -> Result<Self, OpenError> {
+        Self::join(self.control.segment.place.clone(), &self.attach, plain)
+    }
+
+    /// Attaches by name.
+    pub(super) fn join(place: Place, attach: &AttachOptions, plain: Option<Plain>) -> Result<Self, OpenError> {
+        let segment = Segment::attach(place)?;
+        if let Some(plain) = &plain {
+            fits(&segment, plain)?;
+        }
+        Self::enter(Control::over(segment), attach, plain)
+    }
+}
+
+/// The gate, by an endpoint: it throws the void items away, where a handle without a seat cannot.
+impl Endpoint {
+    pub(super) fn set_not_ready(&mut self) -> Result<(), Error> {
+        self.clear_by(Ring::set_not_ready)
+    }
+
+    pub(super) fn clear(&mut self) -> Result<(), Error> {
+        self.clear_by(Ring::clear)
+    }
+
+    fn clear_by(&mut self, change: impl Fn(&Ring<Mapped>) -> Result<u64, Refusal>) -> Result<(), Error> {
+        let epoch = self.control.gate(change)?;
+        if self.seat.hold {
+            return Ok(()); // a seat with items in hand never exchanges
+        }
+        let drained = self.control.ring.drain(&mut self.cursors, &mut self.seat, epoch);
+        self.wake_for_discarded();
+        drained.map_err(|refusal| self.control.fault(refusal).into())
+    }
+}
+
+/// Checks that items of this type can be put into the queue and got from it.
+fn fits(segment: &Segment, plain: &Plain) -> Result<(), OpenError> {
+    let (header, geometry) = (&segment.header, &segment.geometry);
+    let differs = |what, expected: String, found: String| {
+        Err(OpenError::Incompatible {
+            queue: segment.place.name.clone(),
+            what,
+            expected,
+            found,
+        })
+    };
+    let Plain { name, size, align, layout } = plain;
+    let typed = !header.type_name.is_empty();
+    if typed && header.type_name != *name {
+        return differs("item type", name.to_string(), header.type_name.clone());
+    }
+    if typed && ![header.layout, *layout].contains(&0) && header.layout != *layout {
+        return differs("layout of the item type", format!("{layout:016x}"), format!("{:016x}", header.layout));
+    }
+    if (typed && header.item_size != *size as u64) || header.item_size < *size as u64 {
+        return differs("item size", size.to_string(), header.item_size.to_string());
+    }
+    let aligned = [geometry.payload_offset, geometry.block_size, geometry.blocks_offset];
+    if aligned.iter().any(|offset| offset % *align as u64 != 0) {
+        return differs("item alignment", align.to_string(), header.item_align.to_string());
+    }
+    Ok(())
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        if self.control.segment.lease.forked() {
+            return;
+        }
+        let aside = std::mem::take(&mut self.aside).into_iter().map(|aside| aside.seat);
+        let seats: Vec<Seat> = aside.chain(self.adopted.take()).chain(self.spare.drain(..)).collect();
+        for seat in seats {
+            self.release(seat);
+        }
+        let index = self.seat.index;
+        if !self.seat.is_gone() {
+            let seat = std::mem::replace(&mut self.seat, Seat::gone(index));
+            self.release(seat);
+        }
+        // A wake-up that was meant for us goes to the next.
+        wake_one(&self.control.words().items.0, &Kernel);
+        wake_one(&self.control.words().space.0, &Kernel);
+    }
+}

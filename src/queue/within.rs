@@ -1,0 +1,171 @@
+//! Operations that wait for a limited time.
+
+use super::endpoint::Endpoint;
+use super::ready_queue::TOO_LARGE;
+use super::wait::Until;
+use super::{Batch, Delivery, Item, Payload};
+use crate::error::{GetError, PutError, PutSliceError};
+use std::marker::PhantomData;
+
+/// A queue whose next operation waits for a limited time: what [`ReadyQueue::within`] and
+/// [`ReadyQueue::until`] return.
+///
+/// The clock is read only when the operation has to wait. With a timeout of zero it does not wait
+/// and answers `Full` or `Empty`; else it answers `TimedOut` when the time is over.
+///
+/// ```
+/// # use prodcon::{GetError, QueueOptions, ReadyQueue};
+/// # use std::time::Duration;
+/// # let name = prodcon::bindings::TestName::new();
+/// let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(8))?;
+/// let answer = queue.within(Duration::from_millis(1)).get();
+/// assert!(matches!(answer, Err(GetError::TimedOut)));
+/// # Ok::<(), prodcon::Error>(())
+/// ```
+///
+/// [`ReadyQueue::within`]: crate::ReadyQueue::within
+/// [`ReadyQueue::until`]: crate::ReadyQueue::until
+#[derive(Debug)]
+#[must_use = "nothing is done until an operation is called on it"]
+pub struct Within<'q, T: Payload + ?Sized> {
+    endpoint: &'q mut Endpoint,
+    until: Until,
+    _items: PhantomData<&'q T>,
+}
+
+impl<'q, T: Payload + ?Sized> Within<'q, T> {
+    #[inline(always)]
+    pub(super) fn new(endpoint: &'q mut Endpoint, until: Until) -> Self {
+        Self {
+            endpoint,
+            until,
+            _items: PhantomData,
+        }
+    }
+
+    /// Puts an item; waits for space for the time given.
+    ///
+    /// # Errors
+    /// As [`ReadyQueue::put`](crate::ReadyQueue::put), and `TimedOut` (or `Full`).
+    ///
+    /// ```
+    /// # use prodcon::{PutError, QueueOptions, ReadyQueue};
+    /// # use std::time::Duration;
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(1))?;
+    /// queue.within(Duration::from_millis(1)).put(&1)?;
+    /// let answer = queue.within(Duration::from_millis(1)).put(&2);
+    /// assert!(matches!(answer, Err(PutError::TimedOut)));
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    #[inline]
+    pub fn put(self, item: &T) -> Result<(), PutError> {
+        self.endpoint.put_until(item.bytes(), T::SIZE.is_some(), self.until)
+    }
+
+    /// Gets the oldest item; waits for one for the time given.
+    ///
+    /// # Errors
+    /// As [`ReadyQueue::get`](crate::ReadyQueue::get), and `TimedOut` (or `Empty`).
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue};
+    /// # use std::time::Duration;
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(1))?;
+    /// queue.put(&1)?;
+    /// assert_eq!(queue.within(Duration::from_millis(1)).get()?, 1);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    #[inline]
+    pub fn get(self) -> Result<T::Owned, GetError> {
+        const { assert!(T::FITS_BY_VALUE, "{}", TOO_LARGE) };
+        self.get_value()
+    }
+
+    /// As `get`, of a type of any size.
+    #[inline(always)]
+    pub(crate) fn get_value(self) -> Result<T::Owned, GetError> {
+        self.endpoint.get_with(T::SIZE, self.until, T::read)
+    }
+
+    /// Takes the oldest item in place; waits for one for the time given.
+    ///
+    /// # Errors
+    /// As [`ReadyQueue::take`](crate::ReadyQueue::take), and `TimedOut` (or `Empty`).
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue};
+    /// # use std::time::Duration;
+    /// # let name = prodcon::bindings::TestName::new();
+    /// # const SECOND: Duration = Duration::from_secs(1);
+    /// let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(1))?;
+    /// queue.put(&1)?;
+    /// queue.within(SECOND).take()?.ack();
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    #[inline]
+    pub fn take(self) -> Result<Delivery<'q, T>, GetError> {
+        self.endpoint.lot_until(T::SIZE, self.until)?;
+        Ok(Delivery::new(self.endpoint))
+    }
+
+    /// Takes up to `max` items in place; waits for the first for the time given.
+    ///
+    /// # Errors
+    /// As [`ReadyQueue::take_many`](crate::ReadyQueue::take_many), and `TimedOut` (or `Empty`).
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue};
+    /// # use std::time::Duration;
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(8))?;
+    /// queue.put_slice(&[1, 2, 3])?;
+    /// assert_eq!(queue.within(Duration::ZERO).take_many(8)?.len(), 3);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn take_many(self, max: usize) -> Result<Batch<'q, T>, GetError> {
+        self.endpoint.take_many(max, self.until)
+    }
+}
+
+impl<T: Item> Within<'_, T> {
+    /// Gets the oldest item into `place`; waits for one for the time given.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); `place` is untouched then.
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue};
+    /// # use std::time::Duration;
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let mut queue = ReadyQueue::<[u8; 64]>::create(&name, &QueueOptions::new(8))?;
+    /// queue.put(&[1; 64])?;
+    /// let mut place = [0; 64];
+    /// queue.within(Duration::from_secs(1)).get_into(&mut place)?;
+    /// assert_eq!(place, [1; 64]);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    #[inline]
+    pub fn get_into(self, place: &mut T) -> Result<(), GetError> {
+        self.endpoint
+            .get_with(T::SIZE, self.until, |bytes| bytemuck::bytes_of_mut(place).copy_from_slice(bytes))
+    }
+
+    /// Puts items in order; waits for space for the time given, which is for all of them together.
+    ///
+    /// # Errors
+    /// [`PutSliceError`]: how many were put, and why the rest was not.
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue};
+    /// # use std::time::Duration;
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(8))?;
+    /// queue.within(Duration::from_secs(1)).put_slice(&[1, 2, 3])?;
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn put_slice(self, items: &[T]) -> Result<(), PutSliceError> {
+        self.endpoint.put_slice(items, self.until)
+    }
+}

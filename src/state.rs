@@ -1,0 +1,91 @@
+//! The state of a queue, and what an endpoint is for. Plain values that stand in the format.
+
+use crate::error::ParseStateError;
+use std::fmt;
+use std::str::FromStr;
+
+/// The state of a queue and of those who work on it.
+///
+/// Allowed changes: stopped to started, started to stopped or stop at queue end, stop at queue end
+/// to stopped. Setting the state that a queue has is always allowed.
+///
+/// ```
+/// use prodcon::State;
+///
+/// assert_eq!("stop_at_queue_end".parse(), Ok(State::StopAtQueueEnd));
+/// assert_eq!(State::Started.to_string(), "started");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Puts and gets answer `Stopped`. Items stay in the queue.
+    Stopped = 1,
+    /// Puts and gets work. A new queue is in this state.
+    Started = 2,
+    /// The stream ends: puts answer `Stopped`, and gets go on until every item has been got. Then
+    /// they answer `Stopped` too.
+    StopAtQueueEnd = 3,
+}
+
+impl State {
+    /// A damaged word reads as stopped.
+    pub(crate) fn from_word(word: u32) -> Self {
+        match word {
+            2 => Self::Started,
+            3 => Self::StopAtQueueEnd,
+            _ => Self::Stopped,
+        }
+    }
+
+    pub(crate) fn may_become(self, to: Self) -> bool {
+        use State::{Started, StopAtQueueEnd, Stopped};
+        let change = matches!((self, to), (Stopped, Started) | (Started, Stopped | StopAtQueueEnd) | (StopAtQueueEnd, Stopped));
+        change || self == to
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stopped => "stopped",
+            Self::Started => "started",
+            Self::StopAtQueueEnd => "stop_at_queue_end",
+        })
+    }
+}
+
+impl FromStr for State {
+    type Err = ParseStateError;
+
+    fn from_str(text: &str) -> Result<Self, ParseStateError> {
+        [Self::Stopped, Self::Started, Self::StopAtQueueEnd]
+            .into_iter()
+            .find(|state| state.to_string() == text)
+            .ok_or_else(|| ParseStateError(text.into()))
+    }
+}
+
+/// What an endpoint is for.
+///
+/// It is shown to people. It matters in one case: when no seat is free, a consumer of an
+/// at-least-once queue takes a seat that still carries the item of a dead consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Role {
+    /// It puts.
+    Producer = 1,
+    /// It gets.
+    Consumer = 2,
+    /// It does both, or has not said.
+    #[default]
+    Both = 3,
+}
+
+impl Role {
+    /// A damaged word reads as both.
+    pub(crate) fn from_word(word: u32) -> Self {
+        match word {
+            1 => Self::Producer,
+            2 => Self::Consumer,
+            _ => Self::Both,
+        }
+    }
+}
