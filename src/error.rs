@@ -83,6 +83,14 @@ pub enum OpenError {
     Exists {
         queue: Arc<str>,
     },
+    /// The queue that was to be removed does not have the name any more.
+    Replaced {
+        queue: Arc<str>,
+    },
+    /// Another process has held the lock of those who remove the queue for too long.
+    Busy {
+        queue: Arc<str>,
+    },
     Name {
         name: String,
     },
@@ -227,6 +235,14 @@ impl fmt::Display for OpenError {
             Self::Exists { queue } => write!(
                 f,
                 "queue '{queue}' exists already: attach to it, choose another name, or remove it with `prodcon rm {queue}`"
+            ),
+            Self::Replaced { queue } => write!(
+                f,
+                "queue '{queue}' was removed, and another queue has its name now: nothing was done; remove that one by its name if it is meant"
+            ),
+            Self::Busy { queue } => write!(
+                f,
+                "another process is removing queue '{queue}' and has not come to an end: try again; if that process is stopped, let it go on or kill it"
             ),
             Self::Name { name } => write!(
                 f,

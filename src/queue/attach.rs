@@ -227,7 +227,16 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
                 }
             }
         }
-        if control.is_removed() {
+        let removed = control.segment.was_removed();
+        if let Err(error) = &removed {
+            leave(taken);
+            return Err(OpenError::Os {
+                queue,
+                call: "fcntl",
+                errno: error.raw_os_error().unwrap_or(libc::EIO),
+            });
+        }
+        if matches!(removed, Ok(true)) {
             // Removed between our open and our lock: the name, if it is there, is another queue's.
             leave(taken);
             return Self::join(control.segment.place.clone(), attach);

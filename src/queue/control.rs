@@ -11,7 +11,7 @@ use crate::error::{Fault, OpenError, StateError};
 use crate::layout::{SeatLine, Words};
 use crate::ring::seat::Event;
 use crate::ring::{Memory, Refusal, Ring};
-use crate::segment::{Header, Place, QueueId, Segment, unlink};
+use crate::segment::{Header, Place, QueueId, Segment};
 use crate::sync::event::{Futex, register, wake_all, wake_one};
 use crate::sync::futex::Kernel;
 use std::path::Path;
@@ -114,12 +114,37 @@ impl Control {
         self.segment.lease.links().is_ok_and(|links| links == 0)
     }
 
-    /// Removes the queue's name. Who is attached keeps the memory.
+    /// Removes the queue's name, if it is still this queue's. Who is attached keeps the memory.
     ///
     /// # Errors
-    /// It is gone already, or no permission.
+    /// It is gone already, another queue has the name now ([`OpenError::Replaced`]), somebody else is
+    /// removing it and does not come to an end, or no permission.
     pub fn unlink(self) -> Result<(), OpenError> {
-        unlink(&self.segment.place)
+        self.segment.unlink()
+    }
+
+    /// The queue was made to go with its owner, see [`Options::owned`].
+    pub fn is_owned(&self) -> bool {
+        self.header().owned
+    }
+
+    /// The queue was left behind: it is [owned](Self::is_owned), its owner is gone, nobody supervises it
+    /// and nobody has a seat. A queue that is not owned lasts until it is removed, and is never stale.
+    ///
+    /// # Errors
+    /// A system call failed.
+    pub fn is_stale(&self) -> Result<bool, Fault> {
+        self.readable()?;
+        self.segment.is_stale().map_err(|error| self.os_fault(&error))
+    }
+
+    /// Removes the queue's name if the queue is [stale](Self::is_stale) and the name is still its own;
+    /// false if it is not stale. Whoever attaches meanwhile prevents it, or does not find the queue.
+    ///
+    /// # Errors
+    /// As [`unlink`](Self::unlink).
+    pub fn remove_if_stale(&self) -> Result<bool, OpenError> {
+        self.segment.unlink_if_stale()
     }
 
     #[inline(always)]

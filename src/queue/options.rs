@@ -81,6 +81,7 @@ pub struct Options {
     batch: u32,
     max_deliveries: u8,
     dead_letter: String,
+    owned: bool,
     attach: Attach,
 }
 
@@ -99,6 +100,7 @@ impl Options {
             batch: 1,
             max_deliveries: 0,
             dead_letter: String::new(),
+            owned: false,
             attach: Attach::new(),
         }
     }
@@ -153,6 +155,14 @@ impl Options {
     /// enough. While it is full or gone, such items are delivered once more instead.
     pub fn dead_letter(mut self, name: impl Into<String>) -> Self {
         self.dead_letter = name.into();
+        self
+    }
+    /// Makes a queue that is to go with its owner, instead of one that lasts until it is removed. Set by
+    /// workers' segments and unnamed queues only. The owner is the handle that creates it, for as long as
+    /// it lives, or whoever [supervises](Control::supervise) it as its owner. Once the owner is gone and
+    /// nobody is attached the queue is stale: see [`Control::remove_if_stale`].
+    pub fn owned(mut self, owned: bool) -> Self {
+        self.owned = owned;
         self
     }
     /// Another directory than `PRODCON_DIR` or `/dev/shm`.
@@ -221,7 +231,12 @@ impl Options {
                 self.align,
             ),
         };
-        let flags = if self.lossy { flags::LOSSY } else { 0 } | if self.delivery == Delivery::AtLeastOnce { flags::AT_LEAST_ONCE } else { 0 };
+        let flags = [
+            (self.lossy, flags::LOSSY),
+            (self.delivery == Delivery::AtLeastOnce, flags::AT_LEAST_ONCE),
+            (self.owned, flags::OWNED),
+        ];
+        let flags = flags.into_iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag);
         if self.batch > 1 && type_name.is_none() {
             return Err(invalid("batches need a plain type: items of bytes have lengths of their own".into()));
         }
