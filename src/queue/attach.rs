@@ -182,9 +182,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             if (typed && header.item_size != size as u64) || header.item_size < size as u64 {
                 return differs("item size", size.to_string(), header.item_size.to_string());
             }
-            if !segment.geometry.payload_offset.is_multiple_of(align as u64)
-                || !segment.geometry.block_size.is_multiple_of(align as u64)
-                || !segment.geometry.blocks_offset.is_multiple_of(align as u64)
+            if segment.geometry.payload_offset % align as u64 != 0
+                || segment.geometry.block_size % align as u64 != 0
+                || segment.geometry.blocks_offset % align as u64 != 0
             {
                 return differs("item alignment", align.to_string(), header.item_align.to_string());
             }

@@ -95,21 +95,20 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Takes the oldest item, has it copied, acknowledges it.
     #[inline(always)]
     fn get_with<R>(&mut self, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
-        if self.control.ring.single
-            && let Some(copied) = self.get_usually(usize::MAX, &mut copy)
-        {
-            return Ok(copied);
+        if self.control.ring.single {
+            if let Some(copied) = self.get_usually(usize::MAX, &mut copy) {
+                return Ok(copied);
+            }
         }
         self.get_slowly(until, copy)
     }
 
     #[inline(never)]
     fn get_slowly<R>(&mut self, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
-        if self.control.ring.single
-            && self.comes_soon(until)
-            && let Some(copied) = self.get_usually(usize::MAX, &mut copy)
-        {
-            return Ok(copied);
+        if self.control.ring.single && self.comes_soon(until) {
+            if let Some(copied) = self.get_usually(usize::MAX, &mut copy) {
+                return Ok(copied);
+            }
         }
         self.find_and_show(until)?;
         let copied = copy(self.read_bytes(&self.shown));
@@ -244,7 +243,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             Some(lot) => Ok(lot),
             None if matches!(until, Until::Now) => {
                 self.idle = self.idle.wrapping_add(1);
-                if self.idle.is_multiple_of(64) {
+                if self.idle % 64 == 0 {
                     self.look_after_the_dead()?;
                 }
                 Err(GetError::Empty)
@@ -263,10 +262,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             return Err(GetError::Stopped);
         }
         self.settle_forgotten();
-        if (self.seat.hold || self.adopted.is_some() || self.control.ring.at_least_once)
-            && let Some(word) = self.left_over()?
-        {
-            return self.lot(word).map(Some);
+        if self.seat.hold || self.adopted.is_some() || self.control.ring.at_least_once {
+            if let Some(word) = self.left_over()? {
+                return self.lot(word).map(Some);
+            }
         }
         let took = self.control.ring.take(&mut self.cursors, &mut self.seat);
         if self.cursors.discarded > 0 {

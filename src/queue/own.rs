@@ -14,7 +14,7 @@ fn copy_by_words(from: &[u8], to: &mut [u8]) {
     const MOST: usize = 128;
     assert!(from.len() == to.len());
     let words = from.as_ptr().cast::<u64>();
-    if from.len() <= 8 || from.len() > MOST || !from.len().is_multiple_of(8) || !words.is_aligned() {
+    if from.len() <= 8 || from.len() > MOST || from.len() % 8 != 0 || !words.is_aligned() {
         to.copy_from_slice(from);
         return;
     }

@@ -198,7 +198,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// A put that may drop the oldest. At the edge after a burst it first lets a reader that keeps its rate get some microseconds ahead (see `keep_distance`): two processes
     /// that fight over the oldest slot would lose most of what is put.
     fn put_lossy(&mut self, len: usize) -> Result<(), PutError> {
-        if self.burst >= 2 || self.drops.is_multiple_of(DROPS) {
+        if self.burst >= 2 || self.drops % DROPS == 0 {
             if let Some(done) = self.attempt_put(len, false)? {
                 return Ok(done);
             }

@@ -99,7 +99,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     pub(super) fn spin_until<R, E>(&mut self, what: For, until: Until, attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>) -> Result<Option<R>, E> {
         self.keep_distance(what);
         // Who spun in vain several times running sleeps at once, but tries again now and then: how long it slept says little, a wake-up takes its time.
-        let limit = if self.vain_spins < VAIN || self.vain_spins.is_multiple_of(VAIN) {
+        let limit = if self.vain_spins < VAIN || self.vain_spins % VAIN == 0 {
             self.attach.spin
         } else {
             Duration::ZERO
@@ -129,13 +129,13 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         let (mut seen, mut began) = (None, None);
         for round in 1u32.. {
             let now = Some(self.peek(what, 0));
-            if seen != now || round.is_multiple_of(ROUNDS) {
+            if seen != now || round % ROUNDS == 0 {
                 seen = now;
                 if let Some(done) = attempt(self)? {
                     return Ok(Some(done));
                 }
             }
-            if round.is_multiple_of(ROUNDS) {
+            if round % ROUNDS == 0 {
                 if began.get_or_insert_with(Instant::now).elapsed() >= limit.min(until.left()) {
                     break;
                 }

@@ -182,12 +182,12 @@ impl<M: Memory> Ring<M> {
     pub(crate) fn get_here<R>(&self, c: &mut Cursors, seat: &mut Seat, copy: impl FnOnce(BlockWord, u32) -> Option<R>) -> Option<R> {
         debug_assert!(self.single);
         let (line, word, block) = self.win::<true>(c, seat, true)?;
-        if !self.is_void(word)
-            && let Some(copied) = copy(word, block)
-        {
-            self.memory.own_lines(block);
-            seat.acknowledge_open(line);
-            return Some(copied);
+        if !self.is_void(word) {
+            if let Some(copied) = copy(word, block) {
+                self.memory.own_lines(block);
+                seat.acknowledge_open(line);
+                return Some(copied);
+            }
         }
         self.keep_open(c, seat, word);
         None
@@ -379,7 +379,7 @@ impl<M: Memory> Ring<M> {
         };
         *cursor = passed.next(shape.slots);
         walk.steps = walk.steps.wrapping_add(1);
-        if !walk.rescanned && (stamp >= two_ahead || walk.steps.is_multiple_of(8)) {
+        if !walk.rescanned && (stamp >= two_ahead || walk.steps % 8 == 0) {
             // Acquire: pairs with the Release store of whoever passed that position; Relaxed gave a spurious Empty.
             if let Some(hint) = shape.cursor(word.load(Ordering::Acquire)) {
                 *cursor = hint.max(*cursor);
@@ -408,7 +408,7 @@ impl<M: Memory> Ring<M> {
     /// Now and then tells newcomers and laggards how far we have come. `at` is a position we have passed.
     #[inline(always)]
     fn hint(&self, word: &AtomicU64, at: Cursor) {
-        if at.index.is_multiple_of(32) {
+        if at.index % 32 == 0 {
             // Release: pairs with the Acquire load in `step` and `walk`.
             store(word, self.memory.shape().position(at), Ordering::Release);
         }
