@@ -2,6 +2,7 @@
 //!
 //! Callers: the queue room; [`Attach`] is everybody's.
 
+use super::due::Due;
 use super::get::Lot;
 use super::memory::Leases;
 use super::wait::LITTLE_PATIENCE;
@@ -133,9 +134,7 @@ impl Control {
     pub(super) fn lock_seat(&self, own: &SeatSet, role: Role, orphan: bool) -> Result<Option<Seat>, Refusal> {
         let mut pass = Pass::default();
         let taken = self.ring.attach(&mut Leases(&self.segment.lease), |index| own.has(index), orphan, &mut pass);
-        for _ in 0..pass.announced {
-            wake_one(&self.words().items.0, &Kernel);
-        }
+        self.wake_after(&pass);
         if let Ok(Some(seat)) = &taken {
             let line = self.segment.seat(seat.index);
             line.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed, these three: for people
@@ -260,12 +259,12 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             orphans: None,
             dead_letters: None,
             burst: 0,
+            care_at: Due::FIRST,
+            due: Due::new(),
             singles: 0,
             patience: LITTLE_PATIENCE,
             drops: 0,
             vain_spins: 0,
-            last_care: Instant::now(),
-            idle: 0,
             _one_thread: PhantomData,
             _items: PhantomData,
         })

@@ -10,7 +10,7 @@ use super::{Payload, Role};
 use crate::error::{Fault, OpenError, StateError};
 use crate::layout::{SeatLine, Words};
 use crate::ring::seat::Event;
-use crate::ring::{Memory, Refusal, Ring};
+use crate::ring::{Memory, Recovered as Pass, Refusal, Ring};
 use crate::segment::{Header, Place, QueueId, Segment};
 use crate::sync::event::{Futex, register, wake_all, wake_one};
 use crate::sync::futex::Kernel;
@@ -414,21 +414,24 @@ impl Control {
     pub(super) fn recover_but(&self, mine: impl Fn(u32) -> bool) -> Result<Recovered, Fault> {
         self.writable()?;
         let pass = self.ring.recover(&mut Leases(&self.segment.lease), mine);
+        self.wake_after(&pass);
+        match pass.corrupt {
+            Some(what) => Err(self.fault(Refusal::Corrupt(what))),
+            None => Ok(Recovered {
+                recovered: pass.recovered,
+                undecided: pass.undecided,
+            }),
+        }
+    }
+
+    /// Wakes whom a look after the dead concerns: a consumer for each orphan, and one on each side
+    /// for what those may have left undone who are resolved now.
+    pub(super) fn wake_after(&self, pass: &Pass) {
         for _ in 0..pass.announced + u32::from(pass.recovered > 0) {
             wake_one(&self.words().items.0, &Kernel);
         }
         if pass.recovered > 0 {
             wake_one(&self.words().space.0, &Kernel);
-        }
-        match pass.corrupt {
-            Some(what) => Err(Fault::Corrupt {
-                queue: self.shared_name(),
-                what: what.into(),
-            }),
-            None => Ok(Recovered {
-                recovered: pass.recovered,
-                undecided: pass.undecided,
-            }),
         }
     }
 

@@ -167,6 +167,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             && !self.seat.hold
             && self.adopted.is_none()
             && (self.aside.is_empty() || self.growing)
+            && self.burst < self.care_at
             && (!control.ring.at_least_once || self.orphans == Some(control.ring.memory.orphans().load(Ordering::SeqCst)))
     }
 
@@ -242,9 +243,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         match self.attempt_take()? {
             Some(lot) => Ok(lot),
             None if matches!(until, Until::Now) => {
-                self.idle = self.idle.wrapping_add(1);
-                if self.idle % 64 == 0 {
-                    self.look_after_the_dead()?;
+                if self.due.polled() {
+                    self.look_at_the_clock(For::Items)?;
                 }
                 Err(GetError::Empty)
             }
@@ -262,6 +262,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             return Err(GetError::Stopped);
         }
         self.settle_forgotten();
+        if self.burst >= self.care_at {
+            self.look_at_the_clock(For::Items)?;
+        }
         if self.seat.hold || self.adopted.is_some() || self.control.ring.at_least_once {
             if let Some(word) = self.left_over()? {
                 return self.lot(word).map(Some);

@@ -208,4 +208,7 @@ impl Locks for Leases<'_> {
         // An error means that the program closed our descriptor: the lock then goes with the mapping.
         let _ = self.0.unlock(seat);
     }
+    fn is_locked(&mut self, seat: u32) -> bool {
+        self.0.is_locked(seat).unwrap_or(true)
+    }
 }

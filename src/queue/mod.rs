@@ -8,6 +8,7 @@ mod attach;
 mod beside;
 mod care;
 mod control;
+mod due;
 mod get;
 mod guard;
 mod hand;
@@ -41,6 +42,7 @@ use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
 use attach::SeatSet;
 use care::Aside;
+use due::Due;
 use get::Lot;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -112,6 +114,9 @@ pub struct ReadyQueue<T: Payload + ?Sized> {
     dead_letters: Option<Box<ReadyQueue<[u8]>>>,
     /// Successes since the last empty or full.
     burst: u32,
+    /// When there are so many, it is time for a look at the clock.
+    care_at: u32,
+    due: Due,
     /// Empties or fulls running with one success before each.
     singles: u32,
     /// After so many of them a distance is tried, see `keep_distance`.
@@ -120,8 +125,6 @@ pub struct ReadyQueue<T: Payload + ?Sized> {
     drops: u32,
     /// Spins since the last that was worth it.
     vain_spins: u32,
-    last_care: Instant,
-    idle: u32,
     _one_thread: PhantomData<Cell<()>>,
     _items: PhantomData<fn() -> Box<T>>,
 }

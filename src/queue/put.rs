@@ -125,12 +125,15 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         let max = self.control.item_size();
         // A type that is too long for the queue, or not its own, was refused at the attach.
         let fits = T::size().is_some() || len == max || len < max && !self.control.typed;
-        fits && !self.seat.hold && self.nothing_forgotten() && !self.control.segment.lease.forked()
+        fits && self.burst < self.care_at && !self.seat.hold && self.nothing_forgotten() && !self.control.segment.lease.forked()
     }
 
     #[cold]
     fn make_ready_to_fill(&mut self, len: usize) -> Result<(), PutError> {
         self.control.readable()?;
+        if self.burst >= self.care_at {
+            self.look_at_the_clock(For::Space)?;
+        }
         let (queue, max) = (|| self.control.shared_name(), self.control.item_size());
         if len > max {
             return Err(PutError::TooLarge { queue: queue(), len, max });
@@ -210,7 +213,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             self.drops = 0;
         } else {
             // Nobody reads fast enough: no more waiting, but for a look now and then.
-            (self.burst, self.drops) = (0, self.drops.wrapping_add(1));
+            self.drops = self.drops.wrapping_add(1);
+            self.end_burst();
         }
         Ok(())
     }

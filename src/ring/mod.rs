@@ -51,6 +51,8 @@ pub(crate) trait Memory {
 pub(crate) trait Locks {
     fn try_lock(&mut self, seat: u32) -> bool;
     fn unlock(&mut self, seat: u32);
+    /// Somebody else has the lock. Takes none.
+    fn is_locked(&mut self, seat: u32) -> bool;
 }
 
 /// Why an operation was given up. The seat is at rest and owns the block it owned.

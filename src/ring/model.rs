@@ -167,6 +167,11 @@ impl Locks for &Held {
         self.mine.borrow_mut().retain(|mine| *mine != seat);
         self.shared.0.locks[seat as usize].store(0, Ordering::Release);
     }
+    fn is_locked(&mut self, seat: u32) -> bool {
+        let mine = self.mine.borrow().contains(&seat);
+        // Acquire: the kernel's answer comes after what the holder did before it let go.
+        !mine && self.shared.0.locks[seat as usize].load(Ordering::Acquire) != 0
+    }
 }
 
 type Log = Arc<std::sync::Mutex<Vec<u64>>>;
