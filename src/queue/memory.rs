@@ -113,7 +113,8 @@ impl Mapped {
             // SAFETY: a block's start and size are multiples of 16 and `at` is one of 64, so the word is 8-aligned and ends within the block; every bit pattern is a u64. The block is the caller's:
             // nobody else reads or writes its payload, and the caller has no reference to it now.
             let word = unsafe { &*word.cast::<AtomicU64>() };
-            word.store(word.load(Ordering::Relaxed), Ordering::Relaxed);
+            // Release: the first one is the header, and pairs with the Acquire load in `Ring::put_announced`.
+            word.store(word.load(Ordering::Relaxed), Ordering::Release);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The ready gate: who may put, and the clear in one step.
 //!
-//! Owns the ready word. Void always means OLDER than the epoch in hand, never merely different. Called by the queue room (endpoints and control handles).
+//! Owns the ready word. Void always means OLDER than the epoch in hand, never merely different. A put loads the ready word after the slot's word (see `put_announced`), so
+//! along the ring epochs never fall: cleared items are always the oldest.
 
 use super::exchange::Swap;
 use super::seat::{Kind, Seat};
@@ -78,7 +79,7 @@ impl<M: Memory> Ring<M> {
             let Some(oldest) = self.oldest(c, &mut walk, seen)? else {
                 return Ok(());
             };
-            // Relaxed: proof only if the CAS succeeds.
+            // Relaxed: proof only if the CAS succeeds. An epoch of the block's next life ends the draining early; then others have come by, and drain too.
             if BlockWord(self.memory.block(oldest.block).load(Ordering::Relaxed)).epoch() >= epoch {
                 return Ok(());
             }

@@ -13,6 +13,8 @@ pub(crate) mod model;
 mod recover;
 pub(crate) mod seat;
 pub(crate) mod slot;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod walk;
 
 pub(crate) use recover::Recovered;
@@ -136,15 +138,15 @@ impl<M: Memory> Ring<M> {
         // Looked up once, before the ordered accesses, over which the compiler keeps nothing.
         let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
         let short = if SINGLE { length as u16 } else { memory.set_length(seat.block, length) };
-        // Acquire, Relaxed: as in `put_announced`.
-        let gate = Ready(memory.ready().load(Ordering::Acquire));
         let Some(seen) = shape.slot_of_cycle(load_sc(slot), at.cycle, false) else {
             return false;
         };
+        // After the slot's word; Acquire, Release: all as in `put_announced`.
+        let gate = Ready(memory.ready().load(Ordering::Acquire));
         if !gate.is_ready() {
             return false;
         }
-        store(header, BlockWord::new(gate.epoch(), 0, short).0, Ordering::Relaxed);
+        store(header, BlockWord::new(gate.epoch(), 0, short).0, Ordering::Release);
         let items = if batches { length as u32 } else { 1 };
         if !matches!(self.trade(line, slot, seat, at, seen, Kind::Put, items, batches, false), Ok(Ok(()))) {
             self.back_off(seat);
@@ -222,8 +224,8 @@ impl<M: Memory> Ring<M> {
         let word = BlockWord(header.load(Ordering::Relaxed));
         if memory.is_first_in_line(seen.block) {
             // Nothing changes but that we have the cache line for ourselves. A line that a consumer has only read stays with both processors, and the producer's next write to it takes several times
-            // as long (docs/performance.md).
-            store(header, word.0, Ordering::Relaxed);
+            // as long (docs/performance.md). Release: as every store of a header, see `put_announced`.
+            store(header, word.0, Ordering::Release);
         }
         Some((line, word, seen.block))
     }
@@ -249,65 +251,58 @@ impl<M: Memory> Ring<M> {
     fn put_announced(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), Refusal> {
         let short = self.memory.set_length(seat.block, length);
         let items = if self.batch == 1 { 1 } else { length as u32 };
-        let mut newer = None;
-        'void: loop {
+        let mut walk = Walk::new(Side::Put);
+        let mut seen = self.look(c.put.index)?;
+        loop {
+            let at = c.put;
+            let empty = 2 * at.cycle;
+            if seen.stamp > empty {
+                let passed = Cursor {
+                    cycle: (seen.stamp - 1) / 2,
+                    index: at.index,
+                };
+                seen = self.step(c, &mut walk, seen.stamp, passed)?;
+                continue;
+            }
+            if seen.stamp + 1 < empty {
+                seen = self.rescan(c, &mut walk)?;
+                continue;
+            }
+            // The epoch of the oldest item, if the ring is full. Proof only if the CAS succeeds: else the block may be in its next life.
+            // Acquire: pairs with the Release stores of headers. Whoever wrote this epoch had loaded it from the gate, so the load that follows is no older.
+            let old = (seen.stamp < empty).then(|| BlockWord(self.memory.block(seen.block).load(Ordering::Acquire)).epoch());
+            // The rule of the gate: it is loaded after the slot's word that the CAS compares with. While that word stands nobody puts, so an item in front of ours
+            // was put before, and its epoch is not newer than the one loaded here: along the ring epochs never fall, and cleared items are always the oldest.
             // Acquire: pairs with the CAS that changes the gate; what its writer did before is seen by who is admitted by it.
             let gate = Ready(self.memory.ready().load(Ordering::Acquire));
             if !gate.is_ready() {
                 return Err(Refusal::NotReady);
             }
             let epoch = gate.epoch();
-            // Relaxed: the slot's CAS releases it; the racy readers (below, and drain) prove what they read by a CAS of their own.
-            store(self.memory.block(seat.block), BlockWord::new(epoch, 0, short).0, Ordering::Relaxed);
-            let mut walk = Walk::new(Side::Put);
-            let mut seen = self.look(c.put.index)?;
-            loop {
-                let at = c.put;
-                let empty = 2 * at.cycle;
-                let kind = if seen.stamp == empty {
-                    Kind::Put
-                } else if seen.stamp > empty {
-                    seen = self.step(
-                        c,
-                        &mut walk,
-                        seen.stamp,
-                        Cursor {
-                            cycle: (seen.stamp - 1) / 2,
-                            index: at.index,
-                        },
-                    )?;
-                    continue;
-                } else if seen.stamp + 1 == empty {
-                    // Full, and this is the oldest item. Relaxed: proof only if the CAS succeeds.
-                    let old = BlockWord(self.memory.block(seen.block).load(Ordering::Relaxed)).epoch();
-                    if old > epoch {
-                        // Our own item is void already. The item's putter saw the newer epoch before it put, so we will; if the same
-                        // item stands there again and the gate has not moved, somebody damaged one of the two.
-                        if newer == Some((seen, epoch)) {
-                            return Err(Refusal::Corrupt("an item's epoch is newer than the queue's"));
-                        }
-                        newer = Some((seen, epoch));
-                        continue 'void;
-                    }
-                    if old < epoch {
-                        Kind::Replace
-                    } else if lossy {
-                        Kind::Drop
-                    } else {
+            let kind = match old {
+                None => Kind::Put,
+                Some(old) if old < epoch => Kind::Replace,
+                Some(old) if old > epoch => return Err(Refusal::Corrupt("an item's epoch is newer than the queue's")),
+                Some(_) if lossy => Kind::Drop,
+                Some(_) => {
+                    // Full only if that was the epoch of the item that stands there, and not of the block's next life.
+                    let now = self.look(at.index)?;
+                    if now == seen {
                         return Err(Refusal::Full);
                     }
-                } else {
-                    seen = self.rescan(c, &mut walk)?;
+                    seen = now;
                     continue;
-                };
-                match self.exchange(seat, at, seen, kind, items)? {
-                    Swap::Done => {
-                        c.put = at.next(self.memory.shape().slots);
-                        self.hint(self.memory.tail(), c.put);
-                        return Ok(());
-                    }
-                    Swap::Lost(actual) => seen = actual,
                 }
+            };
+            // Release: pairs with the Acquire load above, of a racy reader who finds this block in a slot that it has left.
+            store(self.memory.block(seat.block), BlockWord::new(epoch, 0, short).0, Ordering::Release);
+            match self.exchange(seat, at, seen, kind, items)? {
+                Swap::Done => {
+                    c.put = at.next(self.memory.shape().slots);
+                    self.hint(self.memory.tail(), c.put);
+                    return Ok(());
+                }
+                Swap::Lost(actual) => seen = actual,
             }
         }
     }

@@ -159,8 +159,8 @@ impl<M: Memory> Ring<M> {
             return None;
         }
         let word = word.delivered_again();
-        // Relaxed: read by the next holder of the seat's lock; racy readers look at the epoch alone, which stays.
-        store(block, word.0, Ordering::Relaxed);
+        // Release: as every store of a header, see `put_announced`; the epoch stays.
+        store(block, word.0, Ordering::Release);
         let redelivered = &self.memory.seat(seat.index).redelivered;
         // Relaxed: single writer, the lock's holder.
         store(
