@@ -190,6 +190,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             return self.take_unusually();
         }
         let Some((word, block)) = self.control.ring.take_here::<true>(&mut self.cursors, &mut self.seat) else {
+            self.has_discarded();
             return false;
         };
         self.has_taken();
@@ -213,6 +214,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[inline(never)]
     fn take_unusually(&mut self) -> bool {
         let Some((word, _)) = self.control.ring.take_here::<false>(&mut self.cursors, &mut self.seat) else {
+            self.has_discarded();
             return false;
         };
         self.has_taken();
@@ -271,9 +273,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             }
         }
         let took = self.control.ring.take(&mut self.cursors, &mut self.seat);
-        if self.cursors.discarded > 0 {
-            self.wake_for_discarded();
-        }
+        self.has_discarded();
         match took {
             Ok(word) => {
                 self.has_taken();
@@ -282,6 +282,14 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             Err(Refusal::Empty) if state == State::StopAtQueueEnd && (self.growing && !self.aside.is_empty() || !self.others_hold()) => Err(GetError::Stopped),
             Err(Refusal::Empty) => Ok(None),
             Err(other) => Err(self.control.fault(other).into()),
+        }
+    }
+
+    /// A take that did not succeed may have thrown cleared items away: that frees slots too.
+    #[inline(always)]
+    pub(super) fn has_discarded(&mut self) {
+        if self.cursors.discarded > 0 {
+            self.wake_for_discarded();
         }
     }
 
@@ -407,6 +415,27 @@ impl<T: Payload + ?Sized> Iterator for Iter<'_, T> {
         match self.queue.get() {
             Err(GetError::Stopped) => None,
             other => Some(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Control, Options, unlink_in};
+
+    #[test]
+    fn a_get_that_throws_cleared_items_away_wakes_who_waits_for_space() {
+        let (dir, name) = (std::env::temp_dir(), format!("discarded.{}", std::process::id()));
+        for (batch, kind) in [(1, "get"), (1, "take"), (2, "take")] {
+            let mut queue = ReadyQueue::<u64>::create(&name, &Options::new(4).batch(batch).directory(&dir)).unwrap();
+            unlink_in(&dir, &name).unwrap();
+            queue.put(&1).unwrap();
+            Control::clear(&queue.control).unwrap();
+            queue.put(&2).unwrap();
+            // The usual way throws 1 away, then 2 comes the usual way.
+            let got = if kind == "get" { queue.get() } else { queue.take().map(|taken| *taken) };
+            assert_eq!((got, queue.cursors.discarded), (Ok(2), 0), "{kind} in batches of {batch}");
         }
     }
 }

@@ -102,9 +102,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         got
     }
 
-    /// A get that did not succeed may have taken an item all the same.
+    /// A get that did not succeed may have taken an item all the same, or thrown one away.
     #[cold]
     fn has_kept(&mut self) {
+        self.has_discarded();
         if self.seat.hold {
             self.has_taken();
         }

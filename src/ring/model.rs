@@ -333,7 +333,8 @@ fn participant(shared: Shared, case: &Case, plan: Plan, life: Option<u32>, seat:
     };
     held.mine.borrow_mut().push(seat); // locked from the beginning: nobody else takes it
     let end = catch_unwind(AssertUnwindSafe(|| {
-        let own = Seat::adopt(seat, shared.seat(seat), 1); // free: nothing in hand
+        let line = shared.seat(seat);
+        let own = Seat::adopt(seat, &line.read_record(), line.read_counts(), 1); // free: nothing in hand
         let mut actor = Actor {
             ring: &ring,
             held: &held,

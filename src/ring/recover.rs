@@ -4,7 +4,7 @@
 //! changes nothing any more), the settling of what was counted but not yet recorded, orphans and their adoption. Every write to a seat happens under its
 //! lock, and one store writes the record at rest, so a death in here is harmless too. Called by the queue room alone.
 
-use super::seat::{Event, Kind, Record, Seat};
+use super::seat::{Event, Kind, Seat};
 use super::slot::BlockWord;
 use super::{Locks, Memory, Refusal, Ring};
 use crate::sync::atomic::{Ordering, load_sc, store};
@@ -27,9 +27,9 @@ pub(crate) struct Recovered {
 
 /// State of a seat that we have locked and, if need be, resolved.
 enum Judged {
-    Free,
+    Free(Seat),
     /// Carries an item that was taken and not acknowledged (at-least-once only).
-    Orphan,
+    Orphan(Seat),
     Undecided,
 }
 
@@ -46,8 +46,8 @@ impl<M: Memory> Ring<M> {
                 continue;
             }
             match self.judge(index, out) {
-                Ok(Judged::Free) => return Ok(Some(self.own(index))),
-                Ok(Judged::Orphan) => self.announce(locks, index, out),
+                Ok(Judged::Free(seat)) => return Ok(Some(seat)),
+                Ok(Judged::Orphan(_)) => self.announce(locks, index, out),
                 Ok(Judged::Undecided) => locks.unlock(index),
                 Err(refusal) => {
                     locks.unlock(index);
@@ -116,8 +116,8 @@ impl<M: Memory> Ring<M> {
             return;
         }
         match self.judge(index, out) {
-            Ok(Judged::Orphan) => return self.announce(locks, index, out),
-            Ok(Judged::Free) => {}
+            Ok(Judged::Orphan(_)) => return self.announce(locks, index, out),
+            Ok(Judged::Free(_)) => {}
             Ok(Judged::Undecided) => out.undecided += 1,
             Err(refusal) => out.note(refusal),
         }
@@ -139,8 +139,8 @@ impl<M: Memory> Ring<M> {
                 continue;
             }
             match self.judge(index, out) {
-                Ok(Judged::Orphan) => return Some(self.own(index)),
-                Ok(Judged::Free) => {}
+                Ok(Judged::Orphan(seat)) => return Some(seat),
+                Ok(Judged::Free(_)) => {}
                 Ok(Judged::Undecided) => out.undecided += 1,
                 Err(refusal) => out.note(refusal),
             }
@@ -279,11 +279,6 @@ impl<M: Memory> Ring<M> {
         record.incoming.is_some() || record.hold
     }
 
-    fn own(&self, index: u32) -> Seat {
-        let line = self.memory.seat(index);
-        Seat::adopt(index, line, self.items_in(line.read_record().mine))
-    }
-
     /// Leaves a locked seat to its item: unlock, then raise. Raised for every held seat that recovery visits, announced before or not.
     fn announce(&self, locks: &mut impl Locks, index: u32, out: &mut Recovered) {
         locks.unlock(index);
@@ -298,21 +293,22 @@ impl<M: Memory> Ring<M> {
     /// A seat that we have just locked: resolves its exchange, settles what is only late, counts what is lost.
     fn judge(&self, index: u32, out: &mut Recovered) -> Result<Judged, Refusal> {
         let line = self.memory.seat(index);
+        // Read once: who may write to the segment may do so at any time, and what was checked is what is used.
         let record = line.read_record();
         let blocks = self.memory.shape().blocks;
         if record.mine >= blocks || record.incoming.is_some_and(|incoming| incoming >= blocks) {
             return Err(BAD_RECORD);
         }
+        let counts = line.read_counts();
+        let mut seat = Seat::adopt(index, &record, counts, self.items_in(record.mine));
         if let Some(incoming) = record.incoming {
             let Some(happened) = self.sighted(index, record.mine, incoming) else {
                 return Ok(Judged::Undecided);
             };
-            let mut seat = self.own(index);
             if happened {
-                seat.block = incoming;
-                seat.hold = record.kind == Kind::Take;
+                seat.receive(incoming, record.kind == Kind::Take, self.items_in(incoming));
                 // Those that its owner counted before it died are the difference of the sequences; each further one is one store, so that a death in here is seen too.
-                let done = line.read_counts().sequence().wrapping_sub(record.sequence) & 3;
+                let done = counts.sequence().wrapping_sub(record.sequence) & 3;
                 for event in self.events(record.kind).into_iter().flatten().skip(done.into()) {
                     let items = if event == Event::Put {
                         line.read_outgoing().clamp(1, self.batch.into())
@@ -325,22 +321,26 @@ impl<M: Memory> Ring<M> {
             seat.rest(&self.memory);
             out.recovered += 1;
         }
-        let record: Record = line.read_record();
-        if !record.hold {
-            return Ok(Judged::Free);
+        if !seat.hold {
+            return Ok(Judged::Free(seat));
         }
-        let mut seat = self.own(index);
-        if line.read_counts().unsettled(&record, seat.items) == 0 {
+        // The sequence of a record that was just put at rest is right.
+        let unsettled = if record.incoming.is_some() {
+            seat.left()
+        } else {
+            counts.unsettled(&record, seat.items)
+        };
+        if unsettled == 0 {
             // Acknowledged, or counted as lost or cleared; only the record is late.
             seat.let_go(&self.memory);
-            return Ok(Judged::Free);
+            return Ok(Judged::Free(seat));
         }
         if self.at_least_once {
-            return Ok(Judged::Orphan);
+            return Ok(Judged::Orphan(seat));
         }
         self.give_up(&mut seat);
         out.recovered += 1;
-        Ok(Judged::Free)
+        Ok(Judged::Free(seat))
     }
 
     /// Is `mine` in circulation (the exchange happened) or `incoming` (it did not)? In circulation: in a slot, or the resting block of another seat.

@@ -184,9 +184,8 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// The private copy of a seat that is locked by us and at rest. `items`: in its block.
-    pub(super) fn adopt(index: u32, line: &SeatLine, items: u32) -> Self {
-        let (record, counts) = (line.read_record(), line.read_counts());
+    /// The private copy of a seat that is locked by us. `record`: its own, checked, and never read again; at rest or about to be. `items`: in its block.
+    pub(super) fn adopt(index: u32, record: &Record, counts: Counts, items: u32) -> Self {
         Self {
             index,
             block: record.mine,
@@ -258,6 +257,11 @@ impl Seat {
     pub(super) fn keep<M: Memory>(&mut self, memory: &M) {
         self.take_hold();
         self.rest(memory);
+    }
+
+    /// Of a dead owner's exchange that happened: this is the seat's block now.
+    pub(super) fn receive(&mut self, block: u32, hold: bool, items: u32) {
+        (self.block, self.hold, self.items) = (block, hold, items);
     }
 
     /// The record at rest.

@@ -1,8 +1,8 @@
 //! One operation interrupted by others at each of its accesses to shared memory, one after the other: what needs a pause at the worst place is found without luck.
 
-use super::seat::{Event, Record, Seat};
+use super::seat::{Event, Kind, Record, Seat};
 use super::slot::{BlockWord, Shape};
-use super::{Cursors, Memory, Refusal, Ring};
+use super::{Cursors, Locks, Memory, Refusal, Ring};
 use crate::layout::SeatLine;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -118,6 +118,7 @@ struct End {
 
 impl End {
     fn new(words: &Rc<Words>, seat: u32) -> Self {
+        let line = &words.seats[seat as usize];
         let memory = View {
             words: words.clone(),
             at: Cell::new(0),
@@ -131,7 +132,7 @@ impl End {
                 single: true,
                 contention: 0,
             },
-            seat: Seat::adopt(seat, &words.seats[seat as usize], 1),
+            seat: Seat::adopt(seat, &line.read_record(), line.read_counts(), 1),
             cursors: Cursors::default(),
         }
     }
@@ -234,6 +235,42 @@ fn a_put_that_overlaps_a_clear_finds_the_ring_full_only_if_it_was() {
         assert_eq!(slow.put(20, false), Ok(()), "interrupted at access {at}");
         if !slow.was_interrupted() {
             break;
+        }
+    }
+}
+
+/// Nobody else wants the locks.
+struct Free;
+
+impl Locks for Free {
+    fn try_lock(&mut self, _: u32) -> bool {
+        true
+    }
+    fn unlock(&mut self, _: u32) {}
+}
+
+#[test]
+fn a_record_that_changes_while_it_is_judged_harms_nobody() {
+    for (hold, incoming) in [(true, None), (false, Some(0)), (false, Some(1))] {
+        for at in 0.. {
+            let words = words(2, 2);
+            let record = Record {
+                incoming,
+                hold,
+                kind: Kind::Take,
+                ..Record::at_rest(3)
+            };
+            words.seats[1].record.store(record.pack(), Ordering::Relaxed);
+            let good = End::new(&words, 0);
+            let others = words.clone();
+            good.interrupt(at, move || {
+                others.seats[1].record.store(Record::at_rest(1 << 20).pack() | 1 << 48, Ordering::Relaxed)
+            });
+            let pass = good.ring.recover(&mut Free, |index| index == 0);
+            assert!(pass.corrupt.is_some() || pass.recovered + pass.undecided == 1, "{pass:?}");
+            if !good.was_interrupted() {
+                break;
+            }
         }
     }
 }
