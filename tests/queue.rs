@@ -111,6 +111,22 @@ fn the_gate_keeps_producers_out_and_clears() {
 }
 
 #[test]
+fn cleared_items_are_neither_counted_nor_in_the_way() {
+    let dir = Dir::new();
+    let mut q = dir.numbers(5);
+    for live in 0..=5 {
+        (0..5 - live).for_each(|i| q.put(&i).unwrap());
+        let control = q.control().unwrap();
+        control.clear().unwrap();
+        (0..live).for_each(|i| q.put(&i).unwrap());
+        assert_eq!((q.len() as u64, q.is_empty(), q.is_full()), (live, live == 0, live == 5));
+        assert_eq!((control.len() as u64, control.is_empty(), control.is_full()), (live, live == 0, live == 5));
+        assert!(q.stats().unwrap().adds_up());
+        assert_eq!(q.try_get_many(9).unwrap_or_default().len() as u64, live);
+    }
+}
+
+#[test]
 fn state_ends_the_stream() {
     let dir = Dir::new();
     let mut q = dir.numbers(8);

@@ -195,7 +195,7 @@ impl Control {
         Ok(())
     }
 
-    /// Keeps producers out and makes every item void, in one step.
+    /// Keeps producers out and makes every item void, in one step, as [`clear`](Self::clear) does.
     ///
     /// # Errors
     /// [`Fault`]
@@ -203,10 +203,10 @@ impl Control {
         self.gate(Ring::set_not_ready).map(drop)
     }
 
-    /// Makes every item void, in one step.
+    /// Makes every item void, in one step. An operation that overlaps it takes effect before it or after it; a put before it may answer `Ok` afterwards, and its item is cleared.
     ///
     /// # Errors
-    /// [`Fault`]
+    /// [`Fault`]; `Exhausted` after 2^40 clears in a queue's life.
     pub fn clear(&self) -> Result<(), Fault> {
         self.gate(Ring::clear).map(drop)
     }
@@ -315,16 +315,16 @@ impl Control {
         Ok(())
     }
 
-    /// Items in the queue (of queues with batches too), cleared ones that were not yet drained included. Exact when nobody is in mid-operation.
+    /// Counts the items in the queue (of queues with batches too) that were not cleared. Exact when nobody is in mid-operation.
     /// A handle in a forked child answers 0.
     pub fn len(&self) -> usize {
         if self.segment.lease.forked() {
             return 0;
         }
-        self.ring.items() as usize
+        self.ring.live_items() as usize
     }
 
-    /// No item.
+    /// Tells whether there is no item, but cleared ones.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -334,9 +334,9 @@ impl Control {
         self.segment.geometry.capacity as usize
     }
 
-    /// No space.
+    /// Tells whether there is no space: none that a put could make by throwing cleared items away, either.
     pub fn is_full(&self) -> bool {
-        !self.segment.lease.forked() && self.ring.len() == u64::from(self.segment.geometry.capacity)
+        !self.segment.lease.forked() && self.ring.live() == u64::from(self.segment.geometry.capacity)
     }
 
     /// Longest item in bytes.
