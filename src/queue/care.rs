@@ -383,11 +383,6 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         }
     }
 
-    /// Somebody else has an item in hand that may come back (at-least-once).
-    pub(super) fn others_hold(&self) -> bool {
-        self.control.ring.at_least_once && self.control.ring.needs_care(|index| self.own.has(index))
-    }
-
     /// Gives a seat up.
     pub(super) fn release(&mut self, seat: Seat) {
         self.own.remove(seat.index);

@@ -369,6 +369,7 @@ impl Control {
         let mut stats = Stats::new(header, gate.is_ready(), gate.epoch(), self.state());
         stats.len = self.ring.items();
         stats.removed_name = self.is_removed();
+        let mut skipped = 0u64;
         for (index, line) in self.seats() {
             let (record, counts, held) = (line.read_record(), line.read_counts(), self.ring.held(index));
             let live = mine(index) || self.segment.lease.is_locked(index).unwrap_or(false);
@@ -377,6 +378,7 @@ impl Control {
                 (&mut stats.dropped, counts.items(Event::Dropped)),
                 (&mut stats.cleared, counts.items(Event::Cleared)),
                 (&mut stats.lost, counts.items(Event::Lost)),
+                (&mut skipped, counts.items(Event::Skipped)),
                 (&mut stats.gets, counts.got),
                 // Relaxed, both: figures for people.
                 (&mut stats.redelivered, line.redelivered.load(Ordering::Relaxed)),
@@ -398,7 +400,8 @@ impl Control {
             }
         }
         if header.batch == 1 {
-            stats.puts = self.ring.memory.shape().count(self.ring.tail());
+            // The slots tell the positions passed; all but those at the ends of streams were puts.
+            stats.puts = self.ring.memory.shape().count(self.ring.tail()).saturating_sub(skipped);
         }
         Ok(stats)
     }

@@ -2,11 +2,12 @@
 //!
 //! Callers: everybody, through [`ReadyQueue`].
 
+use super::memory::Mapped;
 use super::wait::{For, GaveUp, Until};
 use super::{Item, Payload, ReadyQueue, State, Taken, TakenBatch};
 use crate::error::{Fault, GetError};
 use crate::ring::slot::BlockWord;
-use crate::ring::{Memory, Refusal};
+use crate::ring::{Ending, Memory, Refusal, Ring};
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
 use std::sync::atomic::Ordering;
@@ -272,17 +273,32 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
                 return self.lot(word).map(Some);
             }
         }
-        let took = self.control.ring.take(&mut self.cursors, &mut self.seat);
-        self.has_discarded();
-        match took {
-            Ok(word) => {
-                self.has_taken();
-                self.lot(word).map(Some)
+        loop {
+            let took = self.control.ring.take(&mut self.cursors, &mut self.seat);
+            self.has_discarded();
+            match took {
+                Ok(word) => {
+                    self.has_taken();
+                    return self.lot(word).map(Some);
+                }
+                Err(Refusal::Empty) if state == State::StopAtQueueEnd => match self.end_stream()? {
+                    Ending::Ended => return Err(GetError::Stopped),
+                    Ending::Held => return Ok(None),
+                    Ending::Item => {}
+                },
+                Err(Refusal::Empty) => return Ok(None),
+                Err(other) => return Err(self.control.fault(other).into()),
             }
-            Err(Refusal::Empty) if state == State::StopAtQueueEnd && (self.growing && !self.aside.is_empty() || !self.others_hold()) => Err(GetError::Stopped),
-            Err(Refusal::Empty) => Ok(None),
-            Err(other) => Err(self.control.fault(other).into()),
         }
+    }
+
+    /// The queue was found empty, and its state says that it ends then. Under at-least-once it has not ended while another has an item in hand that may come back;
+    /// a `Hand` that has items of its own is told of the end whatever others have.
+    fn end_stream(&mut self) -> Result<Ending, Fault> {
+        let (control, own) = (&self.control, &self.own);
+        let waits = control.ring.at_least_once && !(self.growing && !self.aside.is_empty());
+        let carry = |ring: &Ring<Mapped>| waits && ring.others_may_carry(|index| own.has(index));
+        control.ring.end(&mut self.cursors, &mut self.seat, carry).map_err(|refusal| control.fault(refusal))
     }
 
     /// A take that did not succeed may have thrown cleared items away: that frees slots too.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: every pointer made here lies within the mapping, because the segment's geometry was checked against the file and indices are checked before use.
 
+use super::State;
 use crate::layout::{SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words};
 use crate::ring::slot::{BlockWord, Shape};
 use crate::ring::{Locks, Memory};
@@ -183,6 +184,10 @@ impl Memory for Mapped {
     #[inline(always)]
     fn ready(&self) -> &AtomicU64 {
         &self.words().gate.ready
+    }
+    #[inline(always)]
+    fn started(&self) -> bool {
+        self.words().gate.state.load(Ordering::SeqCst) == State::Started as u32
     }
     #[inline(always)]
     fn orphans(&self) -> &AtomicU64 {

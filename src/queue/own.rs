@@ -3,7 +3,7 @@
 //! Invariant: a slice made here is of a block that a seat of this endpoint owns, and borrows the endpoint for as long as it lives. Callers: the queue room.
 
 use super::get::Lot;
-use super::{Item, Payload, ReadyQueue, State};
+use super::{Item, Payload, ReadyQueue};
 use crate::error::Fault;
 use crate::ring::Memory;
 
@@ -64,13 +64,13 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[inline(always)]
     pub(super) fn put_usually(&mut self, item: &[u8]) -> bool {
         debug_assert!(!self.seat.hold);
-        let (ring, started) = (&self.control.ring, self.control.state_word() == State::Started as u32);
+        let ring = &self.control.ring;
         let header = ring.memory.block(self.seat.block);
         // SAFETY: the seat owns the block it holds, `payload` checks the length, and self, borrowed exclusively, has no other slice of the block.
         let own = unsafe { ring.memory.payload(self.seat.block, 0, item.len()) };
         // SAFETY: the pointer is to item.len() mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
         copy_by_words(item, unsafe { &mut *own });
-        let put = started && ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64);
+        let put = ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64);
         if put {
             self.has_put();
         }

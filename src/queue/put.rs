@@ -3,7 +3,7 @@
 //! Callers: everybody, through [`ReadyQueue`].
 
 use super::wait::{For, GaveUp, Until};
-use super::{Item, Payload, ReadyQueue, Reserved, State};
+use super::{Item, Payload, ReadyQueue, Reserved};
 use crate::error::{PartialPut, PutError};
 use crate::ring::seat::Event;
 use crate::ring::{Memory, Refusal};
@@ -165,7 +165,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     fn put_filled(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         let ring = &self.control.ring;
         let header = ring.memory.block(self.seat.block);
-        if self.control.state_word() == State::Started as u32 && ring.put_here::<false>(&mut self.cursors, &mut self.seat, header, len as u64) {
+        if ring.put_here::<false>(&mut self.cursors, &mut self.seat, header, len as u64) {
             self.has_put();
             return Ok(());
         }
@@ -220,9 +220,6 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 
     pub(super) fn attempt_put(&mut self, len: usize, lossy: bool) -> Result<Option<()>, PutError> {
-        if self.control.state() != State::Started {
-            return Err(PutError::Stopped);
-        }
         match self.control.ring.put(&mut self.cursors, &mut self.seat, len as u64, lossy) {
             Ok(()) => {
                 self.has_put();
@@ -230,6 +227,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             }
             Err(Refusal::Full) => Ok(None),
             Err(Refusal::NotReady) => Err(PutError::NotReady),
+            Err(Refusal::Stopped) => Err(PutError::Stopped),
             Err(other) => Err(self.control.fault(other).into()),
         }
     }

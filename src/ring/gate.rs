@@ -76,9 +76,10 @@ impl<M: Memory> Ring<M> {
         let mut walk = Walk::new(Side::Get);
         let mut seen = self.look(c.get.index)?;
         loop {
-            let Some(oldest) = self.oldest(c, &mut walk, seen)? else {
+            let oldest = self.oldest(c, &mut walk, seen)?;
+            if !oldest.is_full() {
                 return Ok(());
-            };
+            }
             // Relaxed: proof only if the CAS succeeds. An epoch of the block's next life ends the draining early; then others have come by, and drain too.
             if BlockWord(self.memory.block(oldest.block).load(Ordering::Relaxed)).epoch() >= epoch {
                 return Ok(());

@@ -44,6 +44,8 @@ pub(crate) trait Memory {
     /// The block was read and will be somebody else's to write: if it has cache lines of its own, has them fetched for writing. Changes nothing. The block is the caller's.
     fn own_lines(&self, block: u32);
     fn ready(&self) -> &AtomicU64;
+    /// The state says that items may be put. One sequentially consistent load.
+    fn started(&self) -> bool;
     fn orphans(&self) -> &AtomicU64;
     fn head(&self) -> &AtomicU64;
     fn tail(&self) -> &AtomicU64;
@@ -63,10 +65,23 @@ pub(crate) enum Refusal {
     Full,
     Empty,
     NotReady,
+    /// The state admits no put.
+    Stopped,
     /// Stamps or epochs have come to their end.
     Exhausted,
     /// The shared words contradict each other.
     Corrupt(&'static str),
+}
+
+/// What a consumer found who wanted to end the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It has ended.
+    Ended,
+    /// There is an item.
+    Item,
+    /// The ring is empty, but somebody has an item in hand that may come back.
+    Held,
 }
 
 /// Where an endpoint stands. Never ahead of the stamps.
@@ -143,7 +158,7 @@ impl<M: Memory> Ring<M> {
         };
         // After the slot's word; Acquire, Release: all as in `put_announced`.
         let gate = Ready(memory.ready().load(Ordering::Acquire));
-        if !gate.is_ready() {
+        if !memory.started() || !gate.is_ready() {
             return false;
         }
         store(header, BlockWord::new(gate.epoch(), 0, short).0, Ordering::Release);
@@ -237,7 +252,7 @@ impl<M: Memory> Ring<M> {
         c.discarded += 1;
     }
 
-    /// Puts the item that lies in `seat`'s block. `length` in bytes; in queues with batches: in items. `lossy`: on a full ring drops the oldest block in the same step.
+    /// Puts the item that lies in `seat`'s block, if the state and the gate admit it. `length` in bytes; in queues with batches: in items. `lossy`: on a full ring drops the oldest block in the same step.
     #[inline]
     pub(crate) fn put(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), Refusal> {
         let result = self.put_announced(c, seat, length, lossy);
@@ -271,8 +286,13 @@ impl<M: Memory> Ring<M> {
             // The epoch of the oldest item, if the ring is full. Proof only if the CAS succeeds: else the block may be in its next life.
             // Acquire: pairs with the Release stores of headers. Whoever wrote this epoch had loaded it from the gate, so the load that follows is no older.
             let old = (seen.stamp < empty).then(|| BlockWord(self.memory.block(seen.block).load(Ordering::Acquire)).epoch());
-            // The rule of the gate: it is loaded after the slot's word that the CAS compares with. While that word stands nobody puts, so an item in front of ours
-            // was put before, and its epoch is not newer than the one loaded here: along the ring epochs never fall, and cleared items are always the oldest.
+            // The rule of the state: it is loaded after the slot's word that the CAS compares with. Whoever ended the stream has passed this position, or has found
+            // our item: see `end`.
+            if !self.memory.started() {
+                return Err(Refusal::Stopped);
+            }
+            // The rule of the gate is the same. While that word stands nobody puts, so an item in front of ours was put before, and its epoch is not newer than
+            // the one loaded here: along the ring epochs never fall, and cleared items are always the oldest.
             // Acquire: pairs with the CAS that changes the gate; what its writer did before is seen by who is admitted by it.
             let gate = Ready(self.memory.ready().load(Ordering::Acquire));
             if !gate.is_ready() {
@@ -322,9 +342,10 @@ impl<M: Memory> Ring<M> {
         let mut walk = Walk::new(Side::Get);
         let mut seen = self.look(c.get.index)?;
         loop {
-            let Some(oldest) = self.oldest(c, &mut walk, seen)? else {
+            let oldest = self.oldest(c, &mut walk, seen)?;
+            if !oldest.is_full() {
                 return Err(Refusal::Empty);
-            };
+            }
             let at = c.get;
             match self.exchange(seat, at, oldest, Kind::Take, 0)? {
                 Swap::Done => {
@@ -344,16 +365,51 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Walks the get cursor from `seen`, which is what its slot holds, to the oldest block; `None`: the ring is empty.
+    /// Ends the stream, if the ring is empty: passes the position at the tail as a put and a get would that leave nothing there. The caller had seen before that the state is *stop at queue
+    /// end*. `carry`: whether others have items in hand that may come back; asked after the look at the slot.
+    ///
+    /// A put loads the state after the word of its slot, and that word stands until its exchange. If it looked after we passed, it saw this state or a later stream's. If its exchange came
+    /// before, the ring was empty after it: its item was taken. In between it cannot be: the position it saw was at or before the one we pass, and it would be the one behind it.
+    pub(crate) fn end(&self, c: &mut Cursors, seat: &mut Seat, carry: impl Fn(&Self) -> bool) -> Result<Ending, Refusal> {
+        let ending = self.end_announced(c, seat, carry);
+        if ending != Ok(Ending::Ended) {
+            seat.retreat(&self.memory);
+        }
+        ending
+    }
+
+    fn end_announced(&self, c: &mut Cursors, seat: &mut Seat, carry: impl Fn(&Self) -> bool) -> Result<Ending, Refusal> {
+        let mut walk = Walk::new(Side::Get);
+        let mut seen = self.look(c.get.index)?;
+        loop {
+            let last = self.oldest(c, &mut walk, seen)?;
+            if last.is_full() {
+                return Ok(Ending::Item);
+            }
+            if carry(self) {
+                return Ok(Ending::Held);
+            }
+            let at = c.get;
+            match self.exchange(seat, at, last, Kind::Skip, 0)? {
+                Swap::Done => {
+                    c.get = at.next(self.memory.shape().slots);
+                    // Both: a producer would walk over all that was skipped.
+                    self.hint(self.memory.head(), c.get);
+                    self.hint(self.memory.tail(), c.get);
+                    return Ok(Ending::Ended);
+                }
+                Swap::Lost(actual) => seen = actual,
+            }
+        }
+    }
+
+    /// Walks the get cursor from `seen`, which is what its slot holds, to the oldest block; if the ring is empty, to the position of the next put.
     #[inline(always)]
-    fn oldest(&self, c: &mut Cursors, walk: &mut Walk, mut seen: slot::Slot) -> Result<Option<slot::Slot>, Refusal> {
+    fn oldest(&self, c: &mut Cursors, walk: &mut Walk, mut seen: slot::Slot) -> Result<slot::Slot, Refusal> {
         loop {
             let full = 2 * c.get.cycle + 1;
-            if seen.stamp == full {
-                return Ok(Some(seen));
-            }
-            if seen.stamp + 1 == full {
-                return Ok(None);
+            if seen.stamp == full || seen.stamp + 1 == full {
+                return Ok(seen);
             }
             seen = if seen.stamp < full {
                 self.rescan(c, walk)?

@@ -52,7 +52,7 @@ pub(super) fn witness<M: Memory>(memory: &M, kind: Kind, given: u32, received: u
             "a live item was discarded"
         ),
         Kind::Drop => assert!(epoch(received) <= epoch(given), "a void put dropped a live item"),
-        Kind::Put | Kind::Take => {}
+        Kind::Put | Kind::Take | Kind::Skip => {}
     }
 }
 
@@ -132,6 +132,9 @@ impl Memory for Shared {
     fn own_lines(&self, _: u32) {}
     fn ready(&self) -> &AtomicU64 {
         &self.0.words[0]
+    }
+    fn started(&self) -> bool {
+        true
     }
     fn orphans(&self) -> &AtomicU64 {
         &self.0.words[1]

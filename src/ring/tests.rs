@@ -2,7 +2,7 @@
 
 use super::seat::{Event, Kind, Record, Seat};
 use super::slot::{BlockWord, Shape};
-use super::{Cursors, Locks, Memory, Refusal, Ring};
+use super::{Cursors, Ending, Locks, Memory, Refusal, Ring};
 use crate::layout::SeatLine;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,6 +15,7 @@ struct Words {
     blocks: Vec<AtomicU64>,
     /// Ready, orphans, head, tail.
     gate: [AtomicU64; 4],
+    state: AtomicU32,
 }
 
 /// A participant's view of the words. Before access number `at` the others act.
@@ -65,6 +66,10 @@ impl Memory for View {
         self.touched();
         &self.words.gate[0]
     }
+    fn started(&self) -> bool {
+        self.touched();
+        self.words.state.load(Ordering::SeqCst) == 2
+    }
     fn orphans(&self) -> &AtomicU64 {
         &self.words.gate[1]
     }
@@ -106,6 +111,7 @@ fn words(slots: u32, seats: u32) -> Rc<Words> {
         seats: (0..seats).map(|index| line(Record::at_rest(slots + index).pack())).collect(),
         blocks: (0..slots + seats).map(|_| AtomicU64::new(0)).collect(),
         gate: [AtomicU64::new(1 << 1 | 1), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)],
+        state: AtomicU32::new(2),
     })
 }
 
@@ -271,6 +277,96 @@ fn a_record_that_changes_while_it_is_judged_harms_nobody() {
             if !good.was_interrupted() {
                 break;
             }
+        }
+    }
+}
+
+impl End {
+    /// Gets all and ends the stream, as a consumer does that has found the state *stop at queue end*.
+    fn get_to_the_end(&mut self) -> Vec<u64> {
+        let mut got = vec![];
+        loop {
+            match self.get() {
+                Some(item) => got.push(item),
+                None if self.ring.end(&mut self.cursors, &mut self.seat, |_| false) == Ok(Ending::Ended) => return got,
+                None => {}
+            }
+        }
+    }
+}
+
+impl Words {
+    fn set_state(&self, state: u32) {
+        self.state.store(state, Ordering::SeqCst);
+    }
+
+    fn skipped(&self) -> u64 {
+        self.seats.iter().map(|line| line.read_counts().items(Event::Skipped)).sum()
+    }
+}
+
+#[test]
+fn a_put_that_overlaps_the_end_of_a_stream_was_got_or_is_refused() {
+    for (slots, filled, lossy, restarts) in [(1, 0, false, 0), (1, 1, true, 1), (2, 0, false, 1), (2, 1, true, 2), (2, 2, true, 0), (3, 2, false, 2)] {
+        for at in 0.. {
+            let words = words(slots, 3);
+            let (mut slow, mut fast, mut consumer) = (End::new(&words, 0), End::new(&words, 1), End::new(&words, 2));
+            for item in 1..=filled {
+                fast.put(item, false).unwrap();
+            }
+            let (got, others) = (Rc::new(RefCell::new(vec![])), words.clone());
+            let ended = got.clone();
+            slow.interrupt(at, move || {
+                for _ in 0..=restarts {
+                    others.set_state(3);
+                    let both = consumer.get_to_the_end().into_iter().chain(fast.get_to_the_end());
+                    ended.borrow_mut().extend(both);
+                    assert_eq!(fast.put(9, true), Err(Refusal::Stopped));
+                    if restarts > 0 {
+                        others.set_state(1);
+                        others.set_state(2);
+                    }
+                }
+            });
+            let put = slow.put(20, lossy);
+            if !slow.was_interrupted() {
+                break;
+            }
+            let (items, skipped) = (live(&words).0, words.skipped());
+            let what = format!("{slots} slots, {filled} items before, interrupted at access {at}: {put:?}, {items:?} are left");
+            // Without a restart there was no later stream that could have admitted it.
+            assert_eq!(items, if restarts > 0 && put.is_ok() && !got.borrow().contains(&20) { vec![20] } else { vec![] }, "{what}");
+            assert!(put.is_ok() || restarts == 0 && put == Err(Refusal::Stopped), "{what}");
+            assert_eq!(skipped, 2 * (restarts + 1), "{what}");
+            let (puts, tail) = (filled + u64::from(put.is_ok()), words.shape.count(slow.ring.tail()));
+            assert_eq!(tail, puts + skipped, "{what}");
+        }
+    }
+}
+
+#[test]
+fn who_ends_a_stream_takes_what_comes_meanwhile() {
+    for slots in [1, 2, 3] {
+        for at in 0.. {
+            let words = words(slots, 3);
+            let (mut consumer, mut fast) = (End::new(&words, 0), End::new(&words, 1));
+            fast.put(1, false).unwrap();
+            assert_eq!(consumer.get(), Some(1));
+            let others = words.clone();
+            consumer.interrupt(at, move || {
+                // The state goes on while the consumer has seen the end of the stream before.
+                others.set_state(2);
+                fast.put(2, false).unwrap();
+                others.set_state(3);
+            });
+            words.set_state(3);
+            let got = consumer.get_to_the_end();
+            if !consumer.was_interrupted() {
+                break;
+            }
+            // What came after the end belongs to a later stream.
+            let left = live(&words).0;
+            assert_eq!([got, left].concat(), [2], "interrupted at access {at}");
         }
     }
 }

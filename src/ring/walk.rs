@@ -75,7 +75,7 @@ impl<M: Memory> Ring<M> {
 
     /// Items in the blocks that count.
     fn sum(&self, counts: impl Fn(u32) -> bool) -> u64 {
-        let full = (0..self.memory.shape().slots).filter_map(|index| self.look(index).ok().filter(|slot| slot.stamp & 1 == 1));
+        let full = (0..self.memory.shape().slots).filter_map(|index| self.look(index).ok().filter(|slot| slot.is_full()));
         full.filter(|slot| counts(slot.block)).map(|slot| u64::from(self.items_in(slot.block))).sum()
     }
 
