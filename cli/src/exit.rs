@@ -78,7 +78,33 @@ impl End {
         }
     }
 
-    /// The same end with something said before it.
+    /// Does something for each name, tells what fails and goes on. The end is that of the first failure.
+    pub fn each(names: &[String], mut act: impl FnMut(&str) -> Outcome) -> Outcome {
+        let mut first = Ok(());
+        for name in names {
+            if let Err(end) = act(name) {
+                end.tell();
+                first = first.and(Err(Self::quiet(end.status)));
+            }
+        }
+        first
+    }
+
+    fn tell(&self) {
+        if !self.message.is_empty() {
+            crate::output::note(&self.message);
+        }
+    }
+
+    /// The same end, which says this if it had nothing to say.
+    pub fn or_say(mut self, message: &str) -> Self {
+        if self.message.is_empty() {
+            self.message = message.to_owned();
+        }
+        self
+    }
+
+    /// The same end with something said behind it, unless it is quiet.
     pub fn after(mut self, done: &str) -> Self {
         if !self.message.is_empty() {
             self.message = format!("{}; {done}", self.message);
@@ -113,9 +139,7 @@ pub fn report(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
-            if !end.message.is_empty() {
-                crate::output::note(&end.message);
-            }
+            end.tell();
             ExitCode::from(end.status)
         }
     }

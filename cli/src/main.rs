@@ -84,6 +84,7 @@ fn main() -> ExitCode {
     if let Some(status) = demo::main_if_attached() {
         return status;
     }
+    signals::outlive_file_limit();
     let line = CommandLine::parse();
     let outcome = match &line.command {
         Command::Demo(arguments) => demo::run(arguments),
