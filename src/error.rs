@@ -134,7 +134,8 @@ pub enum OpenError {
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub enum StateError {
-    /// Allowed are stopped -> started, started -> stopped or stop_at_queue_end, stop_at_queue_end -> stopped.
+    /// Allowed are stopped -> started, started -> stopped or stop_at_queue_end, stop_at_queue_end -> stopped, and the state that
+    /// the queue has.
     Refused { queue: Arc<str>, from: State, to: State },
     /// See [`Fault`].
     Fault(Fault),
@@ -283,10 +284,13 @@ impl fmt::Display for OpenError {
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { queue, from, to } => write!(
-                f,
-                "queue '{queue}' is {from} and cannot become {to}: allowed are stopped -> started, started -> stopped or stop_at_queue_end, stop_at_queue_end -> stopped"
-            ),
+            Self::Refused { queue, from, to } => {
+                let first = if *from == State::Stopped { State::Started } else { State::Stopped };
+                write!(
+                    f,
+                    "queue '{queue}' is {from} and cannot become {to} in one step: set its state to {first} first, and then to {to}"
+                )
+            }
             Self::Fault(fault) => fault.fmt(f),
         }
     }

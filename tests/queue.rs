@@ -143,6 +143,34 @@ fn state_ends_the_stream() {
 }
 
 #[test]
+fn the_state_that_a_queue_has_may_be_set_and_a_refusal_names_the_way_that_works() {
+    let dir = Dir::new();
+    let q = dir.numbers(8);
+    let ways = [
+        (State::Started, &[][..], State::StopAtQueueEnd),
+        (State::Stopped, &[State::Started][..], State::StopAtQueueEnd),
+        (State::StopAtQueueEnd, &[State::Stopped][..], State::Started),
+    ];
+    for (from, way, to) in ways {
+        if q.state() != from {
+            q.set_state(State::Stopped).unwrap();
+            q.set_state(State::Started).unwrap();
+            q.set_state(from).unwrap();
+        }
+        q.set_state(from).unwrap();
+        assert_eq!(q.state(), from);
+        for step in way {
+            let refused = q.set_state(to).unwrap_err().to_string();
+            assert!(refused.contains(&format!("set its state to {step} first, and then to {to}")), "{refused}");
+            q.set_state(*step).unwrap();
+        }
+        q.set_state(to).unwrap();
+        q.set_state(to).unwrap();
+        assert_eq!(q.state(), to);
+    }
+}
+
+#[test]
 fn timeouts_time_out_and_sleepers_wake() {
     let dir = Dir::new();
     let mut a = dir.numbers(1);

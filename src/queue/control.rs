@@ -289,17 +289,21 @@ impl Control {
         self.words().gate.state.load(Ordering::SeqCst)
     }
 
-    /// Changes the state and wakes everybody whom it concerns.
+    /// Changes the state and wakes everybody whom it concerns. The state that the queue has may be set too.
     ///
     /// # Errors
-    /// [`StateError::Refused`] for a transition that is not allowed.
+    /// [`StateError::Refused`] for a transition that is not allowed; its text names the way that works.
     pub fn set_state(&self, to: State) -> Result<(), StateError> {
         self.writable()?;
         let word: &AtomicU32 = &self.words().gate.state;
         let mut now = word.load(Ordering::SeqCst);
         loop {
+            if now == to as u32 {
+                return Ok(());
+            }
             let from = State::from_word(now);
-            if !from.may_become(to) {
+            // Equal here: the word is damaged, reads as stopped, and is to be so.
+            if from != to && !from.may_become(to) {
                 return Err(StateError::Refused {
                     queue: self.shared_name(),
                     from,
