@@ -60,7 +60,10 @@ impl End {
         match error {
             PutError::Full => Self::nothing(format!("queue '{name}' is full: get from it, or wait with a longer --timeout")),
             PutError::TimedOut => Self::timed_out(format!("timed out: queue '{name}' stayed full; is anybody getting? see `prodcon stat {name}`")),
-            PutError::NotReady => Self::new(4, format!("queue '{name}' is not ready: its consumer has to open it (`prodcon ready {name}`)")),
+            PutError::NotReady => Self::new(
+                4,
+                format!("queue '{name}' is not ready: its consumer has to open it (`prodcon ready {name}`), or wait with --wait-ready"),
+            ),
             PutError::Stopped => Self::failed(format!(
                 "queue '{name}' takes no items in its state: see `prodcon state {name}`, and set it to started"
             )),
@@ -117,6 +120,10 @@ impl From<OpenError> for End {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Name { .. } | OpenError::Invalid { .. } => Self::usage(error),
+            OpenError::NotFound { ref queue, ref directory } => match crate::names::meant(directory, queue) {
+                Some(meant) => Self::failed(format!("{error}; did you mean '{meant}'?")),
+                None => Self::failed(error),
+            },
             other => Self::failed(other),
         }
     }

@@ -16,7 +16,7 @@ pub struct Arguments {
     /// Name of the queue
     name: String,
     /// End after N items
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse::count::<u64>)]
     count: Option<u64>,
     /// Wait for more until end of stream
     #[arg(long)]

@@ -23,11 +23,21 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// An item is BYTES bytes, not a line
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "BYTES", value_parser = frame)]
     frames: Option<u32>,
     /// Longest wait for space for one item
     #[arg(long, value_name = "S", value_parser = parse::seconds)]
     timeout: Option<Duration>,
+    /// Wait while the queue is not ready, as while it is full
+    #[arg(long)]
+    wait_ready: bool,
+}
+
+fn frame(text: &str) -> Result<u32, String> {
+    match parse::bytes(text)? {
+        0 => Err("expected at least 1 byte".into()),
+        bytes => Ok(bytes),
+    }
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
@@ -55,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         if found == Found::End {
             return Ok(());
         }
-        put(&mut queue, &items, arguments.timeout).map_err(|end| items.not_put(end))?;
+        put(&mut queue, &items, arguments).map_err(|end| items.not_put(end))?;
         if let (Found::Short, Some(bytes)) = (found, items.frames) {
             let (number, length) = (items.number, items.item.len());
             output::note(&format!("the last frame, {number}, has {length} of {bytes} bytes: it was put as it is"));
@@ -184,13 +194,22 @@ impl Items {
     }
 }
 
-fn put(queue: &mut ReadyQueue<[u8]>, items: &Items, timeout: Option<Duration>) -> Outcome {
-    let patience = Patience::new(timeout);
+fn put(queue: &mut ReadyQueue<[u8]>, items: &Items, arguments: &Arguments) -> Outcome {
+    let patience = Patience::new(arguments.timeout);
     loop {
         signals::check()?;
         match queue.put_timeout(&items.item, patience.slice()) {
             Ok(()) => return Ok(()),
             Err(PutError::TimedOut | PutError::Full) if !patience.is_over() => {}
+            Err(PutError::NotReady) if arguments.wait_ready => {
+                // It may close again before the next put: then this goes round.
+                if !queue.wait_ready(Some(patience.slice()))? && patience.is_over() {
+                    let name = queue.name();
+                    return Err(End::timed_out(format!(
+                        "timed out: queue '{name}' did not become ready; its consumer has to open it (`prodcon ready {name}`)"
+                    )));
+                }
+            }
             Err(error) => {
                 let name = queue.name();
                 return Err(items.unfit(name, &error).unwrap_or_else(|| End::put(name, &error)));

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Names of the queues; all there are if none is given
+    /// Names of the queues, or patterns with * and ?; all there are if none is given
+    #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Time between two looks
     #[arg(long, value_name = "S", value_parser = interval, default_value = "1")]

@@ -3,6 +3,7 @@
 //! Invariant: between two looks nothing is open, and during a look one queue at most: there may be more queues than a process may have descriptors.
 
 use crate::exit::End;
+use crate::names;
 use prodcon::{Control, OpenError, QueueId, Stats};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -37,7 +38,7 @@ struct Before {
 
 /// The queues that are looked at.
 pub struct Sampler {
-    /// Those that were named; empty: all there are.
+    /// Names and patterns; empty: all there are.
     names: Vec<String>,
     before: HashMap<String, Before>,
 }
@@ -46,7 +47,7 @@ impl Sampler {
     /// # Errors
     /// A named queue does not exist, or cannot be read.
     pub fn new(names: &[String]) -> Result<Self, End> {
-        for name in names {
+        for name in names.iter().filter(|name| !names::is_pattern(name)) {
             Control::attach(name)?;
         }
         Ok(Self {
@@ -57,13 +58,7 @@ impl Sampler {
 
     /// Looks at each queue: at those that were named, in that order, or at all, by name.
     pub fn look(&mut self) -> Result<Vec<Row>, End> {
-        let all = self.names.is_empty();
-        let names = if all {
-            let entries = prodcon::list()?.into_iter();
-            entries.filter(|entry| entry.segment.is_ok()).map(|entry| entry.name).collect()
-        } else {
-            self.names.clone()
-        };
+        let names = self.names()?;
         let mut before = std::mem::take(&mut self.before);
         let mut rows = vec![];
         for name in names {
@@ -73,7 +68,7 @@ impl Sampler {
             };
             match row {
                 Ok(row) => rows.push(row),
-                Err("gone") if all => {}
+                Err("gone") if !self.names.contains(&name) => {}
                 Err(why) => rows.push(Row {
                     name,
                     stats: Err(why),
@@ -82,6 +77,21 @@ impl Sampler {
             }
         }
         Ok(rows)
+    }
+
+    /// Those that are named, gone or not, and those that fit a pattern now.
+    fn names(&self) -> Result<Vec<String>, End> {
+        let mut names: Vec<String> = self.names.iter().filter(|name| !names::is_pattern(name)).cloned().collect();
+        let patterns: Vec<&[u8]> = self.names.iter().filter(|name| names::is_pattern(name)).map(|name| name.as_bytes()).collect();
+        if names.is_empty() || !patterns.is_empty() {
+            for entry in prodcon::list()?.into_iter().filter(|entry| entry.segment.is_ok()) {
+                let fits = patterns.is_empty() || patterns.iter().any(|pattern| names::fits(pattern, entry.name.as_bytes()));
+                if fits && !self.names.contains(&entry.name) {
+                    names.push(entry.name);
+                }
+            }
+        }
+        Ok(names)
     }
 
     fn row(&mut self, control: &Control, before: Option<Before>) -> Result<Row, &'static str> {
