@@ -195,6 +195,22 @@ impl Control {
         Ok(())
     }
 
+    /// Lets producers put if nobody has kept them out so far; false if somebody has. For bindings
+    /// whose queues take items before their consumer begins. A gate that was closed or cleared
+    /// while nobody had opened it counts as kept shut.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    #[doc(hidden)]
+    pub fn open_first(&self) -> Result<bool, Fault> {
+        self.writable()?;
+        let open = self.ring.open_first();
+        if open {
+            self.changed();
+        }
+        Ok(open)
+    }
+
     /// Keeps producers out and makes every item void, in one step, as [`clear`](Self::clear) does.
     ///
     /// # Errors

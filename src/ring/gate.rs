@@ -27,6 +27,16 @@ impl<M: Memory> Ring<M> {
         let _ = self.change(|gate| Ok(Ready(gate.0 | 1)));
     }
 
+    /// Opens the gate if it has never been open; false if it is closed because somebody closed it.
+    pub(crate) fn open_first(&self) -> bool {
+        let mut first = false;
+        let _ = self.change(|gate| {
+            first = gate.is_ready() || gate.epoch() == 0;
+            Ok(if first { Ready(gate.0 | 1) } else { gate })
+        });
+        first
+    }
+
     /// Closes the gate and makes every item void, in one step. Returns the epoch that begins. On a closed gate nothing changes.
     pub(crate) fn set_not_ready(&self) -> Result<u64, Refusal> {
         self.change(|gate| {
@@ -51,7 +61,7 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    fn change(&self, next: impl Fn(Ready) -> Result<Ready, Refusal>) -> Result<u64, Refusal> {
+    fn change(&self, mut next: impl FnMut(Ready) -> Result<Ready, Refusal>) -> Result<u64, Refusal> {
         let mut gate = self.gate();
         loop {
             let new = next(gate)?;
