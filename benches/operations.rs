@@ -6,7 +6,7 @@
 mod support;
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use prodcon::{GetError, Item, Options, PutError, ReadyQueue};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -161,5 +161,10 @@ fn commits(criterion: &mut Criterion) {
     sizes!(criterion, "reserve and commit", lossy: false, body);
 }
 
-criterion_group!(benches, puts, gets, puts_and_gets, overwrites, commits);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    for measure in [puts, gets, puts_and_gets, overwrites, commits] {
+        measure(&mut criterion);
+    }
+    criterion.final_summary();
+}

@@ -6,11 +6,13 @@
 
 mod check;
 mod create;
+mod remove;
 #[cfg(test)]
 mod tests;
 
 pub use check::{QueueId, QueueInfo};
-pub(crate) use create::{Spec, clean_temporaries};
+pub(crate) use create::{OWNER, SUPERVISOR, Spec, clean_temporaries};
+pub(crate) use remove::unlink;
 
 use crate::error::{Error, OpenError};
 use crate::layout::{Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words};
@@ -25,6 +27,7 @@ use std::mem::ManuallyDrop;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 const PREFIX: &str = "prodcon.";
 
@@ -106,6 +109,8 @@ pub(crate) struct Segment {
     /// Unmapped by Drop, unless this is a forked copy: there it is not mapped, and its addresses may be the child's own by now.
     map: ManuallyDrop<MmapRaw>,
     pub(crate) lease: Lease,
+    /// This description holds the owner's lock, as that of whoever made an owned segment.
+    pub(crate) owner: AtomicBool,
 }
 
 impl Segment {
@@ -137,6 +142,7 @@ impl Segment {
                     read_only,
                     map: ManuallyDrop::new(map),
                     lease,
+                    owner: AtomicBool::new(false),
                 });
             }
         }
@@ -176,6 +182,8 @@ impl Drop for Segment {
             return;
         }
         if !self.lease.inherited() {
+            // An error means that the descriptor was closed under us; then the lock goes with the mapping.
+            let _ = self.disown();
             // SAFETY: called once, here; the field is not used afterwards, and what borrowed from self is gone.
             unsafe { ManuallyDrop::drop(&mut self.map) };
         }
@@ -218,10 +226,6 @@ pub(crate) fn check_type_name(place: &Place, name: &str) -> Result<(), OpenError
     })
 }
 
-pub(crate) fn unlink(place: &Place) -> Result<(), OpenError> {
-    rustix::fs::unlink(place.path()).map_err(|error| place.error("unlink", error))
-}
-
 pub(crate) fn list(dir: &Path) -> Result<Vec<ListEntry>, OpenError> {
     #[cfg(fuzzing)]
     if pretend::is(dir) {
@@ -241,7 +245,10 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<ListEntry>, OpenError> {
             let place = Place::new(Some(dir), &name).ok()?;
             let meta = file.metadata().ok()?;
             let opened = open_file(&place.path(), OFlags::RDONLY).map_err(|error| place.error("open", error));
-            let segment = opened.and_then(|file| read_header(&place, &file)).map(|(header, _)| header).map_err(Error::from);
+            let segment = opened
+                .and_then(|file| read_header(&place, &file))
+                .map(|(header, _)| header)
+                .map_err(Error::from);
             Some(ListEntry {
                 name,
                 bytes: meta.len(),

@@ -4,7 +4,8 @@ mod dir;
 
 use dir::Dir;
 use prodcon::{Control, Delivery, GetError, OpenError, Options, PutError, ReadyQueue, State};
-use std::time::Duration;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
 
 impl Dir {
     fn options(&self, capacity: u32) -> Options {
@@ -111,6 +112,22 @@ fn the_gate_keeps_producers_out_and_clears() {
 }
 
 #[test]
+fn cleared_items_are_neither_counted_nor_in_the_way() {
+    let dir = Dir::new();
+    let mut q = dir.numbers(5);
+    for live in 0..=5 {
+        (0..5 - live).for_each(|i| q.put(&i).unwrap());
+        let control = q.control().unwrap();
+        control.clear().unwrap();
+        (0..live).for_each(|i| q.put(&i).unwrap());
+        assert_eq!((q.len() as u64, q.is_empty(), q.is_full()), (live, live == 0, live == 5));
+        assert_eq!((control.len() as u64, control.is_empty(), control.is_full()), (live, live == 0, live == 5));
+        assert!(q.stats().unwrap().adds_up());
+        assert_eq!(q.try_get_many(9).unwrap_or_default().len() as u64, live);
+    }
+}
+
+#[test]
 fn state_ends_the_stream() {
     let dir = Dir::new();
     let mut q = dir.numbers(8);
@@ -123,6 +140,34 @@ fn state_ends_the_stream() {
     assert_eq!(q.try_get(), Err(GetError::Stopped));
     q.set_state(State::Started).unwrap();
     assert_eq!(q.try_get(), Err(GetError::Empty));
+}
+
+#[test]
+fn the_state_that_a_queue_has_may_be_set_and_a_refusal_names_the_way_that_works() {
+    let dir = Dir::new();
+    let q = dir.numbers(8);
+    let ways = [
+        (State::Started, &[][..], State::StopAtQueueEnd),
+        (State::Stopped, &[State::Started][..], State::StopAtQueueEnd),
+        (State::StopAtQueueEnd, &[State::Stopped][..], State::Started),
+    ];
+    for (from, way, to) in ways {
+        if q.state() != from {
+            q.set_state(State::Stopped).unwrap();
+            q.set_state(State::Started).unwrap();
+            q.set_state(from).unwrap();
+        }
+        q.set_state(from).unwrap();
+        assert_eq!(q.state(), from);
+        for step in way {
+            let refused = q.set_state(to).unwrap_err().to_string();
+            assert!(refused.contains(&format!("set its state to {step} first, and then to {to}")), "{refused}");
+            q.set_state(*step).unwrap();
+        }
+        q.set_state(to).unwrap();
+        q.set_state(to).unwrap();
+        assert_eq!(q.state(), to);
+    }
 }
 
 #[test]
@@ -289,4 +334,61 @@ fn names_and_numbers_are_checked() {
     q.control().unwrap().unlink().unwrap();
     let fresh = dir.numbers(2);
     assert!(q.stats().unwrap().removed_name && !fresh.stats().unwrap().removed_name);
+}
+
+/// Ends a stream while a producer puts as fast as it can. True: a put answered Ok, and nobody got its item.
+fn strands_an_item(dir: &Dir, delivery: Delivery, round: u64) -> bool {
+    const LONG: usize = 32 << 10; // the copy is what makes the put slow
+    const LIMIT: Duration = Duration::from_secs(30);
+    let options = dir.options(2 + round as u32 % 64).item_size(LONG).delivery(delivery);
+    let mut producer = ReadyQueue::<[u8]>::create("end", &options).unwrap();
+    let mut consumers = [0; 2].map(|_| ReadyQueue::<[u8]>::attach_in(&dir.0, "end").unwrap());
+    let (control, begin) = (producer.control().unwrap(), Barrier::new(4));
+    let (put, got) = std::thread::scope(|scope| {
+        let putting = scope.spawn(|| {
+            let item = vec![7; LONG];
+            begin.wait();
+            let (mut put, mut result) = (0, Ok(()));
+            while result.is_ok() {
+                result = producer.put_timeout(&item, LIMIT);
+                put += usize::from(result.is_ok());
+            }
+            assert_eq!(result, Err(PutError::Stopped));
+            put
+        });
+        let getting = consumers.each_mut().map(|consumer| {
+            let begin = &begin;
+            scope.spawn(move || {
+                begin.wait();
+                let (mut got, mut result) = (0, consumer.get_timeout(LIMIT));
+                while result.is_ok() {
+                    got += 1;
+                    result = consumer.get_timeout(LIMIT);
+                }
+                assert_eq!(result, Err(GetError::Stopped));
+                got
+            })
+        });
+        begin.wait();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_micros(20 + round * 7 % 100) {
+            std::hint::spin_loop();
+        }
+        control.set_state(State::StopAtQueueEnd).unwrap();
+        (putting.join().unwrap(), getting.map(|consumer| consumer.join().unwrap()).iter().sum::<usize>())
+    });
+    let stats = control.stats().unwrap();
+    assert!(stats.adds_up() && stats.puts == put as u64, "{stats:?}");
+    control.unlink().unwrap();
+    put != got
+}
+
+#[test]
+fn at_the_end_of_a_stream_every_item_that_was_put_was_got() {
+    let dir = Dir::new();
+    let rounds = std::env::var("PRODCON_ROUNDS").map_or(300, |rounds| rounds.parse().unwrap());
+    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        let stranded = (0..rounds).filter(|round| strands_an_item(&dir, delivery, *round)).count();
+        assert_eq!(stranded, 0, "of {rounds} streams, {delivery:?}");
+    }
 }

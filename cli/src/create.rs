@@ -10,10 +10,10 @@ pub struct Arguments {
     /// Name of the queue
     name: String,
     /// Items it holds; with --batch, blocks of up to so many items
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = parse::count::<u32>)]
     capacity: u32,
     /// Longest item
-    #[arg(long, value_name = "BYTES", required_unless_present = "type")]
+    #[arg(long, value_name = "BYTES", required_unless_present = "type", value_parser = parse::bytes::<usize>)]
     item_size: Option<usize>,
     /// Items are of this type instead, and not byte strings
     #[arg(long, value_name = "TYPE", conflicts_with = "item_size")]

@@ -1,38 +1,47 @@
 //! `prodcon doctor`: recovers the seats of dead processes, checks every invariant, says what was found.
 
 use crate::exit::{End, Outcome};
-use crate::output;
+use crate::{names, output};
 use clap::Args;
 use prodcon::{Control, Report, Stats};
 use serde_json::json;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Name of the queue
-    name: String,
-    /// One JSON object on stdout
+    /// Names of the queues, or patterns with * and ?
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    /// One JSON object on stdout, a line for each queue
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    let control = Control::attach(&arguments.name)?;
+    let names = names::expand(&arguments.names)?;
+    End::each(&names, |name| look(name, arguments.json, names.len() > 1))
+}
+
+/// Looks at one queue; in JSON it is named where there are several.
+fn look(name: &str, json: bool, several: bool) -> Outcome {
+    let control = Control::attach(name)?;
     let report = control.doctor()?;
     let stats = control.stats()?;
-    if arguments.json {
-        let json = json!({
+    if json {
+        let mut found = json!({
             "ok": report.ok(), "recovered": report.recovered, "undecided": report.undecided, "problems": report.problems, "seats_live": stats.seats_live, "held": stats.held,
         });
-        output::print(&format!("{json}\n"))?;
+        if several {
+            found["name"] = name.into();
+        }
+        output::print(&format!("{found}\n"))?;
     } else {
-        output::print(&text(&arguments.name, &report, &stats))?;
+        output::print(&text(name, &report, &stats))?;
     }
     if report.ok() {
         Ok(())
     } else {
         Err(End::failed(format!(
-            "queue '{}' has problems: remove it (`prodcon rm {}`) and create it again",
-            arguments.name, arguments.name
+            "queue '{name}' has problems: remove it (`prodcon rm {name}`) and create it again"
         )))
     }
 }

@@ -60,7 +60,10 @@ impl End {
         match error {
             PutError::Full => Self::nothing(format!("queue '{name}' is full: get from it, or wait with a longer --timeout")),
             PutError::TimedOut => Self::timed_out(format!("timed out: queue '{name}' stayed full; is anybody getting? see `prodcon stat {name}`")),
-            PutError::NotReady => Self::new(4, format!("queue '{name}' is not ready: its consumer has to open it (`prodcon ready {name}`)")),
+            PutError::NotReady => Self::new(
+                4,
+                format!("queue '{name}' is not ready: its consumer has to open it (`prodcon ready {name}`), or wait with --wait-ready"),
+            ),
             PutError::Stopped => Self::failed(format!(
                 "queue '{name}' takes no items in its state: see `prodcon state {name}`, and set it to started"
             )),
@@ -78,7 +81,33 @@ impl End {
         }
     }
 
-    /// The same end with something said before it.
+    /// Does something for each name, tells what fails and goes on. The end is that of the first failure.
+    pub fn each(names: &[String], mut act: impl FnMut(&str) -> Outcome) -> Outcome {
+        let mut first = Ok(());
+        for name in names {
+            if let Err(end) = act(name) {
+                end.tell();
+                first = first.and(Err(Self::quiet(end.status)));
+            }
+        }
+        first
+    }
+
+    fn tell(&self) {
+        if !self.message.is_empty() {
+            crate::output::note(&self.message);
+        }
+    }
+
+    /// The same end, which says this if it had nothing to say.
+    pub fn or_say(mut self, message: &str) -> Self {
+        if self.message.is_empty() {
+            self.message = message.to_owned();
+        }
+        self
+    }
+
+    /// The same end with something said behind it, unless it is quiet.
     pub fn after(mut self, done: &str) -> Self {
         if !self.message.is_empty() {
             self.message = format!("{}; {done}", self.message);
@@ -91,6 +120,10 @@ impl From<OpenError> for End {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Name { .. } | OpenError::Invalid { .. } => Self::usage(error),
+            OpenError::NotFound { ref queue, ref directory } => match crate::names::meant(directory, queue) {
+                Some(meant) => Self::failed(format!("{error}; did you mean '{meant}'?")),
+                None => Self::failed(error),
+            },
             other => Self::failed(other),
         }
     }
@@ -113,9 +146,7 @@ pub fn report(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
-            if !end.message.is_empty() {
-                crate::output::note(&end.message);
-            }
+            end.tell();
             ExitCode::from(end.status)
         }
     }

@@ -1,11 +1,14 @@
-//! `prodcon get`: items to stdout. An item is acknowledged after it was written.
+//! `prodcon get`: items to stdout.
+//!
+//! Invariant: an item is acknowledged after the system has taken all of it, and in no other case.
+//! One that could not be written is given back, or counted as lost where nothing is taken back.
 
 use crate::exit::{End, Outcome};
 use crate::output::Items;
 use crate::wait::{Patience, SLICE};
 use crate::{parse, signals};
 use clap::Args;
-use prodcon::{Attach, GetError, ReadyQueue, Role};
+use prodcon::{Attach, Fault, GetError, ReadyQueue, Role, Taken};
 use std::time::Duration;
 
 #[derive(Args)]
@@ -13,7 +16,7 @@ pub struct Arguments {
     /// Name of the queue
     name: String,
     /// End after N items
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse::count::<u64>)]
     count: Option<u64>,
     /// Wait for more until end of stream
     #[arg(long)]
@@ -45,13 +48,16 @@ pub fn run(arguments: &Arguments) -> Outcome {
         };
         match taken {
             Ok(item) => {
-                if arguments.frames {
-                    out.write(&item)?;
+                let written = if arguments.frames {
+                    out.write(&item)
                 } else {
                     line.clear();
                     line.extend_from_slice(&item);
                     line.push(b'\n');
-                    out.write(&line)?;
+                    out.write(&line)
+                };
+                if let Err((end, bytes)) = written {
+                    return Err(end.after(&given_back(item, bytes)));
                 }
                 item.ack();
                 got += 1;
@@ -64,4 +70,18 @@ pub fn run(arguments: &Arguments) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Gives back an item of which so many bytes were written, and says what becomes of it.
+fn given_back(item: Taken<'_, [u8]>, bytes: usize) -> String {
+    let length = item.len();
+    let part = match bytes {
+        0 => "the item in hand was not written".to_owned(),
+        some => format!("of the item in hand {} of {length} bytes were written", some.min(length)),
+    };
+    match item.nack() {
+        Ok(()) => format!("{part}: it was given back and is delivered again"),
+        Err(Fault::AtMostOnce { .. }) => format!("{part}: it is counted as lost, because the queue is at-most-once"),
+        Err(fault) => format!("{part}: {fault}"),
+    }
 }

@@ -1,35 +1,53 @@
 //! `prodcon ls`: the queues in the segment directory; what is stale or damaged is said.
 
-use crate::exit::Outcome;
+use crate::exit::{End, Outcome};
 use crate::table::{Side, columns};
-use crate::{output, process, stat};
+use crate::{names, output, stat};
 use clap::Args;
-use prodcon::Control;
+use prodcon::{Control, Fault, OpenError};
 use serde_json::{Value, json};
 
 #[derive(Args)]
 pub struct Arguments {
+    /// Names of queues, or patterns with * and ?; all there are if none is given
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
     /// One JSON array on stdout
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
+    let names = names::expand(&arguments.names)?;
     let mut found = vec![];
     for entry in prodcon::list()? {
-        let opened = entry.segment.and_then(|_| Control::attach(&entry.name)).map_err(|error| error.to_string());
-        found.push(match opened.and_then(|control| stat::figures(&control).map_err(|error| error.to_string())) {
-            Ok(mut figures) => {
-                let alone = figures["seats_live"] == 0;
-                let made = (figures["creator_pid"].as_u64().unwrap_or(0), figures["created_ns"].as_u64().unwrap_or(0));
-                figures["stale"] = (alone && !process::lives(made.0, made.1)).into();
-                figures
-            }
-            Err(error) => json!({ "name": entry.name, "bytes": entry.bytes, "error": error }),
-        });
+        if !names.is_empty() && !names.contains(&entry.name) {
+            continue;
+        }
+        let figures = match entry.segment.and_then(|_| Control::attach(&entry.name)) {
+            Ok(control) => figures(&control).map_err(|error| error.to_string()),
+            Err(OpenError::NotFound { .. }) => continue, // removed since it was listed
+            Err(error) => Err(error.to_string()),
+        };
+        let failed = |error| json!({ "name": entry.name, "bytes": entry.bytes, "error": error });
+        found.push(figures.unwrap_or_else(failed));
     }
+    print(arguments, &found)?;
+    let missing = |name: &&String| !found.iter().any(|figures| figures["name"] == ***name);
+    let missing: Vec<String> = names.iter().filter(missing).cloned().collect();
+    End::each(&missing, |name| Ok(drop(Control::attach(name)?)))
+}
+
+/// As `stat` has them, and whether the queue is stale.
+fn figures(control: &Control) -> Result<Value, Fault> {
+    let mut figures = stat::figures(control)?;
+    figures["stale"] = control.is_stale()?.into();
+    Ok(figures)
+}
+
+fn print(arguments: &Arguments, found: &[Value]) -> Outcome {
     if arguments.json {
-        return output::print(&format!("{}\n", Value::Array(found)));
+        return output::print(&format!("{}\n", Value::Array(found.to_vec())));
     }
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let keys = ["name", "type", "capacity", "item_size", "len", "state", "seats_live"];
@@ -38,11 +56,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
             .map(str::to_owned)
             .to_vec(),
     ];
-    for figures in &found {
+    for figures in found {
         let note = match figures.get("error") {
             Some(error) => text(error),
-            None if figures["stale"] == true => "stale: nobody attached, and its creator is gone".into(),
-            None if figures["seats_live"] == 0 => "nobody attached".into(),
+            None if figures["stale"] == true => "stale: nobody is attached, and its owner is gone".into(),
+            None if figures["seats_live"] == 0 => {
+                let items = ["len", "held"].iter().filter_map(|key| figures[key].as_u64()).sum::<u64>();
+                format!("idle, {items} item{}", if items == 1 { "" } else { "s" })
+            }
             None => String::new(),
         };
         let cell = |key: &&str| figures.get(*key).map_or_else(|| "-".into(), text);

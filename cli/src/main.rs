@@ -13,9 +13,10 @@ mod doctor;
 mod exit;
 mod get;
 mod ls;
+mod manual;
+mod names;
 mod output;
 mod parse;
-mod process;
 mod put;
 mod ready;
 mod rm;
@@ -27,7 +28,7 @@ mod table;
 mod top;
 mod wait;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 const STATUS: &str = "\
@@ -36,7 +37,7 @@ Exit status: 0 done; 1 could not be done; 2 usage; 3 timed out; 4 not ready; 5 e
 
 /// Crash-proof producer-consumer queues between processes, by name.
 #[derive(Parser)]
-#[command(name = "prodcon", version, about, after_help = STATUS, max_term_width = 110)]
+#[command(name = "prodcon", version, after_help = STATUS, max_term_width = 110)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -74,6 +75,10 @@ enum Command {
     Bench(bench::Arguments),
     /// Kill and stop processes at random for as long as you like, every item and account checked
     Soak(soak::Arguments),
+    /// Print what makes a shell complete these commands
+    Completions(manual::Completions),
+    /// Print a manual page, or write all of them
+    Man(manual::Pages),
     #[command(hide = true)]
     BenchWorker(bench::Worker),
     #[command(hide = true)]
@@ -84,6 +89,7 @@ fn main() -> ExitCode {
     if let Some(status) = demo::main_if_attached() {
         return status;
     }
+    signals::outlive_file_limit();
     let line = CommandLine::parse();
     let outcome = match &line.command {
         Command::Demo(arguments) => demo::run(arguments),
@@ -101,6 +107,8 @@ fn main() -> ExitCode {
         Command::Rm(arguments) => rm::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Soak(arguments) => soak::run(arguments),
+        Command::Completions(arguments) => manual::completions(arguments, CommandLine::command()),
+        Command::Man(arguments) => manual::pages(arguments, CommandLine::command()),
         Command::BenchWorker(arguments) => bench::work(arguments),
         Command::SoakWorker(arguments) => soak::work(arguments),
     };

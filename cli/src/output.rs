@@ -3,10 +3,8 @@
 //! `print` is for text that is complete; [`Items`] is for the stream of `get`, where an item counts as delivered only once the system has it.
 
 use crate::exit::{End, Outcome};
-use crate::signals;
-use crate::wait::SLICE;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use crate::{signals, wait};
+use rustix::event::PollFlags;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -29,6 +27,7 @@ pub fn note(message: &str) {
 fn failed(error: &io::Error) -> End {
     match error.kind() {
         io::ErrorKind::BrokenPipe => End::signal(SIGPIPE),
+        io::ErrorKind::FileTooLarge => End::failed(format!("cannot write to stdout: {error}; `ulimit -f` or the file system sets the limit")),
         _ => End::failed(format!("cannot write to stdout: {error}")),
     }
 }
@@ -47,24 +46,15 @@ impl Items {
         Ok(Self { out, blocks })
     }
 
-    /// Waits until something can be written: nobody should take an item that cannot go anywhere. Ends if the reader has gone or a signal came.
+    /// Waits until something can be written: nobody should take an item that cannot go anywhere.
+    /// Ends if the reader has gone or a signal came.
     pub fn wait_writable(&self) -> Outcome {
         if !self.blocks {
             return Ok(());
         }
         loop {
             signals::check()?;
-            let mut fds = [PollFd::new(&self.out, PollFlags::OUT)];
-            let slice = Timespec {
-                tv_sec: 0,
-                tv_nsec: i64::from(SLICE.subsec_nanos()),
-            };
-            match poll(&mut fds, Some(&slice)) {
-                Ok(0) | Err(Errno::INTR) => continue,
-                Ok(_) => {}
-                Err(errno) => return Err(failed(&errno.into())),
-            }
-            let events = fds[0].revents();
+            let events = wait::ready(&self.out, PollFlags::OUT).map_err(|errno| failed(&errno.into()))?;
             if events.intersects(PollFlags::ERR | PollFlags::HUP) {
                 return Err(failed(&io::ErrorKind::BrokenPipe.into()));
             }
@@ -74,16 +64,28 @@ impl Items {
         }
     }
 
-    /// Writes one item, all of it; call `wait_writable` before.
-    pub fn write(&mut self, item: &[u8]) -> Outcome {
-        if !self.blocks {
-            return self.out.write_all(item).map_err(|error| failed(&error));
-        }
-        for (piece, bytes) in item.chunks(PIPE_BUF).enumerate() {
-            if piece > 0 {
-                self.wait_writable()?;
-            }
-            self.out.write_all(bytes).map_err(|error| failed(&error))?;
+    /// Writes one item, all of it; call `wait_writable` before. When it returns, the system has
+    /// the item: nothing is kept back.
+    ///
+    /// # Errors
+    /// Why it could not be written, and how many of its bytes were.
+    pub fn write(&mut self, item: &[u8]) -> Result<(), (End, usize)> {
+        let mut written = 0;
+        while written < item.len() {
+            let longest = if self.blocks { PIPE_BUF } else { usize::MAX };
+            let piece = &item[written..];
+            let outcome = match self.out.write(&piece[..piece.len().min(longest)]) {
+                Ok(0) => Err(failed(&io::ErrorKind::WriteZero.into())),
+                Ok(some) => {
+                    written += some;
+                    // The last piece is out: whoever is gone now was there to get it.
+                    if written < item.len() { self.wait_writable() } else { Ok(()) }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_writable(),
+                Err(error) => Err(failed(&error)),
+            };
+            outcome.map_err(|end| (end, written))?;
         }
         Ok(())
     }

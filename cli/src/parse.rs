@@ -1,4 +1,4 @@
-//! Values on the command line that clap does not know: seconds and file modes.
+//! Values on the command line that clap does not know: seconds, sizes, counts and file modes.
 
 use std::time::Duration;
 
@@ -32,6 +32,45 @@ pub fn mode(text: &str) -> Result<u32, String> {
     }
 }
 
+/// What may stand behind a number of bytes.
+const SIZES: [(&str, u64); 8] = [
+    ("", 1),
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+];
+/// What may stand behind a number of things.
+const COUNTS: [(&str, u64); 7] = [
+    ("", 1),
+    ("k", 1000),
+    ("M", 1_000_000),
+    ("G", 1_000_000_000),
+    ("Ki", 1 << 10),
+    ("Mi", 1 << 20),
+    ("Gi", 1 << 30),
+];
+
+/// A number of bytes: `4096`, `64KiB`, `2MB`.
+pub fn bytes<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
+    whole(text, &SIZES).ok_or_else(|| "expected a number of bytes such as 4096, 64KiB or 2MB, and not too large a one".into())
+}
+
+/// A number of things: `1000`, `1k`, `64Ki`.
+pub fn count<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
+    whole(text, &COUNTS).ok_or_else(|| "expected a number such as 1000, 1k or 64Ki (65536), and not too large a one".into())
+}
+
+fn whole<N: TryFrom<u64>>(text: &str, units: &[(&str, u64)]) -> Option<N> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    N::try_from(digits.parse::<u64>().ok()?.checked_mul(*factor)?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +82,22 @@ mod tests {
         for bad in ["-1", "nan", "NaN", "inf", "-inf", "1e300", "", "soon"] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn sizes_and_counts_have_units_that_mean_one_thing() {
+        assert_eq!(
+            ["7", "7B", "2KiB", "3MiB", "1GiB", "2kB", "5MB"].map(bytes::<u64>).map(Result::unwrap),
+            [7, 7, 2048, 3 << 20, 1 << 30, 2000, 5_000_000]
+        );
+        assert_eq!(
+            ["7", "1k", "64Ki", "1Mi", "2M"].map(count::<u32>).map(Result::unwrap),
+            [7, 1000, 65_536, 1 << 20, 2_000_000]
+        );
+        for bad in ["", "k", "-1", "+1", "1.5k", "1 k", "2M", "99999999999999999999", "20000000000GiB", "1kib"] {
+            assert!(bytes::<u64>(bad).is_err(), "{bad}");
+        }
+        assert!(count::<u32>("5G").is_err() && count::<u32>("1KiB").is_err() && bytes::<u32>("4GiB").is_err());
     }
 
     #[test]

@@ -1,21 +1,57 @@
-//! `prodcon rm`: removes the names of queues. Who is attached keeps the memory.
+//! `prodcon rm`: removes the names of queues, each for itself. Who is attached keeps the memory.
 
-use crate::exit::Outcome;
+use crate::exit::{End, Outcome};
+use crate::output;
 use clap::Args;
+use prodcon::{Control, OpenError};
 
 #[derive(Args)]
 pub struct Arguments {
     /// Names of the queues
     #[arg(required = true)]
     names: Vec<String>,
+    /// Also those to which processes are attached
+    #[arg(long)]
+    force: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    let mut outcome = Ok(());
-    for name in &arguments.names {
-        if let Err(error) = prodcon::unlink(name) {
-            outcome = Err(error.into());
+    End::each(&arguments.names, |name| {
+        output::note(&format!("removed '{name}'{}", remove(name, arguments.force)?));
+        Ok(())
+    })
+}
+
+/// Removes one, and says what else there is to say about it.
+fn remove(name: &str, force: bool) -> Result<String, End> {
+    let control = match Control::attach(name) {
+        Ok(control) => control,
+        // No segment of ours, or not to be read: nobody can be seen in it.
+        Err(OpenError::Corrupt { .. } | OpenError::Incompatible { .. } | OpenError::Denied { .. }) => {
+            prodcon::unlink(name)?;
+            return Ok(String::new());
         }
+        Err(error) => return Err(error.into()),
+    };
+    let stats = control.stats()?;
+    let mut pids: Vec<u32> = stats.members.iter().map(|member| member.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    let users = match pids.as_slice() {
+        [] => String::new(),
+        [pid] => format!("process {pid}"),
+        [first, .., last] => format!("{} processes ({first} to {last})", pids.len()),
+    };
+    if !users.is_empty() && !force {
+        return Err(End::failed(format!(
+            "queue '{name}' is in use by {users} and was not removed: end them first, or use --force (they go on among themselves)"
+        )));
     }
-    outcome
+    control.unlink()?;
+    Ok(match (users.as_str(), stats.len + stats.held) {
+        ("", 0) => String::new(),
+        ("", 1) => " with an item in it".into(),
+        ("", items) => format!(" with {items} items in it"),
+        (users, _) => format!("; {users} still attached to what had the name"),
+    })
 }

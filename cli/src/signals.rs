@@ -3,7 +3,7 @@
 //! Invariant: from `install` on, the first signal only sets the flag; the second one ends the process at once (the kernel then drops its seats).
 
 use crate::exit::{End, Outcome};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,6 +21,13 @@ pub fn install() -> Outcome {
             .map_err(|error| End::failed(format!("cannot catch signal {signal}: {error}")))?;
     }
     Ok(())
+}
+
+/// From now on a file that grows beyond `ulimit -f` is an error of the write, and no silent end.
+/// Processes that are started later have the signal as it was.
+pub fn outlive_file_limit() {
+    // If it cannot be caught, the limit ends the process as it does everybody.
+    let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
 /// The signal that came, if one did.

@@ -1,31 +1,41 @@
 //! `prodcon stat`: the figures of a queue.
 
-use crate::exit::Outcome;
-use crate::output;
+use crate::exit::{End, Outcome};
+use crate::{names, output};
 use clap::Args;
 use prodcon::{Control, Role};
 use serde_json::{Value, json};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Name of the queue
-    name: String,
-    /// One JSON object on stdout
+    /// Names of the queues, or patterns with * and ?
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    /// One JSON object on stdout, a line for each queue
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    let figures = figures(&Control::attach(&arguments.name)?)?;
-    if arguments.json {
-        return output::print(&format!("{figures}\n"));
-    }
-    let Value::Object(map) = figures else { return Ok(()) };
-    let lines: String = map
-        .iter()
+    let mut before = "";
+    End::each(&names::expand(&arguments.names)?, |name| {
+        let figures = figures(&Control::attach(name)?)?;
+        let text = if arguments.json {
+            format!("{figures}\n")
+        } else {
+            before.to_owned() + &text(figures)
+        };
+        before = "\n";
+        output::print(&text)
+    })
+}
+
+/// A figure a line.
+fn text(figures: Value) -> String {
+    let Value::Object(map) = figures else { return String::new() };
+    map.iter()
         .map(|(key, value)| format!("{key:<14} {}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-        .collect();
-    output::print(&lines)
+        .collect()
 }
 
 /// One object, as `stat --json` prints it.

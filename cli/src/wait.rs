@@ -1,5 +1,8 @@
 //! Waiting in slices: a blocked command looks up now and then, for a signal or a reader that has gone.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// The longest time during which nobody looks up.
@@ -30,5 +33,22 @@ impl Patience {
     /// Something came.
     pub fn renew(&mut self) {
         self.since = Instant::now();
+    }
+}
+
+/// Waits for one of these events on a file, a slice at most. What came; nothing, if nothing did.
+///
+/// # Errors
+/// The system cannot wait for it.
+pub fn ready(file: &impl AsFd, events: PollFlags) -> Result<PollFlags, Errno> {
+    let slice = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(SLICE.subsec_nanos()),
+    };
+    let mut fds = [PollFd::new(file, events)];
+    match poll(&mut fds, Some(&slice)) {
+        Ok(0) | Err(Errno::INTR) => Ok(PollFlags::empty()),
+        Ok(_) => Ok(fds[0].revents()),
+        Err(errno) => Err(errno),
     }
 }

@@ -106,7 +106,7 @@ fn a_queue_of_a_plain_type_has_batches_and_wants_items_of_its_length() {
 }
 
 #[test]
-fn a_queue_is_stale_when_nobody_is_attached_and_its_creator_is_gone() {
+fn only_what_was_left_by_its_owner_is_stale_and_other_queues_are_idle() {
     let dir = Dir::new();
     let listed = |name: &str| {
         let all: serde_json::Value = serde_json::from_str(&dir.ok("ls --json", b"")).unwrap();
@@ -115,17 +115,29 @@ fn a_queue_is_stale_when_nobody_is_attached_and_its_creator_is_gone() {
         let line = table.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
         (found["stale"].as_bool().unwrap(), line)
     };
-    dir.ok("create left --capacity 1 --item-size 4", b"");
-    let (stale, line) = listed("left");
-    assert!(stale && line.contains("stale"), "{line}");
-    let own = Control::create("mine", &Options::new(1).item_size(4).directory(&dir.0)).unwrap();
-    let (stale, line) = listed("mine");
-    assert!(!stale && line.ends_with("nobody attached"), "{line}");
-    let _follower = dir.start("get left --follow");
-    until("its seat", || dir.stat("left")["seats_live"] == 1);
-    let (stale, line) = listed("left");
-    assert!(!stale && !line.contains("attached"), "{line}");
-    own.unlink().unwrap();
+    dir.ok("create made --capacity 4 --item-size 4", b"");
+    let (stale, line) = listed("made");
+    assert!(!stale && line.ends_with("idle, 0 items"), "{line}");
+    dir.ok("put made", b"a\n");
+    let (stale, line) = listed("made");
+    assert!(!stale && line.ends_with("idle, 1 item"), "{line}");
+    let _follower = dir.start("get made --follow");
+    until("its seat", || dir.stat("made")["seats_live"] == 1);
+    let (stale, line) = listed("made");
+    assert!(!stale && line.ends_with(" 1"), "{line}");
+    let own = Control::create("owned", &Options::new(4).item_size(4).directory(&dir.0).owned(true)).unwrap();
+    let (stale, line) = listed("owned");
+    assert!(!stale && line.ends_with("idle, 0 items"), "{line}");
+    drop(own); // as its process does when it is killed
+    let (stale, line) = listed("owned");
+    assert!(stale && line.ends_with("stale: nobody is attached, and its owner is gone"), "{line}");
+    let mut follower = dir.start("get owned --follow");
+    until("its seat", || dir.stat("owned")["seats_live"] == 1);
+    let (stale, line) = listed("owned");
+    assert!(!stale && line.ends_with(" 1"), "{line}");
+    follower.0.kill().unwrap();
+    follower.0.wait().unwrap();
+    assert!(listed("owned").0);
 }
 
 #[test]

@@ -496,7 +496,7 @@ prodcon_status prodcon_queue_is_ready(struct prodcon_queue *queue, bool *ready);
 prodcon_status prodcon_queue_wait_ready(struct prodcon_queue *queue, int64_t timeout_ns);
 
 /**
- * How many items are in the queue, cleared ones that were not drained yet included. Exact when nobody is in mid-operation.
+ * How many items are in the queue that were not cleared. Exact when nobody is in mid-operation.
  *
  * NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved. On failure `*len` is not written.
  */

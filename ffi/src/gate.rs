@@ -179,7 +179,7 @@ pub unsafe extern "C" fn prodcon_queue_wait_ready(queue: *mut Queue, timeout_ns:
     unsafe { about(queue, "wait_ready", work) }
 }
 
-/// How many items are in the queue, cleared ones that were not drained yet included. Exact when nobody is in mid-operation.
+/// How many items are in the queue that were not cleared. Exact when nobody is in mid-operation.
 ///
 /// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved. On failure `*len` is not written.
 #[unsafe(no_mangle)]

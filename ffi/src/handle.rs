@@ -156,10 +156,10 @@ unsafe fn enter<H: Handle>(handle: *const H, call: &str, own: bool) -> Result<En
     // SAFETY: not NULL and, by this function's contract, what `open` gave: a shell, which lives for ever and is shared by atomics and the turn.
     let shell = unsafe { &*handle }.shell();
     // There is an owner only while the mark is OPEN.
-    if H::OWNED
-        && let Some(pass) = shell.turn.enter_as_owner()
-    {
-        return Ok((shell, pass));
+    if H::OWNED {
+        if let Some(pass) = shell.turn.enter_as_owner() {
+            return Ok((shell, pass));
+        }
     }
     enter_slowly::<H>(shell, call, Some(own && H::OWNED))
 }

@@ -15,7 +15,7 @@ fn peer(stage: &Stage, program: &PathBuf, arguments: &[&str]) -> Command {
 }
 
 fn numbers(bytes: &[u8]) -> Vec<u64> {
-    assert!(bytes.len().is_multiple_of(8), "an item was torn");
+    assert!(bytes.len() % 8 == 0, "an item was torn");
     bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect()
 }
 

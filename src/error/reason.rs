@@ -39,6 +39,14 @@ pub(crate) enum OpenError {
     Exists {
         queue: Arc<str>,
     },
+    /// The queue that was to be removed does not have the name any more.
+    Replaced {
+        queue: Arc<str>,
+    },
+    /// Another process has held the lock of those who remove the queue for too long.
+    Busy {
+        queue: Arc<str>,
+    },
     Name {
         name: String,
     },
@@ -132,6 +140,8 @@ impl OpenError {
             Self::Denied { .. } => ErrorKind::PermissionDenied,
             Self::NoSpace { .. } => ErrorKind::NoSpace,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Replaced { .. } => ErrorKind::Removed,
+            Self::Busy { .. } => ErrorKind::TimedOut,
             Self::Os { .. } => ErrorKind::Os,
         }
     }
@@ -148,6 +158,8 @@ impl OpenError {
             | Self::Denied { queue, .. }
             | Self::NoSpace { queue, .. }
             | Self::Corrupt { queue, .. }
+            | Self::Replaced { queue, .. }
+            | Self::Busy { queue, .. }
             | Self::Os { queue, .. } => Some(queue),
         }
     }
@@ -195,6 +207,14 @@ impl fmt::Display for OpenError {
             Self::Exists { queue } => write!(
                 f,
                 "queue '{queue}' exists already: attach to it, choose another name, or remove it with `prodcon rm {queue}`"
+            ),
+            Self::Replaced { queue } => write!(
+                f,
+                "queue '{queue}' was removed, and another queue has its name now: nothing was done; remove that one by its name if it is meant"
+            ),
+            Self::Busy { queue } => write!(
+                f,
+                "another process is removing queue '{queue}' and has not come to an end: try again; if that process is stopped, let it go on or kill it"
             ),
             Self::Name { name } => write!(
                 f,

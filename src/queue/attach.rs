@@ -1,6 +1,7 @@
 //! Taking seats: how an endpoint gets them, and gives them up.
 
 use super::control::Control;
+use super::due::Due;
 use super::endpoint::Endpoint;
 use super::get::Lot;
 use super::item::Plain;
@@ -43,9 +44,7 @@ impl Control {
     pub(super) fn lock_seat(&self, own: &SeatSet, role: Role, orphan: bool) -> Result<Option<Seat>, Refusal> {
         let mut pass = Pass::default();
         let taken = self.ring.attach(&mut Leases(&self.segment.lease), |index| own.has(index), orphan, &mut pass);
-        for _ in 0..pass.announced {
-            wake_one(&self.words().items.0, &Kernel);
-        }
+        self.wake_after(&pass);
         if let Ok(Some(seat)) = &taken {
             let line = self.segment.seat(seat.index);
             line.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed, these three: for people
@@ -108,7 +107,16 @@ impl Endpoint {
                 }
             }
         }
-        if control.is_removed() {
+        let removed = control.segment.was_removed();
+        if let Err(error) = &removed {
+            leave(taken);
+            return Err(OpenError::Os {
+                queue,
+                call: "fcntl",
+                errno: error.raw_os_error().unwrap_or(libc::EIO),
+            });
+        }
+        if matches!(removed, Ok(true)) {
             // Removed between our open and our lock: the name, if it is there, is another queue's.
             leave(taken);
             return Self::join(control.segment.place.clone(), attach, plain);
@@ -133,12 +141,12 @@ impl Endpoint {
             orphans: None,
             dead_letters: None,
             burst: 0,
+            care_at: Due::FIRST,
+            due: Due::new(),
             singles: 0,
             patience: LITTLE_PATIENCE,
             drops: 0,
             vain_spins: 0,
-            last_care: Instant::now(),
-            idle: 0,
             _one_thread: PhantomData,
         })
     }

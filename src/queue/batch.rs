@@ -447,16 +447,15 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
 
     /// Acknowledges all, and goes on showing them.
     pub(crate) fn ack_in_place(&mut self) {
-        if let Source::InPlace(held, _) = &mut self.source
-            && !held.endpoint.control.segment.lease.forked()
-            && !std::mem::replace(&mut held.settled, true)
-        {
-            if held.lone {
-                let items = held.len() as u32;
-                held.endpoint.acknowledge(items);
-            } else {
-                held.endpoint.acknowledge_in_place();
-            }
+        let Source::InPlace(held, _) = &mut self.source else { return };
+        if held.endpoint.control.segment.lease.forked() || std::mem::replace(&mut held.settled, true) {
+            return;
+        }
+        if held.lone {
+            let items = held.len() as u32;
+            held.endpoint.acknowledge(items);
+        } else {
+            held.endpoint.acknowledge_in_place();
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Fault, GetError, PutError};
 use crate::sync::event::{Futex, register, wake_one};
 use crate::sync::futex::Kernel;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Without sleeping on two words.
 const PIECE: Duration = Duration::from_millis(2);
@@ -68,13 +68,14 @@ impl Endpoint {
             return Ok(Some(done));
         }
         loop {
+            self.look_after_the_dead(what, Instant::now())?;
             let value = register(self.event(what));
             let theirs = (!other.is_read_only() && other.readable().is_ok()).then(|| &other.words().changed.0);
             let theirs = theirs.map(|word| (word, register(word)));
             if let Some(done) = attempt(self)? {
                 return Ok(Some(done));
             }
-            let left = until.left();
+            let left = until.left().min(self.due.longest_sleep());
             if left.is_zero() || !goes_on() {
                 wake_one(self.event(what), &Kernel);
                 return Ok(None);
@@ -89,7 +90,6 @@ impl Endpoint {
             if let Some(done) = attempt(self)? {
                 return Ok(Some(done));
             }
-            self.look_after_the_dead()?;
             if self.control.is_removed() {
                 return Err(Fault::Removed {
                     queue: self.control.shared_name(),

@@ -7,14 +7,12 @@ use super::control::SLICE;
 use super::endpoint::Endpoint;
 use super::memory::{Leases, Mapped};
 use super::options::AttachOptions;
-use super::wait::Until;
+use super::wait::{For, Until};
 use crate::error::{Fault, PutError};
 use crate::ring::seat::{Event, Seat};
 use crate::ring::slot::BlockWord;
-use crate::ring::{Memory, Recovered as Pass};
+use crate::ring::{Memory, Recovered as Pass, Refusal};
 use crate::state::Role;
-use crate::sync::event::wake_one;
-use crate::sync::futex::Kernel;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -371,6 +369,39 @@ impl Endpoint {
         if seat.hold { self.control.ring.deliver_again(seat) } else { None }
     }
 
+    /// A lap has ended, or an endpoint is about to wait: looks at the clock, and if it is time, after
+    /// the dead.
+    #[cold]
+    pub(super) fn look_at_the_clock(&mut self, what: For) -> Result<(), Fault> {
+        let now = Instant::now();
+        // Two are as many as a thousand to `keep_distance`; and so the sum never wraps.
+        self.burst = self.burst.min(2);
+        self.care_at = self.burst + self.due.next_lap(now);
+        self.look_after_the_dead(what, now)
+    }
+
+    /// If it is time. A consumer does it by adopting: it forgets that there was no orphan, and its
+    /// next attempt looks again and keeps what it finds. Everybody else tells the consumers.
+    pub(super) fn look_after_the_dead(&mut self, what: For, now: Instant) -> Result<(), Fault> {
+        if !self.due.is_due(now) {
+            return Ok(());
+        }
+        if what == For::Items && self.control.ring.at_least_once {
+            self.orphans = None;
+            return Ok(());
+        }
+        let undecided = self.control.recover_pass()?.undecided;
+        self.due.has_left(undecided > 0, false);
+        Ok(())
+    }
+
+    /// The successes since the last empty or full, which are counted anew from here. The lap goes on.
+    pub(super) fn end_burst(&mut self) -> u32 {
+        let burst = std::mem::take(&mut self.burst);
+        self.care_at = self.care_at.saturating_sub(burst);
+        burst
+    }
+
     /// Adopts the oldest orphan: its items are in hand then. False: there is none.
     fn adopt(&mut self) -> Result<bool, Fault> {
         let ring = &self.control.ring;
@@ -380,9 +411,7 @@ impl Endpoint {
         }
         let mut pass = Pass::default();
         let adopted = ring.adopt(&mut Leases(&self.control.segment.lease), |index| self.control.own.has(index), &mut pass);
-        for _ in 0..pass.announced {
-            wake_one(&self.control.words().items.0, &Kernel);
-        }
+        self.control.wake_after(&pass);
         match adopted {
             Some(seat) => {
                 self.control.own.insert(seat.index);
@@ -392,14 +421,10 @@ impl Endpoint {
             }
             None => {
                 self.orphans = Some(orphans);
-                Ok(false)
+                self.due.has_left(pass.undecided > 0, pass.busy > 0);
+                pass.corrupt.map_or(Ok(false), |what| Err(self.control.fault(Refusal::Corrupt(what))))
             }
         }
-    }
-
-    /// Somebody else has an item in hand that may come back (at-least-once).
-    pub(super) fn others_hold(&self) -> bool {
-        self.control.ring.at_least_once && self.control.ring.needs_care(|index| self.control.own.has(index))
     }
 
     /// Gives a seat up.

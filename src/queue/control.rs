@@ -11,8 +11,8 @@ use super::wait::pauses;
 use crate::error::{Fault, OpenError, Result, StateRefused};
 use crate::layout::{SeatLine, Words};
 use crate::ring::seat::Event;
-use crate::ring::{Memory, Refusal, Ring};
-use crate::segment::{Place, QueueId, QueueInfo, Segment, unlink};
+use crate::ring::{Memory, Recovered as Pass, Refusal, Ring};
+use crate::segment::{Place, QueueId, QueueInfo, Segment};
 use crate::state::{Role, State};
 use crate::sync::event::{Futex, register, wake_all, wake_one};
 use crate::sync::futex::Kernel;
@@ -159,12 +159,37 @@ impl Control {
         self.segment.lease.links().is_ok_and(|links| links == 0)
     }
 
-    /// Removes the queue's name. Who is attached keeps the memory.
+    /// Removes the queue's name, if it is still this queue's. Who is attached keeps the memory.
     ///
     /// # Errors
-    /// It is gone already, or no permission.
+    /// It is gone already, another queue has the name now ([`OpenError::Replaced`]), somebody else is
+    /// removing it and does not come to an end, or no permission.
     pub fn unlink(self) -> Result<()> {
-        Ok(unlink(&self.segment.place)?)
+        Ok(self.segment.unlink()?)
+    }
+
+    /// The queue was made to go with its owner, see [`Options::owned`].
+    pub fn is_owned(&self) -> bool {
+        self.info().owned
+    }
+
+    /// The queue was left behind: it is [owned](Self::is_owned), its owner is gone, nobody supervises it
+    /// and nobody has a seat. A queue that is not owned lasts until it is removed, and is never stale.
+    ///
+    /// # Errors
+    /// A system call failed.
+    pub fn is_stale(&self) -> Result<bool> {
+        self.readable()?;
+        Ok(self.segment.is_stale().map_err(|error| self.os_fault(&error))?)
+    }
+
+    /// Removes the queue's name if the queue is [stale](Self::is_stale) and the name is still its own;
+    /// false if it is not stale. Whoever attaches meanwhile prevents it, or does not find the queue.
+    ///
+    /// # Errors
+    /// As [`unlink`](Self::unlink).
+    pub fn remove_if_stale(&self) -> Result<bool> {
+        Ok(self.segment.unlink_if_stale()?)
     }
 
     #[inline(always)]
@@ -215,7 +240,23 @@ impl Control {
         Ok(())
     }
 
-    /// Keeps producers out and makes every item void, in one step.
+    /// Lets producers put if nobody has kept them out so far; false if somebody has. For bindings
+    /// whose queues take items before their consumer begins. A gate that was closed or cleared
+    /// while nobody had opened it counts as kept shut.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    #[doc(hidden)]
+    pub fn open_first(&self) -> Result<bool> {
+        self.writable()?;
+        let open = self.ring.open_first();
+        if open {
+            self.changed();
+        }
+        Ok(open)
+    }
+
+    /// Keeps producers out and makes every item void, in one step, as [`clear`](Self::clear) does.
     ///
     /// # Errors
     /// [`Fault`]
@@ -223,10 +264,10 @@ impl Control {
         Ok(self.gate(Ring::set_not_ready).map(drop)?)
     }
 
-    /// Makes every item void, in one step.
+    /// Makes every item void, in one step. An operation that overlaps it takes effect before it or after it; a put before it may answer `Ok` afterwards, and its item is cleared.
     ///
     /// # Errors
-    /// [`Fault`]
+    /// `Exhausted` after 2^40 clears in a queue's life.
     pub fn clear(&self) -> Result<()> {
         Ok(self.gate(Ring::clear).map(drop)?)
     }
@@ -309,17 +350,21 @@ impl Control {
         self.words().gate.state.load(Ordering::SeqCst)
     }
 
-    /// Changes the state and wakes everybody whom it concerns.
+    /// Changes the state and wakes everybody whom it concerns. The state that the queue has may be set too.
     ///
     /// # Errors
-    /// [`StateError::Refused`] for a transition that is not allowed.
+    /// `StateRefused` for a change that is not allowed; its text names the way that works.
     pub fn set_state(&self, to: State) -> Result<()> {
         self.writable()?;
         let word: &AtomicU32 = &self.words().gate.state;
         let mut now = word.load(Ordering::SeqCst);
         loop {
+            if now == to as u32 {
+                return Ok(());
+            }
             let from = State::from_word(now);
-            if !from.may_become(to) {
+            // Equal here: the word is damaged, reads as stopped, and is to be so.
+            if from != to && !from.may_become(to) {
                 return Err(StateRefused {
                     queue: self.shared_name(),
                     from,
@@ -336,16 +381,16 @@ impl Control {
         Ok(())
     }
 
-    /// Items in the queue (of queues with batches too), cleared ones that were not yet drained included. Exact when nobody is in mid-operation.
+    /// Counts the items in the queue (of queues with batches too) that were not cleared. Exact when nobody is in mid-operation.
     /// A handle in a forked child answers 0.
     pub fn len(&self) -> usize {
         if self.segment.lease.forked() {
             return 0;
         }
-        self.ring.items() as usize
+        self.ring.live_items() as usize
     }
 
-    /// No item.
+    /// Tells whether there is no item, but cleared ones.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -355,9 +400,9 @@ impl Control {
         self.segment.geometry.capacity as usize
     }
 
-    /// No space.
+    /// Tells whether there is no space: none that a put could make by throwing cleared items away, either.
     pub fn is_full(&self) -> bool {
-        !self.segment.lease.forked() && self.ring.len() == u64::from(self.segment.geometry.capacity)
+        !self.segment.lease.forked() && self.ring.live() == u64::from(self.segment.geometry.capacity)
     }
 
     /// Longest item in bytes.
@@ -390,6 +435,7 @@ impl Control {
         let mut stats = Stats::new(header, gate.is_ready(), gate.epoch(), self.state());
         stats.len = self.ring.items();
         stats.removed_name = self.is_removed();
+        let mut skipped = 0u64;
         for (index, line) in self.seats() {
             let (record, counts, unacked) = (line.read_record(), line.read_counts(), self.ring.held(index));
             let live = mine(index) || self.segment.lease.is_locked(index).unwrap_or(false);
@@ -398,6 +444,7 @@ impl Control {
                 (&mut stats.dropped, counts.items(Event::Dropped)),
                 (&mut stats.cleared, counts.items(Event::Cleared)),
                 (&mut stats.lost, counts.items(Event::Lost)),
+                (&mut skipped, counts.items(Event::Skipped)),
                 (&mut stats.gets, counts.got),
                 // Relaxed, both: figures for people.
                 (&mut stats.redelivered, line.redelivered.load(Ordering::Relaxed)),
@@ -419,7 +466,8 @@ impl Control {
             }
         }
         if header.batch == 1 {
-            stats.puts = self.ring.memory.shape().count(self.ring.tail());
+            // The slots tell the positions passed; all but those at the ends of streams were puts.
+            stats.puts = self.ring.memory.shape().count(self.ring.tail()).saturating_sub(skipped);
         }
         Ok(stats)
     }
@@ -435,21 +483,24 @@ impl Control {
     pub(super) fn recover_pass(&self) -> Result<Recovery, Fault> {
         self.writable()?;
         let pass = self.ring.recover(&mut Leases(&self.segment.lease), |index| self.own.has(index));
+        self.wake_after(&pass);
+        match pass.corrupt {
+            Some(what) => Err(self.fault(Refusal::Corrupt(what))),
+            None => Ok(Recovery {
+                recovered: pass.recovered,
+                undecided: pass.undecided,
+            }),
+        }
+    }
+
+    /// Wakes whom a look after the dead concerns: a consumer for each orphan, and one on each side
+    /// for what those may have left undone who are resolved now.
+    pub(super) fn wake_after(&self, pass: &Pass) {
         for _ in 0..pass.announced + u32::from(pass.recovered > 0) {
             wake_one(&self.words().items.0, &Kernel);
         }
         if pass.recovered > 0 {
             wake_one(&self.words().space.0, &Kernel);
-        }
-        match pass.corrupt {
-            Some(what) => Err(Fault::Corrupt {
-                queue: self.shared_name(),
-                what: what.into(),
-            }),
-            None => Ok(Recovery {
-                recovered: pass.recovered,
-                undecided: pass.undecided,
-            }),
         }
     }
 

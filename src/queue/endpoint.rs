@@ -6,6 +6,7 @@
 
 use super::care::Aside;
 use super::control::Control;
+use super::due::Due;
 use super::get::Lot;
 use super::item::Plain;
 use super::memory::Mapped;
@@ -61,8 +62,10 @@ pub(super) struct Endpoint {
     pub(super) drops: u32,
     /// Spins since the last that was worth it.
     pub(super) vain_spins: u32,
-    pub(super) last_care: Instant,
-    pub(super) idle: u32,
+    /// When it looks after the dead.
+    pub(super) due: Due,
+    /// The usual ways end at so many successes in a burst: it is time to look at the clock.
+    pub(super) care_at: u32,
     pub(super) _one_thread: PhantomData<Cell<()>>,
 }
 

@@ -1,10 +1,11 @@
 //! Getting: one exchange, and the items are in hand; a copying get acknowledges before it returns.
 
 use super::endpoint::Endpoint;
+use super::memory::Mapped;
 use super::wait::{For, GaveUp, Until};
 use crate::error::{Fault, GetError, Length};
 use crate::ring::slot::BlockWord;
-use crate::ring::{Memory, Refusal};
+use crate::ring::{Ending, Memory, Refusal, Ring};
 use crate::state::State;
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
@@ -28,21 +29,20 @@ impl Endpoint {
     /// Takes the oldest item, has it copied, acknowledges it. `size`: of the endpoint's type; `None` for bytes.
     #[inline(always)]
     pub(super) fn get_with<R>(&mut self, size: Option<usize>, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
-        if self.control.ring.single
-            && let Some(copied) = self.get_usually(size, usize::MAX, &mut copy)
-        {
-            return Ok(copied);
+        if self.control.ring.single {
+            if let Some(copied) = self.get_usually(size, usize::MAX, &mut copy) {
+                return Ok(copied);
+            }
         }
         self.get_slowly(size, until, copy)
     }
 
     #[inline(never)]
     fn get_slowly<R>(&mut self, size: Option<usize>, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
-        if self.control.ring.single
-            && self.comes_soon(until)
-            && let Some(copied) = self.get_usually(size, usize::MAX, &mut copy)
-        {
-            return Ok(copied);
+        if self.control.ring.single && self.comes_soon(until) {
+            if let Some(copied) = self.get_usually(size, usize::MAX, &mut copy) {
+                return Ok(copied);
+            }
         }
         self.find_and_show(size, until)?;
         let copied = copy(self.read_bytes(&self.shown));
@@ -70,6 +70,7 @@ impl Endpoint {
             && !self.seat.hold
             && self.adopted.is_none()
             && (self.aside.is_empty() || self.growing)
+            && self.burst < self.care_at
             && (!control.ring.at_least_once || self.orphans == Some(control.ring.memory.orphans().load(Ordering::SeqCst)))
     }
 
@@ -92,6 +93,7 @@ impl Endpoint {
             return self.take_unusually(size);
         }
         let Some((word, block)) = self.control.ring.take_here::<true>(&mut self.cursors, &mut self.seat) else {
+            self.has_discarded();
             return false;
         };
         self.has_taken();
@@ -115,6 +117,7 @@ impl Endpoint {
     #[inline(never)]
     fn take_unusually(&mut self, size: Option<usize>) -> bool {
         let Some((word, _)) = self.control.ring.take_here::<false>(&mut self.cursors, &mut self.seat) else {
+            self.has_discarded();
             return false;
         };
         self.has_taken();
@@ -145,9 +148,8 @@ impl Endpoint {
         match self.attempt_take(size)? {
             Some(lot) => Ok(lot),
             None if matches!(until, Until::Now) => {
-                self.idle = self.idle.wrapping_add(1);
-                if self.idle.is_multiple_of(64) {
-                    self.look_after_the_dead()?;
+                if self.due.polled() {
+                    self.look_at_the_clock(For::Items)?;
                 }
                 Err(GetError::Empty)
             }
@@ -167,23 +169,50 @@ impl Endpoint {
             return Err(GetError::Stopped);
         }
         self.settle_forgotten();
-        if (self.seat.hold || self.adopted.is_some() || self.control.ring.at_least_once)
-            && let Some(word) = self.left_over()?
-        {
-            return self.lot(size, word).map(Some);
+        if self.burst >= self.care_at {
+            self.look_at_the_clock(For::Items)?;
         }
-        let took = self.control.ring.take(&mut self.cursors, &mut self.seat);
+        if self.seat.hold || self.adopted.is_some() || self.control.ring.at_least_once {
+            if let Some(word) = self.left_over()? {
+                return self.lot(size, word).map(Some);
+            }
+        }
+        loop {
+            let took = self.control.ring.take(&mut self.cursors, &mut self.seat);
+            self.has_discarded();
+            match took {
+                Ok(word) => {
+                    self.has_taken();
+                    return self.lot(size, word).map(Some);
+                }
+                Err(Refusal::Empty) if state == State::StopAtQueueEnd => match self.end_stream()? {
+                    Ending::Ended => return Err(GetError::Stopped),
+                    Ending::Held => return Ok(None),
+                    Ending::Item => {}
+                },
+                Err(Refusal::Empty) => return Ok(None),
+                Err(other) => return Err(self.control.fault(other).into()),
+            }
+        }
+    }
+
+    /// The queue was found empty, and its state says that it ends then. Under at-least-once it has not ended while another has an item in hand that may come back;
+    /// a `Hand` that has items of its own is told of the end whatever others have.
+    fn end_stream(&mut self) -> Result<Ending, Fault> {
+        let control = &self.control;
+        let waits = control.ring.at_least_once && !(self.growing && !self.aside.is_empty());
+        let carry = |ring: &Ring<Mapped>| waits && ring.others_may_carry(|index| control.own.has(index));
+        control
+            .ring
+            .end(&mut self.cursors, &mut self.seat, carry)
+            .map_err(|refusal| control.fault(refusal))
+    }
+
+    /// A take that did not succeed may have thrown cleared items away: that frees slots too.
+    #[inline(always)]
+    pub(super) fn has_discarded(&mut self) {
         if self.cursors.discarded > 0 {
             self.wake_for_discarded();
-        }
-        match took {
-            Ok(word) => {
-                self.has_taken();
-                self.lot(size, word).map(Some)
-            }
-            Err(Refusal::Empty) if state == State::StopAtQueueEnd && (self.growing && !self.aside.is_empty() || !self.others_hold()) => Err(GetError::Stopped),
-            Err(Refusal::Empty) => Ok(None),
-            Err(other) => Err(self.control.fault(other).into()),
         }
     }
 
@@ -233,5 +262,26 @@ impl Endpoint {
         };
         self.lent = 1; // in hand until it is discarded; else settled by the next operation
         Err(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::bindings::TestName;
+    use crate::queue::{QueueOptions, ReadyQueue};
+
+    #[test]
+    fn a_get_that_throws_cleared_items_away_wakes_who_waits_for_space() {
+        let name = TestName::new();
+        for (batch, kind) in [(1, "get"), (1, "take"), (2, "take")] {
+            let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(4).batch(batch)).unwrap();
+            crate::unlink(&name).unwrap();
+            queue.put(&1).unwrap();
+            queue.control().clear().unwrap();
+            queue.put(&2).unwrap();
+            // The usual way throws 1 away, then 2 comes the usual way.
+            let got = if kind == "get" { queue.get().unwrap() } else { *queue.take().unwrap() };
+            assert_eq!((got, queue.endpoint.cursors.discarded), (2, 0), "{kind} in batches of {batch}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::layout::{SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words};
 use crate::ring::slot::{BlockWord, Shape};
 use crate::ring::{Locks, Memory};
 use crate::segment::Segment;
+use crate::state::State;
 use crate::sync::lease::Lease;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -113,7 +114,8 @@ impl Mapped {
             // SAFETY: a block's start and size are multiples of 16 and `at` is one of 64, so the word is 8-aligned and ends within the block; every bit pattern is a u64. The block is the caller's:
             // nobody else reads or writes its payload, and the caller has no reference to it now.
             let word = unsafe { &*word.cast::<AtomicU64>() };
-            word.store(word.load(Ordering::Relaxed), Ordering::Relaxed);
+            // Release: the first one is the header, and pairs with the Acquire load in `Ring::put_announced`.
+            word.store(word.load(Ordering::Relaxed), Ordering::Release);
         }
     }
 
@@ -184,6 +186,10 @@ impl Memory for Mapped {
         &self.words().gate.ready
     }
     #[inline(always)]
+    fn started(&self) -> bool {
+        self.words().gate.state.load(Ordering::SeqCst) == State::Started as u32
+    }
+    #[inline(always)]
     fn orphans(&self) -> &AtomicU64 {
         &self.words().gate.orphans
     }
@@ -207,5 +213,8 @@ impl Locks for Leases<'_> {
     fn unlock(&mut self, seat: u32) {
         // An error means that the program closed our descriptor: the lock then goes with the mapping.
         let _ = self.0.unlock(seat);
+    }
+    fn is_locked(&mut self, seat: u32) -> bool {
+        self.0.is_locked(seat).unwrap_or(true)
     }
 }

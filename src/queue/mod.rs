@@ -15,6 +15,7 @@ pub mod bindings;
 mod care;
 mod control;
 mod delivery;
+mod due;
 mod endpoint;
 mod get;
 mod identity;

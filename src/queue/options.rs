@@ -227,8 +227,18 @@ impl QueueOptions {
         self
     }
 
-    /// Marks the queue as removed with its owner. For workers' segments and unnamed queues.
-    #[doc(hidden)]
+    /// Makes a queue that goes with its owner, instead of one that lasts until it is removed. Only for
+    /// workers' segments and unnamed queues. The owner is the handle that creates it, for as long as it
+    /// lives, or the process that supervises the worker. Once the owner is gone and nobody is attached,
+    /// the queue is stale: see [`Control::remove_if_stale`].
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(8).owned(true))?;
+    /// assert!(control.is_owned());
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn owned(mut self, owned: bool) -> Self {
         self.owned = owned;
         self

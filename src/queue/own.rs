@@ -6,7 +6,6 @@ use super::endpoint::Endpoint;
 use super::get::Lot;
 use crate::error::Fault;
 use crate::ring::Memory;
-use crate::state::State;
 use std::ptr::NonNull;
 
 /// Copies an item that its producer has most likely just written, field by field. A load that is wider than the stores before it has to wait until they have left the store buffer, behind
@@ -16,7 +15,7 @@ fn copy_by_words(from: &[u8], to: &mut [u8]) {
     const MOST: usize = 128;
     assert!(from.len() == to.len());
     let words = from.as_ptr().cast::<u64>();
-    if from.len() <= 8 || from.len() > MOST || !from.len().is_multiple_of(8) || !words.is_aligned() {
+    if from.len() <= 8 || from.len() > MOST || from.len() % 8 != 0 || !words.is_aligned() {
         to.copy_from_slice(from);
         return;
     }
@@ -71,13 +70,13 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn put_usually(&mut self, item: &[u8]) -> bool {
         debug_assert!(!self.seat.hold);
-        let (ring, started) = (&self.control.ring, self.control.state_word() == State::Started as u32);
+        let ring = &self.control.ring;
         let header = ring.memory.block(self.seat.block);
         // SAFETY: the seat owns the block it holds, `payload` checks the length, and self, borrowed exclusively, has no other slice of the block.
         let own = unsafe { ring.memory.payload(self.seat.block, 0, item.len()) };
         // SAFETY: the pointer is to item.len() mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
         copy_by_words(item, unsafe { &mut *own });
-        let put = started && ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64);
+        let put = ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64);
         if put {
             self.has_put();
         }
@@ -109,9 +108,10 @@ impl Endpoint {
         got
     }
 
-    /// A get that did not succeed may have taken an item all the same.
+    /// A get that did not succeed may have taken an item all the same, or thrown one away.
     #[cold]
     fn has_kept(&mut self) {
+        self.has_discarded();
         if self.seat.hold {
             self.has_taken();
         }

@@ -6,7 +6,6 @@ use super::wait::{For, GaveUp, Until};
 use crate::error::{Error, Length, OpenError, PutError, PutSliceError};
 use crate::ring::seat::Event;
 use crate::ring::{Memory, Refusal};
-use crate::state::State;
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
 
@@ -55,12 +54,15 @@ impl Endpoint {
         let max = self.control.item_size();
         // A type that is too long for the queue, or not its own, was refused at the attach.
         let fits = plain || len == max || len < max && !self.control.typed;
-        fits && !self.seat.hold && self.nothing_forgotten() && !self.control.segment.lease.forked()
+        fits && self.burst < self.care_at && !self.seat.hold && self.nothing_forgotten() && !self.control.segment.lease.forked()
     }
 
     #[cold]
     fn make_ready_to_fill(&mut self, len: usize) -> Result<(), PutError> {
         self.control.readable()?;
+        if self.burst >= self.care_at {
+            self.look_at_the_clock(For::Space)?;
+        }
         let (queue, max) = (|| self.control.shared_name(), self.control.item_size());
         if len > max {
             return Err(Length::TooLarge { queue: queue(), len, max }.into());
@@ -92,7 +94,7 @@ impl Endpoint {
     fn put_filled(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         let ring = &self.control.ring;
         let header = ring.memory.block(self.seat.block);
-        if self.control.state_word() == State::Started as u32 && ring.put_here::<false>(&mut self.cursors, &mut self.seat, header, len as u64) {
+        if ring.put_here::<false>(&mut self.cursors, &mut self.seat, header, len as u64) {
             self.has_put();
             return Ok(());
         }
@@ -128,7 +130,7 @@ impl Endpoint {
     /// A put that may drop the oldest. At the edge after a burst it first lets a reader that keeps its rate get some microseconds ahead (see `keep_distance`): two processes
     /// that fight over the oldest slot would lose most of what is put.
     fn put_lossy(&mut self, len: usize) -> Result<(), PutError> {
-        if self.burst >= 2 || self.drops.is_multiple_of(DROPS) {
+        if self.burst >= 2 || self.drops % DROPS == 0 {
             if let Some(done) = self.attempt_put(len, false)? {
                 return Ok(done);
             }
@@ -140,15 +142,13 @@ impl Endpoint {
             self.drops = 0;
         } else {
             // Nobody reads fast enough: no more waiting, but for a look now and then.
-            (self.burst, self.drops) = (0, self.drops.wrapping_add(1));
+            self.drops = self.drops.wrapping_add(1);
+            self.end_burst();
         }
         Ok(())
     }
 
     pub(super) fn attempt_put(&mut self, len: usize, lossy: bool) -> Result<Option<()>, PutError> {
-        if self.control.state() != State::Started {
-            return Err(PutError::Stopped);
-        }
         match self.control.ring.put(&mut self.cursors, &mut self.seat, len as u64, lossy) {
             Ok(()) => {
                 self.has_put();
@@ -156,6 +156,7 @@ impl Endpoint {
             }
             Err(Refusal::Full) => Ok(None),
             Err(Refusal::NotReady) => Err(PutError::NotReady),
+            Err(Refusal::Stopped) => Err(PutError::Stopped),
             Err(other) => Err(self.control.fault(other).into()),
         }
     }

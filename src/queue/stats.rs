@@ -15,6 +15,7 @@ pub struct Stats {
     pub seats_live: u32,
     /// Seats whose owner died in mid-operation and that nobody has resolved yet.
     pub seats_dead: u32,
+    /// In the slots: items, and cleared ones that were not yet thrown away.
     pub len: u64,
     pub ready: bool,
     pub epoch: u64,

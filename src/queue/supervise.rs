@@ -5,15 +5,12 @@
 
 use super::control::Control;
 use crate::error::{Fault, OpenError, Result};
+use crate::segment::{OWNER, SUPERVISOR};
 use crate::state::State;
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 use std::time::Duration;
 
-/// Held by the one controlling process.
-const SUPERVISOR: u32 = (1 << 20) + 1;
-/// Held by the process that is to remove the name in the end.
-const OWNER: u32 = (1 << 20) + 2;
 /// This and a supervision's number: so that those whom a dead controller started do not take its successor for it.
 const NUMBERS: u32 = 1 << 24;
 
@@ -56,12 +53,16 @@ impl Control {
         if !lock(SUPERVISOR)? {
             return Ok(None);
         }
-        // Whoever removes an abandoned name holds this lease while doing so: now the name is ours or gone for good.
-        if control.is_removed() || self.is_removed() {
+        // Whoever removes a stale name looks at this lease first: now the name is ours or gone for good.
+        if control.segment.was_removed().map_err(|error| control.os_fault(&error))? || control.id() != self.id() {
             return Err(Fault::Removed { queue: self.shared_name() }.into());
         }
-        if owner && !lock(OWNER)? {
-            return Ok(None);
+        if owner {
+            // As its maker we have that lock ourselves; nobody else can take it now, since nobody else supervises.
+            self.segment.disown().map_err(|error| self.os_fault(&error))?;
+            if !lock(OWNER)? {
+                return Ok(None);
+            }
         }
         let random = std::collections::hash_map::RandomState::new();
         loop {
@@ -94,7 +95,7 @@ impl Control {
     /// # Errors
     /// A system call failed.
     pub fn has_owner(&self) -> Result<bool> {
-        self.is_locked(OWNER)
+        Ok(self.segment.is_owner() || self.is_locked(OWNER)?)
     }
 
     fn is_locked(&self, byte: u32) -> Result<bool> {
@@ -115,7 +116,7 @@ impl Control {
         Ok(self.wait(timeout, |control| control.state() != from)?)
     }
 
-    fn os_fault(&self, error: &std::io::Error) -> Fault {
+    pub(super) fn os_fault(&self, error: &std::io::Error) -> Fault {
         Fault::Os {
             queue: self.shared_name(),
             call: "fcntl",

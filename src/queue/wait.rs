@@ -110,10 +110,15 @@ impl Endpoint {
     }
 
     /// Tries again as long as it pays not to sleep.
-    pub(super) fn spin_until<R, E>(&mut self, what: For, until: Until, attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>) -> Result<Option<R>, E> {
+    pub(super) fn spin_until<R, E: From<Fault>>(
+        &mut self,
+        what: For,
+        until: Until,
+        attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>,
+    ) -> Result<Option<R>, E> {
         self.keep_distance(what);
         // Who spun in vain several times running sleeps at once, but tries again now and then: how long it slept says little, a wake-up takes its time.
-        let limit = if self.vain_spins < VAIN || self.vain_spins.is_multiple_of(VAIN) {
+        let limit = if self.vain_spins < VAIN || self.vain_spins % VAIN == 0 {
             self.attach.spin_limit
         } else {
             Duration::ZERO
@@ -139,20 +144,28 @@ impl Endpoint {
 
     /// Polls the slot at the cursor; a full attempt when it changes, and now and then, since what is waited for may come another way (gate, state, orphans).
     /// The clock is first looked at after a fraction of a microsecond.
-    fn spin<R, E>(&mut self, what: For, until: Until, limit: Duration, attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>) -> Result<Option<R>, E> {
+    fn spin<R, E: From<Fault>>(
+        &mut self,
+        what: For,
+        until: Until,
+        limit: Duration,
+        attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>,
+    ) -> Result<Option<R>, E> {
         let (mut seen, mut began) = (None, None);
         for round in 1u32.. {
             let now = Some(self.peek(what, 0));
-            if seen != now || round.is_multiple_of(ROUNDS) {
+            if seen != now || round % ROUNDS == 0 {
                 seen = now;
                 if let Some(done) = attempt(self)? {
                     return Ok(Some(done));
                 }
             }
-            if round.is_multiple_of(ROUNDS) {
-                if began.get_or_insert_with(Instant::now).elapsed() >= limit.min(until.left()) {
+            if round % ROUNDS == 0 {
+                let now = Instant::now();
+                if now.saturating_duration_since(*began.get_or_insert(now)) >= limit.min(until.left()) {
                     break;
                 }
+                self.look_after_the_dead(what, now)?;
                 std::thread::yield_now();
             }
             spin_loop();
@@ -162,42 +175,31 @@ impl Endpoint {
 
     /// Sleeps on the event word, in slices, until an attempt succeeds.
     fn sleep<R, E: From<Fault>>(&mut self, what: For, until: Until, attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>) -> Result<R, GaveUp<E>> {
+        let failed = |fault: Fault| GaveUp::Failed(E::from(fault));
         loop {
             if until.left().is_zero() {
                 // Whoever leaves hands on a wake-up that may have been meant for it.
                 wake_one(self.event(what), &Kernel);
                 return Err(GaveUp::TimedOut);
             }
+            self.look_after_the_dead(what, Instant::now()).map_err(failed)?;
             let value = register(self.event(what));
             if let Some(done) = attempt(self).map_err(GaveUp::Failed)? {
                 return Ok(done);
             }
             let seat = self.control.segment.seat(self.seat.index);
             seat.asleep.store(1, Ordering::Relaxed); // Relaxed: for people
-            Kernel.wait(self.event(what), value, until.left());
+            Kernel.wait(self.event(what), value, until.left().min(self.due.longest_sleep()));
             seat.asleep.store(0, Ordering::Relaxed);
             if let Some(done) = attempt(self).map_err(GaveUp::Failed)? {
                 return Ok(done);
             }
-            self.look_after_the_dead().map_err(|fault| GaveUp::Failed(fault.into()))?;
             if self.control.is_removed() {
-                return Err(GaveUp::Failed(
-                    Fault::Removed {
-                        queue: self.control.shared_name(),
-                    }
-                    .into(),
-                ));
+                return Err(failed(Fault::Removed {
+                    queue: self.control.shared_name(),
+                }));
             }
         }
-    }
-
-    /// A recovery pass, at most every 50 ms.
-    pub(super) fn look_after_the_dead(&mut self) -> Result<(), Fault> {
-        if self.last_care.elapsed() >= SLICE / 2 {
-            self.last_care = Instant::now();
-            self.control.recover_pass()?;
-        }
-        Ok(())
     }
 
     pub(super) fn event(&self, what: For) -> &AtomicU32 {
@@ -224,7 +226,7 @@ impl Endpoint {
     pub(super) fn keep_distance(&mut self, what: For) {
         let capacity = self.control.segment.geometry.capacity;
         let far = (capacity / 8).min(128);
-        let burst = std::mem::take(&mut self.burst);
+        let burst = self.end_burst();
         let lockstep = burst == 1 && self.singles >= self.patience;
         self.singles = match burst {
             0 => self.singles, // still the same empty or full

@@ -45,6 +45,17 @@ impl<M: Memory> Ring<M> {
             Kind::Drop => [Some(Event::Dropped), put],
             Kind::Discard => [Some(Event::Cleared), None],
             Kind::Replace => [Some(Event::Cleared), put],
+            Kind::Skip => [Some(Event::Skipped), None],
+        }
+    }
+
+    /// How many this event counts. `outgoing`: of a put; `received`: the block that came out of the slot.
+    #[inline(always)]
+    pub(super) fn items_of(&self, event: Event, outgoing: u32, received: u32) -> u32 {
+        match event {
+            Event::Put => outgoing,
+            Event::Skipped => 1, // there was no item, and the header is some former one's
+            Event::Dropped | Event::Cleared | Event::Lost => self.items_in(received),
         }
     }
 
@@ -80,8 +91,8 @@ impl<M: Memory> Ring<M> {
     ) -> Result<Result<(), u64>, Refusal> {
         debug_assert!(!seat.hold, "a seat with an item in hand exchanges");
         let shape = self.memory.shape();
-        // A put onto an item goes from FULL to the next FULL.
-        let more = if matches!(kind, Kind::Drop | Kind::Replace) { 2 } else { 1 };
+        // A put onto an item goes from FULL to the next FULL, a skip from EMPTY to the next EMPTY.
+        let more = if matches!(kind, Kind::Drop | Kind::Replace | Kind::Skip) { 2 } else { 1 };
         let Some(new) = shape.follow(seen, more, seat.block) else {
             return Err(Refusal::Exhausted);
         };
@@ -106,8 +117,7 @@ impl<M: Memory> Ring<M> {
                 }
                 if batches || !matches!(kind, Kind::Put | Kind::Take) {
                     for event in self.events(kind).into_iter().flatten() {
-                        let items = if event == Event::Put { outgoing } else { self.items_in(seen.block) };
-                        seat.count(line, event, items.into());
+                        seat.count(line, event, self.items_of(event, outgoing, seen.block).into());
                     }
                 }
                 seat.rest_at(line, kind == Kind::Take);

@@ -1,6 +1,7 @@
 //! The ready gate: who may put, and the clear in one step.
 //!
-//! Owns the ready word. Void always means OLDER than the epoch in hand, never merely different. Called by the queue room (endpoints and control handles).
+//! Owns the ready word. Void always means OLDER than the epoch in hand, never merely different. A put loads the ready word after the slot's word (see `put_announced`), so
+//! along the ring epochs never fall: cleared items are always the oldest.
 
 use super::exchange::Swap;
 use super::seat::{Kind, Seat};
@@ -24,6 +25,16 @@ impl<M: Memory> Ring<M> {
     /// Opens the gate.
     pub(crate) fn set_ready(&self) {
         let _ = self.change(|gate| Ok(Ready(gate.0 | 1)));
+    }
+
+    /// Opens the gate if it has never been open; false if it is closed because somebody closed it.
+    pub(crate) fn open_first(&self) -> bool {
+        let mut first = false;
+        let _ = self.change(|gate| {
+            first = gate.is_ready() || gate.epoch() == 0;
+            Ok(if first { Ready(gate.0 | 1) } else { gate })
+        });
+        first
     }
 
     /// Closes the gate and makes every item void, in one step. Returns the epoch that begins. On a closed gate nothing changes.
@@ -50,7 +61,7 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    fn change(&self, next: impl Fn(Ready) -> Result<Ready, Refusal>) -> Result<u64, Refusal> {
+    fn change(&self, mut next: impl FnMut(Ready) -> Result<Ready, Refusal>) -> Result<u64, Refusal> {
         let mut gate = self.gate();
         loop {
             let new = next(gate)?;
@@ -75,10 +86,11 @@ impl<M: Memory> Ring<M> {
         let mut walk = Walk::new(Side::Get);
         let mut seen = self.look(c.get.index)?;
         loop {
-            let Some(oldest) = self.oldest(c, &mut walk, seen)? else {
+            let oldest = self.oldest(c, &mut walk, seen)?;
+            if !oldest.is_full() {
                 return Ok(());
-            };
-            // Relaxed: proof only if the CAS succeeds.
+            }
+            // Relaxed: proof only if the CAS succeeds. An epoch of the block's next life ends the draining early; then others have come by, and drain too.
             if BlockWord(self.memory.block(oldest.block).load(Ordering::Relaxed)).epoch() >= epoch {
                 return Ok(());
             }

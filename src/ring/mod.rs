@@ -13,6 +13,8 @@ pub(crate) mod model;
 mod recover;
 pub(crate) mod seat;
 pub(crate) mod slot;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod walk;
 
 pub(crate) use recover::Recovered;
@@ -42,6 +44,8 @@ pub(crate) trait Memory {
     /// The block was read and will be somebody else's to write: if it has cache lines of its own, has them fetched for writing. Changes nothing. The block is the caller's.
     fn own_lines(&self, block: u32);
     fn ready(&self) -> &AtomicU64;
+    /// The state says that items may be put. One sequentially consistent load.
+    fn started(&self) -> bool;
     fn orphans(&self) -> &AtomicU64;
     fn head(&self) -> &AtomicU64;
     fn tail(&self) -> &AtomicU64;
@@ -51,6 +55,8 @@ pub(crate) trait Memory {
 pub(crate) trait Locks {
     fn try_lock(&mut self, seat: u32) -> bool;
     fn unlock(&mut self, seat: u32);
+    /// Somebody else has the lock. Takes none.
+    fn is_locked(&mut self, seat: u32) -> bool;
 }
 
 /// Why an operation was given up. The seat is at rest and owns the block it owned.
@@ -59,10 +65,23 @@ pub(crate) enum Refusal {
     Full,
     Empty,
     NotReady,
+    /// The state admits no put.
+    Stopped,
     /// Stamps or epochs have come to their end.
     Exhausted,
     /// The shared words contradict each other.
     Corrupt(&'static str),
+}
+
+/// What a consumer found who wanted to end the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It has ended.
+    Ended,
+    /// There is an item.
+    Item,
+    /// The ring is empty, but somebody has an item in hand that may come back.
+    Held,
 }
 
 /// Where an endpoint stands. Never ahead of the stamps.
@@ -134,15 +153,15 @@ impl<M: Memory> Ring<M> {
         // Looked up once, before the ordered accesses, over which the compiler keeps nothing.
         let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
         let short = if SINGLE { length as u16 } else { memory.set_length(seat.block, length) };
-        // Acquire, Relaxed: as in `put_announced`.
-        let gate = Ready(memory.ready().load(Ordering::Acquire));
         let Some(seen) = shape.slot_of_cycle(load_sc(slot), at.cycle, false) else {
             return false;
         };
-        if !gate.is_ready() {
+        // After the slot's word; Acquire, Release: all as in `put_announced`.
+        let gate = Ready(memory.ready().load(Ordering::Acquire));
+        if !memory.started() || !gate.is_ready() {
             return false;
         }
-        store(header, BlockWord::new(gate.epoch(), 0, short).0, Ordering::Relaxed);
+        store(header, BlockWord::new(gate.epoch(), 0, short).0, Ordering::Release);
         let items = if batches { length as u32 } else { 1 };
         if !matches!(self.trade(line, slot, seat, at, seen, Kind::Put, items, batches, false), Ok(Ok(()))) {
             self.back_off(seat);
@@ -182,12 +201,12 @@ impl<M: Memory> Ring<M> {
     pub(crate) fn get_here<R>(&self, c: &mut Cursors, seat: &mut Seat, copy: impl FnOnce(BlockWord, u32) -> Option<R>) -> Option<R> {
         debug_assert!(self.single);
         let (line, word, block) = self.win::<true>(c, seat, true)?;
-        if !self.is_void(word)
-            && let Some(copied) = copy(word, block)
-        {
-            self.memory.own_lines(block);
-            seat.acknowledge_open(line);
-            return Some(copied);
+        if !self.is_void(word) {
+            if let Some(copied) = copy(word, block) {
+                self.memory.own_lines(block);
+                seat.acknowledge_open(line);
+                return Some(copied);
+            }
         }
         self.keep_open(c, seat, word);
         None
@@ -220,8 +239,8 @@ impl<M: Memory> Ring<M> {
         let word = BlockWord(header.load(Ordering::Relaxed));
         if memory.is_first_in_line(seen.block) {
             // Nothing changes but that we have the cache line for ourselves. A line that a consumer has only read stays with both processors, and the producer's next write to it takes several times
-            // as long (docs/performance.md).
-            store(header, word.0, Ordering::Relaxed);
+            // as long (docs/performance.md). Release: as every store of a header, see `put_announced`.
+            store(header, word.0, Ordering::Release);
         }
         Some((line, word, seen.block))
     }
@@ -233,7 +252,7 @@ impl<M: Memory> Ring<M> {
         c.discarded += 1;
     }
 
-    /// Puts the item that lies in `seat`'s block. `length` in bytes; in queues with batches: in items. `lossy`: on a full ring drops the oldest block in the same step.
+    /// Puts the item that lies in `seat`'s block, if the state and the gate admit it. `length` in bytes; in queues with batches: in items. `lossy`: on a full ring drops the oldest block in the same step.
     #[inline]
     pub(crate) fn put(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), Refusal> {
         let result = self.put_announced(c, seat, length, lossy);
@@ -247,65 +266,63 @@ impl<M: Memory> Ring<M> {
     fn put_announced(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), Refusal> {
         let short = self.memory.set_length(seat.block, length);
         let items = if self.batch == 1 { 1 } else { length as u32 };
-        let mut newer = None;
-        'void: loop {
+        let mut walk = Walk::new(Side::Put);
+        let mut seen = self.look(c.put.index)?;
+        loop {
+            let at = c.put;
+            let empty = 2 * at.cycle;
+            if seen.stamp > empty {
+                let passed = Cursor {
+                    cycle: (seen.stamp - 1) / 2,
+                    index: at.index,
+                };
+                seen = self.step(c, &mut walk, seen.stamp, passed)?;
+                continue;
+            }
+            if seen.stamp + 1 < empty {
+                seen = self.rescan(c, &mut walk)?;
+                continue;
+            }
+            // The epoch of the oldest item, if the ring is full. Proof only if the CAS succeeds: else the block may be in its next life.
+            // Acquire: pairs with the Release stores of headers. Whoever wrote this epoch had loaded it from the gate, so the load that follows is no older.
+            let old = (seen.stamp < empty).then(|| BlockWord(self.memory.block(seen.block).load(Ordering::Acquire)).epoch());
+            // The rule of the state: it is loaded after the slot's word that the CAS compares with. Whoever ended the stream has passed this position, or has found
+            // our item: see `end`.
+            if !self.memory.started() {
+                return Err(Refusal::Stopped);
+            }
+            // The rule of the gate is the same. While that word stands nobody puts, so an item in front of ours was put before, and its epoch is not newer than
+            // the one loaded here: along the ring epochs never fall, and cleared items are always the oldest.
             // Acquire: pairs with the CAS that changes the gate; what its writer did before is seen by who is admitted by it.
             let gate = Ready(self.memory.ready().load(Ordering::Acquire));
             if !gate.is_ready() {
                 return Err(Refusal::NotReady);
             }
             let epoch = gate.epoch();
-            // Relaxed: the slot's CAS releases it; the racy readers (below, and drain) prove what they read by a CAS of their own.
-            store(self.memory.block(seat.block), BlockWord::new(epoch, 0, short).0, Ordering::Relaxed);
-            let mut walk = Walk::new(Side::Put);
-            let mut seen = self.look(c.put.index)?;
-            loop {
-                let at = c.put;
-                let empty = 2 * at.cycle;
-                let kind = if seen.stamp == empty {
-                    Kind::Put
-                } else if seen.stamp > empty {
-                    seen = self.step(
-                        c,
-                        &mut walk,
-                        seen.stamp,
-                        Cursor {
-                            cycle: (seen.stamp - 1) / 2,
-                            index: at.index,
-                        },
-                    )?;
-                    continue;
-                } else if seen.stamp + 1 == empty {
-                    // Full, and this is the oldest item. Relaxed: proof only if the CAS succeeds.
-                    let old = BlockWord(self.memory.block(seen.block).load(Ordering::Relaxed)).epoch();
-                    if old > epoch {
-                        // Our own item is void already. The item's putter saw the newer epoch before it put, so we will; if the same
-                        // item stands there again and the gate has not moved, somebody damaged one of the two.
-                        if newer == Some((seen, epoch)) {
-                            return Err(Refusal::Corrupt("an item's epoch is newer than the queue's"));
-                        }
-                        newer = Some((seen, epoch));
-                        continue 'void;
-                    }
-                    if old < epoch {
-                        Kind::Replace
-                    } else if lossy {
-                        Kind::Drop
-                    } else {
+            let kind = match old {
+                None => Kind::Put,
+                Some(old) if old < epoch => Kind::Replace,
+                Some(old) if old > epoch => return Err(Refusal::Corrupt("an item's epoch is newer than the queue's")),
+                Some(_) if lossy => Kind::Drop,
+                Some(_) => {
+                    // Full only if that was the epoch of the item that stands there, and not of the block's next life.
+                    let now = self.look(at.index)?;
+                    if now == seen {
                         return Err(Refusal::Full);
                     }
-                } else {
-                    seen = self.rescan(c, &mut walk)?;
+                    seen = now;
                     continue;
-                };
-                match self.exchange(seat, at, seen, kind, items)? {
-                    Swap::Done => {
-                        c.put = at.next(self.memory.shape().slots);
-                        self.hint(self.memory.tail(), c.put);
-                        return Ok(());
-                    }
-                    Swap::Lost(actual) => seen = actual,
                 }
+            };
+            // Release: pairs with the Acquire load above, of a racy reader who finds this block in a slot that it has left.
+            store(self.memory.block(seat.block), BlockWord::new(epoch, 0, short).0, Ordering::Release);
+            match self.exchange(seat, at, seen, kind, items)? {
+                Swap::Done => {
+                    c.put = at.next(self.memory.shape().slots);
+                    self.hint(self.memory.tail(), c.put);
+                    return Ok(());
+                }
+                Swap::Lost(actual) => seen = actual,
             }
         }
     }
@@ -325,9 +342,10 @@ impl<M: Memory> Ring<M> {
         let mut walk = Walk::new(Side::Get);
         let mut seen = self.look(c.get.index)?;
         loop {
-            let Some(oldest) = self.oldest(c, &mut walk, seen)? else {
+            let oldest = self.oldest(c, &mut walk, seen)?;
+            if !oldest.is_full() {
                 return Err(Refusal::Empty);
-            };
+            }
             let at = c.get;
             match self.exchange(seat, at, oldest, Kind::Take, 0)? {
                 Swap::Done => {
@@ -347,16 +365,51 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Walks the get cursor from `seen`, which is what its slot holds, to the oldest block; `None`: the ring is empty.
+    /// Ends the stream, if the ring is empty: passes the position at the tail as a put and a get would that leave nothing there. The caller had seen before that the state is *stop at queue
+    /// end*. `carry`: whether others have items in hand that may come back; asked after the look at the slot.
+    ///
+    /// A put loads the state after the word of its slot, and that word stands until its exchange. If it looked after we passed, it saw this state or a later stream's. If its exchange came
+    /// before, the ring was empty after it: its item was taken. In between it cannot be: the position it saw was at or before the one we pass, and it would be the one behind it.
+    pub(crate) fn end(&self, c: &mut Cursors, seat: &mut Seat, carry: impl Fn(&Self) -> bool) -> Result<Ending, Refusal> {
+        let ending = self.end_announced(c, seat, carry);
+        if ending != Ok(Ending::Ended) {
+            seat.retreat(&self.memory);
+        }
+        ending
+    }
+
+    fn end_announced(&self, c: &mut Cursors, seat: &mut Seat, carry: impl Fn(&Self) -> bool) -> Result<Ending, Refusal> {
+        let mut walk = Walk::new(Side::Get);
+        let mut seen = self.look(c.get.index)?;
+        loop {
+            let last = self.oldest(c, &mut walk, seen)?;
+            if last.is_full() {
+                return Ok(Ending::Item);
+            }
+            if carry(self) {
+                return Ok(Ending::Held);
+            }
+            let at = c.get;
+            match self.exchange(seat, at, last, Kind::Skip, 0)? {
+                Swap::Done => {
+                    c.get = at.next(self.memory.shape().slots);
+                    // Both: a producer would walk over all that was skipped.
+                    self.hint(self.memory.head(), c.get);
+                    self.hint(self.memory.tail(), c.get);
+                    return Ok(Ending::Ended);
+                }
+                Swap::Lost(actual) => seen = actual,
+            }
+        }
+    }
+
+    /// Walks the get cursor from `seen`, which is what its slot holds, to the oldest block; if the ring is empty, to the position of the next put.
     #[inline(always)]
-    fn oldest(&self, c: &mut Cursors, walk: &mut Walk, mut seen: slot::Slot) -> Result<Option<slot::Slot>, Refusal> {
+    fn oldest(&self, c: &mut Cursors, walk: &mut Walk, mut seen: slot::Slot) -> Result<slot::Slot, Refusal> {
         loop {
             let full = 2 * c.get.cycle + 1;
-            if seen.stamp == full {
-                return Ok(Some(seen));
-            }
-            if seen.stamp + 1 == full {
-                return Ok(None);
+            if seen.stamp == full || seen.stamp + 1 == full {
+                return Ok(seen);
             }
             seen = if seen.stamp < full {
                 self.rescan(c, walk)?
@@ -379,7 +432,7 @@ impl<M: Memory> Ring<M> {
         };
         *cursor = passed.next(shape.slots);
         walk.steps = walk.steps.wrapping_add(1);
-        if !walk.rescanned && (stamp >= two_ahead || walk.steps.is_multiple_of(8)) {
+        if !walk.rescanned && (stamp >= two_ahead || walk.steps % 8 == 0) {
             // Acquire: pairs with the Release store of whoever passed that position; Relaxed gave a spurious Empty.
             if let Some(hint) = shape.cursor(word.load(Ordering::Acquire)) {
                 *cursor = hint.max(*cursor);
@@ -408,7 +461,7 @@ impl<M: Memory> Ring<M> {
     /// Now and then tells newcomers and laggards how far we have come. `at` is a position we have passed.
     #[inline(always)]
     fn hint(&self, word: &AtomicU64, at: Cursor) {
-        if at.index.is_multiple_of(32) {
+        if at.index % 32 == 0 {
             // Release: pairs with the Acquire load in `step` and `walk`.
             store(word, self.memory.shape().position(at), Ordering::Release);
         }

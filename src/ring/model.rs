@@ -52,7 +52,7 @@ pub(super) fn witness<M: Memory>(memory: &M, kind: Kind, given: u32, received: u
             "a live item was discarded"
         ),
         Kind::Drop => assert!(epoch(received) <= epoch(given), "a void put dropped a live item"),
-        Kind::Put | Kind::Take => {}
+        Kind::Put | Kind::Take | Kind::Skip => {}
     }
 }
 
@@ -133,6 +133,9 @@ impl Memory for Shared {
     fn ready(&self) -> &AtomicU64 {
         &self.0.words[0]
     }
+    fn started(&self) -> bool {
+        true
+    }
     fn orphans(&self) -> &AtomicU64 {
         &self.0.words[1]
     }
@@ -166,6 +169,11 @@ impl Locks for &Held {
     fn unlock(&mut self, seat: u32) {
         self.mine.borrow_mut().retain(|mine| *mine != seat);
         self.shared.0.locks[seat as usize].store(0, Ordering::Release);
+    }
+    fn is_locked(&mut self, seat: u32) -> bool {
+        let mine = self.mine.borrow().contains(&seat);
+        // Acquire: the kernel's answer comes after what the holder did before it let go.
+        !mine && self.shared.0.locks[seat as usize].load(Ordering::Acquire) != 0
     }
 }
 
@@ -328,7 +336,8 @@ fn participant(shared: Shared, case: &Case, plan: Plan, life: Option<u32>, seat:
     };
     held.mine.borrow_mut().push(seat); // locked from the beginning: nobody else takes it
     let end = catch_unwind(AssertUnwindSafe(|| {
-        let own = Seat::adopt(seat, shared.seat(seat), 1); // free: nothing in hand
+        let line = shared.seat(seat);
+        let own = Seat::adopt(seat, &line.read_record(), line.read_counts(), 1); // free: nothing in hand
         let mut actor = Actor {
             ring: &ring,
             held: &held,

@@ -4,7 +4,7 @@
 //! changes nothing any more), the settling of what was counted but not yet recorded, orphans and their adoption. Every write to a seat happens under its
 //! lock, and one store writes the record at rest, so a death in here is harmless too. Called by the queue room alone.
 
-use super::seat::{Event, Kind, Record, Seat};
+use super::seat::{Event, Kind, Seat};
 use super::slot::BlockWord;
 use super::{Locks, Memory, Refusal, Ring};
 use crate::sync::atomic::{Ordering, load_sc, store};
@@ -16,6 +16,9 @@ pub(crate) struct Recovered {
     pub(crate) recovered: u32,
     /// Seats that cannot be decided yet because others are in mid-operation.
     pub(crate) undecided: u32,
+    /// Seats in mid-exchange or with items whose lock somebody has: mostly their owner, but perhaps
+    /// another recoverer, for a moment.
+    pub(crate) busy: u32,
     /// Orphans announced: as many sleepers are to be woken.
     pub(crate) announced: u32,
     /// A record that contradicts the segment.
@@ -24,89 +27,124 @@ pub(crate) struct Recovered {
 
 /// State of a seat that we have locked and, if need be, resolved.
 enum Judged {
-    Free,
+    Free(Seat),
     /// Carries an item that was taken and not acknowledged (at-least-once only).
-    Orphan,
+    Orphan(Seat),
     Undecided,
 }
 
 const BAD_RECORD: Refusal = Refusal::Corrupt("a seat's record names a block that does not exist");
 
 impl<M: Memory> Ring<M> {
-    /// Takes a free seat: its lock is ours then. A consumer of an at-least-once queue that finds none takes an orphan's seat; its first get delivers that item.
+    /// Takes a free seat: its lock is ours then. A consumer of an at-least-once queue that finds none
+    /// takes the seat of the oldest orphan; its first get delivers that item.
     /// `skip`: seats that this endpoint holds already.
     pub(crate) fn attach(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, consumer: bool, out: &mut Recovered) -> Result<Option<Seat>, Refusal> {
-        let passes = if consumer && self.at_least_once { 2 } else { 1 };
-        for pass in 0..passes {
-            for index in (0..self.memory.shape().seats).filter(|index| !skip(*index)) {
-                if !locks.try_lock(index) {
-                    continue;
-                }
-                match self.judge(index, out) {
-                    Ok(Judged::Free) => return Ok(Some(self.own(index))),
-                    Ok(Judged::Orphan) if pass == 1 => return Ok(Some(self.own(index))),
-                    Ok(Judged::Orphan) => self.announce(locks, index, out),
-                    Ok(Judged::Undecided) => locks.unlock(index),
-                    Err(refusal) => {
-                        locks.unlock(index);
-                        return Err(refusal);
-                    }
+        *out = self.recover(locks, &skip);
+        for index in self.others(&skip).filter(|index| !self.wants_care(*index)) {
+            if !locks.try_lock(index) {
+                continue;
+            }
+            match self.judge(index, out) {
+                Ok(Judged::Free(seat)) => return Ok(Some(seat)),
+                Ok(Judged::Orphan(_)) => self.announce(locks, index, out),
+                Ok(Judged::Undecided) => locks.unlock(index),
+                Err(refusal) => {
+                    locks.unlock(index);
+                    return Err(refusal);
                 }
             }
         }
-        Ok(None)
+        let orphan = if consumer && self.at_least_once {
+            self.keep_oldest(locks, &skip, out)
+        } else {
+            None
+        };
+        match (orphan, out.corrupt) {
+            (None, Some(what)) => Err(Refusal::Corrupt(what)),
+            (orphan, _) => Ok(orphan),
+        }
     }
 
-    /// One pass over all seats but ours: resolves those whose owner is gone.
+    /// Looks after all seats but ours: resolves those whose owner is gone, and tells consumers of the
+    /// orphans. Takes no orphan's lock: two that lock in turn only to look keep each other, and who
+    /// would adopt it, from it for ever.
     pub(crate) fn recover(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool) -> Recovered {
         let mut out = Recovered::default();
-        for index in (0..self.memory.shape().seats).filter(|index| !skip(*index)) {
-            if !self.wants_care(index) || !locks.try_lock(index) {
+        self.decide(locks, &skip, &mut out);
+        for index in self.others(&skip).filter(|index| self.rests_with_items(*index)) {
+            if self.at_least_once && self.held(index) > 0 {
+                if !locks.is_locked(index) {
+                    self.raise(&mut out);
+                }
                 continue;
             }
-            match self.judge(index, &mut out) {
-                Ok(Judged::Orphan) => self.announce(locks, index, &mut out),
-                Ok(Judged::Free | Judged::Undecided) => locks.unlock(index),
-                Err(refusal) => {
-                    locks.unlock(index);
-                    out.note(refusal);
-                }
-            }
+            // Settled, and only the record is late; or lost.
+            self.visit(locks, index, &mut out);
         }
         out
     }
 
-    /// Locks the seat of the oldest orphan, for its item to be delivered from there. Passes over every seat that may be one.
+    /// Locks the seat of the oldest orphan, for its item to be delivered from there.
     pub(crate) fn adopt(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, out: &mut Recovered) -> Option<Seat> {
+        self.decide(locks, &skip, out);
+        self.keep_oldest(locks, &skip, out)
+    }
+
+    /// Resolves the exchanges of the dead until nothing more can be decided: what was resolved may
+    /// decide what was passed over before, of two dead ones that traded for the same block.
+    fn decide(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, out: &mut Recovered) {
         loop {
-            let before = *out;
-            let adopted = self.adopt_in_one_pass(locks, &skip, out);
-            // What was resolved may decide what was passed over before: two dead ones that traded for the same block.
-            if adopted.is_some() || out.undecided == before.undecided || out.recovered == before.recovered {
-                return adopted;
+            let resolved = out.recovered;
+            (out.undecided, out.busy) = (0, 0);
+            for index in self.others(&skip) {
+                // In mid-exchange when last seen; judged under its lock.
+                if self.memory.seat(index).read_record().incoming.is_some() {
+                    self.visit(locks, index, out);
+                }
+            }
+            if out.undecided == 0 || out.recovered == resolved {
+                return;
             }
         }
     }
 
-    fn adopt_in_one_pass(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, out: &mut Recovered) -> Option<Seat> {
-        let mut candidates: Vec<(u64, u32)> = (0..self.memory.shape().seats)
-            .filter(|index| !skip(*index) && self.wants_care(*index))
+    /// Judges a seat under its lock, and leaves it.
+    fn visit(&self, locks: &mut impl Locks, index: u32, out: &mut Recovered) {
+        if !locks.try_lock(index) {
+            out.busy += 1;
+            return;
+        }
+        match self.judge(index, out) {
+            Ok(Judged::Orphan(_)) => return self.announce(locks, index, out),
+            Ok(Judged::Free(_)) => {}
+            Ok(Judged::Undecided) => out.undecided += 1,
+            Err(refusal) => out.note(refusal),
+        }
+        locks.unlock(index);
+    }
+
+    /// Keeps the first orphan that it can lock, beginning with the oldest.
+    fn keep_oldest(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, out: &mut Recovered) -> Option<Seat> {
+        let mut candidates: Vec<(u64, u32)> = self
+            .others(skip)
+            .filter(|index| self.rests_with_items(*index))
             // Relaxed: a wish about the order; the seat is judged under its lock.
             .map(|index| (self.memory.seat(index).position.load(Ordering::Relaxed), index))
             .collect();
         candidates.sort_unstable();
         for (_, index) in candidates {
             if !locks.try_lock(index) {
+                out.busy += 1;
                 continue;
             }
             match self.judge(index, out) {
-                Ok(Judged::Orphan) => return Some(self.own(index)),
-                Ok(Judged::Free | Judged::Undecided) => locks.unlock(index),
-                Err(refusal) => {
-                    locks.unlock(index);
-                    out.note(refusal);
-                }
+                Ok(Judged::Orphan(seat)) => return Some(seat),
+                Ok(Judged::Free(_)) => {}
+                Ok(Judged::Undecided) => out.undecided += 1,
+                Err(refusal) => out.note(refusal),
             }
+            locks.unlock(index);
         }
         None
     }
@@ -121,8 +159,8 @@ impl<M: Memory> Ring<M> {
             return None;
         }
         let word = word.delivered_again();
-        // Relaxed: read by the next holder of the seat's lock; racy readers look at the epoch alone, which stays.
-        store(block, word.0, Ordering::Relaxed);
+        // Release: as every store of a header, see `put_announced`; the epoch stays.
+        store(block, word.0, Ordering::Release);
         let redelivered = &self.memory.seat(seat.index).redelivered;
         // Relaxed: single writer, the lock's holder.
         store(
@@ -194,9 +232,19 @@ impl<M: Memory> Ring<M> {
         }
     }
 
+    /// Some seat that is not ours has, or may be about to have, an item in hand. Takes no lock. Who has found the ring empty before knows then of every item that was in it.
+    pub(crate) fn others_may_carry(&self, skip: impl Fn(u32) -> bool) -> bool {
+        (0..self.memory.shape().seats).filter(|index| !skip(*index)).any(|index| {
+            // Relaxed: whoever took an item announced it before its exchange, and the look at the slot acquired that.
+            let record = self.memory.seat(index).read_record();
+            record.hold || record.incoming.is_some() && record.kind == Kind::Take
+        })
+    }
+
     /// Some seat that is not ours is in mid-exchange or carries an item. Takes no lock.
+    #[cfg(all(test, loom))]
     pub(crate) fn needs_care(&self, skip: impl Fn(u32) -> bool) -> bool {
-        (0..self.memory.shape().seats).any(|index| !skip(index) && self.wants_care(index))
+        self.others(skip).any(|index| self.wants_care(index))
     }
 
     /// What contradicts the permutation of blocks. Only meaningful while no seat exchanges.
@@ -224,20 +272,30 @@ impl<M: Memory> Ring<M> {
         problems
     }
 
+    /// All seats but those to be skipped.
+    fn others(&self, skip: impl Fn(u32) -> bool) -> impl Iterator<Item = u32> {
+        (0..self.memory.shape().seats).filter(move |index| !skip(*index))
+    }
+
+    /// Read without the lock: at rest, with items in hand?
+    fn rests_with_items(&self, index: u32) -> bool {
+        let record = self.memory.seat(index).read_record();
+        record.incoming.is_none() && record.hold
+    }
+
     /// Read without the lock: is there something to resolve or adopt?
     fn wants_care(&self, index: u32) -> bool {
         let record = self.memory.seat(index).read_record();
         record.incoming.is_some() || record.hold
     }
 
-    fn own(&self, index: u32) -> Seat {
-        let line = self.memory.seat(index);
-        Seat::adopt(index, line, self.items_in(line.read_record().mine))
-    }
-
     /// Leaves a locked seat to its item: unlock, then raise. Raised for every held seat that recovery visits, announced before or not.
     fn announce(&self, locks: &mut impl Locks, index: u32, out: &mut Recovered) {
         locks.unlock(index);
+        self.raise(out);
+    }
+
+    fn raise(&self, out: &mut Recovered) {
         self.raise_orphans();
         out.announced += 1;
     }
@@ -245,50 +303,50 @@ impl<M: Memory> Ring<M> {
     /// A seat that we have just locked: resolves its exchange, settles what is only late, counts what is lost.
     fn judge(&self, index: u32, out: &mut Recovered) -> Result<Judged, Refusal> {
         let line = self.memory.seat(index);
+        // Read once: who may write to the segment may do so at any time, and what was checked is what is used.
         let record = line.read_record();
         let blocks = self.memory.shape().blocks;
         if record.mine >= blocks || record.incoming.is_some_and(|incoming| incoming >= blocks) {
             return Err(BAD_RECORD);
         }
+        let counts = line.read_counts();
+        let mut seat = Seat::adopt(index, &record, counts, self.items_in(record.mine));
         if let Some(incoming) = record.incoming {
             let Some(happened) = self.sighted(index, record.mine, incoming) else {
-                out.undecided += 1;
                 return Ok(Judged::Undecided);
             };
-            let mut seat = self.own(index);
             if happened {
-                seat.block = incoming;
-                seat.hold = record.kind == Kind::Take;
+                seat.receive(incoming, record.kind == Kind::Take, self.items_in(incoming));
                 // Those that its owner counted before it died are the difference of the sequences; each further one is one store, so that a death in here is seen too.
-                let done = line.read_counts().sequence().wrapping_sub(record.sequence) & 3;
+                let done = counts.sequence().wrapping_sub(record.sequence) & 3;
                 for event in self.events(record.kind).into_iter().flatten().skip(done.into()) {
-                    let items = if event == Event::Put {
-                        line.read_outgoing().clamp(1, self.batch.into())
-                    } else {
-                        self.items_in(incoming).into()
-                    };
-                    seat.count(line, event, items);
+                    let outgoing = line.read_outgoing().clamp(1, self.batch.into()) as u32;
+                    seat.count(line, event, self.items_of(event, outgoing, incoming).into());
                 }
             }
             seat.rest(&self.memory);
             out.recovered += 1;
         }
-        let record: Record = line.read_record();
-        if !record.hold {
-            return Ok(Judged::Free);
+        if !seat.hold {
+            return Ok(Judged::Free(seat));
         }
-        let mut seat = self.own(index);
-        if line.read_counts().unsettled(&record, seat.items) == 0 {
+        // The sequence of a record that was just put at rest is right.
+        let unsettled = if record.incoming.is_some() {
+            seat.left()
+        } else {
+            counts.unsettled(&record, seat.items)
+        };
+        if unsettled == 0 {
             // Acknowledged, or counted as lost or cleared; only the record is late.
             seat.let_go(&self.memory);
-            return Ok(Judged::Free);
+            return Ok(Judged::Free(seat));
         }
         if self.at_least_once {
-            return Ok(Judged::Orphan);
+            return Ok(Judged::Orphan(seat));
         }
         self.give_up(&mut seat);
         out.recovered += 1;
-        Ok(Judged::Free)
+        Ok(Judged::Free(seat))
     }
 
     /// Is `mine` in circulation (the exchange happened) or `incoming` (it did not)? In circulation: in a slot, or the resting block of another seat.

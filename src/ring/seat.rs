@@ -5,7 +5,7 @@
 
 use super::Memory;
 use crate::layout::SeatLine;
-use crate::sync::atomic::{Ordering, compiler_fence, store};
+use crate::sync::atomic::{AtomicU64, Ordering, compiler_fence, store};
 
 /// What an exchange does to the block in the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     Discard = 3,
     /// Cleared items thrown away by a put, which puts in the same step.
     Replace = 4,
+    /// There is no item in it, and it is passed: the end of a stream.
+    Skip = 5,
 }
 
 /// What a seat counts beside acknowledgements; the index of its counter.
@@ -33,6 +35,8 @@ pub(crate) enum Event {
     Cleared = 2,
     /// Items lost with their consumer (at-most-once).
     Lost = 3,
+    /// Positions passed without an item, at the end of a stream.
+    Skipped = 4,
 }
 
 /// A counter word: `items << 2 | events mod 4`. One store counts an event and says that it was counted.
@@ -100,8 +104,17 @@ impl Record {
             mine: (word & NONE) as u32,
             incoming: (incoming != NONE).then_some(incoming as u32),
             hold: word >> HOLD & 1 == 1,
-            // Only five are written; the rest means that the word was damaged, and any answer does.
-            kind: [Kind::Put, Kind::Take, Kind::Drop, Kind::Discard, Kind::Replace, Kind::Put, Kind::Put, Kind::Put][(word >> KIND & 7) as usize],
+            // Only six are written; the rest means that the word was damaged, and any answer does.
+            kind: [
+                Kind::Put,
+                Kind::Take,
+                Kind::Drop,
+                Kind::Discard,
+                Kind::Replace,
+                Kind::Skip,
+                Kind::Put,
+                Kind::Put,
+            ][(word >> KIND & 7) as usize],
             sequence: (word >> SEQUENCE & 3) as u8,
         }
     }
@@ -112,7 +125,7 @@ impl Record {
 pub(crate) struct Counts {
     pub(crate) got: u64,
     base: u64,
-    events: [Count; 4],
+    events: [Count; 5],
 }
 
 impl Counts {
@@ -155,8 +168,13 @@ impl SeatLine {
         Counts {
             got: self.got.load(Ordering::Relaxed),
             base: self.base.load(Ordering::Relaxed),
-            events: [0, 1, 2, 3].map(|event| Count(self.counts[event].load(Ordering::Relaxed))),
+            events: [Event::Put, Event::Dropped, Event::Cleared, Event::Lost, Event::Skipped].map(|event| Count(self.counter(event).load(Ordering::Relaxed))),
         }
+    }
+
+    #[inline(always)]
+    fn counter(&self, event: Event) -> &AtomicU64 {
+        self.counts.get(event as usize).unwrap_or(&self.skipped)
     }
 
     /// Items of the put under way.
@@ -184,9 +202,8 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// The private copy of a seat that is locked by us and at rest. `items`: in its block.
-    pub(super) fn adopt(index: u32, line: &SeatLine, items: u32) -> Self {
-        let (record, counts) = (line.read_record(), line.read_counts());
+    /// The private copy of a seat that is locked by us. `record`: its own, checked, and never read again; at rest or about to be. `items`: in its block.
+    pub(super) fn adopt(index: u32, record: &Record, counts: Counts, items: u32) -> Self {
         Self {
             index,
             block: record.mine,
@@ -260,6 +277,11 @@ impl Seat {
         self.rest(memory);
     }
 
+    /// Of a dead owner's exchange that happened: this is the seat's block now.
+    pub(super) fn receive(&mut self, block: u32, hold: bool, items: u32) {
+        (self.block, self.hold, self.items) = (block, hold, items);
+    }
+
     /// The record at rest.
     #[inline(always)]
     pub(super) fn rest<M: Memory>(&mut self, memory: &M) {
@@ -292,7 +314,7 @@ impl Seat {
         *count = count.plus(items);
         self.sequence = (self.sequence + (1 << SEQUENCE)) & 3 << SEQUENCE;
         // Release: what was read from the block happens before. Pairs with: the lock's hand-over.
-        store(&line.counts[event as usize], count.0, Ordering::Release);
+        store(line.counter(event), count.0, Ordering::Release);
     }
 
     /// Acknowledges the next `items` in hand: the counter store IS the acknowledgement, the record follows when it was the last one.
@@ -383,7 +405,7 @@ mod tests {
 
     #[test]
     fn records_come_apart_as_they_were_put_together() {
-        for kind in [Kind::Put, Kind::Take, Kind::Drop, Kind::Discard, Kind::Replace] {
+        for kind in [Kind::Put, Kind::Take, Kind::Drop, Kind::Discard, Kind::Replace, Kind::Skip] {
             for (incoming, hold, sequence) in [(None, true, 0), (Some(0), false, 3), (Some((1 << 20) - 1), true, 2)] {
                 let record = Record {
                     mine: 77,
@@ -400,14 +422,21 @@ mod tests {
     #[test]
     fn counters_tell_items_and_events() {
         let mut counts = Counts::default();
-        for (event, items) in [(Event::Put, 5), (Event::Dropped, 4), (Event::Put, 1), (Event::Lost, 64), (Event::Cleared, 0)] {
+        for (event, items) in [
+            (Event::Put, 5),
+            (Event::Dropped, 4),
+            (Event::Put, 1),
+            (Event::Lost, 64),
+            (Event::Cleared, 0),
+            (Event::Skipped, 1),
+        ] {
             let before = counts.sequence();
             counts.events[event as usize] = counts.events[event as usize].plus(items);
             assert_eq!(counts.sequence(), (before + 1) % 4);
         }
         assert_eq!(
-            [Event::Put, Event::Dropped, Event::Cleared, Event::Lost].map(|event| counts.items(event)),
-            [6, 4, 0, 64]
+            [Event::Put, Event::Dropped, Event::Cleared, Event::Lost, Event::Skipped].map(|event| counts.items(event)),
+            [6, 4, 0, 64, 1]
         );
     }
 }

@@ -108,6 +108,13 @@ pub(crate) struct Slot {
     pub(crate) block: u32,
 }
 
+impl Slot {
+    #[inline(always)]
+    pub(crate) fn is_full(self) -> bool {
+        self.stamp & 1 == 1
+    }
+}
+
 /// A position: cycle and index, so that nobody divides. Ordered as the queue is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Cursor {

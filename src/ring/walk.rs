@@ -2,7 +2,7 @@
 //!
 //! The hints alone lag behind. Called by the queue room for `len` and accounts, and by walks whose cursor contradicts the stamps.
 
-use super::slot::Cursor;
+use super::slot::{BlockWord, Cursor};
 use super::{Memory, Ring, Side};
 use crate::sync::atomic::{Ordering, load_sc};
 
@@ -33,13 +33,50 @@ impl<M: Memory> Ring<M> {
         shape.count(tail).saturating_sub(shape.count(head)).min(u64::from(shape.slots))
     }
 
+    /// Blocks in the ring that were not cleared. Exact when nobody is in mid-operation.
+    pub(crate) fn live(&self) -> u64 {
+        let (all, head) = (self.len(), self.head());
+        // Cleared ones are always the oldest (see `put_announced`): halves the part in which the first live one is.
+        let (mut cleared, mut live) = (0, all);
+        while cleared < live {
+            let middle = if cleared == 0 && live == all { 0 } else { cleared.midpoint(live) };
+            if self.is_live_at(head, middle) { live = middle } else { cleared = middle + 1 }
+        }
+        all - live
+    }
+
+    /// The block so many places behind `head` was not cleared. `by` is less than the number of slots.
+    fn is_live_at(&self, head: Cursor, by: u64) -> bool {
+        let shape = self.memory.shape();
+        self.look(shape.ahead(head.index, by as u32)).is_ok_and(|slot| self.is_live(slot.block))
+    }
+
+    fn is_live(&self, block: u32) -> bool {
+        // Relaxed: a figure.
+        !self.is_void(BlockWord(self.memory.block(block).load(Ordering::Relaxed)))
+    }
+
+    /// Items in the ring that were not cleared, as [`live`](Self::live) counts blocks.
+    pub(crate) fn live_items(&self) -> u64 {
+        if self.batch == 1 {
+            self.live()
+        } else {
+            self.sum(|block| self.is_live(block))
+        }
+    }
+
     /// Items in the ring, as [`len`](Self::len) counts blocks.
     pub(crate) fn items(&self) -> u64 {
         if self.batch == 1 {
             return self.len();
         }
-        let full = (0..self.memory.shape().slots).filter_map(|index| self.look(index).ok().filter(|slot| slot.stamp & 1 == 1));
-        full.map(|slot| u64::from(self.items_in(slot.block))).sum()
+        self.sum(|_| true)
+    }
+
+    /// Items in the blocks that count.
+    fn sum(&self, counts: impl Fn(u32) -> bool) -> u64 {
+        let full = (0..self.memory.shape().slots).filter_map(|index| self.look(index).ok().filter(|slot| slot.is_full()));
+        full.filter(|slot| counts(slot.block)).map(|slot| u64::from(self.items_in(slot.block))).sum()
     }
 
     /// Walks from the hint; from the smallest stamp if the hint is of no use.

@@ -4,9 +4,10 @@
 //! most a temporary name that its lock has left ([`clean_temporaries`]). Callers: segment, queue.
 
 use super::check::{QueueId, raw_header, read_header};
+use super::remove::names;
 use super::{Place, Segment, map, open_file};
 use crate::error::OpenError;
-use crate::layout::{Geometry, SEAT_SIZE, SEATS_OFFSET, WORDS_OFFSET};
+use crate::layout::{Geometry, SEAT_SIZE, SEATS_OFFSET, WORDS_OFFSET, flags};
 use crate::sync::lease::Lease;
 use memmap2::MmapRaw;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
@@ -16,11 +17,17 @@ use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const TEMPORARY: &str = ".prodcon-tmp.";
-/// Lock byte of whoever builds in, or removes, a file with a temporary name.
+/// Lock byte of whoever builds in, or removes, a file with a temporary name. (The bytes of seats are below.)
 pub(super) const BUILDING: u32 = 1 << 20;
+/// Lock byte of the one controlling process.
+pub(crate) const SUPERVISOR: u32 = BUILDING + 1;
+/// Lock byte of the process that is to remove the name in the end.
+pub(crate) const OWNER: u32 = BUILDING + 2;
+/// Lock byte of whoever removes the name, while it does so.
+pub(super) const REMOVER: u32 = BUILDING + 3;
 
 /// What a new segment is to be.
 #[derive(Debug, Clone)]
@@ -138,6 +145,8 @@ impl Segment {
         let map = fill(&place, spec, &file)?;
         let (header, geometry) = read_header(&place, &file)?;
         let lease = Lease::new(file).map_err(|error| place.error("fstat", error))?;
+        // Before it has a name: nobody finds an owned segment without its owner. The file is new, so that nobody else has the lock.
+        let owner = spec.flags & flags::OWNED != 0 && lease.try_lock(OWNER).map_err(|error| place.error("fcntl", error))?;
         Ok(Self {
             place,
             header,
@@ -145,6 +154,7 @@ impl Segment {
             read_only: false,
             map: ManuallyDrop::new(map),
             lease,
+            owner: AtomicBool::new(owner),
         })
     }
 }
@@ -195,10 +205,10 @@ pub(crate) fn clean_temporaries(dir: &Path) -> usize {
     if crate::sync::pretend::is(dir) {
         return 0;
     }
-    // Under the builder's own lock, and only while the file has a name: neither a builder nor another cleaner comes between the look and the removal.
+    // Under the builder's own lock, and only while the name is this file's: neither a builder nor another cleaner comes between the look and the removal.
     let remove = |path: PathBuf| {
         let lease = open_file(&path, OFlags::RDWR).ok().and_then(|file| Lease::new(file).ok())?;
-        (lease.try_lock(BUILDING).ok()? && lease.links().ok()? > 0 && std::fs::remove_file(&path).is_ok()).then_some(())
+        (lease.try_lock(BUILDING).ok()? && names(&path, &lease).ok()? && std::fs::remove_file(&path).is_ok()).then_some(())
     };
     let temporary = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMPORARY));
     std::fs::read_dir(dir).map_or(0, |files| files.flatten().map(|file| file.path()).filter(temporary).filter_map(remove).count())

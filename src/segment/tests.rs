@@ -1,6 +1,6 @@
 //! The named file: each damage has its own message, nothing is seen half made, nothing is left behind.
 
-use super::create::BUILDING;
+use super::create::{BUILDING, REMOVER};
 use super::*;
 use crate::layout::{HEADER_SIZE, RawHeader, flags};
 use std::os::unix::fs::{FileExt, symlink};
@@ -297,6 +297,26 @@ fn a_dead_process_with_our_id_does_not_take_the_name() {
     drop(Segment::create_temporary(scratch.place("a"), &spec()).unwrap());
     assert_eq!(clean_temporaries(&scratch.0), 64);
     assert_eq!(scratch.files(), 1);
+}
+
+#[test]
+fn a_remover_that_does_not_come_to_an_end_is_an_error_for_the_next() {
+    let scratch = Scratch::new();
+    let made = scratch.create("a");
+    let stopped = Segment::attach(scratch.place("a")).unwrap();
+    assert!(stopped.lease.try_lock(REMOVER).unwrap());
+    assert!(matches!(unlink(&scratch.place("a")), Err(OpenError::Busy { .. })));
+    assert!(matches!(made.unlink(), Err(OpenError::Busy { .. })));
+    let reader = Lease::new(File::open(scratch.place("a").path()).unwrap()).unwrap();
+    assert!(!reader.try_lock_as_reader(REMOVER).unwrap(), "a reader and a writer remove at once");
+    stopped.lease.unlock(REMOVER).unwrap();
+    assert!(reader.try_lock_as_reader(REMOVER).unwrap());
+    let second = Lease::new(File::open(scratch.place("a").path()).unwrap()).unwrap();
+    assert!(!second.try_lock_as_reader(REMOVER).unwrap(), "two readers remove at once");
+    assert!(matches!(made.unlink(), Err(OpenError::Busy { .. })));
+    reader.unlock(REMOVER).unwrap();
+    made.unlink().unwrap();
+    assert_eq!(scratch.files(), 0);
 }
 
 #[test]

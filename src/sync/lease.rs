@@ -82,6 +82,22 @@ impl Lease {
         }
     }
 
+    /// As `try_lock`, of a description that cannot be written: excludes those that can, and one another.
+    pub(crate) fn try_lock_as_reader(&self, byte: u32) -> io::Result<bool> {
+        let taken = |locked: io::Result<()>| match locked {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+            Err(error) => Err(error),
+        };
+        if !self.same_file() {
+            return Err(closed());
+        }
+        Ok(
+            taken(rustix::fs::flock(&*self.file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from))?
+                && taken(self.set(byte, libc::F_RDLCK))?,
+        )
+    }
+
     /// Gives the lock of `byte` back.
     pub(crate) fn unlock(&self, byte: u32) -> io::Result<()> {
         self.set(byte, libc::F_UNLCK)
@@ -92,6 +108,19 @@ impl Lease {
         let mut lock = flock(byte, libc::F_WRLCK);
         self.fcntl(libc::F_OFD_GETLK, &mut lock)?;
         Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+    }
+
+    /// Another description holds the lock of one of these bytes. Works on a read-only descriptor.
+    pub(crate) fn any_locked(&self, first: u32, bytes: u32) -> io::Result<bool> {
+        let mut lock = flock(first, libc::F_WRLCK);
+        lock.l_len = bytes.into();
+        self.fcntl(libc::F_OFD_GETLK, &mut lock)?;
+        Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+    }
+
+    /// Device and inode.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        (self.device, self.inode)
     }
 
     /// Names that the file still has; 0: it was removed.

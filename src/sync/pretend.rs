@@ -216,7 +216,7 @@ pub(crate) fn identity(fd: RawFd) -> Option<(u64, u64, u64)> {
     KERNEL.with_borrow_mut(|kernel| Some((DEVICE, kernel.inode(fd)? as u64, 1)))
 }
 
-/// `F_OFD_SETLK` and `F_OFD_GETLK` of one byte.
+/// `F_OFD_SETLK` of one byte, and `F_OFD_GETLK`.
 pub(crate) fn fcntl(fd: RawFd, command: i32, lock: &mut libc::flock) -> Option<io::Result<()>> {
     if fd < FIRST {
         return None;
@@ -225,7 +225,8 @@ pub(crate) fn fcntl(fd: RawFd, command: i32, lock: &mut libc::flock) -> Option<i
         let inode = kernel.inode(fd)?;
         let locks = &mut kernel.inodes[inode].locks;
         let place = locks.iter().position(|(byte, _)| *byte == lock.l_start);
-        let others = place.is_some_and(|place| locks[place].1 != fd);
+        let asked = lock.l_start..lock.l_start + lock.l_len;
+        let others = locks.iter().any(|(byte, owner)| asked.contains(byte) && *owner != fd);
         Some(match (command, i32::from(lock.l_type)) {
             (libc::F_OFD_GETLK, _) => {
                 if !others {

@@ -135,9 +135,8 @@ impl Way {
         buffer: &mut Vec<<C::Item as Payload>::Owned>,
         last: Instant,
     ) -> Result<Filled, Failure> {
-        while buffer.len() < self.max
-            && let Ok(item) = queue.try_get()
-        {
+        while buffer.len() < self.max {
+            let Ok(item) = queue.try_get() else { break };
             buffer.push(item);
         }
         if buffer.len() < self.max {

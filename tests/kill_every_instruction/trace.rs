@@ -52,7 +52,7 @@ pub(crate) enum Stop {
 /// Called by the child where an operation begins and where it ends: stops it, and its tracer looks.
 pub(crate) fn mark() {
     // SAFETY: stops this process, whose tracer swallows the signal and lets it go on; touches no memory.
-    unsafe { libc::kill(std::process::id().cast_signed(), MARK) };
+    unsafe { libc::kill(std::process::id() as libc::pid_t, MARK) };
 }
 
 /// A child that is traced; killed and reaped by Drop.

@@ -147,13 +147,13 @@ impl Produce for Maker {
             }
         }
         #[cfg(feature = "serde")]
-        if worker.named("echo_value").is_some()
-            && let Ok(message) = worker.try_recv()
-        {
-            let (number, mut list, float): (u8, Vec<Option<&str>>, f64) = message.decode()?;
-            let name = worker.name().to_owned();
-            list.push(Some(&name));
-            worker.send_message_value(&(number + 1, list, float * 2.0))?;
+        if worker.named("echo_value").is_some() {
+            if let Ok(message) = worker.try_recv() {
+                let (number, mut list, float): (u8, Vec<Option<&str>>, f64) = message.decode()?;
+                let name = worker.name().to_owned();
+                list.push(Some(&name));
+                worker.send_message_value(&(number + 1, list, float * 2.0))?;
+            }
         }
         if worker.named("flood").is_some() {
             worker.send_result(value.to_string())?;

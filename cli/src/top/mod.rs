@@ -1,5 +1,6 @@
 //! `prodcon top`: what goes on in queues, again and again. A table on a terminal, plain text elsewhere. It takes no seat and disturbs nobody.
 
+mod keys;
 mod plain;
 mod sample;
 mod screen;
@@ -7,15 +8,18 @@ mod screen;
 use crate::exit::{End, Outcome};
 use crate::{output, parse, signals};
 use clap::Args;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use keys::Key;
+use rustix::io::Errno;
 use sample::Sampler;
 use screen::View;
+use signal_hook::consts::SIGHUP;
 use std::io::{IsTerminal, stdin, stdout};
 use std::time::{Duration, Instant};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Names of the queues; all there are if none is given
+    /// Names of the queues, or patterns with * and ?; all there are if none is given
+    #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Time between two looks
     #[arg(long, value_name = "S", value_parser = interval, default_value = "1")]
@@ -65,24 +69,20 @@ fn print(arguments: &Arguments, sampler: &mut Sampler) -> Outcome {
 }
 
 fn show(arguments: &Arguments, sampler: &mut Sampler, terminal: &mut ratatui::DefaultTerminal) -> Outcome {
-    let failed = |error: std::io::Error| End::failed(format!("cannot use the terminal: {error}"));
+    let failed = |error: std::io::Error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::IO) => gone(),
+        _ => End::failed(format!("cannot use the terminal: {error}")),
+    };
     let mut view = View::default();
     let (mut rows, mut due) = (sampler.look()?, Instant::now() + arguments.interval);
     loop {
         terminal.draw(|frame| view.draw(frame, &rows)).map_err(failed)?;
-        let left = due.saturating_duration_since(Instant::now());
-        if event::poll(left.min(Duration::from_millis(100))).map_err(failed)? {
-            match event::read().map_err(failed)? {
-                Event::Key(key) if quits(&key) => return Ok(()),
-                Event::Key(KeyEvent {
-                    code: KeyCode::Down | KeyCode::Char('j'),
-                    ..
-                }) => view.step(1, rows.len()),
-                Event::Key(KeyEvent {
-                    code: KeyCode::Up | KeyCode::Char('k'),
-                    ..
-                }) => view.step(-1, rows.len()),
-                _ => {}
+        for key in keys::read().map_err(failed)? {
+            match key {
+                Key::Quit => return Ok(()),
+                Key::Down => view.step(1, rows.len()),
+                Key::Up => view.step(-1, rows.len()),
+                Key::Gone => return Err(gone()),
             }
         }
         signals::check()?;
@@ -93,7 +93,7 @@ fn show(arguments: &Arguments, sampler: &mut Sampler, terminal: &mut ratatui::De
     }
 }
 
-fn quits(key: &KeyEvent) -> bool {
-    let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-    key.kind == KeyEventKind::Press && (control_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc))
+/// As if the signal that comes with a terminal's end had not been ignored.
+fn gone() -> End {
+    End::signal(SIGHUP)
 }

@@ -1,4 +1,4 @@
-//! The table of `top` as plain text, and the cells of both tables. Callers: top.
+//! The table of `top` as plain text, and the cells of both tables.
 
 use super::sample::Row;
 use crate::table::{Side, columns};
@@ -22,10 +22,13 @@ pub fn short(value: f64) -> String {
 
 /// As many cells as the head has.
 pub fn cells(row: &Row) -> Vec<String> {
-    let Some(stats) = &row.stats else {
-        let mut cells = vec![row.name.clone(), "gone".into()];
-        cells.resize(HEAD.len(), String::new());
-        return cells;
+    let stats = match &row.stats {
+        Ok(stats) => stats,
+        Err(why) => {
+            let mut cells = vec![row.name.clone(), (*why).into()];
+            cells.resize(HEAD.len(), String::new());
+            return cells;
+        }
     };
     let mut cells = vec![row.name.clone(), stats.state.to_string(), if stats.ready { "yes" } else { "no" }.to_owned()];
     let rate = |which: usize| row.rates.map_or_else(|| "-".into(), |rates| short(rates[which]));
@@ -66,7 +69,7 @@ mod tests {
     fn a_queue_that_has_gone_is_said_to_be() {
         let row = Row {
             name: "q".into(),
-            stats: None,
+            stats: Err("gone"),
             rates: None,
         };
         assert_eq!(table(&[row]).lines().nth(1), Some("q     gone"));

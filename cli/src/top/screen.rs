@@ -1,4 +1,4 @@
-//! `top` on a terminal: the queues, and the members of the one that is selected. Callers: top.
+//! `top` on a terminal: the queues, and the members of the one that is selected.
 
 use super::plain::{HEAD, TEXTS, cells};
 use super::sample::Row as Sample;
@@ -11,6 +11,14 @@ use ratatui::widgets::{Block, Cell, Row, Table, TableState};
 
 /// Characters of the bar that shows how full a queue is.
 const BAR: usize = 10;
+/// The place of that bar among the columns.
+const FULL: usize = 7;
+/// Between two columns.
+const GAP: usize = 2;
+/// What a narrow terminal does without, the least wanted first.
+const FIRST_TO_GO: [&str; 14] = [
+    "AGAIN", "ASLEEP", "FULL", "HELD", "READY", "LOST", "DROPS/S", "DEAD", "LIVE", "ROOM", "STATE", "GETS/S", "PUTS/S", "LEN",
+];
 
 /// What is on the screen beside the figures.
 #[derive(Default)]
@@ -30,7 +38,7 @@ impl View {
     pub fn draw(&mut self, frame: &mut Frame<'_>, rows: &[Sample]) {
         self.step(0, rows.len());
         let selected = self.state.selected().and_then(|at| rows.get(at));
-        let members = selected.and_then(|row| row.stats.as_ref()).map_or(0, |stats| stats.members.len());
+        let members = selected.and_then(|row| row.stats.as_ref().ok()).map_or(0, |stats| stats.members.len());
         let below = u16::try_from(members + 3).unwrap_or(u16::MAX).min(frame.area().height / 3);
         let [above, below, help] = Layout::vertical([Constraint::Fill(1), Constraint::Length(below), Constraint::Length(1)]).areas(frame.area());
         self.queues(frame, above, rows);
@@ -41,41 +49,71 @@ impl View {
     }
 
     fn queues(&mut self, frame: &mut Frame<'_>, area: Rect, rows: &[Sample]) {
-        let all: Vec<Vec<String>> = rows.iter().map(cells).collect();
-        let width = |column: usize| {
-            let longest = all.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
-            u16::try_from(longest.max(HEAD[column].len())).unwrap_or(u16::MAX)
-        };
-        let mut widths: Vec<Constraint> = (0..HEAD.len()).map(|column| Constraint::Length(width(column))).collect();
-        widths.insert(7, Constraint::Length(BAR as u16));
-        let mut head: Vec<Text<'_>> = HEAD.iter().enumerate().map(|(column, text)| aligned((*text).into(), column)).collect();
-        head.insert(7, Text::from("FULL"));
+        let mut all: Vec<Vec<String>> = rows.iter().map(cells).collect();
+        for (line, row) in all.iter_mut().zip(rows) {
+            line.insert(FULL, bar(row));
+        }
+        let mut head = HEAD.to_vec();
+        head.insert(FULL, "FULL");
+        let mut widths: Vec<usize> = head.iter().map(|text| text.len()).collect();
+        for line in &all {
+            widths.iter_mut().zip(line).for_each(|(width, cell)| *width = cell.chars().count().max(*width));
+        }
+        let (columns, name) = fit(&head, &widths, usize::from(area.width).saturating_sub(2));
+        widths[0] = name;
         let lines = rows.iter().zip(&all).map(|(row, cells)| {
-            let mut line: Vec<Cell<'_>> = cells
-                .iter()
-                .enumerate()
-                .map(|(column, text)| Cell::from(aligned(text.clone(), column)).style(colour(row, column)))
-                .collect();
-            line.insert(7, Cell::from(bar(row)).style(Style::new().fg(Color::Cyan)));
-            Row::new(line)
+            Row::new(columns.iter().map(|column| {
+                let text = if *column == 0 { shortened(&cells[0], name) } else { cells[*column].clone() };
+                Cell::from(aligned(text, *column)).style(colour(row, head[*column]))
+            }))
         });
-        let table = Table::new(lines, widths)
-            .header(Row::new(head).style(Style::new().add_modifier(Modifier::BOLD)))
-            .column_spacing(2)
+        let titles = columns.iter().map(|column| aligned(head[*column].into(), *column));
+        let lengths = columns
+            .iter()
+            .map(|column| Constraint::Length(u16::try_from(widths[*column]).unwrap_or(u16::MAX)));
+        let table = Table::new(lines, lengths)
+            .header(Row::new(titles).style(Style::new().add_modifier(Modifier::BOLD)))
+            .column_spacing(GAP as u16)
             .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
             .block(Block::bordered().title(format!(" prodcon top: {} queue{} ", rows.len(), if rows.len() == 1 { "" } else { "s" })));
         frame.render_stateful_widget(table, area, &mut self.state);
     }
 }
 
+/// The columns that have room, and how wide the first of them, the name, may be. No figure is ever
+/// cut: a column is shown whole or not at all.
+fn fit(head: &[&str], widths: &[usize], room: usize) -> (Vec<usize>, usize) {
+    let mut kept: Vec<usize> = (0..head.len()).collect();
+    let others = |kept: &[usize]| kept.iter().skip(1).map(|column| widths[*column] + GAP).sum::<usize>();
+    let least = widths[0].min((room / 4).max(12));
+    for title in FIRST_TO_GO {
+        if least + others(&kept) <= room {
+            break;
+        }
+        kept.retain(|column| head[*column] != title);
+    }
+    let name = room.saturating_sub(others(&kept)).min(widths[0]);
+    (kept, name)
+}
+
+/// A name in so many characters.
+fn shortened(name: &str, width: usize) -> String {
+    if name.chars().count() <= width {
+        return name.to_owned();
+    }
+    name.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
 fn aligned(text: String, column: usize) -> Text<'static> {
-    Text::from(text).alignment(if column < TEXTS { Alignment::Left } else { Alignment::Right })
+    let left = column < TEXTS || column == FULL;
+    Text::from(text).alignment(if left { Alignment::Left } else { Alignment::Right })
 }
 
 /// What wants attention is coloured.
-fn colour(row: &Sample, column: usize) -> Style {
-    let Some(stats) = &row.stats else { return Style::new().fg(Color::DarkGray) };
-    match HEAD[column] {
+fn colour(row: &Sample, title: &str) -> Style {
+    let Ok(stats) = &row.stats else { return Style::new().fg(Color::DarkGray) };
+    match title {
+        "FULL" => Style::new().fg(Color::Cyan),
         "READY" if !stats.ready => Style::new().fg(Color::Yellow),
         "STATE" if stats.state != prodcon::State::Started => Style::new().fg(Color::Yellow),
         "DEAD" if stats.seats_dead > 0 => Style::new().fg(Color::Red),
@@ -87,7 +125,7 @@ fn colour(row: &Sample, column: usize) -> Style {
 
 /// How full a queue is.
 fn bar(row: &Sample) -> String {
-    let Some(stats) = &row.stats else { return String::new() };
+    let Ok(stats) = &row.stats else { return String::new() };
     let room = Sample::room(stats).max(1);
     // Not empty shows at least one mark, not full at least one gap.
     let marks = match stats.len {
@@ -99,7 +137,7 @@ fn bar(row: &Sample) -> String {
 }
 
 fn endpoints(frame: &mut Frame<'_>, area: Rect, row: &Sample) {
-    let Some(stats) = &row.stats else { return };
+    let Ok(stats) = &row.stats else { return };
     let lines = stats.members.iter().map(|member| {
         let role = match member.role {
             Role::Producer => "producer",
@@ -116,7 +154,7 @@ fn endpoints(frame: &mut Frame<'_>, area: Rect, row: &Sample) {
         ])
     });
     let head = Row::new(["SEAT", "PID", "ROLE", "HELD", ""]).style(Style::new().add_modifier(Modifier::BOLD));
-    let widths = [6, 10, 10, 6, 6].map(Constraint::Length);
+    let widths = [4, 8, 8, 7, 6].map(Constraint::Length);
     let title = format!(" {}: {} of {} seats taken ", row.name, stats.seats_live, stats.seats);
     frame.render_widget(Table::new(lines, widths).header(head).block(Block::bordered().title(title)), area);
 }
@@ -140,17 +178,21 @@ mod tests {
         change(&mut stats);
         Sample {
             name: name.into(),
-            stats: Some(stats),
+            stats: Ok(stats),
             rates: Some([2.5e6, 1000.0, 0.0]),
         }
     }
 
     fn lines(view: &mut View, rows: &[Sample]) -> Vec<String> {
-        let mut terminal = Terminal::new(TestBackend::new(140, 20)).unwrap();
+        sized(view, rows, 140)
+    }
+
+    fn sized(view: &mut View, rows: &[Sample], width: u16) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(width, 20)).unwrap();
         terminal.draw(|frame| view.draw(frame, rows)).unwrap();
         let buffer = terminal.backend().buffer().clone();
         (0..20)
-            .map(|y| (0..140).map(|x| buffer[(x, y)].symbol().to_owned()).collect::<String>())
+            .map(|y| (0..width).map(|x| buffer[(x, y)].symbol().to_owned()).collect::<String>())
             .collect()
     }
 
@@ -179,6 +221,44 @@ mod tests {
         assert!(
             shown.iter().any(|line| line.contains("second: 1 of 8")) && !shown.iter().any(|line| line.contains(&pid)),
             "{shown:#?}"
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_fewer_figures_and_cuts_none() {
+        let rows = [
+            sample(
+                "a-queue-with-quite-a-long-name.of-more-than-a-terminal-s-width.forty-are-too-few",
+                1_048_575,
+                |stats| {
+                    (stats.capacity, stats.held, stats.lost, stats.redelivered) = (1_048_576, 123_456, 7_654_321, 1024);
+                    stats.state = prodcon::State::StopAtQueueEnd;
+                },
+            ),
+            sample("q", 1024, |stats| stats.capacity = 1024),
+        ];
+        let mut titles = vec![];
+        for width in [20, 30, 40, 60, 80, 100, 140, 200, 300] {
+            let shown = sized(&mut View::default(), &rows, width);
+            let cells = |line: &str| line.trim_matches(['│', ' ']).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            let [head, long, short] = [1, 2, 3].map(|line| cells(&shown[line]));
+            assert!(head.len() == long.len() && head.len() == short.len(), "{shown:#?}");
+            let mut full = HEAD.to_vec();
+            full.insert(FULL, "FULL");
+            for (row, line) in rows.iter().zip([&long, &short]) {
+                let mut whole = super::cells(row);
+                whole.insert(FULL, bar(row));
+                for (title, cell) in head.iter().zip(line).skip(1) {
+                    let column = full.iter().position(|known| known == title).unwrap_or_else(|| panic!("{title}: {shown:#?}"));
+                    assert_eq!(*cell, whole[column], "{title}: {shown:#?}");
+                }
+            }
+            assert!(short[0] == "q" && (width < 100 || long[0].len() > 20), "{shown:#?}");
+            titles.push(head.len());
+        }
+        assert!(
+            titles.is_sorted() && titles[2] >= 3 && titles[4] >= 5 && titles.last() == Some(&15),
+            "{titles:?}"
         );
     }
 

@@ -82,7 +82,7 @@ pub fn get(error: GetError, queue: &str) -> PyErr {
 pub fn open(error: OpenError) -> PyErr {
     let text = error.to_string();
     match error {
-        OpenError::NotFound { .. } | OpenError::NoDirectory { .. } => NotFound::new_err((libc::ENOENT, text)),
+        OpenError::NotFound { .. } | OpenError::NoDirectory { .. } | OpenError::Replaced { .. } => NotFound::new_err((libc::ENOENT, text)),
         OpenError::Exists { .. } => Exists::new_err((libc::EEXIST, text)),
         OpenError::Incompatible { .. } => Incompatible::new_err(text),
         OpenError::NoSeat { .. } => NoSeat::new_err(text),

@@ -74,6 +74,8 @@ fn errors_have_the_numbers_that_the_contract_gives_them() {
             PRODCON_NOT_FOUND,
         ),
         (OpenError::NoDirectory { directory: "/d/frames".into() }, PRODCON_NOT_FOUND),
+        (OpenError::Replaced { queue: queue() }, PRODCON_NOT_FOUND),
+        (OpenError::Busy { queue: queue() }, PRODCON_OS),
         (OpenError::Exists { queue: queue() }, PRODCON_EXISTS),
         (OpenError::Name { name: "frames/".into() }, PRODCON_INVALID),
         (

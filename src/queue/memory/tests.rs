@@ -16,6 +16,9 @@ impl Locks for Own {
         true
     }
     fn unlock(&mut self, _: u32) {}
+    fn is_locked(&mut self, _: u32) -> bool {
+        true
+    }
 }
 
 struct Participant {

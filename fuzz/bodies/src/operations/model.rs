@@ -126,6 +126,11 @@ impl Model {
         self.ring.iter().map(Block::items).sum()
     }
 
+    /// Those that were not cleared.
+    pub(super) fn live_in_ring(&self) -> u64 {
+        self.ring.iter().filter(|block| !self.void(block)).map(Block::items).sum()
+    }
+
     /// Items in living hands.
     pub(super) fn in_hands(&self) -> u64 {
         let hands = self.owners.iter().flatten().flat_map(|owner| &owner.hand);

@@ -87,7 +87,8 @@ impl<T: Kind + ?Sized> World<T> {
     pub(super) fn settle_up(&mut self, who: usize) {
         let now = self.positions();
         self.model.catch_up(now);
-        assert_eq!(self.control().len() as u64, self.model.in_ring(), "items in the slots");
+        assert_eq!(self.control().len() as u64, self.model.live_in_ring(), "live items in the slots");
+        assert_eq!(self.glance().len, self.model.in_ring(), "items in the slots");
         if self.model.owners[who].as_ref().is_some_and(|owner| owner.keeps && !owner.guard) {
             // It gave something back; if no seat was free, it still has it.
             if self.held() > self.model.in_hands() {

@@ -1,0 +1,96 @@
+//! Names of queues as people give them: several, patterns, and with mistakes.
+
+use crate::exit::End;
+use std::path::Path;
+
+/// How alike two names are that may be meant for each other, of 1.
+const ALIKE: f64 = 0.85;
+
+/// The queues that are meant: a name stands for itself, `*` in it for any characters, `?` for one.
+/// Each is given once, in the order of the arguments.
+///
+/// # Errors
+/// No queue fits a pattern, or the directory cannot be read.
+pub fn expand(arguments: &[String]) -> Result<Vec<String>, End> {
+    let mut names: Vec<String> = vec![];
+    let mut all = None;
+    for argument in arguments {
+        if !is_pattern(argument) {
+            names.push(argument.clone());
+            continue;
+        }
+        let all: &Vec<String> = match &mut all {
+            Some(all) => all,
+            none => none.insert(prodcon::list()?.into_iter().map(|entry| entry.name).collect()),
+        };
+        let before = names.len();
+        names.extend(all.iter().filter(|name| fits(argument.as_bytes(), name.as_bytes())).cloned());
+        if names.len() == before {
+            return Err(End::failed(format!("no queue fits '{argument}': see `prodcon ls`")));
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    Ok(names)
+}
+
+/// No name of a queue has such a character.
+pub fn is_pattern(argument: &str) -> bool {
+    argument.contains(['*', '?'])
+}
+
+/// Whether a name fits a pattern. Names are ASCII.
+pub fn fits(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut at, mut from) = (0, 0);
+    // Where the last star stands, and what it stands for ends.
+    let mut star = None;
+    while from < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, from));
+                at += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == name[from] => {
+                at += 1;
+                from += 1;
+            }
+            _ => {
+                let Some((star_at, end)) = star else { return false };
+                star = Some((star_at, end + 1));
+                (at, from) = (star_at + 1, end + 1);
+            }
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+/// The queue in a directory that may have been meant by a name that nothing has.
+pub fn meant(directory: &Path, name: &str) -> Option<String> {
+    let all = prodcon::list_in(directory).ok()?;
+    let alike = all.into_iter().map(|entry| (strsim::jaro_winkler(&entry.name, name), entry.name));
+    let best = alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_and_question_marks_are_patterns() {
+        for (pattern, name, expected) in [
+            ("*", "anything", true),
+            ("a*", "abc", true),
+            ("a*", "ba", false),
+            ("*c", "abcbc", true),
+            ("*b*d", "abcbd", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("?", "", false),
+            ("**", "", true),
+            ("a*b*c", "a-b-b-d", false),
+        ] {
+            assert_eq!(fits(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        }
+    }
+}

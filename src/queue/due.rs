@@ -1,0 +1,123 @@
+//! When an endpoint looks after the dead: so often that nobody waits long for what they left, and so
+//! seldom that nobody pays for it.
+//!
+//! The clock is not looked at with each operation, but after a *lap* of successes, or of polls in
+//! vain: a long one for who is fast, a single one for who is slow and has the time. Also before each
+//! sleep, and wherever a waiter looks at it anyway. Knows no queue.
+
+use super::control::SLICE;
+use std::time::{Duration, Instant};
+
+/// Between two looks after the dead. The fuzzer's reference cannot know what time it is.
+const PERIOD: Duration = if cfg!(fuzzing) { Duration::MAX } else { Duration::from_millis(50) };
+/// As `PERIOD`, if the last look has left a seat undecided, or found it locked.
+const SOON: Duration = if cfg!(fuzzing) { Duration::MAX } else { Duration::from_millis(20) };
+/// Who needs less for a lap makes longer ones.
+const SHORT_LAP: Duration = Duration::from_millis(1);
+/// Operations of the longest lap.
+const LONGEST: u32 = 64;
+
+/// When an endpoint has looked last, and has to look again.
+#[derive(Debug)]
+pub(super) struct Due {
+    looked: Instant,
+    lap_began: Instant,
+    lap: u32,
+    /// Polls in vain of this lap.
+    polls: u32,
+    /// To be looked at again soon.
+    again: bool,
+    /// The last look was such a repetition.
+    repeated: bool,
+}
+
+impl Due {
+    /// Operations of the first lap.
+    pub(super) const FIRST: u32 = 1;
+
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            looked: now,
+            lap_began: now,
+            lap: Self::FIRST,
+            polls: 0,
+            again: false,
+            repeated: false,
+        }
+    }
+
+    /// Counts a poll in vain; true at the end of a lap.
+    pub(super) fn polled(&mut self) -> bool {
+        self.polls += 1;
+        self.polls >= self.lap
+    }
+
+    /// A lap has ended: returns how long the next one is.
+    pub(super) fn next_lap(&mut self, now: Instant) -> u32 {
+        let took = now.saturating_duration_since(self.lap_began);
+        self.lap = if took < SHORT_LAP { (2 * self.lap).min(LONGEST) } else { 1 };
+        (self.lap_began, self.polls) = (now, 0);
+        self.lap
+    }
+
+    /// True when it is time to look; then it counts as done.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let wait = if self.again { SOON } else { PERIOD };
+        let due = now.saturating_duration_since(self.looked) >= wait;
+        if due {
+            (self.looked, self.repeated, self.again) = (now, self.again, false);
+        }
+        due
+    }
+
+    /// What the look has left. A seat that somebody has locked is mostly its living owner's, so one
+    /// repetition has to do; an undecided one is a dead one's.
+    pub(super) fn has_left(&mut self, undecided: bool, locked: bool) {
+        self.again = undecided || locked && !self.repeated;
+    }
+
+    /// No sleep is longer.
+    pub(super) fn longest_sleep(&self) -> Duration {
+        if self.again { SOON.min(SLICE) } else { SLICE }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn laps_grow_for_the_fast_and_are_single_steps_for_the_slow() {
+        let mut due = Due::new();
+        let began = due.lap_began;
+        let laps: Vec<u32> = (0..8).map(|_| due.next_lap(began)).collect();
+        assert_eq!(laps, [2, 4, 8, 16, 32, 64, 64, 64]);
+        assert_eq!(due.next_lap(began + MS), 1);
+        assert!(due.polled());
+    }
+
+    #[test]
+    fn two_looks_are_a_period_apart_and_one_that_left_something_is_repeated_soon() {
+        let mut due = Due::new();
+        let at = |ms: u32| due_base() + ms * MS;
+        due.looked = at(0);
+        assert!(!due.is_due(at(49)) && due.is_due(at(50)) && !due.is_due(at(99)));
+        due.has_left(false, true);
+        assert!(!due.is_due(at(69)) && due.is_due(at(70)));
+        due.has_left(false, true);
+        assert!(!due.is_due(at(119)), "a lock is looked at again once, not all the time");
+        assert!(due.is_due(at(120)));
+        for round in 0..3 {
+            due.has_left(true, false);
+            assert!(due.longest_sleep() < SLICE && due.is_due(at(140 + 20 * round)));
+        }
+    }
+
+    fn due_base() -> Instant {
+        static BASE: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        *BASE.get_or_init(Instant::now)
+    }
+}

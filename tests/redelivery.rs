@@ -1,0 +1,256 @@
+//! What a killed consumer had in hand comes back although the others are served all the time, and
+//! nobody attaches in its place.
+//!
+//! The test program starts itself again (`child`, an ignored test) as the consumer that is killed.
+//! Each test prints how long it took from the kill; it fails only if the item does not come at all.
+
+use prodcon::{Delivery, GetError, Options, ReadyQueue};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+mod dir;
+use dir::Dir;
+
+/// What is put before the victim takes it; everything else is 5.
+const VICTIMS: u64 = 777;
+/// Far more than the 200 ms that are promised: the machine may be busy.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Not a test: takes an item and keeps it in hand until it is killed.
+#[test]
+#[ignore = "started by the other tests"]
+fn child() {
+    if std::env::var_os("PRODCON_TEST_ROLE").is_none() {
+        return;
+    }
+    // SAFETY: prctl with these arguments touches no memory.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    let mut queue = ReadyQueue::<u64>::attach("q").unwrap();
+    let item = queue.take().unwrap();
+    assert_eq!(*item, VICTIMS);
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+/// Killed when this is dropped.
+struct Victim(Child);
+
+impl Victim {
+    /// Returns when it has its item in hand.
+    fn start(dir: &Dir, queue: &ReadyQueue<u64>) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "child", "--ignored", "--nocapture"]).stdout(Stdio::null());
+        command.env("PRODCON_DIR", &dir.0).env("PRODCON_TEST_ROLE", "hold");
+        let victim = Self(command.spawn().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while queue.stats().unwrap().held == 0 {
+            assert!(Instant::now() < deadline, "the victim takes nothing");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        victim
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// How items come, and how they are got.
+#[derive(Clone, Copy)]
+struct Traffic {
+    /// Between two puts.
+    gap: Duration,
+    /// Items that are always there.
+    backlog: usize,
+    /// `try_get` for `get`.
+    polls: bool,
+    /// The consumer needs so long for each item.
+    work: Duration,
+    /// Items in hand at once.
+    hand: usize,
+}
+
+const FULL_SPEED: Traffic = Traffic {
+    gap: Duration::ZERO,
+    backlog: 0,
+    polls: false,
+    work: Duration::ZERO,
+    hand: 1,
+};
+
+/// Puts until the other side is content.
+fn feed(producer: &mut ReadyQueue<u64>, traffic: Traffic, enough: &AtomicBool) {
+    while !enough.load(Ordering::Relaxed) {
+        if traffic.backlog > 0 && producer.len() > traffic.backlog {
+            std::thread::yield_now();
+        } else if producer.try_put(&5).is_ok() && !traffic.gap.is_zero() {
+            std::thread::sleep(traffic.gap);
+        }
+    }
+}
+
+/// Gets what there is; how many, and whether the victim's item was among them.
+fn serve(consumer: &mut ReadyQueue<u64>, traffic: Traffic) -> (u64, bool) {
+    let items = if traffic.hand > 1 {
+        let hand = consumer.take_many_timeout(traffic.hand, Duration::from_secs(1)).unwrap();
+        hand.iter().copied().collect()
+    } else if traffic.polls {
+        match consumer.try_get() {
+            Ok(item) => vec![item],
+            Err(GetError::Empty) => vec![],
+            Err(error) => panic!("{error}"),
+        }
+    } else {
+        vec![consumer.get().unwrap()]
+    };
+    std::thread::sleep(traffic.work * items.len() as u32);
+    (items.len() as u64, items.contains(&VICTIMS))
+}
+
+/// A consumer that has looked for orphans once, and a victim that is killed with an item in hand.
+/// Returns when `done` says so of the consumer, or the victim's item has come.
+fn kill_beside(name: &str, dir: &Dir, options: Options, traffic: Traffic, done: impl Fn(&mut ReadyQueue<u64>) -> bool) {
+    let mut producer = ReadyQueue::<u64>::create("q", &options.directory(&dir.0)).unwrap();
+    let attach = prodcon::Attach::new().in_hand(traffic.hand as u32).directory(&dir.0);
+    let mut consumer = ReadyQueue::<u64>::attach_with("q", &attach).unwrap();
+    producer.put(&1).unwrap();
+    assert_eq!(consumer.get(), Ok(1));
+    producer.put(&VICTIMS).unwrap();
+    let victim = Victim::start(dir, &producer);
+    (0..traffic.backlog).for_each(|_| producer.put(&5).unwrap());
+    let enough = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| feed(&mut producer, traffic, &enough));
+        let run = || {
+            // It is used to being served by now.
+            let (began, mut others) = (Instant::now(), 0);
+            while began.elapsed() < Duration::from_millis(300) {
+                others += serve(&mut consumer, traffic).0;
+            }
+            drop(victim);
+            let killed = Instant::now();
+            loop {
+                let (got, came) = serve(&mut consumer, traffic);
+                others += got;
+                if came || done(&mut consumer) {
+                    return Some((killed.elapsed(), others));
+                }
+                if killed.elapsed() > DEADLINE {
+                    return None;
+                }
+            }
+        };
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        enough.store(true, Ordering::Relaxed);
+        match outcome {
+            Ok(Some((after, others))) => println!("{name}: {after:?} after the kill; {others} other items"),
+            Ok(None) => panic!("{name}: nothing in {DEADLINE:?}; {:?}", consumer.stats()),
+            Err(cause) => std::panic::resume_unwind(cause),
+        }
+    });
+    drop(producer);
+    let stats = consumer.stats().unwrap();
+    assert_eq!(stats.seats_dead, 0, "{stats:?}");
+}
+
+fn is_delivered_again(name: &str, traffic: Traffic) {
+    let dir = Dir::new();
+    let options = Options::new(1024).seats(8).delivery(Delivery::AtLeastOnce);
+    kill_beside(name, &dir, options, traffic, |_| false);
+}
+
+fn is_counted_as_lost(name: &str, traffic: Traffic) {
+    let dir = Dir::new();
+    kill_beside(name, &dir, Options::new(1024).seats(8), traffic, |consumer| consumer.stats().unwrap().lost == 1);
+}
+
+#[test]
+fn an_item_comes_back_to_a_consumer_that_is_woken_every_10_ms() {
+    let gap = Duration::from_millis(10);
+    is_delivered_again("every 10 ms", Traffic { gap, ..FULL_SPEED });
+}
+
+#[test]
+fn an_item_comes_back_to_a_consumer_at_full_speed() {
+    is_delivered_again("full speed", FULL_SPEED);
+}
+
+#[test]
+fn an_item_comes_back_to_a_consumer_that_polls() {
+    let gap = Duration::from_millis(1);
+    is_delivered_again(
+        "polls",
+        Traffic {
+            gap,
+            polls: true,
+            ..FULL_SPEED
+        },
+    );
+}
+
+#[test]
+fn an_item_comes_back_to_a_consumer_with_a_backlog() {
+    is_delivered_again("backlog", Traffic { backlog: 500, ..FULL_SPEED });
+}
+
+#[test]
+fn an_item_comes_back_to_a_slow_consumer_with_a_backlog() {
+    let work = Duration::from_millis(30);
+    is_delivered_again(
+        "slow",
+        Traffic {
+            backlog: 500,
+            work,
+            ..FULL_SPEED
+        },
+    );
+}
+
+#[test]
+fn an_item_comes_back_to_a_consumer_with_several_in_hand() {
+    let (backlog, hand) = (500, 4);
+    is_delivered_again("several in hand", Traffic { backlog, hand, ..FULL_SPEED });
+}
+
+#[test]
+fn an_item_is_counted_as_lost_beside_a_consumer_with_a_backlog() {
+    is_counted_as_lost("lost, backlog", Traffic { backlog: 500, ..FULL_SPEED });
+}
+
+#[test]
+fn an_item_is_counted_as_lost_beside_a_consumer_that_is_woken_every_10_ms() {
+    let gap = Duration::from_millis(10);
+    is_counted_as_lost("lost, every 10 ms", Traffic { gap, ..FULL_SPEED });
+}
+
+#[test]
+fn an_item_is_counted_as_lost_by_a_producer_that_finds_space() {
+    let dir = Dir::new();
+    let mut producer = ReadyQueue::<u64>::create("q", &Options::new(1024).seats(8).directory(&dir.0)).unwrap();
+    producer.put(&VICTIMS).unwrap();
+    drop(Victim::start(&dir, &producer));
+    let killed = Instant::now();
+    while producer.stats().unwrap().lost == 0 {
+        assert!(killed.elapsed() < DEADLINE, "{:?}", producer.stats());
+        match producer.try_put(&5) {
+            Ok(()) => std::thread::sleep(Duration::from_millis(1)),
+            Err(_) => producer.control().unwrap().clear().unwrap(), // nobody gets
+        }
+    }
+    println!("lost, seen by a producer: {:?} after the kill", killed.elapsed());
+}
+
+#[test]
+fn a_dead_letter_arrives_beside_a_consumer_with_a_backlog() {
+    let dir = Dir::new();
+    let letters = Options::new(4).item_size(8).directory(&dir.0);
+    let mut letters = ReadyQueue::<[u8]>::create("letters", &letters).unwrap();
+    let options = Options::new(1024).seats(8).delivery(Delivery::AtLeastOnce);
+    let options = options.max_deliveries(1).dead_letter("letters");
+    let traffic = Traffic { backlog: 500, ..FULL_SPEED };
+    kill_beside("dead letter", &dir, options, traffic, |consumer| consumer.stats().unwrap().dead_lettered == 1);
+    assert_eq!(letters.try_get().as_deref(), Ok(&VICTIMS.to_ne_bytes()[..]));
+}
