@@ -2,7 +2,7 @@
 //! different memory; here all threads use the same addresses, and the payload is read and written without atomics. Also run without it.
 
 use super::*;
-use crate::queue::{Control, Options};
+use crate::queue::{AttachOptions, Control, QueueOptions};
 use crate::ring::seat::Seat;
 use crate::ring::{Cursors, Recovered, Refusal, Ring};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -99,7 +99,9 @@ fn threads(lossy: bool, clears: bool) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let dir = std::env::temp_dir().join(format!("prodcon-one-mapping-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
     std::fs::create_dir(&dir).unwrap();
-    let control = Control::create("q", &Options::new(3).seats(5).item_size(WORDS * 8).lossy(lossy).directory(&dir));
+    let options = QueueOptions::new(3).seats(5).item_size(WORDS * 8).lossy(lossy);
+    let options = options.attach(AttachOptions::new().directory(&dir));
+    let control = Control::create::<[u8]>("q", &options);
     std::fs::remove_dir_all(&dir).unwrap(); // nothing is left whatever fails
     let control = control.unwrap();
     let ended = AtomicU64::new(0);
