@@ -104,6 +104,26 @@ impl Control {
         .map(Self::over)
     }
 
+    /// Opens another handle to the same queue.
+    ///
+    /// # Errors
+    /// `Removed` if the name was removed and the queue cannot be opened again; `Os`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// assert_eq!(control.try_clone()?.id(), control.id());
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn try_clone(&self) -> Result<Self> {
+        let again = Self::open(self.segment.place.clone())?;
+        if again.id() != self.id() {
+            return Err(Fault::Removed { queue: self.shared_name() }.into());
+        }
+        Ok(again)
+    }
+
     pub(super) fn over(segment: Segment) -> Self {
         let ring = Ring {
             memory: Mapped::new(&segment),

@@ -1,0 +1,516 @@
+//! Several items in hand, batches and dead letters, as their user sees them.
+
+mod dir;
+
+use dir::Dir;
+use prodcon::{AttachOptions, Batch, Control, ErrorKind, GetError, PutError, QueueOptions, ReadyQueue, Role, State, Stats};
+use std::time::Duration;
+
+impl Dir {
+    fn attach(&self) -> AttachOptions {
+        AttachOptions::new().directory(&self.0)
+    }
+    fn options(&self, capacity: u32) -> QueueOptions {
+        QueueOptions::new(capacity).attach(self.attach())
+    }
+    fn at_least_once(&self, capacity: u32) -> QueueOptions {
+        self.options(capacity).at_least_once(true)
+    }
+    fn consumer(&self, items: u32) -> ReadyQueue<u64> {
+        ReadyQueue::attach_with("q", &self.attach().role(Role::Consumer).max_unacked(items)).unwrap()
+    }
+    /// Nothing of the queue is out of order, and every seat is free but those in use.
+    fn check(&self, live: u32) {
+        let control = Control::attach_with("q", &self.attach()).unwrap();
+        let (report, stats) = (control.doctor().unwrap(), control.stats().unwrap());
+        assert!(report.ok() && report.undecided == 0, "{report:?}");
+        assert!(stats.adds_up() && stats.seats_live == live && stats.seats_dead == 0, "{stats:?}");
+    }
+}
+
+fn values(batch: &Batch<'_, u64>) -> Vec<u64> {
+    batch.iter().copied().collect()
+}
+
+fn stats(queue: &ReadyQueue<u64>) -> Stats {
+    let stats = queue.control().stats().unwrap();
+    assert!(stats.adds_up(), "{stats:?}");
+    stats
+}
+
+/// All that is there, acknowledged.
+fn drain(queue: &mut ReadyQueue<u64>) -> Vec<u64> {
+    std::iter::from_fn(|| queue.try_get().ok()).collect()
+}
+
+#[test]
+fn several_items_are_in_hand_and_acknowledged_together() {
+    let dir = Dir::new();
+    let mut producer = ReadyQueue::<u64>::create("q", &dir.options(16)).unwrap();
+    let mut consumer = dir.consumer(4);
+    (0..10).for_each(|i| producer.put(&i).unwrap());
+    let mut batch = consumer.take_many(3).unwrap();
+    assert_eq!(values(&batch), [0, 1, 2]);
+    assert_eq!(batch.take_more(9, Some(Duration::ZERO)).unwrap(), 1, "four seats, four items");
+    let counts = (batch.delivery_count(0), batch.delivery_count(4));
+    assert_eq!((values(&batch), counts), (vec![0, 1, 2, 3], (1, 0)));
+    assert_eq!(batch.take_more(9, None).unwrap(), 0, "no more can be in hand");
+    assert_eq!(stats(&producer).unacked, 4);
+    batch.ack_first(1);
+    assert_eq!((values(&batch), batch.get(0), batch.get(3)), (vec![1, 2, 3], Some(&1), None));
+    let sequences = [0, 1, 2].map(|index| batch.id(index).unwrap().sequence);
+    assert_eq!((sequences, batch.id(3)), ([1, 2, 3], None));
+    assert_eq!(batch.take_more(4, None).unwrap(), 1);
+    batch.ack();
+    let figures = stats(&producer);
+    assert_eq!((figures.gets, figures.unacked, figures.len), (5, 0, 5));
+    assert_eq!(consumer.get().unwrap(), 5);
+    drop(consumer);
+    dir.check(1);
+}
+
+#[test]
+fn an_endpoint_with_a_seat_to_spare_puts_while_items_are_in_hand() {
+    let dir = Dir::new();
+    let options = dir.options(4).seats(3).attach(dir.attach().max_unacked(2));
+    let mut producer = ReadyQueue::<u64>::create("q", &options).unwrap();
+    let error = ReadyQueue::<u64>::attach_with("q", &dir.attach()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSeat);
+    (1..=2).for_each(|i| producer.put(&i).unwrap());
+    std::mem::forget(producer.within(Duration::ZERO).take_many(2).unwrap());
+    producer.put(&3).unwrap(); // the forgotten ones are lost, and their seats back
+    let figures = stats(&producer);
+    assert_eq!((figures.lost, figures.unacked, figures.len), (2, 0, 1));
+    assert_eq!(values(&producer.take_many(2).unwrap()), [3]);
+}
+
+#[test]
+fn a_batch_without_seats_to_spare_has_one_item() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(4).seats(1)).unwrap();
+    let error = ReadyQueue::<u64>::attach_with("q", &dir.attach().max_unacked(1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSeat);
+    (1..=2).for_each(|i| queue.put(&i).unwrap());
+    let batch = queue.take_many(2).unwrap();
+    assert_eq!(values(&batch), [1]);
+    batch.nack().unwrap();
+    assert_eq!(queue.try_put(&3).unwrap_err().kind(), ErrorKind::NoSeat, "the item is kept, and there is no other seat");
+    let again = queue.take_many(2).unwrap();
+    assert_eq!((values(&again), again.delivery_count(0)), (vec![1], 2));
+    std::mem::forget(again);
+    assert_eq!(drain(&mut queue), [1, 2]);
+    assert_eq!(stats(&queue).redelivered, 2);
+    drop(queue);
+    dir.check(0);
+}
+
+#[test]
+fn take_many_takes_several_items_though_nobody_said_how_many() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(64)).unwrap();
+    (0..40).for_each(|i| queue.put(&i).unwrap());
+    let batch = queue.take_many(3).unwrap();
+    assert_eq!(values(&batch), [0, 1, 2]);
+    batch.ack();
+    let batch = queue.take_many(100).unwrap();
+    assert_eq!(values(&batch), (3..19).collect::<Vec<_>>(), "sixteen seats");
+    batch.ack();
+    // Others find seats all the same.
+    let mut others = vec![];
+    for _ in 0..16 {
+        let mut other = queue.try_clone().unwrap();
+        let batch = other.within(Duration::ZERO).take_many(16);
+        assert!(batch.is_ok_and(|batch| !batch.is_empty()));
+        others.push(other);
+    }
+    drop((others, queue));
+    dir.check(0);
+}
+
+#[test]
+fn what_is_given_back_comes_oldest_first_and_counted() {
+    let dir = Dir::new();
+    let mut producer = ReadyQueue::<u64>::create("q", &dir.at_least_once(16).seats(8)).unwrap();
+    let (mut one, mut other) = (dir.consumer(3), dir.consumer(1));
+    (0..6).for_each(|i| producer.put(&i).unwrap());
+    drop(one.take_many(3).unwrap());
+    let taken = other.take().unwrap();
+    assert_eq!((*taken, taken.delivery_count(), taken.id().sequence), (0, 2, 0));
+    taken.ack();
+    let batch = one.take_many(3).unwrap();
+    assert_eq!(values(&batch), [1, 2, 3]);
+    assert_eq!((batch.delivery_count(0), batch.delivery_count(2)), (2, 1));
+    std::mem::forget(batch);
+    drop(one); // its end with items in hand gives them to others
+    assert_eq!(stats(&producer).unacked, 3);
+    assert_eq!(drain(&mut other), [1, 2, 3, 4, 5]);
+    drop((other, producer));
+    dir.check(0);
+}
+
+#[test]
+fn an_item_is_only_gone_after_its_acknowledgement() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(4)).unwrap();
+    queue.put(&1).unwrap();
+    let fails = |queue: &mut ReadyQueue<u64>| -> Result<(), Box<dyn std::error::Error>> {
+        let item = queue.take()?;
+        "no number".parse::<u64>()?;
+        item.ack();
+        Ok(())
+    };
+    assert!(fails(&mut queue).is_err());
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _item = queue.take().unwrap();
+        std::panic::resume_unwind(Box::new("a panic in the work"));
+    }));
+    assert!(panicked.is_err());
+    let item = queue.take().unwrap();
+    assert_eq!((*item, item.delivery_count()), (1, 3));
+    item.ack();
+    assert!(matches!(queue.try_take(), Err(GetError::Empty)));
+    // At-most-once counts it as got.
+    queue.control().try_clone().unwrap().unlink().unwrap();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.options(4)).unwrap();
+    queue.put(&1).unwrap();
+    assert!(fails(&mut queue).is_err());
+    assert_eq!((stats(&queue).gets, stats(&queue).len), (1, 0));
+}
+
+#[test]
+fn a_consumer_that_goes_leaves_what_it_had_in_hand() {
+    let dir = Dir::new();
+    let mut producer = ReadyQueue::<u64>::create("q", &dir.at_least_once(16).seats(12)).unwrap();
+    let mut one = dir.consumer(3);
+    (0..5).for_each(|i| producer.put(&i).unwrap());
+    std::mem::forget(one.take_many(3).unwrap());
+    drop(one);
+    assert_eq!(stats(&producer).unacked, 3);
+    let mut two = dir.consumer(6);
+    let batch = two.take_many(6).unwrap();
+    assert_eq!(values(&batch), [0, 1, 2, 3, 4]);
+    assert_eq!([0, 1, 2, 3, 4].map(|i| batch.delivery_count(i)), [2, 2, 2, 1, 1]);
+    assert_eq!([0, 1, 2, 3, 4].map(|i| batch.id(i).unwrap().sequence), [0, 1, 2, 3, 4]);
+    batch.ack();
+    drop((producer, two));
+    dir.check(0);
+}
+
+#[test]
+fn at_most_once_takes_nothing_back() {
+    let dir = Dir::new();
+    let mut producer = ReadyQueue::<u64>::create("q", &dir.options(16)).unwrap();
+    let mut consumer = dir.consumer(2);
+    (0..4).for_each(|i| producer.put(&i).unwrap());
+    let error = consumer.take_many(2).unwrap().nack().unwrap_err();
+    assert!(error.kind() == ErrorKind::AtMostOnce && error.to_string().contains("'q'"), "{error}");
+    assert_eq!(consumer.take().unwrap().nack().unwrap_err().kind(), ErrorKind::AtMostOnce);
+    assert_eq!(consumer.get().unwrap(), 3);
+    assert_eq!((stats(&producer).lost, stats(&producer).gets), (3, 1));
+}
+
+#[test]
+fn seats_are_taken_as_far_as_they_go_when_fewer_will_do() {
+    let dir = Dir::new();
+    let producer = ReadyQueue::<u64>::create("q", &dir.options(16).seats(4)).unwrap();
+    let attach = dir.attach().max_unacked(10).min_unacked(1);
+    let _many = ReadyQueue::<u64>::attach_with("q", &attach).unwrap();
+    assert_eq!(stats(&producer).seats_live, 4);
+    let error = ReadyQueue::<u64>::attach_with("q", &attach).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSeat);
+}
+
+#[test]
+fn an_item_delivered_too_often_goes_to_the_dead_letters() {
+    let dir = Dir::new();
+    let error = |options: QueueOptions| ReadyQueue::<u64>::create("q", &options).unwrap_err().kind();
+    assert_eq!(error(dir.at_least_once(4).dead_letter("bad", 0)), ErrorKind::InvalidOption);
+    assert_eq!(error(dir.options(4).dead_letter("bad", 2)), ErrorKind::InvalidOption);
+    assert_eq!(error(dir.at_least_once(4).dead_letter("bad", 2)), ErrorKind::NotFound);
+    assert_eq!(error(dir.at_least_once(4).dead_letter("q", 2)), ErrorKind::InvalidOption);
+    let short = Control::create::<[u8]>("bad", &dir.options(1).item_size(4)).unwrap();
+    assert_eq!(error(dir.at_least_once(4).dead_letter("bad", 2)), ErrorKind::InvalidOption);
+    short.unlink().unwrap();
+    let mut bad = ReadyQueue::<[u8]>::create("bad", &dir.options(1).item_size(8)).unwrap();
+    assert_eq!(error(dir.at_least_once(4).dead_letter("bad", 2).batch(2)), ErrorKind::InvalidOption);
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(4).dead_letter("bad", 2)).unwrap();
+    (1..=3).for_each(|i| queue.put(&i).unwrap());
+    for count in 1..=2 {
+        let taken = queue.take().unwrap();
+        assert_eq!((*taken, taken.delivery_count()), (1, count));
+        taken.nack().unwrap();
+    }
+    queue.take().unwrap().ack();
+    assert_eq!(bad.get().unwrap(), 1u64.to_ne_bytes());
+    let figures = stats(&queue);
+    assert_eq!((figures.dead_lettered, figures.gets, figures.redelivered, figures.len), (1, 2, 1, 1));
+    // While the dead letters are full, the item is delivered once more instead.
+    bad.put(b"occupied").unwrap();
+    (0..3).for_each(|_| queue.take().unwrap().nack().unwrap());
+    let taken = queue.take().unwrap();
+    assert_eq!((*taken, taken.delivery_count()), (3, 4));
+    taken.ack();
+    assert!(matches!(queue.try_get(), Err(GetError::Empty)));
+    assert_eq!(stats(&queue).len, 0);
+}
+
+#[test]
+fn a_block_of_items_moves_in_one_exchange() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.options(2).batch(4)).unwrap();
+    let mut other = queue.try_clone().unwrap();
+    let items: Vec<u64> = (0..7).collect();
+    queue.put_slice(&items).unwrap();
+    assert_eq!((queue.len(), queue.is_full(), queue.capacity()), (7, true, 2));
+    let partial = queue.within(Duration::ZERO).put_slice(&[9]).unwrap_err();
+    assert!(partial.put == 0 && matches!(partial.error, PutError::Full));
+    assert_eq!(other.get().unwrap(), 0);
+    let figures = stats(&queue);
+    assert_eq!((figures.puts, figures.unacked, figures.len, figures.gets), (7, 3, 3, 1));
+    assert_eq!(values(&other.take_many(9).unwrap()), [1, 2, 3], "the rest of the block, in order");
+    let batch = other.take_many(9).unwrap();
+    assert_eq!((batch.as_slice(), batch.delivery_count(0)), (Some(&[4, 5, 6][..]), 1));
+    assert_eq!(batch.slices().collect::<Vec<_>>(), [[4, 5, 6]]);
+    let id = batch.id(2).unwrap();
+    assert_eq!((id.sequence, id.index, id.queue), (1, 2, queue.control().id()));
+    batch.ack();
+    assert!(matches!(other.within(Duration::ZERO).take_many(9), Err(GetError::Empty)));
+    // Single puts take a block each.
+    queue.put(&10).unwrap();
+    queue.put(&11).unwrap();
+    assert!(matches!(queue.try_put(&12), Err(PutError::Full)));
+    assert_eq!(drain(&mut other), [10, 11]);
+    assert_eq!(stats(&queue).gets, 9);
+    drop((queue, other));
+    dir.check(0);
+}
+
+#[test]
+fn a_slice_is_reserved_shortened_and_put() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.options(4).batch(4)).unwrap();
+    let error = queue.reserve_slice(5).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    let mut block = queue.reserve_slice(4).unwrap();
+    block.copy_from_slice(&[1, 2, 3, 4]);
+    block.truncate(2);
+    block.commit().unwrap();
+    let mut block = queue.reserve_slice(4).unwrap();
+    block.truncate(0);
+    block.commit().unwrap(); // nothing
+    let mut one = queue.reserve().unwrap();
+    *one = 5;
+    one.commit().unwrap();
+    assert_eq!((queue.len(), stats(&queue).puts), (3, 3));
+    assert_eq!(drain(&mut queue), [1, 2, 5]);
+}
+
+#[test]
+fn an_endpoint_that_keeps_the_rest_of_a_block_may_put_if_a_seat_is_free() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.options(2).batch(4).seats(2)).unwrap();
+    queue.put_slice(&[1, 2, 3]).unwrap();
+    assert_eq!(queue.get().unwrap(), 1);
+    queue.put(&4).unwrap(); // with the second seat
+    assert!(queue.try_clone().is_err(), "both seats are in use");
+    assert_eq!(drain(&mut queue), [2, 3, 4]);
+    let mut other = queue.try_clone().unwrap();
+    queue.put_slice(&[5, 6]).unwrap();
+    assert_eq!(queue.get().unwrap(), 5);
+    assert_eq!(queue.put(&7).unwrap_err().kind(), ErrorKind::NoSeat);
+    queue.clear().unwrap();
+    assert!(drain(&mut queue).is_empty() && drain(&mut other).is_empty());
+    assert_eq!((stats(&queue).gets, stats(&queue).cleared), (5, 1));
+    drop((queue, other));
+    dir.check(0);
+}
+
+#[test]
+fn the_rest_of_a_block_comes_again_after_its_consumer() {
+    let dir = Dir::new();
+    for (at_least_once, lost) in [(false, 2), (true, 0)] {
+        let options = dir.options(4).batch(8).at_least_once(at_least_once);
+        let mut queue = ReadyQueue::<u64>::create("q", &options).unwrap();
+        let mut consumer = queue.try_clone().unwrap();
+        queue.put_slice(&[1, 2, 3]).unwrap();
+        assert_eq!(consumer.get().unwrap(), 1);
+        drop(consumer);
+        assert_eq!((stats(&queue).lost, stats(&queue).unacked), (lost, 2 - lost));
+        if at_least_once {
+            let batch = queue.take_many(9).unwrap();
+            assert_eq!((batch.as_slice(), batch.delivery_count(0)), (Some(&[2, 3][..]), 2));
+            assert_eq!(batch.id(0).unwrap().index, 1);
+            batch.nack().unwrap();
+            assert_eq!(drain(&mut queue), [2, 3]);
+            assert_eq!(stats(&queue).redelivered, 4);
+        }
+        queue.control().try_clone().unwrap().unlink().unwrap();
+    }
+}
+
+#[test]
+fn a_lossy_queue_of_batches_drops_the_oldest_block() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.options(2).batch(3).lossy(true)).unwrap();
+    for i in 0..4u64 {
+        queue.put_slice(&[i * 10, i * 10 + 1, i * 10 + 2][..1 + i as usize % 3]).unwrap();
+    }
+    let figures = stats(&queue);
+    assert_eq!((figures.puts, figures.dropped, figures.len), (7, 3, 4));
+    queue.control().clear().unwrap();
+    (0..3).for_each(|i| queue.put(&i).unwrap());
+    assert_eq!(drain(&mut queue), [1, 2]);
+    let figures = stats(&queue);
+    assert_eq!((figures.cleared, figures.dropped, figures.puts), (4, 4, 10), "two blocks cleared, one more dropped");
+}
+
+#[test]
+fn items_in_hand_may_be_more_than_one_of_a_block() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(4).batch(4)).unwrap();
+    let mut consumer = dir.consumer(2);
+    queue.put_slice(&(0..12).collect::<Vec<u64>>()).unwrap();
+    let batch = consumer.take_many(6).unwrap();
+    assert_eq!(values(&batch), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(batch.slices().map(<[u64]>::len).collect::<Vec<_>>(), [4, 2]);
+    assert_eq!(batch.as_slice(), None);
+    batch.ack();
+    assert_eq!(consumer.get().unwrap(), 6);
+    let mut batch = consumer.take_many(9).unwrap();
+    assert_eq!(values(&batch), [7, 8, 9, 10, 11]);
+    batch.ack_first(3);
+    assert_eq!((values(&batch), batch.id(0).unwrap().index), (vec![10, 11], 2));
+    batch.nack().unwrap();
+    let batch = consumer.take_many(9).unwrap();
+    assert_eq!((values(&batch), batch.delivery_count(0)), (vec![10, 11], 2));
+    batch.ack();
+    drop((queue, consumer));
+    dir.check(0);
+}
+
+#[test]
+fn the_first_items_of_one_block_are_acknowledged_and_the_rest_given_back() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(4).batch(8)).unwrap();
+    queue.put_slice(&[1, 2, 3, 4, 5]).unwrap();
+    let mut batch = queue.take_many(3).unwrap();
+    assert_eq!(values(&batch), [1, 2, 3]);
+    assert_eq!(batch.take_more(4, Some(Duration::ZERO)).unwrap(), 1);
+    batch.ack_first(2);
+    assert_eq!(values(&batch), [3, 4]);
+    drop(batch);
+    assert_eq!(stats(&queue).gets, 2);
+    let batch = queue.take_many(9).unwrap();
+    assert_eq!((values(&batch), batch.delivery_count(2)), (vec![3, 4, 5], 2));
+    batch.ack();
+    drop(queue);
+    dir.check(0);
+}
+
+#[test]
+fn batches_need_a_plain_type_and_an_item_without_bytes_is_one_too() {
+    let dir = Dir::new();
+    let mut empty = ReadyQueue::<[u64; 0]>::create("empty", &dir.options(2)).unwrap();
+    empty.put(&[]).unwrap();
+    empty.reserve().unwrap().commit().unwrap();
+    assert_eq!(empty.len(), 2);
+    assert_eq!(empty.take_many(1).unwrap().as_slice().map(<[_]>::len), Some(1));
+    let error = ReadyQueue::<[u8]>::create("q", &dir.options(2).item_size(8).batch(4)).unwrap_err();
+    assert!(error.kind() == ErrorKind::InvalidOption && error.to_string().contains("plain type"), "{error}");
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.options(2).batch(4)).unwrap();
+    queue.put_slice(&[1, 2]).unwrap();
+    let mut bytes = ReadyQueue::<[u8]>::attach_with("q", &dir.attach()).unwrap();
+    assert_eq!(bytes.get().unwrap(), 1u64.to_ne_bytes());
+    bytes.put(&7u64.to_ne_bytes()).unwrap();
+    assert_eq!(bytes.get().unwrap(), 2u64.to_ne_bytes());
+    assert_eq!(queue.get().unwrap(), 7);
+}
+
+#[test]
+fn an_endpoint_with_items_in_hand_is_told_of_the_end_though_others_have_some_too() {
+    let dir = Dir::new();
+    let mut producer = ReadyQueue::<u64>::create("q", &dir.at_least_once(16)).unwrap();
+    let (mut one, mut other) = (dir.consumer(4), dir.consumer(4));
+    (0..2).for_each(|i| producer.put(&i).unwrap());
+    let mut batch = one.take_many(1).unwrap();
+    let second = other.take_many(1).unwrap();
+    producer.control().set_state(State::StopAtQueueEnd).unwrap();
+    assert!(matches!(batch.take_more(4, None), Err(GetError::Stopped)));
+    batch.ack();
+    second.ack();
+    assert!(matches!(one.get(), Err(GetError::Stopped)));
+    assert_eq!((stats(&producer).gets, stats(&producer).redelivered), (2, 0));
+}
+
+#[test]
+fn what_is_taken_next_goes_on_with_the_block_that_was_begun() {
+    let dir = Dir::new();
+    for clear in [false, true] {
+        let mut queue = ReadyQueue::<u64>::create("q", &dir.options(8).batch(3)).unwrap();
+        let mut consumer = dir.consumer(4);
+        queue.put_slice(&(1..=9).collect::<Vec<u64>>()).unwrap();
+        let mut batch = consumer.take_many(2).unwrap();
+        if clear {
+            queue.clear().unwrap();
+            queue.put(&10).unwrap();
+            assert_eq!(batch.take_more(9, Some(Duration::ZERO)).unwrap(), 1);
+            assert_eq!(values(&batch), [1, 2, 10], "the rest of the first block was cleared");
+        } else {
+            assert_eq!(batch.take_more(4, Some(Duration::ZERO)).unwrap(), 2);
+            assert_eq!(values(&batch), [1, 2, 3, 4]);
+            assert_eq!(batch.take_more(8, Some(Duration::ZERO)).unwrap(), 4);
+            assert_eq!(values(&batch), [1, 2, 3, 4, 5, 6, 7, 8]);
+        }
+        batch.ack();
+        let figures = stats(&consumer);
+        let expected = if clear { (3, 7, 0) } else { (8, 0, 1) };
+        let found = (figures.gets, figures.cleared, figures.unacked);
+        assert_eq!(found, expected, "a cleared rest is settled together with what was shown of its block");
+        assert_eq!(drain(&mut consumer), if clear { vec![] } else { vec![9] });
+        drop(consumer);
+        dir.check(1);
+        queue.control().try_clone().unwrap().unlink().unwrap();
+    }
+}
+
+#[test]
+fn discarding_takes_only_what_was_refused() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.options(8).batch(3)).unwrap();
+    queue.put_slice(&[1, 2, 3]).unwrap();
+    assert_eq!(queue.get().unwrap(), 1);
+    assert!(!queue.discard());
+    assert_eq!(drain(&mut queue), [2, 3]);
+}
+
+#[test]
+fn the_orphans_of_an_endpoint_are_not_in_the_way_of_its_replacement() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(8).seats(4)).unwrap();
+    (0..3).for_each(|i| queue.put(&i).unwrap());
+    let mut one = dir.consumer(2);
+    std::mem::forget(one.take_many(2).unwrap());
+    drop(one); // two of its three seats are orphans'
+    let mut two = dir.consumer(2);
+    let batch = two.take_many(2).unwrap();
+    assert_eq!((values(&batch), batch.delivery_count(1)), (vec![0, 1], 2));
+    batch.ack();
+    let batch = two.take_many(2).unwrap();
+    assert_eq!(values(&batch), [2]);
+    batch.ack();
+    drop((queue, two));
+    dir.check(0);
+}
+
+#[test]
+fn an_item_is_copied_into_the_callers_place() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<[u64; 1024]>::create("q", &dir.options(2)).unwrap();
+    let item: [u64; 1024] = std::array::from_fn(|i| i as u64);
+    (0..2).for_each(|_| queue.put(&item).unwrap());
+    let mut place = [0; 1024];
+    queue.get_into(&mut place).unwrap();
+    assert_eq!(place, item);
+    assert_eq!(*queue.take().unwrap().into_box(), item);
+    assert_eq!(queue.control().stats().unwrap().gets, 2);
+}
