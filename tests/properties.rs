@@ -1,6 +1,6 @@
 //! Random operations against a model: a `VecDeque` and plain counters.
 
-use prodcon::{GetError, Options, PutError, ReadyQueue};
+use prodcon::{AttachOptions, ErrorKind, QueueOptions, ReadyQueue};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,8 +37,9 @@ proptest! {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let dir = std::env::temp_dir().join(format!("prodcon-properties-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir(&dir).unwrap();
-        let first = ReadyQueue::<u64>::create("q", &Options::new(capacity).lossy(lossy).seats(4).directory(&dir)).unwrap();
-        let control = first.control().unwrap();
+        let options = QueueOptions::new(capacity).lossy(lossy).seats(4).attach(AttachOptions::new().directory(&dir));
+        let first = ReadyQueue::<u64>::create("q", &options).unwrap();
+        let control = first.control().try_clone().unwrap();
         let mut ends = [first.try_clone().unwrap(), first.try_clone().unwrap(), first];
         std::fs::remove_file(dir.join("prodcon.q")).unwrap(); // nothing is left whatever fails
         std::fs::remove_dir(&dir).unwrap();
@@ -50,8 +51,9 @@ proptest! {
                 Op::Put(who) => {
                     next += 1;
                     lost += u64::from(std::mem::take(&mut held[who]));
-                    let expected = if !ready { Err(PutError::NotReady) } else if model.len() == capacity as usize && !lossy { Err(PutError::Full) } else { Ok(()) };
-                    prop_assert_eq!(ends[who].try_put(&next), expected.clone());
+                    let full = model.len() == capacity as usize && !lossy;
+                    let expected = if !ready { Err(ErrorKind::NotReady) } else if full { Err(ErrorKind::Full) } else { Ok(()) };
+                    prop_assert_eq!(ends[who].try_put(&next).map_err(|error| error.kind()), expected);
                     if expected.is_ok() {
                         if model.len() == capacity as usize {
                             model.pop_front();
@@ -65,7 +67,7 @@ proptest! {
                     lost += u64::from(std::mem::take(&mut held[who]));
                     let expected = model.pop_front();
                     gets += u64::from(expected.is_some());
-                    prop_assert_eq!(ends[who].try_get(), expected.ok_or(GetError::Empty));
+                    prop_assert_eq!(ends[who].try_get().map_err(|error| error.kind()), expected.ok_or(ErrorKind::Empty));
                 }
                 Op::Forget(who) => {
                     lost += u64::from(std::mem::take(&mut held[who]));
@@ -98,7 +100,7 @@ proptest! {
             let stats = control.stats().unwrap();
             prop_assert!(stats.adds_up(), "{:?}", stats);
             prop_assert_eq!((stats.puts, stats.gets, stats.dropped, stats.lost), (puts, gets, dropped, lost));
-            prop_assert_eq!(stats.held, held.iter().filter(|held| **held).count() as u64);
+            prop_assert_eq!(stats.unacked, held.iter().filter(|held| **held).count() as u64);
             prop_assert_eq!(stats.cleared + stats.len, cleared + model.len() as u64);
         }
     }

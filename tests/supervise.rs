@@ -3,15 +3,21 @@
 mod dir;
 
 use dir::Dir;
-use prodcon::{Control, Fault, GetError, Options, PutError, ReadyQueue, State};
+use prodcon::{AttachOptions, Control, ErrorKind, GetError, QueueOptions, ReadyQueue, State};
 use std::time::{Duration, Instant};
 
 impl Dir {
+    fn attach(&self) -> AttachOptions {
+        AttachOptions::new().directory(&self.0)
+    }
+    fn options(&self, capacity: u32) -> QueueOptions {
+        QueueOptions::new(capacity).attach(self.attach())
+    }
     fn queue(&self, name: &str, capacity: u32) -> ReadyQueue<u64> {
-        ReadyQueue::create(name, &Options::new(capacity).directory(&self.0)).unwrap()
+        ReadyQueue::create(name, &self.options(capacity)).unwrap()
     }
     fn control(&self, name: &str) -> Control {
-        Control::attach_in(&self.0, name).unwrap()
+        Control::attach_with(name, &self.attach()).unwrap()
     }
 }
 
@@ -46,9 +52,9 @@ fn who_cannot_change_the_queue_cannot_supervise_it() {
     let _queue = dir.queue("q", 1);
     let control = dir.control("q");
     prodcon::unlink_in(&dir.0, "q").unwrap();
-    assert!(matches!(control.supervise(true), Err(Fault::Removed { .. })));
+    assert_eq!(control.supervise(true).unwrap_err().kind(), ErrorKind::Removed);
     let _again = dir.queue("q", 1);
-    assert!(matches!(control.supervise(true), Err(Fault::Removed { .. })), "that is another queue");
+    assert_eq!(control.supervise(true).unwrap_err().kind(), ErrorKind::Removed, "that is another queue");
     assert!(!dir.control("q").is_supervised().unwrap());
 }
 
@@ -57,16 +63,16 @@ fn a_forced_put_drops_the_oldest_and_counts_it() {
     let dir = Dir::new();
     let mut queue = dir.queue("q", 3);
     (0..10).for_each(|item| queue.force_put(&item).unwrap());
-    let stats = queue.stats().unwrap();
+    let stats = queue.control().stats().unwrap();
     assert!(stats.adds_up() && (stats.puts, stats.dropped, stats.len) == (10, 7, 3));
-    assert_eq!(queue.try_put(&10), Err(PutError::Full), "the queue is as it was");
-    assert_eq!(queue.try_get_many(10).unwrap(), [7, 8, 9]);
+    assert_eq!(queue.try_put(&10).unwrap_err().kind(), ErrorKind::Full, "the queue is as it was");
+    assert_eq!(std::iter::from_fn(|| queue.try_get().ok()).collect::<Vec<_>>(), [7, 8, 9]);
     queue.set_not_ready().unwrap();
-    assert_eq!(queue.force_put(&1), Err(PutError::NotReady));
-    queue.set_state(State::Stopped).unwrap();
-    assert_eq!(queue.force_put(&1), Err(PutError::Stopped));
-    let mut bytes = ReadyQueue::<[u8]>::create("b", &Options::new(1).item_size(4).directory(&dir.0)).unwrap();
-    assert!(matches!(bytes.force_put(b"12345"), Err(PutError::TooLarge { .. })));
+    assert_eq!(queue.force_put(&1).unwrap_err().kind(), ErrorKind::NotReady);
+    queue.control().set_state(State::Stopped).unwrap();
+    assert_eq!(queue.force_put(&1).unwrap_err().kind(), ErrorKind::Stopped);
+    let mut bytes = ReadyQueue::<[u8]>::create("b", &dir.options(1).item_size(4)).unwrap();
+    assert_eq!(bytes.force_put(b"12345").unwrap_err().kind(), ErrorKind::TooLarge);
     bytes.force_put(b"a").unwrap();
     bytes.force_put(b"bc").unwrap();
     assert_eq!(bytes.get().unwrap(), b"bc");
@@ -80,31 +86,38 @@ fn a_wait_ends_with_space_with_an_item_with_the_other_queues_state_and_with_its_
     full.put(&1).unwrap();
     let (mine, theirs) = (dir.control("other"), dir.control("other"));
     // Its time.
-    assert_eq!(full.put_while(&2, Some(Duration::from_millis(5)), &mine, || true), Err(PutError::TimedOut));
+    assert_eq!(
+        full.put_while(&2, Some(Duration::from_millis(5)), &mine, || true).unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
     // Somebody says no.
-    assert_eq!(full.put_while(&2, None, &mine, || false), Err(PutError::TimedOut));
+    assert_eq!(full.put_while(&2, None, &mine, || false).unwrap_err().kind(), ErrorKind::TimedOut);
     // The other queue's state: looked at again at once, though nothing happens here.
     let mut waiter = full.try_clone().unwrap();
     let thread = std::thread::spawn(move || waiter.put_while(&2, None, &mine, || mine.state() == State::Started));
-    until("its sleep", || full.stats().unwrap().members.iter().any(|member| member.asleep));
+    until("its sleep", || full.control().stats().unwrap().members.iter().any(|member| member.asleep));
     theirs.set_state(State::Stopped).unwrap();
-    assert_eq!(thread.join().unwrap(), Err(PutError::TimedOut));
+    assert_eq!(thread.join().unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
     // Space, and an item.
     let mut waiter = full.try_clone().unwrap();
     let thread = std::thread::spawn(move || (waiter.put_while(&2, None, &theirs, || true), waiter.get_while(None, &theirs, || true)));
-    until("its sleep", || full.stats().unwrap().members.iter().any(|member| member.asleep));
-    assert_eq!(full.get(), Ok(1));
-    assert_eq!(thread.join().unwrap(), (Ok(()), Ok(2)));
+    until("its sleep", || full.control().stats().unwrap().members.iter().any(|member| member.asleep));
+    assert_eq!(full.get().unwrap(), 1);
+    let (put, got) = thread.join().unwrap();
+    assert!(put.is_ok() && got.is_ok_and(|item| item == 2));
     let other = dir.control("other");
-    assert_eq!(full.get_while(Some(Duration::from_millis(5)), &other, || true), Err(GetError::TimedOut));
+    assert_eq!(
+        full.get_while(Some(Duration::from_millis(5)), &other, || true).unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
     full.put_while(&3, None, &other, || false).unwrap();
-    assert_eq!(full.get_while(None, &other, || false), Ok(3));
+    assert_eq!(full.get_while(None, &other, || false).unwrap(), 3);
     // And what ends any wait.
     let (mut waiter, control) = (full.try_clone().unwrap(), dir.control("full"));
     let thread = std::thread::spawn(move || waiter.get_while(None, &other, || true));
-    until("its sleep", || full.stats().unwrap().members.iter().any(|member| member.asleep));
+    until("its sleep", || full.control().stats().unwrap().members.iter().any(|member| member.asleep));
     control.set_state(State::Stopped).unwrap();
-    assert_eq!(thread.join().unwrap(), Err(GetError::Stopped));
+    assert_eq!(thread.join().unwrap().unwrap_err().kind(), ErrorKind::Stopped);
 }
 
 #[test]
@@ -120,12 +133,12 @@ fn who_leaves_a_wait_hands_its_wake_up_on() {
         })
         .collect();
     until("all asleep", || {
-        queue.stats().unwrap().members.iter().filter(|member| member.asleep).count() == 8
+        queue.control().stats().unwrap().members.iter().filter(|member| member.asleep).count() == 8
     });
     let control = dir.control("other");
     let stopper = std::thread::spawn(move || control.set_state(State::Stopped).unwrap());
     for item in 0..4u64 {
-        queue.put_timeout(&item, Duration::from_secs(60)).unwrap();
+        queue.within(Duration::from_secs(60)).put(&item).unwrap();
     }
     // Whoever got one of them: four at least went on waiting, so none may lie there.
     until("four gets", || queue.is_empty());

@@ -94,7 +94,11 @@ fn a_batch_without_seats_to_spare_has_one_item() {
     let batch = queue.take_many(2).unwrap();
     assert_eq!(values(&batch), [1]);
     batch.nack().unwrap();
-    assert_eq!(queue.try_put(&3).unwrap_err().kind(), ErrorKind::NoSeat, "the item is kept, and there is no other seat");
+    assert_eq!(
+        queue.try_put(&3).unwrap_err().kind(),
+        ErrorKind::NoSeat,
+        "the item is kept, and there is no other seat"
+    );
     let again = queue.take_many(2).unwrap();
     assert_eq!((values(&again), again.delivery_count(0)), (vec![1], 2));
     std::mem::forget(again);
@@ -361,7 +365,11 @@ fn a_lossy_queue_of_batches_drops_the_oldest_block() {
     (0..3).for_each(|i| queue.put(&i).unwrap());
     assert_eq!(drain(&mut queue), [1, 2]);
     let figures = stats(&queue);
-    assert_eq!((figures.cleared, figures.dropped, figures.puts), (4, 4, 10), "two blocks cleared, one more dropped");
+    assert_eq!(
+        (figures.cleared, figures.dropped, figures.puts),
+        (4, 4, 10),
+        "two blocks cleared, one more dropped"
+    );
 }
 
 #[test]
