@@ -8,6 +8,7 @@
 //! Invariants: a shell is `OPEN` exactly while it has its content; the content is touched only by whoever has the shell's [`Turn`]; a shell on a stack or in a pool is closed and nobody else's; there is
 //! an owner (see `turn`) only while the mark is `OPEN`, and of queues alone. Callers: the exported functions.
 
+use crate::cancel::Held;
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, report, run, run_reported};
 use crate::status::*;
@@ -283,12 +284,14 @@ impl<H: Handle> Drop for Fuse<'_, H> {
     }
 }
 
-/// Runs `work` on what is behind a handle, if it is open and not in use. `own`: the call puts or gets.
+/// Runs `work` on what is behind a handle, if it is open and not in use. `own`: the call puts or gets, and holds
+/// off cancellations itself where it waits or does much; of other calls that is done here.
 ///
 /// # Safety
 /// `handle` is NULL or what [`open`] gave, whether closed by now or not.
 #[inline(always)]
 pub unsafe fn with<H: Handle>(handle: *const H, call: &'static str, own: bool, work: impl FnOnce(&mut H::Content) -> Result<(), Failure>) -> Status {
+    let _held = if own { None } else { Some(Held::begin()) };
     run_reported(|| {
         // SAFETY: this function's contract.
         let (shell, _pass) = match unsafe { enter(handle, call, own) } {
