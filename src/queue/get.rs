@@ -298,7 +298,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         let (control, own) = (&self.control, &self.own);
         let waits = control.ring.at_least_once && !(self.growing && !self.aside.is_empty());
         let carry = |ring: &Ring<Mapped>| waits && ring.others_may_carry(|index| own.has(index));
-        control.ring.end(&mut self.cursors, &mut self.seat, carry).map_err(|refusal| control.fault(refusal))
+        control
+            .ring
+            .end(&mut self.cursors, &mut self.seat, carry)
+            .map_err(|refusal| control.fault(refusal))
     }
 
     /// A take that did not succeed may have thrown cleared items away: that frees slots too.

@@ -105,7 +105,16 @@ impl Record {
             incoming: (incoming != NONE).then_some(incoming as u32),
             hold: word >> HOLD & 1 == 1,
             // Only six are written; the rest means that the word was damaged, and any answer does.
-            kind: [Kind::Put, Kind::Take, Kind::Drop, Kind::Discard, Kind::Replace, Kind::Skip, Kind::Put, Kind::Put][(word >> KIND & 7) as usize],
+            kind: [
+                Kind::Put,
+                Kind::Take,
+                Kind::Drop,
+                Kind::Discard,
+                Kind::Replace,
+                Kind::Skip,
+                Kind::Put,
+                Kind::Put,
+            ][(word >> KIND & 7) as usize],
             sequence: (word >> SEQUENCE & 3) as u8,
         }
     }
@@ -413,7 +422,14 @@ mod tests {
     #[test]
     fn counters_tell_items_and_events() {
         let mut counts = Counts::default();
-        for (event, items) in [(Event::Put, 5), (Event::Dropped, 4), (Event::Put, 1), (Event::Lost, 64), (Event::Cleared, 0), (Event::Skipped, 1)] {
+        for (event, items) in [
+            (Event::Put, 5),
+            (Event::Dropped, 4),
+            (Event::Put, 1),
+            (Event::Lost, 64),
+            (Event::Cleared, 0),
+            (Event::Skipped, 1),
+        ] {
             let before = counts.sequence();
             counts.events[event as usize] = counts.events[event as usize].plus(items);
             assert_eq!(counts.sequence(), (before + 1) % 4);

@@ -310,7 +310,14 @@ impl Words {
 
 #[test]
 fn a_put_that_overlaps_the_end_of_a_stream_was_got_or_is_refused() {
-    for (slots, filled, lossy, restarts) in [(1, 0, false, 0), (1, 1, true, 1), (2, 0, false, 1), (2, 1, true, 2), (2, 2, true, 0), (3, 2, false, 2)] {
+    for (slots, filled, lossy, restarts) in [
+        (1, 0, false, 0),
+        (1, 1, true, 1),
+        (2, 0, false, 1),
+        (2, 1, true, 2),
+        (2, 2, true, 0),
+        (3, 2, false, 2),
+    ] {
         for at in 0.. {
             let words = words(slots, 3);
             let (mut slow, mut fast, mut consumer) = (End::new(&words, 0), End::new(&words, 1), End::new(&words, 2));
@@ -338,7 +345,15 @@ fn a_put_that_overlaps_the_end_of_a_stream_was_got_or_is_refused() {
             let (items, skipped) = (live(&words).0, words.skipped());
             let what = format!("{slots} slots, {filled} items before, interrupted at access {at}: {put:?}, {items:?} are left");
             // Without a restart there was no later stream that could have admitted it.
-            assert_eq!(items, if restarts > 0 && put.is_ok() && !got.borrow().contains(&20) { vec![20] } else { vec![] }, "{what}");
+            assert_eq!(
+                items,
+                if restarts > 0 && put.is_ok() && !got.borrow().contains(&20) {
+                    vec![20]
+                } else {
+                    vec![]
+                },
+                "{what}"
+            );
             assert!(put.is_ok() || restarts == 0 && put == Err(Refusal::Stopped), "{what}");
             assert_eq!(skipped, 2 * (restarts + 1), "{what}");
             let (puts, tail) = (filled + u64::from(put.is_ok()), words.shape.count(slow.ring.tail()));
