@@ -143,7 +143,7 @@
 #define PRODCON_STARTED 2
 
 /**
- * State: put answers `PRODCON_STOPPED`; get goes on until the queue is empty, then answers `PRODCON_STOPPED` (end of stream).
+ * State: put answers `PRODCON_STOPPED`; get goes on until the queue is empty, then answers `PRODCON_STOPPED` (end of stream): by then every item whose put answered `PRODCON_OK` was got.
  */
 #define PRODCON_STOP_AT_QUEUE_END 3
 

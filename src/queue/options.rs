@@ -28,7 +28,8 @@ pub enum State {
     Stopped = 1,
     /// The usual.
     Started = 2,
-    /// put answers `Stopped`; get goes on until the queue is empty, then answers `Stopped`.
+    /// put answers `Stopped`; get goes on until the queue is empty, then answers `Stopped`. By then every item whose put answered `Ok` was got, and under at-least-once acknowledged: an
+    /// item that another has in hand may come back, so gets wait for it.
     StopAtQueueEnd = 3,
 }
 
