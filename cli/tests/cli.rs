@@ -25,6 +25,7 @@ fn lines_and_frames_come_out_as_they_went_in() {
         (&doctor["ok"], &doctor["recovered"], &doctor["undecided"], &doctor["problems"]),
         (&true.into(), &0.into(), &0.into(), &serde_json::json!([]))
     );
+    assert_eq!(doctor["busy"], false);
     assert!(dir.ok("ls", b"").contains('q'));
     dir.ok("rm q", b"");
     assert_eq!(dir.ok("ls --json", b""), "[]\n");

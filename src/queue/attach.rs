@@ -62,8 +62,9 @@ pub struct Attach {
 /// Spin limit unless told otherwise.
 const SPIN: Duration = Duration::from_micros(20);
 
-/// How long an attach that finds no seat goes on looking. (The fuzzer runs alone: nobody holds a lock for a moment.)
-const PATIENCE: Duration = Duration::from_millis(if cfg!(fuzzing) { 0 } else { 20 });
+/// How long an attach that finds no seat goes on looking: somebody may have the free one for as long as
+/// it takes to recover it. (The fuzzer runs alone: nobody holds a lock for a moment.)
+const PATIENCE: Duration = Duration::from_millis(if cfg!(fuzzing) { 0 } else { 200 });
 
 impl Attach {
     /// Both roles, one seat, 20 us of spinning before it sleeps, in `PRODCON_DIR` or `/dev/shm`.
