@@ -21,8 +21,9 @@ pub enum State {
     Stopped = 1,
     /// Puts and gets work. A new queue is in this state.
     Started = 2,
-    /// The stream ends: puts answer `Stopped`, and gets go on until every item has been got. Then
-    /// they answer `Stopped` too.
+    /// The stream ends: puts answer `Stopped`, and gets go on until every item whose put answered
+    /// `Ok` has been got, and under at-least-once acknowledged. Then they answer `Stopped` too. An
+    /// item that another consumer has in hand may come back, so gets wait for it.
     StopAtQueueEnd = 3,
 }
 

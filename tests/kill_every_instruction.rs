@@ -3,7 +3,7 @@
 //! Operations: put (typed, bytes, many, refused), overwrite, a put that discards a cleared item, reserve and commit; get and take with acknowledgement (at most once and at
 //! least once, bytes, many, nothing there, behind a cleared item), a put into the block just acknowledged; nack, and one that is kept; adoption, also by attaching; clear,
 //! set_not_ready, set_ready; attach; close with and without an item in hand; puts, overwrites, clears, gets and adoptions of blocks of several items; several items in hand, acknowledged,
-//! partly acknowledged, given back, adopted; a dead letter. Then recovery (by a third process) of each state that a kill in one of these leaves, and an attach over such a seat: two or three
+//! partly acknowledged, given back, adopted; a dead letter; the end of a stream, and puts while others hear of it. Then recovery (by a third process) of each state that a kill in one of these leaves, and an attach over such a seat: two or three
 //! deaths in succession.
 //!
 //! At each instruction, with a fresh queue:
@@ -32,7 +32,7 @@
 //! (get_then_put); no announcement before the exchange (put); recovery that counts without looking at the sequence, or not at all (overwrite); recovery that forgets the hold (get); recovery that
 //! writes the record at rest before it counts (recovery_of_overwrite); an acknowledged hold taken for an orphan (adoption); orphans raised before the unlock (nack, only let go on); `base` not
 //! noted before a take (get_many); `outgoing` noted after the exchange (put_batch); attach that does not look at the seat it takes (attach_after_overwrite); a dead letter acknowledged
-//! before it is put (get_behind_a_dead_letter).
+//! before it is put (get_behind_a_dead_letter); a put that loads the state before its slot (put_while_the_stream_ends, only let go on); recovery that forgets a skip (end_of_stream).
 
 #[path = "kill_every_instruction/alike.rs"]
 mod alike;

@@ -124,6 +124,45 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// Producers are stopped wherever they are and one is killed; the stream ends, and the consumers hear of it; only then the producers go on.
+fn end_beside_stopped_producers(delivery: Delivery, pause: u64) {
+    let mut stage = Stage::new();
+    let control = {
+        let options = Options::new(64).seats(8).delivery(delivery).directory(&stage.dir);
+        ReadyQueue::<u64>::create("q", &options).unwrap().control().unwrap()
+    };
+    let role = |place: u64| if place < 4 { "put" } else { "get" };
+    stage.children = (0..6).map(|place| stage.start(role(place), place)).collect();
+    until("the start", || control.stats().unwrap().seats_live == 6 && control.stats().unwrap().gets > 1000);
+    std::thread::sleep(Duration::from_micros(pause));
+    stage.children[..4].iter().for_each(|child| signal(child, libc::SIGSTOP));
+    signal(&stage.children[0], libc::SIGKILL);
+    control.set_state(State::StopAtQueueEnd).unwrap();
+    until("the end, for the consumers", || {
+        stage.children[4..].iter_mut().all(|child| child.try_wait().unwrap().is_some())
+    });
+    let (got, left) = (control.stats().unwrap().gets, control.len());
+    stage.children[1..4].iter().for_each(|child| signal(child, libc::SIGCONT));
+    until("the end, for the producers", || {
+        stage.children.iter_mut().all(|child| child.try_wait().unwrap().is_some())
+    });
+    let report = control.doctor().unwrap();
+    assert!(report.ok() && report.undecided == 0, "{report:?}");
+    let stats = control.stats().unwrap();
+    assert!(
+        stats.adds_up() && (stats.puts, stats.gets, stats.len, left) == (got, got, 0, 0),
+        "{got} got, {left} left, then {stats:?}"
+    );
+}
+
+#[test]
+fn producers_stopped_in_mid_put_leave_nothing_behind_the_end_of_a_stream() {
+    for round in 0..6 {
+        let delivery = [Delivery::AtMostOnce, Delivery::AtLeastOnce][round as usize % 2];
+        end_beside_stopped_producers(delivery, round * 311 % 1000);
+    }
+}
+
 fn random_kills(delivery: Delivery) {
     let seconds = std::env::var("PRODCON_TEST_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
     let mut stage = Stage::new();

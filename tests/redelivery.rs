@@ -16,6 +16,8 @@ use dir::Dir;
 const VICTIMS: u64 = 777;
 /// Far more than the 200 ms that are promised: the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// The lock byte of seat 0.
+const LOCK_BASE: i64 = 1 << 62;
 
 /// Not a test: takes an item and keeps it in hand until it is killed.
 #[test]
@@ -253,4 +255,48 @@ fn a_dead_letter_arrives_beside_a_consumer_with_a_backlog() {
     let traffic = Traffic { backlog: 500, ..FULL_SPEED };
     kill_beside("dead letter", &dir, options, traffic, |consumer| consumer.stats().unwrap().dead_lettered == 1);
     assert_eq!(letters.try_get().as_deref(), Ok(&VICTIMS.to_ne_bytes()[..]));
+}
+
+#[test]
+fn an_item_whose_seat_somebody_had_locked_when_it_was_looked_for_comes_back() {
+    let dir = Dir::new();
+    let options = Options::new(1024).seats(8).delivery(Delivery::AtLeastOnce);
+    let mut producer = ReadyQueue::<u64>::create("q", &options.directory(&dir.0)).unwrap();
+    producer.put(&VICTIMS).unwrap();
+    let victim = Victim::start(&dir, &producer);
+    let seats = producer.stats().unwrap().members;
+    let seat = seats.iter().find(|member| member.held > 0).unwrap().seat;
+    // As a recoverer that is paused while it has the seat.
+    let file = std::fs::File::options().read(true).write(true).open(dir.0.join("prodcon.q")).unwrap();
+    let mut lock = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: LOCK_BASE + i64::from(seat),
+        l_len: 1,
+        l_pid: 0,
+    };
+    let mut set = |kind: i32| {
+        lock.l_type = kind as libc::c_short;
+        // SAFETY: an open descriptor, and a flock that is valid for the length of the call.
+        unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_OFD_SETLKW, &lock) }
+    };
+    drop(victim);
+    assert_eq!(set(libc::F_WRLCK), 0);
+    let mut consumer = ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap();
+    let served = |consumer: &mut ReadyQueue<u64>, producer: &mut ReadyQueue<u64>| {
+        producer.put(&5).unwrap();
+        let item = consumer.get().unwrap();
+        std::thread::sleep(Duration::from_micros(100));
+        item
+    };
+    let locked = Instant::now();
+    while locked.elapsed() < Duration::from_millis(200) {
+        assert_eq!(served(&mut consumer, &mut producer), 5);
+    }
+    assert_eq!(set(libc::F_UNLCK), 0);
+    let unlocked = Instant::now();
+    while served(&mut consumer, &mut producer) != VICTIMS {
+        assert!(unlocked.elapsed() < DEADLINE, "{:?}", consumer.stats());
+    }
+    println!("locked by another: {:?} after the unlock", unlocked.elapsed());
 }

@@ -28,7 +28,7 @@ fn look(name: &str, json: bool, several: bool) -> Outcome {
     let stats = control.stats()?;
     if json {
         let mut found = json!({
-            "ok": report.ok(), "recovered": report.recovered, "undecided": report.undecided, "problems": report.problems, "seats_live": stats.seats_live, "held": stats.held,
+            "ok": report.ok(), "recovered": report.recovered, "undecided": report.undecided, "busy": report.busy, "problems": report.problems, "seats_live": stats.seats_live, "held": stats.held,
         });
         if several {
             found["name"] = name.into();
@@ -49,12 +49,12 @@ fn look(name: &str, json: bool, several: bool) -> Outcome {
 /// What was found, a line each.
 fn text(name: &str, report: &Report, stats: &Stats) -> String {
     let seats = |count: u32| format!("{count} seat{}", if count == 1 { "" } else { "s" });
-    let mut text = match (report.ok(), stats.seats_live) {
+    let mut text = match (report.ok(), report.busy) {
         (false, _) => report.problems.iter().map(|problem| format!("{name}: {problem}\n")).collect(),
-        (true, 0) => format!("{name}: sound; every block, the accounts and the state were checked\n"),
-        (true, live) => format!(
-            "{name}: sound as far as can be seen while it is in use ({} taken); when nobody is attached, every block and the accounts are checked too\n",
-            seats(live)
+        (true, false) => format!("{name}: sound; every block, the accounts and the state were checked\n"),
+        (true, true) => format!(
+            "{name}: sound as far as can be seen while it is busy ({} taken); when everybody rests for a moment, every block and the accounts are checked too\n",
+            seats(stats.seats_live)
         ),
     };
     if report.recovered > 0 {

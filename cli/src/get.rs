@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let mut queue = ReadyQueue::<[u8]>::attach_with(name, &Attach::new().role(Role::Consumer))?;
     signals::install()?;
     let mut out = Items::open()?;
-    let waits = arguments.follow || arguments.timeout.is_some();
+    let waits = arguments.timeout.map_or(arguments.follow, |limit| !limit.is_zero());
     let mut patience = Patience::new(arguments.timeout);
     let mut got = 0u64;
     let mut line = vec![];

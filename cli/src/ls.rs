@@ -35,7 +35,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     print(arguments, &found)?;
     let missing = |name: &&String| !found.iter().any(|figures| figures["name"] == ***name);
     let missing: Vec<String> = names.iter().filter(missing).cloned().collect();
-    End::each(&missing, |name| Ok(drop(Control::attach(name)?)))
+    End::each(&missing, |name| {
+        Control::attach(name)?;
+        Ok(())
+    })
 }
 
 /// As `stat` has them, and whether the queue is stale.

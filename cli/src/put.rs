@@ -201,6 +201,7 @@ fn put(queue: &mut ReadyQueue<[u8]>, items: &Items, arguments: &Arguments) -> Ou
         match queue.put_timeout(&items.item, patience.slice()) {
             Ok(()) => return Ok(()),
             Err(PutError::TimedOut | PutError::Full) if !patience.is_over() => {}
+            Err(PutError::TimedOut) if patience.is_none() => return Err(End::put(queue.name(), &PutError::Full)),
             Err(PutError::NotReady) if arguments.wait_ready => {
                 // It may close again before the next put: then this goes round.
                 if !queue.wait_ready(Some(patience.slice()))? && patience.is_over() {

@@ -30,6 +30,11 @@ impl Patience {
         self.limit.is_some_and(|limit| self.since.elapsed() >= limit)
     }
 
+    /// Nobody wants to wait at all.
+    pub fn is_none(&self) -> bool {
+        self.limit.is_some_and(|limit| limit.is_zero())
+    }
+
     /// Something came.
     pub fn renew(&mut self) {
         self.since = Instant::now();

@@ -25,6 +25,7 @@ fn lines_and_frames_come_out_as_they_went_in() {
         (&doctor["ok"], &doctor["recovered"], &doctor["undecided"], &doctor["problems"]),
         (&true.into(), &0.into(), &0.into(), &serde_json::json!([]))
     );
+    assert_eq!(doctor["busy"], false);
     assert!(dir.ok("ls", b"").contains('q'));
     dir.ok("rm q", b"");
     assert_eq!(dir.ok("ls --json", b""), "[]\n");
@@ -51,9 +52,11 @@ fn every_failure_has_its_status_and_names_the_queue() {
     }
     dir.fails("get q", 5, "'q'");
     dir.fails("get q --timeout 0.05", 3, "'q'");
+    dir.fails("get q --timeout 0", 5, "'q'");
     assert_eq!(dir.run("put q", b"too long\n").0, 1);
     dir.ok("put q", b"a\n");
     dir.fails("put q --timeout 0.05", 3, "'q'");
+    dir.fails("put q --timeout 0", 5, "'q'");
     dir.ok("not-ready q", b"");
     dir.fails("put q", 4, "'q'");
     dir.ok("ready q", b"");
@@ -101,6 +104,22 @@ fn the_demo_adds_up_and_leaves_nothing() {
     let out = dir.ok("demo --seconds 3", b"");
     assert!(out.matches("adds up").count() == 2 && out.contains("2 processes were killed"), "{out}");
     assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
+}
+
+#[test]
+fn a_demo_that_is_interrupted_leaves_nothing_whoever_the_signal_reaches() {
+    use std::os::unix::process::CommandExt;
+    for (signal, expected, everybody) in [("-INT", 130, true), ("-TERM", 143, false)] {
+        let dir = Dir::new();
+        let mut demo = support::Started(dir.command("demo --seconds 60").process_group(0).spawn().unwrap());
+        support::until("its processes", || dir.processes().len() > 4);
+        let whom = format!("{}{}", if everybody { "-" } else { "" }, demo.0.id());
+        assert!(Command::new("kill").args([signal, "--", &whom]).status().unwrap().success());
+        support::until("its end", || demo.0.try_wait().unwrap().is_some());
+        assert_eq!(demo.0.wait().unwrap().code(), Some(expected));
+        support::until("the end of all", || dir.processes().is_empty());
+        assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
+    }
 }
 
 #[test]

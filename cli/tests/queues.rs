@@ -148,7 +148,7 @@ fn doctor_says_what_it_found() {
     let mut follower = dir.start("get q --follow");
     until("its seat", || dir.stat("q")["seats_live"] == 1);
     let text = dir.ok("doctor q", b"");
-    assert!(text.contains("while it is in use (1 seat taken)"), "{text}");
+    assert!(text.contains("sound; every block"), "who waits rests: {text}");
     dir.ok("put q --frames 300000", &[7; LARGE]);
     until("its item", || dir.stat("q")["held"] == 1);
     follower.0.kill().unwrap();

@@ -15,7 +15,7 @@
 //! A violation that was not expected, or any violation with `--trace`, prints its interleaving. A scenario with a `Flaw` switches one rule off and
 //! must fail: it shows why the rule is there.
 //!
-//! Not modelled: weak memory, futexes and wake-ups, the bytes of an item, wrap-around of any number, forgotten guards, the `state` word, the dead-letter
+//! Not modelled: weak memory, futexes and wake-ups, the bytes of an item, wrap-around of any number, forgotten guards, the `state` word and skips (see `end_of_stream.rs`), the dead-letter
 //! queue's inside (a put into it is one step). An adopter reads the seats' positions in one go: they are a wish about the order only.
 
 mod check;

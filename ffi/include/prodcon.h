@@ -12,11 +12,15 @@
  * What holds for every function:
  * - It answers PRODCON_OK (0) or one of the other numbers, and then prodcon_last_error() gives this thread a text with names and values.
  * - Outputs are written on success only, unless its text says otherwise.
- * - A timeout_ns is in nanoseconds: 0 does not wait, negative waits as long as it takes.
+ * - A timeout_ns is in nanoseconds: 0 does not wait, negative waits as long as it takes. So pass 0, not what is left,
+ *   when a deadline has passed.
  * - A handle is for one thread at a time and for the process that made it. It may be handed to another thread between calls; the thread that puts or gets first is served fastest.
  *   Two threads (or a signal handler) at once: PRODCON_INVALID. In a forked child: PRODCON_FORKED; attach again there.
  * - Any process may be killed at any instruction, inside any function here: no other process stops, or loses or doubles an item, but for the one that the killed one had in hand.
- * - Nothing unwinds into the caller, and no signal handler is installed. Do not call from a signal handler (statuses, texts and puts allocate memory when something fails).
+ * - Nothing unwinds into the caller, and no signal handler is installed. Do not call from a signal handler (statuses, texts and puts allocate memory when something fails), and do
+ *   not leave a call by longjmp out of one. A signal does not end a wait. errno says nothing, and may be changed.
+ * - No function is a cancellation point: pthread_cancel is held off until the call has ended, and the thread ends at its own next point. So a thread in a call that waits as long as it takes
+ *   is not ended by it: let the call wait for a time, or end it with prodcon_queue_set_state. With PTHREAD_CANCEL_ASYNCHRONOUS call nothing here.
  */
 
 
@@ -139,7 +143,7 @@
 #define PRODCON_STARTED 2
 
 /**
- * State: put answers `PRODCON_STOPPED`; get goes on until the queue is empty, then answers `PRODCON_STOPPED` (end of stream).
+ * State: put answers `PRODCON_STOPPED`; get goes on until the queue is empty, then answers `PRODCON_STOPPED` (end of stream): by then every item whose put answered `PRODCON_OK` was got.
  */
 #define PRODCON_STOP_AT_QUEUE_END 3
 

@@ -123,11 +123,30 @@ class bytes_view {
     std::size_t size_ = 0;
 };
 
-using timeout = std::chrono::nanoseconds;
+/// How long a call waits, at most: any std::chrono duration in whole nanoseconds or more. Less than nothing, as what
+/// is left until a deadline that has passed, is `no_wait`; more than 292 years is `forever`.
+class timeout {
+  public:
+    template <class Rep, class Period, class = std::enable_if_t<std::is_convertible_v<std::chrono::duration<Rep, Period>, std::chrono::nanoseconds>>>
+    constexpr timeout(std::chrono::duration<Rep, Period> time) noexcept {
+        // In floating point, because a count of nanoseconds may not hold it.
+        constexpr double most = 9223372036854775807.0;
+        const double about = std::chrono::duration<double, std::nano>(time).count();
+        ns_ = about <= 0 ? 0 : about >= most ? forever_ : std::chrono::nanoseconds(time).count();
+    }
+    /// Waits as long as it takes.
+    static constexpr timeout infinite() noexcept { return std::chrono::nanoseconds::max(); }
+    /// As the functions of prodcon.h want it.
+    constexpr std::int64_t nanoseconds() const noexcept { return ns_; }
+
+  private:
+    static constexpr std::int64_t forever_ = -1;
+    std::int64_t ns_ = 0;
+};
 /// Wait as long as it takes.
-inline constexpr timeout forever{-1};
+inline constexpr timeout forever = timeout::infinite();
 /// Do not wait.
-inline constexpr timeout no_wait{0};
+inline constexpr timeout no_wait = std::chrono::nanoseconds::zero();
 
 enum class state : std::int32_t { stopped = PRODCON_STOPPED_STATE, started = PRODCON_STARTED, stop_at_queue_end = PRODCON_STOP_AT_QUEUE_END };
 
@@ -203,7 +222,7 @@ class block {
     [[nodiscard]] status commit(timeout wait = forever) { return commit(size_, wait); }
     /// Puts its first `size` bytes.
     [[nodiscard]] status commit(std::size_t size, timeout wait) {
-        const status answered = detail::answer(prodcon_queue_commit(queue_, size, wait.count()));
+        const status answered = detail::answer(prodcon_queue_commit(queue_, size, wait.nanoseconds()));
         if (answered == status::ok) queue_ = nullptr;
         return answered;
     }
@@ -261,11 +280,11 @@ class queue {
     prodcon_queue *handle() const noexcept { return handle_; }
 
     /// Puts a copy: ok, full, timed_out, not_ready or stopped.
-    [[nodiscard]] status put(bytes_view bytes, timeout wait = forever) { return detail::answer(prodcon_queue_put(handle_, bytes.data(), bytes.size(), wait.count())); }
+    [[nodiscard]] status put(bytes_view bytes, timeout wait = forever) { return detail::answer(prodcon_queue_put(handle_, bytes.data(), bytes.size(), wait.nanoseconds())); }
     /// Puts the bytes of a value.
     template <class T, class = detail::plain<T>>
     [[nodiscard]] status put_value(const T &value, timeout wait = forever) {
-        return detail::answer(prodcon_queue_put(handle_, &value, sizeof value, wait.count()));
+        return detail::answer(prodcon_queue_put(handle_, &value, sizeof value, wait.nanoseconds()));
     }
     /// A block of so many bytes, to be filled in place.
     [[nodiscard]] block reserve(std::size_t size) {
@@ -278,7 +297,7 @@ class queue {
     [[nodiscard]] std::optional<item> take(timeout wait = forever, status *why = nullptr) {
         const void *data = nullptr;
         std::size_t size = 0;
-        const status answered = detail::answer(prodcon_queue_take(handle_, &data, &size, wait.count()));
+        const status answered = detail::answer(prodcon_queue_take(handle_, &data, &size, wait.nanoseconds()));
         if (why) *why = answered;
         if (answered != status::ok) return std::nullopt;
         return item(handle_, bytes_view(data, size));
@@ -294,7 +313,7 @@ class queue {
     [[nodiscard]] std::optional<T> get_value(timeout wait = forever, status *why = nullptr) {
         T value;
         std::size_t size = 0;
-        const status answered = detail::answer(prodcon_queue_get(handle_, &value, sizeof value, &size, wait.count()));
+        const status answered = detail::answer(prodcon_queue_get(handle_, &value, sizeof value, &size, wait.nanoseconds()));
         if (why) *why = answered;
         if (answered != status::ok) return std::nullopt;
         if (size != sizeof value) throw error(status::invalid, ("an item of " + std::to_string(size) + " bytes, where the type has " + std::to_string(sizeof value)).c_str());
@@ -310,7 +329,7 @@ class queue {
         return ready;
     }
     /// False: not in that time.
-    bool wait_ready(timeout wait = forever) { return detail::answer(prodcon_queue_wait_ready(handle_, wait.count())) == status::ok; }
+    bool wait_ready(timeout wait = forever) { return detail::answer(prodcon_queue_wait_ready(handle_, wait.nanoseconds())) == status::ok; }
     [[nodiscard]] std::size_t size() const {
         std::size_t length = 0;
         detail::done(prodcon_queue_len(handle_, &length));
@@ -328,7 +347,7 @@ class queue {
     }
     void set_state(state to) { detail::done(prodcon_queue_set_state(handle_, static_cast<std::int32_t>(to))); }
     /// False: not in that time.
-    bool wait_state(state wanted, timeout wait = forever) { return detail::answer(prodcon_queue_wait_state(handle_, static_cast<std::int32_t>(wanted), wait.count())) == status::ok; }
+    bool wait_state(state wanted, timeout wait = forever) { return detail::answer(prodcon_queue_wait_state(handle_, static_cast<std::int32_t>(wanted), wait.nanoseconds())) == status::ok; }
     [[nodiscard]] prodcon_stats stats() const {
         prodcon_stats figures{};
         figures.size = sizeof figures;

@@ -6,9 +6,10 @@
 //! Invariant: `work` is `Reserved` only while nothing was done on the queue since the reservation; `work` is `InHand` exactly while the queue's seat holds an item for C, and its pointer
 //! is good for as long. Callers: queue, many, gate.
 
+use crate::cancel::Held;
 use crate::failure::Failure;
 use crate::status::*;
-use rust::{GetError, PutError, ReadyQueue, Taken};
+use rust::{GetError, PutError, ReadyQueue, Taken, Uncommitted};
 use std::slice;
 use std::time::Duration;
 
@@ -192,6 +193,7 @@ impl Endpoint {
         if !matches!(error, PutError::Full) {
             return Err(error.into());
         }
+        let _held = Held::begin();
         match Wait::from_ns(timeout_ns) {
             Wait::Not => Err(error.into()),
             Wait::Forever => Ok(self.queue.put(item)?),
@@ -222,14 +224,29 @@ impl Endpoint {
             return Err(Failure::with(PRODCON_TOO_LARGE, text));
         }
         let block = self.queue.reserve(len)?; // the same block with what C wrote: nothing was done in between
-        let done = match Wait::from_ns(timeout_ns) {
-            Wait::Not => block.try_commit(),
-            Wait::Forever => block.commit(),
-            Wait::AtMost(timeout) => block.commit_timeout(timeout),
-        };
-        done.map_err(|refused| refused.error)?;
+        match block.try_commit() {
+            Ok(()) => {}
+            Err(refused) => Self::wait_to_commit(refused, timeout_ns)?,
+        }
         self.work = Work::None;
         Ok(())
+    }
+
+    /// Apart, so that the way without waiting is short.
+    #[cold]
+    #[inline(never)]
+    fn wait_to_commit(refused: Uncommitted<'_, [u8]>, timeout_ns: i64) -> Result<(), Failure> {
+        let Uncommitted { error, reserved } = refused;
+        if !matches!(error, PutError::Full) {
+            return Err(error.into());
+        }
+        let _held = Held::begin();
+        let done = match Wait::from_ns(timeout_ns) {
+            Wait::Not => return Err(error.into()),
+            Wait::Forever => reserved.commit(),
+            Wait::AtMost(timeout) => reserved.commit_timeout(timeout),
+        };
+        Ok(done.map_err(|refused| refused.error)?)
     }
 
     /// Forgets the reservation.
@@ -260,6 +277,7 @@ impl Endpoint {
         if !matches!(error, GetError::Empty) {
             return Err(error.into());
         }
+        let _held = Held::begin();
         match Wait::from_ns(timeout_ns) {
             Wait::Not => Err(error.into()),
             Wait::Forever => Ok(queue.take()?),
@@ -397,6 +415,7 @@ impl Endpoint {
     /// Gives the item in hand back.
     pub fn nack(&mut self) -> Result<(), Failure> {
         self.in_hand("nack")?;
+        let _held = Held::begin();
         if !self.queue.stats()?.at_least_once {
             return Err(self.not_now(
                 "nack",
@@ -415,6 +434,7 @@ impl Endpoint {
     /// # Safety
     /// `data` is readable for `len * count` bytes, a number that fits into `isize`.
     pub unsafe fn put_many(&mut self, data: *const u8, len: usize, count: usize, timeout_ns: i64) -> (usize, Result<(), Failure>) {
+        let _held = Held::begin();
         if let Err(failure) = self.at_rest("put_many").and_then(|()| self.fits(len)) {
             return (0, Err(failure));
         }

@@ -2,6 +2,7 @@
 //!
 //! Invariants: no panic leaves [`run`]; the thread's text is written when something fails and never otherwise, so success costs nothing. Callers: all of this crate.
 
+use crate::cancel::Held;
 use crate::status::*;
 use rust::worker::{RecvError, SendError, WorkerError};
 use rust::{Fault, GetError, OpenError, PutError, StateError};
@@ -186,13 +187,14 @@ thread_local! {
     static LAST: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Runs what a C function does. A panic is answered as `PRODCON_PANIC`.
+/// Runs what a C function does. A panic is answered as `PRODCON_PANIC`; the thread is not cancelled meanwhile.
 #[inline(always)]
 pub fn run(work: impl FnOnce() -> Result<(), Failure>) -> Status {
+    let _held = Held::begin();
     run_reported(|| work().map_or_else(|failure| report(None, failure), |()| PRODCON_OK))
 }
 
-/// As [`run`], for work that has reported its failures.
+/// As [`run`], for work that has reported its failures, and that cares for cancellations itself.
 #[inline(always)]
 pub fn run_reported(work: impl FnOnce() -> Status) -> Status {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked)

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub const PRODCON_STOPPED_STATE: i32 = 1;
 /// State: the usual.
 pub const PRODCON_STARTED: i32 = 2;
-/// State: put answers `PRODCON_STOPPED`; get goes on until the queue is empty, then answers `PRODCON_STOPPED` (end of stream).
+/// State: put answers `PRODCON_STOPPED`; get goes on until the queue is empty, then answers `PRODCON_STOPPED` (end of stream): by then every item whose put answered `PRODCON_OK` was got.
 pub const PRODCON_STOP_AT_QUEUE_END: i32 = 3;
 
 /// The figures of a queue. When nobody is in mid-operation: puts = gets + dropped + cleared + lost + held + len.

@@ -2,9 +2,13 @@
 //!
 //! So a look at a closed handle is a look at memory of the same kind, and it can be told from an open one. A closed shell is used again only after [`RESTING`] others of its kind were closed.
 //!
-//! Invariants: a shell is `OPEN` exactly while it has its content; the content is touched only by whoever has the shell's [`Turn`]; a shell in a pool is closed and nobody else's; there is
+//! Closed shells of a kind come to a stack, which needs no lock: neither another thread nor a fork is in the way of a
+//! close. Whoever opens moves them to the pool, which is in the order in which they were closed.
+//!
+//! Invariants: a shell is `OPEN` exactly while it has its content; the content is touched only by whoever has the shell's [`Turn`]; a shell on a stack or in a pool is closed and nobody else's; there is
 //! an owner (see `turn`) only while the mark is `OPEN`, and of queues alone. Callers: the exported functions.
 
+use crate::cancel::Held;
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, report, run, run_reported};
 use crate::status::*;
@@ -14,7 +18,7 @@ use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +34,8 @@ pub struct Shell<T> {
     turn: Turn,
     /// Who opened it, for the cases in which the content cannot be asked.
     pid: AtomicU32,
+    /// On the stack of closed ones: the handle below, of this kind.
+    below: AtomicPtr<()>,
     content: UnsafeCell<Option<T>>,
 }
 
@@ -42,13 +48,14 @@ impl<T> Shell<T> {
             mark: AtomicU64::new(mark),
             turn: Turn::new(),
             pid: AtomicU32::new(0),
+            below: AtomicPtr::new(std::ptr::null_mut()),
             content: UnsafeCell::new(None),
         }
     }
 }
 
 /// A kind of handle: what C has pointers to.
-pub trait Handle: Sync + 'static {
+pub trait Handle: Sized + Sync + 'static {
     /// What is behind it.
     type Content: Send;
     /// For texts.
@@ -70,7 +77,9 @@ pub trait Handle: Sync + 'static {
     fn new() -> Self;
     /// The shell.
     fn shell(&self) -> &Shell<Self::Content>;
-    /// Closed ones.
+    /// Those closed last: the top of a stack.
+    fn last_closed() -> &'static AtomicPtr<Self>;
+    /// Those closed before, in that order.
     fn pool() -> &'static Mutex<VecDeque<&'static Self>>;
 }
 
@@ -93,6 +102,10 @@ impl Handle for Queue {
     #[inline(always)]
     fn shell(&self) -> &Shell<Endpoint> {
         &self.0
+    }
+    fn last_closed() -> &'static AtomicPtr<Self> {
+        static LAST: AtomicPtr<Queue> = AtomicPtr::new(std::ptr::null_mut());
+        &LAST
     }
     fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
         static POOL: Mutex<VecDeque<&'static Queue>> = Mutex::new(VecDeque::new());
@@ -118,17 +131,54 @@ impl Handle for Worker {
     fn shell(&self) -> &Shell<Work> {
         &self.0
     }
+    fn last_closed() -> &'static AtomicPtr<Self> {
+        static LAST: AtomicPtr<Worker> = AtomicPtr::new(std::ptr::null_mut());
+        &LAST
+    }
     fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
         static POOL: Mutex<VecDeque<&'static Worker>> = Mutex::new(VecDeque::new());
         &POOL
     }
 }
 
+/// Puts a closed handle on the stack of its kind.
+fn lay_down<H: Handle>(handle: &'static H) {
+    let top = H::last_closed();
+    let mut below = top.load(Ordering::Relaxed);
+    loop {
+        handle.shell().below.store(below.cast(), Ordering::Relaxed); // nobody reads it before the exchange
+        let own = std::ptr::from_ref(handle).cast_mut();
+        // Release: pairs with the Acquire in `gather`. Later ones are exchanges too, so they continue its release sequence.
+        match top.compare_exchange_weak(below, own, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(other) => below = other,
+        }
+    }
+}
+
+/// Moves the handles of the stack to the pool.
+fn gather<H: Handle>(pool: &mut VecDeque<&'static H>) {
+    // Acquire: pairs with the Release in `lay_down`. All at once, so nobody's `below` can have changed in between.
+    let mut top = H::last_closed().swap(std::ptr::null_mut(), Ordering::Acquire);
+    let before = pool.len();
+    // SAFETY: what `lay_down` put there: NULL, or a handle that lives for ever.
+    while let Some(handle) = unsafe { top.as_ref() } {
+        top = handle.shell().below.load(Ordering::Relaxed).cast();
+        pool.insert(before, handle); // the last one closed is the first one seen
+    }
+}
+
+/// A closed handle that has rested long enough.
+fn rested<H: Handle>() -> Option<&'static H> {
+    // Tried only: in a child forked by one thread, another one may have held it.
+    let mut pool = H::pool().try_lock().ok()?;
+    gather(&mut pool);
+    if pool.len() > RESTING { pool.pop_front() } else { None }
+}
+
 /// A handle on an open thing, for C.
 pub fn open<H: Handle>(content: H::Content) -> *mut H {
-    let reuse = |mut shells: std::sync::MutexGuard<'_, VecDeque<&'static H>>| if shells.len() > RESTING { shells.pop_front() } else { None };
-    // Tried only: in a child forked by one thread, another one may have held it.
-    let old = H::pool().try_lock().ok().and_then(reuse);
+    let old = rested::<H>();
     let handle: &'static H = old.unwrap_or_else(|| Box::leak(Box::new(H::new())));
     let shell = handle.shell();
     // A thread that still calls with the closed handle is turned away by the mark before it looks at the content, as it was for the last 64 closes.
@@ -234,12 +284,14 @@ impl<H: Handle> Drop for Fuse<'_, H> {
     }
 }
 
-/// Runs `work` on what is behind a handle, if it is open and not in use. `own`: the call puts or gets.
+/// Runs `work` on what is behind a handle, if it is open and not in use. `own`: the call puts or gets, and holds
+/// off cancellations itself where it waits or does much; of other calls that is done here.
 ///
 /// # Safety
 /// `handle` is NULL or what [`open`] gave, whether closed by now or not.
 #[inline(always)]
 pub unsafe fn with<H: Handle>(handle: *const H, call: &'static str, own: bool, work: impl FnOnce(&mut H::Content) -> Result<(), Failure>) -> Status {
+    let _held = if own { None } else { Some(Held::begin()) };
     run_reported(|| {
         // SAFETY: this function's contract.
         let (shell, _pass) = match unsafe { enter(handle, call, own) } {
@@ -303,9 +355,7 @@ pub unsafe fn close<H: Handle>(handle: *const H, call: &'static str, last: impl 
         let place = unsafe { &mut *place };
         let content = place.take();
         drop(pass);
-        if let Ok(mut shells) = H::pool().try_lock() {
-            shells.push_back(handle); // else it is never used again
-        }
+        lay_down(handle);
         if let Some(content) = content {
             last(content); // at the end: it might panic
         }

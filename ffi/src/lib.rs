@@ -6,7 +6,7 @@
 //! Invariants: nothing unwinds into C ([`failure::run`]); a handle is used by one thread at a time or refused ([`turn`]); memory that holds handles is never given back,
 //! so that a closed handle can be told from an open one ([`handle`]); outputs are written on success only.
 //!
-//! - [`status`]: the numbers and their texts. [`failure`]: an error on its way to C.
+//! - [`cancel`]: no call is a cancellation point. [`status`]: the numbers and their texts. [`failure`]: an error on its way to C.
 //! - [`handle`], [`turn`]: what a `prodcon_queue *` points to, and who may use it now.
 //! - [`endpoint`]: a queue together with what C has in hand of it. [`work`]: a worker together with what C needs kept for it.
 //! - [`queue`], [`many`], [`gate`], [`worker`]: the exported functions.
@@ -14,6 +14,7 @@
 // The contract of each exported function stands in its C documentation, which has no `# Safety` heading.
 #![allow(clippy::missing_safety_doc)]
 
+mod cancel;
 mod endpoint;
 mod failure;
 mod gate;

@@ -1,5 +1,6 @@
 //! The exported functions for several items at once.
 
+use crate::cancel::Held;
 use crate::endpoint::{Endpoint, Got};
 use crate::failure::{Failure, output};
 use crate::handle::{Queue, with};
@@ -60,6 +61,7 @@ pub unsafe extern "C" fn prodcon_queue_get_many(
         let got = output(got, "got")?;
         let to = input(buffer, bytes(count, item_len)?, "buffer")?.cast_mut();
         let (mut number, mut done) = (0, Ok(()));
+        let _held = Held::begin(); // once for all
         while number < count {
             // SAFETY: number < count, so there are item_len bytes from here by the contract of the C function.
             let place = unsafe { to.add(number * item_len) };

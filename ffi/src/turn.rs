@@ -17,6 +17,7 @@
 //!
 //! Without `membarrier` (a kernel before 4.14, a sandbox) F sleeps for a millisecond instead, by when the owner's store is long visible on any real machine. Callers: handle.
 
+use crate::cancel::Held;
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence, fence};
 use std::time::Duration;
@@ -154,6 +155,7 @@ impl Turn {
         fence(Ordering::SeqCst);
         let barrier = membarrier(MembarrierCommand::RegisterPrivateExpedited).and_then(|()| membarrier(MembarrierCommand::PrivateExpedited));
         if barrier.is_err() {
+            let _held = Held::begin();
             std::thread::sleep(Duration::from_millis(1));
         }
         let _ = self.owner.compare_exchange(REVOKING, OVER, Ordering::SeqCst, Ordering::SeqCst);

@@ -5,7 +5,13 @@ mod support;
 use std::process::Command;
 use support::{SANITIZERS, Stage, have, have_sanitizers, library, root, succeeds};
 
-const IN_C: [&str; 4] = ["tests/basics.c", "tests/hand.c", "tests/bad_input.c", "tests/threads_and_forks.c"];
+const IN_C: [&str; 5] = [
+    "tests/basics.c",
+    "tests/hand.c",
+    "tests/bad_input.c",
+    "tests/threads_and_forks.c",
+    "tests/cancel.c",
+];
 const IN_CPP: &str = "tests/cpp17.cpp";
 
 fn run_all(compiler: &str, cpp: bool, flags: &[&str]) {
@@ -16,7 +22,8 @@ fn run_all(compiler: &str, cpp: bool, flags: &[&str]) {
     let (standard, sources) = if cpp { ("c++17", vec![IN_CPP]) } else { ("c11", IN_C.to_vec()) };
     for source in sources {
         let program = stage.compile(compiler, standard, &[source], flags);
-        succeeds(&mut stage.command(program));
+        // AddressSanitizer's own end of a cancelled thread writes to a stack that it takes for another call's.
+        succeeds(stage.command(program).env("ASAN_OPTIONS", "use_sigaltstack=0"));
         stage.is_clean();
     }
 }

@@ -239,7 +239,7 @@ impl fmt::Display for OpenError {
             Self::NoSpace { queue, bytes, directory } => {
                 write!(
                     f,
-                    "no space for queue '{queue}' ({bytes} bytes) in {}: make it smaller, or remove stale ones (`prodcon ls`)",
+                    "no space for queue '{queue}' ({bytes} bytes) in {}: make it smaller, or remove queues that nobody needs (`prodcon ls`)",
                     directory.display()
                 )
             }

@@ -17,11 +17,14 @@ use crate::state::{Role, State};
 use crate::sync::event::{Futex, register, wake_all, wake_one};
 use crate::sync::futex::Kernel;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant};
 
 /// Nobody sleeps longer without looking: covers sleepers and wakers that were killed.
 pub(super) const SLICE: Duration = Duration::from_millis(100);
+
+/// How often `doctor` looks whether everybody rests, with pauses of 0, 1, 2 ... ms after it.
+const LOOKS: u64 = 5;
 
 /// A handle to a queue that takes no seat: gate, state, figures and repair.
 ///
@@ -524,7 +527,9 @@ impl Control {
         }
     }
 
-    /// Recovers what can be recovered and checks every invariant. The accounts and the permutation of blocks are checked when no live endpoint disturbs them.
+    /// Recovers what can be recovered and checks every invariant, while others go on and without
+    /// keeping anything from them. [`Report::busy`]: they were at it all the time, so the blocks and the
+    /// accounts could not be checked.
     ///
     /// # Errors
     /// [`Fault::Forked`], [`Fault::ReadOnly`]
@@ -548,22 +553,37 @@ impl Control {
                 Err(fault) => return Err(fault.into()),
             }
         }
-        // Whoever is at rest now cannot begin anything while we hold its lock; live endpoints are only looked at.
-        let mine: Vec<u32> = (0..self.segment.geometry.seats)
-            .filter(|seat| self.segment.lease.try_lock(*seat).unwrap_or(false))
-            .collect();
-        if mine.len() == self.segment.geometry.seats as usize {
-            report.problems.extend(self.ring.permutation());
-            report.problems.extend(self.check_accounts()?);
-        }
-        for seat in mine {
-            let _ = self.segment.lease.unlock(seat);
+        match self.check_at_rest()? {
+            Some(problems) => report.problems.extend(problems),
+            None => report.busy = true,
         }
         let state = self.words().gate.state.load(Ordering::Relaxed);
         if !(1..=3).contains(&state) {
             report.problems.push(format!("the state word is {state}, expected 1 to 3"));
         }
         Ok(report)
+    }
+
+    /// What contradicts the permutation of blocks and the accounts. `None`: nobody rested for as long
+    /// as it takes to read everything twice.
+    fn check_at_rest(&self) -> Result<Option<Vec<String>>, Fault> {
+        for attempt in 0..LOOKS {
+            let before = self.ring.census();
+            if before.at_rest() {
+                // Acquire, both: the loads before are done before those after. The figures, read between
+                // the two censuses, are of the same moment.
+                fence(Ordering::Acquire);
+                let accounts = self.check_accounts()?;
+                fence(Ordering::Acquire);
+                if before == self.ring.census() {
+                    let mut problems = self.ring.permutation(&before);
+                    problems.extend(accounts);
+                    return Ok(Some(problems));
+                }
+            }
+            std::thread::sleep(Duration::from_millis(attempt));
+        }
+        Ok(None)
     }
 
     /// What contradicts the accounts. Only meaningful while nobody does anything.

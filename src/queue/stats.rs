@@ -118,12 +118,14 @@ pub struct Report {
     pub recovered: u32,
     /// Seats that cannot be resolved yet.
     pub undecided: u32,
+    /// Endpoints were in mid-operation whenever it looked: the blocks and the accounts are not checked.
+    pub busy: bool,
     /// What is wrong, a sentence each.
     pub problems: Vec<String>,
 }
 
 impl Report {
-    /// Nothing is wrong.
+    /// Nothing wrong was found.
     pub fn ok(&self) -> bool {
         self.problems.is_empty()
     }

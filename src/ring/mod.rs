@@ -5,6 +5,7 @@
 //! (`exchange.rs`); a cursor never runs ahead of the stamps; a seat with `hold` never exchanges; every refusal leaves the seat at rest.
 //! Called by the queue room alone.
 
+mod census;
 mod exchange;
 mod gate;
 #[cfg(all(test, loom))]

@@ -247,31 +247,6 @@ impl<M: Memory> Ring<M> {
         self.others(skip).any(|index| self.wants_care(index))
     }
 
-    /// What contradicts the permutation of blocks. Only meaningful while no seat exchanges.
-    pub(crate) fn permutation(&self) -> Vec<String> {
-        let shape = self.memory.shape();
-        let mut places: Vec<Vec<String>> = (0..shape.blocks).map(|_| vec![]).collect();
-        let mut problems = vec![];
-        let mut note = |block: u32, place: String| match places.get_mut(block as usize) {
-            Some(list) => list.push(place),
-            None => problems.push(format!("{place} names block {block}, which does not exist")),
-        };
-        for index in 0..shape.slots {
-            note(shape.slot(load_sc(self.memory.slot(index))).block, format!("slot {index}"));
-        }
-        for index in 0..shape.seats {
-            note(self.memory.seat(index).read_record().mine, format!("seat {index}"));
-        }
-        for (block, list) in places.iter().enumerate().filter(|(_, list)| list.len() != 1) {
-            problems.push(if list.is_empty() {
-                format!("block {block} is nowhere")
-            } else {
-                format!("block {block} is in {}", list.join(" and "))
-            });
-        }
-        problems
-    }
-
     /// All seats but those to be skipped.
     fn others(&self, skip: impl Fn(u32) -> bool) -> impl Iterator<Item = u32> {
         (0..self.memory.shape().seats).filter(move |index| !skip(*index))

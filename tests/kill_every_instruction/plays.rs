@@ -1,7 +1,7 @@
 //! What is run: each operation by itself, and some in the states that a child killed in another leaves.
 
 use crate::many::{gets_of_blocks, hands, puts_of_blocks};
-use crate::scenes::{Body, attach, clears, comings_and_goings, controlling, gets, items_in_hand, puts, scene};
+use crate::scenes::{Body, attach, clears, comings_and_goings, controlling, ends, gets, items_in_hand, puts, scene};
 use crate::stage::Stage;
 use crate::sweep::{Deed, Figures, Policy, Scene, cut_short, states, sweep};
 use std::path::Path;
@@ -23,6 +23,7 @@ fn scenes() -> impl Iterator<Item = Scene> {
         items_in_hand(),
         clears(),
         comings_and_goings(),
+        ends(),
         puts_of_blocks(),
         gets_of_blocks(),
         hands(),
@@ -49,6 +50,7 @@ pub(crate) fn all() -> Vec<Play> {
         "void_put_batch",
         "get_of_a_batch_one_by_one",
         "take_many_and_ack",
+        "end_of_stream",
     ];
     let recover = || controlling(|control| control.recover().is_ok_and(|pass| pass.undecided == 0));
     plays.extend(victims.map(|victim| after_a_death("recovery_of", victim, recover, usize::MAX)));

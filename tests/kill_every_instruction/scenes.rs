@@ -3,7 +3,7 @@
 use crate::stage::{After, Item, NAME, Queue, Stage, item, number};
 use crate::sweep::Scene;
 use crate::trace::{Child, mark};
-use prodcon::{Attach, Control, Delivery, GetError, Options, PutError, ReadyQueue};
+use prodcon::{Attach, Control, Delivery, GetError, Options, PutError, ReadyQueue, State};
 use std::path::Path;
 
 pub(crate) fn options() -> Options {
@@ -57,6 +57,7 @@ pub(crate) fn scene(name: &str, options: Options, before: impl Fn(&mut Stage) + 
         last: usize::MAX,
         busy_every: 1,
         letters: false,
+        ends: false,
     }
 }
 
@@ -390,5 +391,50 @@ pub(crate) fn comings_and_goings() -> Vec<Scene> {
             close_with_an_item(),
             [After::items([1, 2, 3]).delivery(1, 2)],
         ),
+    ]
+}
+
+/// The end of a stream: who hears of it, and who puts while others hear of it.
+pub(crate) fn ends() -> Vec<Scene> {
+    let ending = |items: u64| {
+        move |stage: &mut Stage| {
+            stage.put(1..=items);
+            stage.control.set_state(State::StopAtQueueEnd).unwrap();
+        }
+    };
+    let stopped = |queue: &mut Queue| queue.try_get() == Err(GetError::Stopped);
+    let put_many = |queue: &mut Queue| queue.try_put_many(&[item(1000), item(1001)]) == Ok(2);
+    let before_the_end = |scene: Scene| Scene { ends: true, ..scene };
+    vec![
+        scene("end_of_stream", options(), ending(0), attached(stopped), [After::items([])]),
+        scene(
+            "end_of_stream_at_least_once",
+            Options::new(1).seats(3).delivery(Delivery::AtLeastOnce),
+            ending(0),
+            attached(stopped),
+            [After::items([])],
+        ),
+        scene("end_of_stream_of_blocks", options().batch(2), ending(0), attached(stopped), [After::items([])]),
+        scene(
+            "get_to_the_end",
+            options(),
+            ending(1),
+            attached(move |queue| get(queue, 1) && stopped(queue)),
+            [After::items([1]), After::items([]).lost(1), After::items([]).got(1)],
+        ),
+        before_the_end(scene(
+            "put_while_the_stream_ends",
+            options(),
+            |stage| stage.put(1..=1),
+            attached(put_many),
+            [After::items([1]), After::items([1, 1000]), After::items([1, 1000, 1001])],
+        )),
+        before_the_end(scene(
+            "overwrite_while_the_stream_ends",
+            options().lossy(true),
+            |stage| stage.put(1..=2),
+            attached(put_many),
+            [After::items([1, 2]), After::items([1, 2, 1000]), After::items([2, 1000, 1001]).dropped(1)],
+        )),
     ]
 }

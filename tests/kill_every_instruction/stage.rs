@@ -3,7 +3,7 @@
 //! Owns the examination. It uses the public interface alone. Items are numbers with a seal, so that a torn one is seen: 1, 2, .. were put before the operation,
 //! 100, .. by the bystander, 1000, .. by the child.
 
-use prodcon::{Control, GetError, Options, PutError, ReadyQueue, Stats};
+use prodcon::{Control, GetError, Options, PutError, ReadyQueue, State, Stats};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -94,6 +94,9 @@ pub(crate) struct Stage {
     /// Other endpoints, which only keep their seats.
     pub(crate) others: Vec<Queue>,
     batch: bool,
+    /// The bystander ends the stream when it works; and it has heard its end.
+    ends: bool,
+    ended: bool,
     /// Put by this process; of these before the operation.
     puts: u64,
     puts_before: u64,
@@ -102,7 +105,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(dir: &Path, mut options: Options, letters: bool) -> Self {
+    pub(crate) fn new(dir: &Path, mut options: Options, letters: bool, ends: bool) -> Self {
         if letters {
             Control::create_for::<Item>(LETTERS, &Options::new(4).seats(3).directory(dir)).unwrap();
             options = options.max_deliveries(2).dead_letter(LETTERS);
@@ -116,6 +119,8 @@ impl Stage {
             control,
             others: vec![],
             batch,
+            ends,
+            ended: false,
             puts: 0,
             puts_before: 0,
             got: vec![],
@@ -141,6 +146,13 @@ impl Stage {
 
     /// The bystander works on: gets, a put, gets. Nothing the child has half done may keep it from that.
     pub(crate) fn work(&mut self, gets_before: u64, gets_after: u64) {
+        if self.ends {
+            self.control.set_state(State::StopAtQueueEnd).unwrap();
+            self.take_all();
+            self.ended = self.bystander.try_get() == Err(GetError::Stopped);
+            assert!(self.ended, "nobody has an item in hand, and the stream does not end");
+            return;
+        }
         (0..gets_before).for_each(|_| self.get());
         self.puts += put(&mut self.bystander, 100);
         (0..gets_after).for_each(|_| self.get());
@@ -170,9 +182,9 @@ impl Stage {
         dir.join(WORKED).exists()
     }
 
-    /// The bystander takes what there is.
+    /// The bystander takes what there is, unless it was told that nothing comes any more.
     pub(crate) fn take_all(&mut self) {
-        while get(&mut self.bystander, self.batch, &mut self.got) {}
+        while !self.ended && get(&mut self.bystander, self.batch, &mut self.got) {}
     }
 
     /// The killed one's locks go a moment after it.
@@ -197,6 +209,8 @@ impl Stage {
             control,
             others,
             batch: _,
+            ends: _,
+            ended,
             puts,
             puts_before,
             got,
@@ -207,6 +221,10 @@ impl Stage {
         healthy(1 + others.len() as u32);
         drop((bystander, others));
         healthy(0);
+        if control.state() == State::StopAtQueueEnd {
+            control.set_state(State::Stopped).unwrap();
+            control.set_state(State::Started).unwrap();
+        }
 
         let mut one = Queue::attach_in(&dir, NAME).unwrap();
         let mut items = vec![];
@@ -237,6 +255,7 @@ impl Stage {
         after.letters = read_letters(&dir);
         Examined {
             lossy,
+            ended,
             after,
             puts,
             puts_before,
@@ -254,7 +273,7 @@ fn get(queue: &mut Queue, batch: bool, got: &mut Vec<u64>) -> bool {
     };
     match found {
         Ok(found) => got.extend(found.iter().map(number)),
-        Err(GetError::Empty) => return false,
+        Err(GetError::Empty | GetError::Stopped) => return false,
         Err(error) => panic!("{error}"),
     }
     true
@@ -264,7 +283,7 @@ fn get(queue: &mut Queue, batch: bool, got: &mut Vec<u64>) -> bool {
 fn put(queue: &mut Queue, number: u64) -> u64 {
     match queue.try_put(&item(number)) {
         Ok(()) => 1,
-        Err(PutError::Full | PutError::NotReady) => 0,
+        Err(PutError::Full | PutError::NotReady | PutError::Stopped) => 0,
         Err(error) => panic!("{error}"),
     }
 }
@@ -333,6 +352,7 @@ fn full_capacity(dir: &Path, name: &str, control: &Control, mut all: Vec<Queue>,
 #[derive(Debug)]
 pub(crate) struct Examined {
     lossy: bool,
+    ended: bool,
     pub(crate) after: After,
     /// Put by this process; of these before the operation.
     pub(crate) puts: u64,
@@ -347,6 +367,7 @@ impl Examined {
     pub(crate) fn consistent(&self, stages: &[After], all_lived: bool) -> Result<(), String> {
         let Self {
             lossy,
+            ended,
             after,
             puts,
             puts_before,
@@ -370,6 +391,9 @@ impl Examined {
         }
         if after.puts != delivered + after.gets + after.dropped + after.cleared + after.lost {
             return Err("an item is missing".into());
+        }
+        if *ended && !after.items.is_empty() {
+            return Err("the stream had ended, and an item is left".into());
         }
         if all_lived && !after.items.is_empty() {
             return Err("the bystander was not told of an item".into());

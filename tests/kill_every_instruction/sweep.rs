@@ -18,6 +18,8 @@ pub(crate) struct Scene {
     pub(crate) options: Options,
     /// The queue has a dead-letter queue.
     pub(crate) letters: bool,
+    /// Others who work end the stream.
+    pub(crate) ends: bool,
     /// Makes the state that the operation finds.
     pub(crate) before: Box<dyn Fn(&mut Stage)>,
     /// The child: attaches, `mark`, the operation, `mark`; 0 if the operation answered as it should.
@@ -251,7 +253,7 @@ pub(crate) fn explore(scene: &Scene, dir: &Path, policy: Policy) -> Way {
 }
 
 fn set_up(scene: &Scene, dir: &Path) -> Stage {
-    let mut stage = Stage::new(dir, scene.options.clone(), scene.letters);
+    let mut stage = Stage::new(dir, scene.options.clone(), scene.letters, scene.ends);
     (scene.before)(&mut stage);
     stage
 }
@@ -301,6 +303,9 @@ pub(crate) fn sweep(scene: &Scene, dir: &Path, policy: Policy) -> Figures {
     for (number, &k) in way.points.iter().enumerate() {
         let busy = if policy.every {
             &BUSY[..]
+        } else if scene.ends {
+            // What it does when it goes on is what the scene is about.
+            &BUSY[2..]
         } else if number % scene.busy_every == 0 {
             &BUSY[number / scene.busy_every % 3..][..1]
         } else {

@@ -51,6 +51,8 @@ fn a_controlling_handle_serves_workers_that_others_start() {
     let start = || stage.program("consumer").args(["--attach", "c", "results=1"]).spawn().unwrap();
     handle.start_external().unwrap();
     let mut workers = [start(), start()];
+    // Else the first may have done it all, and the stream has ended, before the second one attaches.
+    until("both workers", || stage.logs().len() == 2);
     (0..100).for_each(|item| handle.put_in_queue(&item).unwrap());
     until("the results", || results.lock().unwrap().len() == 100);
     handle.set_stop_at_queue_end().unwrap();

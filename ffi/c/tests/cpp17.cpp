@@ -132,6 +132,65 @@ static void a_stream_ends() {
     prodcon::queue::unlink(name);
 }
 
+/// Puts an item after a moment.
+static std::thread later(const std::string &name) {
+    return std::thread([name] {
+        std::this_thread::sleep_for(20ms);
+        CHECK(prodcon::queue::attach(name).put("late", 1min) == prodcon::status::ok);
+    });
+}
+
+static void a_deadline_that_has_passed_is_no_wait() {
+    alarm(60); // what waits for ever ends the test
+    const std::string name = name_of("passed");
+    prodcon::options options;
+    options.capacity = 1;
+    options.item_size = 8;
+    options.ready = false;
+    auto queue = prodcon::queue::create(name, options);
+    prodcon::status why = prodcon::status::ok;
+    const auto passed = std::chrono::steady_clock::now() - 1s - std::chrono::steady_clock::now();
+    for (const std::chrono::nanoseconds wait : {std::chrono::nanoseconds{-1}, std::chrono::nanoseconds{passed}, std::chrono::nanoseconds::min()}) {
+        CHECK(!queue.wait_ready(wait));
+        queue.set_ready();
+        CHECK(!queue.take(wait, &why) && why == prodcon::status::empty);
+        CHECK(!queue.get(wait, &why) && why == prodcon::status::empty);
+        CHECK(!queue.get_value<int>(wait, &why) && why == prodcon::status::empty);
+        CHECK(queue.put("full", wait) == prodcon::status::ok);
+        CHECK(queue.put("full", wait) == prodcon::status::full);
+        CHECK(queue.put_value(1, wait) == prodcon::status::full);
+        auto block = queue.reserve(1);
+        CHECK(block.commit(wait) == prodcon::status::full && block.commit(1, wait) == prodcon::status::full);
+        block.cancel();
+        CHECK(!queue.wait_state(prodcon::state::stopped, wait));
+        queue.set_not_ready();
+    }
+    CHECK(!queue.wait_ready(std::chrono::hours::min()) && !queue.wait_ready(-1h) && !queue.wait_ready(0s));
+    alarm(0);
+    prodcon::queue::unlink(name);
+}
+
+static void forever_and_what_is_as_long_wait_for_an_item() {
+    alarm(60);
+    const std::string name = name_of("long");
+    prodcon::options options;
+    options.capacity = 1;
+    options.item_size = 8;
+    auto queue = prodcon::queue::create(name, options);
+    const auto waits = [&](prodcon::timeout wait) {
+        auto other = later(name);
+        CHECK(queue.get(wait).has_value());
+        other.join();
+    };
+    waits(prodcon::forever);
+    waits(std::chrono::nanoseconds::max());
+    waits(std::chrono::milliseconds::max()); // in nanoseconds more than 64 bits
+    waits(std::chrono::hours::max());
+    waits(std::chrono::duration<unsigned long, std::ratio<3600>>::max());
+    alarm(0);
+    prodcon::queue::unlink(name);
+}
+
 static void what_is_wrong_is_thrown() {
     prodcon::queue nothing;
     CHECK(!nothing && thrown_by([&] { (void)nothing.put("x"); }) == prodcon::status::invalid);
@@ -157,6 +216,8 @@ int main() {
     copies_go_through();
     blocks_are_filled_in_place();
     a_stream_ends();
+    a_deadline_that_has_passed_is_no_wait();
+    forever_and_what_is_as_long_wait_for_an_item();
     what_is_wrong_is_thrown();
     return 0;
 }

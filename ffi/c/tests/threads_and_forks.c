@@ -136,6 +136,35 @@ static void a_signal_handler_on_the_same_handle_is_refused(void) {
     OK(prodcon_queue_unlink(name));
 }
 
+static pthread_barrier_t together;
+
+static void *closes(void *unused) {
+    prodcon_queue *queues[20];
+    for (int round = 0; round < 10; round++) {
+        for (int each = 0; each < 20; each++) queues[each] = join(unused);
+        pthread_barrier_wait(&together);
+        for (int each = 0; each < 20; each++) prodcon_queue_close(queues[each]);
+    }
+    return NULL;
+}
+
+/* LeakSanitizer looks whether their memory is known to somebody. */
+static void handles_that_are_closed_at_once_are_not_lost(void) {
+    char name[64];
+    prodcon_options options = {sizeof options, 2, 8, 100, 0, 0};
+    prodcon_queue *queue = NULL;
+    pthread_t threads[4];
+    snprintf(name, sizeof name, "%s", name_of("closes"));
+    OK(prodcon_queue_create(name, &options, &queue));
+    CHECK(pthread_barrier_init(&together, NULL, 4) == 0);
+    for (int each = 0; each < 4; each++) CHECK(pthread_create(&threads[each], NULL, closes, name) == 0);
+    for (int each = 0; each < 4; each++) CHECK(pthread_join(threads[each], NULL) == 0);
+    CHECK(pthread_barrier_destroy(&together) == 0);
+    CHECK(figures(queue).seats_live == 1);
+    prodcon_queue_close(queue);
+    OK(prodcon_queue_unlink(name));
+}
+
 static void *fails(void *unused) {
     prodcon_queue *queue = NULL;
     CHECK(strcmp(prodcon_last_error(), "") == 0);
@@ -270,6 +299,7 @@ int main(void) {
     two_threads_on_one_handle_break_nothing();
     a_handle_may_be_handed_over();
     a_signal_handler_on_the_same_handle_is_refused();
+    handles_that_are_closed_at_once_are_not_lost();
     the_error_text_is_the_threads_own();
     a_forked_child_is_told_so_and_harms_nobody();
     a_child_forked_while_another_thread_was_inside_is_told_so_too();

@@ -1,6 +1,6 @@
 //! A handle after a panic, after a close, and after many closes.
 
-use super::{Queue, RESTING, close, open, with};
+use super::{Handle, Queue, RESTING, close, open, with};
 use crate::endpoint::Endpoint;
 use crate::failure::prodcon_last_error;
 use crate::status::*;
@@ -88,4 +88,21 @@ fn a_closed_handle_is_told_from_an_open_one_until_many_others_were_closed() {
         seen.push(queue);
     }
     assert!(places(&seen) <= 2 * RESTING, "{} places", places(&seen));
+}
+
+#[test]
+fn a_handle_that_is_closed_while_another_one_is_opened_is_used_again() {
+    let scratch = Scratch::new("lost");
+    let first = scratch.queue();
+    {
+        // What another thread has for some instructions of its open, and a forked child for ever.
+        let _pool = Queue::pool().lock().unwrap();
+        assert_eq!(shut(first), PRODCON_OK);
+    }
+    let comes_again = (0..20 * RESTING).any(|_| {
+        let queue = scratch.queue();
+        assert_eq!(shut(queue), PRODCON_OK);
+        queue == first
+    });
+    assert!(comes_again, "its memory is lost");
 }

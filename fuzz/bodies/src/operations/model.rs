@@ -72,7 +72,7 @@ pub(super) struct Model {
     pub(super) epoch: u64,
     pub(super) ready: bool,
     pub(super) state: State,
-    /// Blocks put and removed.
+    /// Blocks put and removed; a position that was skipped counts as both.
     pub(super) positions: (u64, u64),
     pub(super) puts: u64,
     pub(super) gets: u64,
@@ -85,6 +85,7 @@ pub(super) struct Model {
     pub(super) late_puts: u64,
     pub(super) late_dropped: u64,
     pub(super) late_cleared: u64,
+    pub(super) late_skipped: u64,
 }
 
 impl Model {
@@ -111,6 +112,7 @@ impl Model {
             late_puts: 0,
             late_dropped: 0,
             late_cleared: 0,
+            late_skipped: 0,
         }
     }
 
@@ -291,6 +293,12 @@ impl Model {
         oldest
     }
 
+    /// Somebody was about to say, or said, that the stream has ended.
+    pub(super) fn skipped(&mut self) {
+        assert!(self.state == State::StopAtQueueEnd, "a position was skipped, state {}", self.state);
+        self.positions = (self.positions.0 + 1, self.positions.1 + 1);
+    }
+
     pub(super) fn pop(&mut self) -> Option<Block> {
         let block = self.ring.pop_front()?;
         self.positions.1 += 1;
@@ -464,7 +472,10 @@ impl Model {
         match (self.state, error) {
             (State::Started, GetError::Empty) => {}
             // Who has items in hand and wants more is told of the end whatever others have.
-            (State::StopAtQueueEnd, GetError::Stopped) => assert!(!self.plan.at_least_once || !held || in_hand, "end of stream, but an item may come back"),
+            (State::StopAtQueueEnd, GetError::Stopped) => {
+                assert!(!self.plan.at_least_once || !held || in_hand, "end of stream, but an item may come back");
+                self.skipped();
+            }
             // A void orphan, or a dead one that nobody has resolved, may look like an item that comes back.
             (State::StopAtQueueEnd, GetError::Empty) => assert!(self.plan.at_least_once),
             (state, error) => panic!("{error:?} from an empty queue, {state}"),

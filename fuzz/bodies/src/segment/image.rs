@@ -146,7 +146,7 @@ impl Image {
             0 => return self.damage_header(input),
             1 => 512 + 8 * (number % 3),
             2 => *input.choose(&[640, 768, 896, 1024, 1152])?,
-            3..=7 => seats + 128 * (number % u64::from(self.read32(28).clamp(1, 8))) + 8 * u64::from(input.int_in_range(0..=12u8)?),
+            3..=7 => seats + 128 * (number % u64::from(self.read32(28).clamp(1, 8))) + 8 * u64::from(input.int_in_range(0..=15u8)?),
             8..=11 => slots + 8 * (number % u64::from(self.read32(24).clamp(1, 80))),
             12 | 13 => blocks + block * (number % 80) + 8 * u64::from(input.int_in_range(0..=2u8)?),
             _ => u64::from(input.arbitrary::<u16>()?),

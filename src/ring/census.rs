@@ -1,0 +1,78 @@
+//! What lies where, read without a lock while others go on.
+//!
+//! One reading proves nothing: the words are read one after the other. Two equal ones, in which every
+//! seat is at rest, do. A slot's stamps never repeat, so no slot changed between its two readings; so at
+//! the moment between the two rounds all slots held what was read. A seat's block changes only with a
+//! slot's word, and its record says so before (it is not at rest) and after. Counters only grow.
+
+use super::seat::{Counts, Record};
+use super::{Memory, Ring};
+use crate::sync::atomic::{Ordering, load_sc};
+
+/// Blocks that are named one by one. For each of them everything is gone through once more.
+const NAMED: usize = 16;
+
+/// All slots, and all seats, as they were read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Census {
+    slots: Vec<u64>,
+    seats: Vec<(u64, Counts)>,
+}
+
+impl Census {
+    /// No seat was in mid-exchange when it was read.
+    pub(crate) fn at_rest(&self) -> bool {
+        self.seats.iter().all(|(record, _)| Record::unpack(*record).incoming.is_none())
+    }
+}
+
+impl<M: Memory> Ring<M> {
+    /// Reads all slots, then all seats. Before it is compared with an earlier one, that one's loads have
+    /// to be done: the caller puts an acquire fence between the two.
+    pub(crate) fn census(&self) -> Census {
+        let shape = self.memory.shape();
+        let seat = |index| {
+            let line = self.memory.seat(index);
+            // Relaxed: compared with a second reading, see the room's head.
+            (line.record.load(Ordering::Relaxed), line.read_counts())
+        };
+        Census {
+            slots: (0..shape.slots).map(|index| load_sc(self.memory.slot(index))).collect(),
+            seats: (0..shape.seats).map(seat).collect(),
+        }
+    }
+
+    /// What contradicts the permutation of blocks.
+    pub(crate) fn permutation(&self, census: &Census) -> Vec<String> {
+        let shape = self.memory.shape();
+        let places = || {
+            let slots = census.slots.iter().map(|raw| shape.slot(*raw).block);
+            let slots = slots.enumerate().map(|(index, block)| ("slot", index, block));
+            let seats = census.seats.iter().map(|(record, _)| Record::unpack(*record).mine);
+            slots.chain(seats.enumerate().map(|(index, block)| ("seat", index, block)))
+        };
+        let mut found = vec![0u32; shape.blocks as usize];
+        let mut problems = vec![];
+        for (kind, index, block) in places() {
+            match found.get_mut(block as usize) {
+                Some(count) => *count += 1,
+                None => problems.push(format!("{kind} {index} names block {block}, which does not exist")),
+            }
+        }
+        let wrong = found.iter().filter(|count| **count != 1).count();
+        let mut blocks = (0..shape.blocks).filter(|block| found[*block as usize] != 1);
+        for block in blocks.by_ref().take(NAMED) {
+            let there = places().filter(|place| place.2 == block);
+            let there: Vec<String> = there.map(|(kind, index, _)| format!("{kind} {index}")).collect();
+            problems.push(if there.is_empty() {
+                format!("block {block} is nowhere")
+            } else {
+                format!("block {block} is in {}", there.join(" and "))
+            });
+        }
+        if wrong > NAMED {
+            problems.push(format!("{} blocks more are in no place or in several", wrong - NAMED));
+        }
+        problems
+    }
+}
