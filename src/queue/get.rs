@@ -296,7 +296,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// a `Hand` that has items of its own is told of the end whatever others have.
     fn end_stream(&mut self) -> Result<Ending, Fault> {
         let (control, own) = (&self.control, &self.own);
-        let waits = control.ring.at_least_once && !(self.growing && !self.aside.is_empty());
+        let waits = control.ring.at_least_once && (!self.growing || self.aside.is_empty());
         let carry = |ring: &Ring<Mapped>| waits && ring.others_may_carry(|index| own.has(index));
         control
             .ring
