@@ -8,6 +8,8 @@ mod by_hand;
 mod ends;
 #[path = "workers/examples.rs"]
 mod examples;
+#[path = "workers/innocents.rs"]
+mod innocents;
 #[path = "workers/kills.rs"]
 mod kills;
 #[path = "workers/pipes.rs"]

@@ -141,12 +141,15 @@ impl Control {
             line.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed, these three: for people
             line.role.store(role as u32, Ordering::Relaxed);
             line.asleep.store(0, Ordering::Relaxed);
+            if !seat.hold {
+                self.ring.set_buffered(seat, false); // of its last holder
+            }
         }
         taken
     }
 
     /// Seats not in `own` that nobody holds and that carry items (at-least-once).
-    fn orphans(&self, own: &SeatSet) -> usize {
+    pub(super) fn orphans(&self, own: &SeatSet) -> usize {
         let orphan = |index: &u32| !own.has(*index) && self.ring.held(*index) > 0 && !self.segment.lease.is_locked(*index).unwrap_or(true);
         (0..self.segment.geometry.seats).filter(orphan).count()
     }
@@ -257,6 +260,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             cursors: Cursors::default(),
             shown: Lot::default(),
             lent: 0,
+            buffering: false,
+            awaited: false,
             orphans: None,
             dead_letters: None,
             burst: 0,

@@ -204,6 +204,21 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         });
     }
 
+    /// What the own seats take from now on waits in a buffer: said before it is taken.
+    pub(super) fn buffer_what_comes(&mut self) {
+        if self.control.ring.at_least_once {
+            let seats = self.spare.iter().chain([&self.seat]).filter(|seat| !seat.hold);
+            seats.for_each(|seat| self.control.ring.set_buffered(seat, true));
+        }
+    }
+
+    /// What was put aside is about to be shown.
+    pub(super) fn show_buffered(&mut self) {
+        if self.control.ring.at_least_once {
+            self.aside.iter().for_each(|aside| self.control.ring.set_buffered(&aside.seat, false));
+        }
+    }
+
     /// Shows up to `items` more of the block put aside last. A cleared rest is not shown: `put_back` settles it.
     pub(super) fn show_more(&mut self, items: usize) -> u32 {
         let ring = &self.control.ring;
@@ -322,7 +337,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         if limit > 0 && ring.deliveries(seat) >= limit && !ring.settle_void(seat) {
             self.bury(seat);
         }
-        if seat.hold { self.control.ring.deliver_again(seat) } else { None }
+        if seat.hold {
+            self.control.ring.deliver_again(seat, self.buffering)
+        } else {
+            None
+        }
     }
 
     /// A lap has ended, or an endpoint is about to wait: looks at the clock, and if it is time, after
@@ -381,6 +400,22 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
                 pass.corrupt.map_or(Ok(false), |what| Err(self.control.fault(Refusal::Corrupt(what))))
             }
         }
+    }
+
+    /// An orphan is there, which a buffer that fills must not be given: the next take is to adopt it.
+    pub(super) fn orphan_waits(&mut self) -> Result<bool, Fault> {
+        let ring = &self.control.ring;
+        let orphans = ring.memory.orphans().load(Ordering::SeqCst);
+        if !ring.at_least_once || self.orphans == Some(orphans) {
+            return Ok(false);
+        }
+        let pass = self.control.recover_but(|index| self.own.has(index))?;
+        self.due.has_left(pass.undecided > 0, false); // what is undecided may be one
+        let waits = self.control.orphans(&self.own) > 0;
+        if !waits {
+            self.orphans = Some(orphans);
+        }
+        Ok(waits)
     }
 
     /// Gives a seat up.

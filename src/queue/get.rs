@@ -268,7 +268,12 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         if self.burst >= self.care_at {
             self.look_at_the_clock(For::Items)?;
         }
-        if self.seat.hold || self.adopted.is_some() || self.control.ring.at_least_once {
+        let fills = self.buffering && !self.aside.is_empty();
+        if fills && self.orphan_waits()? {
+            self.awaited = true;
+            return Err(GetError::TimedOut);
+        }
+        if self.seat.hold || self.adopted.is_some() || self.control.ring.at_least_once && !fills {
             if let Some(word) = self.left_over()? {
                 return self.lot(word).map(Some);
             }

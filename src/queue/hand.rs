@@ -18,6 +18,8 @@ pub struct Hand<'a, T: Payload + ?Sized> {
     items: Vec<Lot>,
     /// Acknowledged in place.
     done: bool,
+    /// Not shown to anybody yet.
+    buffering: bool,
 }
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
@@ -26,7 +28,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Errors
     /// As [`get`](Self::get), if there is not even one.
     pub fn take_many(&mut self, max: usize) -> Result<Hand<'_, T>, GetError> {
-        self.take_many_until(max, Until::Forever)
+        self.take_many_until(max, Until::Forever, false)
     }
 
     /// As [`take_many`](Self::take_many), without waiting.
@@ -34,7 +36,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Errors
     /// As [`try_get`](Self::try_get).
     pub fn try_take_many(&mut self, max: usize) -> Result<Hand<'_, T>, GetError> {
-        self.take_many_until(max, Until::Now)
+        self.take_many_until(max, Until::Now, false)
     }
 
     /// As [`take_many`](Self::take_many), waiting for the first at most so long.
@@ -42,17 +44,29 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Errors
     /// As [`get_timeout`](Self::get_timeout).
     pub fn take_many_timeout(&mut self, max: usize, timeout: Duration) -> Result<Hand<'_, T>, GetError> {
-        self.take_many_until(max, Until::after(timeout))
+        self.take_many_until(max, Until::after(timeout), false)
     }
 
-    fn take_many_until(&mut self, max: usize, until: Until) -> Result<Hand<'_, T>, GetError> {
+    /// As [`take_many_timeout`](Self::take_many_timeout) of one item, which goes to a buffer: until
+    /// [`Hand::show`] is called what is in it was not delivered, whatever happens to this process. What
+    /// was delivered before is never added to it: [`Hand::take_more`] returns 0 if that is to come next.
+    #[doc(hidden)]
+    pub fn take_buffered(&mut self, timeout: Duration) -> Result<Hand<'_, T>, GetError> {
+        self.take_many_until(1, Until::after(timeout), true)
+    }
+
+    fn take_many_until(&mut self, max: usize, until: Until, buffering: bool) -> Result<Hand<'_, T>, GetError> {
         self.control.readable()?;
         self.settle_forgotten();
         self.refill();
+        if buffering {
+            self.buffer_what_comes();
+        }
         let mut hand = Hand {
             queue: self,
             items: vec![],
             done: false,
+            buffering,
         };
         if max > 0 {
             hand.grow(max, until)?;
@@ -117,10 +131,13 @@ impl<T: Payload + ?Sized> Hand<'_, T> {
         }
         while self.len() < max && self.queue.can_set_aside() {
             self.queue.growing = true; // what is put aside is in hand, not forgotten
+            self.queue.buffering = self.buffering;
             let taken = self.queue.lot_until(if self.len() == before { until } else { Until::Now });
-            self.queue.growing = false;
+            (self.queue.growing, self.queue.buffering) = (false, false);
+            let awaited = std::mem::take(&mut self.queue.awaited);
             let lot = match taken {
                 Ok(()) => self.queue.shown,
+                Err(GetError::TimedOut) if awaited => break,
                 Err(error) if self.len() == before => return Err(error),
                 Err(_) => break, // it will be told again by the next call
             };
@@ -133,6 +150,14 @@ impl<T: Payload + ?Sized> Hand<'_, T> {
             self.queue.set_aside(shown);
         }
         Ok(self.len() - before)
+    }
+
+    /// Ends the filling of a buffer: from now on what is in hand counts as delivered.
+    #[doc(hidden)]
+    pub fn show(&mut self) {
+        if std::mem::take(&mut self.buffering) && !self.queue.control.segment.lease.forked() {
+            self.queue.show_buffered();
+        }
     }
 
     /// Acknowledges all.

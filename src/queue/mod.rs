@@ -106,6 +106,11 @@ pub struct ReadyQueue<T: Payload + ?Sized> {
     shown: Lot,
     /// Items of the block in hand that a guard shows. Without a guard: it was forgotten.
     lent: u32,
+    /// What is taken goes to a worker's buffer: nobody is shown it yet, and nothing that was delivered
+    /// before is added to it.
+    buffering: bool,
+    /// The buffer was not filled further because an orphan waits.
+    awaited: bool,
     /// The block in hand was delivered before: the next get delivers it once more.
     kept: bool,
     /// The `orphans` word when a whole pass last found none.

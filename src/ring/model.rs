@@ -258,7 +258,7 @@ impl Actor<'_> {
         let Some(mut seat) = self.ring.adopt(&mut locks, |index| index == own, &mut Recovered::default()) else {
             return false;
         };
-        if self.ring.deliver_again(&mut seat).is_some() {
+        if self.ring.deliver_again(&mut seat, false).is_some() {
             let all = self.ring.batch;
             self.consume(&mut seat, all);
         }

@@ -19,6 +19,16 @@ pub(crate) mod atomic {
         word.store(value, ordering);
     }
 
+    /// [`store`] of a 32-bit word.
+    #[inline(always)]
+    pub(crate) fn store32(word: &AtomicU32, value: u32, ordering: Ordering) {
+        #[cfg(fuzzing)]
+        if !super::mortal::mortal() {
+            return;
+        }
+        word.store(value, ordering);
+    }
+
     /// Sequentially consistent load.
     #[inline(always)]
     pub(crate) fn load_sc(word: &AtomicU64) -> u64 {
@@ -70,6 +80,11 @@ pub(crate) mod atomic {
     pub(crate) fn compiler_fence(_: Ordering) {}
 
     pub(crate) fn store(word: &AtomicU64, value: u64, ordering: Ordering) {
+        mortal();
+        word.store(value, ordering);
+    }
+
+    pub(crate) fn store32(word: &AtomicU32, value: u32, ordering: Ordering) {
         mortal();
         word.store(value, ordering);
     }
