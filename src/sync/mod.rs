@@ -131,3 +131,5 @@ pub(crate) mod lease;
 pub mod mortal;
 #[cfg(fuzzing)]
 pub mod pretend;
+#[cfg(not(all(test, loom)))]
+pub(crate) mod signal;
