@@ -17,7 +17,7 @@ use crate::sync::futex::Kernel;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
 /// What an endpoint is for. For people, and: where no seat is free, a consumer of an at-least-once queue takes one that still carries the item of a dead consumer.
@@ -154,6 +154,32 @@ impl Control {
         (0..self.segment.geometry.seats).filter(orphan).count()
     }
 
+    /// Refuses a segment in which two slots or seats name one block: two endpoints would then write the same memory. Only while all seats are free; where
+    /// others are attached, one of them has looked.
+    fn check_blocks(&self) -> Result<(), OpenError> {
+        let free = |seat: u32| !self.segment.lease.is_locked(seat).unwrap_or(true);
+        let mut before = None;
+        // Two looks that agree, with all seats free, are of a ring at rest. Somebody who comes meanwhile makes them differ.
+        for _ in 0..4 {
+            if !(0..self.segment.geometry.seats).all(free) {
+                break;
+            }
+            let census = self.ring.census();
+            let Some(what) = self.ring.contradiction(&census) else { break };
+            // Acquire: this look's loads are done before those of the next one.
+            fence(Ordering::Acquire);
+            // The fuzzer goes on, to see what the others make of it.
+            if before.as_ref() == Some(&census) && !cfg!(fuzzing) {
+                return Err(OpenError::Corrupt {
+                    queue: self.shared_name(),
+                    what,
+                });
+            }
+            before = Some(census);
+        }
+        Ok(())
+    }
+
     /// Gives a seat up.
     pub(super) fn release(&self, seat: Seat) {
         let line = self.segment.seat(seat.index);
@@ -192,7 +218,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
                 return differs("item alignment", align.to_string(), header.item_align.to_string());
             }
         }
-        Self::enter(Control::over(segment), attach)
+        let control = Control::over(segment);
+        control.check_blocks()?;
+        Self::enter(control, attach)
     }
 
     /// Takes the seats; tries for some milliseconds, because a recoverer may hold a lock for a moment.
