@@ -125,7 +125,9 @@ impl Options {
         self.align = bytes;
         self
     }
-    /// Permission bits of the file; whoever can read it can block seats with read locks.
+    /// Permission bits of the file. Whoever may write it is trusted as the program's own code is: with bytes written past this
+    /// library two endpoints can be made to use the same memory at once, which is undefined behaviour. So give write permission only to those
+    /// who may run code in your process too. Whoever may only read it can block seats with read locks.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
