@@ -7,10 +7,10 @@ use super::get::Lot;
 use super::memory::Leases;
 use super::wait::LITTLE_PATIENCE;
 use super::{Control, Payload, ReadyQueue};
-use crate::error::OpenError;
+use crate::error::{Fault, OpenError};
 use crate::layout::MAX_SEATS;
 use crate::ring::seat::Seat;
-use crate::ring::{Cursors, Recovered as Pass, Refusal};
+use crate::ring::{Cursors, Recovered as Pass};
 use crate::segment::{Place, Segment};
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
@@ -132,10 +132,13 @@ impl SeatSet {
 
 impl Control {
     /// Takes a free seat that is not in `own`; an orphan's if `orphan` and there is no other.
-    pub(super) fn lock_seat(&self, own: &SeatSet, role: Role, orphan: bool) -> Result<Option<Seat>, Refusal> {
-        let mut pass = Pass::default();
-        let taken = self.ring.attach(&mut Leases(&self.segment.lease), |index| own.has(index), orphan, &mut pass);
+    pub(super) fn lock_seat(&self, own: &SeatSet, role: Role, orphan: bool) -> Result<Option<Seat>, Fault> {
+        let (mut pass, mut locks) = (Pass::default(), Leases::new(&self.segment.lease));
+        let taken = self.ring.attach(&mut locks, |index| own.has(index), orphan, &mut pass);
         self.wake_after(&pass);
+        if !matches!(taken, Ok(Some(_))) {
+            locks.failed().map_err(|error| self.os_fault(&error))?;
+        }
         if let Ok(Some(seat)) = &taken {
             let line = self.segment.seat(seat.index);
             line.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed, these three: for people
@@ -145,12 +148,14 @@ impl Control {
                 self.ring.set_buffered(seat, false); // of its last holder
             }
         }
-        taken
+        taken.map_err(|refusal| self.fault(refusal))
     }
 
     /// Seats not in `own` that nobody holds and that carry items (at-least-once).
     pub(super) fn orphans(&self, own: &SeatSet) -> usize {
-        let orphan = |index: &u32| !own.has(*index) && self.ring.held(*index) > 0 && !self.segment.lease.is_locked(*index).unwrap_or(true);
+        // What cannot be told is no orphan for this count; `lock_seat` has told the error, or will.
+        let left = |index| matches!(self.segment.lease.is_locked(index), Ok(false));
+        let orphan = |index: &u32| !own.has(*index) && self.ring.held(*index) > 0 && left(*index);
         (0..self.segment.geometry.seats).filter(orphan).count()
     }
 
@@ -185,7 +190,7 @@ impl Control {
         let line = self.segment.seat(seat.index);
         line.pid.store(0, Ordering::Relaxed); // Relaxed, both: for people
         line.role.store(0, Ordering::Relaxed);
-        if self.ring.leave(&mut Leases(&self.segment.lease), seat) {
+        if self.ring.leave(&mut Leases::new(&self.segment.lease), seat) {
             wake_one(&self.words().items.0, &Kernel);
         }
     }
@@ -193,6 +198,16 @@ impl Control {
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
     pub(super) fn join(place: Place, attach: &Attach) -> Result<Self, OpenError> {
+        loop {
+            match Self::join_whose_name_it_is(place.clone(), attach) {
+                // Removed between our open and our lock: the name, if it is there, is another queue's.
+                Err(OpenError::Removed { .. }) => {}
+                joined => return joined,
+            }
+        }
+    }
+
+    fn join_whose_name_it_is(place: Place, attach: &Attach) -> Result<Self, OpenError> {
         let segment = Segment::attach(place)?;
         let header = &segment.header;
         let differs = |what, expected: String, found: String| {
@@ -246,31 +261,18 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
                     leave(taken);
                     return Err(OpenError::NoSeat { queue, seats, wanted });
                 }
-                Err(refusal) => {
+                Err(fault) => {
                     leave(taken);
-                    return Err(OpenError::Corrupt {
-                        what: match refusal {
-                            Refusal::Corrupt(what) => what.into(),
-                            other => format!("a seat answers {other:?}"),
-                        },
-                        queue,
-                    });
+                    return Err(fault.of_opening());
                 }
             }
         }
-        let removed = control.segment.was_removed();
-        if let Err(error) = &removed {
-            leave(taken);
-            return Err(OpenError::Os {
-                queue,
-                call: "fcntl",
-                errno: error.raw_os_error().unwrap_or(libc::EIO),
-            });
-        }
-        if matches!(removed, Ok(true)) {
-            // Removed between our open and our lock: the name, if it is there, is another queue's.
-            leave(taken);
-            return Self::join(control.segment.place.clone(), attach);
+        match control.segment.was_removed() {
+            Ok(false) => {}
+            removed => {
+                leave(taken);
+                return Err(removed.map_or_else(|error| control.os_fault(&error).of_opening(), |_| OpenError::Removed { queue }));
+            }
         }
         // The first may carry an orphan; it is the one whose item is in hand then.
         let seat = taken.remove(0);

@@ -81,12 +81,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             if let Some(done) = attempt(self)? {
                 return Ok(Some(done));
             }
-            if self.control.is_removed() {
-                return Err(Fault::Removed {
-                    queue: self.control.shared_name(),
-                }
-                .into());
-            }
+            self.control.is_there()?;
         }
     }
 }

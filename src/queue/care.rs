@@ -361,6 +361,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         if !self.due.is_due(now) {
             return Ok(());
         }
+        // Items are got as long as there are any, whoever has the name.
+        match self.control.is_there() {
+            Err(Fault::Removed { .. }) if what == For::Items => {}
+            told => told?,
+        }
         if what == For::Items && self.control.ring.at_least_once {
             self.orphans = None;
             return Ok(());
@@ -385,7 +390,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             return Ok(false);
         }
         let mut pass = Pass::default();
-        let adopted = ring.adopt(&mut Leases(&self.control.segment.lease), |index| self.own.has(index), &mut pass);
+        let mut locks = Leases::new(&self.control.segment.lease);
+        let adopted = ring.adopt(&mut locks, |index| self.own.has(index), &mut pass);
+        let failed = locks.failed();
         self.control.wake_after(&pass);
         match adopted {
             Some(seat) => {
@@ -395,6 +402,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
                 Ok(true)
             }
             None => {
+                failed.map_err(|error| self.control.os_fault(&error))?;
                 self.orphans = Some(orphans);
                 self.due.has_left(pass.undecided > 0, pass.busy > 0);
                 pass.corrupt.map_or(Ok(false), |what| Err(self.control.fault(Refusal::Corrupt(what))))

@@ -117,6 +117,15 @@ impl Control {
         self.segment.lease.links().is_ok_and(|links| links == 0)
     }
 
+    /// The name still is this queue's, and the program has left the descriptor alone.
+    pub(super) fn is_there(&self) -> Result<(), Fault> {
+        match self.segment.lease.links() {
+            Ok(0) => Err(Fault::Removed { queue: self.shared_name() }),
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.os_fault(&error)),
+        }
+    }
+
     /// Removes the queue's name, if it is still this queue's. Who is attached keeps the memory.
     ///
     /// # Errors
@@ -275,9 +284,7 @@ impl Control {
             if done(self) {
                 return Ok(true);
             }
-            if self.is_removed() {
-                return Err(Fault::Removed { queue: self.shared_name() });
-            }
+            self.is_there()?;
             let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()).min(SLICE));
             if left.is_zero() {
                 return Ok(false);
@@ -395,7 +402,7 @@ impl Control {
         let mut skipped = 0u64;
         for (index, line) in self.seats() {
             let (record, counts, held) = (line.read_record(), line.read_counts(), self.ring.held(index));
-            let live = mine(index) || self.segment.lease.is_locked(index).unwrap_or(false);
+            let live = mine(index) || self.segment.lease.is_locked(index).map_err(|error| self.os_fault(&error))?;
             for (sum, items) in [
                 (&mut stats.puts, counts.items(Event::Put)),
                 (&mut stats.dropped, counts.items(Event::Dropped)),
@@ -439,8 +446,10 @@ impl Control {
 
     pub(super) fn recover_but(&self, mine: impl Fn(u32) -> bool) -> Result<Recovered, Fault> {
         self.writable()?;
-        let pass = self.ring.recover(&mut Leases(&self.segment.lease), mine);
+        let mut locks = Leases::new(&self.segment.lease);
+        let pass = self.ring.recover(&mut locks, mine);
         self.wake_after(&pass);
+        locks.failed().map_err(|error| self.os_fault(&error))?;
         match pass.corrupt {
             Some(what) => Err(self.fault(Refusal::Corrupt(what))),
             None => Ok(Recovered {

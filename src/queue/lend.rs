@@ -12,9 +12,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// The queue without the seat: a handle of its own.
     ///
     /// # Errors
-    /// As [`Control::attach`].
+    /// A system call failed; `Removed` where the name is gone and the system has no `/proc`.
     pub fn control(&self) -> Result<Control, OpenError> {
-        Control::attach_in(&self.control.segment.place.dir, self.name())
+        Ok(Control::over(self.control.segment.again()?))
     }
 
     /// The queue's name.

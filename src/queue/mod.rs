@@ -188,9 +188,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Another endpoint of the same queue, attached as this one, with seats of its own.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach); the name may have been removed.
+    /// As [`attach`](Self::attach); `Removed` if the name is gone.
     pub fn try_clone(&self) -> Result<Self, OpenError> {
-        Self::join(self.control.segment.place.clone(), &self.attach)
+        Self::enter(Control::over(self.control.segment.again()?), &self.attach)
     }
 
     /// Blocks that this endpoint wants to have in hand at once, at least 1: without batches that many items. Fewer are possible while seats are missing.
@@ -206,6 +206,7 @@ impl<T: Payload + ?Sized> Drop for ReadyQueue<T> {
         }
         let aside = std::mem::take(&mut self.aside).into_iter().map(|aside| aside.seat);
         let seats: Vec<Seat> = aside.chain(self.adopted.take()).chain(self.spare.drain(..)).collect();
+        let held = self.seat.hold || seats.iter().any(|seat| seat.hold);
         for seat in seats {
             self.release(seat);
         }
@@ -214,8 +215,24 @@ impl<T: Payload + ?Sized> Drop for ReadyQueue<T> {
             let seat = std::mem::replace(&mut self.seat, Seat::gone(index));
             self.release(seat);
         }
+        if held && self.control.segment.lease.links().is_err() {
+            self.let_go_of_a_closed_file();
+        }
         // A wake-up that was meant for us goes to the next.
         wake_one(&self.control.words().items.0, &Kernel);
         wake_one(&self.control.words().space.0, &Kernel);
+    }
+}
+
+impl<T: Payload + ?Sized> ReadyQueue<T> {
+    /// The program has closed our descriptor: no lock could be given back, they go with the mapping. Only
+    /// after that consumers are told to look for orphans, through a mapping of another description.
+    /// Without one (the name is gone too) they find them when they look of themselves.
+    #[cold]
+    fn let_go_of_a_closed_file(&mut self) {
+        if let Ok(segment) = self.control.segment.again() {
+            self.control = Control::over(segment);
+            self.control.ring.raise_orphans();
+        }
     }
 }

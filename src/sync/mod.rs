@@ -73,6 +73,8 @@ pub(crate) mod atomic {
 #[cfg(all(test, loom))]
 #[path = "checked.rs"]
 pub(crate) mod atomic;
+#[cfg(not(all(test, loom)))]
+pub(crate) mod descriptor;
 pub(crate) mod event;
 #[cfg(not(all(test, loom)))]
 pub(crate) mod futex;
