@@ -22,7 +22,13 @@
 //! - While nobody sleeps, put and get make no system call.
 //!
 //! # Limits
-//! Linux on x86_64 and aarch64. A peer with write permission that writes into the segment by other means can spoil data, and by truncating the file cause SIGBUS.
+//! Linux on x86_64 and aarch64.
+//!
+//! Permission to write a segment is inside the safety boundary: everybody who has it is trusted to write through this library alone. Who writes
+//! other bytes into a segment in use can spoil data, give two endpoints references to the same memory (undefined behaviour, whichever
+//! of them is safe Rust), and cause SIGBUS by truncating the file. Bytes that are found in a file never lead outside the mapping;
+//! what is seen to be impossible gives `Corrupt`. See [`QueueOptions::mode`].
+//!
 //! An endpoint belongs to one thread at a time, and to the process that made it: in a forked child it answers [`ErrorKind::Forked`].
 
 #![deny(unsafe_code)]

@@ -16,18 +16,21 @@ pub(crate) use remove::unlink;
 
 use crate::error::{Error, OpenError};
 use crate::layout::{Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words};
-use crate::sync::lease::Lease;
+use crate::sync::descriptor;
+use crate::sync::lease::{Calm, Lease};
 #[cfg(fuzzing)]
 use crate::sync::pretend::{self, Opened};
 use check::read_header;
 use memmap2::{Advice, MmapOptions, MmapRaw};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 const PREFIX: &str = "prodcon.";
 
@@ -65,6 +68,7 @@ impl Place {
         let queue = self.name.clone();
         let errno = error.into().raw_os_error().unwrap_or(libc::EIO);
         match errno {
+            _ if call == "fcntl" => OpenError::Os { queue, call, errno },
             libc::ENOENT if self.dir.is_dir() => OpenError::NotFound {
                 queue,
                 directory: self.dir.clone(),
@@ -123,33 +127,65 @@ impl Segment {
     }
 
     fn open(place: Place, access: OFlags) -> Result<Self, OpenError> {
-        let read_only = access == OFlags::RDONLY;
         for _ in 0..100 {
-            let file = open_place(&place, access).map_err(|error| place.error("open", error))?;
-            #[cfg(fuzzing)]
-            let file = Opened::new(file);
-            let (header, geometry) = read_header(&place, &file)?;
-            #[cfg(fuzzing)]
-            let file = file.keep();
-            let lease = Lease::new(file).map_err(|error| place.error("fstat", error))?;
-            let map = map(&place, lease.file(), geometry.total_size, read_only)?;
+            let segment = Self::over(&place, access == OFlags::RDONLY, || open_place(&place, access))?;
             // 0: removed since we opened it; the name is nobody's or another queue's, so look again. Each time round somebody has removed one more.
-            if lease.links().map_err(|error| place.error("fstat", error))? > 0 {
-                return Ok(Self {
-                    place,
-                    header,
-                    geometry,
-                    read_only,
-                    map: ManuallyDrop::new(map),
-                    lease,
-                    owner: AtomicBool::new(false),
-                });
+            if segment.lease.links().map_err(|error| place.error("fstat", error))? > 0 {
+                return Ok(segment);
             }
         }
         Err(OpenError::NotFound {
             queue: place.name,
             directory: place.dir,
         })
+    }
+
+    /// The segment in the file that `open` opens. Opens it again if a fork fell in between: the child has the
+    /// old description then, on which nothing was locked.
+    fn over(place: &Place, read_only: bool, open: impl Fn() -> rustix::io::Result<File>) -> Result<Self, OpenError> {
+        // Between forks without a pause it takes its chance in the end: better than not to attach at all.
+        let deadline = Instant::now() + Duration::from_secs(1);
+        loop {
+            let calm = Calm::begin(deadline).map_err(|error| place.error("pthread_atfork", error))?;
+            let file = open().map_err(|error| place.error("open", error))?;
+            let lease = Lease::new(file).map_err(|error| place.error("fstat", error))?;
+            let (header, geometry) = read_header(place, lease.file())?;
+            let map = map(place, lease.file(), geometry.total_size, read_only)?;
+            let segment = Self {
+                place: place.clone(),
+                header,
+                geometry,
+                read_only,
+                map: ManuallyDrop::new(map),
+                lease,
+                owner: AtomicBool::new(false),
+            };
+            if calm.lasted() || Instant::now() >= deadline {
+                return Ok(segment);
+            }
+        }
+    }
+
+    /// The same segment once more, with a description of its own, whoever has the name now.
+    pub(crate) fn again(&self) -> Result<Self, OpenError> {
+        let access = if self.read_only { OFlags::RDONLY } else { OFlags::RDWR };
+        let mine = |other: &Self| other.lease.identity() == self.lease.identity() && other.header.id == self.header.id;
+        // By the descriptor, if the program has left it to us, and there is /proc.
+        if let Ok(path) = self.lease.path() {
+            match Self::over(&self.place, self.read_only, || descriptor::open(&path, access, Mode::empty())) {
+                Ok(segment) if mine(&segment) => return Ok(segment),
+                Err(error @ OpenError::Os { .. }) => return Err(error), // of descriptors, or memory
+                _ => {}
+            }
+        }
+        let removed = || OpenError::Removed {
+            queue: self.place.name.clone(),
+        };
+        match Self::over(&self.place, self.read_only, || open_place(&self.place, access)) {
+            Ok(segment) if mine(&segment) => Ok(segment),
+            Ok(_) | Err(OpenError::NotFound { .. } | OpenError::Incompatible { .. } | OpenError::Corrupt { .. }) => Err(removed()),
+            Err(error) => Err(error),
+        }
     }
 
     /// First byte; the mapping has `geometry.total_size` bytes and is page-aligned. Writable unless `read_only`.
@@ -212,7 +248,14 @@ fn open_place(place: &Place, access: OFlags) -> rustix::io::Result<File> {
 }
 
 fn open_file(path: &Path, access: OFlags) -> rustix::io::Result<File> {
-    rustix::fs::openat(CWD, path, access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty()).map(File::from)
+    descriptor::open(path, access | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty())
+}
+
+/// The names in a directory.
+fn names_in(dir: &Path) -> rustix::io::Result<Vec<String>> {
+    let dir = descriptor::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+    let entries = rustix::fs::Dir::new(dir)?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned)).collect())
 }
 
 /// Longest type name a queue can note.
@@ -231,19 +274,20 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<ListEntry>, OpenError> {
     if pretend::is(dir) {
         return Ok(list_pretended(dir));
     }
-    let files = std::fs::read_dir(dir).map_err(|error| match error.raw_os_error() {
-        Some(libc::EACCES | libc::EPERM) => OpenError::Denied {
-            queue: "*".into(),
-            path: dir.into(),
+    let files = names_in(dir).map_err(|error| match error {
+        Errno::NOENT | Errno::NOTDIR => OpenError::NoDirectory { directory: dir.into() },
+        error => OpenError::Directory {
+            directory: dir.into(),
+            what: "be listed",
+            errno: error.raw_os_error(),
         },
-        _ => OpenError::NoDirectory { directory: dir.into() },
     })?;
     let mut entries: Vec<ListEntry> = files
-        .flatten()
+        .into_iter()
         .filter_map(|file| {
-            let name = file.file_name().to_str()?.strip_prefix(PREFIX)?.to_owned();
+            let name = file.strip_prefix(PREFIX)?.to_owned();
             let place = Place::new(Some(dir), &name).ok()?;
-            let meta = file.metadata().ok()?;
+            let meta = place.path().symlink_metadata().ok()?;
             let opened = open_file(&place.path(), OFlags::RDONLY).map_err(|error| place.error("open", error));
             let segment = opened
                 .and_then(|file| read_header(&place, &file))

@@ -157,7 +157,7 @@ fn end_beside_stopped_producers(delivery: Delivery, pause: u64) {
 
 #[test]
 fn producers_stopped_in_mid_put_leave_nothing_behind_the_end_of_a_stream() {
-    for round in 0..6 {
+    for round in 0..40 {
         let delivery = [Delivery::AtMostOnce, Delivery::AtLeastOnce][round as usize % 2];
         end_beside_stopped_producers(delivery, round * 311 % 1000);
     }

@@ -272,6 +272,44 @@ fn two_threads_lose_nothing() {
     assert!(a.stats().unwrap().adds_up());
 }
 
+#[test]
+fn a_segment_in_which_two_places_name_one_block_is_refused() {
+    let dir = Dir::new();
+    let mut q = dir.numbers(4);
+    (0..3).for_each(|item| q.put(&item).unwrap());
+    q.get().unwrap();
+    let path = dir.0.join("prodcon.q");
+    drop(q);
+    let whole = std::fs::read(&path).unwrap();
+    let number = |at: usize| u32::from_ne_bytes(whole[at..at + 4].try_into().unwrap()) as usize;
+    let (slots, seats) = (number(24), number(28));
+    let bits = (slots + seats - 1).ilog2() + 1;
+    let word = |bytes: &[u8], at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
+    let seat = |index: usize| 1280 + 128 * index;
+    let slot = |index: usize| seat(seats) + 8 * index;
+    let block_of_slot_2 = word(&whole, slot(2)) & ((1 << bits) - 1);
+    let stamp_of_slot_1 = word(&whole, slot(1)) >> bits << bits;
+    let record = word(&whole, seat(5)) >> 24 << 24;
+    // Two slots; a slot and a seat at rest; a seat that was killed between two blocks both of which lie in slots.
+    let incoming = word(&whole, slot(3)) & ((1 << bits) - 1);
+    for (at, bad) in [
+        (slot(1), stamp_of_slot_1 | block_of_slot_2),
+        (seat(5), record | block_of_slot_2),
+        (seat(5), block_of_slot_2 | incoming << 24),
+    ] {
+        let mut bytes = whole.clone();
+        bytes[at..at + 8].copy_from_slice(&bad.to_ne_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let error = ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap_err();
+        assert!(matches!(error, OpenError::Corrupt { .. }) && error.to_string().contains("'q'"), "{error}");
+        // A control handle looks, and says what is wrong.
+        assert!(!Control::attach_in(&dir.0, "q").unwrap().doctor().unwrap().ok());
+    }
+    std::fs::write(&path, &whole).unwrap();
+    let mut q = ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap();
+    assert_eq!((q.get(), q.get()), (Ok(1), Ok(2)));
+}
+
 /// Every field of the header damaged in turn: a clear error, never a crash.
 #[test]
 fn a_damaged_header_is_refused() {

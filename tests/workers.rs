@@ -4,15 +4,25 @@
 mod bad_input;
 #[path = "workers/by_hand.rs"]
 mod by_hand;
+#[path = "workers/callbacks.rs"]
+mod callbacks;
+#[path = "workers/edges.rs"]
+mod edges;
 #[path = "workers/ends.rs"]
 mod ends;
 #[path = "workers/examples.rs"]
 mod examples;
+#[path = "workers/innocents.rs"]
+mod innocents;
 #[path = "workers/kills.rs"]
 mod kills;
+#[path = "workers/ownership.rs"]
+mod ownership;
 #[path = "workers/pipes.rs"]
 mod pipes;
 #[path = "workers/semantics.rs"]
 mod semantics;
+#[path = "workers/signals.rs"]
+mod signals;
 #[path = "workers/support.rs"]
 mod support;

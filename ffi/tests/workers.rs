@@ -170,7 +170,8 @@ fn a_c_worker_ends_when_its_controlling_process_is_gone() {
     // The state that a killed controlling process leaves: the segments, the supervised worker, and nobody who watches.
     let control = Control::create_for::<u64>("c-left", &Options::new(4)).unwrap();
     let mut command = command(program);
-    command.args(["--attach", "c-left"]).env("PRODCON_SUPERVISED", "1").stderr(Stdio::null());
+    let told = format!("c-left {}", control.id());
+    command.args(["--attach", "c-left"]).env("PRODCON_WORKER", told).stderr(Stdio::null());
     let child = alone.stage.start(&mut command);
     alone.stage.end_of(child);
     let _ = control.unlink();

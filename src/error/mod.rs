@@ -235,7 +235,7 @@ impl Reason {
 
     fn os_error(&self) -> Option<i32> {
         match self {
-            Self::Open(OpenError::Os { errno, .. }) | Self::Fault(Fault::Os { errno, .. }) => Some(*errno),
+            Self::Open(OpenError::Os { errno, .. } | OpenError::Directory { errno, .. }) | Self::Fault(Fault::Os { errno, .. }) => Some(*errno),
             _ => None,
         }
     }

@@ -39,6 +39,22 @@ pub(crate) enum OpenError {
     Exists {
         queue: Arc<str>,
     },
+    /// The queue has no name any more, or another queue has it.
+    Removed {
+        queue: Arc<str>,
+    },
+    /// The queue's file would be longer than this process may make files.
+    FileLimit {
+        queue: Arc<str>,
+        bytes: u64,
+        limit: u64,
+    },
+    /// The directory is there, but is of no use.
+    Directory {
+        directory: PathBuf,
+        what: &'static str,
+        errno: i32,
+    },
     /// The queue that was to be removed does not have the name any more.
     Replaced {
         queue: Arc<str>,
@@ -140,7 +156,10 @@ impl OpenError {
             Self::Denied { .. } => ErrorKind::PermissionDenied,
             Self::NoSpace { .. } => ErrorKind::NoSpace,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::Replaced { .. } => ErrorKind::Removed,
+            Self::Removed { .. } | Self::Replaced { .. } => ErrorKind::Removed,
+            Self::FileLimit { .. } => ErrorKind::NoSpace,
+            Self::Directory { errno: libc::EACCES | libc::EPERM | libc::EROFS, .. } => ErrorKind::PermissionDenied,
+            Self::Directory { .. } => ErrorKind::Os,
             Self::Busy { .. } => ErrorKind::TimedOut,
             Self::Os { .. } => ErrorKind::Os,
         }
@@ -148,7 +167,7 @@ impl OpenError {
 
     pub(super) fn queue(&self) -> Option<&str> {
         match self {
-            Self::NoDirectory { .. } => None,
+            Self::NoDirectory { .. } | Self::Directory { .. } => None,
             Self::Name { name } => Some(name),
             Self::NotFound { queue, .. }
             | Self::Exists { queue }
@@ -158,10 +177,48 @@ impl OpenError {
             | Self::Denied { queue, .. }
             | Self::NoSpace { queue, .. }
             | Self::Corrupt { queue, .. }
+            | Self::Removed { queue }
+            | Self::FileLimit { queue, .. }
             | Self::Replaced { queue, .. }
             | Self::Busy { queue, .. }
             | Self::Os { queue, .. } => Some(queue),
         }
+    }
+}
+
+impl Fault {
+    /// The same, where a queue was to be opened.
+    pub(crate) fn of_opening(self) -> OpenError {
+        match self {
+            Self::Removed { queue } => OpenError::Removed { queue },
+            Self::Os { queue, call, errno } => OpenError::Os { queue, call, errno },
+            Self::Corrupt { queue, what } => OpenError::Corrupt { queue, what },
+            Self::Exhausted { ref queue } | Self::Forked { ref queue } | Self::AtMostOnce { ref queue } | Self::ReadOnly { ref queue } => OpenError::Corrupt {
+                queue: queue.clone(),
+                what: self.to_string(),
+            },
+        }
+    }
+}
+
+/// What a failed system call means here.
+fn os(f: &mut fmt::Formatter<'_>, queue: &str, call: &str, errno: i32) -> fmt::Result {
+    let error = std::io::Error::from_raw_os_error(errno);
+    write!(f, "queue '{queue}': ")?;
+    match (call, errno) {
+        (_, libc::EBADF) => f.write_str("the program closed this queue's descriptor: attach again"),
+        ("fcntl", libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM | libc::ENOLCK) => write!(
+            f,
+            "no lock can be had ({error}): this file system has no open-file-description locks, or the kernel has no room for more, \
+             or a filter forbids them; choose another directory (PRODCON_DIR)"
+        ),
+        ("fcntl", _) => write!(f, "a lock of its file failed: {error}"),
+        ("write" | "mmap", libc::EINVAL | libc::ENODEV | libc::EOPNOTSUPP) => write!(
+            f,
+            "its file system cannot hold queues ({call}: {error}): choose a directory on tmpfs, ext4, xfs or btrfs (PRODCON_DIR)"
+        ),
+        (_, libc::EMFILE | libc::ENFILE) => write!(f, "no descriptor is left for it ({error}): close some, or raise the limit (`ulimit -n`)"),
+        _ => write!(f, "{call} failed: {error}"),
     }
 }
 
@@ -186,7 +243,7 @@ impl fmt::Display for Fault {
                 f,
                 "queue '{queue}' may only be read by this user: ask its owner for write permission (mode at create)"
             ),
-            Self::Os { queue, call, errno } => write!(f, "queue '{queue}': {call} failed: {}", std::io::Error::from_raw_os_error(*errno)),
+            Self::Os { queue, call, errno } => os(f, queue, call, *errno),
         }
     }
 }
@@ -207,6 +264,18 @@ impl fmt::Display for OpenError {
             Self::Exists { queue } => write!(
                 f,
                 "queue '{queue}' exists already: attach to it, choose another name, or remove it with `prodcon rm {queue}`"
+            ),
+            Self::Removed { queue } => Fault::Removed { queue: queue.clone() }.fmt(f),
+            Self::FileLimit { queue, bytes, limit } => write!(
+                f,
+                "queue '{queue}' needs a file of {bytes} bytes, and this process may make files of at most {limit} (RLIMIT_FSIZE): \
+                 raise that limit (`ulimit -f`), or make the queue smaller"
+            ),
+            Self::Directory { directory, what, errno } => write!(
+                f,
+                "the segment directory {} cannot {what}: {}; see to that, or choose another one (PRODCON_DIR)",
+                directory.display(),
+                std::io::Error::from_raw_os_error(*errno)
             ),
             Self::Replaced { queue } => write!(
                 f,
@@ -247,7 +316,7 @@ impl fmt::Display for OpenError {
                 f,
                 "queue '{queue}' cannot be used: {what}; remove it (`prodcon rm {queue}`) and create it again"
             ),
-            Self::Os { queue, call, errno } => write!(f, "queue '{queue}': {call} failed: {}", std::io::Error::from_raw_os_error(*errno)),
+            Self::Os { queue, call, errno } => os(f, queue, call, *errno),
         }
     }
 }

@@ -4,20 +4,19 @@ use super::control::Control;
 use super::due::Due;
 use super::endpoint::Endpoint;
 use super::get::Lot;
-use super::item::Plain;
 use super::memory::Leases;
 use super::options::AttachOptions;
 use super::wait::LITTLE_PATIENCE;
-use crate::error::OpenError;
+use crate::error::{Fault, OpenError};
 use crate::layout::MAX_SEATS;
 use crate::ring::seat::Seat;
-use crate::ring::{Cursors, Recovered as Pass, Refusal};
+use crate::ring::{Cursors, Recovered as Pass};
 use crate::state::Role;
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
 /// How long an attach that finds no seat goes on looking: somebody may have the free one for as long as
@@ -42,23 +41,57 @@ impl SeatSet {
 
 impl Control {
     /// Takes a free seat that is not in `own`; an orphan's if `orphan` and there is no other.
-    pub(super) fn lock_seat(&self, own: &SeatSet, role: Role, orphan: bool) -> Result<Option<Seat>, Refusal> {
-        let mut pass = Pass::default();
-        let taken = self.ring.attach(&mut Leases(&self.segment.lease), |index| own.has(index), orphan, &mut pass);
+    pub(super) fn lock_seat(&self, own: &SeatSet, role: Role, orphan: bool) -> Result<Option<Seat>, Fault> {
+        let (mut pass, mut locks) = (Pass::default(), Leases::new(&self.segment.lease));
+        let taken = self.ring.attach(&mut locks, |index| own.has(index), orphan, &mut pass);
         self.wake_after(&pass);
+        if !matches!(taken, Ok(Some(_))) {
+            locks.failed().map_err(|error| self.os_fault(&error))?;
+        }
         if let Ok(Some(seat)) = &taken {
             let line = self.segment.seat(seat.index);
             line.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed, these three: for people
             line.role.store(role as u32, Ordering::Relaxed);
             line.asleep.store(0, Ordering::Relaxed);
+            if !seat.hold {
+                self.ring.set_buffered(seat, false); // of its last holder
+            }
         }
-        taken
+        taken.map_err(|refusal| self.fault(refusal))
     }
 
     /// Seats not in `own` that nobody holds and that carry items (at-least-once).
-    fn orphans(&self, own: &SeatSet) -> usize {
-        let orphan = |index: &u32| !own.has(*index) && self.ring.held(*index) > 0 && !self.segment.lease.is_locked(*index).unwrap_or(true);
+    pub(super) fn orphans(&self, own: &SeatSet) -> usize {
+        // What cannot be told is no orphan for this count; `lock_seat` has told the error, or will.
+        let left = |index| matches!(self.segment.lease.is_locked(index), Ok(false));
+        let orphan = |index: &u32| !own.has(*index) && self.ring.held(*index) > 0 && left(*index);
         (0..self.segment.geometry.seats).filter(orphan).count()
+    }
+
+    /// Refuses a segment in which two slots or seats name one block: two endpoints would then write the same memory. Only while all seats are free; where
+    /// others are attached, one of them has looked.
+    pub(super) fn check_blocks(&self) -> Result<(), OpenError> {
+        let free = |seat: u32| !self.segment.lease.is_locked(seat).unwrap_or(true);
+        let mut before = None;
+        // Two looks that agree, with all seats free, are of a ring at rest. Somebody who comes meanwhile makes them differ.
+        for _ in 0..4 {
+            if !(0..self.segment.geometry.seats).all(free) {
+                break;
+            }
+            let census = self.ring.census();
+            let Some(what) = self.ring.contradiction(&census) else { break };
+            // Acquire: this look's loads are done before those of the next one.
+            fence(Ordering::Acquire);
+            // The fuzzer goes on, to see what the others make of it.
+            if before.as_ref() == Some(&census) && !cfg!(fuzzing) {
+                return Err(OpenError::Corrupt {
+                    queue: self.shared_name(),
+                    what,
+                });
+            }
+            before = Some(census);
+        }
+        Ok(())
     }
 
     /// Gives a seat up.
@@ -66,7 +99,7 @@ impl Control {
         let line = self.segment.seat(seat.index);
         line.pid.store(0, Ordering::Relaxed); // Relaxed, both: for people
         line.role.store(0, Ordering::Relaxed);
-        if self.ring.leave(&mut Leases(&self.segment.lease), seat) {
+        if self.ring.leave(&mut Leases::new(&self.segment.lease), seat) {
             wake_one(&self.words().items.0, &Kernel);
         }
     }
@@ -74,7 +107,7 @@ impl Control {
 
 impl Endpoint {
     /// Takes the seats; tries for some milliseconds, because a recoverer may hold a lock for a moment.
-    pub(super) fn enter(mut control: Control, attach: &AttachOptions, plain: Option<Plain>) -> Result<Self, OpenError> {
+    pub(super) fn enter(mut control: Control, attach: &AttachOptions) -> Result<Self, OpenError> {
         let (queue, seats) = (control.shared_name(), control.segment.geometry.seats);
         let (wanted, content) = attach.seats();
         let (mut own, mut taken) = (SeatSet::default(), Vec::<Seat>::new());
@@ -96,31 +129,18 @@ impl Endpoint {
                     leave(taken);
                     return Err(OpenError::NoSeat { queue, seats, wanted });
                 }
-                Err(refusal) => {
+                Err(fault) => {
                     leave(taken);
-                    return Err(OpenError::Corrupt {
-                        what: match refusal {
-                            Refusal::Corrupt(what) => what.into(),
-                            other => format!("a seat answers {other:?}"),
-                        },
-                        queue,
-                    });
+                    return Err(fault.of_opening());
                 }
             }
         }
-        let removed = control.segment.was_removed();
-        if let Err(error) = &removed {
-            leave(taken);
-            return Err(OpenError::Os {
-                queue,
-                call: "fcntl",
-                errno: error.raw_os_error().unwrap_or(libc::EIO),
-            });
-        }
-        if matches!(removed, Ok(true)) {
-            // Removed between our open and our lock: the name, if it is there, is another queue's.
-            leave(taken);
-            return Self::join(control.segment.place.clone(), attach, plain);
+        match control.segment.was_removed() {
+            Ok(false) => {}
+            removed => {
+                leave(taken);
+                return Err(removed.map_or_else(|error| control.os_fault(&error).of_opening(), |_| OpenError::Removed { queue }));
+            }
         }
         // The first may carry an orphan; it is the one whose item is in hand then.
         let seat = taken.remove(0);
@@ -139,6 +159,8 @@ impl Endpoint {
             cursors: Cursors::default(),
             shown: Lot::default(),
             lent: 0,
+            buffering: false,
+            awaited: false,
             orphans: None,
             dead_letters: None,
             burst: 0,

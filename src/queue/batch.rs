@@ -72,6 +72,8 @@ struct Held<'q> {
     lone: bool,
     /// All were acknowledged in place.
     settled: bool,
+    /// Not shown to anybody yet.
+    buffering: bool,
 }
 
 // SAFETY: what can be reached through `&Batch` only reads: private copies of what was taken (no
@@ -82,9 +84,23 @@ unsafe impl<T: Payload<Owned: Sync> + ?Sized> Sync for Batch<'_, T> {}
 impl Endpoint {
     /// Takes up to `max` items; waits for the first.
     pub(super) fn take_many<T: Payload + ?Sized>(&mut self, max: usize, until: Until) -> Result<Batch<'_, T>, GetError> {
+        self.take_many_to(max, until, false)
+    }
+
+    /// Takes one item to a buffer: until [`Batch::show`] is called what is in it was not delivered,
+    /// whatever happens to this process. What was delivered before is never added to it:
+    /// [`Batch::take_more`] returns 0 if that is to come next.
+    pub(super) fn take_buffered<T: Payload + ?Sized>(&mut self, until: Until) -> Result<Batch<'_, T>, GetError> {
+        self.take_many_to(1, until, true)
+    }
+
+    fn take_many_to<T: Payload + ?Sized>(&mut self, max: usize, until: Until, buffering: bool) -> Result<Batch<'_, T>, GetError> {
         self.control.readable()?;
         self.settle_forgotten();
         self.reserve_seats_for(max);
+        if buffering {
+            self.buffer_what_comes();
+        }
         let lone = self.spare.is_empty() && self.attach.max_unacked == 0;
         let mut held = Held {
             endpoint: self,
@@ -95,6 +111,7 @@ impl Endpoint {
             end: 0,
             lone,
             settled: false,
+            buffering,
         };
         if max > 0 {
             held.grow(max, until)?;
@@ -174,11 +191,14 @@ impl Held<'_> {
         }
         while self.len() < max && self.endpoint.can_set_aside() {
             self.endpoint.growing = true; // what is put aside is in hand, not forgotten
+            self.endpoint.buffering = self.buffering;
             let until = if self.len() == before { until } else { Until::Now };
             let taken = self.endpoint.lot_until(self.size, until);
-            self.endpoint.growing = false;
+            (self.endpoint.growing, self.endpoint.buffering) = (false, false);
+            let awaited = std::mem::take(&mut self.endpoint.awaited);
             let lot = match taken {
                 Ok(()) => self.endpoint.shown,
+                Err(GetError::TimedOut) if awaited => break,
                 Err(error) if self.len() == before => return Err(error),
                 Err(_) => break, // it will be told again by the next call
             };
@@ -442,6 +462,14 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
         match &mut self.source {
             Source::InPlace(held, _) => held.give_back(),
             Source::Copied(_) => Ok(()),
+        }
+    }
+
+    /// Ends the filling of a buffer: from now on what is in hand counts as delivered.
+    pub(crate) fn show(&mut self) {
+        let Source::InPlace(held, _) = &mut self.source else { return };
+        if std::mem::take(&mut held.buffering) && !held.endpoint.control.segment.lease.forked() {
+            held.endpoint.show_buffered();
         }
     }
 

@@ -90,12 +90,7 @@ impl Endpoint {
             if let Some(done) = attempt(self)? {
                 return Ok(Some(done));
             }
-            if self.control.is_removed() {
-                return Err(Fault::Removed {
-                    queue: self.control.shared_name(),
-                }
-                .into());
-            }
+            self.control.is_there()?;
         }
     }
 }

@@ -248,6 +248,21 @@ impl Endpoint {
         });
     }
 
+    /// What the own seats take from now on waits in a buffer: said before it is taken.
+    pub(super) fn buffer_what_comes(&mut self) {
+        if self.control.ring.at_least_once {
+            let seats = self.spare.iter().chain([&self.seat]).filter(|seat| !seat.hold);
+            seats.for_each(|seat| self.control.ring.set_buffered(seat, true));
+        }
+    }
+
+    /// What was put aside is about to be shown.
+    pub(super) fn show_buffered(&mut self) {
+        if self.control.ring.at_least_once {
+            self.aside.iter().for_each(|aside| self.control.ring.set_buffered(&aside.seat, false));
+        }
+    }
+
     /// Shows up to `items` more of the block put aside last. A cleared rest is not shown: `put_back` settles it.
     pub(super) fn show_more(&mut self, items: usize) -> u32 {
         let ring = &self.control.ring;
@@ -366,7 +381,11 @@ impl Endpoint {
         if limit > 0 && ring.deliveries(seat) >= limit && !ring.settle_void(seat) {
             self.bury(seat);
         }
-        if seat.hold { self.control.ring.deliver_again(seat) } else { None }
+        if seat.hold {
+            self.control.ring.deliver_again(seat, self.buffering)
+        } else {
+            None
+        }
     }
 
     /// A lap has ended, or an endpoint is about to wait: looks at the clock, and if it is time, after
@@ -385,6 +404,11 @@ impl Endpoint {
     pub(super) fn look_after_the_dead(&mut self, what: For, now: Instant) -> Result<(), Fault> {
         if !self.due.is_due(now) {
             return Ok(());
+        }
+        // Items are got as long as there are any, whoever has the name.
+        match self.control.is_there() {
+            Err(Fault::Removed { .. }) if what == For::Items => {}
+            told => told?,
         }
         if what == For::Items && self.control.ring.at_least_once {
             self.orphans = None;
@@ -410,7 +434,9 @@ impl Endpoint {
             return Ok(false);
         }
         let mut pass = Pass::default();
-        let adopted = ring.adopt(&mut Leases(&self.control.segment.lease), |index| self.control.own.has(index), &mut pass);
+        let mut locks = Leases::new(&self.control.segment.lease);
+        let adopted = ring.adopt(&mut locks, |index| self.control.own.has(index), &mut pass);
+        let failed = locks.failed();
         self.control.wake_after(&pass);
         match adopted {
             Some(seat) => {
@@ -420,11 +446,28 @@ impl Endpoint {
                 Ok(true)
             }
             None => {
+                failed.map_err(|error| self.control.os_fault(&error))?;
                 self.orphans = Some(orphans);
                 self.due.has_left(pass.undecided > 0, pass.busy > 0);
                 pass.corrupt.map_or(Ok(false), |what| Err(self.control.fault(Refusal::Corrupt(what))))
             }
         }
+    }
+
+    /// An orphan is there, which a buffer that fills must not be given: the next take is to adopt it.
+    pub(super) fn orphan_waits(&mut self) -> Result<bool, Fault> {
+        let ring = &self.control.ring;
+        let orphans = ring.memory.orphans().load(Ordering::SeqCst);
+        if !ring.at_least_once || self.orphans == Some(orphans) {
+            return Ok(false);
+        }
+        let pass = self.control.recover_pass()?;
+        self.due.has_left(pass.undecided > 0, false); // what is undecided may be one
+        let waits = self.control.orphans(&self.control.own) > 0;
+        if !waits {
+            self.orphans = Some(orphans);
+        }
+        Ok(waits)
     }
 
     /// Gives a seat up.
@@ -468,7 +511,7 @@ impl Endpoint {
     fn open_dead_letters(&self) -> Option<Box<Self>> {
         let attach = AttachOptions::new().role(Role::Producer).directory(&self.control.segment.place.dir);
         let place = attach.place(&self.control.info().dead_letter).ok()?;
-        let queue = Self::join(place, &attach, None);
+        let queue = Self::join(&place, &attach, None);
         queue.ok().filter(|queue| !queue.control.is_removed()).map(Box::new)
     }
 }

@@ -120,11 +120,7 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn try_clone(&self) -> Result<Self> {
-        let again = Self::open(self.segment.place.clone())?;
-        if again.id() != self.id() {
-            return Err(Fault::Removed { queue: self.shared_name() }.into());
-        }
-        Ok(again)
+        Ok(Self::over(self.segment.again()?))
     }
 
     pub(super) fn over(segment: Segment) -> Self {
@@ -180,6 +176,15 @@ impl Control {
     /// The name was removed (or taken by another queue).
     pub fn is_removed(&self) -> bool {
         self.segment.lease.links().is_ok_and(|links| links == 0)
+    }
+
+    /// The name still is this queue's, and the program has left the descriptor alone.
+    pub(super) fn is_there(&self) -> Result<(), Fault> {
+        match self.segment.lease.links() {
+            Ok(0) => Err(Fault::Removed { queue: self.shared_name() }),
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.os_fault(&error)),
+        }
     }
 
     /// Removes the queue's name, if it is still this queue's. Who is attached keeps the memory.
@@ -340,9 +345,7 @@ impl Control {
             if done(self) {
                 return Ok(true);
             }
-            if self.is_removed() {
-                return Err(Fault::Removed { queue: self.shared_name() });
-            }
+            self.is_there()?;
             let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()).min(SLICE));
             if left.is_zero() {
                 return Ok(false);
@@ -461,7 +464,7 @@ impl Control {
         let mut skipped = 0u64;
         for (index, line) in self.seats() {
             let (record, counts, unacked) = (line.read_record(), line.read_counts(), self.ring.held(index));
-            let live = mine(index) || self.segment.lease.is_locked(index).unwrap_or(false);
+            let live = mine(index) || self.segment.lease.is_locked(index).map_err(|error| self.os_fault(&error))?;
             for (sum, items) in [
                 (&mut stats.puts, counts.items(Event::Put)),
                 (&mut stats.dropped, counts.items(Event::Dropped)),
@@ -505,8 +508,10 @@ impl Control {
 
     pub(super) fn recover_pass(&self) -> Result<Recovery, Fault> {
         self.writable()?;
-        let pass = self.ring.recover(&mut Leases(&self.segment.lease), |index| self.own.has(index));
+        let mut locks = Leases::new(&self.segment.lease);
+        let pass = self.ring.recover(&mut locks, |index| self.own.has(index));
         self.wake_after(&pass);
+        locks.failed().map_err(|error| self.os_fault(&error))?;
         match pass.corrupt {
             Some(what) => Err(self.fault(Refusal::Corrupt(what))),
             None => Ok(Recovery {

@@ -46,6 +46,11 @@ pub(super) struct Endpoint {
     pub(super) shown: Lot,
     /// Items of the block in hand that a guard shows. Without a guard: it was forgotten.
     pub(super) lent: u32,
+    /// What is taken goes to a worker's buffer: nobody is shown it yet, and nothing that was delivered
+    /// before is added to it.
+    pub(super) buffering: bool,
+    /// The buffer was not filled further because an orphan waits.
+    pub(super) awaited: bool,
     /// The block in hand was delivered before: the next get delivers it once more.
     pub(super) kept: bool,
     /// The `orphans` word when a whole pass last found none.
@@ -73,7 +78,7 @@ impl Endpoint {
     /// Creates a queue and attaches to it.
     pub(super) fn create(name: &str, options: &QueueOptions, plain: Option<Plain>) -> Result<Self, Error> {
         let control = Control::over(Segment::create(options.place(name)?, &options.spec(name, plain)?)?);
-        Ok(Self::enter(control, options.attach_options(), None)?)
+        Ok(Self::enter(control, options.attach_options())?)
     }
 
     /// Attaches to a queue that is what was asked for, or creates it.
@@ -88,7 +93,10 @@ impl Endpoint {
                     if !differences.is_empty() {
                         return Err(Error::new(Reason::Differ(place.name, differences)));
                     }
-                    return Ok(Self::enter(Control::over(segment), options.attach_options(), plain())?);
+                    match Self::enter_checked(segment, options.attach_options()) {
+                        Err(OpenError::Removed { .. }) => continue, // meanwhile, as in `join`
+                        joined => return Ok(joined?),
+                    }
                 }
             }
             match Self::create(name, options, plain()) {
@@ -99,17 +107,42 @@ impl Endpoint {
     }
 
     /// Another endpoint of the same queue, attached as this one.
-    pub(super) fn try_clone(&self, plain: Option<Plain>) -> Result<Self, OpenError> {
-        Self::join(self.control.segment.place.clone(), &self.attach, plain)
+    pub(super) fn try_clone(&self) -> Result<Self, OpenError> {
+        Self::enter(Control::over(self.control.segment.again()?), &self.attach)
     }
 
     /// Attaches by name.
-    pub(super) fn join(place: Place, attach: &AttachOptions, plain: Option<Plain>) -> Result<Self, OpenError> {
-        let segment = Segment::attach(place)?;
-        if let Some(plain) = &plain {
-            fits(&segment, plain)?;
+    pub(super) fn join(place: &Place, attach: &AttachOptions, plain: Option<&Plain>) -> Result<Self, OpenError> {
+        loop {
+            let segment = Segment::attach(place.clone())?;
+            if let Some(plain) = plain {
+                fits(&segment, plain)?;
+            }
+            match Self::enter_checked(segment, attach) {
+                // Removed between our open and our lock: the name, if it is there, is another queue's.
+                Err(OpenError::Removed { .. }) => {}
+                joined => return joined,
+            }
         }
-        Self::enter(Control::over(segment), attach, plain)
+    }
+
+    fn enter_checked(segment: Segment, attach: &AttachOptions) -> Result<Self, OpenError> {
+        let control = Control::over(segment);
+        control.check_blocks()?;
+        Self::enter(control, attach)
+    }
+}
+
+impl Endpoint {
+    /// The program has closed our descriptor: no lock could be given back, they go with the mapping. Only
+    /// after that consumers are told to look for orphans, through a mapping of another description.
+    /// Without one (the name is gone too) they find them when they look of themselves.
+    #[cold]
+    fn let_go_of_a_closed_file(&mut self) {
+        if let Ok(segment) = self.control.segment.again() {
+            self.control = Control::over(segment);
+            self.control.ring.raise_orphans();
+        }
     }
 }
 
@@ -170,6 +203,7 @@ impl Drop for Endpoint {
         }
         let aside = std::mem::take(&mut self.aside).into_iter().map(|aside| aside.seat);
         let seats: Vec<Seat> = aside.chain(self.adopted.take()).chain(self.spare.drain(..)).collect();
+        let held = self.seat.hold || seats.iter().any(|seat| seat.hold);
         for seat in seats {
             self.release(seat);
         }
@@ -177,6 +211,9 @@ impl Drop for Endpoint {
         if !self.seat.is_gone() {
             let seat = std::mem::replace(&mut self.seat, Seat::gone(index));
             self.release(seat);
+        }
+        if held && self.control.segment.lease.links().is_err() {
+            self.let_go_of_a_closed_file();
         }
         // A wake-up that was meant for us goes to the next.
         wake_one(&self.control.words().items.0, &Kernel);

@@ -172,7 +172,12 @@ impl Endpoint {
         if self.burst >= self.care_at {
             self.look_at_the_clock(For::Items)?;
         }
-        if self.seat.hold || self.adopted.is_some() || self.control.ring.at_least_once {
+        let fills = self.buffering && !self.aside.is_empty();
+        if fills && self.orphan_waits()? {
+            self.awaited = true;
+            return Err(GetError::TimedOut);
+        }
+        if self.seat.hold || self.adopted.is_some() || self.control.ring.at_least_once && !fills {
             if let Some(word) = self.left_over()? {
                 return self.lot(size, word).map(Some);
             }
@@ -200,7 +205,7 @@ impl Endpoint {
     /// a `Hand` that has items of its own is told of the end whatever others have.
     fn end_stream(&mut self) -> Result<Ending, Fault> {
         let control = &self.control;
-        let waits = control.ring.at_least_once && !(self.growing && !self.aside.is_empty());
+        let waits = control.ring.at_least_once && (!self.growing || self.aside.is_empty());
         let carry = |ring: &Ring<Mapped>| waits && ring.others_may_carry(|index| control.own.has(index));
         control
             .ring

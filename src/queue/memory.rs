@@ -8,6 +8,7 @@ use crate::ring::{Locks, Memory};
 use crate::segment::Segment;
 use crate::state::State;
 use crate::sync::lease::Lease;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(test)]
@@ -206,18 +207,40 @@ impl Memory for Mapped {
     }
 }
 
-/// Seat locks through a lease.
-pub(crate) struct Leases<'a>(pub(crate) &'a Lease);
+/// Seat locks through a lease. What the kernel refuses to tell counts as locked by somebody else, so that
+/// the ring leaves the seat alone; whoever gave it these locks asks afterwards.
+pub(crate) struct Leases<'a> {
+    lease: &'a Lease,
+    failed: Option<io::Error>,
+}
+
+impl<'a> Leases<'a> {
+    pub(crate) fn new(lease: &'a Lease) -> Self {
+        Self { lease, failed: None }
+    }
+
+    /// The first error.
+    pub(crate) fn failed(self) -> io::Result<()> {
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    fn told(&mut self, answer: io::Result<bool>, otherwise: bool) -> bool {
+        answer.unwrap_or_else(|error| {
+            self.failed.get_or_insert(error);
+            otherwise
+        })
+    }
+}
 
 impl Locks for Leases<'_> {
     fn try_lock(&mut self, seat: u32) -> bool {
-        self.0.try_lock(seat).unwrap_or(false)
+        self.told(self.lease.try_lock(seat), false)
     }
     fn unlock(&mut self, seat: u32) {
         // An error means that the program closed our descriptor: the lock then goes with the mapping.
-        let _ = self.0.unlock(seat);
+        let _ = self.lease.unlock(seat);
     }
     fn is_locked(&mut self, seat: u32) -> bool {
-        self.0.is_locked(seat).unwrap_or(true)
+        self.told(self.lease.is_locked(seat), true)
     }
 }

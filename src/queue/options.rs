@@ -203,9 +203,11 @@ impl QueueOptions {
 
     /// Sets the permission bits of the queue's file, whatever the umask. The default is 0600.
     ///
-    /// A process that may write the file is trusted: it can spoil items and, by truncating the
-    /// file, cause SIGBUS in others. A process that may only read it can look at the figures, and
-    /// can keep seats occupied with read locks.
+    /// A process that may write the file is trusted as the program's own code is: with bytes written
+    /// past this library it can make two endpoints use the same memory at once, which is undefined
+    /// behaviour, and by truncating the file it can cause SIGBUS. Give write permission only to users
+    /// who may run code in your process too. A process that may only read the file can look at the
+    /// figures, and can keep seats occupied with read locks.
     ///
     /// ```
     /// let options = prodcon::QueueOptions::new(1024).mode(0o660);

@@ -109,6 +109,15 @@ impl Endpoint {
 
     #[inline(never)]
     fn put_slowly(&mut self, len: usize, until: Until) -> Result<(), PutError> {
+        let done = self.put_in_its_way(len, until);
+        // Who asks again and again hears in the end that the name is gone.
+        if matches!(done, Err(PutError::Full | PutError::NotReady | PutError::Stopped)) && self.due.polled() {
+            self.look_at_the_clock(For::Space)?;
+        }
+        done
+    }
+
+    fn put_in_its_way(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         self.control.readable()?;
         let (lossy, now) = (self.control.segment.header.lossy, matches!(until, Until::Now));
         if lossy && !now {

@@ -103,7 +103,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn attach_with(name: &str, options: &AttachOptions) -> Result<Self> {
-        Ok(Self::over(Endpoint::join(options.place(name)?, options, T::plain())?))
+        Ok(Self::over(Endpoint::join(&options.place(name)?, options, T::plain().as_ref())?))
     }
 
     /// Attaches to the queue if it exists, else creates it.
@@ -142,7 +142,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn try_clone(&self) -> Result<Self> {
-        Ok(Self::over(self.endpoint.try_clone(T::plain())?))
+        Ok(Self::over(self.endpoint.try_clone()?))
     }
 
     // ------------------------------------------------------------ put

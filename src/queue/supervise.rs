@@ -46,7 +46,7 @@ impl Control {
     pub fn supervise(&self, owner: bool) -> Result<Option<Supervision>> {
         self.writable()?;
         // A description of its own: locks of one description do not exclude each other.
-        let control = Self::open(self.segment.place.clone()).map_err(|error| self.open_fault(error))?;
+        let control = self.segment.again().map(Self::over).map_err(|error| self.open_fault(error))?;
         control.writable()?;
         let lease = &control.segment.lease;
         let lock = |byte| lease.try_lock(byte).map_err(|error| control.os_fault(&error));
@@ -54,7 +54,7 @@ impl Control {
             return Ok(None);
         }
         // Whoever removes a stale name looks at this lease first: now the name is ours or gone for good.
-        if control.segment.was_removed().map_err(|error| control.os_fault(&error))? || control.id() != self.id() {
+        if control.segment.was_removed().map_err(|error| control.os_fault(&error))? {
             return Err(Fault::Removed { queue: self.shared_name() }.into());
         }
         if owner {
@@ -126,7 +126,7 @@ impl Control {
 
     fn open_fault(&self, error: OpenError) -> Fault {
         match error {
-            OpenError::NotFound { queue, .. } => Fault::Removed { queue },
+            OpenError::NotFound { queue, .. } | OpenError::Removed { queue } => Fault::Removed { queue },
             OpenError::Os { queue, call, errno } => Fault::Os { queue, call, errno },
             other => Fault::Corrupt {
                 queue: self.shared_name(),

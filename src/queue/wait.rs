@@ -194,11 +194,7 @@ impl Endpoint {
             if let Some(done) = attempt(self).map_err(GaveUp::Failed)? {
                 return Ok(done);
             }
-            if self.control.is_removed() {
-                return Err(failed(Fault::Removed {
-                    queue: self.control.shared_name(),
-                }));
-            }
+            self.control.is_there().map_err(failed)?;
         }
     }
 

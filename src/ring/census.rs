@@ -75,4 +75,34 @@ impl<M: Memory> Ring<M> {
         }
         problems
     }
+
+    /// What is wrong, in short and at little cost: a block that two of the slots and seats at rest name,
+    /// or that does not exist. Of a seat in mid-exchange one of its two blocks must be nowhere else.
+    pub(crate) fn contradiction(&self, census: &Census) -> Option<String> {
+        let shape = self.memory.shape();
+        let mut places = vec![0u64; (shape.blocks as usize).div_ceil(64)];
+        // False: it has a place already, or does not exist.
+        let mut place = |block: u32| {
+            let (bits, bit) = (places.get_mut(block as usize / 64), 1u64 << (block % 64));
+            bits.filter(|bits| block < shape.blocks && **bits & bit == 0).map(|bits| *bits |= bit).is_some()
+        };
+        for (index, word) in census.slots.iter().enumerate() {
+            let block = shape.slot(*word).block;
+            if !place(block) {
+                return Some(format!("slot {index} names block {block}, which has another place or does not exist"));
+            }
+        }
+        let records = || census.seats.iter().map(|(record, _)| Record::unpack(*record)).enumerate();
+        for (index, record) in records().filter(|(_, record)| record.incoming.is_none()) {
+            if !place(record.mine) {
+                return Some(format!("seat {index} owns block {}, which has another place or does not exist", record.mine));
+            }
+        }
+        for (index, record) in records() {
+            if record.incoming.is_some_and(|incoming| ![record.mine, incoming].into_iter().any(&mut place)) {
+                return Some(format!("seat {index} is to own block {} or another, which have other places", record.mine));
+            }
+        }
+        None
+    }
 }

@@ -1,47 +1,32 @@
-//! loom models: every interleaving (up to a bound on preemptions) of the real ring code under weak memory, with participants that die before any store or
-//! compare-and-swap. `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib -p prodcon -- model`; LOOM_MAX_PREEMPTIONS=4 goes deeper and takes hours.
+//! loom models of the real ring code under weak memory, with participants that die before any store or
+//! compare-and-swap. `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib -p prodcon -- model --nocapture`
+//! prints how many executions each model has; with `PRODCON_LOOM_FENCES=0` it is the second pass, see `sync/checked.rs`.
 //!
-//! Owns the simulated memory and locks, participants and their deaths, and what is checked after each execution: the permutation of blocks; `puts = got + dropped + cleared +
-//! lost + len` in items (nothing is held at the end), puts also against the stamps; no item read twice (but redelivered ones); payloads are read and written without a race
-//! (`UnsafeCell`); no seat undecided once all have ended. `cases` has the models of the ring, `sleepers` those of the event word.
+//! What is explored: the interleavings with at most three forced thread switches, deaths counted, as far as loom
+//! takes two accesses for dependent, with the participants in both orders. LOOM_MAX_PREEMPTIONS=4 goes deeper and
+//! takes hours; `.ci/long` does.
 //!
-//! Planted bugs, each seen failing: see `cases`. Not caught here, for the sequentially consistent accesses stand between fences: weaker orderings of the slot's CAS.
+//! Owns the simulated memory and locks, participants and their deaths, and what is checked after each execution: the
+//! permutation of blocks; `puts = got + dropped + cleared + lost + len` in items (nothing is held at the end), puts
+//! also against the stamps and skips; no item read twice (but redelivered ones); nothing put after the end of a stream;
+//! payloads are read and written without a race (`UnsafeCell`); no answer that the segment is damaged; no seat undecided once all
+//! have ended. `cases` has the models of the ring, `sleepers` those of the event word. Planted bugs, each seen
+//! failing, stand at the head of `cases`; `weaker` plants weaker orderings in each run.
 
 mod cases;
 mod sleepers;
+mod weaker;
 
 use super::seat::{Event, Kind, Record, Seat};
 use super::slot::{BlockWord, Ready, Shape};
-use super::{Cursors, Locks, Memory, Recovered, Refusal, Ring};
+use super::{Cursors, Ending, Locks, Memory, Recovered, Refusal, Ring};
 use crate::layout::SeatLine;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, Pass, cas_sc, load_sc, pass};
+use crate::sync::mortal::live;
 use loom::cell::UnsafeCell;
-use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering as Std};
-
-loom::thread_local! {
-    /// Stores and compare-and-swaps that the thread may still do; `None`: any number.
-    static LIFE: RefCell<Option<u32>> = RefCell::new(None);
-}
-
-struct Death;
-
-/// Called before each shared store and compare-and-swap: the thread may die here.
-pub(crate) fn mortal() {
-    let dies = LIFE.with(|life| match &mut *life.borrow_mut() {
-        Some(0) => true,
-        Some(left) => {
-            *left -= 1;
-            false
-        }
-        None => false,
-    });
-    if dies {
-        resume_unwind(Box::new(Death));
-    }
-}
+use std::sync::atomic::{AtomicBool, AtomicU64 as Tally, Ordering as Std};
 
 /// Just after an exchange: no live item is discarded, and no put that is void itself drops a live one.
 pub(super) fn witness<M: Memory>(memory: &M, kind: Kind, given: u32, received: u32) {
@@ -58,13 +43,20 @@ pub(super) fn witness<M: Memory>(memory: &M, kind: Kind, given: u32, received: u
 
 struct Inner {
     shape: Shape,
+    /// Somebody changes the state.
+    ends: bool,
     slots: Vec<AtomicU64>,
     seats: Vec<SeatLine>,
     blocks: Vec<AtomicU64>,
     payload: Vec<UnsafeCell<u64>>,
-    words: [AtomicU64; 4], // ready, orphans, head, tail
+    words: [AtomicU64; 5], // ready, orphans, head, tail, state
     locks: Vec<AtomicU32>,
 }
+
+/// States, as the real ones.
+const STOPPED: u64 = 1;
+const STARTED: u64 = 2;
+const STOP_AT_QUEUE_END: u64 = 3;
 
 #[derive(Clone)]
 struct Shared(Arc<Inner>);
@@ -75,7 +67,7 @@ unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    fn new(slots: u32, seats: u32) -> Self {
+    fn new(slots: u32, seats: u32, ends: bool) -> Self {
         let shape = Shape::new(slots, seats);
         let word = |value: u64| AtomicU64::new(value);
         let seat = |index: u32| SeatLine {
@@ -97,11 +89,12 @@ impl Shared {
         };
         Self(Arc::new(Inner {
             shape,
+            ends,
             slots: (0..slots).map(|index| word(shape.pack(0, index))).collect(),
             seats: (0..seats).map(seat).collect(),
             blocks: (0..shape.blocks).map(|_| word(0)).collect(),
             payload: (0..shape.blocks).map(|_| UnsafeCell::new(0)).collect(),
-            words: [word(1), word(0), word(0), word(0)],
+            words: [word(1), word(0), word(0), word(0), word(STARTED)],
             locks: (0..seats).map(|seat| AtomicU32::new(u32::from(seat + 1 < seats))).collect(), // all but the last one, which is free
         }))
     }
@@ -134,7 +127,8 @@ impl Memory for Shared {
         &self.0.words[0]
     }
     fn started(&self) -> bool {
-        true
+        // Where nobody changes the state its loads would only make more executions.
+        !self.0.ends || load_sc(&self.0.words[4]) == STARTED
     }
     fn orphans(&self) -> &AtomicU64 {
         &self.0.words[1]
@@ -177,7 +171,25 @@ impl Locks for &Held {
     }
 }
 
-type Log = Arc<std::sync::Mutex<Vec<u64>>>;
+/// What the participants have told, in the order of the execution. Not seen by loom.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    /// Items read.
+    read: Vec<u64>,
+    /// Blocks whose put answered Ok.
+    put: Vec<u64>,
+    /// The state was *stop at queue end*, and a consumer has ended the stream.
+    ended: bool,
+}
+
+impl Log {
+    fn read(&self, item: u64) {
+        self.0.lock().unwrap().read.push(item);
+    }
+}
 
 /// A participant. Items are numbers; a block put as `n` carries the items `10 n` to `10 n + batch - 1`.
 struct Actor<'a> {
@@ -189,8 +201,22 @@ struct Actor<'a> {
     log: Log,
 }
 
+/// The answer, which finds no contradiction in a segment that nobody damaged.
+fn told(answer: Result<(), Refusal>) -> Result<(), Refusal> {
+    let plain = matches!(answer, Ok(()) | Err(Refusal::Full | Refusal::Empty | Refusal::NotReady | Refusal::Stopped));
+    assert!(plain, "{answer:?}");
+    answer
+}
+
 impl Actor<'_> {
     fn put(&mut self, block: u64) -> Result<(), Refusal> {
+        let answer = self.put_unlogged(block);
+        if answer.is_ok() {
+            self.log.0.lock().unwrap().put.push(block);
+        }
+        answer
+    }
+    fn put_unlogged(&mut self, block: u64) -> Result<(), Refusal> {
         // SAFETY: the block is this seat's own; loom fails if anybody else touches it.
         self.ring.memory.0.payload[self.seat.block as usize].with_mut(|cell| unsafe { *cell = block });
         let length = if self.ring.batch == 1 { 8 } else { self.ring.batch.into() };
@@ -203,13 +229,13 @@ impl Actor<'_> {
         if done {
             return Ok(());
         }
-        self.ring.put(&mut self.cursors, &mut self.seat, length, self.lossy)
+        told(self.ring.put(&mut self.cursors, &mut self.seat, length, self.lossy))
     }
     /// Reads the next item in hand.
     fn read(&self, seat: &Seat) {
         // SAFETY: as in `put`.
         let block = self.ring.memory.0.payload[seat.block as usize].with(|cell| unsafe { *cell });
-        self.log.lock().unwrap().push(block * 10 + u64::from(seat.acknowledged()));
+        self.log.read(block * 10 + u64::from(seat.acknowledged()));
     }
     /// Reads and acknowledges up to `items` of those in hand, one by one, each only if it was not cleared meanwhile.
     fn consume(&self, seat: &mut Seat, items: u32) {
@@ -230,14 +256,14 @@ impl Actor<'_> {
         if usual.is_some() {
             return Ok(());
         }
-        self.ring.take(&mut self.cursors, &mut self.seat).map(drop)
+        told(self.ring.take(&mut self.cursors, &mut self.seat).map(drop))
     }
     fn get(&mut self) -> Result<(), Refusal> {
         if self.ring.single {
             let got = self.ring.get_here(&mut self.cursors, &mut self.seat, |_, block| {
                 // SAFETY: as in `put`.
                 let item = self.ring.memory.0.payload[block as usize].with(|cell| unsafe { *cell });
-                self.log.lock().unwrap().push(item * 10);
+                self.log.read(item * 10);
                 Some(())
             });
             if got.is_some() {
@@ -258,7 +284,7 @@ impl Actor<'_> {
         let Some(mut seat) = self.ring.adopt(&mut locks, |index| index == own, &mut Recovered::default()) else {
             return false;
         };
-        if self.ring.deliver_again(&mut seat).is_some() {
+        if self.ring.deliver_again(&mut seat, false).is_some() {
             let all = self.ring.batch;
             self.consume(&mut seat, all);
         }
@@ -280,6 +306,33 @@ impl Actor<'_> {
         let mut locks = self.held;
         assert_eq!(self.ring.recover(&mut locks, |index| index == own).corrupt, None);
     }
+    fn set_state(&self, from: u64, to: u64) {
+        cas_sc(&self.ring.memory.0.words[4], from, to).unwrap();
+    }
+    /// Gets until the ring is empty, and ends the stream if the state said so before. `sole`: there is no other consumer, so that all that was put so far has been
+    /// read by this one.
+    fn get_to_the_end(&mut self, sole: bool) {
+        loop {
+            let ends = load_sc(&self.ring.memory.0.words[4]) == STOP_AT_QUEUE_END;
+            match self.get() {
+                Ok(()) => continue,
+                Err(refusal) => assert_eq!(refusal, Refusal::Empty),
+            }
+            if !ends {
+                return;
+            }
+            if self.ring.end(&mut self.cursors, &mut self.seat, |_| false).unwrap() == Ending::Ended {
+                let mut log = self.log.0.lock().unwrap();
+                log.ended = true;
+                let unread: Vec<_> = log.put.iter().filter(|block| !log.read.contains(&(*block * 10))).collect();
+                assert!(
+                    !sole || self.lossy || unread.is_empty(),
+                    "put before the end of the stream and never got: {unread:?}"
+                );
+                return;
+            }
+        }
+    }
     fn clear(&mut self) {
         let epoch = self.ring.clear().unwrap();
         self.ring.drain(&mut self.cursors, &mut self.seat, epoch).unwrap();
@@ -296,6 +349,8 @@ struct Case {
     /// Items in each block.
     batch: u32,
     filled: u64,
+    /// Somebody changes the state.
+    ends: bool,
     /// What each participant does, and after how many stores it dies.
     plans: Vec<(Plan, Option<u32>)>,
 }
@@ -324,6 +379,7 @@ fn case(slots: u32, plans: &[Plan]) -> Case {
         at_least_once: false,
         batch: 1,
         filled: 0,
+        ends: false,
         plans: plans.iter().map(|plan| (*plan, None)).collect(),
     }
 }
@@ -335,25 +391,19 @@ fn participant(shared: Shared, case: &Case, plan: Plan, life: Option<u32>, seat:
         mine: RefCell::new(vec![]),
     };
     held.mine.borrow_mut().push(seat); // locked from the beginning: nobody else takes it
-    let end = catch_unwind(AssertUnwindSafe(|| {
+    let end = live(life.unwrap_or(u32::MAX), || {
         let line = shared.seat(seat);
         let own = Seat::adopt(seat, &line.read_record(), line.read_counts(), 1); // free: nothing in hand
-        let mut actor = Actor {
+        plan(&mut Actor {
             ring: &ring,
             held: &held,
             seat: own,
             cursors: Cursors::default(),
             lossy: case.lossy,
             log,
-        };
-        LIFE.with(|left| *left.borrow_mut() = life);
-        plan(&mut actor);
-    }));
-    LIFE.with(|left| *left.borrow_mut() = None);
-    if let Err(cause) = end {
-        if !cause.is::<Death>() {
-            resume_unwind(cause);
-        }
+        });
+    });
+    if end.is_none() {
         died.store(true, Std::Relaxed);
     }
     let mine: Vec<u32> = held.mine.borrow().clone();
@@ -363,16 +413,78 @@ fn participant(shared: Shared, case: &Case, plan: Plan, life: Option<u32>, seat:
     }
 }
 
-/// Runs all interleavings; true if somebody died in one of them.
+thread_local! {
+    /// Executions of this test's models so far.
+    static EXECUTIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Runs a test's models, prints how many executions loom found, and fails if they are fewer than `fenced` and `bare`,
+/// which each pass was seen to have: a change that hides accesses from loom shows here.
+fn at_least(fenced: u64, bare: u64, models: impl FnOnce()) {
+    EXECUTIONS.set(0);
+    models();
+    let (found, thread) = (EXECUTIONS.get(), std::thread::current());
+    let name = thread.name().unwrap_or_default().rsplit("::").next().unwrap_or_default();
+    println!("executions {:?} {name} {found}", pass());
+    let floor = if pass() == Pass::Fenced { fenced } else { bare };
+    assert_executions(found, floor);
+}
+
+fn assert_executions(found: u64, floor: u64) {
+    let bound = loom::model::Builder::new().preemption_bound.unwrap_or(FORCED);
+    assert!(bound < FORCED || found >= floor, "loom ran {found} executions of at least {floor}");
+}
+
+/// Most thread switches and deaths that are forced in one execution, unless LOOM_MAX_PREEMPTIONS says another number of
+/// switches.
+const FORCED: usize = 3;
+
+/// Runs the executions that loom finds, and counts them.
+fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let executions = Arc::new(Tally::new(0));
+    let ran = executions.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 100_000;
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.check(move || {
+        ran.fetch_add(1, Std::Relaxed);
+        model();
+    });
+    let ran = executions.load(Std::Relaxed);
+    EXECUTIONS.set(EXECUTIONS.get() + ran);
+    if std::env::var_os("PRODCON_LOOM_VERBOSE").is_some() {
+        println!("  {:?}: {ran}", std::thread::current().name());
+    }
+}
+
+/// Runs the executions that loom finds, with the participants in this order and in the reverse one, for loom does not
+/// treat them alike. True if somebody died in one of them.
 fn explore(case: &Case) -> bool {
+    let died = explore_as_listed(case);
+    explore_as_listed(&reversed(case)) || died
+}
+
+fn reversed(case: &Case) -> Case {
+    let mut reversed = case.clone();
+    reversed.plans.reverse();
+    reversed
+}
+
+/// As `explore`, and fails if loom runs fewer executions than this in the first order.
+fn explore_at_least(executions: u64, case: &Case) {
+    let before = EXECUTIONS.get();
+    explore_as_listed(case);
+    assert_executions(EXECUTIONS.get() - before, executions);
+    explore_as_listed(&reversed(case));
+}
+
+fn explore_as_listed(case: &Case) -> bool {
     let died = Arc::new(AtomicBool::new(false));
     let outer = died.clone();
     let case = case.clone();
-    let mut builder = loom::model::Builder::new();
-    builder.max_branches = 100_000;
-    builder.preemption_bound = builder.preemption_bound.or(Some(3));
-    builder.check(move || {
-        let shared = Shared::new(case.slots, case.plans.len() as u32 + 2);
+    let deaths = case.plans.iter().filter(|(_, life)| life.is_some()).count();
+    check(FORCED - deaths, move || {
+        let shared = Shared::new(case.slots, case.plans.len() as u32 + 2, case.ends);
         let log: Log = Default::default();
         let filler = case.filler();
         let none = AtomicBool::new(false);
@@ -414,15 +526,19 @@ fn explore(case: &Case) -> bool {
         let sum = |event| seats.iter().map(|counts| counts.items(event)).sum::<u64>();
         let got = seats.iter().map(|counts| counts.got).sum::<u64>();
         let (head, tail) = (shared.0.shape.count(ring.head()), shared.0.shape.count(ring.tail()));
-        let removed = got + sum(Event::Dropped) + sum(Event::Cleared) + sum(Event::Lost);
-        assert_eq!(removed, head * u64::from(case.batch), "accounts {seats:?}");
+        let (removed, skipped) = (got + sum(Event::Dropped) + sum(Event::Cleared) + sum(Event::Lost), sum(Event::Skipped));
+        assert_eq!(removed, (head - skipped) * u64::from(case.batch), "accounts {seats:?}");
         assert_eq!(
             sum(Event::Put),
-            if case.batch == 1 { 0 } else { tail * u64::from(case.batch) },
+            if case.batch == 1 { 0 } else { (tail - skipped) * u64::from(case.batch) },
             "puts {seats:?}"
         );
         assert!(head <= tail && tail - head <= u64::from(case.slots) && ring.items() == (tail - head) * u64::from(case.batch));
-        let mut items = log.lock().unwrap().clone();
+        let log = log.0.lock().unwrap();
+        if log.ended && load_sc(&shared.0.words[4]) == STOP_AT_QUEUE_END {
+            assert_eq!(ring.items(), 0, "put after the end of the stream");
+        }
+        let mut items = log.read.clone();
         let read = items.len();
         items.sort_unstable();
         items.dedup();
@@ -436,36 +552,31 @@ fn explore(case: &Case) -> bool {
     outer.load(Std::Relaxed)
 }
 
-/// The case with its first two participants dying, each before each of its stores.
+/// The case with its first two participants dying, one of them and both, each before each of its stores.
 fn two_deaths(case: &Case) {
-    for k in 0..100 {
-        let mut mortal = case.clone();
-        mortal.plans[0].1 = Some(k);
-        if !explore(&mortal) {
-            return;
-        }
-        for l in 0..100 {
-            mortal.plans[0].1 = None;
-            mortal.plans[1].1 = Some(l);
-            let second_dies = explore(&mortal);
-            mortal.plans[0].1 = Some(k);
+    let [first, second] = [0, 1].map(|who| deaths(case, who));
+    for k in 0..first {
+        for l in 0..second {
+            let mut mortal = case.clone();
+            (mortal.plans[0].1, mortal.plans[1].1) = (Some(k), Some(l));
             explore(&mortal);
-            if !second_dies {
-                break;
-            }
         }
     }
 }
 
-/// The case with participant `who` dying before its k-th store, for every k until it survives.
-fn each_death(case: &Case, who: usize) {
+/// The case with participant `who` dying before its k-th store, for every k until it survives; how many there are.
+fn deaths(case: &Case, who: usize) -> u32 {
     for k in 0..100 {
         let mut mortal = case.clone();
         mortal.plans[who].1 = Some(k);
         if !explore(&mortal) {
-            assert!(k > 2, "nobody died");
-            return;
+            return k;
         }
     }
     panic!("it never survives");
+}
+
+/// As `deaths`, of somebody who stores something.
+fn each_death(case: &Case, who: usize) {
+    assert!(deaths(case, who) > 2, "nobody died");
 }

@@ -7,7 +7,7 @@
 use super::seat::{Event, Kind, Seat};
 use super::slot::BlockWord;
 use super::{Locks, Memory, Refusal, Ring};
-use crate::sync::atomic::{Ordering, load_sc, store};
+use crate::sync::atomic::{Ordering, compiler_fence, load_sc, store, store32};
 
 /// What a pass over the seats did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -149,8 +149,10 @@ impl<M: Memory> Ring<M> {
         None
     }
 
-    /// Before adopted or kept items are handed out: cleared ones are settled (then `None`), others are counted as delivered once more.
-    pub(crate) fn deliver_again(&self, seat: &mut Seat) -> Option<BlockWord> {
+    /// Before adopted or kept items are handed out: cleared ones are settled (then `None`), others are
+    /// counted as delivered once more if they were shown to anybody. `buffered`: they go to a buffer, and
+    /// are shown later.
+    pub(crate) fn deliver_again(&self, seat: &mut Seat, buffered: bool) -> Option<BlockWord> {
         let block = self.memory.block(seat.block);
         // Relaxed: the block is this seat's, and the seat is ours.
         let word = BlockWord(block.load(Ordering::Relaxed));
@@ -158,8 +160,15 @@ impl<M: Memory> Ring<M> {
             seat.settle(&self.memory, Event::Cleared);
             return None;
         }
+        let shown = self.was_shown(seat);
+        // Relaxed: read by the next holder of the seat's lock.
+        store32(&self.memory.seat(seat.index).buffered, buffered.into(), Ordering::Relaxed);
+        if !shown {
+            return Some(word);
+        }
         let word = word.delivered_again();
-        // Release: as every store of a header, see `put_announced`; the epoch stays.
+        // Release: as every store of a header, see `put_announced`. It keeps the store above before it: a death between the two must not count a delivery that nobody saw. Read by the next holder of the seat's lock; racy readers look at the
+        // epoch alone, which stays.
         store(block, word.0, Ordering::Release);
         let redelivered = &self.memory.seat(seat.index).redelivered;
         // Relaxed: single writer, the lock's holder.
@@ -171,10 +180,29 @@ impl<M: Memory> Ring<M> {
         Some(word)
     }
 
-    /// How often the items in hand were delivered, the time under way included. Read before [`deliver_again`](Self::deliver_again).
+    /// How often the items in hand were delivered, the time under way included if they were shown. Read before [`deliver_again`](Self::deliver_again).
     pub(crate) fn deliveries(&self, seat: &Seat) -> u32 {
         // Relaxed: the block is this seat's, and the seat is ours.
-        u32::from(BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)).deliveries()) + 1
+        let before = BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)).deliveries();
+        u32::from(before) + u32::from(self.was_shown(seat))
+    }
+
+    /// The items in hand did not only wait in a buffer.
+    fn was_shown(&self, seat: &Seat) -> bool {
+        // Relaxed: the seat is ours.
+        self.memory.seat(seat.index).buffered.load(Ordering::Relaxed) != 1
+    }
+
+    /// What is in a seat of ours, or what its next take brings, waits in a buffer (or does not any more).
+    pub(crate) fn set_buffered(&self, seat: &Seat, buffered: bool) {
+        let word = &self.memory.seat(seat.index).buffered;
+        // Relaxed: the seat is ours.
+        if word.load(Ordering::Relaxed) != u32::from(buffered) {
+            // Release: what was done with the items before stays before it. Read by the next holder of the seat's lock.
+            store32(word, buffered.into(), Ordering::Release);
+            // A death cuts in instruction order: neither a take nor a look at the items may be moved up by the compiler.
+            compiler_fence(Ordering::SeqCst);
+        }
     }
 
     /// The items in hand were cleared.

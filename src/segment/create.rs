@@ -3,21 +3,21 @@
 //! Invariants: the file is reserved and written to its end before it is linked; whatever fails leaves nothing behind, and a creator that is killed leaves at
 //! most a temporary name that its lock has left ([`clean_temporaries`]). Callers: segment, queue.
 
-use super::check::{QueueId, raw_header, read_header};
+use super::check::{QueueId, raw_header};
 use super::remove::names;
-use super::{Place, Segment, map, open_file};
+use super::{Place, Segment, names_in, open_file};
 use crate::error::OpenError;
 use crate::layout::{Geometry, SEAT_SIZE, SEATS_OFFSET, WORDS_OFFSET, flags};
+use crate::sync::descriptor;
 use crate::sync::lease::Lease;
-use memmap2::MmapRaw;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::Resource;
 use std::fs::File;
-use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const TEMPORARY: &str = ".prodcon-tmp.";
 /// Lock byte of whoever builds in, or removes, a file with a temporary name. (The bytes of seats are below.)
@@ -56,10 +56,23 @@ impl Place {
         }
     }
 
+    fn useless(&self, what: &'static str, error: Errno) -> OpenError {
+        OpenError::Directory {
+            directory: self.dir.clone(),
+            what,
+            errno: error.raw_os_error(),
+        }
+    }
+
     /// As `error`, for calls on a directory in which something is to be made.
     fn create_error(&self, spec: &Spec, call: &'static str, error: Errno) -> OpenError {
         match error {
+            Errno::NOSPC if rustix::fs::statvfs(&self.dir).is_ok_and(|fs| fs.f_files > 0 && fs.f_favail == 0) => {
+                self.useless("take another file, it has no inodes left", error)
+            }
             Errno::NOSPC | Errno::DQUOT => self.no_space(spec),
+            // There is no queue whose owner could be asked.
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => self.useless("be written to", error),
             Errno::NOENT if self.dir.is_dir() => OpenError::Os {
                 queue: self.name.clone(),
                 call,
@@ -84,18 +97,18 @@ impl Segment {
 
     /// In a file without a name. `None`: this filesystem has none, or this process can give it no name.
     fn create_unnamed(place: &Place, spec: &Spec) -> Result<Option<Self>, OpenError> {
-        let file: File = match rustix::fs::openat(CWD, &place.dir, OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE, Mode::from_raw_mode(0o600)) {
-            Ok(fd) => fd.into(),
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => return Ok(None),
+        let file = match descriptor::open(&place.dir, OFlags::RDWR | OFlags::TMPFILE, Mode::from_raw_mode(0o600)) {
+            Ok(file) => file,
+            // The last three are those of filters, and of file systems in user space.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::PERM | Errno::NOSYS | Errno::NOENT) => return Ok(None),
             Err(error) => return Err(place.create_error(spec, "open", error)),
         };
-        let made = Self::build(place.clone(), spec, file)?;
-        let file = made.lease.file();
+        let made = Self::build(place, spec, &file)?;
         let link = || {
             // Needs /proc; the second needs a capability, or a newer kernel.
             rustix::fs::linkat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), CWD, place.path(), AtFlags::SYMLINK_FOLLOW).or_else(|error| match error {
                 Errno::EXIST | Errno::NOSPC | Errno::DQUOT => Err(error),
-                _ => rustix::fs::linkat(file, "", CWD, place.path(), AtFlags::EMPTY_PATH),
+                _ => rustix::fs::linkat(&file, "", CWD, place.path(), AtFlags::EMPTY_PATH),
             })
         };
         match link() {
@@ -113,13 +126,8 @@ impl Segment {
             let path = place
                 .dir
                 .join(format!("{TEMPORARY}{}.{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
-            let file: File = match rustix::fs::openat(
-                CWD,
-                &path,
-                OFlags::RDWR | OFlags::CLOEXEC | OFlags::CREATE | OFlags::EXCL,
-                Mode::from_raw_mode(0o600),
-            ) {
-                Ok(fd) => fd.into(),
+            let file = match descriptor::open(&path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600)) {
+                Ok(file) => file,
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(place.create_error(spec, "open", error)),
             };
@@ -130,7 +138,7 @@ impl Segment {
             if !guard.try_lock(BUILDING).map_err(|error| place.error("fcntl", error))? || guard.links().map_err(|error| place.error("fstat", error))? == 0 {
                 continue;
             }
-            let made = Self::build(place.clone(), spec, file)?;
+            let made = Self::build(&place, spec, &file)?;
             // Nobody else removes or replaces a locked temporary, so the name is still this file's: what gets linked is what is mapped.
             rustix::fs::link(&temporary.0, place.path()).map_err(|error| place.create_error(spec, "link", error))?;
             drop(temporary);
@@ -141,21 +149,24 @@ impl Segment {
     }
 
     /// The whole segment in a file that nobody else knows.
-    fn build(place: Place, spec: &Spec, file: File) -> Result<Self, OpenError> {
-        let map = fill(&place, spec, &file)?;
-        let (header, geometry) = read_header(&place, &file)?;
-        let lease = Lease::new(file).map_err(|error| place.error("fstat", error))?;
-        // Before it has a name: nobody finds an owned segment without its owner. The file is new, so that nobody else has the lock.
-        let owner = spec.flags & flags::OWNED != 0 && lease.try_lock(OWNER).map_err(|error| place.error("fcntl", error))?;
-        Ok(Self {
-            place,
-            header,
-            geometry,
-            read_only: false,
-            map: ManuallyDrop::new(map),
-            lease,
-            owner: AtomicBool::new(owner),
-        })
+    fn build(place: &Place, spec: &Spec, file: &File) -> Result<Self, OpenError> {
+        fill(place, spec, file)?;
+        // A new description: the child of a fork since may have the old one. Without /proc that one has to do.
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let mut made = Self::over(place, false, || {
+            descriptor::open(&path, OFlags::RDWR, Mode::empty()).or_else(|_| rustix::io::fcntl_dupfd_cloexec(file, 3).map(File::from))
+        })?;
+        let chmod = |mode| rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|error| place.error("fchmod", error));
+        chmod(spec.mode & 0o777)?;
+        // Before it has a name: nobody finds an owned segment without its owner, and nobody makes one where nothing can
+        // be locked. The file is new, so that nobody else has the lock.
+        made.lease.try_lock(OWNER).map_err(|error| place.error("fcntl", error))?;
+        if spec.flags & flags::OWNED != 0 {
+            *made.owner.get_mut() = true;
+        } else {
+            made.lease.unlock(OWNER).map_err(|error| place.error("fcntl", error))?;
+        }
+        Ok(made)
     }
 }
 
@@ -168,18 +179,36 @@ impl Drop for Temporary {
     }
 }
 
-fn fill(place: &Place, spec: &Spec, file: &File) -> Result<MmapRaw, OpenError> {
+fn fill(place: &Place, spec: &Spec, file: &File) -> Result<(), OpenError> {
     let g = &spec.geometry;
-    rustix::fs::fchmod(file, Mode::from_raw_mode(spec.mode & 0o777)).map_err(|error| place.error("fchmod", error))?;
-    loop {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, g.total_size) {
-            Ok(()) => break,
-            Err(Errno::INTR) => {}
-            Err(Errno::NOSPC | Errno::FBIG | Errno::DQUOT | Errno::NOMEM) => return Err(place.no_space(spec)),
-            Err(error) => return Err(place.error("fallocate", error)),
-        }
+    // Whatever the umask: it is opened again.
+    rustix::fs::fchmod(file, Mode::from_raw_mode(0o600)).map_err(|error| place.error("fchmod", error))?;
+    // Beyond it the kernel sends SIGXFSZ, which ends the program without a word.
+    if let Some(limit) = rustix::process::getrlimit(Resource::Fsize).current.filter(|limit| *limit < g.total_size) {
+        return Err(OpenError::FileLimit {
+            queue: place.name.clone(),
+            bytes: g.total_size,
+            limit,
+        });
     }
-    let write = |bytes: &[u8], offset: u64| file.write_all_at(bytes, offset).map_err(|error| place.error("write", error));
+    let write = |bytes: &[u8], offset: u64| {
+        file.write_all_at(bytes, offset).map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => place.no_space(spec),
+            _ => place.error("write", error),
+        })
+    };
+    match rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, g.total_size)) {
+        Ok(()) => {}
+        Err(Errno::NOSPC | Errno::FBIG | Errno::DQUOT | Errno::NOMEM) => return Err(place.no_space(spec)),
+        // ramfs, ext2, ext3, some network file systems: what is written is reserved too.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            let zeros = vec![0; 1 << 16];
+            for offset in (0..g.total_size).step_by(zeros.len()) {
+                write(&zeros[..zeros.len().min((g.total_size - offset) as usize)], offset)?;
+            }
+        }
+        Err(error) => return Err(place.error("fallocate", error)),
+    }
     // Everything that is not zero, in file order. Nobody else knows the file yet.
     write(bytemuck::bytes_of(&raw_header(spec, new_id(place)?)), 0)?;
     write(&u64::from(spec.ready).to_ne_bytes(), WORDS_OFFSET as u64)?;
@@ -188,8 +217,7 @@ fn fill(place: &Place, spec: &Spec, file: &File) -> Result<MmapRaw, OpenError> {
         write(&(spec.record)(g, seat).to_ne_bytes(), SEATS_OFFSET as u64 + u64::from(seat) * SEAT_SIZE as u64)?;
     }
     let slots: Vec<u64> = (0..g.capacity).map(|index| (spec.slot)(g, index)).collect();
-    write(bytemuck::cast_slice(&slots), g.slots_offset)?;
-    map(place, file, g.total_size, false)
+    write(bytemuck::cast_slice(&slots), g.slots_offset)
 }
 
 fn new_id(place: &Place) -> Result<QueueId, OpenError> {
@@ -210,6 +238,10 @@ pub(crate) fn clean_temporaries(dir: &Path) -> usize {
         let lease = open_file(&path, OFlags::RDWR).ok().and_then(|file| Lease::new(file).ok())?;
         (lease.try_lock(BUILDING).ok()? && names(&path, &lease).ok()? && std::fs::remove_file(&path).is_ok()).then_some(())
     };
-    let temporary = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMPORARY));
-    std::fs::read_dir(dir).map_or(0, |files| files.flatten().map(|file| file.path()).filter(temporary).filter_map(remove).count())
+    let names = names_in(dir).unwrap_or_default();
+    names
+        .iter()
+        .filter(|name| name.starts_with(TEMPORARY))
+        .filter_map(|name| remove(dir.join(name)))
+        .count()
 }

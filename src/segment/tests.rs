@@ -197,7 +197,7 @@ fn what_is_no_segment_is_refused() {
     corrupt("directory", "not a regular file");
     symlink("/dev/zero", scratch.place("link").path()).unwrap();
     corrupt("link", "not a regular file");
-    rustix::fs::mkfifoat(CWD, scratch.place("pipe").path(), Mode::from_raw_mode(0o600)).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, scratch.place("pipe").path(), Mode::from_raw_mode(0o600)).unwrap();
     corrupt("pipe", "not a regular file");
     assert_eq!(list(&scratch.0).unwrap().len(), 5);
 }

@@ -7,18 +7,25 @@ use rustix::io::Errno;
 use rustix::thread::futex;
 use rustix::time::{ClockId, clock_gettime};
 
+/// How long is slept where the kernel refuses a futex.
+const WITHOUT: Duration = Duration::from_millis(1);
+
 /// The kernel's futexes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kernel;
 
 impl Futex for Kernel {
     fn wait(&self, word: &AtomicU32, expected: u32, timeout: Duration) {
-        let timeout = futex::Timespec {
+        let limit = futex::Timespec {
             tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
         };
-        // Woken, changed, interrupted, timed out: the caller looks whatever the reason.
-        let _ = futex::wait(word, futex::Flags::empty(), expected, Some(&timeout));
+        match futex::wait(word, futex::Flags::empty(), expected, Some(&limit)) {
+            // Woken, changed, interrupted, timed out: the caller looks whatever the reason.
+            Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
+            // Forbidden, as by a seccomp filter: nobody wakes us, but nor do we burn a processor.
+            Err(_) => std::thread::sleep(timeout.min(WITHOUT)),
+        }
     }
 
     fn wake(&self, word: &AtomicU32, count: u32) -> u32 {

@@ -9,8 +9,10 @@ use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 #[cfg(test)]
 mod tests;
@@ -116,6 +118,12 @@ impl Lease {
         lock.l_len = bytes.into();
         self.fcntl(libc::F_OFD_GETLK, &mut lock)?;
         Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+    }
+
+    /// Where the file can be opened once more, without its name.
+    pub(crate) fn path(&self) -> io::Result<PathBuf> {
+        self.links()?;
+        Ok(format!("/proc/self/fd/{}", self.number()).into())
     }
 
     /// Device and inode.
@@ -233,8 +241,8 @@ fn fork_generation() -> io::Result<u64> {
     let mut page = PAGE.load(Ordering::Acquire);
     if page.is_null() {
         // Before the page is there for others: who finds it has the handler too. A second registration does no harm, the handler finds nothing the second time.
-        // SAFETY: the handler is a plain function for the life of the program and calls only async-signal-safe functions.
-        let errno = unsafe { libc::pthread_atfork(None, None, Some(close_inherited)) };
+        // SAFETY: the handlers are plain functions for the life of the program and call only async-signal-safe functions.
+        let errno = unsafe { libc::pthread_atfork(Some(fork_begins), Some(fork_ended), Some(close_inherited)) };
         if errno != 0 {
             return Err(io::Error::from_raw_os_error(errno));
         }
@@ -272,10 +280,10 @@ fn wiped_page() -> io::Result<*mut AtomicU64> {
     if page == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
+    // Where the kernel does not know this (before 4.14, gVisor), or takes it and does nothing (qemu-user), the
+    // fork handler wipes the word; only children that run no handlers are not told there.
     // SAFETY: the range is the mapping just made; the advice changes only what a forked child sees of it.
-    if unsafe { libc::madvise(page, SIZE, libc::MADV_WIPEONFORK) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let _ = unsafe { libc::madvise(page, SIZE, libc::MADV_WIPEONFORK) };
     Ok(page.cast())
 }
 
@@ -334,8 +342,64 @@ impl Node {
     }
 }
 
+/// Forks of this process, as the handlers count them: those that have begun, and those that have come to
+/// their end here.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+static ENDED: AtomicU64 = AtomicU64::new(0);
+
+/// A time in which no fork is under way. What is opened and mapped in it, registered and advised, no
+/// child has.
+#[derive(Debug)]
+pub(crate) struct Calm {
+    begun: u64,
+    ended: u64,
+}
+
+impl Calm {
+    /// Begins when no fork is under way, but waits for that no longer than until `deadline`.
+    pub(crate) fn begin(deadline: Instant) -> io::Result<Self> {
+        fork_generation()?; // from here on the handlers count
+        loop {
+            // SeqCst, here and in the handlers: the counts have one order with each other. What a fork copies is the
+            // kernel's to order: it comes after the handler before it, and before the one after it.
+            let calm = Self {
+                ended: ENDED.load(Ordering::SeqCst),
+                begun: BEGUN.load(Ordering::SeqCst),
+            };
+            if !calm.disturbed() || Instant::now() >= deadline {
+                return Ok(calm);
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    /// Whether it has lasted until now.
+    pub(crate) fn lasted(&self) -> bool {
+        !self.disturbed() && (self.begun, self.ended) == (BEGUN.load(Ordering::SeqCst), ENDED.load(Ordering::SeqCst))
+    }
+
+    /// A fork was under way. (Of one that began before the handlers were there only the end is counted.)
+    fn disturbed(&self) -> bool {
+        self.begun > self.ended
+    }
+}
+
+extern "C" fn fork_begins() {
+    BEGUN.fetch_add(1, Ordering::SeqCst);
+}
+
+extern "C" fn fork_ended() {
+    ENDED.fetch_add(1, Ordering::SeqCst);
+}
+
 /// Runs in a forked child.
 extern "C" fn close_inherited() {
+    // Here none is under way.
+    ENDED.store(BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
+    // SAFETY: PAGE is null or a page-aligned mapping that is never unmapped and only accessed as an AtomicU64.
+    if let Some(word) = unsafe { PAGE.load(Ordering::Acquire).as_ref() } {
+        word.store(0, Ordering::Release); // in case the kernel has not
+    }
     for node in nodes() {
         let fd = node.fd.load(Ordering::Acquire);
         let expected = (node.device.load(Ordering::Relaxed), node.inode.load(Ordering::Relaxed));

@@ -19,6 +19,16 @@ pub(crate) mod atomic {
         word.store(value, ordering);
     }
 
+    /// [`store`] of a 32-bit word.
+    #[inline(always)]
+    pub(crate) fn store32(word: &AtomicU32, value: u32, ordering: Ordering) {
+        #[cfg(fuzzing)]
+        if !super::mortal::mortal() {
+            return;
+        }
+        word.store(value, ordering);
+    }
+
     /// Sequentially consistent load.
     #[inline(always)]
     pub(crate) fn load_sc(word: &AtomicU64) -> u64 {
@@ -61,58 +71,18 @@ pub(crate) mod atomic {
 }
 
 #[cfg(all(test, loom))]
-pub(crate) mod atomic {
-    //! loom's atomics. loom treats SeqCst accesses as AcqRel, so the sequentially consistent ones stand between SeqCst fences.
-    //! Before each store and compare-and-swap the calling thread may die (see [`crate::ring::model::mortal`]).
-    use crate::ring::model::mortal;
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-
-    pub(crate) fn compiler_fence(_: Ordering) {}
-
-    pub(crate) fn store(word: &AtomicU64, value: u64, ordering: Ordering) {
-        mortal();
-        word.store(value, ordering);
-    }
-
-    pub(crate) fn load_sc(word: &AtomicU64) -> u64 {
-        fence(Ordering::SeqCst);
-        let value = word.load(Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        value
-    }
-
-    pub(crate) fn cas_sc(word: &AtomicU64, old: u64, new: u64) -> Result<u64, u64> {
-        mortal();
-        fence(Ordering::SeqCst);
-        let result = word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        result
-    }
-
-    pub(crate) fn load32_sc(word: &AtomicU32) -> u32 {
-        fence(Ordering::SeqCst);
-        let value = word.load(Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        value
-    }
-
-    pub(crate) fn cas32_sc(word: &AtomicU32, old: u32, new: u32) -> Result<u32, u32> {
-        mortal();
-        fence(Ordering::SeqCst);
-        let result = word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        result
-    }
-
-    pub(crate) fn pause(_: u32) {}
-}
-
+#[path = "checked.rs"]
+pub(crate) mod atomic;
+#[cfg(not(all(test, loom)))]
+pub(crate) mod descriptor;
 pub(crate) mod event;
 #[cfg(not(all(test, loom)))]
 pub(crate) mod futex;
 #[cfg(not(all(test, loom)))]
 pub(crate) mod lease;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, all(test, loom)))]
 pub mod mortal;
 #[cfg(fuzzing)]
 pub mod pretend;
+#[cfg(not(all(test, loom)))]
+pub(crate) mod signal;

@@ -278,12 +278,6 @@ impl Opened {
     pub(crate) fn new(file: File) -> Self {
         Self(ManuallyDrop::new(file))
     }
-
-    pub(crate) fn keep(self) -> File {
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: called once, here; nothing drops `this`.
-        unsafe { ManuallyDrop::take(&mut this.0) }
-    }
 }
 
 impl std::ops::Deref for Opened {

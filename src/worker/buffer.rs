@@ -1,7 +1,8 @@
 //! A consumer's buffer: filled until it is due, handed over, acknowledged or given back.
 //!
 //! Invariants: `work` never gets an empty batch, nor one after the worker was seen stopped. At-least-once: a batch is acknowledged after `work` returned Ok and given back
-//! otherwise; an item delivered before is worked on alone, so that one that kills its workers takes no others with it. At-most-once: acknowledged before `work` is called.
+//! otherwise; what waits in the buffer does not count as delivered before `work` is called; an item delivered before is worked on alone, so that one that kills its workers takes no others
+//! with it. At-most-once: acknowledged before `work` is called.
 //! At the queue's end nobody waits for a fuller buffer. Callers: the consumer's loop.
 
 use super::batch::Batch;
@@ -12,6 +13,7 @@ use super::run;
 use super::state::{End, LOOK};
 use crate::error::{Fault, GetError};
 use crate::queue::{Hand, Payload, ReadyQueue, State};
+use crate::segment::Header;
 use std::time::{Duration, Instant};
 
 /// Items of up to so many bytes are copied rather than held where a whole buffer of them is there: holding costs more (`cargo bench --bench workers`).
@@ -38,10 +40,16 @@ enum Filled {
 }
 
 impl Way {
-    pub(crate) fn new<T: Payload + ?Sized>(max: usize, at_least_once: bool, copies: bool, queue: &ReadyQueue<T>) -> Self {
+    pub(crate) fn new<T: Payload + ?Sized>(max: usize, header: &Header, copies: bool, queue: &ReadyQueue<T>) -> Self {
+        let (at_least_once, max_deliveries) = (header.at_least_once, header.max_deliveries);
         let small = !at_least_once && T::size().is_some_and(|size| size <= SMALL);
         Self {
-            max: if at_least_once { max.min(queue.in_hand()) } else { max },
+            max: match max_deliveries {
+                // Whatever comes beside a poisonous item would be dead with it.
+                1 => 1,
+                _ if at_least_once => max.min(queue.in_hand()),
+                _ => max,
+            },
             at_least_once,
             copies: copies || max == 1 && small,
             small,
@@ -76,8 +84,12 @@ impl Way {
 
     fn in_place<C: Consume>(&self, worker: &mut C, context: &mut Context, queue: &mut ReadyQueue<C::Item>, last: Instant) -> Result<Filled, Failure> {
         // At-least-once one first: whether it was delivered before decides about the rest.
-        let first = if self.at_least_once { 1 } else { self.max };
-        let mut hand = match queue.take_many_timeout(first, LOOK) {
+        let taken = if self.at_least_once {
+            queue.take_buffered(LOOK)
+        } else {
+            queue.take_many_timeout(self.max, LOOK)
+        };
+        let mut hand = match taken {
             Ok(hand) => hand,
             Err(GetError::TimedOut) => return Ok(Filled::Again),
             Err(error) => return Ok(Filled::Ends(stopped(error, context))),
@@ -89,7 +101,9 @@ impl Way {
             give_back(hand, self.at_least_once)?;
             return filled.map(|_| Filled::Again); // whatever ends the loop is found by its next round
         }
-        if !self.at_least_once {
+        if self.at_least_once {
+            hand.show();
+        } else {
             hand.ack_in_place();
         }
         match hand_over(worker, &Batch::in_place(&hand), context) {
@@ -113,6 +127,7 @@ impl Way {
             }
             let left = time_left(context, last);
             match hand.take_more(self.max, Some(left)) {
+                // No more, or what comes next was delivered before and is worked on alone.
                 Ok(0) | Err(GetError::Stopped) => break,
                 Ok(_) => {}
                 Err(GetError::Empty | GetError::TimedOut) if left.is_zero() => break,

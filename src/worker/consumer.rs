@@ -90,7 +90,7 @@ pub trait Consume: Sized {
 }
 
 fn consume<C: Consume>(context: &mut Context) -> Result<(), Failure> {
-    let header = context.watch.control.header();
+    let header = context.watch.control.header().clone();
     if header.type_name == named::<Producing>() {
         return Err(format!("'{}' belongs to a producer and holds no items: attach to a consumer's queue", context.name()).into());
     }
@@ -98,7 +98,7 @@ fn consume<C: Consume>(context: &mut Context) -> Result<(), Failure> {
     // Declared before the worker value, which `live` drops: its seats are the last to go.
     let mut queue = attach::<C::Item>(context, max, alo)?;
     let copies = !alo && queue.in_hand() < max;
-    let way = Way::new::<C::Item>(max, alo, copies, &queue);
+    let way = Way::new::<C::Item>(max, &header, copies, &queue);
     let body = |worker: &mut C, context: &mut Context| way.work(worker, context, &mut queue);
     run::live(context, C::on_start, body, C::on_stop)
 }

@@ -6,10 +6,11 @@
 use super::error::{Failure, RecvError, SendError, WorkerError};
 use super::link::{Link, remove_if_abandoned};
 use super::pipe::{Packet, Received, WhenFull, send};
-use super::settings::{Settings, Watched};
+use super::settings::{Settings, Told, Watched, variable};
 use super::state::{End, LOOK, Watch};
 use crate::error::{Fault, GetError, OpenError};
 use crate::queue::{Attach, Control, Item, ReadyQueue, Role, State};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 /// How long a worker that was stopped still waits for space for each thing that its `on_stop` sends.
@@ -56,21 +57,11 @@ pub struct Context {
 /// Runs when everything else of a context is gone.
 struct Leave {
     control: Control,
-    watched: Watched,
-    had_owner: bool,
 }
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        let gone = |alive: Result<bool, Fault>| matches!(alive, Ok(false));
-        let abandoned = match self.watched {
-            Watched { supervised: false, .. } => self.had_owner && gone(self.control.has_owner()),
-            Watched { supervisor: Some(number), .. } => gone(self.control.is_supervised_by(number)),
-            Watched { supervisor: None, .. } => gone(self.control.is_supervised()),
-        };
-        if abandoned {
-            remove_if_abandoned(&self.control, self.watched.owned || self.had_owner);
-        }
+        remove_if_abandoned(&self.control);
     }
 }
 
@@ -118,17 +109,18 @@ impl Context {
 
     /// Without a seat, and without telling anybody.
     pub(crate) fn open(name: &str, arguments: impl IntoIterator<Item = String>, settings: Settings) -> Result<Self, WorkerError> {
-        let variable = |name: &str| std::env::var_os(name);
-        let settings = settings.or_environment(name, variable)?;
-        let watched = Watched::from_environment(variable);
         let control = Control::attach(name)?;
+        let told = Told::from_environment(variable, name).filter(|told| told.is_for(control.id()));
+        let settings = match &told {
+            Some(told) => settings.or_environment(name, |name| told.variable(name))?,
+            None => settings.or_environment(name, variable)?,
+        };
+        let watched = Watched::by(told.as_ref());
         if control.read_only() {
             return Err(Fault::ReadOnly { queue: name.into() }.into());
         }
         let leave = Leave {
             control: Control::attach(name)?,
-            watched,
-            had_owner: control.has_owner()?,
         };
         if control.state() == State::Stopped && !watched.supervised {
             return Err(WorkerError::Stopped { worker: name.into() });
@@ -180,7 +172,28 @@ impl Context {
         self.watch.control.state()
     }
 
-    /// The loop has to end: the state is `stopped`, the controlling process is gone, or the worker's segment is.
+    /// From now on the first SIGINT or SIGTERM to this process ends it as `stopped` does: [`is_stopped`]
+    /// says so, and whoever sleeps or waits wakes up within a fifth of a second. The second one kills. The
+    /// worker's state, and its other processes, are not concerned. The `main` of the traits does this by
+    /// itself. A signal that the process was started to ignore stays ignored.
+    ///
+    /// # Errors
+    /// The handlers could not be installed.
+    ///
+    /// [`is_stopped`]: Self::is_stopped
+    #[cfg(feature = "signals")]
+    pub fn stop_on_signals(&mut self) -> Result<(), WorkerError> {
+        crate::sync::signal::heed().map_err(|error| Fault::Os {
+            queue: self.name().into(),
+            call: "sigaction",
+            errno: error.raw_os_error().unwrap_or(libc::EINVAL),
+        })?;
+        self.watch.heeds_signals = true;
+        Ok(())
+    }
+
+    /// The loop has to end: the state is `stopped`, a signal said so, the controlling process is gone, or
+    /// the worker's segment is.
     pub fn is_stopped(&mut self) -> bool {
         self.watch.ends().is_some()
     }
@@ -374,18 +387,24 @@ impl Context {
         self.closing = true;
     }
 
+    /// Nothing is left to do: see [`Watch::outlive`].
+    pub(crate) fn linger(&mut self) {
+        self.watch.outlive();
+    }
+
     /// The end of a worker: the controlling process hears a failure with its text. The caller's exit status should be nonzero then.
     pub fn finish(mut self, outcome: Result<(), Failure>) {
         self.close();
         if let Err(failure) = outcome {
             self.tell(&Packet::Failed(std::process::id(), text(&failure)));
         }
+        self.linger();
     }
 }
 
 /// Tells the controlling process why a worker could not attach.
 pub(crate) fn report(worker: &str, text: &str) {
-    if !Watched::from_environment(|name| std::env::var_os(name)).supervised {
+    if Told::from_environment(variable, worker).is_none() {
         return;
     }
     if let Ok(mut queue) = ReadyQueue::<[u8]>::attach(&format!("{worker}.results")) {
@@ -394,10 +413,16 @@ pub(crate) fn report(worker: &str, text: &str) {
     }
 }
 
-/// A failure with what it was caused by.
+/// A failure with what it was caused by. Its author's code may panic here too.
 pub(crate) fn text(failure: &Failure) -> String {
-    let causes = std::iter::successors(failure.source(), |cause| cause.source());
-    causes.fold(failure.to_string(), |text, cause| format!("{text}: {cause}"))
+    let text = || {
+        let causes = std::iter::successors(failure.source(), |cause| cause.source());
+        causes.fold(failure.to_string(), |text, cause| format!("{text}: {cause}"))
+    };
+    catch_unwind(AssertUnwindSafe(text)).unwrap_or_else(|payload| {
+        std::mem::forget(payload); // dropping it may panic again
+        "an error whose text cannot be shown: it panics".into()
+    })
 }
 
 fn put(link: &mut Link<[u8]>, own: &Control, watch: &mut Watch, grace: Option<Instant>, bytes: &[u8], end: &str) -> Result<(), SendError> {

@@ -1,34 +1,39 @@
 //! The controlling side of a worker, whatever its kind: segments, processes, listeners; from start to end.
 //!
 //! Invariants: one start at a time; when a start has ended, the state is `stopped`, a consumer's queue is not ready, and everything its processes sent has been called
-//! back; dropping it stops the worker and waits. Callers: the controlling handles.
+//! back; dropping it stops the worker and waits; what fails on the way leaves the handle usable. In one of
+//! its own callbacks a handle refuses to wait, and is dropped by another thread. Callers: the controlling handles.
 
 use super::ended::{Ended, Exit};
 use super::error::{SendError, WorkerError};
-use super::listen::{Callback, Heard, Listener, begin_stream, end_of_stream};
+use super::listen::{Callback, Listener, begin_stream, end_of_stream, lock, serves};
 use super::options::Common;
 use super::pipe::{Received, WhenFull, send};
 use super::segments::Segments;
-use super::settings::{OWNED, SUPERVISED, SUPERVISOR, Settings, TYPE};
-use super::spawn::Crew;
+use super::settings::{Settings, TOLD, TYPE, Told};
+use super::spawn::{Crew, Plan};
 use crate::error::{Fault, StateError};
 use crate::queue::{Attach, Control, ReadyQueue, Role, State};
 use std::ffi::OsStr;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A start under way.
 struct Run {
     /// `None`: others start the processes.
     crew: Option<Crew>,
-    listeners: [Option<Listener>; 2],
+    listeners: [Listener; 2],
     after: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// The controlling side of a worker.
 pub(crate) struct Core {
-    pub(crate) segments: Segments,
+    /// Tells its threads from those of other handles.
+    number: u64,
+    /// `None` only while it is dropped.
+    segments: Option<Segments>,
     common: Common,
     /// Its gate is opened at the start and closed at the end.
     gated: bool,
@@ -41,8 +46,10 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(segments: Segments, common: Common, gated: bool) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         Self {
-            segments,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed), // Relaxed: only their being different matters
+            segments: Some(segments),
             common,
             gated,
             run: None,
@@ -53,13 +60,26 @@ impl Core {
         }
     }
 
-    pub(crate) fn control(&self) -> &Control {
-        &self.segments.control
+    fn segments(&self) -> &Segments {
+        self.segments.as_ref().expect("they are taken by drop alone")
     }
 
-    fn again(&self) -> Result<Control, WorkerError> {
-        let control = self.control();
-        Ok(Control::attach_in(control.directory(), control.name())?)
+    fn segments_mut(&mut self) -> &mut Segments {
+        self.segments.as_mut().expect("they are taken by drop alone")
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.segments().control
+    }
+
+    /// A call that waits for callbacks cannot be made from one.
+    fn may_wait(&self) -> Result<(), WorkerError> {
+        if serves(self.number) {
+            return Err(WorkerError::InCallback {
+                worker: self.control().name().into(),
+            });
+        }
+        Ok(())
     }
 
     /// Starts `processes` of them; a running worker is stopped and waited for first.
@@ -70,79 +90,96 @@ impl Core {
         settings: &Settings,
         processes: usize,
     ) -> Result<(), WorkerError> {
+        self.may_wait()?;
         self.stop()?;
-        let control = self.control();
-        if !command.get_envs().any(|(name, _)| name == TYPE) {
-            command.env_remove(TYPE); // ours, if we are a worker ourselves
-        }
+        let segments = self.segments();
+        let control = &segments.control;
+        let kind = command
+            .get_envs()
+            .find(|(name, _)| *name == TYPE)
+            .and_then(|(_, kind)| kind?.to_str().map(str::to_owned));
+        let told = Told::new(control, segments.lease.number(), kind, settings);
         let dir = std::path::absolute(control.directory()).unwrap_or_else(|_| control.directory().into());
         command.arg("--attach").arg(control.name()).args(arguments).env("PRODCON_DIR", dir);
-        command.env(SUPERVISED, "1").env(SUPERVISOR, self.segments.lease.number().to_string());
-        command.env(OWNED, u8::from(self.segments.owned).to_string()).envs(settings.variables());
-        let heard = self.begin()?;
+        command.env_remove(TYPE).env(TOLD, told.to_string());
+        self.begin()?;
+        let (number, common) = (self.number, &self.common);
         let Some(run) = &mut self.run else { return Ok(()) };
         let Some(after) = run.after.take() else { return Ok(()) };
-        let control = &self.segments.control;
-        let (crew, started) = Crew::start(control, command, processes, self.common.restart, heard, self.on_exit.clone(), after);
-        let started = started.and_then(|()| crew.wait_attached(control, self.common.start_timeout));
+        let (crew, started) = Crew::start(Plan {
+            handle: number,
+            control: self.segments.as_ref().expect("as above").watched.clone(),
+            command,
+            processes,
+            restart: common.restart,
+            start_timeout: common.start_timeout,
+            heard: run.listeners[0].ears.clone(),
+            on_exit: self.on_exit.clone(),
+            after,
+        });
+        let started = started.and_then(|()| crew.wait_attached());
         run.crew = Some(crew);
         started.or_else(|error| {
             // Not even as long as it would be given to end well: it is no worker, or has not begun.
-            self.end_crew(Duration::from_millis(100))?;
+            let ended = self.end_crew(Duration::from_millis(100));
             self.finish();
-            Err(error)
+            ended.and(Err(error))
         })
     }
 
     /// Opens everything for workers that others start.
     pub(crate) fn start_external(&mut self) -> Result<(), WorkerError> {
+        self.may_wait()?;
         self.stop()?;
-        self.begin().map(drop)
+        self.begin()
     }
 
     /// Rings, listeners, gate, state.
-    fn begin(&mut self) -> Result<Arc<Heard>, WorkerError> {
-        let segments = &mut self.segments;
-        for ring in [&segments.results, &segments.messages].into_iter().flatten() {
-            begin_stream(&ring.control()?)?;
+    fn begin(&mut self) -> Result<(), WorkerError> {
+        let (number, gated) = (self.number, self.gated);
+        let (on_result, on_message) = (self.on_result.clone(), self.on_message.clone());
+        let segments = self.segments_mut();
+        for ring in &segments.ends {
+            begin_stream(&lock(ring))?;
         }
         segments.inbox.clear()?; // for a predecessor
-        let heard = Arc::new(Heard::default());
+        let queue: Arc<str> = segments.control.name().into();
         let thread = |error: std::io::Error| {
             WorkerError::Fault(Fault::Os {
-                queue: segments.control.name().into(),
+                queue,
                 call: "clone",
                 errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
             })
         };
-        let (mut results, mut messages) = (None, None);
-        let mut ends = vec![];
-        if let Some(ring) = segments.results.take() {
-            ends.push(ring.control()?);
-            results = Some(Listener::results(ring, heard.clone(), self.on_result.clone()).map_err(thread)?);
-        }
-        if let Some(ring) = segments.messages.take() {
-            ends.push(ring.control()?);
-            messages = Some(Listener::messages(ring, self.on_message.clone()).map_err(thread)?);
-        }
-        let (own, gated) = (self.again()?, self.gated);
+        let results = match Listener::results(&mut segments.results, number, on_result) {
+            Ok(results) => results,
+            Err(error) => return Err(thread(error)),
+        };
+        let messages = match Listener::messages(&mut segments.messages, number, on_message) {
+            Ok(messages) => messages,
+            Err(error) => {
+                end_of_stream(&lock(&segments.ends[0]));
+                segments.results = results.join();
+                return Err(thread(error));
+            }
+        };
+        let (own, ends) = (segments.watched.clone(), segments.ends.clone());
         let after = move || {
+            let own = lock(&own);
             let _ = own.set_state(State::Stopped); // refused: it is
             if gated {
                 close(&own);
             }
-            ends.iter().for_each(end_of_stream);
+            ends.iter().for_each(|ring| end_of_stream(&lock(ring)));
         };
         self.run = Some(Run {
             crew: None,
             listeners: [results, messages],
             after: Some(Box::new(after)),
         });
-        if self.gated {
-            self.control().set_ready()?;
-        }
-        begin_stream(self.control())?;
-        Ok(heard)
+        let opened = if gated { self.control().set_ready() } else { Ok(()) };
+        let opened = opened.map_err(WorkerError::from).and_then(|()| Ok(begin_stream(self.control())?));
+        opened.inspect_err(|_| drop(self.finish()))
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -176,6 +213,7 @@ impl Core {
 
     /// Waits for the end; `None` if `timeout` passed first.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<Ended>, WorkerError> {
+        self.may_wait()?;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let over = match &self.run {
             None => true,
@@ -196,11 +234,13 @@ impl Core {
 
     /// Stops the worker and waits for its end. Whoever does not end in time is killed.
     pub(crate) fn stop(&mut self) -> Result<Ended, WorkerError> {
+        self.may_wait()?;
         if self.run.is_none() {
             return Ok(Ended::default());
         }
-        self.end_crew(self.common.stop_timeout)?;
-        Ok(self.finish())
+        let stopped = self.end_crew(self.common.stop_timeout);
+        let ended = self.finish();
+        stopped.map(|()| ended)
     }
 
     fn end_crew(&mut self, patience: Duration) -> Result<(), WorkerError> {
@@ -222,10 +262,10 @@ impl Core {
     }
 
     fn wait_for_others(&self, patience: Duration) -> Option<usize> {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now().checked_add(patience);
         loop {
             let others = self.others()?;
-            if Instant::now() >= deadline {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Some(others);
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -238,22 +278,26 @@ impl Core {
         if let Some(after) = run.after.take() {
             after();
         }
+        // First the crew: what it has still to read of the rings' last words is there as long as they are.
+        let ended = run.crew.map_or_else(Ended::default, Crew::join);
         let [results, messages] = run.listeners;
-        self.segments.results = results.and_then(Listener::join);
-        self.segments.messages = messages.and_then(Listener::join);
-        run.crew.map_or_else(Ended::default, Crew::join)
+        let segments = self.segments_mut();
+        segments.results = results.join();
+        segments.messages = messages.join();
+        ended
     }
 
     /// Sends a message to the worker; `wait`: for space, as long as the worker runs.
     pub(crate) fn send(&mut self, bytes: &[u8], wait: bool) -> Result<(), SendError> {
         let running = self.is_running();
-        let (inbox, run) = (&mut self.segments.inbox, &self.run);
+        let segments = self.segments.as_mut().expect("they are taken by drop alone");
+        let (inbox, control, run) = (&mut segments.inbox, &segments.control, &self.run);
         let name = inbox.name().into();
         let still = || match run {
             Some(Run { crew: Some(crew), .. }) => crew.is_running(),
             _ => running,
         };
-        let sent = send(inbox, bytes, "message_size", &self.segments.control, || match (wait, still()) {
+        let sent = send(inbox, bytes, "message_size", control, || match (wait, still()) {
             (_, false) => WhenFull::GiveUp(SendError::Ended { queue: Arc::clone(&name) }),
             (true, true) => WhenFull::Wait,
             (false, true) => WhenFull::GiveUp(SendError::Full { queue: Arc::clone(&name) }),
@@ -264,12 +308,51 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        if self.process == std::process::id() {
+        if self.process != std::process::id() {
+            if let Some(run) = self.run.take() {
+                std::mem::forget(run); // a forked child: processes and threads are the parent's
+            }
+        } else if serves(self.number) && self.run.is_some() {
+            self.drop_elsewhere();
+        } else {
             let _ = self.stop();
-        } else if let Some(run) = self.run.take() {
-            std::mem::forget(run); // a forked child: processes and threads are the parent's
         }
     }
+}
+
+impl Core {
+    /// In a callback of its own: another thread stops the worker, waits for the callback too, and
+    /// removes the segments.
+    fn drop_elsewhere(&mut self) {
+        let _ = self.set_stopped();
+        let moved = Arc::new(Mutex::new(Some(Self {
+            number: self.number,
+            segments: self.segments.take(),
+            common: self.common.clone(),
+            gated: self.gated,
+            run: self.run.take(),
+            on_result: Callback::default(),
+            on_message: Callback::default(),
+            on_exit: Callback::default(),
+            process: self.process,
+        })));
+        let theirs = moved.clone();
+        let thread = std::thread::Builder::new().name("prodcon drop".into());
+        if thread.spawn(move || drop(take(&theirs))).is_err()
+            && let Some(mut core) = take(&moved)
+            && let Some(run) = core.run.take()
+        {
+            // Nobody can wait: its processes find that they were stopped, and are not reaped.
+            if let Some(crew) = run.crew {
+                crew.let_end();
+                crew.forget();
+            }
+        }
+    }
+}
+
+fn take(core: &Mutex<Option<Core>>) -> Option<Core> {
+    lock(core).take()
 }
 
 /// Closes the gate and throws away what is in the queue; without a seat it is only void.

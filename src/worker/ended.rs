@@ -26,30 +26,50 @@ pub struct Exit {
     pub process: usize,
     /// Its id.
     pub pid: u32,
-    /// How it ended; `None`: nobody knows (the program ignores SIGCHLD).
+    /// How it ended; `None` if the status could not be collected, because SIGCHLD is ignored.
     pub status: Option<ExitStatus>,
-    /// What it said before it ended, if it failed.
+    /// What it said before it ended, if it failed; or why it was killed.
     pub error: Option<String>,
     /// It is started again.
     pub restarts: bool,
 }
 
 impl Exit {
-    /// Exit status 0.
+    /// Exit status 0. Where nobody knows the status: it did not say that it failed.
     pub fn success(&self) -> bool {
-        self.status.is_some_and(|status| status.success())
+        self.status.map_or(self.error.is_none(), |status| status.success())
     }
 }
+
+/// Most ends that are kept one by one.
+const MOST_EXITS: usize = 1000;
 
 /// The end of a worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ended {
-    /// The ends of its processes, in their order.
+    /// The ends of its processes, in their order. Of a worker that was started again hundreds of times
+    /// the oldest are left out, but never the last one of a process.
     pub exits: Vec<Exit>,
+    restarts: usize,
+    error: Option<String>,
 }
 
 impl Ended {
+    /// Notes one more.
+    pub(crate) fn push(&mut self, exit: Exit) {
+        self.restarts += usize::from(exit.restarts);
+        if self.error.is_none() && !exit.success() {
+            self.error.clone_from(&exit.error);
+        }
+        if self.exits.len() >= MOST_EXITS
+            && let Some(oldest) = self.exits.iter().position(|exit| exit.restarts)
+        {
+            self.exits.remove(oldest);
+        }
+        self.exits.push(exit);
+    }
+
     /// Every process ended with status 0, in the end.
     pub fn success(&self) -> bool {
         self.exits.iter().all(|exit| exit.restarts || exit.success())
@@ -57,11 +77,11 @@ impl Ended {
 
     /// How often a process was started again.
     pub fn restarts(&self) -> usize {
-        self.exits.iter().filter(|exit| exit.restarts).count()
+        self.restarts
     }
 
     /// What the first process that failed, and said why, said.
     pub fn error(&self) -> Option<&str> {
-        self.exits.iter().find_map(|exit| exit.error.as_deref())
+        self.error.as_deref()
     }
 }

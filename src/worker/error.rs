@@ -38,6 +38,8 @@ pub enum WorkerError {
         status: Option<ExitStatus>,
         seconds: f64,
     },
+    /// The call waits for the callback that it was made from.
+    InCallback { worker: String },
     /// The worker said so itself, while it started.
     Failed { worker: String, text: String },
     /// A worker was told to attach to a queue that is stopped.
@@ -134,6 +136,10 @@ impl fmt::Display for WorkerError {
             } => write!(
                 f,
                 "worker '{worker}': '{program}' did not attach within {seconds} s and was killed: is it a prodcon worker? If it only needs longer, raise start_timeout"
+            ),
+            Self::InCallback { worker } => write!(
+                f,
+                "worker '{worker}': this would wait for the very callback that it is called from: call set_stopped() here, and stop() or wait() in another thread"
             ),
             Self::Failed { worker, text } => write!(f, "worker '{worker}' failed: {text}"),
             Self::Stopped { worker } => write!(

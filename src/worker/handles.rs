@@ -1,6 +1,11 @@
 //! The controlling handles: what a program holds that starts, stops and hears a producer or a consumer.
 //!
 //! Invariant: dropping a handle stops its worker, waits for it, and removes the segments that the handle made. Callers: everybody.
+//!
+//! From a handle's own callbacks everything can be called that does not wait for them: `set_stopped`,
+//! `set_stop_at_queue_end`, sending, putting, replacing callbacks. `stop`, `wait`, `start_new` and
+//! `start_external` answer [`WorkerError::InCallback`]. A handle that is dropped there is stopped at once;
+//! another thread waits for its end and removes its segments.
 
 use super::control::Core;
 use super::ended::{Ended, Exit};
@@ -100,7 +105,7 @@ macro_rules! lend {
         /// Waits for its end: every process has ended, and all that it sent was called back.
         ///
         /// # Errors
-        /// A [`Fault`](crate::Fault).
+        /// A [`Fault`](crate::Fault); [`WorkerError::InCallback`] in one of the handle's own callbacks.
         pub fn wait(&mut self) -> Result<Ended, WorkerError> {
             Ok(self.core.wait(None)?.unwrap_or_default())
         }
@@ -116,7 +121,7 @@ macro_rules! lend {
         /// Stops it and waits for its end. Processes that do not end within `stop_timeout` are killed.
         ///
         /// # Errors
-        /// A [`Fault`](crate::Fault).
+        /// A [`Fault`](crate::Fault); [`WorkerError::InCallback`] in one of the handle's own callbacks.
         pub fn stop(&mut self) -> Result<Ended, WorkerError> {
             self.core.stop()
         }
@@ -124,24 +129,24 @@ macro_rules! lend {
         /// Opens everything for processes that others start as `PROGRAM --attach NAME`: state, gate, listeners. A running worker is stopped and waited for first.
         ///
         /// # Errors
-        /// A [`Fault`](crate::Fault).
+        /// A [`Fault`](crate::Fault); [`WorkerError::InCallback`] in one of the handle's own callbacks.
         pub fn start_external(&mut self) -> Result<(), WorkerError> {
             self.core.start_external()
         }
 
         /// What is called with each result, in a thread of its own.
         pub fn on_result_ready(&mut self, callback: impl FnMut(Received) + Send + 'static) {
-            *super::listen::lock(&self.core.on_result) = Some(Box::new(callback));
+            self.core.on_result.set(callback);
         }
 
         /// What is called with each message from the worker, in a thread of its own.
         pub fn on_message_ready(&mut self, callback: impl FnMut(Received) + Send + 'static) {
-            *super::listen::lock(&self.core.on_message) = Some(Box::new(callback));
+            self.core.on_message.set(callback);
         }
 
         /// What is called at the end of each process, within some milliseconds, in a thread of its own.
         pub fn on_exit(&mut self, callback: impl FnMut(Exit) + Send + 'static) {
-            *super::listen::lock(&self.core.on_exit) = Some(Box::new(callback));
+            self.core.on_exit.set(callback);
         }
 
         /// Sends a message to the worker; waits for space as long as it runs. Of several processes one gets it.

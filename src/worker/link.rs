@@ -1,12 +1,13 @@
 //! An endpoint that a worker keeps of a queue that may come and go, and what it owes that queue when it leaves.
 //!
-//! Invariant: a segment is removed on leaving only if it is known to have had an owner, that owner is dead, and nobody else is there. Callers: the worker's side.
+//! Invariant: on leaving, a segment is removed only if it is stale: made to go with its owner, who is dead,
+//! and nobody else is there. A queue that lasts is never removed. Callers: the worker's side.
 
 use super::RESULTS_AND_MESSAGES;
 use super::state::coarse_now;
 use crate::error::OpenError;
-use crate::queue::{Attach, Control, Payload, ReadyQueue, unlink_in};
-use std::time::Duration;
+use crate::queue::{Attach, Control, Payload, ReadyQueue};
+use std::time::{Duration, Instant};
 
 /// Between two looks at whether a queue is still there, or there again.
 const LOOK: Duration = Duration::from_millis(200);
@@ -16,7 +17,6 @@ pub(crate) struct Link<T: Payload + ?Sized> {
     name: String,
     attach: Attach,
     endpoint: Option<ReadyQueue<T>>,
-    had_owner: bool,
     next_look: Duration,
 }
 
@@ -34,7 +34,6 @@ impl<T: Payload + ?Sized> Link<T> {
             name: name.into(),
             attach,
             endpoint: None,
-            had_owner: false,
             next_look: Duration::ZERO,
         }
     }
@@ -44,9 +43,7 @@ impl<T: Payload + ?Sized> Link<T> {
     }
 
     fn find(&mut self) -> Result<(), OpenError> {
-        let endpoint = ReadyQueue::attach_with(&self.name, &self.attach)?;
-        self.had_owner |= endpoint.control()?.has_owner().unwrap_or(false);
-        self.endpoint = Some(endpoint);
+        self.endpoint = Some(ReadyQueue::attach_with(&self.name, &self.attach)?);
         Ok(())
     }
 
@@ -80,38 +77,37 @@ impl<T: Payload + ?Sized> Link<T> {
 impl<T: Payload + ?Sized> Drop for Link<T> {
     fn drop(&mut self) {
         let Some(endpoint) = self.endpoint.take() else { return };
-        let control = self.had_owner.then(|| endpoint.control().ok()).flatten();
+        let control = endpoint.control();
         drop(endpoint);
-        if let Some(control) = control {
-            remove_if_abandoned(&control, true);
+        if let Ok(control) = control {
+            remove_if_abandoned(&control);
         }
     }
 }
 
-/// Others who leave hold the lease for a moment.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long the locks of a process that was killed may still look taken.
+const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Called by who has just left, and knows that the controlling process is gone: removes the worker's segments where nobody is left. `owned`: its queue too, not only
-/// the rings for results and messages. What cannot be removed stays and shows as stale.
-pub(crate) fn remove_if_abandoned(worker: &Control, owned: bool) {
-    let deadline = coarse_now() + PATIENCE;
-    // While we hold this lease there is no controlling process, and none can come. Whoever comes last finds nobody else.
-    let _lease = loop {
-        match worker.supervise(owned) {
-            Ok(Some(lease)) => break lease,
-            Ok(None) if coarse_now() < deadline => std::thread::sleep(Duration::from_millis(1)),
-            _ => return,
-        }
-    };
-    let empty = |control: &Control| control.stats().is_ok_and(|stats| stats.seats_live == 0);
-    let mut last = empty(worker);
-    for end in RESULTS_AND_MESSAGES {
-        if let Ok(channel) = Control::attach_in(worker.directory(), &format!("{}.{end}", worker.name())) {
-            last &= empty(&channel) && channel.unlink().is_ok();
-        }
+/// Called by one that has just left: removes the worker's segments that are stale by now. What cannot be
+/// removed stays, and shows as stale.
+pub(crate) fn remove_if_abandoned(worker: &Control) {
+    if !matches!(worker.is_supervised(), Ok(false)) {
+        return; // its controlling process removes them
     }
-    // Not before the rings: whoever comes later looks for them only if the queue is still there.
-    if owned && last && !worker.is_removed() {
-        let _ = unlink_in(worker.directory(), worker.name());
+    let ring = |end: &&str| Control::attach_in(worker.directory(), &format!("{}.{end}", worker.name())).ok();
+    let mut rings: Vec<Control> = RESULTS_AND_MESSAGES.iter().filter_map(ring).filter(Control::is_owned).collect();
+    // One that is gone already, or may stay, is done with.
+    let is_done = |control: &Control| {
+        let removed = control.is_owned().then(|| control.remove_if_stale());
+        matches!(removed, None | Some(Ok(true) | Err(OpenError::NotFound { .. } | OpenError::Replaced { .. })))
+    };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        rings.retain(|ring| !is_done(ring));
+        // Not before the rings: whoever comes later looks for them only if the queue is still there.
+        if rings.is_empty() && is_done(worker) || Instant::now() >= deadline {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
 }

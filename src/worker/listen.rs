@@ -1,27 +1,99 @@
-//! The controlling side's ears: a thread for each ring from the worker, which calls back and ends when the worker has ended and the ring is empty.
+//! The controlling side's ears: a thread for each ring from the worker, which calls back and ends when
+//! the worker has ended and the ring is empty.
 //!
-//! Invariant: everything that was sent before the worker ended is called back before [`Listener::join`] returns; the ring's own end of stream says so. Callers: the
-//! controlling handles.
+//! Invariants: everything that was sent before the worker ended is called back, in order, before
+//! [`Listener::join`] returns; the ring's own end of stream says so. What a worker says of itself can be
+//! read at any time, whatever a callback is doing. A callback is never called by two threads at once,
+//! and can be replaced while it runs.
 
 use super::pipe::{Packet, Received};
 use crate::error::GetError;
 use crate::queue::{ReadyQueue, State};
-use std::collections::{HashMap, HashSet};
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// No longer without noting that the ring is empty.
+/// The listener never holds the ring for longer.
 const ROUND: Duration = Duration::from_millis(20);
+/// Most words of worker processes that are remembered. Each process says two, and is forgotten after
+/// its end; the rest is from processes that nobody here has started.
+const MOST_SAID: usize = 4096;
+/// Fewest results that may wait for a busy callback outside their ring.
+const BACKLOG: usize = 64;
 
-/// What is called with each result or message.
-pub(crate) type Callback<T> = Arc<Mutex<Option<Box<dyn FnMut(T) + Send>>>>;
+thread_local! {
+    /// The handle whose thread this is; 0: nobody's.
+    static SERVES: Cell<u64> = const { Cell::new(0) };
+}
 
-/// Calls back, if anybody wants it. A panic there is its author's affair: it was printed, and the listener goes on.
-pub(crate) fn call<T>(callback: &Callback<T>, value: T) {
-    if let Some(callback) = lock(callback).as_mut() {
-        let _ = catch_unwind(AssertUnwindSafe(|| callback(value)));
+/// This thread belongs to the handle with this number from now on: what it calls back must not wait
+/// for it.
+pub(crate) fn serve(handle: u64) {
+    SERVES.set(handle);
+}
+
+/// This thread belongs to the handle with this number.
+pub(crate) fn serves(handle: u64) -> bool {
+    SERVES.get() == handle
+}
+
+type Function<T> = Box<dyn FnMut(T) + Send>;
+
+struct Slot<T> {
+    function: Mutex<Option<Function<T>>>,
+    /// Held during a call.
+    turn: Mutex<()>,
+}
+
+/// What is called with each result, message or end.
+pub(crate) struct Callback<T>(Arc<Slot<T>>);
+
+impl<T> Clone for Callback<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Default for Callback<T> {
+    fn default() -> Self {
+        Self(Arc::new(Slot {
+            function: Mutex::new(None),
+            turn: Mutex::new(()),
+        }))
+    }
+}
+
+impl<T> Callback<T> {
+    /// Replaces it; does not wait for a call under way.
+    pub(crate) fn set(&self, function: impl FnMut(T) + Send + 'static) {
+        let old = lock(&self.0.function).replace(Box::new(function));
+        quietly(|| drop(old)); // outside the lock: it may own anything, this very handle too
+    }
+
+    /// Calls back, if anybody wants it. A panic there is its author's affair: it was printed, and the
+    /// caller goes on.
+    pub(crate) fn call(&self, value: T) {
+        let _turn = lock(&self.0.turn);
+        // Taken out, so that the callback can replace itself.
+        let Some(mut function) = lock(&self.0.function).take() else { return };
+        quietly(|| function(value));
+        let mut now = lock(&self.0.function);
+        if now.is_none() {
+            *now = Some(function);
+        } else {
+            drop(now);
+            quietly(|| drop(function));
+        }
+    }
+}
+
+/// A panic is swallowed, and its payload is leaked: dropping that may panic too.
+pub(crate) fn quietly(work: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
+        std::mem::forget(payload);
     }
 }
 
@@ -30,113 +102,175 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What worker processes said of themselves.
+/// What worker processes said of themselves, the latest at the back.
 #[derive(Debug, Default)]
-pub(crate) struct Heard {
-    said: Mutex<Said>,
-    changed: Condvar,
+pub(crate) struct Said(VecDeque<(u32, Word)>);
+
+#[derive(Debug)]
+enum Word {
+    Attached,
+    Failed(String),
 }
 
-#[derive(Debug, Default)]
-struct Said {
-    attached: HashSet<u32>,
-    failed: HashMap<u32, String>,
-    /// How often the ring was found empty.
-    rounds: u64,
-    over: bool,
-}
-
-impl Heard {
-    /// This process said that it has attached.
-    pub(crate) fn attached(&self, pid: u32) -> bool {
-        lock(&self.said).attached.contains(&pid)
+impl Said {
+    fn note(&mut self, pid: u32, word: Word) {
+        if self.0.len() >= MOST_SAID {
+            self.0.pop_front();
+        }
+        self.0.push_back((pid, word));
     }
 
-    /// Why a process that has ended said that it failed; waits until all it can have sent was read, but no longer than this.
-    pub(crate) fn failure(&self, pid: u32, patience: Duration) -> Option<String> {
-        let deadline = Instant::now() + patience;
-        let mut said = lock(&self.said);
-        let enough = said.rounds + 2; // the first may have begun before the process ended
-        loop {
-            if let Some(text) = said.failed.get(&pid) {
-                return Some(text.clone());
+    /// Notes what a worker says of itself; gives back what is a result.
+    pub(crate) fn sort(&mut self, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        match Packet::decode(bytes) {
+            Packet::Result(bytes) => return Some(bytes),
+            Packet::Attached(pid) => self.note(pid, Word::Attached),
+            Packet::Failed(pid, text) => self.note(pid, Word::Failed(text)),
+        }
+        None
+    }
+
+    fn attached(&self, pid: u32) -> bool {
+        self.0.iter().any(|(of, word)| *of == pid && matches!(word, Word::Attached))
+    }
+
+    /// Why it failed, if it said so. Its words are forgotten: its id may be another's from now on.
+    pub(crate) fn last_words(&mut self, pid: u32) -> Option<String> {
+        let mut text = None;
+        self.0.retain_mut(|(of, word)| {
+            if let (true, Word::Failed(said)) = (*of == pid, word) {
+                text = Some(std::mem::take(said));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if said.over || said.rounds >= enough || left.is_zero() {
-                return None;
-            }
-            said = self.changed.wait_timeout(said, left).unwrap_or_else(PoisonError::into_inner).0;
+            *of != pid
+        });
+        text
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The ring as it is read.
+struct Reading {
+    /// `None`: it was handed back.
+    queue: Option<ReadyQueue<[u8]>>,
+    /// Read, and not yet called back.
+    backlog: VecDeque<Vec<u8>>,
+}
+
+/// A ring that is read by its listener, and by whoever wants to know what a process said last.
+pub(crate) struct Ears {
+    /// Taken before `reading`, so that the listener, which takes that again at once, leaves room.
+    turn: Mutex<()>,
+    reading: Mutex<Reading>,
+    /// `None`: of messages, among which nothing is the library's own.
+    said: Option<Mutex<Said>>,
+}
+
+impl Ears {
+    fn reading(&self) -> MutexGuard<'_, Reading> {
+        let _turn = lock(&self.turn);
+        lock(&self.reading)
+    }
+
+    fn sort(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        match &self.said {
+            Some(said) => lock(said).sort(bytes),
+            None => Some(bytes),
         }
     }
 
-    fn note(&self, change: impl FnOnce(&mut Said)) {
-        change(&mut lock(&self.said));
-        self.changed.notify_all();
+    /// This process said that it has attached.
+    pub(crate) fn attached(&self, pid: u32) -> bool {
+        self.said.as_ref().is_some_and(|said| lock(said).attached(pid))
+    }
+
+    /// Why a process that has ended said that it failed. All that it sent lies in the ring by now: what
+    /// was not read yet is read here, and waits for its callback.
+    pub(crate) fn last_words(&self, pid: u32) -> Option<String> {
+        let mut reading = self.reading();
+        let Reading { queue, backlog } = &mut *reading;
+        if let Some(queue) = queue {
+            let most = (2 * queue.capacity()).max(BACKLOG);
+            while backlog.len() < most
+                && let Ok(bytes) = queue.try_get()
+            {
+                backlog.extend(self.sort(bytes));
+            }
+        }
+        drop(reading);
+        self.said.as_ref().and_then(|said| lock(said).last_words(pid))
+    }
+
+    /// The next result or message. `None`: none for now. An error: there will be none any more.
+    fn next(&self) -> Result<Option<Vec<u8>>, GetError> {
+        let mut reading = self.reading();
+        if let Some(bytes) = reading.backlog.pop_front() {
+            return Ok(Some(bytes));
+        }
+        let got = reading.queue.as_mut().ok_or(GetError::Stopped)?.get_timeout(ROUND);
+        match got {
+            Ok(bytes) => Ok(self.sort(bytes)),
+            Err(GetError::TimedOut) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
 /// A thread that reads a ring.
 pub(crate) struct Listener {
-    thread: JoinHandle<ReadyQueue<[u8]>>,
+    pub(crate) ears: Arc<Ears>,
+    thread: JoinHandle<()>,
 }
 
 impl Listener {
-    /// Reads results.
-    pub(crate) fn results(queue: ReadyQueue<[u8]>, heard: Arc<Heard>, callback: Callback<Received>) -> std::io::Result<Self> {
-        Self::spawn(queue, move |event| match event {
-            Event::Item(received) => match Packet::decode(received.bytes) {
-                Packet::Result(bytes) => call(&callback, Received { queue: received.queue, bytes }),
-                Packet::Attached(pid) => heard.note(|said| {
-                    said.attached.insert(pid);
-                }),
-                Packet::Failed(pid, text) => heard.note(|said| {
-                    said.failed.insert(pid, text);
-                }),
-            },
-            Event::Empty => heard.note(|said| said.rounds += 1),
-            Event::Over => heard.note(|said| said.over = true),
-        })
+    /// Reads results, and what workers say of themselves. The ring is taken only if this succeeds.
+    pub(crate) fn results(ring: &mut Option<ReadyQueue<[u8]>>, handle: u64, callback: Callback<Received>) -> std::io::Result<Self> {
+        Self::spawn(ring, Some(Mutex::default()), handle, callback)
     }
 
-    /// Reads messages.
-    pub(crate) fn messages(queue: ReadyQueue<[u8]>, callback: Callback<Received>) -> std::io::Result<Self> {
-        Self::spawn(queue, move |event| {
-            if let Event::Item(received) = event {
-                call(&callback, received);
-            }
-        })
+    /// Reads messages. The ring is taken only if this succeeds.
+    pub(crate) fn messages(ring: &mut Option<ReadyQueue<[u8]>>, handle: u64, callback: Callback<Received>) -> std::io::Result<Self> {
+        Self::spawn(ring, None, handle, callback)
     }
 
-    fn spawn(mut queue: ReadyQueue<[u8]>, mut tell: impl FnMut(Event) + Send + 'static) -> std::io::Result<Self> {
-        let thread = std::thread::Builder::new().name(format!("prodcon {}", queue.name())).spawn(move || {
-            loop {
-                match queue.get_timeout(ROUND) {
-                    Ok(bytes) => tell(Event::Item(Received {
-                        queue: queue.name().into(),
-                        bytes,
-                    })),
-                    Err(GetError::TimedOut) => tell(Event::Empty),
-                    // End of stream. Other errors mean that there is no ring any more.
-                    Err(_) => {
-                        tell(Event::Over);
-                        return queue;
-                    }
+    fn spawn(ring: &mut Option<ReadyQueue<[u8]>>, said: Option<Mutex<Said>>, handle: u64, callback: Callback<Received>) -> std::io::Result<Self> {
+        let name: Arc<str> = ring.as_ref().map_or("", ReadyQueue::name).into();
+        let ears = Arc::new(Ears {
+            turn: Mutex::new(()),
+            reading: Mutex::new(Reading {
+                queue: ring.take(),
+                backlog: VecDeque::new(),
+            }),
+            said,
+        });
+        let (heard, queue) = (ears.clone(), name.clone());
+        let listen = move || {
+            serve(handle);
+            // The error is the end of the stream, or there is no ring any more.
+            while let Ok(next) = heard.next() {
+                if let Some(bytes) = next {
+                    callback.call(Received { queue: queue.clone(), bytes });
                 }
             }
-        })?;
-        Ok(Self { thread })
+        };
+        match std::thread::Builder::new().name(format!("prodcon {name}")).spawn(listen) {
+            Ok(thread) => Ok(Self { ears, thread }),
+            Err(error) => {
+                *ring = lock(&ears.reading).queue.take();
+                Err(error)
+            }
+        }
     }
 
-    /// Ends when all is read, because whoever calls this has set the ring's state with [`end_of_stream`]. The endpoint comes back.
+    /// Ends when all is read, because whoever calls this has set the ring's state with
+    /// [`end_of_stream`]. The endpoint comes back.
     pub(crate) fn join(self) -> Option<ReadyQueue<[u8]>> {
-        self.thread.join().ok()
+        let _ = self.thread.join();
+        lock(&self.ears.reading).queue.take()
     }
-}
-
-enum Event {
-    Item(Received),
-    Empty,
-    Over,
 }
 
 /// Nothing more will be sent: the listener ends when the ring is empty.

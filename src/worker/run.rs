@@ -4,7 +4,7 @@
 
 use super::context::{self, Context};
 use super::error::{Failure, WorkerError};
-use super::settings::{Settings, TYPE};
+use super::settings::{Settings, TYPE, Told, variable};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -35,6 +35,7 @@ pub(crate) fn guard<R>(what: &'static str, call: impl FnOnce() -> Result<R, Fail
             .map(|text| (*text).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "(no text)".into());
+        std::mem::forget(payload); // dropping it may panic again
         Err(Panicked { what, text }.into())
     })
 }
@@ -54,6 +55,7 @@ pub(crate) fn live<W>(
     let worked = work(&mut worker, context);
     context.close();
     let stopped = guard("on_stop", || on_stop(worker, context));
+    context.linger();
     match (worked, stopped) {
         (Err(first), Err(second)) => Err(format!("{}; then on_stop: {}", context::text(&first), context::text(&second)).into()),
         (worked, stopped) => worked.and(stopped),
@@ -82,10 +84,14 @@ fn invocation() -> Option<Result<(String, Vec<String>), String>> {
 
 /// Runs the worker and gives the exit status, if the process was started as one, and as one of this type.
 pub(crate) fn main_if_attached(kind: &str, settings: Settings, run: impl FnOnce(&mut Context) -> Result<(), Failure>) -> Option<ExitCode> {
-    if std::env::var(TYPE).is_ok_and(|wanted| !wanted.is_empty() && wanted != kind) {
+    let invocation = invocation()?;
+    let told = invocation.as_ref().ok().and_then(|(name, _)| Told::from_environment(variable, name));
+    // What a controlling handle says is for its own worker alone.
+    let wanted = told.map_or_else(|| std::env::var(TYPE).ok(), |told| told.kind().map(str::to_owned));
+    if wanted.is_some_and(|wanted| !wanted.is_empty() && wanted != kind) {
         return None;
     }
-    let (name, arguments) = match invocation()? {
+    let (name, arguments) = match invocation {
         Ok(told) => told,
         Err(error) => {
             eprintln!("{error}");
@@ -96,7 +102,11 @@ pub(crate) fn main_if_attached(kind: &str, settings: Settings, run: impl FnOnce(
         eprintln!("worker '{name}' (process {}) failed: {text}", std::process::id());
         Some(ExitCode::FAILURE)
     };
-    let mut context = match Context::open(&name, arguments, settings) {
+    #[cfg(feature = "signals")]
+    let opened = Context::open(&name, arguments, settings).and_then(|mut context| context.stop_on_signals().map(|()| context));
+    #[cfg(not(feature = "signals"))]
+    let opened = Context::open(&name, arguments, settings);
+    let mut context = match opened {
         Ok(context) => context,
         Err(error) => {
             let text = match error {

@@ -1,22 +1,23 @@
-//! How a worker works, and how it is told: by its controlling handle through the environment, by whoever starts it by hand in the same way, else by its program.
+//! How a worker works, and how it is told: by its controlling handle through one variable of the
+//! environment that is bound to it, by whoever starts it by hand through several, else by its program.
 //!
 //! Owns the names of the environment variables. Callers: everybody.
 
 use super::error::WorkerError;
+use crate::queue::Control;
+use crate::segment::QueueId;
 use std::ffi::OsString;
+use std::fmt;
 use std::time::Duration;
 
 /// No timeout is longer.
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A controlling process watches: `1`.
-pub(crate) const SUPERVISED: &str = "PRODCON_SUPERVISED";
-/// Which one: [`Supervision::number`](crate::Supervision::number).
-pub(crate) const SUPERVISOR: &str = "PRODCON_SUPERVISOR";
-/// `1`: when the controlling process is gone, the last worker to leave removes the segments.
-pub(crate) const OWNED: &str = "PRODCON_OWNED";
+/// What a controlling handle tells its worker, see [`Told`].
+pub(crate) const TOLD: &str = "PRODCON_WORKER";
 /// The type of worker, where one executable has several.
 pub(crate) const TYPE: &str = "PRODCON_WORKER_TYPE";
+const SUPERVISOR: &str = "PRODCON_SUPERVISOR";
 const WORK_TIMEOUT: &str = "PRODCON_WORK_TIMEOUT";
 const MAX_BUFFER_SIZE: &str = "PRODCON_MAX_BUFFER_SIZE";
 const SUBSCRIBERS: &str = "PRODCON_SUBSCRIBERS";
@@ -35,7 +36,7 @@ pub enum OnFull {
 
 /// How a worker works. A controlling handle's settings win over the program's own ([`Produce::settings`](super::Produce::settings)).
 ///
-/// The environment carries them, so that they can be given by hand too: `PRODCON_WORK_TIMEOUT` (seconds), `PRODCON_MAX_BUFFER_SIZE`,
+/// By hand they are given in the environment: `PRODCON_WORK_TIMEOUT` (seconds), `PRODCON_MAX_BUFFER_SIZE`,
 /// `PRODCON_SUBSCRIBERS` (names, separated by spaces), `PRODCON_ON_FULL` (`wait` or `skip`), `PRODCON_ITEMS_TO_RESULTS` (`0` or `1`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -170,6 +171,89 @@ pub fn seconds(seconds: f64) -> Result<Duration, WorkerError> {
         .ok_or(WorkerError::Time { seconds })
 }
 
+/// What a controlling handle tells its worker: in one variable of the environment, a line each, and
+/// bound to the worker by its name and its queue's id. The environment is inherited by whatever the
+/// worker starts; bound to another queue it says nothing there.
+///
+/// ```text
+/// NAME ID
+/// PRODCON_SUPERVISOR=NUMBER
+/// PRODCON_WORK_TIMEOUT=SECONDS
+/// ...
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    name: String,
+    id: QueueId,
+    said: Vec<(String, String)>,
+}
+
+impl Told {
+    pub(crate) fn new(worker: &Control, supervisor: u32, kind: Option<String>, settings: &Settings) -> Self {
+        let mut said = vec![(SUPERVISOR.to_owned(), supervisor.to_string())];
+        said.extend(settings.variables().map(|(name, value)| (name.to_owned(), value)));
+        said.extend(kind.map(|kind| (TYPE.to_owned(), kind)));
+        Self {
+            name: worker.name().into(),
+            id: worker.id(),
+            said,
+        }
+    }
+
+    /// What the worker with this name was told. Only the same queue's controlling process means it.
+    pub(crate) fn from_environment(variable: impl Fn(&str) -> Option<OsString>, name: &str) -> Option<Self> {
+        let text = variable(TOLD)?;
+        let mut lines = text.to_str()?.lines();
+        let (of, id) = lines.next()?.split_once(' ')?;
+        let said = lines
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let said = said.collect();
+        (of == name).then_some(Self {
+            name: name.to_owned(),
+            id: id.parse().ok()?,
+            said,
+        })
+    }
+
+    /// It was told to the worker of this very queue.
+    pub(crate) fn is_for(&self, queue: QueueId) -> bool {
+        self.id == queue
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.said.iter().find_map(|(said, value)| (said == name).then_some(value.as_str()))
+    }
+
+    /// As an environment.
+    pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
+        self.value(name).map(OsString::from)
+    }
+
+    /// Which type of worker is meant.
+    pub(crate) fn kind(&self) -> Option<&str> {
+        self.value(TYPE)
+    }
+
+    /// The number of the controlling process, see [`Supervision::number`](crate::Supervision::number);
+    /// `None`: whichever there is.
+    pub(crate) fn supervisor(&self) -> Option<u32> {
+        self.value(SUPERVISOR)?.parse().ok()
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.id)?;
+        self.said.iter().try_for_each(|(name, value)| write!(f, "\n{name}={value}"))
+    }
+}
+
+/// The process's environment.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
 /// What a worker knows of who watches it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Watched {
@@ -177,18 +261,13 @@ pub(crate) struct Watched {
     pub(crate) supervised: bool,
     /// Which one; `None`: whichever there is.
     pub(crate) supervisor: Option<u32>,
-    /// The segments are that process's own.
-    pub(crate) owned: bool,
 }
 
 impl Watched {
-    pub(crate) fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Self {
-        let is_one = |name: &str| variable(name).is_some_and(|value| value == "1");
-        let supervised = is_one(SUPERVISED);
+    pub(crate) fn by(told: Option<&Told>) -> Self {
         Self {
-            supervised,
-            supervisor: variable(SUPERVISOR).and_then(|value| value.to_str()?.parse().ok()).filter(|_| supervised),
-            owned: supervised && is_one(OWNED),
+            supervised: told.is_some(),
+            supervisor: told.and_then(Told::supervisor),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::ended::{Ended, Exit, Restart};
 use super::error::WorkerError;
-use super::listen::{Callback, Heard, call, lock};
+use super::listen::{Callback, Ears, lock, serve};
 use crate::queue::{Control, State};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use std::process::{Child, Command};
@@ -14,8 +14,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long the end of a process is not told because the text of its failure may still be on its way.
-const PATIENCE: Duration = Duration::from_millis(60);
+/// How long the seats of a process that was reaped may still look taken. The kernel gives a lock back
+/// when the mapping of its file goes, and whoever reads `/proc/PID/maps` just then delays that by tens of
+/// milliseconds.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// The longest back-off.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A process that lived so long begins with the shortest back-off again.
@@ -24,9 +26,15 @@ const STEADY: Duration = Duration::from_secs(10);
 /// What the threads share.
 pub(crate) struct Shared {
     pub(crate) worker: String,
+    /// Of the handle whose threads these are.
+    handle: u64,
+    /// The worker's own segment.
+    control: Arc<Mutex<Control>>,
     command: Mutex<Command>,
     restart: Restart,
-    heard: Arc<Heard>,
+    /// How long a process that is started again may take to attach.
+    start_timeout: Duration,
+    heard: Arc<Ears>,
     on_exit: Callback<Exit>,
     now: Mutex<Now>,
     changed: Condvar,
@@ -37,7 +45,9 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct Now {
     children: Vec<Option<Child>>,
-    exits: Vec<Exit>,
+    ended: Ended,
+    /// One that ended before it had attached, while the worker was started.
+    early: Option<Exit>,
     running: usize,
     /// None runs, none will, and what follows has been done.
     over: bool,
@@ -48,6 +58,19 @@ struct Now {
     ending: bool,
 }
 
+/// What is to be started, and who wants to hear of it.
+pub(crate) struct Plan {
+    pub(crate) handle: u64,
+    pub(crate) control: Arc<Mutex<Control>>,
+    pub(crate) command: Command,
+    pub(crate) processes: usize,
+    pub(crate) restart: Restart,
+    pub(crate) start_timeout: Duration,
+    pub(crate) heard: Arc<Ears>,
+    pub(crate) on_exit: Callback<Exit>,
+    pub(crate) after: Box<dyn FnOnce() + Send>,
+}
+
 /// The processes of a worker.
 pub(crate) struct Crew {
     shared: Arc<Shared>,
@@ -56,44 +79,39 @@ pub(crate) struct Crew {
 
 impl Crew {
     /// Starts the processes. Those that were started are watched even if a later one could not be.
-    pub(crate) fn start(
-        control: &Control,
-        command: Command,
-        processes: usize,
-        restart: Restart,
-        heard: Arc<Heard>,
-        on_exit: Callback<Exit>,
-        after: Box<dyn FnOnce() + Send>,
-    ) -> (Self, Result<(), WorkerError>) {
+    pub(crate) fn start(plan: Plan) -> (Self, Result<(), WorkerError>) {
+        let worker = lock(&plan.control).name().into();
         let shared = Arc::new(Shared {
-            worker: control.name().into(),
-            command: Mutex::new(command),
-            restart,
-            heard,
-            on_exit,
+            worker,
+            handle: plan.handle,
+            control: plan.control,
+            command: Mutex::new(plan.command),
+            restart: plan.restart,
+            start_timeout: plan.start_timeout,
+            heard: plan.heard,
+            on_exit: plan.on_exit,
             now: Mutex::new(Now {
                 running: 1, // so that nobody takes a pause between two starts for the end
                 starting: true,
                 ..Now::default()
             }),
             changed: Condvar::new(),
-            after: Mutex::new(Some(after)),
+            after: Mutex::new(Some(plan.after)),
         });
         let mut crew = Self { shared, threads: vec![] };
-        let started = (0..processes).try_for_each(|process| crew.start_one(control, process));
+        let started = (0..plan.processes).try_for_each(|process| crew.start_one(process));
         crew.shared.one_less();
         (crew, started)
     }
 
-    fn start_one(&mut self, control: &Control, process: usize) -> Result<(), WorkerError> {
+    fn start_one(&mut self, process: usize) -> Result<(), WorkerError> {
         let shared = self.shared.clone();
-        let control = Control::attach_in(control.directory(), control.name())?;
         let mut now = lock(&self.shared.now);
         let child = shared.spawn()?;
         now.children.push(Some(child));
         now.running += 1;
         let thread = std::thread::Builder::new().name(format!("prodcon {} {process}", shared.worker));
-        match thread.spawn(move || shared.tend(&control, process)) {
+        match thread.spawn(move || shared.tend(process)) {
             Ok(thread) => {
                 self.threads.push(thread);
                 Ok(())
@@ -110,18 +128,20 @@ impl Crew {
     }
 
     /// Waits until every process has attached. A process that ends before is a failure; so is one that does not attach within `patience`.
-    pub(crate) fn wait_attached(&self, control: &Control, patience: Duration) -> Result<(), WorkerError> {
-        let deadline = Instant::now() + patience;
+    pub(crate) fn wait_attached(&self) -> Result<(), WorkerError> {
+        let patience = self.shared.start_timeout;
+        let deadline = Instant::now().checked_add(patience);
         let worker = || self.shared.worker.clone();
         loop {
             // Between its end and the note of it a process is in neither list.
-            let (pids, exits, missing) = {
+            let (pids, early, missing) = {
                 let now = lock(&self.shared.now);
                 let pids: Vec<u32> = now.children.iter().flatten().map(Child::id).collect();
-                let ended = |process: &usize| now.children[*process].is_none() && !now.exits.iter().any(|exit| exit.process == *process);
-                (pids, now.exits.clone(), (0..now.children.len()).any(|process| ended(&process)))
+                let exits = &now.ended.exits;
+                let ended = |process: usize| now.children[process].is_none() && !exits.iter().any(|exit| exit.process == process);
+                (pids, now.early.clone(), (0..now.children.len()).any(ended))
             };
-            if let Some(exit) = exits.into_iter().find(|exit| !self.shared.heard.attached(exit.pid)) {
+            if let Some(exit) = early {
                 return Err(match exit.error {
                     Some(text) => WorkerError::Failed { worker: worker(), text },
                     None => WorkerError::NotAWorker {
@@ -133,16 +153,13 @@ impl Crew {
                 });
             }
             // A worker in a language of its own is known by its seat.
-            let members = control.stats()?.members;
-            if !missing
-                && pids
-                    .iter()
-                    .all(|pid| self.shared.heard.attached(*pid) || members.iter().any(|member| member.pid == *pid))
-            {
+            let members = lock(&self.shared.control).stats()?.members;
+            let attached = |pid: &u32| self.shared.heard.attached(*pid) || members.iter().any(|member| member.pid == *pid);
+            if !missing && pids.iter().all(attached) {
                 lock(&self.shared.now).starting = false;
                 return Ok(());
             }
-            if Instant::now() >= deadline {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(WorkerError::NotAWorker {
                     worker: worker(),
                     program: self.shared.program(),
@@ -197,11 +214,12 @@ impl Crew {
         for thread in self.threads {
             let _ = thread.join();
         }
-        let mut exits = std::mem::take(&mut lock(&self.shared.now).exits);
-        for exit in exits.iter_mut().filter(|exit| exit.error.is_none() && !exit.success()) {
-            exit.error = self.shared.heard.failure(exit.pid, Duration::ZERO);
-        }
-        Ended { exits }
+        std::mem::take(&mut lock(&self.shared.now).ended)
+    }
+
+    /// Leaves processes and threads to themselves.
+    pub(crate) fn forget(self) {
+        std::mem::forget(self);
     }
 }
 
@@ -224,55 +242,104 @@ impl Shared {
     }
 
     /// Watches one of the processes, and those that follow it.
-    fn tend(&self, control: &Control, process: usize) {
-        let mut in_a_row = 0;
+    fn tend(&self, process: usize) {
+        serve(self.handle);
+        let (mut in_a_row, mut again) = (0, false);
         while let (began, Some(pid)) = (Instant::now(), self.pid(process)) {
+            let late = again && !self.attaches(process, pid);
             wait_for_end(pid);
             let child = lock(&self.now).children[process].take();
             let status = child.and_then(|mut child| child.wait().ok());
-            recover(control);
+            self.recover(pid);
             if began.elapsed() >= STEADY {
                 in_a_row = 0;
             }
-            // What it said may still be on its way; who was killed had nothing to say.
-            let speaks = status.is_some_and(|status| status.code().is_some_and(|code| code != 0)) || lock(&self.now).starting;
+            let attached = self.heard.attached(pid);
+            let mut error = self.heard.last_words(pid);
+            if status.is_some_and(|status| status.success()) && attached {
+                error = None;
+            }
+            if late && error.is_none() {
+                error = Some(format!("it did not attach within {} s and was killed", self.start_timeout.as_secs_f64()));
+            }
             let mut exit = Exit {
                 process,
                 pid,
                 status,
-                error: if speaks { self.heard.failure(pid, PATIENCE) } else { None },
+                error,
                 restarts: false,
             };
-            let backoff = self.note(&mut exit, control, in_a_row);
+            let backoff = self.note(&mut exit, attached, in_a_row);
             self.changed.notify_all();
-            call(&self.on_exit, exit);
+            self.on_exit.call(exit);
             let Some(backoff) = backoff else { break };
             in_a_row = (in_a_row + 1).min(20);
-            if !self.pause(control, backoff) || !self.start_again(process) {
+            again = true;
+            if !self.pause(backoff) || !self.start_again(process) {
                 break;
             }
         }
         self.one_less();
     }
 
+    /// Waits until a process that was started again has attached, or has ended; kills it if it does not
+    /// in time: false.
+    fn attaches(&self, process: usize, pid: u32) -> bool {
+        let Some(deadline) = Instant::now().checked_add(self.start_timeout) else {
+            return true;
+        };
+        loop {
+            let has_seat = || {
+                let stats = lock(&self.control).stats();
+                stats.is_ok_and(|stats| stats.members.iter().any(|member| member.pid == pid))
+            };
+            if self.heard.attached(pid) || has_ended(pid) || has_seat() {
+                return true;
+            }
+            let mut now = lock(&self.now);
+            if Instant::now() >= deadline {
+                if let Some(child) = &mut now.children[process] {
+                    let _ = child.kill();
+                }
+                return false;
+            }
+            drop(self.changed.wait_timeout(now, Duration::from_millis(10)));
+        }
+    }
+
+    /// Frees the seats of a process that has ended, as soon as the kernel has given its locks back. What
+    /// is undecided becomes decidable when others have ended what they are at.
+    fn recover(&self, pid: u32) {
+        let deadline = Instant::now() + PATIENCE;
+        let locked = |control: &Control| control.stats().is_ok_and(|stats| stats.members.iter().any(|member| member.pid == pid));
+        while locked(&lock(&self.control)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for _ in 0..20 {
+            let pass = lock(&self.control).recover();
+            match pass {
+                Ok(pass) if pass.undecided > 0 => std::thread::sleep(Duration::from_millis(1)),
+                _ => return,
+            }
+        }
+    }
+
     /// Notes the end of a process; how long to wait before it is started again, if it is.
-    fn note(&self, exit: &mut Exit, control: &Control, in_a_row: u32) -> Option<Duration> {
+    fn note(&self, exit: &mut Exit, attached: bool, in_a_row: u32) -> Option<Duration> {
+        let stopped = lock(&self.control).state() == State::Stopped;
         let mut now = lock(&self.now);
         let backoff = match self.restart {
-            Restart::OnFailure { limit, backoff }
-                if !exit.success()
-                    && !now.ending
-                    && (!now.starting || self.heard.attached(exit.pid))
-                    && control.state() != State::Stopped
-                    && now.restarts < limit =>
-            {
+            Restart::OnFailure { limit, backoff } if !exit.success() && !now.ending && (!now.starting || attached) && !stopped && now.restarts < limit => {
                 now.restarts += 1;
                 Some(backoff.saturating_mul(1 << in_a_row).min(LONGEST_BACKOFF))
             }
             _ => None,
         };
         exit.restarts = backoff.is_some();
-        now.exits.push(exit.clone());
+        if now.starting && !attached && now.early.is_none() {
+            now.early = Some(exit.clone());
+        }
+        now.ended.push(exit.clone());
         backoff
     }
 
@@ -284,7 +351,7 @@ impl Shared {
                 true
             }
             Err(error) => {
-                now.exits.push(Exit {
+                now.ended.push(Exit {
                     process,
                     pid: 0,
                     status: None,
@@ -317,11 +384,12 @@ impl Shared {
     }
 
     /// Sleeps so long; false if the worker is stopped meanwhile.
-    fn pause(&self, control: &Control, time: Duration) -> bool {
-        let deadline = Instant::now() + time;
-        let mut now = lock(&self.now);
+    fn pause(&self, time: Duration) -> bool {
+        let deadline = Instant::now() + time; // LONGEST_BACKOFF at most
         loop {
-            if now.ending || control.state() == State::Stopped {
+            let stopped = lock(&self.control).state() == State::Stopped;
+            let now = lock(&self.now);
+            if now.ending || stopped {
                 return false;
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -330,7 +398,7 @@ impl Shared {
             }
             // The state may be changed by others too.
             let slice = left.min(Duration::from_millis(50));
-            now = self.changed.wait_timeout(now, slice).unwrap_or_else(PoisonError::into_inner).0;
+            drop(self.changed.wait_timeout(now, slice));
         }
     }
 }
@@ -344,12 +412,11 @@ fn wait_for_end(pid: u32) {
     ) {}
 }
 
-/// Frees the seats of a process that has ended. What is undecided becomes decidable when others have ended what they are at.
-fn recover(control: &Control) {
-    for _ in 0..20 {
-        match control.recover() {
-            Ok(pass) if pass.undecided > 0 => std::thread::sleep(Duration::from_millis(1)),
-            _ => return,
-        }
-    }
+/// It has ended, and was not reaped yet or nobody can reap it.
+fn has_ended(pid: u32) -> bool {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return true;
+    };
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    !matches!(waitid(WaitId::Pid(pid), options), Ok(None) | Err(rustix::io::Errno::INTR))
 }

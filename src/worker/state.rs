@@ -7,17 +7,23 @@ use super::error::Failure;
 use super::settings::Watched;
 use crate::error::Fault;
 use crate::queue::{Control, State};
+use crate::sync::signal;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
 /// Between two looks at the controlling process.
 pub(crate) const LOOK: Duration = Duration::from_millis(200);
 
+/// How long a worker that was ended by a signal stays, to see whether its controlling process was too.
+const OUTLIVED: Duration = Duration::from_secs(1);
+
 /// Why a loop ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// The state is `stopped`.
     Stopped,
+    /// A signal asked this process to end.
+    Signalled,
     /// The controlling process is gone.
     Orphaned,
     /// The name is gone.
@@ -33,6 +39,10 @@ pub(crate) struct Watch {
     found: Option<End>,
     /// Somebody is there who reads results.
     read: bool,
+    /// Signals end it.
+    pub(crate) heeds_signals: bool,
+    /// It has waited for the end of its controlling process.
+    outlived: bool,
 }
 
 impl Watch {
@@ -43,6 +53,8 @@ impl Watch {
             next_look: Duration::ZERO,
             found: None,
             read: false,
+            heeds_signals: false,
+            outlived: false,
         };
         watch.look();
         watch
@@ -58,15 +70,31 @@ impl Watch {
         self.read
     }
 
+    /// Its own controlling process is alive.
+    fn is_watched(&self) -> bool {
+        let alive = match self.watched.supervisor {
+            Some(number) => self.control.is_supervised_by(number),
+            None => self.control.is_supervised(),
+        };
+        self.watched.supervised && alive.unwrap_or(false)
+    }
+
+    /// A signal that has reached this process, as Ctrl-C does, may end the controlling process too, but
+    /// some milliseconds later: waits for that, so that the segments are not left to nobody.
+    pub(crate) fn outlive(&mut self) {
+        let deadline = coarse_now() + OUTLIVED;
+        let signalled = self.heeds_signals && signal::seen() && !std::mem::replace(&mut self.outlived, true);
+        while signalled && coarse_now() < deadline && self.control.state() != State::Stopped && self.is_watched() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     fn look(&mut self) {
         self.next_look = coarse_now() + LOOK;
         self.read = self.control.is_supervised().unwrap_or(false);
-        if self.watched.supervised {
-            let alive = self.watched.supervisor.map_or(Ok(self.read), |number| self.control.is_supervised_by(number));
-            if !alive.unwrap_or(false) {
-                self.found = Some(End::Orphaned);
-                return;
-            }
+        if self.watched.supervised && !self.is_watched() {
+            self.found = Some(End::Orphaned);
+            return;
         }
         if self.control.is_removed() {
             self.found = Some(End::Removed);
@@ -79,10 +107,13 @@ impl Watch {
         }
     }
 
-    /// The state, and whether the loop has to end whatever the state.
+    /// Why the loop has to end, if it has to.
     pub(crate) fn ends(&mut self) -> Option<End> {
         if self.control.state() == State::Stopped {
             return Some(End::Stopped);
+        }
+        if self.heeds_signals && signal::seen() {
+            return Some(End::Signalled);
         }
         self.tick();
         self.found
@@ -112,7 +143,7 @@ impl End {
     /// What is told of it: being stopped and being left are no failures.
     pub(crate) fn outcome(self, control: &Control) -> Result<(), Failure> {
         match self {
-            Self::Stopped | Self::Orphaned => Ok(()),
+            Self::Stopped | Self::Signalled | Self::Orphaned => Ok(()),
             Self::Removed => Err(Fault::Removed { queue: control.name().into() }.into()),
         }
     }

@@ -1,7 +1,8 @@
 //! The parts of workers that need no process: framing, settings, what a handle's options ask for.
 
+use super::listen::Said;
 use super::pipe::{Packet, Received};
-use super::settings::{Settings, Watched};
+use super::settings::{Settings, Told, Watched};
 use super::*;
 use proptest::prelude::*;
 use std::ffi::OsString;
@@ -65,15 +66,55 @@ fn what_nobody_of_ours_sent_is_a_result() {
 }
 
 #[test]
-fn a_worker_by_hand_minds_no_controller() {
-    assert_eq!(Watched::from_environment(variables(&[])), Watched::default());
-    let stray = [("PRODCON_SUPERVISOR", "7"), ("PRODCON_OWNED", "1"), ("PRODCON_SUPERVISED", "0")];
-    assert_eq!(Watched::from_environment(variables(&stray)), Watched::default());
-    let told = [("PRODCON_SUPERVISED", "1"), ("PRODCON_SUPERVISOR", "7"), ("PRODCON_OWNED", "1")];
-    let watched = Watched::from_environment(variables(&told));
-    assert!(watched.supervised && watched.supervisor == Some(7) && watched.owned);
-    let simple = Watched::from_environment(variables(&told[..1]));
-    assert!(simple.supervised && simple.supervisor.is_none() && !simple.owned);
+fn what_a_handle_tells_is_for_its_own_worker_alone() {
+    let (own, other) = ("0".repeat(32), "1".repeat(32));
+    let text = format!("w {own}\nPRODCON_SUPERVISOR=7\nPRODCON_WORK_TIMEOUT=0.5\nPRODCON_WORKER_TYPE=a::B<c, d>");
+    let told = |text: &str, name: &str| Told::from_environment(variables(&[("PRODCON_WORKER", text)]), name);
+    let worker = told(&text, "w").unwrap();
+    assert_eq!(worker.to_string(), text);
+    assert!(worker.is_for(own.parse().unwrap()) && !worker.is_for(other.parse().unwrap()));
+    assert_eq!((worker.supervisor(), worker.kind()), (Some(7), Some("a::B<c, d>")));
+    let watched = Watched::by(Some(&worker));
+    assert!(watched.supervised && watched.supervisor == Some(7));
+    let settings = Settings::consumer().or_environment("w", |name| worker.variable(name)).unwrap();
+    assert_eq!(settings, Settings::consumer().work_timeout(Duration::from_millis(500)));
+    assert_eq!(told(&text, "v"), None);
+    assert_eq!(Watched::by(None), Watched::default());
+    for bad in ["", "w", "w 12", "w x\nPRODCON_SUPERVISOR=7", &format!("w{own}")] {
+        assert_eq!(told(bad, "w"), None, "{bad:?}");
+    }
+    let simple = told(&format!("w {own}"), "w").unwrap();
+    assert!(Watched::by(Some(&simple)).supervised && simple.supervisor().is_none());
+}
+
+#[test]
+fn histories_do_not_grow_for_ever() {
+    let mut said = Said::default();
+    for pid in 0..20_000 {
+        assert_eq!(said.sort(Packet::Attached(pid).encode(1000)), None);
+        assert_eq!(said.sort(Packet::Failed(pid, format!("no {pid}")).encode(1000)), None);
+        assert_eq!(said.sort(b"a result".into()), Some(b"a result".into()));
+        if pid % 2 == 0 {
+            assert_eq!(said.last_words(pid), Some(format!("no {pid}")));
+            assert_eq!(said.last_words(pid), None);
+        }
+    }
+    assert!(said.len() <= 4096, "{}", said.len());
+    let exit = |process: usize, number: u32, restarts: bool| Exit {
+        process,
+        pid: number,
+        status: None,
+        error: Some(format!("no {number}")),
+        restarts,
+    };
+    let mut ended = Ended::default();
+    ended.push(exit(7, 0, false));
+    (1..20_001).for_each(|number| ended.push(exit(number as usize % 3, number, true)));
+    (0..3).for_each(|process| ended.push(exit(process, 20_001, false)));
+    assert!(ended.exits.len() <= 1000, "{}", ended.exits.len());
+    assert_eq!((ended.restarts(), ended.error(), ended.success()), (20_000, Some("no 0"), false));
+    let last = |process: usize| ended.exits.iter().rfind(|exit| exit.process == process).is_some_and(|exit| !exit.restarts);
+    assert!([0, 1, 2, 7].into_iter().all(last));
 }
 
 #[test]

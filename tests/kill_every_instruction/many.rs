@@ -6,6 +6,7 @@ use crate::sweep::Scene;
 use crate::trace::mark;
 use prodcon::{Attach, Options};
 use std::path::Path;
+use std::time::Duration;
 
 /// Blocks of up to three items.
 fn blocks() -> Options {
@@ -179,6 +180,31 @@ pub(crate) fn hands() -> Vec<Scene> {
             })
         })
     };
+    let one_in_a_dead_hand = move |stage: &mut Stage| {
+        three(stage);
+        leave_an_item_in_a_dead_hand(stage);
+    };
+    let one_in_a_dead_buffer = move |stage: &mut Stage| {
+        three(stage);
+        kill_after(stage, Attach::new().in_hand(1), |queue| {
+            let hand = queue.take_buffered(Duration::from_secs(60)).unwrap();
+            assert_eq!(hand.len(), 1);
+            mark();
+            drop(hand);
+        });
+    };
+    let buffer_one = || {
+        Box::new(|dir: &Path| {
+            let mut queue = Queue::attach_with(NAME, &Attach::new().in_hand(1).directory(dir)).unwrap();
+            marked(|| {
+                let Ok(mut hand) = queue.take_buffered(Duration::ZERO) else { return false };
+                hand.show();
+                let good = hand.iter().map(number).eq([1]);
+                hand.ack();
+                good
+            })
+        })
+    };
     let before = || After::items([1, 2, 3]);
     let again = |count| before().delivery(2, count);
     vec![
@@ -224,6 +250,58 @@ pub(crate) fn hands() -> Vec<Scene> {
                 hand.len() == 1 && hand.nack().is_ok()
             }),
             [again(2), After::items([2, 3]).delivery(1, 2).got(1)],
+        ),
+        // A worker's buffer: what nobody was shown was not delivered.
+        scene(
+            "buffer_of_a_worker",
+            at_least_once().seats(5),
+            three,
+            Box::new(|dir: &Path| {
+                let mut queue = Queue::attach_with(NAME, &Attach::new().in_hand(2).directory(dir)).unwrap();
+                marked(|| {
+                    let Ok(mut hand) = queue.take_buffered(Duration::ZERO) else { return false };
+                    let filled = hand.take_more(2, Some(Duration::ZERO)) == Ok(1);
+                    hand.show();
+                    let good = hand.iter().map(number).eq([1, 2]);
+                    hand.ack();
+                    filled && good
+                })
+            }),
+            [
+                before(),
+                before().delivery(1, 2),
+                again(2),
+                After::items([2, 3]).delivery(1, 2).got(1),
+                After::items([3]).got(2),
+            ],
+        ),
+        scene(
+            "adoption_into_a_buffer",
+            at_least_once().seats(5),
+            one_in_a_dead_hand,
+            buffer_one(),
+            [
+                before().delivery(1, 2),
+                before(),                               // it is said to be buffered before the delivery that ended is counted
+                before().delivery(1, 2).redelivered(0), // the delivery count is raised before its sum
+                before().delivery(1, 2),
+                before().delivery(1, 3),
+                After::items([2, 3]).got(1).redelivered(1),
+            ],
+        ),
+        scene(
+            "adoption_from_a_buffer",
+            at_least_once().seats(5),
+            one_in_a_dead_buffer,
+            attached(|queue| get(queue, 1)),
+            [before(), before().delivery(1, 2), After::items([2, 3]).got(1)],
+        ),
+        scene(
+            "adoption_from_a_buffer_into_one",
+            at_least_once().seats(5),
+            one_in_a_dead_buffer,
+            buffer_one(),
+            [before(), before().delivery(1, 2), After::items([2, 3]).got(1)],
         ),
         scene(
             "adoption_of_a_hand",

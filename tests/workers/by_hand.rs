@@ -6,7 +6,7 @@ use prodcon::{Control, Options, ReadyQueue, State};
 use std::process::{Command, Stdio};
 
 fn output(mut command: Command) -> (Option<i32>, String) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 

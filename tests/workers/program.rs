@@ -5,6 +5,7 @@
 use prodcon::worker::{Batch, Consume, Consumer, ConsumerOptions, Context, Counters, Failure, Produce, Producer, ProducerOptions, Restart};
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -53,6 +54,41 @@ fn misbehave(worker: &mut Context, value: u64) -> Result<(), Failure> {
     if hit("hang_at") {
         std::thread::sleep(Duration::from_secs(600));
     }
+    if hit("drop_panics_at") {
+        std::panic::panic_any(Bomb);
+    }
+    if hit("bad_error_at") {
+        return Err(Box::new(Speechless));
+    }
+    Ok(())
+}
+
+/// A panic's payload that panics once more when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("and once more");
+    }
+}
+
+/// An error that cannot be printed.
+#[derive(Debug)]
+struct Speechless;
+
+impl std::fmt::Display for Speechless {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl std::error::Error for Speechless {}
+
+/// Starts this program once more, as somebody would by hand, for another queue.
+fn start_by_hand(queue: &str) -> Result<(), Failure> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--attach", queue, "results=1"]).env("TEST_KIND", "consumer");
+    command.spawn()?;
     Ok(())
 }
 
@@ -69,6 +105,9 @@ impl Consume for Taker {
         log.line("start")?;
         if worker.arguments().iter().any(|argument| argument == "fail_on_start") {
             return Err("not today".into());
+        }
+        if let Some(queue) = worker.named("start_by_hand") {
+            start_by_hand(queue)?;
         }
         Ok(Self { log, sum: 0 })
     }
@@ -187,6 +226,9 @@ fn control() -> Result<(), Failure> {
         limit: 1_000_000,
         backoff: Duration::from_millis(1),
     };
+    if words[0] == "without_descriptors" {
+        return without_descriptors(words[1]);
+    }
     let wait = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
     let started = || println!("started");
     match words[0] {
@@ -222,6 +264,51 @@ fn control() -> Result<(), Failure> {
             }
         }
     }
+    Ok(())
+}
+
+/// Starts a worker while no descriptor is left, at several numbers of them, and then once more.
+fn without_descriptors(name: &str) -> Result<(), Failure> {
+    let mut limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+    // SAFETY: a valid structure.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    let program = || {
+        let mut command = Command::new("/proc/self/exe");
+        command.env("TEST_KIND", "consumer");
+        // SAFETY: it does nothing. With it the start of a process needs a pipe.
+        unsafe { command.pre_exec(|| Ok(())) };
+        command
+    };
+    let mut handle = Consumer::<u64>::create(name, &ConsumerOptions::new())?;
+    let (send, results) = std::sync::mpsc::channel();
+    handle.on_result_ready(move |result| {
+        let _ = send.send(result.text().map(str::to_owned));
+    });
+    let mut failures = 0;
+    for left in 0..12 {
+        let mut files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        files.truncate(files.len() - left);
+        let started = handle.start_new(program(), ["results=1"]);
+        drop(files);
+        failures += u32::from(started.is_err());
+        if started.is_err() {
+            let threads = std::fs::read_dir("/proc/self/task")?.count();
+            if threads != 1 {
+                return Err(format!("{left} left: {threads} threads, after {started:?}").into());
+            }
+            handle.start_new(program(), ["results=1"])?;
+        }
+        handle.put_in_queue(&1)?;
+        if results.recv_timeout(Duration::from_secs(30))?? != "1 1" {
+            return Err("another result".into());
+        }
+        handle.stop()?;
+    }
+    drop(handle);
+    if failures == 0 {
+        return Err("no start has failed".into());
+    }
+    println!("{failures} starts failed");
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! A directory of the test's own, the program that is started in it, and waiting with a deadline.
 
 use prodcon::worker::{Consumer, ConsumerOptions, Producer, ProducerOptions};
+use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,7 +31,18 @@ impl Stage {
         command
             .env("TEST_KIND", kind)
             .env("TEST_LOG", self.dir.join("log"))
-            .env("PRODCON_DIR", &self.dir);
+            .env("PRODCON_DIR", &self.dir)
+            .stderr(File::options().create(true).append(true).open(self.dir.join("stderr")).unwrap());
+        // Whatever this process was started with: a shell has its background jobs ignore SIGINT.
+        let signals = || {
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGCHLD] {
+                // SAFETY: async-signal-safe, and the default action is no function of ours.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+            }
+            Ok(())
+        };
+        // SAFETY: `signals` only makes calls that are async-signal-safe.
+        unsafe { command.pre_exec(signals) };
         command
     }
 
@@ -70,7 +83,7 @@ impl Stage {
         let files = std::fs::read_dir(&self.dir)
             .unwrap()
             .map(|file| file.unwrap().file_name().into_string().unwrap());
-        files.filter(|name| name != "log").collect()
+        files.filter(|name| name != "log" && name != "stderr").collect()
     }
 
     /// No worker that a test has started is left.
@@ -86,8 +99,19 @@ impl Drop for Stage {
             // SAFETY: a process that works in this test's directory.
             unsafe { libc::kill(pid, libc::SIGKILL) };
         }
+        if std::thread::panicking() {
+            let said = std::fs::read_to_string(self.dir.join("stderr")).unwrap_or_default();
+            println!("the processes said: {said}");
+        }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Does it in a thread of its own, with a deadline: a hang fails the test.
+pub fn within_a_minute<R: Send + 'static>(what: &str, work: impl FnOnce() -> R + Send + 'static) -> R {
+    let thread = std::thread::spawn(work);
+    until(what, || thread.is_finished());
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Processes that have one of the directory's segments mapped, other than this one.

@@ -37,7 +37,7 @@ pub struct Arguments {
 
 /// The exit status, if this process was started as one of the demo's workers.
 pub fn main_if_attached() -> Option<ExitCode> {
-    std::env::var_os("PRODCON_WORKER_TYPE")?; // nobody else starts this program so
+    std::env::var_os("PRODCON_WORKER")?; // nobody else starts this program so
     Sampler::main_if_attached().or_else(Checker::main_if_attached)
 }
 

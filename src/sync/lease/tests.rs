@@ -216,3 +216,17 @@ fn a_child_that_no_handler_told_is_told_by_the_page() {
     assert!(scratch.lease().is_locked(0).unwrap(), "the child's unlock was its parent's");
     assert!(!scratch.lease().is_locked(1).unwrap());
 }
+
+#[test]
+fn where_the_kernel_does_not_wipe_the_page_the_handler_tells_a_child() {
+    let scratch = Scratch::new();
+    let child = fork(|| {
+        let lease = scratch.lease();
+        let page = PAGE.load(Ordering::Relaxed).cast();
+        // As qemu-user has it, and kernels before 4.14.
+        // SAFETY: the page is this process's own mapping of 4096 bytes; the advice changes what a fork copies of it.
+        assert_eq!(unsafe { libc::madvise(page, 4096, libc::MADV_KEEPONFORK) }, 0);
+        wait(fork(|| lease.forked() && !scratch.lease().forked())) == 0
+    });
+    assert_eq!(wait(child), 0);
+}

@@ -1,0 +1,41 @@
+//! Weaker orderings are found: each of these tests plants one, and a model fails by it.
+
+use super::cases::{GET, PUT_A, next_life};
+use super::sleepers::sleepers_and_wakers;
+use super::{case, explore};
+use crate::sync::atomic::{Weaker, weaken};
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn model_fails_by_an_exchange_that_releases_nothing() {
+    let _weaker = weaken(Weaker::NoRelease);
+    explore(&case(1, &[PUT_A, GET]));
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn model_fails_by_an_exchange_that_acquires_nothing() {
+    let _weaker = weaken(Weaker::NoAcquire);
+    explore(&case(1, &[PUT_A, GET]));
+}
+
+#[test]
+#[should_panic(expected = "an item's epoch is newer than the queue's")]
+fn model_fails_by_a_header_that_is_loaded_relaxed() {
+    let _weaker = weaken(Weaker::Loads);
+    next_life(false);
+}
+
+#[test]
+#[should_panic(expected = "an item's epoch is newer than the queue's")]
+fn model_fails_by_a_header_that_is_stored_relaxed() {
+    let _weaker = weaken(Weaker::Stores);
+    next_life(false);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn model_fails_by_an_event_word_that_is_not_sequentially_consistent() {
+    let _weaker = weaken(Weaker::OldValues);
+    sleepers_and_wakers(1, false);
+}

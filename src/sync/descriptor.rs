@@ -1,0 +1,36 @@
+//! Opens files at numbers that are nobody's standard streams.
+//!
+//! A program that was started with 0, 1 or 2 closed gets the next file it opens there, and one
+//! `printf` later its text is in that file. So nothing of ours has such a number, not for a moment.
+
+use rustix::fs::{CWD, Mode, OFlags};
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+/// The first number that is not a standard stream's.
+const FIRST: RawFd = 3;
+
+/// As `open(2)`, at 3 or above and closed on exec.
+pub(crate) fn open(path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<File> {
+    let _stopgaps = fill_the_low()?;
+    let file = rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, mode)?;
+    if file.as_raw_fd() >= FIRST {
+        return Ok(file.into());
+    }
+    // Another thread has closed a low number just now.
+    rustix::io::fcntl_dupfd_cloexec(&file, FIRST).map(File::from)
+}
+
+/// Whatever low numbers are free are taken while the answer lives, by descriptors that nothing can be
+/// written to or read from.
+fn fill_the_low() -> rustix::io::Result<Vec<OwnedFd>> {
+    let mut stopgaps = vec![];
+    for number in 0..FIRST {
+        // SAFETY: asks the kernel about a number, which it checks.
+        if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+            stopgaps.push(rustix::fs::openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?);
+        }
+    }
+    Ok(stopgaps)
+}

@@ -1,0 +1,181 @@
+//! Limits, file systems and filters on system calls: what a queue says of them, or does all the same.
+
+mod dir;
+mod forks;
+
+use dir::Dir;
+use forks::in_child;
+use prodcon::{Control, Fault, GetError, OpenError, Options, ReadyQueue};
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+
+impl Dir {
+    fn options(&self) -> Options {
+        Options::new(16).directory(&self.0)
+    }
+    fn queue(&self, name: &str) -> Result<ReadyQueue<u64>, OpenError> {
+        ReadyQueue::create(name, &self.options())
+    }
+    fn files(&self) -> usize {
+        std::fs::read_dir(&self.0).unwrap().count()
+    }
+}
+
+/// From here on this process's calls of `number` fail with `errno`, where argument `at` has one of these bits set, or
+/// is `equal` to it.
+fn refuse(number: libc::c_long, at: u32, test: Test, errno: i32) {
+    let load = |offset| filter(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset);
+    let jump = match test {
+        Test::Bits(bits) => filter(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0, 1, bits),
+        Test::Equal(value) => filter(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, value),
+        Test::Always => filter(libc::BPF_JMP | libc::BPF_JA, 0, 0, 0),
+    };
+    let mut program = [
+        load(0),
+        filter(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 3, number as u32),
+        load(16 + 8 * at), // the lower half: little-endian
+        jump,
+        filter(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        filter(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: sets a flag of this process.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+    // SAFETY: `program` is a valid filter of its length for the length of the call.
+    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    assert_eq!(done, 0, "this system has no seccomp filters: {}", std::io::Error::last_os_error());
+}
+
+enum Test {
+    Bits(u32),
+    Equal(u32),
+    Always,
+}
+
+fn filter(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt, jf, k }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_named_before_it_kills() {
+    let dir = Dir::new();
+    let code = in_child(|| {
+        let limit = libc::rlimit {
+            rlim_cur: 2000,
+            rlim_max: 2000,
+        };
+        // SAFETY: lowers a limit of this process.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+        let error = dir.queue("q").unwrap_err();
+        matches!(error, OpenError::FileLimit { limit: 2000, .. }) && error.to_string().contains("ulimit -f")
+    });
+    assert_eq!((code, dir.files()), (0, 0));
+}
+
+#[test]
+fn a_file_system_without_fallocate_gets_zeros_written() {
+    let dir = Dir::new();
+    let code = in_child(|| {
+        refuse(libc::SYS_fallocate, 0, Test::Always, libc::EOPNOTSUPP);
+        let mut queue = dir.queue("q").unwrap();
+        queue.put(&5).unwrap();
+        queue.get() == Ok(5)
+    });
+    assert_eq!(code, 0);
+    let meta = std::fs::metadata(dir.0.join("prodcon.q")).unwrap();
+    assert!(meta.blocks() * 512 >= meta.len(), "holes: {} blocks", meta.blocks());
+}
+
+#[test]
+fn where_unnamed_files_are_refused_a_named_one_does() {
+    for errno in [libc::EPERM, libc::ENOSYS, libc::ENOENT, libc::EOPNOTSUPP] {
+        let dir = Dir::new();
+        let code = in_child(|| {
+            refuse(libc::SYS_openat, 2, Test::Bits(libc::O_TMPFILE as u32 & !(libc::O_DIRECTORY as u32)), errno);
+            let mut queue = dir.queue("q").unwrap();
+            queue.put(&5).is_ok() && queue.try_clone().is_ok_and(|mut clone| clone.get() == Ok(5))
+        });
+        assert_eq!((code, dir.files()), (0, 1), "{}", std::io::Error::from_raw_os_error(errno));
+    }
+}
+
+#[test]
+fn locks_that_cannot_be_had_are_an_error_of_the_system_and_not_seats_taken() {
+    for errno in [libc::ENOLCK, libc::EINVAL, libc::ENOSYS, libc::EPERM, libc::EDEADLK, libc::EOVERFLOW] {
+        let dir = Dir::new();
+        let mut there = dir.queue("there").unwrap();
+        let control = there.control().unwrap();
+        let code = in_child(|| {
+            let mut mine = ReadyQueue::<u64>::attach_in(&dir.0, "there").unwrap();
+            let other = ReadyQueue::<u64>::attach_in(&dir.0, "there").unwrap();
+            let told = |error: OpenError| {
+                let expected = matches!(error, OpenError::Os { call: "fcntl", errno: found, .. } if found == errno);
+                expected && error.to_string().contains("lock")
+            };
+            for command in [libc::F_OFD_SETLK, libc::F_OFD_GETLK] {
+                refuse(libc::SYS_fcntl, 1, Test::Equal(command as u32), errno);
+            }
+            let attach = told(ReadyQueue::<u64>::attach_in(&dir.0, "there").unwrap_err());
+            let create = told(dir.queue("new").unwrap_err());
+            let ask = matches!(mine.stats(), Err(Fault::Os { errno: found, .. }) if found == errno);
+            let unlink = told(prodcon::unlink_in(&dir.0, "there").unwrap_err());
+            let supervise = Control::attach_in(&dir.0, "there").unwrap().supervise(false).is_err();
+            let got = mine.try_get();
+            drop(other);
+            attach && create && ask && unlink && supervise && got == Err(GetError::Empty)
+        });
+        assert_eq!((code, dir.files()), (0, 1), "{}", std::io::Error::from_raw_os_error(errno));
+        assert!(there.put(&1).is_ok() && control.len() == 1);
+    }
+}
+
+#[test]
+fn a_forbidden_futex_does_not_burn_a_processor() {
+    let dir = Dir::new();
+    let mut queue = dir.queue("q").unwrap();
+    let code = in_child(|| {
+        let mut mine = ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap();
+        refuse(libc::SYS_futex, 0, Test::Always, libc::EPERM);
+        let used = || {
+            let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            // SAFETY: `time` is a valid place.
+            unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+            Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+        };
+        let (before, began) = (used(), Instant::now());
+        let timed_out = mine.get_timeout(Duration::from_millis(500)) == Err(GetError::TimedOut);
+        let (spent, took) = (used() - before, began.elapsed());
+        timed_out && spent * 4 < took
+    });
+    assert_eq!(code, 0);
+    queue.put(&1).unwrap();
+    assert_eq!(queue.get(), Ok(1));
+}
+
+#[test]
+fn a_directory_that_is_of_no_use_is_what_the_text_is_about() {
+    let dir = Dir::new();
+    let code = in_child(|| {
+        refuse(
+            libc::SYS_openat,
+            2,
+            Test::Bits(libc::O_CREAT as u32 | (libc::O_TMPFILE as u32 & !(libc::O_DIRECTORY as u32))),
+            libc::EACCES,
+        );
+        let error = dir.queue("q").unwrap_err();
+        let text = error.to_string();
+        matches!(error, OpenError::Directory { .. }) && text.contains("written to") && !text.contains("owner")
+    });
+    assert_eq!(code, 0);
+    let code = in_child(|| {
+        let limit = libc::rlimit { rlim_cur: 3, rlim_max: 3 };
+        // SAFETY: lowers a limit of this process.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+        let text = prodcon::list_in(&dir.0).unwrap_err().to_string();
+        text.contains("cannot be listed") && text.contains("Too many open files")
+    });
+    assert_eq!((code, dir.files()), (0, 0));
+}

@@ -1,0 +1,176 @@
+//! Limits, ends that nobody can see, and programs that misbehave.
+
+use crate::support::{NONE, Stage, heard, until, within_a_minute};
+use prodcon::worker::{ConsumerOptions, Restart};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+#[test]
+fn timeouts_without_end_are_none() {
+    let stage = Stage::new();
+    let mut consumer = stage.consumer(
+        "c",
+        ConsumerOptions::new()
+            .start_timeout(Duration::MAX)
+            .stop_timeout(Duration::MAX)
+            .restart(Restart::OnFailure {
+                limit: u32::MAX,
+                backoff: Duration::MAX,
+            }),
+    );
+    let results = heard(&mut consumer);
+    consumer.start_new(stage.program("consumer"), ["results=1"]).unwrap();
+    consumer.put_in_queue(&1).unwrap();
+    assert_eq!(consumer.wait_timeout(Duration::from_millis(1)).unwrap(), None);
+    until("the result", || results.lock().unwrap().len() == 1);
+    assert!(consumer.stop().unwrap().success());
+    consumer.start_external().unwrap();
+    within_a_minute("the end", move || drop(consumer));
+    stage.assert_nobody_left();
+}
+
+#[test]
+fn a_start_without_descriptors_fails_and_damages_nothing() {
+    let stage = Stage::new();
+    let mut controller = stage.program("controller");
+    controller.env("TEST_CONTROLS", "without_descriptors c").stdout(Stdio::piped());
+    let mut child = controller.spawn().unwrap();
+    assert!(ends(&mut child), "it failed");
+    let said = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
+    assert!(said.contains("starts failed"), "{said}");
+    stage.assert_nobody_left();
+}
+
+/// Waits for its end; whether it ended well.
+fn ends(child: &mut Child) -> bool {
+    let mut status = None;
+    until("the end of a controlling process", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    status.is_some_and(|status| status.success())
+}
+
+#[test]
+fn where_ends_cannot_be_seen_a_worker_that_ended_well_has() {
+    let stage = Stage::new();
+    let mut controller = stage.program("controller");
+    controller
+        .env("TEST_CONTROLS", "consumer c 2 create")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
+    let ignore = || {
+        // SAFETY: async-signal-safe, and SIG_IGN is no function of ours.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+        Ok(())
+    };
+    // SAFETY: `ignore` only makes a call that is async-signal-safe.
+    unsafe { controller.pre_exec(ignore) };
+    let mut child = controller.spawn().unwrap();
+    until("two workers", || stage.logs().len() == 2);
+    drop(child.stdin.take());
+    assert!(ends(&mut child), "it took the end of its workers for a failure");
+    assert_eq!(stage.logs().len(), 2, "none was started again");
+    stage.assert_nobody_left();
+}
+
+#[test]
+fn where_ends_cannot_be_seen_a_failure_that_was_told_is_one() {
+    let stage = Stage::new();
+    let mut controller = stage.program("controller");
+    controller
+        .env("TEST_CONTROLS", "consumer c 1 create")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
+    controller.arg("fail_at=5");
+    let ignore = || {
+        // SAFETY: async-signal-safe, and SIG_IGN is no function of ours.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+        Ok(())
+    };
+    // SAFETY: `ignore` only makes a call that is async-signal-safe.
+    unsafe { controller.pre_exec(ignore) };
+    let mut child = controller.spawn().unwrap();
+    until("a worker", || stage.logs().len() == 1);
+    prodcon::ReadyQueue::<u64>::attach_in(&stage.dir, "c").unwrap().put(&5).unwrap();
+    until("the one that follows it", || stage.logs().len() == 2);
+    drop(child.stdin.take());
+    assert!(ends(&mut child), "the second one ended well");
+}
+
+#[test]
+fn a_restarted_process_that_never_attaches_is_killed_and_started_again() {
+    let stage = Stage::new();
+    let options = ConsumerOptions::new().start_timeout(Duration::from_secs(2)).restart(Restart::OnFailure {
+        limit: 2,
+        backoff: Duration::from_millis(1),
+    });
+    let mut consumer = stage.consumer("c", options);
+    let (send, exits) = mpsc::channel();
+    consumer.on_exit(move |exit| send.send(exit).unwrap());
+    let program = crate::support::example("worker_for_tests");
+    let mut command = stage.program("consumer");
+    let script = format!(
+        "if [ -e {0} ]; then exec sleep 600; fi; : > {0}; exec {1} \"$@\"",
+        stage.dir.join("log/../stderr.flag").display(),
+        program.display()
+    );
+    let variables: Vec<_> = command.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
+    command = Command::new("sh");
+    command.args(["-c", &script, "sh"]).envs(variables);
+    consumer.start_new(command, ["die_at=1"]).unwrap();
+    consumer.put_in_queue(&1).unwrap();
+    let exit = || exits.recv_timeout(Duration::from_secs(60)).expect("the end of a process");
+    assert!(exit().restarts);
+    for restarts in [true, false] {
+        let exit = exit();
+        let text = exit.error.as_deref().unwrap_or("nothing");
+        assert!(text.contains("did not attach within 2 s") && !exit.success(), "{exit:?}");
+        assert_eq!(exit.restarts, restarts);
+    }
+    let ended = within_a_minute("the end", move || consumer.wait().unwrap());
+    assert!(!ended.success() && ended.restarts() == 2, "{ended:?}");
+    let _ = std::fs::remove_file(stage.dir.join("stderr.flag"));
+}
+
+#[test]
+fn on_stop_runs_although_a_panics_payload_or_an_error_panics_too() {
+    for (argument, text) in [("drop_panics_at=3", "work panicked: (no text)"), ("bad_error_at=3", "cannot be shown")] {
+        let stage = Stage::new();
+        let mut consumer = stage.consumer("c", ConsumerOptions::new());
+        consumer.start_new(stage.program("consumer"), [argument]).unwrap();
+        (0..4).for_each(|item| consumer.put_in_queue(&item).unwrap());
+        let ended = consumer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end");
+        assert_eq!(stage.log().stops.len(), 1, "{ended:?}");
+        assert_eq!(ended.exits[0].status.unwrap().code(), Some(1));
+        assert!(ended.error().is_some_and(|error| error.contains(text)), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_callback_that_panics_with_a_payload_that_panics_does_not_end_the_listening() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("and once more");
+        }
+    }
+    let stage = Stage::new();
+    let mut consumer = stage.consumer("c", ConsumerOptions::new());
+    let (send, results) = mpsc::channel();
+    let mut first = true;
+    consumer.on_result_ready(move |result| {
+        if std::mem::take(&mut first) {
+            // Quietly: it is no failure of this test.
+            std::panic::resume_unwind(Box::new(Bomb));
+        }
+        send.send(result.text().unwrap().to_owned()).unwrap();
+    });
+    consumer.start_new(stage.program("consumer"), ["results=1"]).unwrap();
+    (1..3).for_each(|item| consumer.put_in_queue(&item).unwrap());
+    assert_eq!(results.recv_timeout(Duration::from_secs(60)).unwrap(), "1 3");
+    assert!(consumer.stop().unwrap().success());
+    let _ = NONE;
+}

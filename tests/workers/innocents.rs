@@ -1,0 +1,106 @@
+//! Only deliveries to `work` count: an item that waited beside a poisonous one is worked on, and is no dead letter.
+//!
+//! `PRODCON_TEST_INNOCENTS=50` makes the random tests longer.
+
+use crate::support::{Stage, signal, until};
+use prodcon::worker::{ConsumerOptions, Restart};
+use prodcon::{Attach, Control, Delivery, Options, ReadyQueue, Role};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const SOON: Restart = Restart::OnFailure {
+    limit: 1000,
+    backoff: Duration::from_millis(5),
+};
+const POISON: u64 = 1000;
+
+fn rounds() -> u64 {
+    std::env::var("PRODCON_TEST_INNOCENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
+}
+
+#[test]
+fn beside_a_poisonous_item_nothing_healthy_is_dead_lettered() {
+    for round in 0..rounds() {
+        for max in [2, 1] {
+            let stage = Stage::new();
+            let mut letters = ReadyQueue::<u64>::create("letters", &Options::new(64).directory(&stage.dir)).unwrap();
+            let options = ConsumerOptions::new().workers(2).max_buffer_size(4).delivery(Delivery::AtLeastOnce);
+            let options = options.max_deliveries(max).dead_letter("letters").restart(SOON);
+            let mut consumer = stage.consumer("c", options.work_timeout(Duration::from_millis(100)));
+            consumer.start_new(stage.program("consumer"), [format!("die_at={POISON}")]).unwrap();
+            let poisonous = |item: u64| item == 2 || item == 4 || item == 5 + round;
+            (0..30).for_each(|item| consumer.put_in_queue(&if poisonous(item) { POISON } else { item }).unwrap());
+            consumer.set_stop_at_queue_end().unwrap();
+            let ended = consumer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end");
+            let dead: Vec<u64> = std::iter::from_fn(|| letters.try_get().ok()).collect();
+            assert!(dead.iter().all(|item| *item == POISON), "max_deliveries({max}): {dead:?}, {ended:?}");
+            assert_eq!(dead.len(), (0..30).filter(|item| poisonous(*item)).count(), "{ended:?}");
+            let worked: BTreeSet<u64> = stage.worked().into_iter().filter(|item| *item != POISON).collect();
+            assert_eq!(worked, (0..30).filter(|item| !poisonous(*item)).collect(), "max_deliveries({max})");
+            for log in stage.logs() {
+                let alone = |item: &u64| log.calls.iter().any(|(_, items)| items == &[*item]);
+                assert!(log.again.iter().all(alone), "a redelivered item was joined with others: {log:?}");
+                assert!(max > 1 || log.calls.iter().all(|(_, items)| items.len() == 1), "{log:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_only_waited_in_the_buffer_of_a_killed_worker_was_not_delivered() {
+    let stage = Stage::new();
+    let options = Options::new(64).delivery(Delivery::AtLeastOnce).directory(&stage.dir);
+    let queue = Control::create_for::<u64>("c", &options).unwrap();
+    let start = |buffer: &str, timeout: &str| {
+        let mut command = stage.program("consumer");
+        command
+            .args(["--attach", "c"])
+            .env("PRODCON_MAX_BUFFER_SIZE", buffer)
+            .env("PRODCON_WORK_TIMEOUT", timeout);
+        command.spawn().unwrap()
+    };
+    let mut producer = ReadyQueue::<u64>::attach_with("c", &Attach::new().role(Role::Producer).directory(&stage.dir)).unwrap();
+    let mut patient = start("8", "600");
+    (0..3).for_each(|item| producer.put(&item).unwrap());
+    until("three in its buffer", || queue.stats().unwrap().held == 3);
+    signal(patient.id() as i32, libc::SIGKILL);
+    patient.wait().unwrap();
+    let mut worker = start("1", "600");
+    until("the three", || stage.worked() == [0, 1, 2]);
+    queue.set_state(prodcon::State::StopAtQueueEnd).unwrap();
+    assert!(worker.wait().unwrap().success());
+    assert!(stage.logs().iter().all(|log| log.again.is_empty()), "{:?}", stage.logs());
+    let stats = queue.stats().unwrap();
+    assert!(stats.redelivered == 0 && stats.adds_up() && stats.gets == 3, "{stats:?}");
+}
+
+#[test]
+fn a_redelivered_item_is_not_added_to_a_buffer_that_fills() {
+    let stage = Stage::new();
+    let options = Options::new(64).delivery(Delivery::AtLeastOnce).directory(&stage.dir);
+    let queue = Control::create_for::<u64>("c", &options).unwrap();
+    let start = |buffer: &str, argument: &str| {
+        let mut command = stage.program("consumer");
+        command
+            .args(["--attach", "c", argument])
+            .env("PRODCON_MAX_BUFFER_SIZE", buffer)
+            .env("PRODCON_WORK_TIMEOUT", "600");
+        command.spawn().unwrap()
+    };
+    let mut producer = ReadyQueue::<u64>::attach_with("c", &Attach::new().role(Role::Producer).directory(&stage.dir)).unwrap();
+    let mut hanging = start("2", "hang_at=1");
+    (0..2).for_each(|item| producer.put(&item).unwrap());
+    until("its call", || stage.worked() == [0, 1]);
+    let mut other = start("4", "");
+    producer.put(&2).unwrap();
+    until("one in the other's buffer", || queue.stats().unwrap().held == 3);
+    signal(hanging.id() as i32, libc::SIGKILL);
+    hanging.wait().unwrap();
+    queue.recover().unwrap();
+    until("all", || stage.worked() == [0, 0, 1, 1, 2]);
+    let logs = stage.logs();
+    let log = logs.iter().find(|log| !log.again.is_empty()).expect("one that got them again");
+    assert!(log.calls.iter().all(|(_, items)| items.len() == 1), "{log:?}");
+    queue.set_state(prodcon::State::Stopped).unwrap();
+    assert!(other.wait().unwrap().success());
+}

@@ -1,0 +1,124 @@
+//! Whose queue is it? A worker and its handle remove what the handle made, and nothing else.
+
+use crate::support::{NONE, Stage, until};
+use prodcon::worker::{Consumer, ConsumerOptions, ProducerOptions, WorkerError};
+use prodcon::{Control, OpenError, Options, ReadyQueue};
+use std::time::Duration;
+
+fn lasting(stage: &Stage, name: &str) -> ReadyQueue<u64> {
+    let mut queue = ReadyQueue::create(name, &Options::new(16).directory(&stage.dir)).unwrap();
+    queue.put(&77).unwrap();
+    queue
+}
+
+#[test]
+fn a_worker_started_by_hand_inside_a_worker_is_nobodys() {
+    let stage = Stage::new();
+    drop(lasting(&stage, "other"));
+    let mut consumer = stage.consumer("c", ConsumerOptions::new().max_buffer_size(4).work_timeout(Duration::from_secs(600)));
+    consumer.start_new(stage.program("consumer"), ["start_by_hand=other"]).unwrap();
+    // With settings of its own too: the outer one would wait for a full buffer of 4.
+    until("the call of the inner one", || stage.worked() == [77]);
+    assert!(consumer.stop().unwrap().success());
+    drop(consumer);
+    // It outlives the outer one and its controlling process, and is stopped as every worker by hand.
+    let control = Control::attach_in(&stage.dir, "other").unwrap();
+    let mut queue = ReadyQueue::<u64>::attach_in(&stage.dir, "other").unwrap();
+    queue.put(&78).unwrap();
+    until("another call of the inner one", || stage.worked() == [77, 78]);
+    drop(queue);
+    control.set_state(prodcon::State::Stopped).unwrap();
+    until("two ends", || stage.logs().iter().map(|log| log.stops.len()).sum::<usize>() == 2);
+    until("its end", || control.stats().unwrap().seats_live == 0);
+    assert!(!control.is_removed(), "it belongs to whoever made it");
+    control.unlink().unwrap();
+    stage.assert_nobody_left();
+}
+
+#[test]
+fn names_of_others_are_not_taken() {
+    for end in ["results", "in", "out"] {
+        let stage = Stage::new();
+        let name = format!("w.{end}");
+        let mut queue = lasting(&stage, &name);
+        let options = ConsumerOptions::new().directory(&stage.dir);
+        let own = ReadyQueue::<u64>::create("v", &Options::new(4).directory(&stage.dir)).unwrap();
+        let vname = format!("v.{end}");
+        let mut other = lasting(&stage, &vname);
+        for (taken, handle) in [
+            (&name, Consumer::<u64>::create("w", &options)),
+            (&name, Consumer::<u64>::create_or_attach("w", &options)),
+            (&vname, Consumer::<u64>::attach("v", &options)),
+        ] {
+            let error = handle.err().expect("an error");
+            assert!(
+                matches!(&error, WorkerError::Open(OpenError::Exists { queue }) if **queue == **taken),
+                "{error}"
+            );
+        }
+        assert_eq!((queue.try_get(), other.try_get()), (Ok(77), Ok(77)), "they are still theirs");
+        assert!(!queue.is_removed() && !other.is_removed() && !own.is_removed());
+        assert_eq!(stage.left().len(), 3, "{:?}", stage.left());
+    }
+}
+
+#[test]
+fn a_living_workers_queue_is_not_taken_for_a_ring() {
+    let stage = Stage::new();
+    let first = stage.consumer("w.results", ConsumerOptions::new());
+    let options = ConsumerOptions::new().directory(&stage.dir);
+    assert!(Consumer::<u64>::create("w", &options).is_err());
+    assert!(Consumer::<u64>::create_or_attach("w", &options).is_err());
+    assert!(first.stats().is_ok_and(|stats| !stats.removed_name));
+    drop(first);
+    stage.assert_nobody_left();
+}
+
+#[test]
+fn a_queue_that_was_made_later_under_a_subscribed_name_stays() {
+    let stage = Stage::new();
+    let consumer = stage.consumer("c", ConsumerOptions::new());
+    let options = ProducerOptions::new().subscribers(["c"]).work_timeout(Duration::from_millis(1));
+    let mut producer = stage.producer("p", options);
+    producer.start_new(stage.program("producer"), NONE).unwrap();
+    until("some calls", || stage.log().calls.len() > 3);
+    drop(consumer);
+    let mut later = ReadyQueue::<u64>::create("c", &Options::new(64).directory(&stage.dir)).unwrap();
+    later.get_timeout(Duration::from_secs(60)).unwrap();
+    drop(later);
+    assert!(producer.stop().unwrap().success());
+    drop(producer);
+    assert_eq!(stage.left(), ["prodcon.c"], "it belongs to whoever made it");
+}
+
+#[test]
+fn an_old_handle_removes_nothing_that_was_made_later_under_its_names() {
+    let stage = Stage::new();
+    let old = stage.consumer("c", ConsumerOptions::new());
+    let names = ["c", "c.results", "c.in", "c.out"];
+    names.iter().for_each(|name| prodcon::unlink_in(&stage.dir, name).unwrap());
+    names.iter().for_each(|name| drop(lasting(&stage, name)));
+    drop(old);
+    assert_eq!(stage.left().len(), 4, "{:?}", stage.left());
+    for name in names {
+        assert_eq!(ReadyQueue::<u64>::attach_in(&stage.dir, name).unwrap().try_get(), Ok(77));
+    }
+}
+
+#[test]
+fn a_lasting_queue_that_a_handle_takes_over_lasts() {
+    let stage = Stage::new();
+    drop(lasting(&stage, "c"));
+    let options = ConsumerOptions::new().directory(&stage.dir);
+    for create in [true, false] {
+        let mut handle = if create {
+            Consumer::<u64>::create_or_attach("c", &options).unwrap()
+        } else {
+            Consumer::<u64>::attach("c", &options).unwrap()
+        };
+        handle.start_new(stage.program("consumer"), NONE).unwrap();
+        handle.stop().unwrap();
+        drop(handle);
+        assert_eq!(stage.left(), ["prodcon.c"], "it belongs to whoever made it");
+    }
+}

@@ -1,0 +1,136 @@
+//! SIGINT and SIGTERM: from a terminal, from an init system, from a person.
+
+use crate::support::{Stage, signal, until};
+use prodcon::worker::{Consumer, ConsumerOptions};
+use prodcon::{Control, Delivery, Options, ReadyQueue};
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+#[test]
+fn a_worker_by_hand_ends_well_on_a_signal_and_its_batch_counts() {
+    for number in [libc::SIGINT, libc::SIGTERM] {
+        for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+            let stage = Stage::new();
+            let options = Options::new(64).delivery(delivery).directory(&stage.dir);
+            let mut queue = ReadyQueue::<u64>::create("c", &options).unwrap();
+            let mut worker = stage.program("consumer").args(["--attach", "c", "pause_us=300000"]).spawn().unwrap();
+            (0..3).for_each(|item| queue.put(&item).unwrap());
+            until("its first call", || stage.worked() == [0]);
+            signal(worker.id() as i32, number);
+            let status = worker.wait().unwrap();
+            assert_eq!(status.code(), Some(0), "signal {number}, {delivery:?}: {status}");
+            assert_eq!((stage.log().stops.len(), stage.worked()), (1, vec![0]));
+            let stats = queue.stats().unwrap();
+            assert_eq!((stats.gets, stats.lost, stats.len, stats.held), (1, 0, 2, 0), "{stats:?}");
+            assert_eq!(queue.state(), prodcon::State::Started, "the others go on");
+        }
+    }
+}
+
+#[test]
+fn a_producer_that_sleeps_ends_well_on_a_signal() {
+    let stage = Stage::new();
+    let _carrier = Control::create("p", &Options::new(1).item_size(8).directory(&stage.dir)).unwrap();
+    let mut command = stage.program("producer");
+    let mut worker = command.args(["--attach", "p"]).env("PRODCON_WORK_TIMEOUT", "3600").spawn().unwrap();
+    until("its first call", || stage.worked() == [0]);
+    signal(worker.id() as i32, libc::SIGTERM);
+    assert_eq!(worker.wait().unwrap().code(), Some(0));
+    assert_eq!(stage.log().stops.len(), 1);
+}
+
+#[test]
+fn a_second_signal_kills() {
+    let stage = Stage::new();
+    let mut queue = ReadyQueue::<u64>::create("c", &Options::new(4).directory(&stage.dir)).unwrap();
+    let mut worker = stage.program("consumer").args(["--attach", "c", "hang_at=1"]).spawn().unwrap();
+    queue.put(&1).unwrap();
+    until("its call", || stage.worked() == [1]);
+    let mut status = None;
+    until("its end", || {
+        if status.is_none() {
+            signal(worker.id() as i32, libc::SIGTERM);
+        }
+        status = worker.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.signal()), Some(libc::SIGTERM));
+    assert!(stage.log().stops.is_empty());
+}
+
+#[test]
+fn a_signal_that_was_ignored_from_the_beginning_stays_ignored() {
+    let stage = Stage::new();
+    let mut queue = ReadyQueue::<u64>::create("c", &Options::new(4).directory(&stage.dir)).unwrap();
+    let mut command = stage.program("consumer");
+    let ignore = || {
+        // SAFETY: async-signal-safe, and SIG_IGN is no function of ours.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
+        Ok(())
+    };
+    // SAFETY: `ignore` only makes a call that is async-signal-safe.
+    unsafe { command.pre_exec(ignore) };
+    let mut worker = command.args(["--attach", "c"]).spawn().unwrap();
+    queue.put(&1).unwrap();
+    until("its call", || stage.worked() == [1]);
+    signal(worker.id() as i32, libc::SIGINT);
+    queue.put(&2).unwrap();
+    until("another call", || stage.worked() == [1, 2]);
+    signal(worker.id() as i32, libc::SIGTERM);
+    assert_eq!(worker.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn one_of_several_processes_that_gets_a_signal_ends_alone_and_is_not_started_again() {
+    let stage = Stage::new();
+    let mut consumer = stage.consumer(
+        "c",
+        ConsumerOptions::new().workers(2).restart(prodcon::worker::Restart::OnFailure {
+            limit: 5,
+            backoff: Duration::from_millis(1),
+        }),
+    );
+    let (send, exits) = std::sync::mpsc::channel();
+    consumer.on_exit(move |exit| send.send(exit).unwrap());
+    consumer.start_new(stage.program("consumer"), [""; 0]).unwrap();
+    until("both", || stage.logs().len() == 2);
+    let victim = consumer.pids()[0];
+    signal(victim as i32, libc::SIGTERM);
+    let exit = exits.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(exit.pid == victim && exit.success() && !exit.restarts, "{exit:?}");
+    consumer.put_in_queue(&1).unwrap();
+    until("the call of the other", || stage.worked() == [1]);
+    assert!(consumer.stop().unwrap().success());
+    assert!(stage.logs().iter().all(|log| log.stops.len() == 1));
+}
+
+/// A controlling process with its workers, in a process group of its own.
+fn group(stage: &Stage, controls: &str, group: i32) -> Child {
+    let mut command = stage.program("controller");
+    command.arg("quiet=1").env("TEST_CONTROLS", controls).process_group(group);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = [0; 8];
+    child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+    child
+}
+
+#[test]
+fn an_interrupt_of_the_whole_foreground_group_leaves_nothing_and_on_stop_runs() {
+    for round in 0..5 {
+        let stage = Stage::new();
+        let mut consumer = group(&stage, "consumer c 2 create", 0);
+        let leader = consumer.id() as i32;
+        let mut producer = group(&stage, "producer p c", leader);
+        until("work", || stage.worked().len() > 100);
+        signal(-leader, libc::SIGINT);
+        assert_eq!(consumer.wait().unwrap().signal(), Some(libc::SIGINT));
+        assert_eq!(producer.wait().unwrap().signal(), Some(libc::SIGINT));
+        until("on_stop of all", || stage.logs().iter().map(|log| log.stops.len()).sum::<usize>() == 3);
+        stage.assert_nobody_left();
+        // And the next start has the names.
+        drop(Consumer::<u64>::create("c", &ConsumerOptions::new().directory(&stage.dir)).unwrap());
+        assert!(stage.logs().len() == 3, "{round}");
+    }
+}
