@@ -52,7 +52,7 @@ mod segment;
 mod state;
 #[allow(unsafe_code)]
 mod sync;
-#[cfg(any())]
+#[cfg(not(all(test, loom)))]
 pub mod worker;
 
 #[cfg(not(all(test, loom)))]
