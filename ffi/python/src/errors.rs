@@ -83,11 +83,15 @@ pub fn open(error: OpenError) -> PyErr {
     let text = error.to_string();
     match error {
         OpenError::NotFound { .. } | OpenError::NoDirectory { .. } | OpenError::Replaced { .. } => NotFound::new_err((libc::ENOENT, text)),
+        OpenError::Removed { .. } => Removed::new_err(text),
         OpenError::Exists { .. } => Exists::new_err((libc::EEXIST, text)),
         OpenError::Incompatible { .. } => Incompatible::new_err(text),
         OpenError::NoSeat { .. } => NoSeat::new_err(text),
         OpenError::Denied { .. } => Denied::new_err((libc::EACCES, text)),
         OpenError::NoSpace { .. } => os(libc::ENOSPC, text),
+        OpenError::FileLimit { .. } => os(libc::EFBIG, text),
+        OpenError::Busy { .. } => os(libc::EBUSY, text),
+        OpenError::Directory { errno, .. } => os(errno, text),
         OpenError::Corrupt { .. } => Corrupt::new_err(text),
         OpenError::Os { errno, .. } => os(errno, text),
         _ => Invalid::new_err(text),
