@@ -15,6 +15,9 @@
 //! - Always: `doctor` is content, with and without a live endpoint; nothing is undecided, the accounts add up; all seats can be attached at once; `capacity` items go in and out through all
 //!   of them, twice. A bystander that were stopped would be seen too: nothing takes longer than a minute.
 //!
+//! `stop_in_*`: a child is stopped in recovery, `doctor`, attach and close (at each system call of create, unlink and supervise), as SIGSTOP or a debugger does it. Meanwhile others
+//! attach, with one spare seat, put, get, close, recover and check; how long the slowest took is printed. Then it goes on.
+//!
 //! How: `stage` makes a queue and examines it, `sweep` chooses the kill points and goes to them, `trace` is ptrace, `alike` makes every child take the same way, `scenes`, `many` and `plays`
 //! are the operations. ptrace and fork want a process with one thread, so this program starts itself again for each scene; the children are forked from that.
 //! Kill points are all instructions of this program's text (the crate, and what it uses of `std`), but a loop's ninth and later rounds every 16th time; of the C library every 16th; and all before and behind a
@@ -44,6 +47,8 @@ mod plays;
 mod scenes;
 #[path = "kill_every_instruction/stage.rs"]
 mod stage;
+#[path = "kill_every_instruction/stops.rs"]
+mod stops;
 #[path = "kill_every_instruction/sweep.rs"]
 mod sweep;
 #[path = "kill_every_instruction/trace.rs"]

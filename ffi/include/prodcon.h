@@ -492,6 +492,15 @@ prodcon_status prodcon_queue_clear(struct prodcon_queue *queue);
 prodcon_status prodcon_queue_is_ready(struct prodcon_queue *queue, bool *ready);
 
 /**
+ * Whether the queue's name was removed: what has the name by then, if anything, is another queue. Who waits
+ * hears that as `PRODCON_NOT_FOUND`, and who puts without waiting does so within a moment.
+ *
+ * NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child.
+ * `PRODCON_INVALID` while a block is reserved. On failure `*removed` is not written.
+ */
+prodcon_status prodcon_queue_is_removed(struct prodcon_queue *queue, bool *removed);
+
+/**
  * Waits until the queue is ready.
  *
  * NULL: `PRODCON_INVALID`. Blocks: for `timeout_ns` (0: not at all, `PRODCON_NOT_READY`; negative: as long as it takes; else `PRODCON_TIMED_OUT`). Threads: one at a time on a handle.

@@ -328,6 +328,12 @@ class queue {
         detail::done(prodcon_queue_is_ready(handle_, &ready));
         return ready;
     }
+    /// The name was removed: what has it by then, if anything, is another queue.
+    [[nodiscard]] bool is_removed() const {
+        bool removed = false;
+        detail::done(prodcon_queue_is_removed(handle_, &removed));
+        return removed;
+    }
     /// False: not in that time.
     bool wait_ready(timeout wait = forever) { return detail::answer(prodcon_queue_wait_ready(handle_, wait.nanoseconds())) == status::ok; }
     [[nodiscard]] std::size_t size() const {

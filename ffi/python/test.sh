@@ -10,7 +10,9 @@ venv=${PRODCON_PYTHON_VENV:-$PWD/target/python-$version}
 pip=("$venv/bin/python" -m pip --disable-pip-version-check --quiet)
 "${pip[@]}" install pytest numpy
 # What some tests compare with or check by; they say that they were skipped if it cannot be had.
-"${pip[@]}" install adv_prodcon==0.1.14 mypy || echo "some tests will be SKIPPED: adv_prodcon or mypy could not be installed"
+for package in adv_prodcon==0.1.14 mypy pyright faster-fifo; do
+    "${pip[@]}" install "$package" || echo "some tests will be SKIPPED: $package could not be installed"
+done
 "${pip[@]}" install .
 # The other languages' side of the interoperation.
 if command -v cargo >/dev/null; then

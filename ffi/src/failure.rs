@@ -108,7 +108,7 @@ impl From<OpenError> for Failure {
     #[cold]
     fn from(error: OpenError) -> Self {
         let status = match error {
-            OpenError::NotFound { .. } | OpenError::NoDirectory { .. } | OpenError::Replaced { .. } => PRODCON_NOT_FOUND,
+            OpenError::NotFound { .. } | OpenError::NoDirectory { .. } | OpenError::Replaced { .. } | OpenError::Removed { .. } => PRODCON_NOT_FOUND,
             OpenError::Exists { .. } => PRODCON_EXISTS,
             OpenError::Name { .. } | OpenError::Invalid { .. } => PRODCON_INVALID,
             OpenError::Incompatible { .. } => PRODCON_INCOMPATIBLE,

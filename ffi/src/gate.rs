@@ -161,6 +161,23 @@ pub unsafe extern "C" fn prodcon_queue_is_ready(queue: *mut Queue, ready: *mut b
     unsafe { about(queue, "is_ready", work) }
 }
 
+/// Whether the queue's name was removed: what has the name by then, if anything, is another queue. Who waits
+/// hears that as `PRODCON_NOT_FOUND`, and who puts without waiting does so within a moment.
+///
+/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child.
+/// `PRODCON_INVALID` while a block is reserved. On failure `*removed` is not written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_is_removed(queue: *mut Queue, removed: *mut bool) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        let removed = output(removed, "removed")?;
+        // SAFETY: the caller's variable.
+        unsafe { removed.write(endpoint.queue.is_removed()) };
+        Ok(())
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "is_removed", work) }
+}
+
 /// Waits until the queue is ready.
 ///
 /// NULL: `PRODCON_INVALID`. Blocks: for `timeout_ns` (0: not at all, `PRODCON_NOT_READY`; negative: as long as it takes; else `PRODCON_TIMED_OUT`). Threads: one at a time on a handle.

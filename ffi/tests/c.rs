@@ -5,12 +5,13 @@ mod support;
 use std::process::Command;
 use support::{SANITIZERS, Stage, have, have_sanitizers, library, root, succeeds};
 
-const IN_C: [&str; 5] = [
+const IN_C: [&str; 6] = [
     "tests/basics.c",
     "tests/hand.c",
     "tests/bad_input.c",
     "tests/threads_and_forks.c",
     "tests/cancel.c",
+    "tests/descriptors.c",
 ];
 const IN_CPP: &str = "tests/cpp17.cpp";
 

@@ -27,10 +27,10 @@ struct View {
 
 impl View {
     fn touched(&self) {
-        if self.at.get() == 0
-            && let Some(others) = self.others.take()
-        {
-            others();
+        if self.at.get() == 0 {
+            if let Some(others) = self.others.take() {
+                others();
+            }
         }
         self.at.set(self.at.get().wrapping_sub(1));
     }

@@ -338,14 +338,13 @@ impl Core {
         })));
         let theirs = moved.clone();
         let thread = std::thread::Builder::new().name("prodcon drop".into());
-        if thread.spawn(move || drop(take(&theirs))).is_err()
-            && let Some(mut core) = take(&moved)
-            && let Some(run) = core.run.take()
-        {
+        if thread.spawn(move || drop(take(&theirs))).is_err() {
             // Nobody can wait: its processes find that they were stopped, and are not reaped.
-            if let Some(crew) = run.crew {
-                crew.let_end();
-                crew.forget();
+            if let Some(mut core) = take(&moved) {
+                if let Some(crew) = core.run.take().and_then(|run| run.crew) {
+                    crew.let_end();
+                    crew.forget();
+                }
             }
         }
     }

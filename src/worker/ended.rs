@@ -62,10 +62,10 @@ impl Ended {
         if self.error.is_none() && !exit.success() {
             self.error.clone_from(&exit.error);
         }
-        if self.exits.len() >= MOST_EXITS
-            && let Some(oldest) = self.exits.iter().position(|exit| exit.restarts)
-        {
-            self.exits.remove(oldest);
+        if self.exits.len() >= MOST_EXITS {
+            if let Some(oldest) = self.exits.iter().position(|exit| exit.restarts) {
+                self.exits.remove(oldest);
+            }
         }
         self.exits.push(exit);
     }

@@ -194,9 +194,8 @@ impl Ears {
         let Reading { queue, backlog } = &mut *reading;
         if let Some(queue) = queue {
             let most = (2 * queue.capacity()).max(BACKLOG);
-            while backlog.len() < most
-                && let Ok(bytes) = queue.try_get()
-            {
+            while backlog.len() < most {
+                let Ok(bytes) = queue.try_get() else { break };
                 backlog.extend(self.sort(bytes));
             }
         }

@@ -2,8 +2,8 @@
 
 use crate::many::{gets_of_blocks, hands, puts_of_blocks};
 use crate::scenes::{Body, attach, clears, comings_and_goings, controlling, ends, gets, items_in_hand, puts, scene};
-use crate::stage::Stage;
-use crate::sweep::{Deed, Figures, Policy, Scene, cut_short, states, sweep};
+use crate::stage::{After, Stage};
+use crate::sweep::{Deed, Figures, Policy, Scene, Way, cut_short, states, sweep};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ pub(crate) struct Play {
 }
 
 /// Operations by themselves.
-fn scenes() -> impl Iterator<Item = Scene> {
+pub(crate) fn scenes() -> impl Iterator<Item = Scene> {
     let rooms = [
         puts(),
         gets(),
@@ -55,17 +55,22 @@ pub(crate) fn all() -> Vec<Play> {
     let recover = || controlling(|control| control.recover().is_ok_and(|pass| pass.undecided == 0));
     plays.extend(victims.map(|victim| after_a_death("recovery_of", victim, recover, usize::MAX)));
     plays.push(after_a_death("attach_after", "overwrite", attach, 1000));
+    plays.extend(crate::stops::all());
     plays
+}
+
+/// An operation, its way, and the states in which it can leave the queue when it is cut short.
+pub(crate) fn states_of(victim: &str, dir: &Path, policy: Policy) -> (Rc<Scene>, Rc<Way>, Vec<(usize, After)>) {
+    let victim = scenes().find(|scene| scene.name == victim).expect("the victim's operation");
+    let (way, states) = states(&victim, dir, policy);
+    (Rc::new(victim), Rc::new(way), states)
 }
 
 /// An operation in every state in which a child killed in another can leave the queue. Whatever it does, it comes to the same.
 fn after_a_death(what: &str, victim: &'static str, operation: impl Fn() -> Body + 'static, last: usize) -> Play {
     let name = format!("{what}_{victim}");
     let run = move |dir: &Path, policy: Policy| {
-        let victim = scenes().find(|scene| scene.name == victim).expect("the victim's operation");
-        let victim = Rc::new(victim);
-        let (way, states) = states(&victim, dir, policy);
-        let way = Rc::new(way);
+        let (victim, way, states) = states_of(victim, dir, policy);
         let mut figures = Figures::default();
         // The first is the one that the victim found.
         for (k, after) in states.into_iter().skip(1) {

@@ -177,6 +177,36 @@ impl Stage {
         }
     }
 
+    /// Beside a stopped child: somebody attaches, puts, gets and closes, and the bystander works too.
+    /// Returns how long the slowest of these took.
+    pub(crate) fn all_can_work(&mut self) -> Duration {
+        std::fs::write(self.dir.join(WORKED), []).unwrap();
+        let (mut worst, mut last) = (Duration::ZERO, Instant::now());
+        let mut lap = || {
+            worst = worst.max(last.elapsed());
+            last = Instant::now();
+            worst
+        };
+        let mut newcomer = Queue::attach_in(&self.dir, NAME).unwrap();
+        lap();
+        get(&mut newcomer, self.batch, &mut self.got);
+        lap();
+        self.puts += put(&mut newcomer, 100);
+        lap();
+        get(&mut newcomer, self.batch, &mut self.got);
+        lap();
+        drop(newcomer);
+        lap();
+        self.puts += put(&mut self.bystander, 200);
+        lap();
+        get(&mut self.bystander, self.batch, &mut self.got);
+        lap();
+        self.control.recover().unwrap();
+        lap();
+        assert!(self.control.doctor().unwrap().ok());
+        lap()
+    }
+
     /// For the child: it was not alone.
     pub(crate) fn others_worked(dir: &Path) -> bool {
         dir.join(WORKED).exists()

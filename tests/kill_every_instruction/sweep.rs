@@ -11,6 +11,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// An operation and what may have become of the queue when it is cut short.
 pub(crate) struct Scene {
@@ -146,6 +147,19 @@ impl Way {
     }
 }
 
+impl Way {
+    /// As `forward`, for a child that may take another way: about there, or to its end.
+    fn forward_or_so(&self, child: &mut Child, k: usize) {
+        let Landing { at, times, .. } = self.landings[k];
+        for time in 0..times {
+            if time > 0 && child.step() != Stop::Trap || child.run_to(self.addresses[at]) != Stop::Trap {
+                return;
+            }
+        }
+        let _at_its_end = (at..k).find(|_| child.step() != Stop::Trap);
+    }
+}
+
 /// Where this program's own code lies.
 fn own_text() -> Vec<Range<u64>> {
     let program = std::env::current_exe().unwrap();
@@ -165,6 +179,8 @@ pub(crate) struct Figures {
     points: usize,
     kills: usize,
     goes: usize,
+    /// The longest that anybody needed for anything beside a stopped one.
+    worst: Option<Duration>,
 }
 
 impl std::ops::AddAssign for Figures {
@@ -173,6 +189,7 @@ impl std::ops::AddAssign for Figures {
         self.points += other.points;
         self.kills += other.kills;
         self.goes += other.goes;
+        self.worst = self.worst.max(other.worst);
     }
 }
 
@@ -183,7 +200,11 @@ impl fmt::Display for Figures {
             points,
             kills,
             goes,
+            worst,
         } = self;
+        if let Some(worst) = worst {
+            return write!(f, "{instructions} instructions, stopped {points} times, worst seen {worst:.1?}");
+        }
         write!(
             f,
             "{instructions} instructions, stopped after {points} of them; killed {kills} times, let go on {goes} times"
@@ -226,18 +247,7 @@ pub(crate) fn place() -> (u64, Deed) {
 
 /// The operation's way, gone again and again. Each whole run is examined too.
 pub(crate) fn explore(scene: &Scene, dir: &Path, policy: Policy) -> Way {
-    let go = || {
-        at(0, Deed::Kill);
-        let stage = set_up(scene, dir);
-        let mut child = Child::at_mark(|| (scene.child)(&stage.dir));
-        let way = Way::go(&mut child, policy);
-        let end = child.run();
-        assert_eq!(end, Stop::Exited(0), "the operation did not end as it should");
-        stage.wait_for_seats();
-        let found = stage.examine();
-        assert_eq!(Some(&found.after), scene.stages.last(), "after the whole operation: {found:?}");
-        way
-    };
+    let go = || walk(scene, dir, policy);
     // What this process keeps for its next queues, it has after the first.
     go();
     let (mut way, again) = (go(), go());
@@ -249,6 +259,20 @@ pub(crate) fn explore(scene: &Scene, dir: &Path, policy: Policy) -> Way {
         let from = way.len().saturating_sub(scene.last);
         way.points.retain(|k| *k >= from);
     }
+    way
+}
+
+/// Goes the operation's way once.
+fn walk(scene: &Scene, dir: &Path, policy: Policy) -> Way {
+    at(0, Deed::Kill);
+    let stage = set_up(scene, dir);
+    let mut child = Child::at_mark(|| (scene.child)(&stage.dir));
+    let way = Way::go(&mut child, policy);
+    let end = child.run();
+    assert_eq!(end, Stop::Exited(0), "the operation did not end as it should");
+    stage.wait_for_seats();
+    let found = stage.examine();
+    assert_eq!(Some(&found.after), scene.stages.last(), "after the whole operation: {found:?}");
     way
 }
 
@@ -331,6 +355,41 @@ pub(crate) fn sweep(scene: &Scene, dir: &Path, policy: Policy) -> Figures {
         assert!(!seen.contains(&0), "a stage was never met, kills at each: {seen:?}");
     }
     figures
+}
+
+/// Stops the child at each point of its way, and lets it go on when all others have shown that they can
+/// work. `alike`: its children all take the same way; else the points are where the first one had them.
+/// `beside`: what else the others do.
+pub(crate) fn stops(scene: &Scene, dir: &Path, policy: Policy, alike: bool, beside: &dyn Fn(&mut Stage)) -> Figures {
+    let way = if alike { explore(scene, dir, policy) } else { walk(scene, dir, policy) };
+    let mut worst = Duration::ZERO;
+    for &k in &way.points {
+        at(k, Deed::WorkThenGo);
+        let mut stage = set_up(scene, dir);
+        let mut child = Child::at_mark(|| (scene.child)(&stage.dir));
+        if alike {
+            way.forward(&mut child, k);
+        } else {
+            way.forward_or_so(&mut child, k);
+        }
+        worst = worst.max(stage.all_can_work());
+        beside(&mut stage);
+        let mut stop = child.run();
+        while stop == Stop::Mark {
+            stop = child.run();
+        }
+        assert!(matches!(stop, Stop::Exited(0 | 1)), "it did not end in good order: {stop:?}");
+        stage.wait_for_seats();
+        stage.take_all();
+        let found = stage.examine();
+        found.consistent(&scene.stages, true).unwrap_or_else(|what| panic!("{what}: {found:?}"));
+    }
+    Figures {
+        instructions: way.len(),
+        points: way.points.len(),
+        worst: Some(worst),
+        ..Figures::default()
+    }
 }
 
 /// The first stage, from the one already reached on, that was found.

@@ -1,8 +1,8 @@
 //! The buffer protocol, both ways: memory of other objects in, memory of ours out.
 //!
-//! PyO3 has it for the stable ABI only from Python 3.11 on, when it became part of that. The functions and the structure have been the same since 3.0, though,
-//! and the type slots can be given to `PyType_FromSpec` since 3.9 (so its documentation), which is what this module relies on. CPython only, as the stable ABI is.
-//! Callers: everybody here.
+//! It is part of the stable ABI from Python 3.11 on; for 3.9 and 3.10 the package is built for each
+//! of them, without that ABI (see `pyproject.toml`). The type slots can be given to
+//! `PyType_FromSpec` since 3.9 (so its documentation). CPython only.
 
 use crate::errors::Forked;
 use pyo3::exceptions::PyBufferError;
@@ -10,55 +10,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyType};
 use pyo3::{PyClass, PyTypeInfo};
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::marker::PhantomData;
-
-/// `Py_buffer` of `object.h`.
-#[repr(C)]
-pub struct View {
-    buf: *mut c_void,
-    obj: *mut ffi::PyObject,
-    len: isize,
-    itemsize: isize,
-    readonly: c_int,
-    ndim: c_int,
-    format: *mut c_char,
-    shape: *mut isize,
-    strides: *mut isize,
-    suboffsets: *mut isize,
-    internal: *mut c_void,
-}
-
-impl View {
-    const fn empty() -> Self {
-        use std::ptr::null_mut;
-        Self {
-            buf: null_mut(),
-            obj: null_mut(),
-            len: 0,
-            itemsize: 0,
-            readonly: 0,
-            ndim: 0,
-            format: null_mut(),
-            shape: null_mut(),
-            strides: null_mut(),
-            suboffsets: null_mut(),
-            internal: null_mut(),
-        }
-    }
-}
-
-unsafe extern "C" {
-    fn PyObject_GetBuffer(object: *mut ffi::PyObject, view: *mut View, flags: c_int) -> c_int;
-    fn PyBuffer_Release(view: *mut View);
-    fn PyBuffer_FillInfo(view: *mut View, owner: *mut ffi::PyObject, buf: *mut c_void, len: isize, readonly: c_int, flags: c_int) -> c_int;
-}
-
-/// `PyBUF_SIMPLE`: contiguous bytes.
-const SIMPLE: c_int = 0;
-/// `Py_bf_getbuffer` and `Py_bf_releasebuffer` of `typeslots.h`.
-const GET: c_int = 1;
-const RELEASE: c_int = 2;
 
 /// A run of bytes that somebody keeps alive for `'a`, and that others may write meanwhile: therefore no slice.
 #[derive(Clone, Copy)]
@@ -106,7 +59,7 @@ impl<'a> From<&'a [u8]> for Part<'a> {
 }
 
 /// A buffer that another object exports, until this is dropped; which the callers do with the interpreter's lock held.
-pub struct Buffer(View);
+pub struct Buffer(ffi::Py_buffer);
 
 // SAFETY: pointers to memory and an object that the view keeps alive; what is done with them needs the interpreter's lock, not a certain thread.
 unsafe impl Send for Buffer {}
@@ -117,9 +70,9 @@ impl Buffer {
     /// # Errors
     /// TypeError: it is none; BufferError: it is not contiguous.
     pub fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let mut view = View::empty();
+        let mut view = ffi::Py_buffer::new();
         // SAFETY: `object` is alive, `view` is ours and has the layout that the function expects, and the interpreter's lock is held (`Bound`).
-        if unsafe { PyObject_GetBuffer(object.as_ptr(), &mut view, SIMPLE) } == 0 {
+        if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &mut view, ffi::PyBUF_SIMPLE) } == 0 {
             Ok(Self(view))
         } else {
             Err(PyErr::fetch(object.py()))
@@ -138,7 +91,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         // SAFETY: the view was filled by PyObject_GetBuffer and is released once, here. Buffers live and die in functions that hold the interpreter's lock.
-        unsafe { PyBuffer_Release(&mut self.0) };
+        unsafe { ffi::PyBuffer_Release(&mut self.0) };
     }
 }
 
@@ -230,7 +183,7 @@ pub trait Export {
 
 unsafe extern "C" fn get<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Export + Sync>(
     object: *mut ffi::PyObject,
-    view: *mut View,
+    view: *mut ffi::Py_buffer,
     flags: c_int,
 ) -> c_int {
     // SAFETY: called by the interpreter, with its lock held.
@@ -242,7 +195,7 @@ unsafe extern "C" fn get<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True
         let lending = this.lend()?;
         // SAFETY: `view` is the caller's, to be filled; the memory stays until the view is released, by the contract of `Export`.
         let answer = unsafe {
-            PyBuffer_FillInfo(
+            ffi::PyBuffer_FillInfo(
                 view,
                 object.as_ptr(),
                 lending.start.cast(),
@@ -274,7 +227,7 @@ unsafe extern "C" fn get<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True
     -1
 }
 
-unsafe extern "C" fn release<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Export + Sync>(object: *mut ffi::PyObject, _view: *mut View) {
+unsafe extern "C" fn release<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Export + Sync>(object: *mut ffi::PyObject, _view: *mut ffi::Py_buffer) {
     // SAFETY: called by the interpreter, with its lock held.
     let py = unsafe { Python::assume_attached() };
     // SAFETY: as in `get`.
@@ -291,11 +244,11 @@ where
 {
     let mut slots = [
         ffi::PyType_Slot {
-            slot: GET,
+            slot: ffi::Py_bf_getbuffer,
             pfunc: get::<T> as *mut c_void,
         },
         ffi::PyType_Slot {
-            slot: RELEASE,
+            slot: ffi::Py_bf_releasebuffer,
             pfunc: release::<T> as *mut c_void,
         },
         ffi::PyType_Slot {

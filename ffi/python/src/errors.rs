@@ -1,6 +1,6 @@
 //! The library's errors as Python's: which class, and the text.
 //!
-//! The classes are made in `prodcon/_errors.py`. Callers: everybody here.
+//! The classes are made in `prodcon/_errors.py`.
 
 use prodcon::{Fault, GetError, OpenError, PutError, StateError};
 use pyo3::prelude::*;
@@ -83,11 +83,15 @@ pub fn open(error: OpenError) -> PyErr {
     let text = error.to_string();
     match error {
         OpenError::NotFound { .. } | OpenError::NoDirectory { .. } | OpenError::Replaced { .. } => NotFound::new_err((libc::ENOENT, text)),
+        OpenError::Removed { .. } => Removed::new_err(text),
         OpenError::Exists { .. } => Exists::new_err((libc::EEXIST, text)),
         OpenError::Incompatible { .. } => Incompatible::new_err(text),
         OpenError::NoSeat { .. } => NoSeat::new_err(text),
         OpenError::Denied { .. } => Denied::new_err((libc::EACCES, text)),
         OpenError::NoSpace { .. } => os(libc::ENOSPC, text),
+        OpenError::FileLimit { .. } => os(libc::EFBIG, text),
+        OpenError::Busy { .. } => os(libc::EBUSY, text),
+        OpenError::Directory { errno, .. } => os(errno, text),
         OpenError::Corrupt { .. } => Corrupt::new_err(text),
         OpenError::Os { errno, .. } => os(errno, text),
         _ => Invalid::new_err(text),
@@ -107,10 +111,33 @@ pub fn io(error: &std::io::Error, queue: &str, call: &str) -> PyErr {
     os(error.raw_os_error().unwrap_or(libc::EIO), format!("queue '{queue}': {call} failed: {error}"))
 }
 
-/// All classes can be imported; called once, so that a broken installation is told at import.
+/// Imports all classes: where one is first looked up while the interpreter ends, that would panic.
 pub fn check(py: Python<'_>) -> PyResult<()> {
-    // `type_object` would panic later where this gives an ImportError now.
+    // `type_object` would panic where this gives an ImportError.
     py.import("prodcon._errors")?;
-    let _ = Full::type_object(py);
+    let types = [
+        Full::type_object,
+        Empty::type_object,
+        PutTimedOut::type_object,
+        GetTimedOut::type_object,
+        NotReady::type_object,
+        Stopped::type_object,
+        TooLarge::type_object,
+        NotFound::type_object,
+        Removed::type_object,
+        Exists::type_object,
+        Incompatible::type_object,
+        NoSeat::type_object,
+        Corrupt::type_object,
+        Exhausted::type_object,
+        Forked::type_object,
+        Invalid::type_object,
+        Closed::type_object,
+        Denied::type_object,
+        OsFault::type_object,
+    ];
+    for make in types {
+        let _ = make(py);
+    }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
+static FORKS: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed); // Relaxed: a forked child has one thread
@@ -15,6 +16,7 @@ extern "C" fn in_child() {
 }
 
 extern "C" fn before() {
+    FORKS.fetch_add(1, Ordering::Relaxed); // Relaxed: counted and read with the interpreter's lock held
     views::prepare();
 }
 
@@ -29,6 +31,11 @@ pub fn watch() {
         // SAFETY: the handlers are functions of this module, which is never unloaded.
         unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
     });
+}
+
+/// How often this process has forked, or tried to.
+pub fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed) // Relaxed: as where it is counted
 }
 
 /// Differs between a process and its forked children. One load.

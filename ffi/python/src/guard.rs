@@ -7,7 +7,7 @@
 mod reserved;
 mod taken;
 
-pub use reserved::{Reserved, commit, reserve};
+pub use reserved::{Reserved, commit, opened, reserve};
 pub use taken::{Taken, take};
 
 use crate::buffer::{Lending, exporter};
@@ -140,4 +140,9 @@ pub fn taken_type(py: Python<'_>) -> PyResult<&'static Py<PyType>> {
 pub fn reserved_type(py: Python<'_>) -> PyResult<&'static Py<PyType>> {
     static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     TYPE.get_or_try_init(py, || exporter::<Reserved>(py, c"prodcon.Reserved"))
+}
+
+/// Makes the types that are else made when they are first used.
+pub fn make_types(py: Python<'_>) {
+    let _ = py.get_type::<Parts>();
 }

@@ -1,35 +1,73 @@
 //! What a `ReadyQueue` object has: a name, a control handle, and endpoints to lend.
 //!
-//! An endpoint is lent to one operation at a time and comes back after it, so there are as many seats in use as operations go on at once, and two threads never
-//! meet in one. Invariants: the lock is only taken with the interpreter's lock held, and never kept while that is given up, so a fork never copies it locked; what
-//! was made before a fork is dropped, unused, in the child, which attaches anew to the same queue (never to a newer one of the same name).
-//! Callers: queue, guard, spill.
+//! An endpoint is lent to one operation at a time and comes back after it, so there are as many
+//! seats in use as operations go on at once, and two threads never meet in one. Invariants: the
+//! lock is only taken with the interpreter's lock held, is never kept while that is given up, and
+//! never while code of Python may run, so a fork never copies it locked; what was made before a
+//! fork is dropped, unused, in the child, which attaches anew to the same queue (never to a newer
+//! one of the same name). Who removes an owned queue, and when, is in `owned`.
 
 #![allow(clippy::vec_box)] // endpoints are large and move in and out with every operation
 
 use crate::errors::{self, Closed, Forked, Removed};
-use crate::fork::generation;
-use crate::spill;
-use prodcon::{Attach, Control, Options, ReadyQueue};
+use crate::fork::{forks, generation};
+use crate::owned;
+use prodcon::{Attach, Control, Options, QueueId, ReadyQueue};
 use pyo3::prelude::*;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// An endpoint of bytes.
-pub type Endpoint = ReadyQueue<[u8]>;
+/// An endpoint of bytes, counted as a seat of this process.
+pub struct Endpoint {
+    queue: ReadyQueue<[u8]>,
+    id: Option<QueueId>,
+}
+
+impl Endpoint {
+    fn new(queue: ReadyQueue<[u8]>, owned: bool, id: QueueId) -> Self {
+        let id = owned.then_some(id);
+        if let Some(id) = id {
+            owned::seat_taken(id);
+        }
+        Self { queue, id }
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            owned::seat_left(id);
+        }
+    }
+}
+
+impl Deref for Endpoint {
+    type Target = ReadyQueue<[u8]>;
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        &self.queue
+    }
+}
+
+impl DerefMut for Endpoint {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.queue
+    }
+}
 
 /// Endpoints that are kept although nobody uses them.
 const IDLE: usize = 4;
-
-/// Which queue of that name: when it was made, and by whom.
-type Identity = (u64, u32);
 
 struct State {
     generation: u64,
     closed: bool,
     control: Option<Control>,
     idle: Vec<Box<Endpoint>>,
+    /// Holds the owner's lock, in the process that made the queue.
+    owner: Option<Control>,
 }
 
 /// See the module.
@@ -44,18 +82,20 @@ pub struct Handle {
     pub dead_letters: bool,
     /// Items have the size of a plain type, all of them.
     pub typed: bool,
-    identity: Identity,
-    /// Whether the name goes when this handle goes; and which process may do that.
-    owner: Option<u64>,
+    /// The queue goes with its owner and those who are attached to it.
+    pub owned: bool,
+    pub id: QueueId,
+    /// The process that made it, if it is owned, and how often that had forked by then.
+    maker: Option<u64>,
+    forks: u64,
+    /// It was given away: others may attach at any time; if `named`, anybody who was told its name.
+    handed: AtomicBool,
+    named: AtomicBool,
     state: Mutex<State>,
 }
 
-fn identity(control: &Control) -> Identity {
-    (control.header().created_ns, control.header().creator_pid)
-}
-
 impl Handle {
-    fn new(control: Control, dir: &Path, owner: bool, idle: Vec<Box<Endpoint>>) -> Self {
+    fn new(control: Control, dir: &Path, owner: Option<Control>, idle: Vec<Box<Endpoint>>) -> Self {
         let header = control.header();
         Self {
             name: control.name().into(),
@@ -66,55 +106,82 @@ impl Handle {
             at_least_once: header.at_least_once,
             dead_letters: !header.dead_letter.is_empty(),
             typed: !header.type_name.is_empty(),
-            identity: identity(&control),
-            owner: owner.then(generation),
+            owned: control.is_owned(),
+            id: control.id(),
+            maker: owner.is_some().then(generation),
+            forks: forks(),
+            handed: AtomicBool::new(false),
+            named: AtomicBool::new(false),
             state: Mutex::new(State {
                 generation: generation(),
                 closed: false,
                 control: Some(control),
                 idle,
+                owner,
             }),
         }
     }
 
-    /// Creates a queue. It takes one seat from the beginning: whoever looks for queues that nobody uses any more sees that this one is in use.
-    pub fn create(name: &str, dir: &Path, options: &Options, owner: bool) -> PyResult<Self> {
-        let endpoint = Endpoint::create(name, options).map_err(errors::open)?;
-        let control = endpoint.control().map_err(errors::open)?;
-        Ok(Self::new(control, dir, owner, vec![Box::new(endpoint)]))
+    /// Creates a queue, and takes a seat in it.
+    pub fn create(name: &str, dir: &Path, options: &Options, owned: bool) -> PyResult<Self> {
+        let options = options.clone().owned(owned);
+        let made = Control::create(name, &options).map_err(errors::open)?;
+        let attached = (|| {
+            let control = Control::attach_in(dir, name)?;
+            let endpoint = ReadyQueue::<[u8]>::attach_with(name, &Attach::new().directory(dir))?;
+            Ok((control, endpoint))
+        })();
+        match attached {
+            Ok((control, endpoint)) if control.id() == made.id() => {
+                let endpoint = Endpoint::new(endpoint, owned, control.id());
+                Ok(Self::new(control, dir, owned.then_some(made), vec![Box::new(endpoint)]))
+            }
+            Ok(_) => Err(owned::replaced(name)),
+            Err(error) => {
+                // It may be removed already.
+                let _ = made.unlink();
+                Err(errors::open(error))
+            }
+        }
     }
 
-    /// Attaches to a queue, taking no seat yet.
-    pub fn attach(name: &str, dir: &Path) -> PyResult<Self> {
+    /// Attaches to a queue, taking no seat yet; with `id`, to that one and no other.
+    pub fn attach(name: &str, dir: &Path, id: Option<[u8; 16]>) -> PyResult<Self> {
         let control = Control::attach_in(dir, name).map_err(errors::open)?;
-        Ok(Self::new(control, dir, false, vec![]))
+        if id.is_some_and(|id| id != *control.id().as_bytes()) {
+            return Err(owned::replaced(name));
+        }
+        Ok(Self::new(control, dir, None, vec![]))
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> PyResult<MutexGuard<'_, State>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.locked();
         if state.closed {
-            return Err(Closed::new_err(format!("this handle of queue '{}' was closed: attach again", self.name)));
+            return Err(self.closed_error());
         }
         if state.generation != generation() {
             state.idle.clear();
             state.control = None;
+            state.owner = None;
             state.generation = generation();
         }
         Ok(state)
     }
 
-    fn check(&self, control: &Control) -> PyResult<()> {
-        if identity(control) == self.identity {
-            Ok(())
-        } else {
-            Err(Removed::new_err(format!(
-                "queue '{}' was removed, and another one has its name now: attach again to work with that",
-                self.name
-            )))
-        }
+    #[cold]
+    fn closed_error(&self) -> PyErr {
+        Closed::new_err(format!("queue '{}' is closed: this handle of it was closed; attach again to go on", self.name))
     }
 
-    /// Does something with the control handle. What it does must not wait.
+    fn check(&self, control: &Control) -> PyResult<()> {
+        if control.id() == self.id { Ok(()) } else { Err(owned::replaced(&self.name)) }
+    }
+
+    /// Does something with the control handle. What it does must not wait, nor run code of Python.
     pub fn with_control<R>(&self, act: impl FnOnce(&Control) -> R) -> PyResult<R> {
         let mut state = self.lock()?;
         if state.control.is_none() {
@@ -160,47 +227,88 @@ impl Handle {
 
     /// An endpoint of one's own.
     pub fn attach_with(&self, attach: &Attach) -> PyResult<Box<Endpoint>> {
-        let endpoint = Endpoint::attach_with(&self.name, attach).map_err(errors::open)?;
-        let same = self.with_control(|control| control.is_removed())?;
-        if same {
+        let queue = ReadyQueue::<[u8]>::attach_with(&self.name, attach).map_err(errors::open)?;
+        if self.with_control(Control::is_removed)? {
             // Ours was removed: this one may be another of the same name.
-            self.check(&endpoint.control().map_err(errors::open)?)?;
+            self.check(&queue.control().map_err(errors::open)?)?;
         }
-        Ok(Box::new(endpoint))
+        Ok(Box::new(Endpoint::new(queue, self.owned, self.id)))
     }
 
     /// Takes an endpoint back.
     #[inline]
     pub fn give_back(&self, endpoint: Box<Endpoint>, born: u64) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.locked();
         if !state.closed && born == state.generation && born == generation() && state.idle.len() < IDLE {
             state.idle.push(endpoint);
+            return;
         }
-        // Else it is dropped, which gives its seat back (and does nothing in a forked child).
+        let left = state.closed && born == generation();
+        drop(state);
+        // Which gives its seat back (and does nothing in a forked child).
+        drop(endpoint);
+        if left {
+            owned::left(self);
+        }
+    }
+
+    /// Attaches, so that the queue stays for this process. For those to whom it was handed.
+    pub fn hold(&self) {
+        if self.owned {
+            // Without a seat it can still be looked at; what else is wrong will be told by its use.
+            let _ = self.lend();
+        }
     }
 
     /// Gives the seats back. Nothing can be done with the handle afterwards.
     pub fn close(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.locked();
         if std::mem::replace(&mut state.closed, true) {
             return;
         }
-        state.idle.clear();
-        state.control = None;
+        let current = state.generation == generation();
+        let (idle, control, owner) = (std::mem::take(&mut state.idle), state.control.take(), state.owner.take());
         drop(state);
-        if self.owner == Some(generation()) {
-            // It may have been removed already.
-            let _ = spill::unlink_queue(&self.dir, &self.name);
+        drop(idle);
+        drop(control);
+        match owner.filter(|_| current) {
+            Some(owner) => owned::closed_by_maker(self, owner),
+            None => owned::left(self),
         }
     }
 
     pub fn is_closed(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed
+        self.locked().closed
     }
 
-    /// The name goes with this handle.
-    pub fn is_owner(&self) -> bool {
-        self.owner == Some(generation())
+    /// This process made the queue, which goes with it.
+    pub fn is_maker(&self) -> bool {
+        self.maker == Some(generation())
+    }
+
+    /// Others may attach at any time: in this process's children, or by the name.
+    pub fn is_handed(&self) -> bool {
+        self.handed.load(Relaxed) || self.forks != forks()
+    }
+
+    /// Its name was told.
+    pub fn is_named(&self) -> bool {
+        self.named.load(Relaxed)
+    }
+
+    /// It is given away now. (Relaxed: these are written and read with the interpreter's lock held.)
+    pub fn hand(&self) {
+        self.handed.store(true, Relaxed);
+    }
+
+    /// Its name is told, to be given to whomever.
+    pub fn tell(&self) {
+        self.named.store(true, Relaxed);
+        self.hand();
+    }
+
+    pub fn removed(&self) -> PyErr {
+        Removed::new_err(format!("queue '{}' was removed: attach to the one that has its name now", self.name))
     }
 }
 

@@ -11,6 +11,8 @@ mod handle;
 mod marshal;
 mod object;
 mod options;
+mod owned;
+mod pending;
 mod pickle;
 mod queue;
 mod spill;
@@ -18,6 +20,7 @@ mod transfer;
 mod views;
 mod wait;
 
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::path::PathBuf;
@@ -26,7 +29,7 @@ use std::path::PathBuf;
 #[pyfunction]
 #[pyo3(signature = (name, directory=None))]
 fn unlink(name: &Bound<'_, PyAny>, directory: Option<PathBuf>) -> PyResult<()> {
-    spill::unlink_queue(&directory.unwrap_or_else(prodcon::directory), &options::name(name)?).map_err(errors::open)
+    owned::unlink(&directory.unwrap_or_else(prodcon::directory), &options::name(name)?)
 }
 
 /// The queues in a directory (default: `PRODCON_DIR`, or /dev/shm), by name: a list of dicts.
@@ -55,18 +58,50 @@ fn list_queues(py: Python<'_>, directory: Option<PathBuf>) -> PyResult<Bound<'_,
     Ok(list)
 }
 
+/// What this module knows of processes, forks and the end is true of the main interpreter alone.
+fn only_in_the_main_interpreter() -> PyResult<()> {
+    // SAFETY: the interpreter's lock is held, so that there is a current interpreter.
+    let current = unsafe { pyo3::ffi::PyInterpreterState_Get() };
+    // SAFETY: as above, and the pointer is that interpreter's.
+    let id = unsafe { pyo3::ffi::PyInterpreterState_GetID(current) };
+    if id == 0 {
+        return Ok(());
+    }
+    Err(PyImportError::new_err(
+        "prodcon does not work in subinterpreters: import it in the main interpreter of a process, and use processes",
+    ))
+}
+
+/// For a program whose orderly exit was interrupted.
+fn at_exit() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: a function of this module, which is never unloaded.
+        unsafe { libc::atexit(owned::at_exit) };
+    });
+}
+
 /// See the package.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    only_in_the_main_interpreter()?;
     errors::check(py)?;
     fork::watch();
+    at_exit();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<queue::ReadyQueue>()?;
     module.add("Taken", guard::taken_type(py)?)?;
     module.add("Reserved", guard::reserved_type(py)?)?;
     module.add_function(wrap_pyfunction!(queue::_attach, module)?)?;
     module.add_function(wrap_pyfunction!(options::_at_exit, module)?)?;
+    module.add_function(wrap_pyfunction!(owned::_hold_all, module)?)?;
+    module.add_function(wrap_pyfunction!(owned::_leave_kept, module)?)?;
+    // All types are made now: while the interpreter ends that would fail, with a panic.
+    module.add("_Hand", py.get_type::<hand::Hand>())?;
+    queue::make_types(py);
+    guard::make_types(py);
+    pickle::make_types(py);
     module.add_function(wrap_pyfunction!(unlink, module)?)?;
     module.add_function(wrap_pyfunction!(list_queues, module)?)?;
     Ok(())

@@ -1,25 +1,31 @@
-//! How queues are made: sizes that suit, names of one's own, and that nothing is left behind.
+//! How queues are made: sizes that suit, and names of one's own.
 //!
-//! A queue without a name given is called `py-PID-NONCE` and goes with the object that made it, at the latest when the interpreter ends. A process that was killed
-//! leaves its queues; the next one that makes such a queue removes those that nobody is attached to (its maker holds a seat for as long as it lives).
-//! Callers: queue, lib.
+//! A queue without a name given is called `py-PID-NONCE`, and is owned (see `owned`). Processes that
+//! were killed all at once leave such queues; the next one that makes one removes those.
 
 use crate::errors::{self, Exists, Invalid};
 use crate::fork::generation;
 use crate::handle::Handle;
-use crate::{spill, wait};
-use prodcon::{Control, Delivery, Options};
+use crate::{owned, spill, wait};
+use prodcon::{Delivery, Options};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Items of a queue that is to have no bound: it has one, and a put waits there.
 const MANY: u32 = 8192;
-/// What all blocks of a queue of objects take together, unless an item size is given.
+/// What all blocks of a queue take together, unless that is too little for what was asked for. (Each
+/// seat has a block, too.)
 const BUDGET: usize = 8 << 20;
-const SEATS: u32 = 32;
+/// Seats, unless a number is given: as many as there can be where blocks are small, else as many as
+/// the budget allows, but not fewer than these.
+const SEATS: usize = 64;
+const MOST_SEATS: usize = 1023;
+const SMALL: usize = 1 << 10;
+/// Most blocks that a queue can have.
+const MOST_BLOCKS: usize = 1 << 20;
 const PREFIX: &str = "py-";
 
 /// What the constructors are given.
@@ -67,18 +73,39 @@ pub fn name(name: &Bound<'_, PyAny>) -> PyResult<String> {
     })
 }
 
+/// See `SEATS`.
+fn default_seats(capacity: usize, item_size: usize) -> u32 {
+    let block = item_size.saturating_add(64);
+    let seats = if item_size <= SMALL {
+        MOST_SEATS
+    } else {
+        (BUDGET / block).saturating_sub(capacity)
+    };
+    let seats = seats.min(MOST_BLOCKS.saturating_sub(capacity));
+    seats.clamp(SEATS, MOST_SEATS) as u32
+}
+
+/// This process has no children that might attach to a queue that it gave them.
+fn childless(py: Python<'_>) -> PyResult<bool> {
+    py.import("prodcon._exit")?.getattr("childless")?.call0()?.is_truthy()
+}
+
 impl Create {
     pub fn directory(&self) -> PathBuf {
         self.directory.clone().unwrap_or_else(prodcon::directory)
     }
 
     fn options(&self, objects: bool) -> PyResult<Options> {
-        let seats = self.seats.unwrap_or(SEATS);
+        let capacity = self.capacity as usize;
         let item_size = match self.item_size {
             Some(size) => size,
-            None if objects => (BUDGET / (self.capacity as usize + seats as usize)).clamp(1 << 10, 64 << 10) - 64,
+            None if objects => {
+                let seats = self.seats.map_or(SEATS, |seats| seats as usize);
+                (BUDGET / (capacity + seats)).clamp(SMALL, 64 << 10) - 64
+            }
             None => return Err(Invalid::new_err("a queue of bytes needs an item_size: the bytes of its longest item")),
         };
+        let seats = self.seats.unwrap_or_else(|| default_seats(capacity, item_size));
         Ok(Options::new(self.capacity)
             .item_size(item_size)
             .seats(seats)
@@ -92,18 +119,19 @@ impl Create {
             .directory(self.directory()))
     }
 
-    /// A queue of that name; with `owner`, the name goes with the handle.
-    pub fn named(&self, name: &str, objects: bool, owner: bool) -> PyResult<Handle> {
+    /// A queue of that name; an `owned` one goes with its users.
+    pub fn named(&self, name: &str, objects: bool, owned: bool) -> PyResult<Handle> {
         if objects && let Some(size) = self.item_size {
             fit_for_objects(name, size)?;
         }
-        Handle::create(name, &self.directory(), &self.options(objects)?, owner)
+        Handle::create(name, &self.directory(), &self.options(objects)?, owned)
     }
 
     /// A queue of objects with a name of its own.
     pub fn anonymous(&self) -> PyResult<Handle> {
         let dir = self.directory();
         sweep_once(&dir);
+        owned::sweep_kept(|| Python::attach(|py| childless(py).unwrap_or(false)));
         loop {
             let nonce = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
             let name = format!("{PREFIX}{}-{nonce:x}", std::process::id());
@@ -125,36 +153,12 @@ fn sweep_once(dir: &std::path::Path) {
         return;
     }
     *swept = now;
-    for entry in prodcon::list_in(dir).unwrap_or_default() {
-        if !entry.name.starts_with(PREFIX) {
-            continue;
-        }
-        let unused = Control::attach_in(dir, &entry.name).is_ok_and(|control| control.stats().is_ok_and(|stats| stats.seats_live == 0));
-        if unused {
-            let _ = spill::unlink_queue(dir, &entry.name);
-        }
-    }
-    spill::sweep(dir);
+    owned::sweep(dir, PREFIX);
 }
 
-/// Queues whose names go with this process.
-static OWNED: Mutex<Vec<Weak<Handle>>> = Mutex::new(Vec::new());
-
-/// Notes a handle whose name goes with this process.
-pub fn remember(handle: &Arc<Handle>) {
-    if handle.is_owner() {
-        let mut owned = OWNED.lock().unwrap_or_else(PoisonError::into_inner);
-        owned.retain(|handle| handle.strong_count() > 0);
-        owned.push(Arc::downgrade(handle));
-    }
-}
-
-/// The interpreter ends: lets all threads out of their operations, and removes the names that go with it.
+/// The interpreter ends: lets all threads out of their operations, and leaves all owned queues.
 #[pyfunction]
 pub fn _at_exit(py: Python<'_>) {
     wait::end(py); // first, for who waits is told when the queue goes
-    let owned = std::mem::take(&mut *OWNED.lock().unwrap_or_else(PoisonError::into_inner));
-    for handle in owned.iter().filter_map(Weak::upgrade) {
-        handle.close();
-    }
+    owned::leave_all();
 }

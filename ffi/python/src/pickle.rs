@@ -1,6 +1,8 @@
 //! Pickling as `multiprocessing` does it: with its reducers, without which a connection or a socket is pickled wrongly rather than refused; large buffers apart.
 //!
-//! A pickler is used again and again (one at a time, so code that is run by pickling may put objects itself). Callers: object.
+//! A pickler is used again and again (one at a time, so code that is run by pickling may put objects
+//! itself). Invariant: no lock is held while code of Python may run: not only that of the object,
+//! but any, by the garbage collector, wherever something is made or dropped.
 
 use crate::buffer::Buffer;
 use pyo3::prelude::*;
@@ -29,7 +31,9 @@ impl Pickled {
         let py = object.py();
         let python = Python_::get(py)?;
         let table = python.table(py)?;
-        let pickler = match locked(&POOL).pop().filter(|pickler| pickler.table.is(&table)) {
+        // The lock is gone after this line: below, code of Python may run, and put something itself.
+        let kept = locked(&POOL).pop();
+        let pickler = match kept.filter(|pickler| pickler.table.is(&table)) {
             Some(pickler) => pickler,
             None => Pickler::new(py, python, table)?,
         };
@@ -55,7 +59,10 @@ impl Drop for Pickled {
             let mut pool = locked(&POOL);
             if pool.len() < 4 {
                 pool.push(pickler);
+                return;
             }
+            drop(pool); // before the pickler is dropped
+            drop(pickler);
         }
     }
 }
@@ -144,15 +151,24 @@ impl Python_ {
     /// The reducers of `copyreg` and `multiprocessing`, in one dict: a ChainMap of them would be asked in Python.
     fn table(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
         let (copyreg, multiprocessing) = (self.copyreg.bind(py), self.multiprocessing.bind(py));
-        let mut merged = locked(&self.merged);
-        match &*merged {
-            Some((a, b, table)) if (*a, *b) == (copyreg.len(), multiprocessing.len()) => Ok(table.clone_ref(py)),
-            _ => {
-                let table = copyreg.copy()?;
-                table.update(multiprocessing.as_mapping())?;
-                *merged = Some((copyreg.len(), multiprocessing.len(), table.clone().unbind()));
-                Ok(table.unbind())
-            }
+        let lengths = (copyreg.len(), multiprocessing.len());
+        // The lock is not kept while dicts are made or dropped: code of Python may run then.
+        let known = locked(&self.merged).as_ref().map(|(a, b, table)| ((*a, *b), table.clone_ref(py)));
+        if let Some((known, table)) = known
+            && known == lengths
+        {
+            return Ok(table);
         }
+        let table = copyreg.copy()?;
+        table.update(multiprocessing.as_mapping())?;
+        let merged = Some((lengths.0, lengths.1, table.clone().unbind()));
+        let old = std::mem::replace(&mut *locked(&self.merged), merged);
+        drop(old);
+        Ok(table.unbind())
     }
+}
+
+/// Makes what is else made when it is first used.
+pub fn make_types(py: Python<'_>) {
+    let _ = py.get_type::<Sink>();
 }

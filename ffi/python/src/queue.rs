@@ -1,24 +1,28 @@
 //! `ReadyQueue`: the class.
 //!
-//! Two kinds of handle: of bytes, and of Python objects (`objects`). The common case makes one call from Python, tries at once with the interpreter's lock held, and
-//! gives that up only to wait. Callers: Python.
+//! Two kinds of handle: of bytes, and of Python objects (`objects`). The common case makes one call
+//! from Python, tries at once with the interpreter's lock held, and gives that up only to wait.
 
 use crate::errors::{self, Invalid};
 use crate::guard;
 use crate::hand::Hand;
 use crate::handle::Handle;
 use crate::options::{self, Create};
+use crate::owned;
+use crate::pending::Pending;
 use crate::spill;
 use crate::wait::{Until, away, check, enter};
-use prodcon::{State, Stats};
+use prodcon::{Control, State, Stats};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A queue between processes, by name, in shared memory.
 ///
-/// `ReadyQueue(maxsize, lossy=...)` makes one as adv_prodcon does: of Python objects, with a name of its own that goes with this object, not ready.
+/// `ReadyQueue(maxsize, lossy=...)` makes one as adv_prodcon does: of Python objects, with a name of its own, for this process and those that are given it.
 /// `ReadyQueue.create` and `ReadyQueue.attach` make and find queues of bytes (or, with `objects=True`, of objects) by name.
 ///
 /// An object may be used by several threads, pickled to other processes, and used in forked children: whoever needs an endpoint attaches one.
@@ -26,6 +30,35 @@ use std::sync::Arc;
 pub struct ReadyQueue {
     pub handle: Arc<Handle>,
     pub objects: bool,
+    /// What a put through this object does on the full queue: as the queue was made, or as the
+    /// program has set it since.
+    lossy: AtomicBool,
+    pub pending: Pending,
+}
+
+/// A truth value, as `if` reads it.
+pub fn truth(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    value.is_truthy()
+}
+
+/// Carries a queue to the constructor, for `_attach`.
+#[pyclass(frozen, module = "prodcon._native", name = "_Found")]
+pub struct Found(Mutex<Option<ReadyQueue>>);
+
+/// The first argument of the constructor.
+enum Maxsize {
+    Items(i64),
+    /// No new queue: this one.
+    Found(Box<ReadyQueue>),
+}
+
+fn maxsize(value: &Bound<'_, PyAny>) -> PyResult<Maxsize> {
+    let Ok(found) = value.cast_exact::<Found>() else {
+        return value.extract().map(Maxsize::Items);
+    };
+    let found = found.get().0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let queue = found.ok_or_else(|| PyTypeError::new_err("use ReadyQueue.attach()"))?;
+    Ok(Maxsize::Found(Box::new(queue)))
 }
 
 impl ReadyQueue {
@@ -40,8 +73,18 @@ impl ReadyQueue {
             options::fit_for_objects(&handle.name, handle.item_size)?;
         }
         let handle = Arc::new(handle);
-        options::remember(&handle);
-        Ok(Self { handle, objects })
+        owned::remember(&handle);
+        Ok(Self {
+            lossy: AtomicBool::new(handle.lossy),
+            handle,
+            objects,
+            pending: Pending::new(),
+        })
+    }
+
+    /// Puts through this object drop the oldest item of a full queue.
+    pub fn drops(&self) -> bool {
+        self.lossy.load(Relaxed) // Relaxed: a flag that the interpreter's lock orders
     }
 
     fn bytes_only(&self, what: &str) -> PyResult<()> {
@@ -93,23 +136,35 @@ fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {
 
 #[pymethods]
 impl ReadyQueue {
-    /// As adv_prodcon's: a new queue of Python objects, not ready yet, whose name goes with this object.
+    /// As adv_prodcon's: a new queue of Python objects. It is not ready yet, but keeps what is put.
     ///
     /// maxsize: items it holds; 0: many (see the README), but never without bound.
     /// item_size: bytes of an item that are reserved; longer items go through files of their own. Default: 8 MiB for all items together, 1 to 64 KiB each.
-    /// name: one of your own, instead of `py-...`; it still goes with this object.
+    /// seats: operations that can go on at once, in all processes. Default: 1023 where items have at
+    /// most 1 KiB, else as many as 8 MiB allow, at least 64.
+    /// name: one of your own, instead of `py-...`.
+    ///
+    /// The queue is removed when this process ends; if others are attached then, by the last of them.
+    /// One that was never given to anybody goes with this object.
     #[new]
-    #[pyo3(signature = (maxsize=0, *, lossy=false, name=None, item_size=None, seats=None, at_least_once=false, directory=None))]
+    #[pyo3(
+        signature = (maxsize=Maxsize::Items(0), *, lossy=false, name=None, item_size=None, seats=None, at_least_once=false, directory=None),
+        text_signature = "(maxsize=0, *, lossy=False, name=None, item_size=None, seats=None, at_least_once=False, directory=None)"
+    )]
     #[allow(clippy::too_many_arguments)]
     fn new(
-        maxsize: i64,
-        lossy: bool,
+        #[pyo3(from_py_with = maxsize)] maxsize: Maxsize,
+        #[pyo3(from_py_with = truth)] lossy: bool,
         name: Option<&Bound<'_, PyAny>>,
         item_size: Option<usize>,
         seats: Option<u32>,
-        at_least_once: bool,
+        #[pyo3(from_py_with = truth)] at_least_once: bool,
         directory: Option<PathBuf>,
     ) -> PyResult<Self> {
+        let maxsize = match maxsize {
+            Maxsize::Found(queue) => return Ok(*queue),
+            Maxsize::Items(items) => items,
+        };
         let create = Create {
             capacity: options::capacity(maxsize)?,
             item_size,
@@ -143,13 +198,13 @@ impl ReadyQueue {
         name: &Bound<'_, PyAny>,
         capacity: i64,
         item_size: Option<usize>,
-        lossy: bool,
-        at_least_once: bool,
+        #[pyo3(from_py_with = truth)] lossy: bool,
+        #[pyo3(from_py_with = truth)] at_least_once: bool,
         seats: Option<u32>,
         mode: u32,
-        ready: bool,
-        objects: bool,
-        exist_ok: bool,
+        #[pyo3(from_py_with = truth)] ready: bool,
+        #[pyo3(from_py_with = truth)] objects: bool,
+        #[pyo3(from_py_with = truth)] exist_ok: bool,
         max_deliveries: u8,
         dead_letter: Option<&str>,
         directory: Option<PathBuf>,
@@ -172,7 +227,7 @@ impl ReadyQueue {
         };
         let handle = match create.named(&name, objects, false) {
             Err(error) if exist_ok && error.is_instance_of::<errors::Exists>(py) => {
-                let handle = Handle::attach(&name, &create.directory())?;
+                let handle = Handle::attach(&name, &create.directory(), None)?;
                 drop(handle.lend()?);
                 handle
             }
@@ -184,8 +239,8 @@ impl ReadyQueue {
     /// Attaches to a queue by name.
     #[staticmethod]
     #[pyo3(signature = (name, *, objects=false, directory=None))]
-    fn attach(py: Python<'_>, name: &Bound<'_, PyAny>, objects: bool, directory: Option<PathBuf>) -> PyResult<Self> {
-        let handle = Handle::attach(&options::name(name)?, &directory.unwrap_or_else(prodcon::directory))?;
+    fn attach(py: Python<'_>, name: &Bound<'_, PyAny>, #[pyo3(from_py_with = truth)] objects: bool, directory: Option<PathBuf>) -> PyResult<Self> {
+        let handle = Handle::attach(&options::name(name)?, &directory.unwrap_or_else(prodcon::directory), None)?;
         // A seat at once, so that it stays attached if the name is removed. Without a seat it can still be looked at.
         match handle.lend() {
             Err(error) if !error.is_instance_of::<errors::NoSeat>(py) && !error.is_instance_of::<errors::Denied>(py) => return Err(error),
@@ -198,19 +253,19 @@ impl ReadyQueue {
     ///
     /// Waits while the queue is full (a lossy queue drops its oldest item instead): as long as it takes, at most `timeout` seconds, or without `block` not at all.
     /// Raises Full, PutTimedOut (a Full, too), NotReady, Stopped, TooLarge.
-    #[pyo3(signature = (item, block=true, timeout=None))]
-    fn put(&self, py: Python<'_>, item: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
-        self.put_until(py, item, Until::new(block, timeout)?)
+    #[pyo3(signature = (obj, block=true, timeout=None))]
+    fn put(&self, py: Python<'_>, obj: &Bound<'_, PyAny>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<()> {
+        self.put_until(py, obj, Until::new(block, timeout)?)
     }
 
     /// `put` without waiting.
-    fn put_nowait(&self, py: Python<'_>, item: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.put_until(py, item, Until::Now)
+    fn put_nowait(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.put_until(py, obj, Until::Now)
     }
 
     /// Puts items in order; `timeout` is for all of them together. Returns how many; an exception has that number as its attribute `put`.
     #[pyo3(signature = (items, block=true, timeout=None))]
-    fn put_many(&self, py: Python<'_>, items: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<usize> {
+    fn put_many(&self, py: Python<'_>, items: &Bound<'_, PyAny>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<usize> {
         let until = Until::new(block, timeout)?;
         let _inside = enter(py)?; // the iterator may be Python code
         let mut put = 0;
@@ -229,7 +284,7 @@ impl ReadyQueue {
     ///
     /// Raises Empty, GetTimedOut (an Empty, too), Stopped (also at the end of a queue that was told to stop at its end).
     #[pyo3(signature = (block=true, timeout=None))]
-    fn get<'py>(&self, py: Python<'py>, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    fn get<'py>(&self, py: Python<'py>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         self.get_until(py, Until::new(block, timeout)?)
     }
 
@@ -239,23 +294,24 @@ impl ReadyQueue {
     }
 
     /// Waits for an item as `get` does, then gets what is there, at most `max` items.
+    ///
+    /// What an item raises that cannot be unpickled is raised by the next call, if others came before
+    /// it. What ends a program (KeyboardInterrupt, SystemExit) is raised at once; the next call then
+    /// gives what had come.
     #[pyo3(signature = (max, block=true, timeout=None))]
-    fn get_many<'py>(&self, py: Python<'py>, max: usize, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyList>> {
-        let until = Until::new(block, timeout)?;
-        let items = PyList::empty(py);
-        while items.len() < max {
-            match self.get_until(py, if items.is_empty() { until } else { Until::Now }) {
-                Ok(item) => items.append(item)?,
-                Err(error) if items.is_empty() => return Err(error),
-                Err(_) => break, // the next call tells it again
-            }
-        }
-        Ok(items)
+    fn get_many<'py>(&self, py: Python<'py>, max: usize, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyList>> {
+        self.get_many_until(py, max, Until::new(block, timeout)?)
     }
+
+    /// Does nothing: what was put is in the queue. (`multiprocessing.Queue` has a thread to wait for.)
+    fn join_thread(&self) {}
+
+    /// Does nothing, as `join_thread`.
+    fn cancel_join_thread(&self) {}
 
     /// Takes the oldest item in place, without a copy: see `Taken`. Waits as `get` does. Only on a handle of bytes.
     #[pyo3(signature = (block=true, timeout=None))]
-    fn take<'py>(&self, py: Python<'py>, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    fn take<'py>(&self, py: Python<'py>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         self.bytes_only("take")?;
         guard::take(py, &self.handle, Until::new(block, timeout)?)
     }
@@ -273,31 +329,40 @@ impl ReadyQueue {
 
     /// Lets producers put.
     fn set_ready(&self) -> PyResult<()> {
-        self.handle.with_control(prodcon::Control::set_ready)?.map_err(errors::fault)
+        self.handle.with_control(Control::set_ready)?.map_err(errors::fault)
     }
 
     /// Keeps producers out and clears the queue, in one step.
     fn set_not_ready(&self) -> PyResult<()> {
+        self.pending.clear();
+        if self.handle.owned {
+            // Also one that was never opened: from now on nothing can be put.
+            self.handle.with_control(Control::open_first)?.map_err(errors::fault)?;
+        }
         let clear = || self.handle.lend().map(|mut endpoint| endpoint.set_not_ready());
         match spill::clear(&self.handle, clear) {
             Ok(done) => done.map_err(errors::fault),
             // No seat is free: what was cleared is drained by others.
-            Err(_) => self.handle.with_control(prodcon::Control::set_not_ready)?.map_err(errors::fault),
+            Err(_) => self.handle.with_control(Control::set_not_ready)?.map_err(errors::fault),
         }
     }
 
     /// Clears the queue in one step.
     fn clear(&self) -> PyResult<()> {
+        self.pending.clear();
+        if !self.is_ready()? {
+            return Ok(()); // it is clear
+        }
         let clear = || self.handle.lend().map(|mut endpoint| endpoint.clear());
         match spill::clear(&self.handle, clear) {
             Ok(done) => done.map_err(errors::fault),
-            Err(_) => self.handle.with_control(prodcon::Control::clear)?.map_err(errors::fault),
+            Err(_) => self.handle.with_control(Control::clear)?.map_err(errors::fault),
         }
     }
 
     /// Producers may put.
     fn is_ready(&self) -> PyResult<bool> {
-        self.handle.with_control(prodcon::Control::is_ready)
+        self.handle.with_control(Control::is_ready)
     }
 
     /// Waits until the queue is ready; False: `timeout` (seconds) was over first.
@@ -329,7 +394,7 @@ impl ReadyQueue {
 
     /// Items in the queue; exact while nobody is in the middle of a put or get.
     fn qsize(&self) -> PyResult<usize> {
-        self.handle.with_control(prodcon::Control::len)
+        Ok(self.handle.with_control(Control::len)? + self.pending.len())
     }
 
     /// The queue has no item.
@@ -339,12 +404,12 @@ impl ReadyQueue {
 
     /// The queue has no space.
     fn full(&self) -> PyResult<bool> {
-        self.handle.with_control(prodcon::Control::is_full)
+        self.handle.with_control(Control::is_full)
     }
 
     /// The figures, as `prodcon stat --json` has them. At rest: puts = gets + dropped + cleared + lost + held + len.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let found = self.handle.with_control(prodcon::Control::stats)?.map_err(errors::fault)?;
+        let found = self.handle.with_control(Control::stats)?.map_err(errors::fault)?;
         stats(py, &found)
     }
 
@@ -355,12 +420,13 @@ impl ReadyQueue {
         Ok((pass.recovered, pass.undecided))
     }
 
-    /// Removes the queue's name. Who is attached keeps the memory.
+    /// Removes the queue's name, if it still is this queue's. Who is attached keeps the memory.
     fn unlink(&self) -> PyResult<()> {
-        spill::unlink_queue(&self.handle.dir, &self.handle.name).map_err(errors::open)
+        spill::remove(self.handle.new_control()?).map_err(errors::open)
     }
 
-    /// Gives the seats back; the handle is of no use afterwards. Removes the name if it was to go with this object.
+    /// Gives the seats back; the handle is of no use afterwards. A queue made by `ReadyQueue()` that was
+    /// never given to anybody goes; others stay for those to whom they were given.
     fn close(&self) {
         self.handle.close();
     }
@@ -383,6 +449,13 @@ impl ReadyQueue {
     /// The queue's name.
     #[getter]
     fn name(&self) -> &str {
+        self.handle.tell();
+        &self.handle.name
+    }
+
+    /// The same, for the package's own use: told to nobody.
+    #[getter]
+    fn _name(&self) -> &str {
         &self.handle.name
     }
 
@@ -398,16 +471,27 @@ impl ReadyQueue {
         self.handle.capacity
     }
 
+    /// The same: items the queue can hold.
+    #[getter]
+    fn maxsize(&self) -> usize {
+        self.handle.capacity
+    }
+
     /// Bytes of the longest item that needs no file of its own.
     #[getter]
     fn item_size(&self) -> usize {
         self.handle.item_size
     }
 
-    /// A put on the full queue drops the oldest item.
+    /// A put on the full queue drops the oldest item. Can be set, for puts through this object.
     #[getter]
     fn lossy(&self) -> bool {
-        self.handle.lossy
+        self.drops()
+    }
+
+    #[setter]
+    fn set_lossy(&self, #[pyo3(from_py_with = truth)] lossy: bool) {
+        self.lossy.store(lossy, Relaxed);
     }
 
     /// What a killed consumer had in hand is delivered again.
@@ -429,9 +513,21 @@ impl ReadyQueue {
         format!("<prodcon.ReadyQueue '{name}' of {kind}: capacity {capacity}, item_size {item_size}{closed}>")
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String, bool, PathBuf))> {
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let (py, this) = (slf.py(), slf.get());
+        if this.handle.is_closed() {
+            return Err(Invalid::new_err(format!(
+                "queue '{}' is closed: a closed handle cannot be pickled",
+                this.handle.name
+            )));
+        }
+        this.handle.hand();
         let attach = py.import("prodcon._native")?.getattr("_attach")?;
-        Ok((attach, (self.handle.name.clone(), self.objects, self.handle.dir.clone())))
+        let class = slf.get_type();
+        let (handle, drops) = (&*this.handle, this.drops());
+        let arguments = (&handle.name, this.objects, &handle.dir, handle.id.as_bytes().as_slice(), class, drops);
+        let state = py.import("prodcon._exit")?.getattr("state_of")?.call1((slf,))?;
+        (attach, arguments, state).into_pyobject(py)
     }
 }
 
@@ -440,7 +536,7 @@ impl ReadyQueue {
         &self,
         py: Python<'_>,
         timeout: Option<f64>,
-        wait: impl Fn(&prodcon::Control, std::time::Duration) -> Result<bool, prodcon::Fault> + Send + Sync,
+        wait: impl Fn(&Control, std::time::Duration) -> Result<bool, prodcon::Fault> + Send + Sync,
     ) -> PyResult<bool> {
         let until = Until::new(true, timeout)?;
         let _inside = enter(py)?;
@@ -460,8 +556,27 @@ impl ReadyQueue {
     }
 }
 
-/// What a pickled handle becomes.
+/// What a pickled handle becomes: one of the same queue, and of the same class.
 #[pyfunction]
-pub fn _attach(name: &str, objects: bool, directory: PathBuf) -> PyResult<ReadyQueue> {
-    ReadyQueue::over(Handle::attach(name, &directory)?, objects)
+pub fn _attach<'py>(
+    py: Python<'py>,
+    name: &str,
+    objects: bool,
+    directory: PathBuf,
+    id: &[u8],
+    kind: &Bound<'py, PyType>,
+    lossy: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let id = id.try_into().map_err(|_| Invalid::new_err("the id of a queue has 16 bytes"))?;
+    let queue = ReadyQueue::over(Handle::attach(name, &directory, Some(id))?, objects)?;
+    queue.lossy.store(lossy, Relaxed);
+    queue.handle.hold();
+    let found = Found(Mutex::new(Some(queue)));
+    // Without the class's own __new__ and __init__, which would make a queue.
+    py.get_type::<ReadyQueue>().getattr("__new__")?.call1((kind, found))
+}
+
+/// Makes what is else made when it is first used.
+pub fn make_types(py: Python<'_>) {
+    let _ = py.get_type::<Found>();
 }

@@ -7,19 +7,19 @@
 //!
 //! A file that is given up is kept under one of a few names (`prodcon.QUEUE+free-N`) and taken from there by the next put: its memory need not be made anew, which
 //! costs four times as much as writing to it. A renaming decides who has it.
-//! Only endpoints of this package keep to this. Callers: handle, queue, object, hand.
+//! Only endpoints of this package keep to this.
 
 use crate::buffer::{self, Part};
 use crate::errors;
 use crate::handle::Handle;
 use crate::wait::away;
-use prodcon::OpenError;
+use prodcon::{Control, OpenError};
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -95,7 +95,12 @@ impl Reference {
     /// Reads the file. `None`: it is gone.
     pub fn read_file<'py>(&self, py: Python<'py>, handle: &Handle) -> PyResult<Option<Bound<'py, PyByteArray>>> {
         let failed = |call| move |error: io::Error| errors::io(&error, &handle.name, call);
-        let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(self.path(handle)) {
+        let file = match OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(self.path(handle))
+            .and_then(aside)
+        {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("open of a long item")(error)),
@@ -142,7 +147,7 @@ impl<'a> Spilled<'a> {
         let (handle, path) = (self.handle, self.reference.path(self.handle));
         let written: io::Result<()> = away(py, || {
             let old = (0..FREE).any(|number| std::fs::rename(free(handle, number), &path).is_ok());
-            let file = OpenOptions::new().write(true).create_new(!old).mode(0o600).open(path)?;
+            let file = OpenOptions::new().write(true).create_new(!old).mode(0o600).open(path).and_then(aside)?;
             if !old {
                 let mode = std::fs::metadata(handle.dir.join(format!("prodcon.{}", handle.name)))?.mode() & 0o777;
                 if mode != 0o600 {
@@ -166,7 +171,7 @@ impl<'a> Spilled<'a> {
                 ),
             )),
             // The queue's own file is not there.
-            Some(libc::ENOENT) => removed(handle),
+            Some(libc::ENOENT) => handle.removed(),
             _ => errors::io(&error, &handle.name, "writing a long item"),
         })
     }
@@ -174,7 +179,7 @@ impl<'a> Spilled<'a> {
     /// The item was put: the file is its consumer's. Unless the queue is gone, whose remover may have missed the file.
     pub fn keep(mut self) -> PyResult<()> {
         if self.handle.with_control(prodcon::Control::is_removed)? {
-            return Err(removed(self.handle));
+            return Err(self.handle.removed());
         }
         self.kept = true;
         Ok(())
@@ -187,10 +192,6 @@ impl Drop for Spilled<'_> {
             self.reference.remove(self.handle);
         }
     }
-}
-
-fn removed(handle: &Handle) -> PyErr {
-    errors::Removed::new_err(format!("queue '{}' was removed: attach to the one that has its name now", handle.name))
 }
 
 fn read_all(file: &File, space: buffer::Space) -> io::Result<()> {
@@ -280,16 +281,42 @@ pub fn clear<R>(handle: &Handle, act: impl FnOnce() -> R) -> R {
     done
 }
 
-/// Removes a queue's name, then the files of its long items.
+/// Removes a queue's name, if it is this queue's, then the files of its long items.
 ///
 /// # Errors
-/// As `prodcon::unlink_in`.
-pub fn unlink_queue(dir: &Path, name: &str) -> Result<(), OpenError> {
-    prodcon::unlink_in(dir, name)?;
-    for (path, _) in files(dir, &prefix(name)) {
+/// As `Control::unlink`.
+pub fn remove(control: Control) -> Result<(), OpenError> {
+    let files = files_of(&control);
+    control.unlink()?;
+    remove_files(files);
+    Ok(())
+}
+
+/// The files of a queue's long items. Listed before its name goes: afterwards there may be another
+/// queue of that name, with files of its own.
+pub fn files_of(control: &Control) -> Vec<PathBuf> {
+    files(control.directory(), &prefix(control.name())).into_iter().map(|(path, _)| path).collect()
+}
+
+pub fn remove_files(files: Vec<PathBuf>) {
+    for path in files {
         let _ = std::fs::remove_file(path);
     }
-    Ok(())
+}
+
+/// Moves a descriptor away from the standard streams', if the program has closed those: what it
+/// prints must not end in an item. (What std opens is closed on exec, and so is the new one.)
+fn aside(file: File) -> io::Result<File> {
+    if file.as_raw_fd() > libc::STDERR_FILENO {
+        return Ok(file);
+    }
+    // SAFETY: the descriptor is open; the call makes another one.
+    let moved = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) };
+    if moved < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: made by the line above, and nobody else's.
+    Ok(unsafe { File::from_raw_fd(moved) })
 }
 
 /// Removes the files of long items whose queue is not there any more, however it went.

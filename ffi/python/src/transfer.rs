@@ -1,16 +1,34 @@
-//! Putting and getting, for both kinds of handle. Callers: queue.
+//! Putting and getting, for both kinds of handle.
 
 use crate::buffer::Input;
 use crate::errors;
-use crate::guard::commit;
+use crate::guard::{commit, opened};
 use crate::handle::Endpoint;
 use crate::object::{Copied, Frame};
 use crate::queue::ReadyQueue;
 use crate::spill::{REFERENCE, Reference, Spilled};
 use crate::wait::{Until, away, check, enter};
 use prodcon::{GetError, PutError, State, Taken};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyList};
+use std::time::Duration;
+
+/// Why there is no object.
+enum Failed {
+    /// There is no item, or none can be got.
+    ToGet(PyErr),
+    /// An item was got, and it makes no object.
+    ToRead(PyErr),
+}
+
+impl Failed {
+    fn into_error(self) -> PyErr {
+        match self {
+            Self::ToGet(error) | Self::ToRead(error) => error,
+        }
+    }
+}
 
 impl ReadyQueue {
     /// Does something with the oldest item, waiting for it.
@@ -35,23 +53,104 @@ impl ReadyQueue {
     #[inline]
     pub fn get_until<'py>(&self, py: Python<'py>, until: Until) -> PyResult<Bound<'py, PyAny>> {
         let _inside = enter(py)?;
+        match self.pending.next() {
+            Some(next) => next.map(|item| item.into_bound(py)),
+            None => self.get_next(py, until).map_err(Failed::into_error),
+        }
+    }
+
+    #[inline]
+    fn get_next<'py>(&self, py: Python<'py>, until: Until) -> Result<Bound<'py, PyAny>, Failed> {
         let handle = &*self.handle;
-        let mut endpoint = handle.lend()?;
+        let mut endpoint = handle.lend().map_err(Failed::ToGet)?;
         if !self.objects {
-            return self.with_item(py, &mut endpoint, until, |taken| PyBytes::new(py, &taken).into_any());
+            return self
+                .with_item(py, &mut endpoint, until, |taken| PyBytes::new(py, &taken).into_any())
+                .map_err(Failed::ToGet);
         }
         loop {
             // Acknowledged when `taken` goes: after the copy, before unpickling runs code of others.
-            let copied = self.with_item(py, &mut endpoint, until, |taken| Copied::from_block(py, &taken, handle))??;
-            if let Some(object) = copied.finish(py, handle)? {
+            let copied = self
+                .with_item(py, &mut endpoint, until, |taken| Copied::from_block(py, &taken, handle))
+                .map_err(Failed::ToGet)?;
+            let object = copied.and_then(|copied| copied.finish(py, handle)).map_err(Failed::ToRead)?;
+            if let Some(object) = object {
                 return Ok(object);
             }
         }
     }
 
+    pub fn get_many_until<'py>(&self, py: Python<'py>, max: usize, until: Until) -> PyResult<Bound<'py, PyList>> {
+        let _inside = enter(py)?;
+        let mut items: Vec<Bound<'py, PyAny>> = vec![];
+        while items.len() < max {
+            let next = match self.pending.next() {
+                Some(next) => next.map(|item| item.into_bound(py)).map_err(Failed::ToRead),
+                None => self.get_next(py, if items.is_empty() { until } else { Until::Now }),
+            };
+            match next {
+                Ok(item) => items.push(item),
+                Err(failed) if items.is_empty() => return Err(failed.into_error()),
+                Err(Failed::ToGet(_)) => break, // the next call tells it again
+                Err(Failed::ToRead(error)) if error.is_instance_of::<PyException>(py) => {
+                    self.pending.keep_error(error);
+                    break;
+                }
+                Err(Failed::ToRead(error)) => {
+                    self.pending.keep_items(items.into_iter().map(Bound::unbind).collect());
+                    return Err(error);
+                }
+            }
+        }
+        PyList::new(py, items)
+    }
+
     #[inline]
     pub fn put_until(&self, py: Python<'_>, item: &Bound<'_, PyAny>, until: Until) -> PyResult<()> {
         let _inside = enter(py)?;
+        if self.drops() == self.handle.lossy {
+            self.put_item(py, item, until)
+        } else {
+            self.put_otherwise(py, item, until)
+        }
+    }
+
+    /// Puts into a queue that was made lossy as if it was not, or the other way round.
+    #[cold]
+    fn put_otherwise(&self, py: Python<'_>, item: &Bound<'_, PyAny>, until: Until) -> PyResult<()> {
+        if self.drops() {
+            loop {
+                match self.put_item(py, item, Until::Now) {
+                    Err(error) if error.is_instance_of::<errors::Full>(py) => {}
+                    other => return other,
+                }
+                // Room for it, as adv_prodcon makes it. That another consumer came first is as good.
+                let mut endpoint = self.handle.lend()?;
+                match endpoint.try_take().map(drop) {
+                    Ok(()) | Err(GetError::Empty) => {}
+                    Err(error) => return Err(errors::get(error, &self.handle.name)),
+                }
+                drop(endpoint);
+                check(py)?;
+            }
+        }
+        while self.handle.with_control(prodcon::Control::is_full)? {
+            let error = match until.slice() {
+                Some(slice) => {
+                    away(py, || std::thread::sleep(slice.min(Duration::from_millis(1))));
+                    check(py)?;
+                    continue;
+                }
+                None if until.is_now() => PutError::Full,
+                None => PutError::TimedOut,
+            };
+            return Err(errors::put(error, &self.handle.name));
+        }
+        self.put_item(py, item, until)
+    }
+
+    #[inline]
+    fn put_item(&self, py: Python<'_>, item: &Bound<'_, PyAny>, until: Until) -> PyResult<()> {
         let handle = &*self.handle;
         if !self.objects {
             let input = Input::of(item)?;
@@ -89,7 +188,9 @@ impl ReadyQueue {
             State::Started => None,
             _ => Some(PutError::Stopped),
         })?;
-        if let Some(error) = refused {
+        if let Some(error) = refused
+            && !(matches!(error, PutError::NotReady) && opened(&self.handle))
+        {
             return Err(errors::put(error, &self.handle.name));
         }
         let spilled = Spilled::new(&self.handle, frame.len())?;
@@ -111,6 +212,6 @@ impl ReadyQueue {
         }
         fill(&mut reserved)?;
         reserved.truncate(len);
-        commit(py, reserved, until, &self.handle.name).map_err(|(error, _)| error)
+        commit(py, reserved, until, &self.handle).map_err(|(error, _)| error)
     }
 }

@@ -34,7 +34,9 @@ impl Until {
         match timeout {
             _ if !block => Ok(Self::Now),
             None => Ok(Self::Forever),
-            Some(seconds) if seconds.is_nan() || seconds < 0.0 => Err(PyValueError::new_err(format!("timeout is {seconds}: give seconds, 0 or more, or None"))),
+            Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err("timeout is nan: give seconds, or None")),
+            // As `multiprocessing` has it: a time that is over.
+            Some(seconds) if seconds < 0.0 => Ok(Self::At(Instant::now())),
             Some(seconds) => Ok(Duration::try_from_secs_f64(seconds)
                 .ok()
                 .and_then(|timeout| Instant::now().checked_add(timeout))

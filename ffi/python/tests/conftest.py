@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 
+import prodcon
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -49,6 +50,8 @@ def directory(tmp_path, monkeypatch):
     import gc
 
     gc.collect()
+    # Those that were given to others stay until the end of this process, else.
+    prodcon._native._leave_kept()
     left = sorted(entry.name for entry in path.iterdir())
     shutil.rmtree(path)
     assert left == [], f"left behind: {left}"

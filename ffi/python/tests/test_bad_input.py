@@ -92,7 +92,7 @@ def test_an_item_too_long_is_told_with_both_lengths(octets):
         octets.reserve(-1)
 
 
-@pytest.mark.parametrize("timeout", [-1, -0.001, float("nan"), "soon", [], object()])
+@pytest.mark.parametrize("timeout", [float("nan"), "soon", [], object()])
 def test_a_bad_timeout_is_told(octets, timeout):
     for call in (octets.get, octets.take, lambda **options: octets.put(b"x", **options), lambda **options: octets.get_many(1, **options)):
         with pytest.raises((ValueError, TypeError)):

@@ -4,7 +4,7 @@ import importlib.util
 import sys
 
 import pytest
-from conftest import HERE
+from conftest import DEADLINE, HERE
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +47,39 @@ producer = Producer([queue], work_timeout=0.1)
 producer.start_new((1,), {"a": 2})
 state: int = producer.get_state()
 """
+
+
+BUFFERS = """
+import numpy
+import prodcon
+
+queue = prodcon.ReadyQueue.create("x", 10, 100)
+with queue.reserve(8) as block:
+    numbers = numpy.frombuffer(block, dtype=numpy.int64)
+    numbers[:] = 1
+    memoryview(block)[0] = 1
+with queue.take() as item:
+    octets = numpy.frombuffer(item, dtype=numpy.uint8)
+    copies: tuple[bytes, bytearray] = bytes(item), bytearray(item)
+    queue.put(item)
+queue.put(obj=numpy.zeros(3))
+queue.lossy = True
+"""
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_buffers_are_what_numpy_takes(checker, version, children, tmp_path):
+    for needed in (checker, "numpy"):
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"SKIPPED: {needed} is not installed: pip install {needed}")
+    (tmp_path / "buffers.py").write_text(BUFFERS)
+    options = {"mypy": ["--python-version", version], "pyright": ["--pythonversion", version, "--pythonpath", sys.executable]}
+    child = children.start(sys.executable, "-m", checker, *options[checker], tmp_path / "buffers.py", cwd=tmp_path, stdout=-1, stderr=-2)
+    out, _ = child.communicate(timeout=DEADLINE)
+    if checker == "pyright" and "error: " not in out and child.returncode not in (0, 1):
+        pytest.skip(f"SKIPPED: pyright does not run here (it needs Node.js): {out[-300:]}")
+    assert child.returncode == 0, out
 
 
 def test_a_users_program_is_checked(children, tmp_path):

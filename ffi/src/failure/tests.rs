@@ -75,6 +75,7 @@ fn errors_have_the_numbers_that_the_contract_gives_them() {
         ),
         (OpenError::NoDirectory { directory: "/d/frames".into() }, PRODCON_NOT_FOUND),
         (OpenError::Replaced { queue: queue() }, PRODCON_NOT_FOUND),
+        (OpenError::Removed { queue: queue() }, PRODCON_NOT_FOUND),
         (OpenError::Busy { queue: queue() }, PRODCON_OS),
         (OpenError::Exists { queue: queue() }, PRODCON_EXISTS),
         (OpenError::Name { name: "frames/".into() }, PRODCON_INVALID),

@@ -4,8 +4,7 @@
 `import prodcon as adv_prodcon`.
 """
 
-import atexit as _atexit
-
+from ._consumer import Consumer, put_in_queue
 from ._errors import (
     Closed,
     Corrupt,
@@ -29,14 +28,9 @@ from ._errors import (
     TimedOut,
     TooLarge,
 )
-from ._native import ReadyQueue, Reserved, Taken, __version__, _at_exit, list_queues, unlink
-
-# Before the workers are imported, so that it runs after all that they register: first they end, then the queues go.
-_atexit.register(_at_exit)
-
-from ._consumer import Consumer, put_in_queue  # noqa: E402
-from ._producer import Producer  # noqa: E402
-from ._worker import Worker  # noqa: E402
+from ._native import ReadyQueue, Reserved, Taken, __version__, list_queues, unlink
+from ._producer import Producer
+from ._worker import Worker
 
 __all__ = [
     "Closed",

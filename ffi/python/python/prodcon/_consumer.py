@@ -6,15 +6,22 @@ import sys
 import time
 from typing import Any
 
-from . import _run
+from . import _pipes, _run
 from ._errors import Error, GetTimedOut, NotFound, Removed, Stopped
 from ._native import ReadyQueue
 from ._pipes import set_state
 from ._worker import Worker
 
 
+# The longest time that a signal which stops this process alone goes unnoticed.
+_SLICE = 0.1
+
+
 def put_in_queue(queue: ReadyQueue, data: Any) -> None:
-    """Puts an item into a consumer's work queue, from any process. Waits while the queue is full."""
+    """Puts an item into a consumer's work queue, from any process. Waits while the queue is full.
+
+    What is put before the consumer's first start is worked on when it starts.
+    """
     queue.put(data)
 
 
@@ -48,7 +55,7 @@ class Consumer(Worker):
         self._queue_options.update(lossy=bool(lossy_queue), maxsize=kwargs.pop("maxsize", 0))
         if self._queue_options["at_least_once"]:
             # Each item in hand takes a seat.
-            self._queue_options["seats"] = min(1023, self._queue_options["seats"] + max(0, max_buffer_size))
+            self._queue_options["seats"] = min(1023, (self._queue_options["seats"] or 64) + max(0, max_buffer_size))
         super().__init__()
         self.work_queues = [self._own_queue]
         self.work_timeout = work_timeout
@@ -106,11 +113,19 @@ class Consumer(Worker):
         try:
             buffer: list[Any] = []
             ended = full = False
+            failure: Exception | None = None
             last = time.monotonic()
             while not ended:
                 left = max(0.0, last + work_timeout - time.monotonic()) if buffer else None
+                if not _run.sole():
+                    # A signal that stops this process alone changes no shared state: it is looked for.
+                    left = _SLICE if left is None else min(left, _SLICE)
+                    if _pipes.stopping:
+                        ended = True  # what is in the buffer was taken from the others' queue: it is worked on
                 try:
-                    if hand is None:
+                    if ended:
+                        pass
+                    elif hand is None:
                         buffer += queue.get_many(most - len(buffer), True, left)
                     else:
                         more = hand.take(most - len(buffer), left)
@@ -120,8 +135,12 @@ class Consumer(Worker):
                     pass
                 except (Stopped, NotFound, Removed):
                     ended = True
-                    if state.value != Worker.stop_at_queue_end:
+                    if state.value != Worker.stop_at_queue_end and (_run.sole() or not _pipes.stopping):
                         break  # stopped: what is in the buffer is dropped, as what is in the queue
+                except Exception as error:
+                    if hand is not None or not buffer:
+                        raise
+                    ended, failure = True, error  # an item that cannot be unpickled; first what came before it
                 now = time.monotonic()
                 if buffer and (ended or full or len(buffer) >= most or now - last >= work_timeout):
                     last = now
@@ -130,11 +149,14 @@ class Consumer(Worker):
                     if hand is not None:
                         hand.ack()
                     result_pipe.send(result)
+            if failure is not None:
+                raise failure
         finally:
             _run.leaving()
             if hand is not None:
                 hand.nack()  # what was not worked on
             if _run.sole() and sys.exc_info()[0] is None:
                 set_state(state._queue, Worker.stopped)
-                queue.set_not_ready()
+                if not (_pipes.stopping and queue.at_least_once):
+                    queue.set_not_ready()
             on_stop(started, state, message_pipe, *work_args, **work_kwargs)

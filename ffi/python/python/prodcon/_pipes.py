@@ -48,25 +48,43 @@ def controller_lives(pid: int) -> bool:
     return True
 
 
+# This process is a worker's that was told by a signal to stop.
+stopping = False
+
+
 class State:
     """A worker's state, shared by all who know it: `value` is 1 (stopped), 2 (started) or 3 (stop at queue end).
 
-    Setting it wakes whoever waits in the worker. From stopped there is no way to "stop at queue end": the worker has ended already, so that is ignored.
+    In a worker process that was told by a signal to stop it is 1, whatever the others do. Setting it wakes whoever waits in the worker. From stopped there is no way to "stop at queue end": the worker has ended already, so that is ignored.
     """
 
     def __init__(self, queue):
         self._queue = queue
+        # The worker was never started: it is stopped, while its queue may take items already.
+        self._fresh = True
 
     @property
     def value(self) -> int:
-        return self._queue.state
+        return _STOPPED if stopping or self._fresh else self._queue.state
 
     @value.setter
     def value(self, value: int) -> None:
-        set_state(self._queue, value)
+        if not self._fresh:
+            set_state(self._queue, value)
+        elif value == _STARTED:
+            self.start()
+
+    def start(self):
+        """Makes it started, whatever it was."""
+        if self._queue.state != _STARTED:
+            set_state(self._queue, _STOPPED)
+            set_state(self._queue, _STARTED)
+        self._fresh = False
 
     def wait(self, value: int, timeout: float | None = None) -> bool:
         """Waits until the state is `value`; False: `timeout` (seconds) was over first."""
+        if self.value == value:
+            return True
         return self._queue.wait_state(value, timeout)
 
     def __repr__(self):
@@ -88,8 +106,8 @@ def set_state(queue: ReadyQueue, value: int) -> None:
                 raise
 
 
-def create(name, suffix, directory, capacity, item_size):
-    return ReadyQueue(capacity, name=name + suffix, item_size=item_size, seats=32, directory=directory)
+def create(name, suffix, directory, capacity, item_size, seats):
+    return ReadyQueue(capacity, name=name + suffix, item_size=item_size, seats=seats, directory=directory)
 
 
 def reopen(queue):

@@ -13,6 +13,8 @@ from ._worker import PATIENCE, Worker
 
 # Longer waits are interrupted by a change of the state; shorter ones are slept through.
 _NAP = 0.05
+# The longest time that a signal which stops this process alone goes unnoticed.
+_SLICE = 0.1
 
 
 class Producer(Worker):
@@ -73,7 +75,7 @@ class Producer(Worker):
         result_pipe,
         message_pipe,
         work_timeout,
-        max_buffer_size,
+        buffer_size,
     ):
         """Calls `work`, puts its result into each queue that is ready, and sends it to the controlling process, until the state is stopped."""
         started = on_start(state, message_pipe, *work_args, **work_kwargs)
@@ -99,7 +101,8 @@ def _sleep(state, seconds):
     if seconds <= _NAP:
         time.sleep(seconds)
     else:
-        state.wait(Worker.stopped, seconds)
+        # Where there are several processes, a signal that stops this one changes no shared state.
+        state.wait(Worker.stopped, seconds if _run.sole() else min(seconds, _SLICE))
 
 
 def _offer(queue, item, state):
@@ -113,7 +116,9 @@ def _offer(queue, item, state):
     begin, wait = time.monotonic(), False
     while True:
         try:
-            return queue.put(item, wait, 0.1)
+            if not queue.is_ready():
+                return  # not yet, or not any more: a put would keep the item for a consumer's first start
+            return queue.put(item, wait, _SLICE)
         except Full:
             skipped = _run.skipped()
             if skipped is not None:

@@ -1,11 +1,12 @@
 """What happens in a worker process around the work loop.
 
-The process stops by itself when its controlling process is gone, and then the last one to leave removes the queues' names. SIGTERM and Ctrl-C
-end the loop in an orderly way, `on_stop` included; a second SIGTERM ends the process at once.
+The process stops by itself when its controlling process is gone; then the last one to leave removes the queues that nobody owns any more. SIGTERM
+and SIGINT do to this process what `set_stopped` does to all: `work` returns, what it returned counts, `on_stop` runs. A second signal kills.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
@@ -13,8 +14,8 @@ import threading
 import time
 from typing import Any
 
+from . import _pipes
 from ._errors import Error
-from ._native import _attach, unlink
 from ._pipes import controller_lives, set_state
 
 _STOPPED, _STARTED, _AT_QUEUE_END = 1, 2, 3
@@ -26,7 +27,7 @@ class Link:
     def __init__(self, controller, sole, queues, skipped):
         self.controller = controller  # process id
         self.sole = sole  # it is the worker's only process
-        self.queues = queues  # all that it has to do with
+        self.queues = queues  # all that it has to do with: so that it attaches to them
         self.skipped = skipped  # counts what was not put into full queues; None: wait for space
 
 
@@ -54,32 +55,42 @@ def leaving() -> None:
 def run(loop, args, state, link):
     """The target of the worker process."""
     global _link, _leaving
-    _link, _leaving = link, False
-    _end_by_sigterm()
+    _link, _leaving, _pipes.stopping = link, False, False
+    _stop_by_signals(state, link)
     threading.Thread(target=_watch, args=(state, link.controller), daemon=True, name="prodcon-watch").start()
-    try:
-        loop(*args)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    finally:
-        if not controller_lives(link.controller):
-            _leave(link.queues)
+    loop(*args)
 
 
-def _end_by_sigterm():
-    """SIGTERM becomes SystemExit, the second one the end."""
+# The controlling process is gone, and nobody waits for this one any more.
+_orphaned = False
 
-    def terminated(_number, _frame):
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if not _leaving:
+
+def _stop_by_signals(state, link):
+    """SIGTERM and SIGINT stop this worker process; the second of them ends it."""
+    signals = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+
+    def told(_number, _frame):
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
+        if _orphaned and not _leaving:
             sys.exit(128 + signal.SIGTERM)
+        _pipes.stopping = True
+        if link.sole:
+            try:
+                set_state(state._queue, _STOPPED)  # which ends its waits
+            except Error:
+                pass
 
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, terminated)
+    if threading.current_thread() is not threading.main_thread():
+        return
+    mine = [number for number, default in signals.items() if signal.getsignal(number) == default]
+    for number in mine:
+        signal.signal(number, told)
 
 
 def _watch(state, controller):
     """Stops the worker when its controlling process is gone; one that does not listen is interrupted."""
+    global _orphaned
     while controller_lives(controller):
         time.sleep(0.2)
     try:
@@ -87,20 +98,18 @@ def _watch(state, controller):
     except Error:
         pass
     time.sleep(0.3)
+    _orphaned = True
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _leave(queues):
-    """The controlling process, whose queues these are, was killed: the last one to leave removes them."""
-    for queue in queues:
-        name, directory = queue.name, queue.directory
-        queue.close()
-        try:
-            # Looked at without a seat of its own.
-            if _attach(name, False, directory).stats()["seats_live"] == 0:
-                unlink(name, directory)
-        except Error:
-            pass
+def _aside(file):
+    """Moves a descriptor away from those of the standard streams, if the program has closed these."""
+    if file > 2:
+        return file
+    try:
+        return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(file)
 
 
 class Ended:
@@ -110,7 +119,7 @@ class Ended:
         self._files: list[tuple[int, bool]] = []
         for process in processes:
             try:
-                self._files.append((os.pidfd_open(process.pid), True))
+                self._files.append((_aside(os.pidfd_open(process.pid)), True))
             except (AttributeError, OSError):
                 self._files.append((process.sentinel, False))
 

@@ -6,9 +6,7 @@ Where adv_prodcon does something else than its documentation says, this does wha
 
 from __future__ import annotations
 
-import atexit
 import multiprocessing
-import multiprocessing.util  # registers, for the exit, the joining of all processes: before `_stop_all`, so that this runs first
 import os
 import sys
 import threading
@@ -16,12 +14,12 @@ import time
 import weakref
 from typing import Any, Callable
 
-from . import _pipes, _run
-from ._errors import Closed, Error, Invalid
+from . import _exit, _pipes, _run
+from ._errors import Closed, Error, Invalid, NotFound, Removed
 from ._native import ReadyQueue
-from ._pipes import MessagePipe, ResultPipe, State, set_state
+from ._pipes import MessagePipe, ResultPipe, State
 
-# The longest time that is waited, at the end of a worker, for callbacks to return or for space for its last item.
+# The longest time that is waited: at the end of the program for a callback to return, at the end of a producer for space for its last item.
 PATIENCE = 10.0
 
 # Held while processes are started, by a callback perhaps, and while it is looked at which ones there are. A forked child has one of its own.
@@ -50,8 +48,8 @@ class Worker:
     queue_name: str | None = None
     #: Bytes reserved for each item of the work queue; longer items go through files of their own. None: 1 to 64 KiB, by the size of the queue.
     item_size: int | None = None
-    #: Endpoints that the work queue has room for.
-    seats: int = 64
+    #: Operations that can go on at once at the work queue, in all processes. None: 1023 where items have at most 1 KiB, else as many as 8 MiB allow, at least 64.
+    seats: int | None = None
     #: The same for results.
     results_size: int = 256
     results_item_size: int = 4032
@@ -80,13 +78,15 @@ class Worker:
         self._watcher: threading.Thread | None = None
         self._closing = False
         self._own_queue = self._make_queue()
-        set_state(self._own_queue, Worker.stopped)
         self.state = State(self._own_queue)
+        # Queues that are of no use without this object.
+        self._private: list[ReadyQueue] = []
+        weakref.finalize(self, _remove, self._private, self._maker).atexit = False
         _workers.add(self)
 
     def _make_queue(self) -> ReadyQueue:
         """The queue that carries the state."""
-        return ReadyQueue(1, item_size=64, seats=8, name=self.queue_name)
+        return ReadyQueue(1, item_size=64, name=self.queue_name)
 
     # ------------------------------------------------------------ for users to define
 
@@ -121,8 +121,12 @@ class Worker:
         return self.state.value
 
     def set_stopped(self) -> None:
-        """Tells the worker to stop. What is still in its queue is cleared."""
-        self.state.value = Worker.stopped
+        """Tells the worker to stop. What is still in its queue is cleared. Of a worker that was closed: nothing."""
+        try:
+            self.state.value = Worker.stopped
+        except (Closed, Removed, NotFound):
+            if not self._closing:
+                raise
 
     def start_new(self, work_args: tuple[Any, ...] = (), work_kwargs: dict[str, Any] | None = None, workers: int = 1) -> None:
         """Starts the worker process (or `workers` of them, who share the work). One that runs is stopped and waited for first.
@@ -152,7 +156,7 @@ class Worker:
                     return self._start(work_args, work_kwargs or {}, workers)
 
     def _start(self, work_args, work_kwargs, workers):
-        self._open_pipes()
+        self._open_pipes(workers)
         self._before_start()
         args = (
             self.work,
@@ -190,8 +194,7 @@ class Worker:
         """Stops the worker, waits for it and removes its queues. It cannot be started again."""
         self._closing = True
         self._stop_and_wait()
-        for queue in (self._own_queue, *(self._pipes or ())):
-            queue.close()
+        _remove([self._own_queue, *(self._pipes or ())], self._maker)
         _workers.discard(self)
 
     def __enter__(self) -> Any:
@@ -204,8 +207,7 @@ class Worker:
         pass
 
     def _before_start(self):
-        set_state(self._own_queue, Worker.stopped)  # whoever changed it meanwhile
-        set_state(self._own_queue, Worker.started)
+        self.state.start()
 
     def _skips(self):
         """Where worker processes count what they skip; None: they skip nothing."""
@@ -236,14 +238,19 @@ class Worker:
                     return
             # A callback has started it anew.
 
-    def _open_pipes(self):
-        name, directory = self._own_queue.name, self._own_queue.directory
+    def _open_pipes(self, workers):
+        name, directory = self._own_queue._name, self._own_queue.directory
+        if self._pipes and self._pipes[0].stats()["seats"] < workers + 32:
+            _remove(self._pipes, self._maker)
+            self._pipes = None
         if self._pipes is None:
+            seats = min(1023, max(64, workers + 32))
             self._pipes = (
-                _pipes.create(name, ".results", directory, self.results_size, self.results_item_size),
-                _pipes.create(name, ".in", directory, 256, 960),
-                _pipes.create(name, ".out", directory, 256, 960),
+                _pipes.create(name, ".results", directory, self.results_size, self.results_item_size, seats),
+                _pipes.create(name, ".in", directory, 256, 960, seats),
+                _pipes.create(name, ".out", directory, 256, 960, seats),
             )
+            self._private[:] = self._pipes
         for queue in self._pipes:
             _pipes.reopen(queue)
         results, incoming, outgoing = self._pipes
@@ -274,7 +281,7 @@ class Worker:
             self.state.value = Worker.stopped
         except Error:
             pass
-        for queue in self._pipes:
+        for queue in self._pipes or ():
             _run.end_of_stream(queue)
 
     # ------------------------------------------------------------ results and messages
@@ -303,15 +310,33 @@ def _receive(receive: Callable[[], Any], call: Callable[[Any], None], current: C
     while current():
         try:
             item = receive()
-        except EOFError:
+        except (EOFError, Closed):
             return
-        except Exception:
+        except Exception as error:
             _report()  # it could not be unpickled: the next may
+            if isinstance(error, Error):
+                time.sleep(0.1)  # or nothing can be received for now
             continue
         try:
             call(item)
         except Exception:
             _report()
+        _progress[threading.current_thread()] = time.monotonic()
+
+
+# When a receiving thread's last callback returned.
+_progress: weakref.WeakKeyDictionary[threading.Thread, float] = weakref.WeakKeyDictionary()
+
+
+def _remove(queues, maker):
+    """Removes queues that this process made, and that nobody else shall use any more."""
+    for queue in list(queues):
+        try:
+            if maker == os.getpid():
+                queue.unlink()
+        except Error:
+            pass  # it is gone
+        queue.close()
 
 
 def _report():
@@ -330,13 +355,19 @@ def _joined_with(join, process, watcher, receivers):
             if time.monotonic() >= deadline:
                 return
             time.sleep(0.001)
-        patience = time.monotonic() + PATIENCE
+        begin = time.monotonic()
         for thread in (watcher, *receivers):
             me = threading.current_thread()
             if me is thread or (me in receivers and thread in receivers):
                 continue  # called by a callback
-            until = patience if deadline is None else min(patience, deadline)
-            thread.join(max(0.0, until - time.monotonic()))
+            while thread.is_alive():
+                now = time.monotonic()
+                if deadline is not None and now >= deadline:
+                    return
+                # A callback that does not return does not hold up the end of the program for ever.
+                if _ending and now >= max(begin, _progress.get(thread, 0.0)) + PATIENCE:
+                    return
+                thread.join(0.5 if deadline is None else max(0.0, min(0.5, deadline - now)))
 
     return joined
 
@@ -347,7 +378,6 @@ _workers: weakref.WeakSet[Worker] = weakref.WeakSet()
 _ending = False
 
 
-@atexit.register
 def _stop_all() -> None:
     """Stops all workers and waits for them, as adv_prodcon does at exit."""
     global _ending
@@ -361,3 +391,6 @@ def _stop_all() -> None:
             pass
     for worker in mine:
         worker._stop_and_wait()
+
+
+_exit.first_of_all(_stop_all)

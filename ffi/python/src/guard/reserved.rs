@@ -7,7 +7,7 @@ use crate::fork::generation;
 use crate::handle::{Endpoint, Handle};
 use crate::spill;
 use crate::wait::{Until, away, check, enter};
-use prodcon::{PutError, Reserved as CoreReserved, Uncommitted};
+use prodcon::{Control, PutError, Reserved as CoreReserved, Uncommitted};
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
 use self_cell::{MutBorrow, self_cell};
@@ -55,14 +55,26 @@ pub fn reserve<'py>(py: Python<'py>, handle: &Arc<Handle>, len: usize) -> PyResu
     object(py, Made::Reserved(Reserved { guard }))
 }
 
+/// What refused a put was not `set_not_ready`, but that nobody has called `set_ready` yet: then the
+/// queue takes items, and its consumer will find them. Queues with lasting names keep their gate.
+#[cold]
+pub fn opened(handle: &Handle) -> bool {
+    handle.owned && handle.with_control(Control::open_first).is_ok_and(|opened| opened.unwrap_or(false))
+}
+
 /// Puts a reserved block. The reservation comes back with the error.
-pub fn commit<'a>(py: Python<'_>, reserved: CoreReserved<'a, [u8]>, until: Until, queue: &str) -> Result<(), (PyErr, CoreReserved<'a, [u8]>)> {
+pub fn commit<'a>(py: Python<'_>, reserved: CoreReserved<'a, [u8]>, until: Until, handle: &Handle) -> Result<(), (PyErr, CoreReserved<'a, [u8]>)> {
+    let queue = &handle.name;
     let mut answer = reserved.try_commit();
     loop {
         let Uncommitted { error, reserved, .. } = match answer {
             Ok(()) => return Ok(()),
             Err(uncommitted) => uncommitted,
         };
+        if matches!(error, PutError::NotReady) && opened(handle) {
+            answer = reserved.try_commit();
+            continue;
+        }
         if !matches!(error, PutError::Full | PutError::TimedOut) {
             return Err((errors::put(error, queue), reserved));
         }
@@ -92,7 +104,7 @@ impl Reserved {
         drop(state); // not kept while the interpreter's lock is given up
         let failed = open.with_dependent_mut(|_, block| {
             let reserved = block.take().expect("a guard that has not ended has its block");
-            commit(py, reserved, until, &self.guard.handle.name)
+            commit(py, reserved, until, &self.guard.handle)
                 .map_err(|(error, reserved)| {
                     *block = Some(reserved);
                     error
@@ -154,7 +166,7 @@ impl Reserved {
 
     /// Puts the block as an item. Waits for space as `ReadyQueue.put` does. An exception leaves the reservation as it was.
     #[pyo3(signature = (block=true, timeout=None))]
-    fn commit(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<()> {
+    fn commit(&self, py: Python<'_>, #[pyo3(from_py_with = crate::queue::truth)] block: bool, timeout: Option<f64>) -> PyResult<()> {
         self.put(py, Until::new(block, timeout)?)
     }
 

@@ -1,0 +1,141 @@
+//! A process that is stopped (SIGSTOP, a debugger) in the middle of recovery, a check, an attach or a
+//! close, after every so many instructions; or at each system call of create, unlink and supervise.
+//! The others must attach (there is one spare seat), put, get and close meanwhile; then it goes on.
+
+use crate::plays::{Play, scenes, states_of};
+use crate::scenes::{Body, controlling, marked, options, scene};
+use crate::stage::{After, Item, NAME, Stage};
+use crate::sweep::{Deed, Figures, Policy, Scene, cut_short, stops};
+use prodcon::{Control, OpenError, Options};
+use std::path::Path;
+
+/// Made by a child, or removed by it.
+const OTHER: &str = "other";
+
+pub(crate) fn all() -> Vec<Play> {
+    let mut plays = vec![];
+    for (operation, body) in [("recover", recover as fn() -> Body), ("doctor", doctor)] {
+        for victim in ["get_at_least_once", "overwrite"] {
+            plays.push(in_care_of(operation, victim, body));
+        }
+    }
+    for name in ["attach", "close", "close_with_an_item", "close_with_an_item_at_least_once"] {
+        let run = move |dir: &Path, policy: Policy| {
+            let scene = scenes().find(|scene| scene.name == name).expect("a scene of that name");
+            stops(&scene, dir, sparse(policy), true, &|_| {})
+        };
+        plays.push(play(name, run));
+    }
+    for (name, before, body) in [
+        ("create", nothing as fn(&mut Stage), create as fn() -> Body),
+        ("unlink", other_queue, unlink),
+        ("supervise", nothing, supervise),
+    ] {
+        let run = move |dir: &Path, policy: Policy| {
+            let before = move |stage: &mut Stage| {
+                stage.put(1..=3);
+                before(stage);
+            };
+            let scene = scene(name, options(), before, body(), [After::items([1, 2, 3])]);
+            stops(&scene, dir, at_system_calls(policy), true, &touch_the_other_queue)
+        };
+        plays.push(play(name, run));
+    }
+    plays
+}
+
+fn play(what: &str, run: impl FnOnce(&Path, Policy) -> Figures + 'static) -> Play {
+    Play {
+        name: format!("stop_in_{what}"),
+        run: Box::new(run),
+    }
+}
+
+/// Others work at each stop, which takes longer than a kill.
+fn sparse(policy: Policy) -> Policy {
+    let further = if policy.every { 1 } else { 5 };
+    Policy {
+        own: policy.own * further,
+        foreign: policy.foreign * further,
+        ..policy
+    }
+}
+
+/// Before and after each, whatever the stride.
+fn at_system_calls(policy: Policy) -> Policy {
+    Policy {
+        own: usize::MAX,
+        foreign: usize::MAX,
+        ..policy
+    }
+}
+
+/// An operation over a seat of the dead, in every state in which the victim's operation can leave it.
+fn in_care_of(operation: &'static str, victim: &'static str, body: fn() -> Body) -> Play {
+    let run = move |dir: &Path, policy: Policy| {
+        let (victim, way, states) = states_of(victim, dir, policy);
+        let mut figures = Figures::default();
+        for (k, after) in states.into_iter().skip(1) {
+            let (victim, way, options) = (victim.clone(), way.clone(), victim.options.clone());
+            let before = move |stage: &mut Stage| {
+                (victim.before)(stage);
+                cut_short(stage, &victim, &way, k, Deed::Kill);
+            };
+            let scene: Scene = scene("", options, before, body(), [after]);
+            // The C library's own heap, of which `doctor` takes to list the directory, is never the same.
+            figures += stops(&scene, dir, sparse(policy), operation != "doctor", &|_| {});
+        }
+        figures
+    };
+    play(&format!("{operation}_of_{victim}"), run)
+}
+
+fn recover() -> Body {
+    controlling(|control| control.recover().is_ok())
+}
+
+fn doctor() -> Body {
+    controlling(|control| control.doctor().is_ok_and(|report| report.ok()))
+}
+
+fn create() -> Body {
+    Box::new(|dir| {
+        let made = marked(|| Control::create_for::<Item>(OTHER, &Options::new(3).seats(3).directory(dir)).is_ok());
+        let _ = prodcon::unlink_in(dir, OTHER);
+        made
+    })
+}
+
+fn unlink() -> Body {
+    Box::new(|dir| {
+        let gone = marked(|| prodcon::unlink_in(dir, OTHER).is_ok());
+        let _ = prodcon::unlink_in(dir, OTHER); // made by others meanwhile
+        gone
+    })
+}
+
+fn supervise() -> Body {
+    Box::new(|dir| {
+        let control = Control::attach_in(dir, NAME).unwrap();
+        marked(|| control.supervise(true).is_ok_and(|lease| lease.is_some()))
+    })
+}
+
+fn nothing(_: &mut Stage) {}
+
+fn other_queue(stage: &mut Stage) {
+    let options = Options::new(3).seats(3).directory(&stage.dir);
+    Control::create_for::<Item>(OTHER, &options).unwrap();
+}
+
+/// The name that is being made or removed is there or not; either way it can be had, and the
+/// supervisor's lease is answered for at once.
+fn touch_the_other_queue(stage: &mut Stage) {
+    match Control::attach_in(&stage.dir, OTHER) {
+        Ok(_) | Err(OpenError::NotFound { .. }) => {}
+        Err(error) => panic!("{error}"),
+    }
+    let options = Options::new(3).seats(3).directory(&stage.dir);
+    crate::stage::Queue::create_or_attach(OTHER, &options).unwrap();
+    stage.control.supervise(true).unwrap();
+}
