@@ -2,7 +2,7 @@
 //!
 //! Invariants: nobody sees half a segment (it is built in an unnamed file, reserved, then linked whole); the header is copied out once, checked against
 //! checked arithmetic and the file's length, and never read again; the mapping is made through the very descriptor that carries the leases; a forked copy
-//! neither unmaps nor closes anything. Callers: queue.
+//! neither unmaps nor closes anything.
 
 mod check;
 mod create;

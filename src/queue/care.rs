@@ -1,7 +1,7 @@
 //! What is in hand, and the dead: acknowledging, giving back, settling what was forgotten, adopting, dead letters.
 //!
 //! Invariants: items are in hand in `adopted` or else in `seat` (with `hold`), and those that a [`super::Batch`] shows in `aside`; every path that ends with a seat of another gives it
-//! up or makes it ours. Callers: the queue room.
+//! up or makes it ours.
 
 use super::control::SLICE;
 use super::endpoint::Endpoint;

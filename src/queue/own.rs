@@ -1,6 +1,6 @@
 //! The bytes of blocks that this endpoint's seats own.
 //!
-//! Invariant: a slice made here is of a block that a seat of this endpoint owns, and borrows the endpoint for as long as it lives. Callers: the queue room.
+//! Invariant: a slice made here is of a block that a seat of this endpoint owns, and borrows the endpoint for as long as it lives.
 
 use super::endpoint::Endpoint;
 use super::get::Lot;

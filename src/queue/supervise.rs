@@ -1,7 +1,7 @@
 //! Who watches over a queue: the controlling process's lease, and the owner's.
 //!
 //! A controlling process holds lock bytes on the segment, beside those of the seats; the kernel drops them when it dies, whatever the way. Invariant: at most one process
-//! supervises a queue at a time, and at most one owns it. Callers: worker, and whoever builds another one.
+//! supervises a queue at a time, and at most one owns it.
 
 use super::control::Control;
 use crate::error::{Fault, OpenError, Result};

@@ -33,7 +33,7 @@ impl<M: Memory> Ring<M> {
         let shape = self.memory.shape();
         let seat = |index| {
             let line = self.memory.seat(index);
-            // Relaxed: compared with a second reading, see the room's head.
+            // Relaxed: compared with a second reading, see the head of this module.
             (line.record.load(Ordering::Relaxed), line.read_counts())
         };
         Census {

@@ -1,7 +1,7 @@
 //! The one primitive: trade the seat's block for the slot's block with a single compare-and-swap.
 //!
 //! Before the CAS nothing has happened; after it everything has. What may be left unfinished by a death, counters and the record at rest, is
-//! for `recover` to finish. Called by `put`, `take` and `drain` of this room alone.
+//! for `recover` to finish.
 
 use super::seat::{Event, Kind, Seat};
 use super::slot::{Cursor, Slot};

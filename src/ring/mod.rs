@@ -3,7 +3,6 @@
 //! Owns the meaning of slots, seats, blocks and the ready word. It is handed them through [`Memory`] and seat locks through [`Locks`]; so the same
 //! code runs over a mapped segment and under loom. Invariants: slots and seats together hold each block exactly once; every operation is one exchange
 //! (`exchange.rs`); a cursor never runs ahead of the stamps; a seat with `hold` never exchanges; every refusal leaves the seat at rest.
-//! Called by the queue room alone.
 
 mod census;
 mod exchange;

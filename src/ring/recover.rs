@@ -2,7 +2,7 @@
 //!
 //! Owns the verdict on an interrupted exchange (one sighting decides, because exactly one of the two blocks is in circulation and a dead process
 //! changes nothing any more), the settling of what was counted but not yet recorded, orphans and their adoption. Every write to a seat happens under its
-//! lock, and one store writes the record at rest, so a death in here is harmless too. Called by the queue room alone.
+//! lock, and one store writes the record at rest, so a death in here is harmless too.
 
 use super::seat::{Event, Kind, Seat};
 use super::slot::BlockWord;

@@ -1,6 +1,6 @@
 //! Head and tail, read off the stamps. Exact when nobody is in mid-operation; never ahead of the truth at the time of return.
 //!
-//! The hints alone lag behind. Called by the queue room for `len` and accounts, and by walks whose cursor contradicts the stamps.
+//! The hints alone lag behind.
 
 use super::slot::{BlockWord, Cursor};
 use super::{Memory, Ring, Side};

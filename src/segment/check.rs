@@ -1,7 +1,7 @@
 //! The header: made once, and checked field by field whenever a file is opened.
 //!
 //! Invariant: what [`read_header`] returns is consistent with itself and with the file's length, whatever the bytes were. It reads the file, never the
-//! mapping. Callers: segment.
+//! mapping.
 
 use super::{Place, Spec};
 use crate::error::OpenError;

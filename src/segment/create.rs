@@ -1,7 +1,7 @@
 //! Making a segment: whole before it has a name.
 //!
 //! Invariants: the file is reserved and written to its end before it is linked; whatever fails leaves nothing behind, and a creator that is killed leaves at
-//! most a temporary name that its lock has left ([`clean_temporaries`]). Callers: segment, queue.
+//! most a temporary name that its lock has left ([`clean_temporaries`]).
 
 use super::check::{QueueId, raw_header};
 use super::remove::names;

@@ -1,6 +1,6 @@
 //! The event word: sleep until something happens, with no system call while nobody sleeps.
 //!
-//! Bit 0: somebody may be asleep. The rest is a sequence. Callers: the queue room.
+//! Bit 0: somebody may be asleep. The rest is a sequence.
 //!
 //! No wake-up is lost. A sleeper *always changes* the word when it registers, then looks at what it waits for, then sleeps on exactly the value it wrote.
 //! A waker first makes its change (the slot's CAS, the gate's), then loads the word. All of these are SeqCst, so they have one order:

@@ -3,8 +3,6 @@
 //! Owns an endpoint's own file description, the open-file-description locks on it (one byte for each seat, far past the end of the file), and
 //! the fork guard. Invariants: a lock is never tried or given back through a descriptor that has become somebody else's file, or another lease's; a forked
 //! copy of a lease touches nothing; the mapping made through the descriptor keeps the locks alive even if the program closes all its descriptors.
-//! Callers: segment (which makes it) and queue.
-
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;

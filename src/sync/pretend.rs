@@ -3,7 +3,7 @@
 //! Nearly all of an input's time went into open, fstat, fcntl and mmap. Whatever lies under [`DIRECTORY`] is opened, looked at, locked, mapped, listed and closed here
 //! instead; all above that is the same code. As with the kernel: a descriptor is the lowest free number, closing gives back its locks, a file that grew has zeros there.
 //! Otherwise: a mapping stays readable after its endpoint is gone; what lies behind the end of the file may be poisoned by [`on_length`]. A part of the inputs
-//! goes to the real kernel all the same, see `fuzz/README.md`. Callers: `lease` of this room, segment, the targets in `fuzz/`.
+//! goes to the real kernel all the same, see `fuzz/README.md`.
 
 use memmap2::{MmapMut, MmapRaw};
 use std::cell::{Cell, RefCell};
