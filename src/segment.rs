@@ -34,7 +34,11 @@ use std::time::{Duration, Instant};
 
 const PREFIX: &str = "prodcon.";
 
-/// `PRODCON_DIR`, or `/dev/shm`.
+/// Returns the directory in which queues live: `PRODCON_DIR`, or `/dev/shm`.
+///
+/// ```
+/// println!("queues are in {}", prodcon::directory().display());
+/// ```
 pub fn directory() -> PathBuf {
     std::env::var_os("PRODCON_DIR")
         .filter(|dir| !dir.is_empty())
@@ -89,7 +93,7 @@ impl Place {
     }
 }
 
-/// A file in the segment directory.
+/// A file in the directory of queues: what [`list`](crate::list) returns.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ListEntry {

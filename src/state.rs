@@ -16,6 +16,7 @@ use std::str::FromStr;
 /// assert_eq!(State::Started.to_string(), "started");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum State {
     /// Puts and gets answer `Stopped`. Items stay in the queue.
     Stopped = 1,
@@ -70,6 +71,7 @@ impl FromStr for State {
 /// It is shown to people. It matters in one case: when no seat is free, a consumer of an
 /// at-least-once queue takes a seat that still carries the item of a dead consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Role {
     /// It puts.
     Producer = 1,

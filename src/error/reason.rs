@@ -158,7 +158,10 @@ impl OpenError {
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Removed { .. } | Self::Replaced { .. } => ErrorKind::Removed,
             Self::FileLimit { .. } => ErrorKind::NoSpace,
-            Self::Directory { errno: libc::EACCES | libc::EPERM | libc::EROFS, .. } => ErrorKind::PermissionDenied,
+            Self::Directory {
+                errno: libc::EACCES | libc::EPERM | libc::EROFS,
+                ..
+            } => ErrorKind::PermissionDenied,
             Self::Directory { .. } => ErrorKind::Os,
             Self::Busy { .. } => ErrorKind::TimedOut,
             Self::Os { .. } => ErrorKind::Os,

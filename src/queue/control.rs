@@ -1,6 +1,6 @@
 //! The control handle: gate, state, figures and repair, without a seat.
 //!
-//! Works when no seat is left, and in part when the user may only read. [`ReadyQueue`](crate::ReadyQueue) has one inside and lends its methods.
+//! It works when no seat is left, and in part when the user may only read. Every endpoint has one inside.
 
 use super::Payload;
 use super::attach::SeatSet;
@@ -141,12 +141,20 @@ impl Control {
         }
     }
 
-    /// The queue's name.
+    /// Returns the queue's name.
     pub fn name(&self) -> &str {
         &self.segment.place.name
     }
 
-    /// Identifies this queue, also among queues of the same name.
+    /// Returns what identifies this queue, also among queues of the same name.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// assert_eq!(Control::attach(&name)?.id(), control.id());
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn id(&self) -> QueueId {
         self.info().id
     }
@@ -173,7 +181,17 @@ impl Control {
         self.segment.read_only
     }
 
-    /// The name was removed (or taken by another queue).
+    /// Returns whether the queue's name was removed, or is another queue's by now. Attached endpoints
+    /// keep working; new ones can no longer find the queue.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// prodcon::unlink(&name)?;
+    /// assert!(control.is_removed());
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn is_removed(&self) -> bool {
         self.segment.lease.links().is_ok_and(|links| links == 0)
     }
@@ -187,35 +205,62 @@ impl Control {
         }
     }
 
-    /// Removes the queue's name, if it is still this queue's. Who is attached keeps the memory.
+    /// Unlinks the queue, if the name is still this queue's. Attached endpoints keep working; new ones
+    /// can no longer find it.
     ///
     /// # Errors
-    /// It is gone already, another queue has the name now ([`OpenError::Replaced`]), somebody else is
-    /// removing it and does not come to an end, or no permission.
+    /// `NotFound` if it is gone already, `Removed` if another queue has the name now, `TimedOut` if another
+    /// process is removing it and does not come to an end, `PermissionDenied`, `Os`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// control.unlink()?;
+    /// assert!(Control::attach(&name).is_err());
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn unlink(self) -> Result<()> {
         Ok(self.segment.unlink()?)
     }
 
-    /// The queue was made to go with its owner, see [`Options::owned`].
+    /// Returns whether the queue goes with its owner, see
+    /// [`QueueOptions::owned`](crate::QueueOptions::owned).
     pub fn is_owned(&self) -> bool {
         self.info().owned
     }
 
-    /// The queue was left behind: it is [owned](Self::is_owned), its owner is gone, nobody supervises it
-    /// and nobody has a seat. A queue that is not owned lasts until it is removed, and is never stale.
+    /// Returns whether the queue was left behind: it is [owned](Self::is_owned), its owner is gone,
+    /// nobody supervises it and nobody is attached. A queue that is not owned is never stale.
     ///
     /// # Errors
-    /// A system call failed.
+    /// `Forked`, `Os`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// assert!(!control.is_stale()?); // idle, and it lasts
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn is_stale(&self) -> Result<bool> {
         self.readable()?;
         Ok(self.segment.is_stale().map_err(|error| self.os_fault(&error))?)
     }
 
-    /// Removes the queue's name if the queue is [stale](Self::is_stale) and the name is still its own;
-    /// false if it is not stale. Whoever attaches meanwhile prevents it, or does not find the queue.
+    /// Unlinks the queue if it is [stale](Self::is_stale) and the name is still its own. Returns false
+    /// if it is not stale. A process that attaches meanwhile prevents it, or does not find the queue.
     ///
     /// # Errors
     /// As [`unlink`](Self::unlink).
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// assert!(!control.remove_if_stale()?);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn remove_if_stale(&self) -> Result<bool> {
         Ok(self.segment.unlink_if_stale()?)
     }
@@ -260,7 +305,16 @@ impl Control {
     /// Lets producers put.
     ///
     /// # Errors
-    /// [`Fault`]
+    /// `Forked`, `ReadOnly`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64).ready(false))?;
+    /// control.set_ready()?;
+    /// assert!(control.is_ready());
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn set_ready(&self) -> Result<()> {
         self.writable()?;
         self.ring.set_ready();
@@ -284,18 +338,37 @@ impl Control {
         Ok(open)
     }
 
-    /// Keeps producers out and makes every item void, in one step, as [`clear`](Self::clear) does.
+    /// Keeps producers out and removes every item, in one step, as [`clear`](Self::clear) does.
     ///
     /// # Errors
-    /// [`Fault`]
+    /// `Forked`, `ReadOnly`, `Exhausted`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// control.set_not_ready()?;
+    /// assert!(!control.is_ready());
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn set_not_ready(&self) -> Result<()> {
         Ok(self.gate(Ring::set_not_ready).map(drop)?)
     }
 
-    /// Makes every item void, in one step. An operation that overlaps it takes effect before it or after it; a put before it may answer `Ok` afterwards, and its item is cleared.
+    /// Removes every item, in one step. An operation that overlaps it takes effect before it or after
+    /// it. A put that takes effect before may answer `Ok` afterwards, and its item is cleared.
     ///
     /// # Errors
-    /// `Exhausted` after 2^40 clears in a queue's life.
+    /// `Forked`, `ReadOnly`, `Exhausted` after 2^40 clears in a queue's life.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// control.clear()?;
+    /// assert!(control.is_empty() && control.is_ready());
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn clear(&self) -> Result<()> {
         Ok(self.gate(Ring::clear).map(drop)?)
     }
@@ -315,25 +388,40 @@ impl Control {
         }
     }
 
-    /// Producers may put.
-    ///
-    /// A handle in a forked child answers `false`.
+    /// Returns whether producers may put. A handle in a forked child answers false.
     pub fn is_ready(&self) -> bool {
         !self.segment.lease.forked() && self.ring.gate().is_ready()
     }
 
-    /// Waits until the queue is ready; false if `timeout` passed first.
+    /// Waits until the queue is ready, for at most `timeout`. Returns false if the time passed first.
     ///
     /// # Errors
-    /// [`Fault`]
+    /// `Removed`, `Forked`, `Os`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// assert!(control.wait_ready(None)?);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn wait_ready(&self, timeout: Option<Duration>) -> Result<bool> {
         Ok(self.wait(timeout, Self::is_ready)?)
     }
 
-    /// Waits until the state is `state`; false if `timeout` passed first.
+    /// Waits until the state is `state`, for at most `timeout`. Returns false if the time passed first.
     ///
     /// # Errors
-    /// [`Fault`]
+    /// `Removed`, `Forked`, `Os`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// let soon = std::time::Duration::from_millis(1);
+    /// assert!(!control.wait_state(State::Stopped, Some(soon))?);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn wait_state(&self, state: State, timeout: Option<Duration>) -> Result<bool> {
         Ok(self.wait(timeout, |control| control.state() == state)?)
     }
@@ -362,7 +450,15 @@ impl Control {
         }
     }
 
-    /// The state as it stands; a damaged word, and a handle in a forked child, read as stopped.
+    /// Returns the state. A handle in a forked child answers `Stopped`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// assert_eq!(control.state(), State::Started);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn state(&self) -> State {
         if self.segment.lease.forked() {
             return State::Stopped;
@@ -376,10 +472,22 @@ impl Control {
         self.words().gate.state.load(Ordering::SeqCst)
     }
 
-    /// Changes the state and wakes everybody whom it concerns. The state that the queue has may be set too.
+    /// Changes the state and wakes every process that waits. Setting the state that the queue has is
+    /// allowed.
     ///
     /// # Errors
-    /// `StateRefused` for a change that is not allowed; its text names the way that works.
+    /// `StateRefused` for a change that is not allowed; its text names the way that works. `Forked`,
+    /// `ReadOnly`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// control.set_state(State::StopAtQueueEnd)?;
+    /// let error = control.set_state(State::Started).unwrap_err();
+    /// assert!(error.to_string().contains("stopped first"));
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn set_state(&self, to: State) -> Result<()> {
         self.writable()?;
         let word: &AtomicU32 = &self.words().gate.state;
@@ -407,8 +515,16 @@ impl Control {
         Ok(())
     }
 
-    /// Counts the items in the queue (of queues with batches too) that were not cleared. Exact when nobody is in mid-operation.
-    /// A handle in a forked child answers 0.
+    /// Returns the number of items in the queue (in queues with batches too), without those that were
+    /// cleared: exact while nobody is in the middle of an operation. A handle in a forked child answers 0.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// assert_eq!(control.len(), 0);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         if self.segment.lease.forked() {
             return 0;
@@ -416,28 +532,28 @@ impl Control {
         self.ring.live_items() as usize
     }
 
-    /// Tells whether there is no item, but cleared ones.
+    /// Returns whether there is no item.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Items the queue can hold; in queues with batches: blocks of items.
+    /// Returns how many items the queue can hold; in queues with batches: blocks of items.
     pub fn capacity(&self) -> usize {
         self.segment.geometry.capacity as usize
     }
 
-    /// Tells whether there is no space: none that a put could make by throwing cleared items away, either.
+    /// Returns whether there is no space, not even what a put could make by discarding cleared items.
     pub fn is_full(&self) -> bool {
         !self.segment.lease.forked() && self.ring.live() == u64::from(self.segment.geometry.capacity)
     }
 
-    /// Longest item in bytes.
+    /// Returns the longest item in bytes.
     #[inline]
     pub fn item_size(&self) -> usize {
         self.segment.geometry.item_size as usize
     }
 
-    /// A put on the full queue drops the oldest item.
+    /// Returns whether a put on the full queue drops the oldest item.
     pub fn is_lossy(&self) -> bool {
         self.segment.header.lossy
     }
@@ -446,10 +562,20 @@ impl Control {
         (0..self.segment.geometry.seats).map(|index| (index, self.segment.seat(index)))
     }
 
-    /// The queue's figures. Reading them disturbs nobody.
+    /// Returns the queue's figures. Reading them disturbs nobody.
     ///
     /// # Errors
-    /// [`Fault::Forked`]
+    /// `Forked`, `Os`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// let stats = control.stats()?;
+    /// assert_eq!((stats.puts, stats.len), (0, 0));
+    /// assert!(stats.adds_up());
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn stats(&self) -> Result<Stats> {
         Ok(self.stats_but_mine(|index| self.own.has(index))?)
     }
@@ -498,10 +624,19 @@ impl Control {
         Ok(stats)
     }
 
-    /// Resolves the seats of dead processes.
+    /// Resolves the seats of dead processes. Attached endpoints do this by themselves; it is for
+    /// programs that want it now.
     ///
     /// # Errors
-    /// [`Fault`]
+    /// `Forked`, `ReadOnly`, `Corrupt`, `Os`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// assert_eq!(control.recover()?.recovered, 0);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn recover(&self) -> Result<Recovery> {
         Ok(self.recover_pass()?)
     }
@@ -533,11 +668,20 @@ impl Control {
     }
 
     /// Recovers what can be recovered and checks every invariant, while others go on and without
-    /// keeping anything from them. [`Report::busy`]: they were at it all the time, so the blocks and the
-    /// accounts could not be checked.
+    /// keeping anything from them. [`Report::busy`] says that they were at it all the time, so that the
+    /// blocks and the accounts could not be checked.
     ///
     /// # Errors
-    /// [`Fault::Forked`], [`Fault::ReadOnly`]
+    /// `Forked`, `ReadOnly`, `Os`.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions, State};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// let report = control.doctor()?;
+    /// assert!(report.ok(), "{:?}", report.problems);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn doctor(&self) -> Result<Report> {
         self.writable()?;
         crate::segment::clean_temporaries(&self.segment.place.dir);

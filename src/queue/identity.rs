@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering;
 /// # Ok::<(), prodcon::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ItemId {
     /// The queue that it was put into. A dead letter is an item of the dead-letter queue.

@@ -47,34 +47,64 @@ use crate::error::Result;
 use crate::segment::{ListEntry, Place, directory, list as list_segments, unlink as unlink_segment};
 use std::path::Path;
 
-/// Removes a queue's name. Who is attached keeps the memory.
+/// Unlinks a queue. Attached endpoints keep working; new ones can no longer find it.
 ///
 /// # Errors
-/// No such queue, no permission.
+/// `NotFound`, `PermissionDenied`, `TimedOut` if another process is removing it and does not come to
+/// an end, `InvalidName`, `Os`.
+///
+/// ```
+/// # use prodcon::{Control, QueueOptions};
+/// # let name = prodcon::bindings::TestName::new();
+/// let control = Control::create::<u64>(&name, &QueueOptions::new(8))?;
+/// prodcon::unlink(&name)?;
+/// assert!(control.is_removed());
+/// # Ok::<(), prodcon::Error>(())
+/// ```
 pub fn unlink(name: &str) -> Result<()> {
     Ok(unlink_segment(&Place::new(None, name)?)?)
 }
 
-/// As [`unlink`], in another directory.
+/// Unlinks a queue in another directory than `PRODCON_DIR` or `/dev/shm`.
 ///
 /// # Errors
-/// As `unlink`.
+/// As [`unlink`].
+///
+/// ```
+/// let dir = std::env::temp_dir();
+/// let error = prodcon::unlink_in(&dir, "nobody-made-it").unwrap_err();
+/// assert_eq!(error.kind(), prodcon::ErrorKind::NotFound);
+/// ```
 pub fn unlink_in(dir: &Path, name: &str) -> Result<()> {
     Ok(unlink_segment(&Place::new(Some(dir), name)?)?)
 }
 
-/// The segments in `PRODCON_DIR` or `/dev/shm`, by name.
+/// Lists the queues in `PRODCON_DIR` or `/dev/shm`, by name.
 ///
 /// # Errors
-/// The directory cannot be read.
+/// `NotFound` if there is no such directory, `PermissionDenied`, `Os`.
+///
+/// ```
+/// # use prodcon::{Control, QueueOptions};
+/// # let name = prodcon::bindings::TestName::new();
+/// let control = Control::create::<u64>(&name, &QueueOptions::new(8))?;
+/// let names: Vec<String> = prodcon::list()?.into_iter().map(|entry| entry.name).collect();
+/// assert!(names.contains(&name.to_string()));
+/// # Ok::<(), prodcon::Error>(())
+/// ```
 pub fn list() -> Result<Vec<ListEntry>> {
     Ok(list_segments(&directory())?)
 }
 
-/// The segments in a directory, by name.
+/// Lists the queues in a directory, by name.
 ///
 /// # Errors
-/// The directory cannot be read.
+/// As [`list`].
+///
+/// ```
+/// let missing = std::env::temp_dir().join("prodcon-no-such-directory");
+/// assert!(prodcon::list_in(&missing).is_err());
+/// ```
 pub fn list_in(dir: &Path) -> Result<Vec<ListEntry>> {
     Ok(list_segments(dir)?)
 }

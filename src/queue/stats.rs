@@ -3,38 +3,64 @@
 use crate::segment::QueueInfo;
 use crate::state::{Role, State};
 
-/// The figures of a queue. When nobody is in mid-operation: `puts = gets + dropped + cleared + lost + unacked + len`.
+/// The figures of a queue.
+///
+/// While nobody is in the middle of an operation
+/// `puts = gets + dropped + cleared + lost + unacked + len`, whatever was killed before. All but
+/// `capacity` count items; in queues with batches `capacity` counts blocks.
+///
+/// ```
+/// # use prodcon::{QueueOptions, ReadyQueue};
+/// # let name = prodcon::bindings::TestName::new();
+/// let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(8))?;
+/// queue.put(&1)?;
+/// let stats = queue.control().stats()?;
+/// assert_eq!((stats.puts, stats.len, stats.seats_live), (1, 1, 1));
+/// # Ok::<(), prodcon::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-#[allow(missing_docs)] // plain figures; what they mean stands in the type's text and the fields' names
 pub struct Stats {
+    /// Items that the queue holds.
     pub capacity: u32,
+    /// Longest item in bytes.
     pub item_size: u64,
+    /// Seats that the queue has.
     pub seats: u32,
     /// Seats whose owner lives.
     pub seats_live: u32,
-    /// Seats whose owner died in mid-operation and that nobody has resolved yet.
+    /// Seats whose owner died in the middle of an operation, and that nobody has resolved yet.
     pub seats_dead: u32,
-    /// In the slots: items, and cleared ones that were not yet thrown away.
+    /// Items in the queue, cleared ones that were not yet discarded included.
     pub len: u64,
+    /// Producers may put.
     pub ready: bool,
+    /// How often the queue was cleared or closed.
     pub epoch: u64,
+    /// The state.
     pub state: State,
+    /// A put on the full queue drops the oldest item.
     pub lossy: bool,
+    /// Items of dead consumers are delivered again.
     pub at_least_once: bool,
-    /// Taken and not acknowledged.
+    /// Items that were taken and not yet acknowledged.
     pub unacked: u64,
+    /// Items that were put.
     pub puts: u64,
-    /// Acknowledged.
+    /// Items that were acknowledged.
     pub gets: u64,
+    /// Items that puts on the full queue dropped.
     pub dropped: u64,
+    /// Items that were cleared and discarded.
     pub cleared: u64,
+    /// Items that dead consumers were holding (at-most-once).
     pub lost: u64,
     /// Deliveries beyond the first.
     pub redelivered: u64,
     /// Items moved to the dead-letter queue; each is counted in `gets` too.
     pub dead_lettered: u64,
-    /// Most items in one block; `capacity` is in blocks, everything else in items.
+    /// Most items in one block.
     pub batch: u32,
     /// The queue's name is gone.
     pub removed_name: bool,
@@ -80,7 +106,8 @@ impl Stats {
         }
     }
 
-    /// Every put is accounted for. Only meaningful when nobody is in mid-operation.
+    /// Returns whether every put is accounted for. Only meaningful while nobody is in the middle of an
+    /// operation.
     pub fn adds_up(&self) -> bool {
         // Wrapping: a damaged segment may say anything.
         let accounted = [self.gets, self.dropped, self.cleared, self.lost, self.unacked, self.len];
@@ -90,28 +117,35 @@ impl Stats {
 
 /// A live seat.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-#[allow(missing_docs)]
 pub struct SeatInfo {
+    /// Its number.
     pub seat: u32,
+    /// Process that attached.
     pub pid: u32,
+    /// What the endpoint is for.
     pub role: Role,
     /// Items in hand.
     pub unacked: u32,
+    /// The endpoint waits.
     pub asleep: bool,
 }
 
 /// What a recovery pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Recovery {
-    /// Seats resolved.
+    /// Seats that were resolved.
     pub recovered: u32,
-    /// Seats that can only be resolved later, when others have ended what they are at.
+    /// Seats that can only be resolved when others have ended what they are doing.
     pub undecided: u32,
 }
 
-/// What `doctor` found.
+/// What [`Control::doctor`](crate::Control::doctor) found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
     /// Seats resolved.

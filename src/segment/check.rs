@@ -4,7 +4,7 @@
 //! mapping.
 
 use super::{Place, Spec};
-use crate::error::OpenError;
+use crate::error::{Error, ErrorKind, OpenError};
 use crate::layout::{Geometry, HEADER_SIZE, MAGIC, RawHeader, SEATS_OFFSET, SLOT_SIZE, VERSION, flags};
 use std::fmt;
 use std::fs::File;
@@ -12,12 +12,29 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::str::FromStr;
 
-/// Identifies a queue for as long as it exists: 16 random bytes, made by `create`. A queue made again under the same name has another one.
+/// Identifies a queue for as long as it exists: 16 random bytes, made by `create`. A queue made again
+/// under the same name has another one.
+///
+/// ```
+/// # use prodcon::{Control, QueueId, QueueOptions};
+/// # let name = prodcon::bindings::TestName::new();
+/// let id = Control::create::<u64>(&name, &QueueOptions::new(8))?.id();
+/// assert_eq!(id.to_string().parse::<QueueId>()?, id); // 32 hexadecimal digits
+/// # Ok::<(), prodcon::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueId(pub(crate) [u8; 16]);
 
 impl QueueId {
-    /// The bytes.
+    /// Returns the bytes.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let control = Control::create::<u64>(&name, &QueueOptions::new(8))?;
+    /// assert_ne!(control.id().as_bytes(), &[0; 16]);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -36,20 +53,40 @@ impl fmt::Debug for QueueId {
 }
 
 impl FromStr for QueueId {
-    type Err = String;
+    type Err = Error;
 
-    /// From the 32 hexadecimal digits that `Display` prints.
-    fn from_str(text: &str) -> Result<Self, String> {
+    /// Reads the 32 hexadecimal digits that `Display` prints.
+    fn from_str(text: &str) -> Result<Self, Error> {
         let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         match u128::from_str_radix(text, 16) {
             Ok(number) if digits => Ok(Self(number.to_be_bytes())),
-            _ => Err(format!("{text:?} is not a queue id: expected 32 hexadecimal digits")),
+            _ => {
+                let what = format!("{text:?} is not a queue id: expected 32 hexadecimal digits");
+                Err(Error::other(ErrorKind::InvalidOption, text, what))
+            }
         }
     }
 }
 
-/// What a segment's header says, checked.
+#[cfg(feature = "serde")]
+impl serde::Serialize for QueueId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What a queue was created as.
+///
+/// ```
+/// # use prodcon::{Control, QueueOptions};
+/// # let name = prodcon::bindings::TestName::new();
+/// let control = Control::create::<u64>(&name, &QueueOptions::new(8))?;
+/// let info = control.info();
+/// assert_eq!((info.capacity, info.item_size, info.type_name.as_str()), (8, 8, "u64"));
+/// # Ok::<(), prodcon::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct QueueInfo {
     /// Items the queue holds.

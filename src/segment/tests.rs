@@ -90,7 +90,7 @@ fn who_attaches_sees_what_was_created() {
     );
     assert_eq!((there.header.id, there.header.layout, there.header.owned), (made.header.id, 0x1234, false));
     assert_ne!(made.header.id, scratch.create("b").header.id);
-    assert_eq!(made.header.id.to_string().parse(), Ok(made.header.id));
+    assert_eq!(made.header.id.to_string().parse::<QueueId>().unwrap(), made.header.id);
     assert!("00".parse::<QueueId>().is_err() && "+0000000000000000000000000000000".parse::<QueueId>().is_err());
     assert_eq!(made.words().gate.ready.load(Ordering::Relaxed), 1);
     assert_eq!(made.words().gate.state.load(Ordering::Relaxed), 2);
