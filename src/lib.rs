@@ -1,4 +1,4 @@
-//! Crash-proof producer-consumer queues between processes, over named shared memory.
+//! Queues between Linux processes that keep working when one of the processes is killed.
 //!
 //! ```
 //! use prodcon::{QueueOptions, ReadyQueue};
@@ -15,21 +15,95 @@
 //! # Ok::<(), prodcon::Error>(())
 //! ```
 //!
-//! # Guarantees
-//! - Any process may be paused or killed at any instruction: nobody else stops. A full queue that is not lossy makes its producers wait for its consumers, of course.
-//! - Every item is delivered once, in order, but what a killed process had in hand: that is counted as lost (at-most-once) or delivered again (at-least-once).
-//! - The accounts add up, whatever was killed: `puts = gets + dropped + cleared + lost + held + len` ([`Stats`]).
-//! - While nobody sleeps, put and get make no system call.
+//! # Putting and getting
 //!
-//! # Limits
-//! Linux on x86_64 and aarch64.
+//! A queue is a named file in shared memory. Any number of processes attach to it with a
+//! [`ReadyQueue`]; each item goes to one of them.
 //!
-//! Permission to write a segment is inside the safety boundary: everybody who has it is trusted to write through this library alone. Who writes
-//! other bytes into a segment in use can spoil data, give two endpoints references to the same memory (undefined behaviour, whichever
-//! of them is safe Rust), and cause SIGBUS by truncating the file. Bytes that are found in a file never lead outside the mapping;
-//! what is seen to be impossible gives `Corrupt`. See [`QueueOptions::mode`].
+//! | | waits | does not wait | waits for a limited time |
+//! | --- | --- | --- | --- |
+//! | put a copy | [`put`](ReadyQueue::put) | [`try_put`](ReadyQueue::try_put), [`force_put`](ReadyQueue::force_put) | `within(d).put(..)` |
+//! | get a copy, acknowledged when the call returns | [`get`](ReadyQueue::get), [`iter`](ReadyQueue::iter) | [`try_get`](ReadyQueue::try_get) | `within(d).get()` |
+//! | take in place, acknowledged by you | [`take`](ReadyQueue::take), [`take_many`](ReadyQueue::take_many) | [`try_take`](ReadyQueue::try_take) | `within(d).take()` |
 //!
-//! An endpoint belongs to one thread at a time, and to the process that made it: in a forked child it answers [`ErrorKind::Forked`].
+//! What a running program has to expect (`Full`, `Empty`, `TimedOut`, `NotReady`, `Stopped`) is a
+//! variant of [`PutError`] or [`GetError`]; everything else is an [`Error`]. All of them convert to
+//! [`Error`], so that `fn main() -> prodcon::Result<()>` works.
+//!
+//! # What happens when a process dies
+//!
+//! Any process may be paused or killed at any instruction: nobody else stops. A full queue that is
+//! not lossy makes its producers wait for its consumers, of course.
+//!
+//! | who is killed or paused | at-most-once | at-least-once |
+//! | --- | --- | --- |
+//! | a producer before its put took effect | the item was never put | the same |
+//! | a producer after that | nothing | nothing |
+//! | a consumer with items in hand | they are counted as lost | they are delivered again |
+//! | a process that waits | another one is woken, within 100 ms at the latest | the same |
+//!
+//! Under at-least-once an item is only gone after [`Delivery::ack`] (or [`Batch::ack`]). An early
+//! return with `?`, a panic and a plain drop give it back. The figures add up whatever was killed:
+//! `puts = gets + dropped + cleared + lost + unacked + len` ([`Stats`]).
+//!
+//! # Zero copy
+//!
+//! [`reserve`](ReadyQueue::reserve) gives a block that is filled in place and then committed;
+//! [`take`](ReadyQueue::take) shows an item in the block that it was put in. Queues with
+//! [batches](QueueOptions::batch) move whole slices:
+//! [`put_slice`](ReadyQueue::put_slice), [`reserve_slice`](ReadyQueue::reserve_slice) and
+//! [`Batch::slices`].
+//!
+//! # Your own types
+//!
+//! A queue is of byte strings (`ReadyQueue<[u8]>`) or of a plain type: an integer, a float, an array
+//! of them, or a struct with [`#[derive(prodcon::Item)]`](Item).
+//!
+//! # Waiting
+//!
+//! A wait spins for some microseconds and then sleeps in the kernel. While nobody sleeps, puts and
+//! gets make no system call. A wait ends when the queue is stopped, closed or removed, and it looks
+//! after dead processes.
+//!
+//! # Queue options
+//!
+//! [Lossy](QueueOptions::lossy) queues drop exactly the oldest item when they are full.
+//! [At-least-once](QueueOptions::at_least_once) delivers the items of a killed consumer again, and
+//! [dead letters](QueueOptions::dead_letter) end what always fails. The
+//! [ready gate](ReadyQueue::set_not_ready) keeps producers out and clears the queue in one step.
+//!
+//! # Workers
+//!
+//! [`worker`] runs producers and consumers as programs of their own, started, stopped and watched
+//! from a controlling process.
+//!
+//! # Looking inside
+//!
+//! [`Control`] is a handle without a seat: state, gate, [`Stats`], repair. The `prodcon` command
+//! shows the same from a shell.
+//!
+//! # Guarantees and limits
+//!
+//! Linux on x86_64 and aarch64. Every operation is lock-free, not wait-free: some process always
+//! gets on, and a single one may be overtaken for a while. The project's `docs/reliability.md` says
+//! line by line what is guaranteed, and which test shows it.
+//!
+//! Permission to write a queue's file is inside the safety boundary: everybody who has it is trusted
+//! to write through this library alone. A process that writes other bytes into a queue in use can
+//! spoil items, give two endpoints references to the same memory (undefined behaviour, in safe Rust
+//! too), and cause SIGBUS by truncating the file. Bytes that are found in a file never lead outside
+//! the mapping; what is seen to be impossible gives `Corrupt`. See [`QueueOptions::mode`].
+//!
+//! An endpoint belongs to one thread at a time, and to the process that made it: in a forked child
+//! it answers [`ErrorKind::Forked`].
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! | --- | --- | --- |
+//! | `derive` | yes | `#[derive(prodcon::Item)]` |
+//! | `signals` | yes | SIGINT and SIGTERM end a worker well |
+//! | `serde` | no | results and messages of any serde type, `Serialize` for figures |
 
 #![deny(unsafe_code)]
 #![cfg_attr(all(test, loom), allow(dead_code, unused_imports))]
