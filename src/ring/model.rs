@@ -354,6 +354,8 @@ struct Case {
     filled: u64,
     /// Somebody changes the state.
     ends: bool,
+    /// Most thread switches and deaths that are forced.
+    forced: usize,
     /// What each participant does, and after how many stores it dies.
     plans: Vec<(Plan, Option<u32>)>,
 }
@@ -383,6 +385,7 @@ fn case(slots: u32, plans: &[Plan]) -> Case {
         batch: 1,
         filled: 0,
         ends: false,
+        forced: FORCED,
         plans: plans.iter().map(|plan| (*plan, None)).collect(),
     }
 }
@@ -486,7 +489,7 @@ fn explore_as_listed(case: &Case) -> bool {
     let outer = died.clone();
     let case = case.clone();
     let deaths = case.plans.iter().filter(|(_, life)| life.is_some()).count();
-    check(FORCED - deaths, move || {
+    check(case.forced - deaths, move || {
         let shared = Shared::new(case.slots, case.plans.len() as u32 + 2, case.ends);
         let log: Log = Default::default();
         let filler = case.filler();
