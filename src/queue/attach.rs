@@ -68,8 +68,8 @@ impl Control {
         (0..self.segment.geometry.seats).filter(orphan).count()
     }
 
-    /// Refuses a segment in which two slots or seats name one block: two endpoints would then write the same memory. Only while all seats are free; where
-    /// others are attached, one of them has looked.
+    /// Refuses a segment in which two slots or seats name one block: two endpoints would then have the
+    /// same memory. Only while all seats are free; where others are attached, one of them has looked.
     pub(super) fn check_blocks(&self) -> Result<(), OpenError> {
         let free = |seat: u32| !self.segment.lease.is_locked(seat).unwrap_or(true);
         let mut before = None;

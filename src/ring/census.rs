@@ -1,9 +1,10 @@
 //! What lies where, read without a lock while others go on.
 //!
-//! One reading proves nothing: the words are read one after the other. Two equal ones, in which every
-//! seat is at rest, do. A slot's stamps never repeat, so no slot changed between its two readings; so at
-//! the moment between the two rounds all slots held what was read. A seat's block changes only with a
-//! slot's word, and its record says so before (it is not at rest) and after. Counters only grow.
+//! One reading proves nothing: the words are read one after the other. Two equal ones, in which
+//! every seat is at rest, do. A slot's stamps never repeat, so no slot changed between its two
+//! readings; so at the moment between the two rounds all slots held what was read. A seat's block
+//! changes only with a slot's word, and its record says so before (it is not at rest) and after.
+//! Counters only grow.
 
 use super::seat::{Counts, Record};
 use super::{Memory, Ring};
@@ -27,8 +28,8 @@ impl Census {
 }
 
 impl<M: Memory> Ring<M> {
-    /// Reads all slots, then all seats. Before it is compared with an earlier one, that one's loads have
-    /// to be done: the caller puts an acquire fence between the two.
+    /// Reads all slots, then all seats. Before it is compared with an earlier one, that one's loads
+    /// have to be done: the caller puts an acquire fence between the two.
     pub(crate) fn census(&self) -> Census {
         let shape = self.memory.shape();
         let seat = |index| {
@@ -76,8 +77,9 @@ impl<M: Memory> Ring<M> {
         problems
     }
 
-    /// What is wrong, in short and at little cost: a block that two of the slots and seats at rest name,
-    /// or that does not exist. Of a seat in mid-exchange one of its two blocks must be nowhere else.
+    /// What is wrong, in short and at little cost: a block that two of the slots and seats at rest
+    /// name, or that does not exist. Of a seat in mid-exchange one of its two blocks must be
+    /// nowhere else.
     pub(crate) fn contradiction(&self, census: &Census) -> Option<String> {
         let shape = self.memory.shape();
         let mut places = vec![0u64; (shape.blocks as usize).div_ceil(64)];

@@ -1,17 +1,20 @@
-//! loom models of the real ring code under weak memory, with participants that die before any store or
-//! compare-and-swap. `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib -p prodcon -- model --nocapture`
-//! prints how many executions each model has; with `PRODCON_LOOM_FENCES=0` it is the second pass, see `sync/checked.rs`.
+//! loom models of the real ring code under weak memory, with participants that die before any store
+//! or compare-and-swap. `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib -p prodcon -- model
+//! --nocapture` prints how many executions each model has; with `PRODCON_LOOM_FENCES=0` it is the
+//! second pass, see `sync/checked.rs`.
 //!
-//! What is explored: the interleavings with at most three forced thread switches, deaths counted, as far as loom
-//! takes two accesses for dependent, with the participants in both orders. LOOM_MAX_PREEMPTIONS=4 goes deeper and
-//! takes hours; `.ci/long` does.
+//! What is explored: the interleavings with at most three forced thread switches, deaths counted,
+//! as far as loom takes two accesses for dependent, with the participants in both orders.
+//! LOOM_MAX_PREEMPTIONS=4 goes deeper and takes hours; `.ci/long` does.
 //!
-//! Owns the simulated memory and locks, participants and their deaths, and what is checked after each execution: the
-//! permutation of blocks; `puts = got + dropped + cleared + lost + len` in items (nothing is held at the end), puts
-//! also against the stamps and skips; no item read twice (but redelivered ones); nothing put after the end of a stream;
-//! payloads are read and written without a race (`UnsafeCell`); no answer that the segment is damaged; no seat undecided once all
-//! have ended. `cases` has the models of the ring, `sleepers` those of the event word. Planted bugs, each seen
-//! failing, stand at the head of `cases`; `weaker` plants weaker orderings in each run.
+//! Owns the simulated memory and locks, participants and their deaths, and what is checked after
+//! each execution: the permutation of blocks; `puts = got + dropped + cleared + lost + len` in
+//! items (nothing is held at the end), puts also against the stamps and skips; no item read twice
+//! (but redelivered ones); nothing put after the end of a stream; payloads are read and written
+//! without a race (`UnsafeCell`); no answer that the segment is damaged; no seat undecided once all
+//! have ended. `cases` has the models of the ring, `sleepers` those of the event word. Planted
+//! bugs, each seen failing, stand at the head of `cases`; `weaker` plants weaker orderings in each
+//! run.
 
 mod cases;
 mod sleepers;
@@ -351,6 +354,8 @@ struct Case {
     filled: u64,
     /// Somebody changes the state.
     ends: bool,
+    /// Most thread switches and deaths that are forced.
+    forced: usize,
     /// What each participant does, and after how many stores it dies.
     plans: Vec<(Plan, Option<u32>)>,
 }
@@ -380,6 +385,7 @@ fn case(slots: u32, plans: &[Plan]) -> Case {
         batch: 1,
         filled: 0,
         ends: false,
+        forced: FORCED,
         plans: plans.iter().map(|plan| (*plan, None)).collect(),
     }
 }
@@ -483,7 +489,7 @@ fn explore_as_listed(case: &Case) -> bool {
     let outer = died.clone();
     let case = case.clone();
     let deaths = case.plans.iter().filter(|(_, life)| life.is_some()).count();
-    check(FORCED - deaths, move || {
+    check(case.forced - deaths, move || {
         let shared = Shared::new(case.slots, case.plans.len() as u32 + 2, case.ends);
         let log: Log = Default::default();
         let filler = case.filler();

@@ -1,18 +1,21 @@
 //! Atomics under loom, which tries the schedules of a model and the values that its loads may see.
 //!
-//! loom 0.7 looks for orders to reverse with one *last access* for each word. A thread's own load before its
-//! store or compare-and-swap takes that place, and the other thread's load is forgotten: of two threads that
-//! both load and then swap, one order was tried. Two things mend it.
-//! - A sequentially consistent load is a read-modify-write that changes nothing, which loom never forgets.
-//!   It sees the newest value, as it must, for all stores to such words are compare-and-swaps.
-//! - Any other load may see an old value, so it cannot be one. Each access to a word stores to a second word
-//!   of its own, its *mark*. The mark orders nothing (it is Relaxed, and never loaded), but two accesses
-//!   to it can be told apart by their order. No thread switch is tried between an access and its mark.
+//! loom 0.7 looks for orders to reverse with one *last access* for each word. A thread's own load
+//! before its store or compare-and-swap takes that place, and the other thread's load is forgotten:
+//! of two threads that both load and then swap, one order was tried. Two things mend it.
+//! - A sequentially consistent load is a read-modify-write that changes nothing, which loom never
+//!   forgets. It sees the newest value, as it must, for all stores to such words are
+//!   compare-and-swaps.
+//! - Any other load may see an old value, so it cannot be one. Each access to a word stores to a
+//!   second word of its own, its *mark*. The mark orders nothing (it is Relaxed, and never loaded),
+//!   but two accesses to it can be told apart by their order. No thread switch is tried between an
+//!   access and its mark.
 //!
-//! loom takes SeqCst accesses for acquire and release. There are two passes, and each model runs in both:
+//! loom takes SeqCst accesses for acquire and release. There are two passes, and each model runs in
+//! both:
 //! - [`Pass::Fenced`]: between SeqCst fences, which is more than the program has;
-//! - [`Pass::Bare`], chosen with `PRODCON_LOOM_FENCES=0`: as acquire and release, which is less. Here other words'
-//!   orderings are tested, which the fences hide.
+//! - [`Pass::Bare`], chosen with `PRODCON_LOOM_FENCES=0`: as acquire and release, which is less.
+//!   Here other words' orderings are tested, which the fences hide.
 
 use super::mortal::mortal;
 pub(crate) use loom::sync::atomic::{AtomicU32, Ordering};
@@ -101,7 +104,8 @@ impl AtomicU64 {
         self.mark();
     }
 
-    /// Is done together with the access before it. What loom would try before the mark, it tries before that access.
+    /// Is done together with the access before it. What loom would try before the mark, it tries
+    /// before that access.
     fn mark(&self) {
         loom::stop_exploring();
         self.mark.store(0, Ordering::Relaxed);
