@@ -3,10 +3,11 @@
 //! Owns the ready word. Void always means OLDER than the epoch in hand, never merely different. A put loads the ready word after the slot's word (see `put_announced`), so
 //! along the ring epochs never fall: cleared items are always the oldest.
 
+use super::cursor::{Side, Walk};
 use super::exchange::Swap;
 use super::seat::{Kind, Seat};
 use super::slot::{BlockWord, LAST_EPOCH, Ready};
-use super::{Cursors, Memory, Refusal, Ring, Side, Walk};
+use super::{Cursors, Memory, Refusal, Ring};
 use crate::sync::atomic::{Ordering, cas_sc, load_sc};
 
 impl<M: Memory> Ring<M> {

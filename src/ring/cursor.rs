@@ -2,9 +2,36 @@
 //!
 //! The hints alone lag behind.
 
-use super::slot::{BlockWord, Cursor};
-use super::{Memory, Ring, Side};
-use crate::sync::atomic::{Ordering, load_sc};
+use super::slot::{self, BlockWord, Cursor};
+use super::{Cursors, Memory, Refusal, Ring};
+use crate::sync::atomic::{AtomicU64, Ordering, load_sc, store};
+
+/// Which cursor a walk moves, and which hint helps it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Put,
+    Get,
+}
+
+/// Bookkeeping of one walk along the slots.
+pub(super) struct Walk {
+    pub(super) side: Side,
+    steps: u32,
+    /// The cursor was taken from the stamps once; hints are not trusted any more.
+    rescanned: bool,
+}
+
+impl Walk {
+    pub(super) fn new(side: Side) -> Self {
+        Self {
+            side,
+            steps: 0,
+            rescanned: false,
+        }
+    }
+}
+
+const IMPOSSIBLE: Refusal = Refusal::Corrupt("a slot's stamp is older than any it can have");
 
 impl<M: Memory> Ring<M> {
     /// Position of the oldest item.
@@ -124,6 +151,52 @@ impl<M: Memory> Ring<M> {
         match side {
             Side::Put => stamp.div_ceil(2),
             Side::Get => stamp / 2,
+        }
+    }
+}
+
+impl<M: Memory> Ring<M> {
+    /// Moves the walk's cursor behind `passed`, the last position known to be done, and further if the hint knows more. Returns what is there.
+    pub(super) fn step(&self, c: &mut Cursors, walk: &mut Walk, stamp: u64, passed: Cursor) -> Result<slot::Slot, Refusal> {
+        let shape = self.memory.shape();
+        let (two_ahead, cursor, word) = match walk.side {
+            Side::Put => (2 * c.put.cycle + 2, &mut c.put, self.memory.tail()),
+            Side::Get => (2 * c.get.cycle + 3, &mut c.get, self.memory.head()),
+        };
+        *cursor = passed.next(shape.slots);
+        walk.steps = walk.steps.wrapping_add(1);
+        if !walk.rescanned && (stamp >= two_ahead || walk.steps % 8 == 0) {
+            // Acquire: pairs with the Release store of whoever passed that position; Relaxed gave a spurious Empty.
+            if let Some(hint) = shape.cursor(word.load(Ordering::Acquire)) {
+                *cursor = hint.max(*cursor);
+            }
+        }
+        let index = cursor.index;
+        self.look(index)
+    }
+
+    /// The cursor contradicts the stamps: a hint was damaged, or the stamps are. Starts from the stamps, once.
+    #[cold]
+    pub(super) fn rescan(&self, c: &mut Cursors, walk: &mut Walk) -> Result<slot::Slot, Refusal> {
+        if walk.rescanned {
+            return Err(IMPOSSIBLE);
+        }
+        walk.rescanned = true;
+        let cursor = match walk.side {
+            Side::Put => &mut c.put,
+            Side::Get => &mut c.get,
+        };
+        *cursor = self.scan(walk.side);
+        let index = cursor.index;
+        self.look(index)
+    }
+
+    /// Now and then tells newcomers and laggards how far we have come. `at` is a position we have passed.
+    #[inline(always)]
+    pub(super) fn hint(&self, word: &AtomicU64, at: Cursor) {
+        if at.index % 32 == 0 {
+            // Release: pairs with the Acquire load in `step` and `walk`.
+            store(word, self.memory.shape().position(at), Ordering::Release);
         }
     }
 }
