@@ -8,7 +8,7 @@
 
 mod reason;
 
-pub(crate) use reason::{Fault, Length, OpenError, StateRefused};
+pub(crate) use reason::{Fault, LONGEST, Length, OpenError, StateRefused, Worker};
 
 use std::fmt;
 use std::io;
@@ -55,6 +55,7 @@ pub(crate) enum Reason {
     Fault(Fault),
     State(StateRefused),
     Length(Length),
+    Worker(Worker),
     /// An answer that was passed on as an error.
     Answer(ErrorKind, &'static str),
     /// The options differ: which.
@@ -129,6 +130,8 @@ pub enum ErrorKind {
     NotAWorker,
     /// The worker said that it failed.
     WorkerFailed,
+    /// The call would wait for the very callback that it was made from.
+    InCallback,
     /// A value could not be encoded or decoded.
     Encoding,
 }
@@ -171,6 +174,11 @@ impl Error {
     pub(crate) fn new(reason: Reason) -> Self {
         let source = reason.os_error().map(io::Error::from_raw_os_error);
         Self(Box::new(Inner { reason, source }))
+    }
+
+    /// With what the operating system, or the standard library, said.
+    pub(crate) fn with_source(reason: Reason, source: io::Error) -> Self {
+        Self(Box::new(Inner { reason, source: Some(source) }))
     }
 
     /// A sentence about `name`.
@@ -217,6 +225,7 @@ impl Reason {
             Self::State(_) => ErrorKind::StateRefused,
             Self::Length(Length::TooLarge { .. }) => ErrorKind::TooLarge,
             Self::Length(Length::Wrong { .. }) => ErrorKind::WrongLength,
+            Self::Worker(worker) => worker.kind(),
             Self::Answer(kind, _) | Self::Other(kind, ..) => *kind,
             Self::Differ(..) => ErrorKind::OptionsDiffer,
         }
@@ -228,6 +237,7 @@ impl Reason {
             Self::Fault(fault) => Some(fault.queue()),
             Self::State(refused) => Some(&refused.queue),
             Self::Length(Length::TooLarge { queue, .. } | Length::Wrong { queue, .. }) => Some(queue),
+            Self::Worker(worker) => worker.name(),
             Self::Answer(..) => None,
             Self::Differ(queue, _) | Self::Other(_, queue, _) => Some(queue),
         }
@@ -248,6 +258,7 @@ impl fmt::Display for Error {
             Reason::Fault(fault) => fault.fmt(f),
             Reason::State(refused) => refused.fmt(f),
             Reason::Length(length) => length.fmt(f),
+            Reason::Worker(worker) => worker.fmt(f),
             Reason::Answer(_, text) => f.write_str(text),
             Reason::Other(_, _, text) => f.write_str(text),
             Reason::Differ(queue, differences) => {
@@ -523,6 +534,11 @@ impl From<Fault> for Error {
 impl From<StateRefused> for Error {
     fn from(refused: StateRefused) -> Self {
         Self::new(Reason::State(refused))
+    }
+}
+impl From<Worker> for Error {
+    fn from(worker: Worker) -> Self {
+        Self::new(Reason::Worker(worker))
     }
 }
 impl From<Length> for Error {

@@ -5,7 +5,9 @@ use super::ErrorKind;
 use crate::state::State;
 use std::fmt;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What can go wrong with a queue that one is attached to, whatever the operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +118,91 @@ pub(crate) enum Length {
     TooLarge { queue: Arc<str>, len: usize, max: usize },
     /// A queue of a plain type takes items of exactly its size; an endpoint of one gets them.
     Wrong { queue: Arc<str>, len: usize, expected: usize },
+}
+
+/// What is wrong with a worker, its settings, or what is asked of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Worker {
+    /// A setting or argument is out of range.
+    Invalid { worker: String, what: String },
+    /// No time that one can wait for.
+    Time { seconds: f64 },
+    /// Settings are fixed while the worker runs.
+    Running { worker: String, what: &'static str },
+    /// Another process controls the worker.
+    Controlled { worker: String },
+    /// The program's arguments are too large for the system.
+    Arguments { worker: String, program: String },
+    /// The program could not be started.
+    Spawn { worker: String, program: String, why: String },
+    /// The program ended without attaching.
+    NotAWorker {
+        worker: String,
+        program: String,
+        status: Option<ExitStatus>,
+    },
+    /// The program ran into the start timeout.
+    Late { worker: String, program: String, seconds: f64 },
+    /// The call waits for the callback that it was made from.
+    InCallback { worker: String },
+    /// The worker said so itself, or its exit status did.
+    Failed { worker: String, text: String },
+    /// A worker was told to attach to a queue that is stopped.
+    Stopped { worker: String },
+    /// What is sent is longer than the ring's items can be; `option` raises the limit.
+    TooLarge {
+        queue: Arc<str>,
+        len: usize,
+        max: usize,
+        option: &'static str,
+    },
+    /// A value could not be encoded.
+    #[cfg(feature = "serde")]
+    Encode { what: String },
+    /// What arrived is not what was expected.
+    Decode { queue: Arc<str>, what: String },
+}
+
+/// No timeout of a worker is longer.
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl Worker {
+    pub(super) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Invalid { .. } | Self::Time { .. } => ErrorKind::InvalidOption,
+            Self::Running { .. } => ErrorKind::Running,
+            Self::Controlled { .. } => ErrorKind::Controlled,
+            Self::Arguments { .. } | Self::Spawn { .. } => ErrorKind::Spawn,
+            Self::NotAWorker { .. } | Self::Late { .. } => ErrorKind::NotAWorker,
+            Self::InCallback { .. } => ErrorKind::InCallback,
+            Self::Failed { .. } => ErrorKind::WorkerFailed,
+            Self::Stopped { .. } => ErrorKind::Stopped,
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            #[cfg(feature = "serde")]
+            Self::Encode { .. } => ErrorKind::Encoding,
+            Self::Decode { .. } => ErrorKind::Encoding,
+        }
+    }
+
+    /// The name of the worker, or of the queue.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            #[cfg(feature = "serde")]
+            Self::Encode { .. } => None,
+            Self::Time { .. } => None,
+            Self::Invalid { worker, .. }
+            | Self::Running { worker, .. }
+            | Self::Controlled { worker }
+            | Self::Arguments { worker, .. }
+            | Self::Spawn { worker, .. }
+            | Self::NotAWorker { worker, .. }
+            | Self::Late { worker, .. }
+            | Self::InCallback { worker }
+            | Self::Failed { worker, .. }
+            | Self::Stopped { worker } => Some(worker),
+            Self::TooLarge { queue, .. } | Self::Decode { queue, .. } => Some(queue),
+        }
+    }
 }
 
 impl Fault {
@@ -347,6 +434,57 @@ impl fmt::Display for Length {
                 f,
                 "an item of {len} bytes in queue '{queue}', where the type has {expected}: use an endpoint of bytes, or discard the item"
             ),
+        }
+    }
+}
+
+impl fmt::Display for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid { worker, what } => write!(f, "worker '{worker}': {what}"),
+            Self::Time { seconds } => write!(f, "{seconds} s is no time to wait: give 0 to {} s (a year)", LONGEST.as_secs()),
+            Self::Running { worker, what } => write!(f, "worker '{worker}' is running: {what} must be set before start_new; stop it first"),
+            Self::Controlled { worker } => write!(
+                f,
+                "worker '{worker}' has a living controlling process already: end that one first, or choose another name"
+            ),
+            Self::Arguments { worker, program } => write!(
+                f,
+                "worker '{worker}': the arguments for '{program}' are too large for the system (one: 128 KiB, all with the environment: see `getconf ARG_MAX`): \
+                 send them as a message, or write them to a file and pass its name"
+            ),
+            Self::Spawn { worker, program, why } => write!(
+                f,
+                "worker '{worker}': '{program}' cannot be started: {why}; give the path of a worker executable"
+            ),
+            Self::NotAWorker { worker, program, status } => {
+                write!(f, "worker '{worker}': '{program}' ended ")?;
+                match status {
+                    Some(status) => write!(f, "({status}) ")?,
+                    None => f.write_str("(nobody knows how, because SIGCHLD is ignored) ")?,
+                }
+                f.write_str("without attaching: is it a prodcon worker? It is started as PROGRAM --attach NAME [ARGUMENTS]")
+            }
+            Self::Late { worker, program, seconds } => write!(
+                f,
+                "worker '{worker}': '{program}' did not attach within {seconds} s and was killed: is it a prodcon worker? If it only needs longer, raise start_timeout"
+            ),
+            Self::InCallback { worker } => write!(
+                f,
+                "worker '{worker}': this would wait for the very callback that it is called from: call set_stopped() here, and stop() or wait() in another thread"
+            ),
+            Self::Failed { worker, text } => write!(f, "worker '{worker}' failed: {text}"),
+            Self::Stopped { worker } => write!(
+                f,
+                "worker '{worker}' is stopped, so there is nothing to do: start it from its controlling handle, or with `prodcon state {worker} started`"
+            ),
+            Self::TooLarge { queue, len, max, option } => write!(
+                f,
+                "{len} bytes are too large for '{queue}', whose items have at most {max}: raise it with {option}() where the worker is created, or send it in pieces"
+            ),
+            #[cfg(feature = "serde")]
+            Self::Encode { what } => write!(f, "the value cannot be encoded: {what}"),
+            Self::Decode { queue, what } => write!(f, "what came through '{queue}' is something else: {what}; do both sides use the same type?"),
         }
     }
 }

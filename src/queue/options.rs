@@ -277,6 +277,31 @@ impl QueueOptions {
         Ok(())
     }
 
+    /// These, with so many seats unless others were set; what a worker's handle decides is replaced.
+    pub(crate) fn for_worker(mut self, seats: u32, mode: u32, dir: Option<&Path>) -> Self {
+        self.seats.get_or_insert(seats);
+        self.ready = false;
+        self.mode = mode;
+        self.attach.directory = dir.map(Path::to_owned);
+        self
+    }
+
+    pub(crate) fn has_seats(&self) -> bool {
+        self.seats.is_some()
+    }
+
+    pub(crate) fn is_at_least_once(&self) -> bool {
+        self.at_least_once
+    }
+
+    pub(crate) fn permissions(&self) -> u32 {
+        self.mode
+    }
+
+    pub(crate) fn dir(&self) -> Option<&Path> {
+        self.attach.directory.as_deref()
+    }
+
     pub(super) fn spec(&self, queue: &str, plain: Option<Plain>) -> Result<Spec, Error> {
         let invalid = |what: String| Error::from(OpenError::Invalid { queue: queue.into(), what });
         let (type_name, layout, size, align) = match plain {

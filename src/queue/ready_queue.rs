@@ -362,6 +362,16 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.endpoint.take_many(max, Until::Forever)
     }
 
+    /// Takes one item to a buffer, see [`Endpoint::take_buffered`]; waits for at most `timeout`.
+    pub(crate) fn take_buffered(&mut self, timeout: Duration) -> Result<Batch<'_, T>, GetError> {
+        self.endpoint.take_buffered(Until::within(timeout))
+    }
+
+    /// Returns how many blocks can be in hand at once, at least 1.
+    pub(crate) fn max_in_hand(&self) -> usize {
+        self.endpoint.in_hand()
+    }
+
     // ------------------------------------------------------------ how long
 
     /// Bounds the wait of the next operation to `timeout`. With zero it does not wait and answers

@@ -3,14 +3,15 @@
 //! Invariants: a failure is told to the controlling process before the worker leaves; the segments of a dead controlling process are removed by the last to leave.
 //! Callers: a worker's `on_start`, `work` and `on_stop`; other languages.
 
-use super::error::{Failure, RecvError, SendError, WorkerError};
+use super::failure::{BoxError, text};
 use super::link::{Link, remove_if_abandoned};
-use super::pipe::{Packet, Received, WhenFull, send};
+use super::message::{Message, Packet, WhenFull, send};
 use super::settings::{Settings, Told, Watched, variable};
 use super::state::{End, LOOK, Watch};
-use crate::error::{Fault, GetError, OpenError};
-use crate::queue::{Attach, Control, Item, ReadyQueue, Role, State};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::error::{Error, ErrorKind, Fault, GetError, PutError, Result, Worker};
+use crate::queue::{AttachOptions, Control, ReadyQueue};
+use crate::state::{Role, State};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// How long a worker that was stopped still waits for space for each thing that its `on_stop` sends.
@@ -38,7 +39,7 @@ pub struct Counters {
 
 /// A worker's side of its segments.
 pub struct Context {
-    arguments: Vec<String>,
+    args: Vec<String>,
     pub(crate) settings: Settings,
     pub(crate) watch: Watch,
     /// The worker's own segment once more, for waits that `watch` has a say in.
@@ -66,49 +67,46 @@ impl Drop for Leave {
 }
 
 impl Context {
-    /// Attaches by name as a worker and takes a seat in the worker's queue, by which others see that it is alive. For loops of one's own:
+    /// Attaches by name as a worker and takes a seat in the worker's queue, by which others see that
+    /// it is alive. For loops of one's own:
     ///
     /// ```no_run
-    /// use prodcon::worker::Context;
+    /// use prodcon::worker::{BoxError, Context};
     /// use std::time::Duration;
     ///
-    /// let mut worker = Context::attach("sampler", std::env::args().skip(3))?;
-    /// let outcome = loop {
-    ///     if worker.is_stopped() {
-    ///         break Ok(());
+    /// fn main() -> prodcon::Result<std::process::ExitCode> {
+    ///     let mut worker = Context::attach("sampler", std::env::args().skip(3))?;
+    ///     worker.stop_on_signals()?;
+    ///     let outcome = echo(&mut worker);
+    ///     Ok(worker.finish(outcome))
+    /// }
+    ///
+    /// fn echo(worker: &mut Context) -> Result<(), BoxError> {
+    ///     while !worker.is_stopped() {
+    ///         if let Ok(message) = worker.recv_timeout(Duration::from_secs(1)) {
+    ///             worker.send_message(message.bytes())?;
+    ///         }
     ///     }
-    ///     if let Ok(message) = worker.try_recv() {
-    ///         worker.send_message(message.bytes())?;
-    ///     }
-    ///     worker.sleep(Duration::from_millis(10))?;
-    /// };
-    /// worker.finish(outcome);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    ///     Ok(())
+    /// }
     /// ```
     ///
     /// # Errors
-    /// No such worker, it is stopped, no seat is free, or the environment's settings are bad. The controlling process hears it too.
-    pub fn attach(name: &str, arguments: impl IntoIterator<Item = String>) -> Result<Self, WorkerError> {
+    /// `NotFound` if there is no such worker, `Stopped` if it is stopped, `NoSeat`, `ReadOnly`,
+    /// `InvalidOption` if the environment's settings are bad, and as [`Control::attach`]. The
+    /// controlling process hears it too.
+    pub fn attach(name: &str, args: impl IntoIterator<Item = String>) -> Result<Self> {
         let attach = || {
-            let mut context = Self::open(name, arguments, Settings::producer())?;
+            let mut context = Self::open(name, args, Settings::producer())?;
             context.take_seat()?;
+            context.attached();
             Ok(context)
         };
-        let context: Result<Self, WorkerError> = attach();
-        match context {
-            Ok(mut context) => {
-                context.attached();
-                Ok(context)
-            }
-            Err(error) => {
-                report(name, &error.to_string());
-                Err(error)
-            }
-        }
+        attach().inspect_err(|error: &Error| report(name, &error.to_string()))
     }
 
     /// Without a seat, and without telling anybody.
-    pub(crate) fn open(name: &str, arguments: impl IntoIterator<Item = String>, settings: Settings) -> Result<Self, WorkerError> {
+    pub(crate) fn open(name: &str, args: impl IntoIterator<Item = String>, settings: Settings) -> Result<Self> {
         let control = Control::attach(name)?;
         let told = Told::from_environment(variable, name).filter(|told| told.is_for(control.id()));
         let settings = match &told {
@@ -116,18 +114,18 @@ impl Context {
             None => settings.or_environment(name, variable)?,
         };
         let watched = Watched::by(told.as_ref());
-        if control.read_only() {
+        if control.is_read_only() {
             return Err(Fault::ReadOnly { queue: name.into() }.into());
         }
         let leave = Leave {
             control: Control::attach(name)?,
         };
         if control.state() == State::Stopped && !watched.supervised {
-            return Err(WorkerError::Stopped { worker: name.into() });
+            return Err(Worker::Stopped { worker: name.into() }.into());
         }
-        let channel = |end: &str, role| Link::lazy(&format!("{name}.{end}"), Attach::new().role(role).spin(Duration::ZERO));
+        let channel = |end: &str, role| Link::lazy(&format!("{name}.{end}"), AttachOptions::new().role(role).spin_limit(Duration::ZERO));
         Ok(Self {
-            arguments: arguments.into_iter().collect(),
+            args: args.into_iter().collect(),
             settings,
             watch: Watch::new(control, watched),
             own: Control::attach(name)?,
@@ -141,8 +139,8 @@ impl Context {
         })
     }
 
-    pub(crate) fn take_seat(&mut self) -> Result<(), OpenError> {
-        self.presence = Some(ReadyQueue::attach_with(self.name(), &Attach::new().role(Role::Consumer))?);
+    pub(crate) fn take_seat(&mut self) -> Result<()> {
+        self.presence = Some(ReadyQueue::attach_with(self.name(), &AttachOptions::new().role(Role::Consumer))?);
         Ok(())
     }
 
@@ -158,31 +156,33 @@ impl Context {
             let bytes = packet.encode(queue.item_size());
             let (watch, grace) = (&mut self.watch, grace(self.closing));
             // Whoever controls the worker sees its exit status in any case.
-            let _ = send(queue, &bytes, "result_size", &self.own, || when_full(watch, grace, "results"));
+            let _ = send(queue, &bytes, "result_size", &self.own, || when_full(watch, grace));
         }
     }
 
-    /// The worker's name.
+    /// Returns the worker's name.
     pub fn name(&self) -> &str {
         self.watch.control.name()
     }
 
-    /// Its state as it stands.
+    /// Returns its state as it stands.
     pub fn state(&self) -> State {
         self.watch.control.state()
     }
 
-    /// From now on the first SIGINT or SIGTERM to this process ends it as `stopped` does: [`is_stopped`]
-    /// says so, and whoever sleeps or waits wakes up within a fifth of a second. The second one kills. The
-    /// worker's state, and its other processes, are not concerned. The `main` of the traits does this by
-    /// itself. A signal that the process was started to ignore stays ignored.
+    /// Lets the first SIGINT or SIGTERM to this process end it as `stopped` does: [`is_stopped`]
+    /// says so, and whoever sleeps or waits wakes up within a fifth of a second. The second one
+    /// kills. The worker's state, and its other processes, are not concerned.
+    ///
+    /// The `main` of the traits does this by itself. A signal that the process was started to ignore
+    /// stays ignored.
     ///
     /// # Errors
-    /// The handlers could not be installed.
+    /// `Os`: the handlers could not be installed.
     ///
     /// [`is_stopped`]: Self::is_stopped
     #[cfg(feature = "signals")]
-    pub fn stop_on_signals(&mut self) -> Result<(), WorkerError> {
+    pub fn stop_on_signals(&mut self) -> Result<()> {
         crate::sync::signal::heed().map_err(|error| Fault::Os {
             queue: self.name().into(),
             call: "sigaction",
@@ -192,8 +192,8 @@ impl Context {
         Ok(())
     }
 
-    /// The loop has to end: the state is `stopped`, a signal said so, the controlling process is gone, or
-    /// the worker's segment is.
+    /// Returns whether the loop has to end: the state is `stopped`, a signal said so, the
+    /// controlling process is gone, or the worker's segment is.
     pub fn is_stopped(&mut self) -> bool {
         self.watch.ends().is_some()
     }
@@ -201,145 +201,128 @@ impl Context {
     /// Stops the worker, all its processes.
     ///
     /// # Errors
-    /// [`Fault`]
-    pub fn stop(&self) -> Result<(), crate::StateError> {
-        match self.watch.control.set_state(State::Stopped) {
-            Err(crate::StateError::Refused { .. }) | Ok(()) => Ok(()), // it is stopped already
-            Err(error) => Err(error),
-        }
+    /// `Forked`.
+    pub fn stop(&self) -> Result<()> {
+        self.watch.control.set_state(State::Stopped)
     }
 
-    /// A controlling process started this worker (and the worker ends with it).
+    /// Returns whether a controlling process started this worker (and the worker ends with it).
     pub fn is_supervised(&self) -> bool {
         self.watch.watched().supervised
     }
 
-    /// What follows the name on the command line.
-    pub fn arguments(&self) -> &[String] {
-        &self.arguments
+    /// Returns what follows the name on the command line.
+    pub fn args(&self) -> &[String] {
+        &self.args
     }
 
-    /// The value of an argument given as `NAME=VALUE`.
-    pub fn named(&self, name: &str) -> Option<&str> {
-        self.arguments.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='))
+    /// Returns the value of an argument given as `NAME=VALUE`.
+    ///
+    /// ```
+    /// use prodcon::worker::{BoxError, Context};
+    ///
+    /// fn channel(worker: &Context) -> Result<u32, BoxError> {
+    ///     Ok(worker.arg("channel").unwrap_or("0").parse()?)
+    /// }
+    /// ```
+    pub fn arg(&self, name: &str) -> Option<&str> {
+        self.args.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// How it is to work.
+    /// Returns how it is to work.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// What it has done.
+    /// Returns what it has done.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Sleeps so long, or until the state changes or the loop has to end; true if the whole time passed.
+    /// Sleeps for `time`, or until the state changes or the loop has to end. Returns true if the
+    /// whole time passed.
     ///
     /// # Errors
-    /// [`Fault`]
-    pub fn sleep(&mut self, time: Duration) -> Result<bool, Fault> {
+    /// `Forked`, `Os`.
+    pub fn sleep(&mut self, time: Duration) -> Result<bool> {
         self.watch.sleep(Instant::now().checked_add(time))
     }
 
-    /// Sends a result to the controlling process. On a full ring it waits while such a process is alive, else the oldest result is dropped (and counted by the ring).
+    /// Sends a result to the controlling process. While the ring is full it waits as long as such a
+    /// process is alive; else the oldest result is dropped (and counted by the ring).
+    ///
+    /// Bytes of any kind: a text, `bytemuck::bytes_of(&value)` for a plain value, and with the
+    /// feature `serde` `encode(&value)?` for any other. [`Message`] reads them.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`], or `Stopped` while it waited, or a [`Fault`].
-    pub fn send_result(&mut self, result: impl AsRef<[u8]>) -> Result<(), SendError> {
+    /// `Stopped` if the worker was stopped while it waited; `Failed` with `TooLarge`,
+    /// `PermissionDenied`, `NoSeat`, `Corrupt`, `Forked`, `Os`.
+    ///
+    /// ```
+    /// use prodcon::worker::{BoxError, Context};
+    ///
+    /// fn report(worker: &mut Context, mean: f64) -> Result<(), BoxError> {
+    ///     worker.send_result(mean.to_string())?; // read with Message::text
+    ///     worker.send_result(prodcon::bytemuck::bytes_of(&mean))?; // read with Message::item
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn send_result(&mut self, result: impl AsRef<[u8]>) -> Result<(), PutError> {
         let bytes = Packet::result(result.as_ref());
         put(&mut self.results, &self.own, &mut self.watch, grace(self.closing), &bytes, "results")
-    }
-
-    /// Sends a plain value as a result.
-    ///
-    /// # Errors
-    /// As [`send_result`](Self::send_result).
-    pub fn send_result_item<T: Item>(&mut self, result: &T) -> Result<(), SendError> {
-        self.send_result(bytemuck::bytes_of(result))
-    }
-
-    /// Sends any serde value as a result (postcard).
-    ///
-    /// # Errors
-    /// As [`send_result`](Self::send_result), and [`SendError::Encode`].
-    #[cfg(feature = "serde")]
-    pub fn send_result_value<T: serde::Serialize + ?Sized>(&mut self, result: &T) -> Result<(), SendError> {
-        let bytes = encode(self.results.name(), result)?;
-        self.send_result(bytes)
     }
 
     /// Sends a message to the controlling process; on a full ring as [`send_result`](Self::send_result).
     ///
     /// # Errors
     /// As [`send_result`](Self::send_result).
-    pub fn send_message(&mut self, message: impl AsRef<[u8]>) -> Result<(), SendError> {
+    pub fn send_message(&mut self, message: impl AsRef<[u8]>) -> Result<(), PutError> {
         put(&mut self.outbox, &self.own, &mut self.watch, grace(self.closing), message.as_ref(), "out")
     }
 
-    /// Sends a plain value as a message.
+    /// Gets the next message, if one is there.
     ///
     /// # Errors
-    /// As [`send_result`](Self::send_result).
-    pub fn send_message_item<T: Item>(&mut self, message: &T) -> Result<(), SendError> {
-        self.send_message(bytemuck::bytes_of(message))
-    }
-
-    /// Sends any serde value as a message (postcard).
-    ///
-    /// # Errors
-    /// As [`send_result`](Self::send_result), and [`SendError::Encode`].
-    #[cfg(feature = "serde")]
-    pub fn send_message_value<T: serde::Serialize + ?Sized>(&mut self, message: &T) -> Result<(), SendError> {
-        let bytes = encode(self.outbox.name(), message)?;
-        self.send_message(bytes)
-    }
-
-    /// The next message, if one is there.
-    ///
-    /// # Errors
-    /// [`RecvError::Empty`], or a [`Fault`].
-    pub fn try_recv(&mut self) -> Result<Received, RecvError> {
-        let Some(queue) = self.inbox.get().map_err(RecvError::Open)? else {
-            return Err(RecvError::Empty);
+    /// `Empty`, or `Failed`.
+    pub fn try_recv(&mut self) -> Result<Message, GetError> {
+        let Some(queue) = self.inbox.get()? else {
+            return Err(GetError::Empty);
         };
-        let got = queue.try_get().map(|bytes| Received {
+        let got = queue.try_get().map(|bytes| Message {
             queue: queue.name().into(),
             bytes,
         });
-        self.received(got)?.ok_or(RecvError::Empty)
+        self.received(got)?.ok_or(GetError::Empty)
     }
 
-    /// The next message; waits for it as long as the worker is not stopped.
+    /// Gets the next message; waits for it as long as the worker is not stopped.
     ///
     /// # Errors
-    /// [`RecvError::Stopped`], or a [`Fault`].
-    pub fn recv(&mut self) -> Result<Received, RecvError> {
+    /// `Stopped`, or `Failed`.
+    pub fn recv(&mut self) -> Result<Message, GetError> {
         self.recv_until(None)
     }
 
-    /// The next message; waits for it at most so long.
+    /// Gets the next message; waits for it for at most `timeout`.
     ///
     /// # Errors
-    /// [`RecvError::TimedOut`], `Stopped`, or a [`Fault`].
-    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Received, RecvError> {
+    /// `TimedOut`, `Stopped`, or `Failed`.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Message, GetError> {
         self.recv_until(Instant::now().checked_add(timeout))
     }
 
-    fn recv_until(&mut self, deadline: Option<Instant>) -> Result<Received, RecvError> {
+    fn recv_until(&mut self, deadline: Option<Instant>) -> Result<Message, GetError> {
         let over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| Instant::now() >= deadline);
         loop {
-            let Some(queue) = self.inbox.get().map_err(RecvError::Open)? else {
+            let Some(queue) = self.inbox.get()? else {
                 // Nobody can send any, until somebody makes the ring.
                 let later = Instant::now() + LOOK;
-                self.watch
-                    .sleep(Some(deadline.map_or(later, |deadline| deadline.min(later))))
-                    .map_err(RecvError::Fault)?;
+                self.watch.sleep(Some(deadline.map_or(later, |deadline| deadline.min(later))))?;
                 if self.is_stopped() {
-                    return Err(RecvError::Stopped);
+                    return Err(GetError::Stopped);
                 }
                 if over(deadline) {
-                    return Err(RecvError::TimedOut);
+                    return Err(GetError::TimedOut);
                 }
                 continue;
             };
@@ -349,13 +332,13 @@ impl Context {
                 stopped = watch.ends().is_some();
                 !stopped
             });
-            let received = got.map(|bytes| Received {
+            let received = got.map(|bytes| Message {
                 queue: queue.name().into(),
                 bytes,
             });
             match received {
-                Err(GetError::TimedOut) if stopped => return Err(RecvError::Stopped),
-                Err(GetError::TimedOut) => return Err(RecvError::TimedOut),
+                Err(GetError::TimedOut) if stopped => return Err(GetError::Stopped),
+                Err(GetError::TimedOut) => return Err(GetError::TimedOut),
                 other => {
                     if let Some(received) = self.received(other)? {
                         return Ok(received);
@@ -366,19 +349,15 @@ impl Context {
     }
 
     /// What a get from the inbox means. `None`: there is no such ring any more, or nothing in it.
-    fn received(&mut self, got: Result<Received, GetError>) -> Result<Option<Received>, RecvError> {
+    fn received(&mut self, got: Result<Message, GetError>) -> Result<Option<Message>, GetError> {
         match got {
             Ok(received) => Ok(Some(received)),
             Err(GetError::Empty) => Ok(None),
-            Err(GetError::Stopped | GetError::Fault(Fault::Removed { .. })) => {
+            Err(error) if matches!(error.kind(), ErrorKind::Stopped | ErrorKind::Removed) => {
                 self.inbox.lost();
                 Ok(None)
             }
-            Err(GetError::Fault(fault)) => Err(RecvError::Fault(fault)),
-            Err(other) => Err(RecvError::Fault(Fault::Corrupt {
-                queue: self.inbox.name().into(),
-                what: other.to_string(),
-            })),
+            Err(error) => Err(error),
         }
     }
 
@@ -392,14 +371,42 @@ impl Context {
         self.watch.outlive();
     }
 
-    /// The end of a worker: the controlling process hears a failure with its text. The caller's exit status should be nonzero then.
-    pub fn finish(mut self, outcome: Result<(), Failure>) {
+    /// Ends the worker: a failure is told to the controlling process and printed on stderr. Returns
+    /// the exit status for `main`: 0, or 1 for a failure.
+    ///
+    /// ```no_run
+    /// use prodcon::worker::Context;
+    /// use std::process::ExitCode;
+    ///
+    /// fn main() -> prodcon::Result<ExitCode> {
+    ///     let worker = Context::attach("sampler", std::env::args().skip(3))?;
+    ///     Ok(worker.finish(Err("no camera".into())))
+    /// }
+    /// ```
+    pub fn finish(self, outcome: Result<(), BoxError>) -> ExitCode {
+        let status = match &outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => print_failure(self.name(), &text(failure)),
+        };
+        self.finish_quietly(outcome);
+        status
+    }
+
+    /// As [`finish`](Self::finish), and prints nothing.
+    #[doc(hidden)]
+    pub fn finish_quietly(mut self, outcome: Result<(), BoxError>) {
         self.close();
         if let Err(failure) = outcome {
             self.tell(&Packet::Failed(std::process::id(), text(&failure)));
         }
         self.linger();
     }
+}
+
+/// Says on stderr that a worker failed; the exit status that goes with it.
+pub(crate) fn print_failure(worker: &str, text: &str) -> ExitCode {
+    eprintln!("worker '{worker}' (process {}) failed: {text}", std::process::id());
+    ExitCode::FAILURE
 }
 
 /// Tells the controlling process why a worker could not attach.
@@ -409,28 +416,16 @@ pub(crate) fn report(worker: &str, text: &str) {
     }
     if let Ok(mut queue) = ReadyQueue::<[u8]>::attach(&format!("{worker}.results")) {
         let bytes = Packet::Failed(std::process::id(), text.into()).encode(queue.item_size());
-        let _ = queue.put_timeout(&bytes, LAST_WORDS);
+        let _ = queue.within(LAST_WORDS).put(&bytes);
     }
 }
 
-/// A failure with what it was caused by. Its author's code may panic here too.
-pub(crate) fn text(failure: &Failure) -> String {
-    let text = || {
-        let causes = std::iter::successors(failure.source(), |cause| cause.source());
-        causes.fold(failure.to_string(), |text, cause| format!("{text}: {cause}"))
-    };
-    catch_unwind(AssertUnwindSafe(text)).unwrap_or_else(|payload| {
-        std::mem::forget(payload); // dropping it may panic again
-        "an error whose text cannot be shown: it panics".into()
-    })
-}
-
-fn put(link: &mut Link<[u8]>, own: &Control, watch: &mut Watch, grace: Option<Instant>, bytes: &[u8], end: &str) -> Result<(), SendError> {
+fn put(link: &mut Link<[u8]>, own: &Control, watch: &mut Watch, grace: Option<Instant>, bytes: &[u8], end: &str) -> Result<(), PutError> {
     let option = if end == "results" { "result_size" } else { "message_size" };
-    let Some(queue) = link.get().map_err(SendError::Open)? else {
+    let Some(queue) = link.get()? else {
         return Ok(()); // nobody reads
     };
-    if !send(queue, bytes, option, own, || when_full(watch, grace, end))? {
+    if !send(queue, bytes, option, own, || when_full(watch, grace))? {
         link.lost();
     }
     Ok(())
@@ -441,7 +436,7 @@ fn grace(closing: bool) -> Option<Instant> {
     closing.then(|| Instant::now() + LAST_WORDS)
 }
 
-fn when_full(watch: &mut Watch, grace: Option<Instant>, end: &str) -> WhenFull {
+fn when_full(watch: &mut Watch, grace: Option<Instant>) -> WhenFull {
     if !watch.is_read() {
         return WhenFull::DropOldest;
     }
@@ -449,16 +444,6 @@ fn when_full(watch: &mut Watch, grace: Option<Instant>, end: &str) -> WhenFull {
         (None, _) => WhenFull::Wait,
         (_, Some(until)) if Instant::now() < until => WhenFull::Wait,
         (Some(End::Orphaned | End::Removed), _) => WhenFull::DropOldest,
-        _ => WhenFull::GiveUp(SendError::Stopped {
-            queue: format!("{}.{end}", watch.control.name()).into(),
-        }),
+        _ => WhenFull::GiveUp(PutError::Stopped),
     }
-}
-
-#[cfg(feature = "serde")]
-pub(crate) fn encode<T: serde::Serialize + ?Sized>(queue: &str, value: &T) -> Result<Vec<u8>, SendError> {
-    postcard::to_allocvec(value).map_err(|error| SendError::Encode {
-        queue: queue.into(),
-        what: error.to_string(),
-    })
 }

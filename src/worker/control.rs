@@ -4,18 +4,17 @@
 //! back; dropping it stops the worker and waits; what fails on the way leaves the handle usable. In one of
 //! its own callbacks a handle refuses to wait, and is dropped by another thread. Callers: the controlling handles.
 
-use super::ended::{Ended, Exit};
-use super::error::{SendError, WorkerError};
+use super::exit::{ProcessExit, WorkerExit};
 use super::listen::{Callback, Listener, begin_stream, end_of_stream, lock, serves};
+use super::message::{Message, WhenFull, send};
 use super::options::Common;
-use super::pipe::{Received, WhenFull, send};
+use super::program::Program;
 use super::segments::Segments;
 use super::settings::{Settings, TOLD, TYPE, Told};
 use super::spawn::{Crew, Plan};
-use crate::error::{Fault, StateError};
-use crate::queue::{Attach, Control, ReadyQueue, Role, State};
-use std::ffi::OsStr;
-use std::process::Command;
+use crate::error::{Error, Fault, PutError, Worker};
+use crate::queue::{AttachOptions, Control, ReadyQueue};
+use crate::state::{Role, State};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -38,9 +37,9 @@ pub(crate) struct Core {
     /// Its gate is opened at the start and closed at the end.
     gated: bool,
     run: Option<Run>,
-    pub(crate) on_result: Callback<Received>,
-    pub(crate) on_message: Callback<Received>,
-    pub(crate) on_exit: Callback<Exit>,
+    pub(crate) on_result: Callback<Message>,
+    pub(crate) on_message: Callback<Message>,
+    pub(crate) on_exit: Callback<ProcessExit>,
     process: u32,
 }
 
@@ -73,25 +72,21 @@ impl Core {
     }
 
     /// A call that waits for callbacks cannot be made from one.
-    fn may_wait(&self) -> Result<(), WorkerError> {
+    fn may_wait(&self) -> Result<(), Error> {
         if serves(self.number) {
-            return Err(WorkerError::InCallback {
+            return Err(Worker::InCallback {
                 worker: self.control().name().into(),
-            });
+            }
+            .into());
         }
         Ok(())
     }
 
     /// Starts `processes` of them; a running worker is stopped and waited for first.
-    pub(crate) fn start<A: AsRef<OsStr>>(
-        &mut self,
-        mut command: Command,
-        arguments: impl IntoIterator<Item = A>,
-        settings: &Settings,
-        processes: usize,
-    ) -> Result<(), WorkerError> {
+    pub(crate) fn start(&mut self, program: Program, settings: &Settings, processes: usize) -> Result<(), Error> {
         self.may_wait()?;
-        self.stop()?;
+        let _ended = self.stop()?; // who wants to know of it has asked for it
+        let (mut command, args) = program.into_parts();
         let segments = self.segments();
         let control = &segments.control;
         let kind = command
@@ -100,7 +95,7 @@ impl Core {
             .and_then(|(_, kind)| kind?.to_str().map(str::to_owned));
         let told = Told::new(control, segments.lease.number(), kind, settings);
         let dir = std::path::absolute(control.directory()).unwrap_or_else(|_| control.directory().into());
-        command.arg("--attach").arg(control.name()).args(arguments).env("PRODCON_DIR", dir);
+        command.arg("--attach").arg(control.name()).args(args).env("PRODCON_DIR", dir);
         command.env_remove(TYPE).env(TOLD, told.to_string());
         self.begin()?;
         let (number, common) = (self.number, &self.common);
@@ -122,20 +117,20 @@ impl Core {
         started.or_else(|error| {
             // Not even as long as it would be given to end well: it is no worker, or has not begun.
             let ended = self.end_crew(Duration::from_millis(100));
-            self.finish();
+            let _ended = self.finish();
             ended.and(Err(error))
         })
     }
 
     /// Opens everything for workers that others start.
-    pub(crate) fn start_external(&mut self) -> Result<(), WorkerError> {
+    pub(crate) fn start_external(&mut self) -> Result<(), Error> {
         self.may_wait()?;
-        self.stop()?;
+        let _ended = self.stop()?; // as in `start`
         self.begin()
     }
 
     /// Rings, listeners, gate, state.
-    fn begin(&mut self) -> Result<(), WorkerError> {
+    fn begin(&mut self) -> Result<(), Error> {
         let (number, gated) = (self.number, self.gated);
         let (on_result, on_message) = (self.on_result.clone(), self.on_message.clone());
         let segments = self.segments_mut();
@@ -145,7 +140,7 @@ impl Core {
         segments.inbox.clear()?; // for a predecessor
         let queue: Arc<str> = segments.control.name().into();
         let thread = |error: std::io::Error| {
-            WorkerError::Fault(Fault::Os {
+            Error::from(Fault::Os {
                 queue,
                 call: "clone",
                 errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
@@ -166,7 +161,7 @@ impl Core {
         let (own, ends) = (segments.watched.clone(), segments.ends.clone());
         let after = move || {
             let own = lock(&own);
-            let _ = own.set_state(State::Stopped); // refused: it is
+            let _ = own.set_state(State::Stopped); // an error: the next look tells it
             if gated {
                 close(&own);
             }
@@ -178,7 +173,7 @@ impl Core {
             after: Some(Box::new(after)),
         });
         let opened = if gated { self.control().set_ready() } else { Ok(()) };
-        let opened = opened.map_err(WorkerError::from).and_then(|()| Ok(begin_stream(self.control())?));
+        let opened = opened.and_then(|()| begin_stream(self.control()));
         opened.inspect_err(|_| drop(self.finish()))
     }
 
@@ -204,15 +199,12 @@ impl Core {
         (working > 0 || self.control().state() == State::Started).then_some(working)
     }
 
-    pub(crate) fn set_stopped(&self) -> Result<(), StateError> {
-        match self.control().set_state(State::Stopped) {
-            Err(StateError::Refused { .. }) => Ok(()), // it is
-            other => other,
-        }
+    pub(crate) fn set_stopped(&self) -> Result<(), Error> {
+        self.control().set_state(State::Stopped)
     }
 
     /// Waits for the end; `None` if `timeout` passed first.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<Ended>, WorkerError> {
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<WorkerExit>, Error> {
         self.may_wait()?;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let over = match &self.run {
@@ -233,24 +225,23 @@ impl Core {
     }
 
     /// Stops the worker and waits for its end. Whoever does not end in time is killed.
-    pub(crate) fn stop(&mut self) -> Result<Ended, WorkerError> {
+    pub(crate) fn stop(&mut self) -> Result<WorkerExit, Error> {
         self.may_wait()?;
         if self.run.is_none() {
-            return Ok(Ended::default());
+            return Ok(self.nothing_ended());
         }
         let stopped = self.end_crew(self.common.stop_timeout);
         let ended = self.finish();
         stopped.map(|()| ended)
     }
 
-    fn end_crew(&mut self, patience: Duration) -> Result<(), WorkerError> {
+    fn end_crew(&mut self, patience: Duration) -> Result<(), Error> {
         if let Some(Run { crew: Some(crew), .. }) = &self.run {
             crew.let_end();
         }
         let stopped = self.set_stopped();
-        let removed = matches!(stopped, Err(StateError::Fault(_)));
         match &self.run {
-            Some(Run { crew: Some(crew), .. }) if removed || !crew.wait(Some(patience)) => {
+            Some(Run { crew: Some(crew), .. }) if stopped.is_err() || !crew.wait(Some(patience)) => {
                 crew.kill();
                 crew.wait(None);
             }
@@ -258,7 +249,7 @@ impl Core {
             Some(_) => drop(self.wait_for_others(patience)),
             None => {}
         }
-        Ok(stopped?)
+        stopped
     }
 
     fn wait_for_others(&self, patience: Duration) -> Option<usize> {
@@ -272,14 +263,20 @@ impl Core {
         }
     }
 
+    pub(crate) fn nothing_ended(&self) -> WorkerExit {
+        WorkerExit::of(self.control().name())
+    }
+
     /// The processes have ended; the listeners read what is left.
-    fn finish(&mut self) -> Ended {
-        let Some(mut run) = self.run.take() else { return Ended::default() };
+    fn finish(&mut self) -> WorkerExit {
+        let Some(mut run) = self.run.take() else {
+            return self.nothing_ended();
+        };
         if let Some(after) = run.after.take() {
             after();
         }
         // First the crew: what it has still to read of the rings' last words is there as long as they are.
-        let ended = run.crew.map_or_else(Ended::default, Crew::join);
+        let ended = run.crew.map_or_else(|| self.nothing_ended(), Crew::join);
         let [results, messages] = run.listeners;
         let segments = self.segments_mut();
         segments.results = results.join();
@@ -288,21 +285,20 @@ impl Core {
     }
 
     /// Sends a message to the worker; `wait`: for space, as long as the worker runs.
-    pub(crate) fn send(&mut self, bytes: &[u8], wait: bool) -> Result<(), SendError> {
+    pub(crate) fn send(&mut self, bytes: &[u8], wait: bool) -> Result<(), PutError> {
         let running = self.is_running();
         let segments = self.segments.as_mut().expect("they are taken by drop alone");
         let (inbox, control, run) = (&mut segments.inbox, &segments.control, &self.run);
-        let name = inbox.name().into();
         let still = || match run {
             Some(Run { crew: Some(crew), .. }) => crew.is_running(),
             _ => running,
         };
         let sent = send(inbox, bytes, "message_size", control, || match (wait, still()) {
-            (_, false) => WhenFull::GiveUp(SendError::Ended { queue: Arc::clone(&name) }),
+            (_, false) => WhenFull::GiveUp(PutError::Stopped),
             (true, true) => WhenFull::Wait,
-            (false, true) => WhenFull::GiveUp(SendError::Full { queue: Arc::clone(&name) }),
+            (false, true) => WhenFull::GiveUp(PutError::Full),
         })?;
-        if sent { Ok(()) } else { Err(SendError::Ended { queue: name }) }
+        if sent { Ok(()) } else { Err(PutError::Stopped) }
     }
 }
 
@@ -340,11 +336,10 @@ impl Core {
         let thread = std::thread::Builder::new().name("prodcon drop".into());
         if thread.spawn(move || drop(take(&theirs))).is_err() {
             // Nobody can wait: its processes find that they were stopped, and are not reaped.
-            if let Some(mut core) = take(&moved) {
-                if let Some(crew) = core.run.take().and_then(|run| run.crew) {
-                    crew.let_end();
-                    crew.forget();
-                }
+            let run = take(&moved).and_then(|mut core| core.run.take());
+            if let Some(crew) = run.and_then(|run| run.crew) {
+                crew.let_end();
+                crew.forget();
             }
         }
     }
@@ -356,7 +351,7 @@ fn take(core: &Mutex<Option<Core>>) -> Option<Core> {
 
 /// Closes the gate and throws away what is in the queue; without a seat it is only void.
 fn close(own: &Control) {
-    let attach = Attach::new().directory(own.directory());
+    let attach = AttachOptions::new().directory(own.directory());
     let closed = ReadyQueue::<[u8]>::attach_with(own.name(), &attach).is_ok_and(|mut queue| queue.set_not_ready().is_ok());
     if !closed {
         let _ = own.set_not_ready();

@@ -5,8 +5,9 @@
 
 use super::RESULTS_AND_MESSAGES;
 use super::state::coarse_now;
-use crate::error::OpenError;
-use crate::queue::{Attach, Control, Payload, ReadyQueue};
+use crate::error::{Error, ErrorKind};
+use crate::queue::{AttachOptions, Control, Payload, ReadyQueue};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Between two looks at whether a queue is still there, or there again.
@@ -15,21 +16,21 @@ const LOOK: Duration = Duration::from_millis(200);
 /// An endpoint that is looked for again when its queue has gone.
 pub(crate) struct Link<T: Payload + ?Sized> {
     name: String,
-    attach: Attach,
+    attach: AttachOptions,
     endpoint: Option<ReadyQueue<T>>,
     next_look: Duration,
 }
 
 impl<T: Payload + ?Sized> Link<T> {
     /// Attaches.
-    pub(crate) fn new(name: &str, attach: Attach) -> Result<Self, OpenError> {
+    pub(crate) fn new(name: &str, attach: AttachOptions) -> Result<Self, Error> {
         let mut link = Self::lazy(name, attach);
         link.find()?;
         Ok(link)
     }
 
     /// Attaches when it is first used.
-    pub(crate) fn lazy(name: &str, attach: Attach) -> Self {
+    pub(crate) fn lazy(name: &str, attach: AttachOptions) -> Self {
         Self {
             name: name.into(),
             attach,
@@ -38,11 +39,7 @@ impl<T: Payload + ?Sized> Link<T> {
         }
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn find(&mut self) -> Result<(), OpenError> {
+    fn find(&mut self) -> Result<(), Error> {
         self.endpoint = Some(ReadyQueue::attach_with(&self.name, &self.attach)?);
         Ok(())
     }
@@ -51,17 +48,17 @@ impl<T: Payload + ?Sized> Link<T> {
     ///
     /// # Errors
     /// The queue is there, but one cannot attach to it.
-    pub(crate) fn get(&mut self) -> Result<Option<&mut ReadyQueue<T>>, OpenError> {
+    pub(crate) fn get(&mut self) -> Result<Option<&mut ReadyQueue<T>>, Error> {
         let now = coarse_now();
         if now >= self.next_look {
             self.next_look = now + LOOK;
-            if self.endpoint.as_ref().is_some_and(ReadyQueue::is_removed) {
+            if self.endpoint.as_ref().is_some_and(|queue| queue.control().is_removed()) {
                 self.endpoint = None;
             }
             if self.endpoint.is_none() {
                 match self.find() {
-                    Ok(()) | Err(OpenError::NotFound { .. }) => {}
-                    Err(error) => return Err(error),
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    _ => {}
                 }
             }
         }
@@ -77,7 +74,7 @@ impl<T: Payload + ?Sized> Link<T> {
 impl<T: Payload + ?Sized> Drop for Link<T> {
     fn drop(&mut self) {
         let Some(endpoint) = self.endpoint.take() else { return };
-        let control = endpoint.control();
+        let control = endpoint.control().try_clone();
         drop(endpoint);
         if let Ok(control) = control {
             remove_if_abandoned(&control);
@@ -94,12 +91,16 @@ pub(crate) fn remove_if_abandoned(worker: &Control) {
     if !matches!(worker.is_supervised(), Ok(false)) {
         return; // its controlling process removes them
     }
-    let ring = |end: &&str| Control::attach_in(worker.directory(), &format!("{}.{end}", worker.name())).ok();
+    let ring = |end: &&str| attach_in(worker.directory(), &format!("{}.{end}", worker.name())).ok();
     let mut rings: Vec<Control> = RESULTS_AND_MESSAGES.iter().filter_map(ring).filter(Control::is_owned).collect();
     // One that is gone already, or may stay, is done with.
     let is_done = |control: &Control| {
         let removed = control.is_owned().then(|| control.remove_if_stale());
-        matches!(removed, None | Some(Ok(true) | Err(OpenError::NotFound { .. } | OpenError::Replaced { .. })))
+        match removed {
+            Some(Ok(done)) => done,
+            Some(Err(error)) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Removed),
+            None => true,
+        }
     };
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -110,4 +111,9 @@ pub(crate) fn remove_if_abandoned(worker: &Control) {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// A handle to the queue with this name in this directory.
+pub(crate) fn attach_in(dir: &Path, name: &str) -> Result<Control, Error> {
+    Control::attach_with(name, &AttachOptions::new().directory(dir))
 }

@@ -6,9 +6,10 @@
 //! read at any time, whatever a callback is doing. A callback is never called by two threads at once,
 //! and can be replaced while it runs.
 
-use super::pipe::{Packet, Received};
-use crate::error::GetError;
-use crate::queue::{ReadyQueue, State};
+use super::message::{Message, Packet};
+use crate::error::{Error, ErrorKind, GetError};
+use crate::queue::{Control, ReadyQueue};
+use crate::state::State;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -209,7 +210,7 @@ impl Ears {
         if let Some(bytes) = reading.backlog.pop_front() {
             return Ok(Some(bytes));
         }
-        let got = reading.queue.as_mut().ok_or(GetError::Stopped)?.get_timeout(ROUND);
+        let got = reading.queue.as_mut().ok_or(GetError::Stopped)?.within(ROUND).get();
         match got {
             Ok(bytes) => Ok(self.sort(bytes)),
             Err(GetError::TimedOut) => Ok(None),
@@ -226,16 +227,16 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Reads results, and what workers say of themselves. The ring is taken only if this succeeds.
-    pub(crate) fn results(ring: &mut Option<ReadyQueue<[u8]>>, handle: u64, callback: Callback<Received>) -> std::io::Result<Self> {
+    pub(crate) fn results(ring: &mut Option<ReadyQueue<[u8]>>, handle: u64, callback: Callback<Message>) -> std::io::Result<Self> {
         Self::spawn(ring, Some(Mutex::default()), handle, callback)
     }
 
     /// Reads messages. The ring is taken only if this succeeds.
-    pub(crate) fn messages(ring: &mut Option<ReadyQueue<[u8]>>, handle: u64, callback: Callback<Received>) -> std::io::Result<Self> {
+    pub(crate) fn messages(ring: &mut Option<ReadyQueue<[u8]>>, handle: u64, callback: Callback<Message>) -> std::io::Result<Self> {
         Self::spawn(ring, None, handle, callback)
     }
 
-    fn spawn(ring: &mut Option<ReadyQueue<[u8]>>, said: Option<Mutex<Said>>, handle: u64, callback: Callback<Received>) -> std::io::Result<Self> {
+    fn spawn(ring: &mut Option<ReadyQueue<[u8]>>, said: Option<Mutex<Said>>, handle: u64, callback: Callback<Message>) -> std::io::Result<Self> {
         let name: Arc<str> = ring.as_ref().map_or("", ReadyQueue::name).into();
         let ears = Arc::new(Ears {
             turn: Mutex::new(()),
@@ -251,7 +252,7 @@ impl Listener {
             // The error is the end of the stream, or there is no ring any more.
             while let Ok(next) = heard.next() {
                 if let Some(bytes) = next {
-                    callback.call(Received { queue: queue.clone(), bytes });
+                    callback.call(Message { queue: queue.clone(), bytes });
                 }
             }
         };
@@ -273,13 +274,13 @@ impl Listener {
 }
 
 /// Nothing more will be sent: the listener ends when the ring is empty.
-pub(crate) fn end_of_stream(ring: &crate::Control) {
-    // Refused: it ends already.
+pub(crate) fn end_of_stream(ring: &Control) {
+    // Refused: it was stopped, and ends at once.
     let _ = ring.set_state(State::StopAtQueueEnd);
 }
 
 /// The ring carries again, whatever it was.
-pub(crate) fn begin_stream(ring: &crate::Control) -> Result<(), crate::StateError> {
+pub(crate) fn begin_stream(ring: &Control) -> Result<(), Error> {
     loop {
         let next = match ring.state() {
             State::Started => return Ok(()),
@@ -287,8 +288,8 @@ pub(crate) fn begin_stream(ring: &crate::Control) -> Result<(), crate::StateErro
             State::Stopped => State::Started,
         };
         match ring.set_state(next) {
-            Ok(()) | Err(crate::StateError::Refused { .. }) => {}
-            Err(error) => return Err(error),
+            Err(error) if error.kind() != ErrorKind::StateRefused => return Err(error),
+            _ => {}
         }
     }
 }

@@ -6,19 +6,19 @@
 
 #![forbid(unsafe_code)]
 
-mod batch;
-mod buffer;
-mod consumer;
+mod consume;
+mod consume_loop;
 mod context;
 mod control;
-mod ended;
-mod error;
+mod exit;
+mod failure;
 mod handles;
 mod link;
 mod listen;
+mod message;
 mod options;
-mod pipe;
-mod producer;
+mod produce;
+mod program;
 mod run;
 mod segments;
 mod settings;
@@ -27,16 +27,20 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Batch, Iter};
-pub use consumer::Consume;
+pub use consume::Consume;
 pub use context::{Context, Counters};
-pub use ended::{Ended, Exit, Restart};
-pub use error::{DecodeError, Failure, RecvError, SendError, WorkerError};
+pub use exit::{ProcessExit, Restart, WorkerExit};
+pub use failure::BoxError;
 pub use handles::{Consumer, Producer};
+pub use message::Message;
+#[cfg(feature = "serde")]
+pub use message::encode;
 pub use options::{ConsumerOptions, ProducerOptions};
-pub use pipe::Received;
-pub use producer::Produce;
-pub use settings::{OnFull, Settings, seconds};
+pub use produce::Produce;
+pub use program::Program;
+#[doc(hidden)]
+pub use settings::seconds;
+pub use settings::{OnFull, Settings};
 
 /// Ends of the names of a worker's rings.
 pub(crate) const RESULTS_AND_MESSAGES: [&str; 3] = ["results", "in", "out"];
@@ -47,7 +51,7 @@ crate::item!(Producing, "prodcon.producer");
 
 /// The name of an item type.
 pub(crate) fn named<T: crate::Item>() -> String {
-    T::type_name()
+    T::type_name().into_owned()
 }
 
 /// The examples of the page about workers compile.

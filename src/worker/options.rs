@@ -1,11 +1,10 @@
-//! How a controlling handle makes and runs its worker. Plain values, checked where a handle is made from them.
-//!
-//! Callers: everybody.
+//! How a controlling handle makes and runs its worker. Plain values, checked where a handle is made
+//! from them.
 
-use super::ended::Restart;
-use super::error::WorkerError;
+use super::exit::Restart;
 use super::settings::{OnFull, Settings};
-use crate::queue::{Delivery, Options, Payload};
+use crate::error::{Error, Worker};
+use crate::queue::QueueOptions;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub(crate) struct Common {
     pub(crate) directory: Option<PathBuf>,
-    pub(crate) mode: u32,
+    pub(crate) mode: Option<u32>,
     pub(crate) result_size: usize,
     pub(crate) result_capacity: u32,
     pub(crate) message_size: usize,
@@ -27,7 +26,7 @@ impl Default for Common {
     fn default() -> Self {
         Self {
             directory: None,
-            mode: 0o600,
+            mode: None,
             result_size: 65_536,
             result_capacity: 64,
             message_size: 65_536,
@@ -41,47 +40,57 @@ impl Default for Common {
 
 macro_rules! common {
     () => {
-        /// Another directory than `PRODCON_DIR` or `/dev/shm`.
+        /// Chooses another directory than `PRODCON_DIR` or `/dev/shm`.
         pub fn directory(mut self, dir: impl Into<PathBuf>) -> Self {
             self.common.directory = Some(dir.into());
             self
         }
-        /// Permission bits of the segments.
+
+        /// Sets the permission bits of the segments. The default is 0600; see
+        /// [`QueueOptions::mode`].
         pub fn mode(mut self, mode: u32) -> Self {
-            self.common.mode = mode;
+            self.common.mode = Some(mode);
             self
         }
-        /// Longest result in bytes; 64 KiB unless told otherwise.
+
+        /// Sets the longest result in bytes. The default is 64 KiB.
         pub fn result_size(mut self, bytes: usize) -> Self {
             self.common.result_size = bytes;
             self
         }
-        /// Results on their way at once; 64 unless told otherwise.
+
+        /// Sets how many results can be on their way at once. The default is 64.
         pub fn result_capacity(mut self, results: u32) -> Self {
             self.common.result_capacity = results;
             self
         }
-        /// Longest message in bytes, either way; 64 KiB unless told otherwise.
+
+        /// Sets the longest message in bytes, either way. The default is 64 KiB.
         pub fn message_size(mut self, bytes: usize) -> Self {
             self.common.message_size = bytes;
             self
         }
-        /// Messages on their way at once, either way; 16 unless told otherwise.
+
+        /// Sets how many messages can be on their way at once, either way. The default is 16.
         pub fn message_capacity(mut self, messages: u32) -> Self {
             self.common.message_capacity = messages;
             self
         }
-        /// Whether a process that failed is started again; never unless told otherwise.
+
+        /// Chooses whether a process that failed is started again. The default is never.
         pub fn restart(mut self, restart: Restart) -> Self {
             self.common.restart = restart;
             self
         }
-        /// How long `start_new` waits for the worker to attach; 10 s unless told otherwise.
+
+        /// Sets how long `start_new` waits for the worker to attach. The default is 10 s.
         pub fn start_timeout(mut self, timeout: Duration) -> Self {
             self.common.start_timeout = timeout;
             self
         }
-        /// How long stopping waits for `work` and `on_stop` to return before it kills; 10 s unless told otherwise.
+
+        /// Sets how long stopping waits for `work` and `on_stop` to return before it kills. The
+        /// default is 10 s.
         pub fn stop_timeout(mut self, timeout: Duration) -> Self {
             self.common.stop_timeout = timeout;
             self
@@ -90,37 +99,54 @@ macro_rules! common {
 }
 
 /// How a producer is run.
+///
+/// ```
+/// use prodcon::worker::{OnFull, ProducerOptions};
+/// use std::time::Duration;
+///
+/// let options = ProducerOptions::new()
+///     .work_timeout(Duration::from_millis(10))
+///     .subscribers(["plot", "file"])
+///     .on_full(OnFull::Skip);
+/// ```
 #[derive(Debug, Clone)]
+#[must_use = "options do nothing until a handle is made with them"]
 pub struct ProducerOptions {
     pub(crate) common: Common,
     pub(crate) settings: Settings,
 }
 
 impl ProducerOptions {
-    /// Works as often as it can, for nobody.
+    /// Describes a producer that works as often as it can, for nobody.
     pub fn new() -> Self {
         Self {
             common: Common::default(),
             settings: Settings::producer(),
         }
     }
+
     common!();
-    /// Time from call to call of `work`, without drift; zero: as often as possible.
+
+    /// Sets the time from call to call of `work`, without drift. Zero, the default: as often as
+    /// possible.
     pub fn work_timeout(mut self, timeout: Duration) -> Self {
         self.settings.work_timeout = timeout;
         self
     }
-    /// The queues that get what `work` returns: names of consumers or of other queues.
+
+    /// Names the queues that get what `work` returns: consumers or other queues.
     pub fn subscribers<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.settings = self.settings.subscribers(names);
         self
     }
-    /// What to do when one of them is full; it waits unless told otherwise.
+
+    /// Chooses what the producer does when one of them is full. By default it waits.
     pub fn on_full(mut self, on_full: OnFull) -> Self {
         self.settings.on_full = on_full;
         self
     }
-    /// What `work` returns goes to `on_result_ready` too, as the bytes of the item.
+
+    /// Chooses whether what `work` returns goes to `on_result_ready` too, as the bytes of the item.
     pub fn items_to_results(mut self, too: bool) -> Self {
         self.settings.items_to_results = too;
         self
@@ -134,131 +160,123 @@ impl Default for ProducerOptions {
 }
 
 /// How a consumer is run, and its queue.
+///
+/// ```
+/// use prodcon::QueueOptions;
+/// use prodcon::worker::ConsumerOptions;
+///
+/// let options = ConsumerOptions::new()
+///     .queue(QueueOptions::new(4096).at_least_once(true))
+///     .max_buffer_size(64)
+///     .processes(2);
+/// ```
 #[derive(Debug, Clone)]
+#[must_use = "options do nothing until a handle is made with them"]
 pub struct ConsumerOptions {
     pub(crate) common: Common,
     pub(crate) settings: Settings,
-    pub(crate) workers: usize,
+    pub(crate) processes: usize,
     producers: u32,
-    capacity: u32,
-    item_size: Option<usize>,
-    lossy: bool,
-    delivery: Delivery,
-    batch: u32,
-    max_deliveries: u8,
-    dead_letter: Option<String>,
+    queue: QueueOptions,
 }
 
 /// The most that a queue can have.
 const MOST_SEATS: usize = 1023;
 
 impl ConsumerOptions {
-    /// One process, `work` for each item, a queue of 1024 items that is not lossy, at most once.
+    /// Describes one process, `work` for each item, and a queue of 1024 items that is not lossy and
+    /// at-most-once.
     pub fn new() -> Self {
         Self {
             common: Common::default(),
             settings: Settings::consumer(),
-            workers: 1,
+            processes: 1,
             producers: 16,
-            capacity: 1024,
-            item_size: None,
-            lossy: false,
-            delivery: Delivery::AtMostOnce,
-            batch: 1,
-            max_deliveries: 0,
-            dead_letter: None,
+            queue: QueueOptions::new(1024),
         }
     }
+
     common!();
-    /// A partly filled buffer is handed over so long after the last call; 5 s unless told otherwise.
+
+    /// Says how the work queue is created: its capacity, whether it is at-least-once, and so on.
+    ///
+    /// Seats that are not set are as many as the processes, their buffers and the
+    /// [`producers`](Self::producers) need. The queue is not ready before the worker is started,
+    /// whatever is said here. Directory and mode hold for all of the worker's segments, unless
+    /// [`directory`](Self::directory) and [`mode`](Self::mode) say otherwise.
+    ///
+    /// ```
+    /// use prodcon::QueueOptions;
+    /// use prodcon::worker::ConsumerOptions;
+    ///
+    /// let jobs = QueueOptions::new(256).item_size(4096).at_least_once(true).dead_letter("failed", 3);
+    /// let options = ConsumerOptions::new().queue(jobs).processes(4);
+    /// ```
+    pub fn queue(mut self, options: QueueOptions) -> Self {
+        self.queue = options;
+        self
+    }
+
+    /// Sets when a partly filled buffer is handed over: so long after the last call. The default is
+    /// 5 s.
     pub fn work_timeout(mut self, timeout: Duration) -> Self {
         self.settings.work_timeout = timeout;
         self
     }
-    /// `work` gets at most so many items, and as many as soon as they are there; 1 unless told otherwise.
+
+    /// Sets how many items `work` gets at most, and as soon as they are there. The default is 1.
     pub fn max_buffer_size(mut self, items: usize) -> Self {
         self.settings.max_buffer_size = items;
         self
     }
-    /// Processes that share the work.
-    pub fn workers(mut self, processes: usize) -> Self {
-        self.workers = processes;
+
+    /// Sets how many processes share the work. The default is 1.
+    pub fn processes(mut self, n: usize) -> Self {
+        self.processes = n;
         self
     }
-    /// Endpoints of others that there is to be room for; 16 unless told otherwise.
+
+    /// Sets for how many endpoints of others there is to be room. The default is 16.
     pub fn producers(mut self, endpoints: u32) -> Self {
         self.producers = endpoints;
         self
     }
-    /// Items that the queue holds; 1024 unless told otherwise.
-    pub fn capacity(mut self, items: u32) -> Self {
-        self.capacity = items;
-        self
-    }
-    /// Longest item in bytes, for queues of bytes.
-    pub fn item_size(mut self, bytes: usize) -> Self {
-        self.item_size = Some(bytes);
-        self
-    }
-    /// A put on the full queue drops the oldest item and never waits.
-    pub fn lossy(mut self, lossy: bool) -> Self {
-        self.lossy = lossy;
-        self
-    }
-    /// What happens to the items that a killed worker had in hand.
-    pub fn delivery(mut self, delivery: Delivery) -> Self {
-        self.delivery = delivery;
-        self
-    }
-    /// As [`Options::batch`].
-    pub fn batch(mut self, items: u32) -> Self {
-        self.batch = items;
-        self
-    }
-    /// As [`Options::max_deliveries`].
-    pub fn max_deliveries(mut self, times: u8) -> Self {
-        self.max_deliveries = times;
-        self
-    }
-    /// As [`Options::dead_letter`].
-    pub fn dead_letter(mut self, name: impl Into<String>) -> Self {
-        self.dead_letter = Some(name.into());
-        self
+
+    /// What all segments share, where it was said of the queue alone.
+    pub(crate) fn shared(&self) -> Common {
+        let mut common = self.common.clone();
+        common.mode.get_or_insert(self.queue.permissions());
+        common.directory = common.directory.or_else(|| self.queue.dir().map(Into::into));
+        common
     }
 
     /// The options of its queue.
-    pub(crate) fn queue<T: Payload + ?Sized>(&self, worker: &str) -> Result<Options, WorkerError> {
-        let invalid = |what: String| WorkerError::Invalid { worker: worker.into(), what };
+    pub(crate) fn work_queue(&self, worker: &str) -> Result<QueueOptions, Error> {
+        let invalid = |what: String| {
+            let worker = worker.into();
+            Err(Worker::Invalid { worker, what }.into())
+        };
         self.settings.check(worker)?;
-        if self.workers == 0 {
-            return Err(invalid("0 processes would do nothing: choose 1 or more workers".into()));
+        if self.processes == 0 {
+            return invalid("0 processes would do nothing: choose 1 or more".into());
         }
         let others = self.producers as usize + 2; // this handle puts, and drains at the end
-        let seats = |in_hand: usize| self.workers.saturating_mul(in_hand.saturating_add(1)).saturating_add(others);
+        let seats = |in_hand: usize| self.processes.saturating_mul(in_hand.saturating_add(1)).saturating_add(others);
         let mut wanted = seats(self.settings.max_buffer_size);
-        if wanted > MOST_SEATS && self.delivery == Delivery::AtMostOnce {
-            wanted = seats(0); // they copy
+        if wanted > MOST_SEATS && !self.queue.is_at_least_once() {
+            wanted = seats(1); // they copy, or have as many items in hand as there are seats
         }
-        if wanted > MOST_SEATS {
-            return Err(invalid(format!(
-                "{} workers with {} items in hand each and {} other endpoints need {wanted} seats, and a queue has at most {MOST_SEATS}: \
-                 choose a smaller max_buffer_size, fewer workers or fewer producers",
-                self.workers, self.settings.max_buffer_size, self.producers
-            )));
+        if wanted > MOST_SEATS && !self.queue.has_seats() {
+            return invalid(format!(
+                "{} processes with {} items in hand each and {} other endpoints need {wanted} seats, and a queue has at most {MOST_SEATS}: \
+                 choose a smaller max_buffer_size, fewer processes or fewer producers",
+                self.processes, self.settings.max_buffer_size, self.producers
+            ));
         }
-        let mut options = self.common.options(self.capacity).seats(wanted as u32).ready(false);
-        options = options
-            .lossy(self.lossy)
-            .delivery(self.delivery)
-            .batch(self.batch)
-            .max_deliveries(self.max_deliveries);
-        if let Some(size) = self.item_size.filter(|_| T::size().is_none()) {
-            options = options.item_size(size);
-        }
-        if let Some(name) = &self.dead_letter {
-            options = options.dead_letter(name);
-        }
-        Ok(options)
+        // One more for each process, so that what is given back needs to wait for no other endpoint.
+        let spared = wanted.saturating_add(self.processes).min(MOST_SEATS);
+        let common = self.shared();
+        Ok(self.queue.clone().for_worker(spared as u32, common.mode(), common.directory.as_deref()))
     }
 }
 
@@ -269,12 +287,14 @@ impl Default for ConsumerOptions {
 }
 
 impl Common {
+    pub(crate) fn mode(&self) -> u32 {
+        self.mode.unwrap_or(0o600)
+    }
+
     /// A queue of its own, in its directory.
-    pub(crate) fn options(&self, capacity: u32) -> Options {
-        let options = Options::new(capacity).mode(self.mode);
-        match &self.directory {
-            Some(dir) => options.directory(dir),
-            None => options,
-        }
+    pub(crate) fn ring(&self, capacity: u32, seats: u32) -> QueueOptions {
+        QueueOptions::new(capacity)
+            .for_worker(seats, self.mode(), self.directory.as_deref())
+            .ready(true)
     }
 }

@@ -3,50 +3,21 @@
 //! Invariants: `on_stop` runs exactly once whenever `on_start` returned a worker; a panic in the user's code ends in the same way as an error. Callers: the traits.
 
 use super::context::{self, Context};
-use super::error::{Failure, WorkerError};
+use super::failure::{BoxError, guard, text};
+use super::program::Program;
 use super::settings::{Settings, TYPE, Told, variable};
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::error::Error;
 use std::process::ExitCode;
 
 const ATTACH: &str = "--attach";
 
-/// A panic in the user's code.
-#[derive(Debug)]
-struct Panicked {
-    what: &'static str,
-    text: String,
-}
-
-impl fmt::Display for Panicked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} panicked: {}", self.what, self.text)
-    }
-}
-
-impl std::error::Error for Panicked {}
-
-/// Calls the user's code; a panic there becomes an error.
-pub(crate) fn guard<R>(what: &'static str, call: impl FnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
-    // Unwind safety: after a panic the worker value is only handed to `on_stop`, whose author knows what `work` may leave behind.
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
-        let text = payload
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "(no text)".into());
-        std::mem::forget(payload); // dropping it may panic again
-        Err(Panicked { what, text }.into())
-    })
-}
-
 /// The life of a worker that has attached to everything: `on_start`, the loop, `on_stop`.
 pub(crate) fn live<W>(
     context: &mut Context,
-    on_start: impl FnOnce(&mut Context) -> Result<W, Failure>,
-    work: impl FnOnce(&mut W, &mut Context) -> Result<(), Failure>,
-    on_stop: impl FnOnce(W, &mut Context) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    on_start: impl FnOnce(&mut Context) -> Result<W, BoxError>,
+    work: impl FnOnce(&mut W, &mut Context) -> Result<(), BoxError>,
+    on_stop: impl FnOnce(W, &mut Context) -> Result<(), BoxError>,
+) -> Result<(), BoxError> {
     context.attached();
     if context.is_stopped() {
         return Ok(()); // stopped before it began
@@ -57,7 +28,7 @@ pub(crate) fn live<W>(
     let stopped = guard("on_stop", || on_stop(worker, context));
     context.linger();
     match (worked, stopped) {
-        (Err(first), Err(second)) => Err(format!("{}; then on_stop: {}", context::text(&first), context::text(&second)).into()),
+        (Err(first), Err(second)) => Err(format!("{}; then on_stop: {}", text(&first), text(&second)).into()),
         (worked, stopped) => worked.and(stopped),
     }
 }
@@ -83,7 +54,7 @@ fn invocation() -> Option<Result<(String, Vec<String>), String>> {
 }
 
 /// Runs the worker and gives the exit status, if the process was started as one, and as one of this type.
-pub(crate) fn main_if_attached(kind: &str, settings: Settings, run: impl FnOnce(&mut Context) -> Result<(), Failure>) -> Option<ExitCode> {
+pub(crate) fn run_if_worker(kind: &str, settings: Settings, run: impl FnOnce(&mut Context) -> Result<(), BoxError>) -> Option<ExitCode> {
     let invocation = invocation()?;
     let told = invocation.as_ref().ok().and_then(|(name, _)| Told::from_environment(variable, name));
     // What a controlling handle says is for its own worker alone.
@@ -98,46 +69,39 @@ pub(crate) fn main_if_attached(kind: &str, settings: Settings, run: impl FnOnce(
             return Some(ExitCode::from(2));
         }
     };
-    let failed = |text: &str| {
-        eprintln!("worker '{name}' (process {}) failed: {text}", std::process::id());
-        Some(ExitCode::FAILURE)
-    };
-    #[cfg(feature = "signals")]
-    let opened = Context::open(&name, arguments, settings).and_then(|mut context| context.stop_on_signals().map(|()| context));
-    #[cfg(not(feature = "signals"))]
-    let opened = Context::open(&name, arguments, settings);
-    let mut context = match opened {
+    let mut context = match open(&name, arguments, settings) {
         Ok(context) => context,
         Err(error) => {
-            let text = match error {
-                WorkerError::Invalid { what, .. } => what,
-                other => other.to_string(),
-            };
-            context::report(&name, &text);
-            return failed(&text);
+            let prefix = format!("worker '{name}': ");
+            let text = error.to_string();
+            // Whoever reads it is told the name anyway.
+            let text = text.strip_prefix(&prefix).unwrap_or(&text);
+            context::report(&name, text);
+            return Some(context::print_failure(&name, text));
         }
     };
     let outcome = run(&mut context);
-    let told = outcome
-        .as_ref()
-        .map_err(context::text)
-        .map_or_else(|text| failed(&text), |()| Some(ExitCode::SUCCESS));
-    context.finish(outcome);
-    told
+    Some(context.finish(outcome))
 }
 
-/// As [`main_if_attached`], for a program that is nothing but a worker.
-pub(crate) fn main(kind: &str, settings: Settings, run: impl FnOnce(&mut Context) -> Result<(), Failure>) -> ExitCode {
-    main_if_attached(kind, settings, run).unwrap_or_else(|| {
+fn open(name: &str, arguments: Vec<String>, settings: Settings) -> Result<Context, Error> {
+    #[allow(unused_mut)]
+    let mut context = Context::open(name, arguments, settings)?;
+    #[cfg(feature = "signals")]
+    context.stop_on_signals()?;
+    Ok(context)
+}
+
+/// As [`run_if_worker`], for a program that is nothing but a worker.
+pub(crate) fn main(kind: &str, settings: Settings, run: impl FnOnce(&mut Context) -> Result<(), BoxError>) -> ExitCode {
+    run_if_worker(kind, settings, run).unwrap_or_else(|| {
         let program = std::env::args().next().unwrap_or_else(|| "PROGRAM".into());
         eprintln!("usage: {program} --attach NAME [ARGUMENTS]\n\nA prodcon worker: it works for the name's controlling process, or by itself.");
         ExitCode::from(2)
     })
 }
 
-/// A command that starts this executable again, as a worker of this type.
-pub(crate) fn this_program(kind: &str) -> std::io::Result<std::process::Command> {
-    let mut command = std::process::Command::new(std::env::current_exe()?);
-    command.env(TYPE, kind);
-    Ok(command)
+/// What starts this executable again, as a worker of this type.
+pub(crate) fn program(kind: &str) -> std::io::Result<Program> {
+    Ok(Program::new(std::env::current_exe()?).env(TYPE, kind))
 }

@@ -6,10 +6,11 @@
 //! own, whoever made the worker's queue. A name that somebody else has is an error. Callers: the
 //! controlling handles.
 
-use super::error::WorkerError;
+use super::link::attach_in;
 use super::options::Common;
-use crate::error::{Fault, OpenError};
-use crate::queue::{Attach, Control, Options, Payload, ReadyQueue, Role, State, Supervision};
+use crate::error::{Error, ErrorKind, Result, Worker};
+use crate::queue::{AttachOptions, Control, Payload, QueueOptions, ReadyQueue, Supervision};
+use crate::state::{Role, State};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -66,7 +67,7 @@ pub(crate) struct Segments {
 
 impl Segments {
     /// `own`: the options of the worker's own queue; `processes`: that may attach to the rings.
-    pub(crate) fn open<T: Payload + ?Sized>(name: &str, common: &Common, own: &Options, way: Way, processes: usize) -> Result<Self, WorkerError> {
+    pub(crate) fn open<T: Payload + ?Sized>(name: &str, common: &Common, own: &QueueOptions, way: Way, processes: usize) -> Result<Self> {
         let dir = common.directory.clone().unwrap_or_else(crate::directory);
         let mut names = Names {
             dir,
@@ -78,18 +79,18 @@ impl Segments {
             let name = format!("{name}.{end}");
             // Each process has an endpoint, and so may workers that others start.
             let seats = u32::try_from(processes).unwrap_or(u32::MAX).saturating_add(4);
-            let options = common.options(capacity).item_size(size).seats(seats).owned(true);
+            let options = common.ring(capacity, seats).item_size(size).owned(true);
             let ring = ring(&name, &options, role, &names.dir)?;
-            names.ours.push(ring.control()?);
-            Ok::<_, WorkerError>(ring)
+            names.ours.push(ring.control().try_clone()?);
+            Ok::<_, Error>(ring)
         };
         let results = ring("results", common.result_capacity, common.result_size, Role::Consumer)?;
         let messages = ring("out", common.message_capacity, common.message_size, Role::Consumer)?;
         let inbox = ring("in", common.message_capacity, common.message_size, Role::Producer)?;
         let shared = |control| Arc::new(Mutex::new(control));
         Ok(Self {
-            watched: shared(Control::attach_in(control.directory(), control.name())?),
-            ends: [shared(results.control()?), shared(messages.control()?)],
+            watched: shared(control.try_clone()?),
+            ends: [shared(results.control().try_clone()?), shared(messages.control().try_clone()?)],
             control,
             results: Some(results),
             messages: Some(messages),
@@ -100,16 +101,16 @@ impl Segments {
     }
 }
 
-fn own_queue<T: Payload + ?Sized>(name: &str, options: &Options, way: Way, names: &mut Names) -> Result<(Control, Supervision), WorkerError> {
+fn own_queue<T: Payload + ?Sized>(name: &str, options: &QueueOptions, way: Way, names: &mut Names) -> Result<(Control, Supervision)> {
     let deadline = Instant::now() + PATIENCE;
     let options = &options.clone().owned(true);
     loop {
         let (control, made) = match way {
-            Way::Create => (Control::create_for::<T>(name, options)?, true),
-            Way::Attach => (Control::attach_in(&names.dir, name)?, false),
-            Way::CreateOrAttach => match Control::attach_in(&names.dir, name) {
-                Err(OpenError::NotFound { .. }) => match Control::create_for::<T>(name, options) {
-                    Err(OpenError::Exists { .. }) => continue,
+            Way::Create => (Control::create::<T>(name, options)?, true),
+            Way::Attach => (attach_in(&names.dir, name)?, false),
+            Way::CreateOrAttach => match attach_in(&names.dir, name) {
+                Err(error) if error.kind() == ErrorKind::NotFound => match Control::create::<T>(name, options) {
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                     made => (made?, true),
                 },
                 found => (found?, false),
@@ -122,39 +123,39 @@ fn own_queue<T: Payload + ?Sized>(name: &str, options: &Options, way: Way, names
         match control.supervise(ours) {
             Ok(Some(lease)) => {
                 if ours {
-                    names.ours.push(Control::attach_in(&names.dir, name)?);
+                    names.ours.push(control.try_clone()?);
                 }
                 return Ok((control, lease));
             }
             Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
-            Ok(None) => return Err(WorkerError::Controlled { worker: name.into() }),
+            Ok(None) => return Err(Worker::Controlled { worker: name.into() }.into()),
             // Its last worker removed what a dead predecessor had left.
-            Err(Fault::Removed { .. }) if way == Way::CreateOrAttach => {}
-            Err(fault) => return Err(fault.into()),
+            Err(error) if error.kind() == ErrorKind::Removed && way == Way::CreateOrAttach => {}
+            Err(error) => return Err(error),
         }
     }
 }
 
 /// A new ring of our own. A dead predecessor's goes: we hold the lease, and who still sits in it finds
 /// the new one by its name.
-fn ring(name: &str, options: &Options, role: Role, dir: &Path) -> Result<ReadyQueue<[u8]>, WorkerError> {
-    let attach = Attach::new().role(role).spin(Duration::ZERO).directory(dir);
-    let options = options.clone().attach_as(attach);
+fn ring(name: &str, options: &QueueOptions, role: Role, dir: &Path) -> Result<ReadyQueue<[u8]>> {
+    let attach = AttachOptions::new().role(role).spin_limit(Duration::ZERO).directory(dir);
+    let options = options.clone().attach(attach);
     let deadline = Instant::now() + PATIENCE;
     loop {
         match ReadyQueue::create(name, &options) {
-            Err(OpenError::Exists { .. }) if is_gone(dir, name, deadline)? => {}
-            made => return Ok(made?),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && is_gone(dir, name, deadline)? => {}
+            made => return made,
         }
     }
 }
 
 /// Removes a ring that a dead controlling process has left; false if the name is somebody else's.
-fn is_gone(dir: &Path, name: &str, deadline: Instant) -> Result<bool, WorkerError> {
+fn is_gone(dir: &Path, name: &str, deadline: Instant) -> Result<bool> {
     loop {
-        let old = match Control::attach_in(dir, name) {
+        let old = match attach_in(dir, name) {
             Ok(old) => old,
-            Err(OpenError::NotFound { .. }) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
             Err(_) => return Ok(false), // no segment at all
         };
         if !old.is_owned() {
@@ -162,8 +163,8 @@ fn is_gone(dir: &Path, name: &str, deadline: Instant) -> Result<bool, WorkerErro
         }
         if !old.has_owner()? {
             return match old.unlink() {
-                Ok(()) | Err(OpenError::NotFound { .. } | OpenError::Replaced { .. }) => Ok(true),
-                Err(error) => Err(error.into()),
+                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Removed) => Err(error),
+                _ => Ok(true),
             };
         }
         if Instant::now() >= deadline {

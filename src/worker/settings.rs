@@ -3,15 +3,12 @@
 //!
 //! Owns the names of the environment variables. Callers: everybody.
 
-use super::error::WorkerError;
+use crate::error::{Error, LONGEST, Worker};
 use crate::queue::Control;
 use crate::segment::QueueId;
 use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
-
-/// No timeout is longer.
-pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a controlling handle tells its worker, see [`Told`].
 pub(crate) const TOLD: &str = "PRODCON_WORKER";
@@ -91,17 +88,19 @@ impl Settings {
         self
     }
 
-    pub(crate) fn check(&self, worker: &str) -> Result<(), WorkerError> {
+    pub(crate) fn check(&self, worker: &str) -> Result<(), Error> {
         if self.work_timeout > LONGEST {
-            return Err(WorkerError::Time {
+            return Err(Worker::Time {
                 seconds: self.work_timeout.as_secs_f64(),
-            });
+            }
+            .into());
         }
         if self.max_buffer_size == 0 {
-            return Err(WorkerError::Invalid {
+            return Err(Worker::Invalid {
                 worker: worker.into(),
                 what: "a max_buffer_size of 0 would never give it anything to do: choose 1 or more".into(),
-            });
+            }
+            .into());
         }
         Ok(())
     }
@@ -118,11 +117,13 @@ impl Settings {
     }
 
     /// These, but where the environment says something else.
-    pub(crate) fn or_environment(mut self, worker: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, WorkerError> {
+    pub(crate) fn or_environment(mut self, worker: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let text = |name: &str| variable(name).map(|value| value.to_string_lossy().trim().to_owned());
-        let bad = |name: &str, value: &str, expected: &str| WorkerError::Invalid {
-            worker: worker.into(),
-            what: format!("the environment says {name}={value}: expected {expected}"),
+        let bad = |name: &str, value: &str, expected: &str| {
+            Error::from(Worker::Invalid {
+                worker: worker.into(),
+                what: format!("the environment says {name}={value}: expected {expected}"),
+            })
         };
         if let Some(value) = text(WORK_TIMEOUT) {
             let parsed = value.parse().map_err(|_| bad(WORK_TIMEOUT, &value, "seconds, such as 0.01"))?;
@@ -159,16 +160,16 @@ impl Settings {
 /// assert_eq!(prodcon::worker::seconds(0.25)?.as_millis(), 250);
 /// assert!(prodcon::worker::seconds(-1.0).is_err());
 /// assert!(prodcon::worker::seconds(1e300).is_err());
-/// # Ok::<(), prodcon::worker::WorkerError>(())
+/// # Ok::<(), prodcon::Error>(())
 /// ```
 ///
 /// # Errors
 /// It is negative, longer than a year, or no number.
-pub fn seconds(seconds: f64) -> Result<Duration, WorkerError> {
+pub fn seconds(seconds: f64) -> Result<Duration, Error> {
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|time| *time <= LONGEST)
-        .ok_or(WorkerError::Time { seconds })
+        .ok_or_else(|| Worker::Time { seconds }.into())
 }
 
 /// What a controlling handle tells its worker: in one variable of the environment, a line each, and
@@ -235,7 +236,7 @@ impl Told {
         self.value(TYPE)
     }
 
-    /// The number of the controlling process, see [`Supervision::number`](crate::Supervision::number);
+    /// The number of the controlling process, see `Supervision::number`;
     /// `None`: whichever there is.
     pub(crate) fn supervisor(&self) -> Option<u32> {
         self.value(SUPERVISOR)?.parse().ok()

@@ -4,10 +4,11 @@
 //! the policy says so. Invariants: a process is signalled only under the lock under which it is reaped, so never after its id may be another's; the last thread to
 //! end runs what follows the worker's end, once. Callers: the controlling handles.
 
-use super::ended::{Ended, Exit, Restart};
-use super::error::WorkerError;
+use super::exit::{ProcessExit, Restart, WorkerExit};
 use super::listen::{Callback, Ears, lock, serve};
-use crate::queue::{Control, State};
+use crate::error::{Error, Reason, Worker};
+use crate::queue::Control;
+use crate::state::State;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use std::process::{Child, Command};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -35,19 +36,18 @@ pub(crate) struct Shared {
     /// How long a process that is started again may take to attach.
     start_timeout: Duration,
     heard: Arc<Ears>,
-    on_exit: Callback<Exit>,
+    on_exit: Callback<ProcessExit>,
     now: Mutex<Now>,
     changed: Condvar,
     /// What follows the worker's end.
     after: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
-#[derive(Default)]
 struct Now {
     children: Vec<Option<Child>>,
-    ended: Ended,
+    ended: WorkerExit,
     /// One that ended before it had attached, while the worker was started.
-    early: Option<Exit>,
+    early: Option<ProcessExit>,
     running: usize,
     /// None runs, none will, and what follows has been done.
     over: bool,
@@ -67,7 +67,7 @@ pub(crate) struct Plan {
     pub(crate) restart: Restart,
     pub(crate) start_timeout: Duration,
     pub(crate) heard: Arc<Ears>,
-    pub(crate) on_exit: Callback<Exit>,
+    pub(crate) on_exit: Callback<ProcessExit>,
     pub(crate) after: Box<dyn FnOnce() + Send>,
 }
 
@@ -79,10 +79,9 @@ pub(crate) struct Crew {
 
 impl Crew {
     /// Starts the processes. Those that were started are watched even if a later one could not be.
-    pub(crate) fn start(plan: Plan) -> (Self, Result<(), WorkerError>) {
-        let worker = lock(&plan.control).name().into();
+    pub(crate) fn start(plan: Plan) -> (Self, Result<(), Error>) {
+        let worker: String = lock(&plan.control).name().into();
         let shared = Arc::new(Shared {
-            worker,
             handle: plan.handle,
             control: plan.control,
             command: Mutex::new(plan.command),
@@ -93,10 +92,16 @@ impl Crew {
             now: Mutex::new(Now {
                 running: 1, // so that nobody takes a pause between two starts for the end
                 starting: true,
-                ..Now::default()
+                children: vec![],
+                ended: WorkerExit::of(&worker),
+                early: None,
+                over: false,
+                restarts: 0,
+                ending: false,
             }),
             changed: Condvar::new(),
             after: Mutex::new(Some(plan.after)),
+            worker,
         });
         let mut crew = Self { shared, threads: vec![] };
         let started = (0..plan.processes).try_for_each(|process| crew.start_one(process));
@@ -104,7 +109,7 @@ impl Crew {
         (crew, started)
     }
 
-    fn start_one(&mut self, process: usize) -> Result<(), WorkerError> {
+    fn start_one(&mut self, process: usize) -> Result<(), Error> {
         let shared = self.shared.clone();
         let mut now = lock(&self.shared.now);
         let child = shared.spawn()?;
@@ -128,7 +133,7 @@ impl Crew {
     }
 
     /// Waits until every process has attached. A process that ends before is a failure; so is one that does not attach within `patience`.
-    pub(crate) fn wait_attached(&self) -> Result<(), WorkerError> {
+    pub(crate) fn wait_attached(&self) -> Result<(), Error> {
         let patience = self.shared.start_timeout;
         let deadline = Instant::now().checked_add(patience);
         let worker = || self.shared.worker.clone();
@@ -143,13 +148,13 @@ impl Crew {
             };
             if let Some(exit) = early {
                 return Err(match exit.error {
-                    Some(text) => WorkerError::Failed { worker: worker(), text },
-                    None => WorkerError::NotAWorker {
+                    Some(text) => Worker::Failed { worker: worker(), text }.into(),
+                    None => Worker::NotAWorker {
                         worker: worker(),
                         program: self.shared.program(),
                         status: exit.status,
-                        seconds: 0.0,
-                    },
+                    }
+                    .into(),
                 });
             }
             // A worker in a language of its own is known by its seat.
@@ -160,12 +165,12 @@ impl Crew {
                 return Ok(());
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(WorkerError::NotAWorker {
+                return Err(Worker::Late {
                     worker: worker(),
                     program: self.shared.program(),
-                    status: None,
                     seconds: patience.as_secs_f64(),
-                });
+                }
+                .into());
             }
             let now = lock(&self.shared.now);
             drop(self.shared.changed.wait_timeout(now, Duration::from_millis(1)));
@@ -210,11 +215,12 @@ impl Crew {
     }
 
     /// Waits for the threads, which have nothing left to do; gives what they saw, and complete: every text has arrived by now.
-    pub(crate) fn join(self) -> Ended {
+    pub(crate) fn join(self) -> WorkerExit {
         for thread in self.threads {
             let _ = thread.join();
         }
-        std::mem::take(&mut lock(&self.shared.now).ended)
+        let nothing = WorkerExit::of(&self.shared.worker);
+        std::mem::replace(&mut lock(&self.shared.now).ended, nothing)
     }
 
     /// Leaves processes and threads to themselves.
@@ -228,15 +234,18 @@ impl Shared {
         lock(&self.command).get_program().to_string_lossy().into_owned()
     }
 
-    fn spawn_error(&self, error: std::io::Error) -> WorkerError {
-        WorkerError::Spawn {
-            worker: self.worker.clone(),
-            program: self.program(),
-            error,
-        }
+    fn spawn_error(&self, error: std::io::Error) -> Error {
+        let (worker, program) = (self.worker.clone(), self.program());
+        let reason = if error.raw_os_error() == Some(libc::E2BIG) {
+            Worker::Arguments { worker, program }
+        } else {
+            let why = error.to_string();
+            Worker::Spawn { worker, program, why }
+        };
+        Error::with_source(Reason::Worker(reason), error)
     }
 
-    fn spawn(&self) -> Result<Child, WorkerError> {
+    fn spawn(&self) -> Result<Child, Error> {
         let child = lock(&self.command).spawn();
         child.map_err(|error| self.spawn_error(error))
     }
@@ -262,7 +271,7 @@ impl Shared {
             if late && error.is_none() {
                 error = Some(format!("it did not attach within {} s and was killed", self.start_timeout.as_secs_f64()));
             }
-            let mut exit = Exit {
+            let mut exit = ProcessExit {
                 process,
                 pid,
                 status,
@@ -325,7 +334,7 @@ impl Shared {
     }
 
     /// Notes the end of a process; how long to wait before it is started again, if it is.
-    fn note(&self, exit: &mut Exit, attached: bool, in_a_row: u32) -> Option<Duration> {
+    fn note(&self, exit: &mut ProcessExit, attached: bool, in_a_row: u32) -> Option<Duration> {
         let stopped = lock(&self.control).state() == State::Stopped;
         let mut now = lock(&self.now);
         let backoff = match self.restart {
@@ -351,7 +360,7 @@ impl Shared {
                 true
             }
             Err(error) => {
-                now.ended.push(Exit {
+                now.ended.push(ProcessExit {
                     process,
                     pid: 0,
                     status: None,

@@ -3,10 +3,11 @@
 //! Owns the worker's view of its own segment. The state is one atomic load; controlling process and name are looked at every 200 ms, and nobody sleeps longer without
 //! looking. Callers: the worker's side.
 
-use super::error::Failure;
+use super::failure::BoxError;
 use super::settings::Watched;
-use crate::error::Fault;
-use crate::queue::{Control, State};
+use crate::error::{Error, ErrorKind, Fault};
+use crate::queue::Control;
+use crate::state::State;
 use crate::sync::signal;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
@@ -120,7 +121,7 @@ impl Watch {
     }
 
     /// Sleeps until `deadline` (`None`: for ever), or until the loop has to end, or until the state is another than now; true if the deadline came.
-    pub(crate) fn sleep(&mut self, deadline: Option<Instant>) -> Result<bool, Fault> {
+    pub(crate) fn sleep(&mut self, deadline: Option<Instant>) -> Result<bool, Error> {
         let state = self.control.state();
         loop {
             if self.ends().is_some() || self.control.state() != state {
@@ -132,8 +133,8 @@ impl Watch {
             }
             match self.control.wait_state_change(state, Some(left.min(LOOK))) {
                 Ok(_) => {}
-                Err(Fault::Removed { .. }) => self.found = Some(End::Removed),
-                Err(fault) => return Err(fault),
+                Err(error) if error.kind() == ErrorKind::Removed => self.found = Some(End::Removed),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -141,10 +142,10 @@ impl Watch {
 
 impl End {
     /// What is told of it: being stopped and being left are no failures.
-    pub(crate) fn outcome(self, control: &Control) -> Result<(), Failure> {
+    pub(crate) fn outcome(self, control: &Control) -> Result<(), BoxError> {
         match self {
             Self::Stopped | Self::Signalled | Self::Orphaned => Ok(()),
-            Self::Removed => Err(Fault::Removed { queue: control.name().into() }.into()),
+            Self::Removed => Err(Error::from(Fault::Removed { queue: control.name().into() }).into()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The parts of workers that need no process: framing, settings, what a handle's options ask for.
 
 use super::listen::Said;
-use super::pipe::{Packet, Received};
+use super::message::{Message, Packet};
 use super::settings::{Settings, Told, Watched};
 use super::*;
 use proptest::prelude::*;
@@ -100,14 +100,14 @@ fn histories_do_not_grow_for_ever() {
         }
     }
     assert!(said.len() <= 4096, "{}", said.len());
-    let exit = |process: usize, number: u32, restarts: bool| Exit {
+    let exit = |process: usize, number: u32, restarts: bool| ProcessExit {
         process,
         pid: number,
         status: None,
         error: Some(format!("no {number}")),
         restarts,
     };
-    let mut ended = Ended::default();
+    let mut ended = WorkerExit::default();
     ended.push(exit(7, 0, false));
     (1..20_001).for_each(|number| ended.push(exit(number as usize % 3, number, true)));
     (0..3).for_each(|process| ended.push(exit(process, 20_001, false)));
@@ -119,7 +119,7 @@ fn histories_do_not_grow_for_ever() {
 
 #[test]
 fn what_arrives_is_read_as_what_it_is_or_refused_with_the_rings_name() {
-    let received = |bytes: &[u8]| Received {
+    let received = |bytes: &[u8]| Message {
         queue: "w.results".into(),
         bytes: bytes.into(),
     };

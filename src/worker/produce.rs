@@ -4,14 +4,16 @@
 //! names; whoever waits for space looks every few milliseconds whether the worker was stopped. Callers: the program of a worker.
 
 use super::context::Context;
-use super::error::Failure;
+use super::failure::{BoxError, guard};
 use super::link::Link;
+use super::program::Program;
 use super::run;
 use super::settings::{OnFull, Settings};
-use crate::error::{Fault, OpenError, PutError};
-use crate::queue::{Attach, Payload, Role, State};
+use crate::error::{ErrorKind, PutError};
+use crate::queue::{AttachOptions, Payload};
+use crate::state::{Role, State};
 use std::borrow::Borrow;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// A producer that is later than this leaves out the calls it missed; up to this it makes up for them.
@@ -20,17 +22,17 @@ const MADE_UP: Duration = Duration::from_secs(1);
 /// A worker that makes items.
 ///
 /// ```
-/// use prodcon::worker::{Context, Failure, Produce};
+/// use prodcon::worker::{BoxError, Context, Produce};
 /// use std::process::ExitCode;
 ///
 /// struct Counter(u64);
 ///
 /// impl Produce for Counter {
 ///     type Item = u64;
-///     fn on_start(worker: &mut Context) -> Result<Self, Failure> {
-///         Ok(Self(worker.named("from").unwrap_or("0").parse()?))
+///     fn on_start(worker: &mut Context) -> Result<Self, BoxError> {
+///         Ok(Self(worker.arg("from").unwrap_or("0").parse()?))
 ///     }
-///     fn work(&mut self, _: &mut Context) -> Result<Option<u64>, Failure> {
+///     fn work(&mut self, _: &mut Context) -> Result<Option<u64>, BoxError> {
 ///         self.0 += 1;
 ///         Ok(Some(self.0))
 ///     }
@@ -44,61 +46,79 @@ const MADE_UP: Duration = Duration::from_secs(1);
 /// # }
 /// ```
 pub trait Produce: Sized {
-    /// What the subscribed queues hold: any [`Item`](crate::Item), or `[u8]` (then `work` returns `Vec<u8>`).
+    /// What the subscribed queues hold: any [`Item`](crate::Item), or `[u8]` (then `work` returns
+    /// `Vec<u8>`).
     type Item: Payload<Owned: Borrow<Self::Item>> + ?Sized;
 
-    /// Called once, before the first call of `work`. What it returns is the worker.
+    /// Begins the work: called once, before the first call of `work`. What it returns is the
+    /// worker.
     ///
     /// # Errors
     /// Whatever makes the worker end without having begun; `on_stop` is not called then.
-    fn on_start(context: &mut Context) -> Result<Self, Failure>;
+    fn on_start(context: &mut Context) -> Result<Self, BoxError>;
 
     /// Makes the next item; `None`: there is none this time.
     ///
     /// # Errors
     /// Whatever makes the worker end; `on_stop` is called, and the controlling process hears it.
-    fn work(&mut self, context: &mut Context) -> Result<Option<<Self::Item as Payload>::Owned>, Failure>;
+    fn work(&mut self, context: &mut Context) -> Result<Option<<Self::Item as Payload>::Owned>, BoxError>;
 
-    /// Called once, after the last call of `work`, whatever ended the loop: stop, error or panic.
+    /// Ends the work: called once, after the last call of `work`, whatever ended the loop: stop, a
+    /// signal, an error or a panic.
     ///
     /// # Errors
     /// What the controlling process is to hear.
-    fn on_stop(self, context: &mut Context) -> Result<(), Failure> {
+    fn on_stop(self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())
     }
 
-    /// How it works if nobody says otherwise.
+    /// Returns how it works if nobody says otherwise.
     fn settings() -> Settings {
         Settings::producer()
     }
 
-    /// The `main` of a program that is this worker: exit status 0, 1 if it failed, 2 for a wrong command line.
+    /// Is the `main` of a program that is this worker. Returns exit status 0, 1 if it failed, 2 for
+    /// a wrong command line.
+    ///
+    /// The first SIGINT or SIGTERM ends the worker as [`Context::stop_on_signals`] says.
     fn main() -> ExitCode {
         run::main(std::any::type_name::<Self>(), Self::settings(), produce::<Self>)
     }
 
-    /// One line at the top of the `main` of a program that may be this worker: `if let Some(status) = Counter::main_if_attached() { return status; }`.
-    fn main_if_attached() -> Option<ExitCode> {
-        run::main_if_attached(std::any::type_name::<Self>(), Self::settings(), produce::<Self>)
+    /// Runs this worker if the process was started as it: one line at the top of the `main` of a
+    /// program that may be.
+    ///
+    /// ```
+    /// # use prodcon::worker::Produce;
+    /// # fn program<Counter: Produce>() -> std::process::ExitCode {
+    /// if let Some(status) = Counter::run_if_worker() {
+    ///     return status;
+    /// }
+    /// # std::process::ExitCode::SUCCESS
+    /// # }
+    /// ```
+    fn run_if_worker() -> Option<ExitCode> {
+        run::run_if_worker(std::any::type_name::<Self>(), Self::settings(), produce::<Self>)
     }
 
-    /// A command that starts this executable again as this worker; its `main` begins with [`main_if_attached`](Self::main_if_attached).
+    /// Returns what starts this executable again as this worker; its `main` begins with
+    /// [`run_if_worker`](Self::run_if_worker).
     ///
     /// # Errors
     /// The path of the own executable is not known.
-    fn this_program() -> std::io::Result<Command> {
-        run::this_program(std::any::type_name::<Self>())
+    fn program() -> std::io::Result<Program> {
+        run::program(std::any::type_name::<Self>())
     }
 }
 
-fn produce<P: Produce>(context: &mut Context) -> Result<(), Failure> {
+fn produce<P: Produce>(context: &mut Context) -> Result<(), BoxError> {
     let mut subscribers = vec![];
     for name in &context.settings.subscribers {
-        let attach = Attach::new().role(Role::Producer);
-        subscribers.push(Link::<P::Item>::new(name, attach).map_err(|error| match error {
-            OpenError::NotFound { .. } => Failure::from(format!("its subscriber: {error}")),
-            other => other.into(),
+        let attach = AttachOptions::new().role(Role::Producer);
+        subscribers.push(Link::<P::Item>::new(name, attach).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => BoxError::from(format!("its subscriber: {error}")),
+            _ => error.into(),
         })?);
     }
     context.take_seat()?; // last: a seat says that nothing is missing
@@ -106,7 +126,7 @@ fn produce<P: Produce>(context: &mut Context) -> Result<(), Failure> {
     run::live(context, P::on_start, work, P::on_stop)
 }
 
-fn produce_loop<P: Produce>(worker: &mut P, context: &mut Context, subscribers: &mut [Link<P::Item>]) -> Result<(), Failure> {
+fn produce_loop<P: Produce>(worker: &mut P, context: &mut Context, subscribers: &mut [Link<P::Item>]) -> Result<(), BoxError> {
     let period = context.settings.work_timeout;
     let mut next = Instant::now();
     loop {
@@ -123,7 +143,7 @@ fn produce_loop<P: Produce>(worker: &mut P, context: &mut Context, subscribers: 
             next = after(next, period, context);
         }
         context.counters.calls += 1;
-        let Some(item) = run::guard("work", || worker.work(context))? else { continue };
+        let Some(item) = guard("work", || worker.work(context))? else { continue };
         context.counters.items += 1;
         let item: &P::Item = item.borrow();
         for subscriber in &mut *subscribers {
@@ -148,13 +168,13 @@ fn after(this: Instant, period: Duration, context: &mut Context) -> Instant {
 }
 
 /// Puts an item into a subscribed queue, if it is there and ready.
-fn hand_out<T: Payload + ?Sized>(subscriber: &mut Link<T>, item: &T, context: &mut Context) -> Result<(), Failure> {
+fn hand_out<T: Payload + ?Sized>(subscriber: &mut Link<T>, item: &T, context: &mut Context) -> Result<(), BoxError> {
     let Some(queue) = subscriber.get()? else {
         context.counters.not_ready += 1;
         return Ok(());
     };
     let mut result = queue.try_put(item);
-    if result == Err(PutError::Full) && context.settings.on_full == OnFull::Wait {
+    if matches!(result, Err(PutError::Full)) && context.settings.on_full == OnFull::Wait {
         let own = &context.own;
         let watch = &mut context.watch;
         result = queue.put_while(item, None, own, || watch.ends().is_none());
@@ -162,11 +182,11 @@ fn hand_out<T: Payload + ?Sized>(subscriber: &mut Link<T>, item: &T, context: &m
     match result {
         Ok(()) => context.counters.put += 1,
         Err(PutError::NotReady | PutError::Stopped) => context.counters.not_ready += 1,
-        Err(PutError::Fault(Fault::Removed { .. })) => {
+        Err(PutError::Full | PutError::TimedOut) => context.counters.full += 1,
+        Err(error) if error.kind() == ErrorKind::Removed => {
             subscriber.lost();
             context.counters.not_ready += 1;
         }
-        Err(PutError::Full | PutError::TimedOut) => context.counters.full += 1,
         Err(error) => return Err(error.into()),
     }
     Ok(())

@@ -3,8 +3,7 @@
 //! Owns the framing. A result or message is exactly its bytes, so that `prodcon get W.results` and `prodcon put W.in` work. What the library itself sends among
 //! the results begins with [`MARK`]; a result that begins so too is sent behind the mark, so that nothing is mistaken. Callers: both sides.
 
-use super::error::{DecodeError, SendError};
-use crate::error::{Fault, PutError};
+use crate::error::{Error, ErrorKind, PutError, Result, Worker};
 use crate::queue::{Control, Item, ReadyQueue};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -61,61 +60,85 @@ impl Packet {
 }
 
 /// A result or a message that arrived.
+///
+/// ```no_run
+/// # use prodcon::worker::{Producer, ProducerOptions};
+/// let mut sampler = Producer::create("sampler", &ProducerOptions::new())?;
+/// sampler.on_message_ready(|message| match message.text() {
+///     Ok(text) => println!("the sampler says: {text}"),
+///     Err(error) => eprintln!("{error}"),
+/// });
+/// # Ok::<(), prodcon::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
+pub struct Message {
     pub(crate) queue: Arc<str>,
     pub(crate) bytes: Vec<u8>,
 }
 
-impl Received {
-    /// As it was sent.
+impl Message {
+    /// Returns it as it was sent.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// As it was sent.
+    /// Returns it as it was sent.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// As text.
+    /// Returns it as text.
     ///
     /// # Errors
-    /// It is not UTF-8.
-    pub fn text(&self) -> Result<&str, DecodeError> {
+    /// `Encoding`: it is not UTF-8.
+    pub fn text(&self) -> Result<&str> {
         std::str::from_utf8(&self.bytes).map_err(|error| self.error(format!("no UTF-8 text ({error})")))
     }
 
-    /// As a plain value.
+    /// Returns it as a plain value, which was sent as its bytes (`bytemuck::bytes_of(&value)`).
     ///
     /// # Errors
-    /// It has another length.
-    pub fn item<T: Item>(&self) -> Result<T, DecodeError> {
+    /// `Encoding`: it has another length.
+    pub fn item<T: Item>(&self) -> Result<T> {
         bytemuck::try_pod_read_unaligned(&self.bytes)
             .map_err(|_| self.error(format!("{} bytes, expected the {} of {}", self.bytes.len(), size_of::<T>(), T::type_name())))
     }
 
-    /// As any serde type (postcard).
+    /// Returns it as any serde type, of which it was made with [`encode`].
     ///
     /// # Errors
-    /// It is no encoding of that type.
+    /// `Encoding`: it is no encoding of that type.
     #[cfg(feature = "serde")]
-    pub fn decode<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
+    pub fn decode<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T> {
         postcard::from_bytes(&self.bytes).map_err(|error| self.error(format!("{} bytes that do not decode ({error})", self.bytes.len())))
     }
 
-    fn error(&self, what: String) -> DecodeError {
-        DecodeError {
-            queue: self.queue.clone(),
-            what,
-        }
+    fn error(&self, what: String) -> Error {
+        let queue = self.queue.clone();
+        Worker::Decode { queue, what }.into()
     }
 }
 
-impl AsRef<[u8]> for Received {
+impl AsRef<[u8]> for Message {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+/// Encodes any serde value (postcard), to be sent as a result or message and read with
+/// [`Message::decode`].
+///
+/// # Errors
+/// `Encoding`: the value refuses to be serialized.
+///
+/// ```
+/// let bytes = prodcon::worker::encode(&("peak", 21.5_f64))?;
+/// assert!(!bytes.is_empty());
+/// # Ok::<(), prodcon::Error>(())
+/// ```
+#[cfg(feature = "serde")]
+pub fn encode<T: serde::Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
+    postcard::to_allocvec(value).map_err(|error| Worker::Encode { what: error.to_string() }.into())
 }
 
 /// What a full ring means to a sender that has just waited a little.
@@ -125,7 +148,7 @@ pub(crate) enum WhenFull {
     /// Drop the oldest.
     DropOldest,
     /// Give up.
-    GiveUp(SendError),
+    GiveUp(PutError),
 }
 
 /// Sends bytes into a ring. While it is full asks what to do: at once, when the gate or state of `worker` changes, and now and then. `option` raises the ring's item
@@ -136,7 +159,7 @@ pub(crate) fn send(
     option: &'static str,
     worker: &Control,
     mut when_full: impl FnMut() -> WhenFull,
-) -> Result<bool, SendError> {
+) -> Result<bool, PutError> {
     let mut verdict = WhenFull::Wait;
     let mut result = match queue.try_put(bytes) {
         Err(PutError::Full) => queue.put_while(bytes, None, worker, || {
@@ -145,22 +168,24 @@ pub(crate) fn send(
         }),
         other => other,
     };
-    if result == Err(PutError::TimedOut) {
+    if matches!(result, Err(PutError::TimedOut)) {
         match verdict {
             WhenFull::GiveUp(error) => return Err(error),
             _ => result = queue.force_put(bytes),
         }
     }
-    let name: Arc<str> = queue.name().into();
     match result {
         Ok(()) => Ok(true),
         // The reader has ended, or its ring has.
-        Err(PutError::Stopped | PutError::NotReady | PutError::Fault(Fault::Removed { .. })) => Ok(false),
-        Err(PutError::TooLarge { len, max, .. }) => Err(SendError::TooLarge { queue: name, len, max, option }),
-        Err(PutError::Fault(fault)) => Err(fault.into()),
-        Err(other) => Err(SendError::Fault(Fault::Corrupt {
-            queue: name,
-            what: other.to_string(),
-        })),
+        Err(PutError::Stopped | PutError::NotReady) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::Removed => Ok(false),
+        Err(error) if error.kind() == ErrorKind::TooLarge => Err(Error::from(Worker::TooLarge {
+            queue: queue.name().into(),
+            len: bytes.len(),
+            max: queue.item_size(),
+            option,
+        })
+        .into()),
+        Err(error) => Err(error),
     }
 }

@@ -1,0 +1,166 @@
+//! How the processes of a worker end, and whether they are started again. Plain values.
+
+use crate::error::{Error, Result, Worker};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// When a process of a worker is started again.
+///
+/// ```
+/// use prodcon::worker::{ConsumerOptions, Restart};
+/// use std::time::Duration;
+///
+/// let restart = Restart::OnFailure { limit: 10, backoff: Duration::from_millis(100) };
+/// let options = ConsumerOptions::new().restart(restart);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Restart {
+    /// Never.
+    #[default]
+    Never,
+    /// When it was killed or ended with a status other than 0, unless the worker was stopped.
+    OnFailure {
+        /// At most so often since `start_new`, all processes of the worker together.
+        limit: u32,
+        /// Time before the first one; doubled for each one that follows at once (a process that
+        /// lived 10 s begins anew), up to 30 s.
+        backoff: Duration,
+    },
+}
+
+/// The end of a process of a worker.
+///
+/// ```no_run
+/// # use prodcon::worker::{Consumer, ConsumerOptions};
+/// let mut sum = Consumer::<u64>::create("sum", &ConsumerOptions::new())?;
+/// sum.on_exit(|exit| {
+///     if !exit.success() {
+///         eprintln!("process {} failed: {:?} {:?}", exit.pid, exit.status, exit.error);
+///     }
+/// });
+/// # Ok::<(), prodcon::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProcessExit {
+    /// Which of the worker's processes, from 0.
+    pub process: usize,
+    /// Its id.
+    pub pid: u32,
+    /// How it ended; `None` if the status could not be collected, because SIGCHLD is ignored.
+    pub status: Option<ExitStatus>,
+    /// What it said before it ended, if it failed; or why it was killed.
+    pub error: Option<String>,
+    /// It is started again.
+    pub restarts: bool,
+}
+
+impl ProcessExit {
+    /// Returns whether the process ended with exit status 0. Where nobody knows the status: it did
+    /// not say that it failed.
+    pub fn success(&self) -> bool {
+        self.status.map_or(self.error.is_none(), |status| status.success())
+    }
+
+    /// What went wrong, for people.
+    fn trouble(&self) -> String {
+        match (&self.error, self.status) {
+            (Some(text), _) => text.clone(),
+            (None, Some(status)) => format!("process {} ended ({status})", self.pid),
+            (None, None) => format!("process {} ended", self.pid),
+        }
+    }
+}
+
+/// Most ends that are kept one by one.
+const MOST_EXITS: usize = 1000;
+
+/// The end of a worker: of all its processes.
+///
+/// ```no_run
+/// # use prodcon::worker::{Consumer, ConsumerOptions};
+/// let mut sum = Consumer::<u64>::create("sum", &ConsumerOptions::new().processes(4))?;
+/// sum.start_new("./sum")?;
+/// // ...
+/// sum.set_stop_at_queue_end()?;
+/// sum.wait()?.into_result()?; // an error if one of its processes failed
+/// # Ok::<(), prodcon::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use = "the worker may have failed: see success() and into_result()"]
+pub struct WorkerExit {
+    /// The ends of its processes, in their order. Of a worker that was started again hundreds of times
+    /// the oldest are left out, but never the last one of a process.
+    pub exits: Vec<ProcessExit>,
+    worker: String,
+    restarts: usize,
+    error: Option<String>,
+}
+
+impl WorkerExit {
+    /// Of a worker none of whose processes has ended.
+    pub(crate) fn of(worker: &str) -> Self {
+        Self {
+            exits: vec![],
+            worker: worker.into(),
+            restarts: 0,
+            error: None,
+        }
+    }
+
+    /// Notes one more.
+    pub(crate) fn push(&mut self, exit: ProcessExit) {
+        self.restarts += usize::from(exit.restarts);
+        if self.error.is_none() && !exit.success() {
+            self.error.clone_from(&exit.error);
+        }
+        if self.exits.len() >= MOST_EXITS {
+            if let Some(oldest) = self.exits.iter().position(|exit| exit.restarts) {
+                self.exits.remove(oldest);
+            }
+        }
+        self.exits.push(exit);
+    }
+
+    /// Returns whether every process ended with status 0, in the end: one that failed, was started
+    /// again and did its work then counts as a success.
+    pub fn success(&self) -> bool {
+        self.exits.iter().all(Self::is_fine)
+    }
+
+    fn is_fine(exit: &ProcessExit) -> bool {
+        exit.restarts || exit.success()
+    }
+
+    /// Returns how often a process was started again.
+    pub fn restarts(&self) -> usize {
+        self.restarts
+    }
+
+    /// Returns what the first process that failed, and said why, said.
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    /// Turns a worker that failed into an error.
+    ///
+    /// # Errors
+    /// `WorkerFailed` unless it is a [success](Self::success): with what the process said, or how it
+    /// ended.
+    ///
+    /// ```no_run
+    /// # use prodcon::worker::{Producer, ProducerOptions};
+    /// let mut sampler = Producer::create("sampler", &ProducerOptions::new())?;
+    /// sampler.start_new("./sampler")?;
+    /// sampler.stop()?.into_result()?;
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn into_result(self) -> Result<()> {
+        let Some(exit) = self.exits.iter().find(|exit| !Self::is_fine(exit)) else {
+            return Ok(());
+        };
+        let text = exit.trouble();
+        Err(Error::from(Worker::Failed { worker: self.worker, text }))
+    }
+}
