@@ -388,7 +388,7 @@ fn model_two_blocks_in_hand() {
 
 #[test]
 fn model_given_back_and_adopted() {
-    at_least(80_000, 80_000, || {
+    at_least(60_000, 60_000, || {
         let nack = |plans| Case {
             filled: 1,
             at_least_once: true,
@@ -396,7 +396,7 @@ fn model_given_back_and_adopted() {
         };
         two_deaths(&nack(&[NACK, ADOPT]));
         let two_adopters = Case {
-            forced: 2,
+            forced: 1,
             ..nack(&[NACK, ADOPT, ADOPT])
         };
         explore(&two_adopters);
