@@ -3,10 +3,10 @@
 use super::control::Control;
 use super::due::Due;
 use super::endpoint::Endpoint;
-use super::get::Lot;
+use super::get::HeldSpan;
 use super::memory::Leases;
 use super::options::AttachOptions;
-use super::wait::LITTLE_PATIENCE;
+use super::wait::MIN_SINGLES;
 use crate::error::{Fault, OpenError};
 use crate::layout::MAX_SEATS;
 use crate::ring::seat::Seat;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// How long an attach that finds no seat goes on looking: somebody may have the free one for as long as
 /// it takes to recover it. (The fuzzer runs alone: nobody holds a lock for a moment.)
-const PATIENCE: Duration = Duration::from_millis(if cfg!(fuzzing) { 0 } else { 200 });
+const SEAT_WAIT: Duration = Duration::from_millis(if cfg!(fuzzing) { 0 } else { 200 });
 
 /// A set of seats.
 #[derive(Debug, Clone, Copy, Default)]
@@ -111,7 +111,7 @@ impl Endpoint {
         let (queue, seats) = (control.shared_name(), control.segment.geometry.seats);
         let (wanted, content) = attach.seats();
         let (mut own, mut taken) = (SeatSet::default(), Vec::<Seat>::new());
-        let mut deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + SEAT_WAIT;
         let leave = |taken: Vec<Seat>| taken.into_iter().for_each(|seat| control.release(seat));
         while taken.len() < wanted as usize {
             let orphan = taken.is_empty() && attach.role != Role::Producer;
@@ -119,7 +119,7 @@ impl Endpoint {
                 Ok(Some(seat)) => {
                     own.insert(seat.index);
                     taken.push(seat);
-                    deadline = Instant::now() + PATIENCE;
+                    deadline = Instant::now() + SEAT_WAIT;
                 }
                 Ok(None) if taken.len() >= content as usize => break,
                 // The seats of orphans count: their items are the first that its gets deliver, and then the seats are free.
@@ -157,7 +157,7 @@ impl Endpoint {
             hands: attach.max_unacked,
             attach: attach.clone(),
             cursors: Cursors::default(),
-            shown: Lot::default(),
+            shown: HeldSpan::default(),
             lent: 0,
             buffering: false,
             awaited: false,
@@ -167,9 +167,9 @@ impl Endpoint {
             care_at: Due::FIRST,
             due: Due::new(),
             singles: 0,
-            patience: LITTLE_PATIENCE,
+            patience: MIN_SINGLES,
             drops: 0,
-            vain_spins: 0,
+            failed_spins: 0,
             _one_thread: PhantomData,
         })
     }

@@ -4,7 +4,7 @@
 //! the seat in hand (`lone`), or in blocks whose seats the endpoint has put aside, in this order.
 
 use super::endpoint::Endpoint;
-use super::get::Lot;
+use super::get::HeldSpan;
 use super::identity::ItemId;
 use super::wait::Until;
 use super::{Item, Payload};
@@ -51,7 +51,7 @@ enum Source<'q, T: Payload + ?Sized> {
 #[derive(Debug, Clone, Copy)]
 struct Span {
     /// The first item shown, and how many are.
-    lot: Lot,
+    lot: HeldSpan,
     /// Position of the block's put.
     sequence: u64,
     /// Number of its first item in the batch, acknowledged ones included.
@@ -147,9 +147,9 @@ impl Held<'_> {
         Some(self.endpoint.view_bytes(&span.lot, place))
     }
 
-    fn push(&mut self, lot: Lot, items: u32) {
+    fn push(&mut self, lot: HeldSpan, items: u32) {
         let span = Span {
-            lot: Lot { items, ..lot },
+            lot: HeldSpan { items, ..lot },
             sequence: self.endpoint.sequence_in_hand(),
             start: self.end,
         };
@@ -182,7 +182,7 @@ impl Held<'_> {
         self.extend_last(max - before);
         if self.lone {
             if self.end == 0 {
-                self.endpoint.lot_until(self.size, until)?;
+                self.endpoint.take_next(self.size, until)?;
                 let lot = self.endpoint.shown;
                 self.push(lot, (lot.items as usize).min(max) as u32);
             }
@@ -193,7 +193,7 @@ impl Held<'_> {
             self.endpoint.growing = true; // what is put aside is in hand, not forgotten
             self.endpoint.buffering = self.buffering;
             let until = if self.len() == before { until } else { Until::Now };
-            let taken = self.endpoint.lot_until(self.size, until);
+            let taken = self.endpoint.take_next(self.size, until);
             (self.endpoint.growing, self.endpoint.buffering) = (false, false);
             let awaited = std::mem::take(&mut self.endpoint.awaited);
             let lot = match taken {

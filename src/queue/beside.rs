@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Without sleeping on two words.
-const PIECE: Duration = Duration::from_millis(2);
+const MAX_SLEEP_ON_ONE_WORD: Duration = Duration::from_millis(2);
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Puts an item; waits for space at most so long (`None`: for ever), and as long as `goes_on` says so. That is asked whenever the gate or state of `other` changes, and at least every 100 ms.
@@ -84,7 +84,7 @@ impl Endpoint {
             seat.asleep.store(1, Ordering::Relaxed); // Relaxed: for people
             let slept = theirs.is_some_and(|theirs| Kernel.wait_two([(self.event(what), value), theirs], left));
             if !slept {
-                Kernel.wait(self.event(what), value, left.min(PIECE));
+                Kernel.wait(self.event(what), value, left.min(MAX_SLEEP_ON_ONE_WORD));
             }
             seat.asleep.store(0, Ordering::Relaxed);
             if let Some(done) = attempt(self)? {

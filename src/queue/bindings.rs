@@ -41,7 +41,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[inline(always)]
     pub fn put_at_once(&mut self, item: &T) -> bool {
         let bytes = item.bytes();
-        self.endpoint.control.ring.single && self.endpoint.is_ready_to_fill(bytes.len(), T::SIZE.is_some()) && self.endpoint.put_usually(bytes)
+        self.endpoint.control.ring.single && self.endpoint.is_ready_to_fill(bytes.len(), T::SIZE.is_some()) && self.endpoint.put_fast(bytes)
     }
 
     /// Has the oldest item's bytes copied and acknowledges it, if nothing stands in the way and it
@@ -51,7 +51,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[inline(always)]
     pub fn get_at_once<R>(&mut self, max: usize, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
         if self.endpoint.control.ring.single {
-            self.endpoint.get_usually(T::SIZE, max, copy)
+            self.endpoint.get_fast(T::SIZE, max, copy)
         } else {
             None
         }

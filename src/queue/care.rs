@@ -3,7 +3,7 @@
 //! Invariants: items are in hand in `adopted` or else in `seat` (with `hold`), and those that a [`super::Batch`] shows in `aside`; every path that ends with a seat of another gives it
 //! up or makes it ours.
 
-use super::control::SLICE;
+use super::control::MAX_SLEEP;
 use super::endpoint::Endpoint;
 use super::memory::{Leases, Mapped};
 use super::options::AttachOptions;
@@ -11,7 +11,7 @@ use super::wait::{For, Until};
 use crate::error::{Fault, PutError};
 use crate::ring::seat::{Event, Seat};
 use crate::ring::slot::BlockWord;
-use crate::ring::{Memory, Recovered as Pass, Refusal};
+use crate::ring::{Memory, Recovered as Pass, RingError};
 use crate::state::Role;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -62,12 +62,12 @@ impl Endpoint {
             self.lent = 0;
             self.seat.acknowledge_one(&control.ring.memory);
         } else {
-            self.acknowledge_unusually();
+            self.acknowledge_general();
         }
     }
 
     #[inline(never)]
-    fn acknowledge_unusually(&mut self) {
+    fn acknowledge_general(&mut self) {
         self.acknowledge(1);
     }
 
@@ -158,7 +158,7 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn settle_forgotten(&mut self) {
         if !self.nothing_forgotten() {
-            self.settle_forgotten_slowly();
+            self.settle_forgotten_slow();
         }
     }
 
@@ -168,7 +168,7 @@ impl Endpoint {
     }
 
     #[cold]
-    fn settle_forgotten_slowly(&mut self) {
+    fn settle_forgotten_slow(&mut self) {
         if !self.growing {
             self.give_all_back();
         }
@@ -216,7 +216,7 @@ impl Endpoint {
 
     /// Locks spare seats until there are as many as were asked for, or no more are free; then it is not tried again for a while.
     pub(super) fn refill(&mut self) {
-        while self.spare.len() < self.hands as usize && self.short.is_none_or(|since| since.elapsed() >= SLICE) {
+        while self.spare.len() < self.hands as usize && self.short.is_none_or(|since| since.elapsed() >= MAX_SLEEP) {
             let free = self.leaves_enough();
             let Some(seat) = free
                 .then(|| self.control.lock_seat(&self.control.own, self.attach.role, false).ok().flatten())
@@ -379,7 +379,7 @@ impl Endpoint {
         }
         let limit = u32::from(self.control.info().max_deliveries);
         if limit > 0 && ring.deliveries(seat) >= limit && !ring.settle_void(seat) {
-            self.bury(seat);
+            self.dead_letter_items(seat);
         }
         if seat.hold {
             self.control.ring.deliver_again(seat, self.buffering)
@@ -449,7 +449,7 @@ impl Endpoint {
                 failed.map_err(|error| self.control.os_fault(&error))?;
                 self.orphans = Some(orphans);
                 self.due.has_left(pass.undecided > 0, pass.busy > 0);
-                pass.corrupt.map_or(Ok(false), |what| Err(self.control.fault(Refusal::Corrupt(what))))
+                pass.corrupt.map_or(Ok(false), |what| Err(self.control.fault(RingError::Corrupt(what))))
             }
         }
     }
@@ -479,7 +479,7 @@ impl Endpoint {
     // ---------------------------------------------------------------- dead letters
 
     /// Moves the items in `seat` to the dead-letter queue, one by one. What that queue does not take stays in hand, and is delivered once more.
-    fn bury(&mut self, seat: &mut Seat) {
+    fn dead_letter_items(&mut self, seat: &mut Seat) {
         let Some(mut letters) = self.dead_letters.take().or_else(|| self.open_dead_letters()) else {
             return;
         };

@@ -11,7 +11,7 @@ use super::wait::pauses;
 use crate::error::{Fault, OpenError, Result, StateRefused};
 use crate::layout::{SeatLine, Words};
 use crate::ring::seat::Event;
-use crate::ring::{Memory, Recovered as Pass, Refusal, Ring};
+use crate::ring::{Memory, Recovered as Pass, Ring, RingError};
 use crate::segment::{Place, QueueId, QueueInfo, Segment};
 use crate::state::{Role, State};
 use crate::sync::event::{Futex, register, wake_all, wake_one};
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant};
 
 /// Nobody sleeps longer without looking: covers sleepers and wakers that were killed.
-pub(super) const SLICE: Duration = Duration::from_millis(100);
+pub(super) const MAX_SLEEP: Duration = Duration::from_millis(100);
 
 /// How often `doctor` looks whether everybody rests, with pauses of 0, 1, 2 ... ms after it.
 const LOOKS: u64 = 5;
@@ -288,10 +288,10 @@ impl Control {
         }
     }
 
-    pub(super) fn fault(&self, refusal: Refusal) -> Fault {
+    pub(super) fn fault(&self, refusal: RingError) -> Fault {
         match refusal {
-            Refusal::Exhausted => Fault::Exhausted { queue: self.shared_name() },
-            Refusal::Corrupt(what) => Fault::Corrupt {
+            RingError::Exhausted => Fault::Exhausted { queue: self.shared_name() },
+            RingError::Corrupt(what) => Fault::Corrupt {
                 queue: self.shared_name(),
                 what: what.into(),
             },
@@ -373,7 +373,7 @@ impl Control {
         Ok(self.gate(Ring::clear).map(drop)?)
     }
 
-    pub(super) fn gate(&self, change: impl Fn(&Ring<Mapped>) -> Result<u64, Refusal>) -> Result<u64, Fault> {
+    pub(super) fn gate(&self, change: impl Fn(&Ring<Mapped>) -> Result<u64, RingError>) -> Result<u64, Fault> {
         self.writable()?;
         let epoch = change(&self.ring).map_err(|refusal| self.fault(refusal))?;
         self.changed();
@@ -434,7 +434,7 @@ impl Control {
                 return Ok(true);
             }
             self.is_there()?;
-            let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()).min(SLICE));
+            let left = deadline.map_or(MAX_SLEEP, |deadline| deadline.saturating_duration_since(Instant::now()).min(MAX_SLEEP));
             if left.is_zero() {
                 return Ok(false);
             }
@@ -648,7 +648,7 @@ impl Control {
         self.wake_after(&pass);
         locks.failed().map_err(|error| self.os_fault(&error))?;
         match pass.corrupt {
-            Some(what) => Err(self.fault(Refusal::Corrupt(what))),
+            Some(what) => Err(self.fault(RingError::Corrupt(what))),
             None => Ok(Recovery {
                 recovered: pass.recovered,
                 undecided: pass.undecided,

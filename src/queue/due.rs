@@ -5,7 +5,7 @@
 //! vain: a long one for who is fast, a single one for who is slow and has the time. Also before each
 //! sleep, and wherever a waiter looks at it anyway. Knows no queue.
 
-use super::control::SLICE;
+use super::control::MAX_SLEEP;
 use std::time::{Duration, Instant};
 
 /// Between two looks after the dead. The fuzzer's reference cannot know what time it is.
@@ -79,7 +79,7 @@ impl Due {
 
     /// No sleep is longer.
     pub(super) fn longest_sleep(&self) -> Duration {
-        if self.again { SOON.min(SLICE) } else { SLICE }
+        if self.again { SOON.min(MAX_SLEEP) } else { MAX_SLEEP }
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
         assert!(due.is_due(at(120)));
         for round in 0..3 {
             due.has_left(true, false);
-            assert!(due.longest_sleep() < SLICE && due.is_due(at(140 + 20 * round)));
+            assert!(due.longest_sleep() < MAX_SLEEP && due.is_due(at(140 + 20 * round)));
         }
     }
 

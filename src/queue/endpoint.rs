@@ -7,13 +7,13 @@
 use super::care::Aside;
 use super::control::Control;
 use super::due::Due;
-use super::get::Lot;
+use super::get::HeldSpan;
 use super::item::Plain;
 use super::memory::Mapped;
 use super::options::{AttachOptions, QueueOptions};
 use crate::error::{Error, ErrorKind, OpenError, Reason};
 use crate::ring::seat::Seat;
-use crate::ring::{Cursors, Refusal, Ring};
+use crate::ring::{Cursors, Ring, RingError};
 use crate::segment::{Place, Segment};
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
@@ -43,7 +43,7 @@ pub(super) struct Endpoint {
     pub(super) attach: AttachOptions,
     pub(super) cursors: Cursors,
     /// What was taken last.
-    pub(super) shown: Lot,
+    pub(super) shown: HeldSpan,
     /// Items of the block in hand that a guard shows. Without a guard: it was forgotten.
     pub(super) lent: u32,
     /// What is taken goes to a worker's buffer: nobody is shown it yet, and nothing that was delivered
@@ -66,7 +66,7 @@ pub(super) struct Endpoint {
     /// Items dropped in a row by lossy puts.
     pub(super) drops: u32,
     /// Spins since the last that was worth it.
-    pub(super) vain_spins: u32,
+    pub(super) failed_spins: u32,
     /// When it looks after the dead.
     pub(super) due: Due,
     /// The usual ways end at so many successes in a burst: it is time to look at the clock.
@@ -156,7 +156,7 @@ impl Endpoint {
         self.clear_by(Ring::clear)
     }
 
-    fn clear_by(&mut self, change: impl Fn(&Ring<Mapped>) -> Result<u64, Refusal>) -> Result<(), Error> {
+    fn clear_by(&mut self, change: impl Fn(&Ring<Mapped>) -> Result<u64, RingError>) -> Result<(), Error> {
         let epoch = self.control.gate(change)?;
         if self.seat.hold {
             return Ok(()); // a seat with items in hand never exchanges

@@ -5,7 +5,7 @@ use super::memory::Mapped;
 use super::wait::{For, GaveUp, Until};
 use crate::error::{Fault, GetError, Length};
 use crate::ring::slot::BlockWord;
-use crate::ring::{Ending, Memory, Refusal, Ring};
+use crate::ring::{Ending, Memory, Ring, RingError};
 use crate::state::State;
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 /// Items in hand that are about to be shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Lot {
+pub(super) struct HeldSpan {
     pub(super) block: u32,
     /// Number of the first one in its block.
     pub(super) first: u32,
@@ -30,17 +30,17 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn get_with<R>(&mut self, size: Option<usize>, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
         if self.control.ring.single {
-            if let Some(copied) = self.get_usually(size, usize::MAX, &mut copy) {
+            if let Some(copied) = self.get_fast(size, usize::MAX, &mut copy) {
                 return Ok(copied);
             }
         }
-        self.get_slowly(size, until, copy)
+        self.get_slow(size, until, copy)
     }
 
     #[inline(never)]
-    fn get_slowly<R>(&mut self, size: Option<usize>, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
-        if self.control.ring.single && self.comes_soon(until) {
-            if let Some(copied) = self.get_usually(size, usize::MAX, &mut copy) {
+    fn get_slow<R>(&mut self, size: Option<usize>, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
+        if self.control.ring.single && self.poll_for_item(until) {
+            if let Some(copied) = self.get_fast(size, usize::MAX, &mut copy) {
                 return Ok(copied);
             }
         }
@@ -52,13 +52,13 @@ impl Endpoint {
 
     /// The next items are in hand, `shown` says which, and nothing of them is lent yet.
     #[inline(always)]
-    pub(super) fn lot_until(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
-        if self.take_at_once(size) { Ok(()) } else { self.lot_slowly(size, until) }
+    pub(super) fn take_next(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
+        if self.take_fast(size) { Ok(()) } else { self.take_slow(size, until) }
     }
 
     /// Nothing was there: waits for the answer of a peer that is about to give it, as long as the usual way of taking it is open.
-    fn comes_soon(&mut self, until: Until) -> bool {
-        !matches!(until, Until::Now) && self.may_take() && self.item_comes()
+    fn poll_for_item(&mut self, until: Until) -> bool {
+        !matches!(until, Until::Now) && self.may_take() && self.item_arrives()
     }
 
     /// Nothing stands in the way of the usual take.
@@ -85,19 +85,19 @@ impl Endpoint {
 
     /// The usual case: nothing stands in the way, and an item of the right length is there.
     #[inline(always)]
-    fn take_at_once(&mut self, size: Option<usize>) -> bool {
+    fn take_fast(&mut self, size: Option<usize>) -> bool {
         if !self.may_take() {
             return false;
         }
         if !self.control.ring.single {
-            return self.take_unusually(size);
+            return self.take_general(size);
         }
-        let Some((word, block)) = self.control.ring.take_here::<true>(&mut self.cursors, &mut self.seat) else {
+        let Some((word, block)) = self.control.ring.take_fast::<true>(&mut self.cursors, &mut self.seat) else {
             self.has_discarded();
             return false;
         };
         self.has_taken();
-        let lot = Lot {
+        let lot = HeldSpan {
             block,
             first: 0,
             items: 1,
@@ -113,15 +113,15 @@ impl Endpoint {
         Self::is_length(size, word.length().into(), self.control.item_size())
     }
 
-    /// As `take_at_once`, with batches or long items.
+    /// As `take_fast`, with batches or long items.
     #[inline(never)]
-    fn take_unusually(&mut self, size: Option<usize>) -> bool {
-        let Some((word, _)) = self.control.ring.take_here::<false>(&mut self.cursors, &mut self.seat) else {
+    fn take_general(&mut self, size: Option<usize>) -> bool {
+        let Some((word, _)) = self.control.ring.take_fast::<false>(&mut self.cursors, &mut self.seat) else {
             self.has_discarded();
             return false;
         };
         self.has_taken();
-        self.shown = self.lot_unchecked(word);
+        self.shown = self.span_unchecked(word);
         Self::is_length(size, self.shown.len, self.control.item_size())
     }
 
@@ -132,19 +132,19 @@ impl Endpoint {
     }
 
     #[inline(never)]
-    fn lot_slowly(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
-        if self.comes_soon(until) && self.take_at_once(size) {
+    fn take_slow(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
+        if self.poll_for_item(until) && self.take_fast(size) {
             return Ok(());
         }
         self.find_and_show(size, until)
     }
 
     fn find_and_show(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
-        self.shown = self.find_lot(size, until)?;
+        self.shown = self.find_next(size, until)?;
         Ok(())
     }
 
-    fn find_lot(&mut self, size: Option<usize>, until: Until) -> Result<Lot, GetError> {
+    fn find_next(&mut self, size: Option<usize>, until: Until) -> Result<HeldSpan, GetError> {
         match self.attempt_take(size)? {
             Some(lot) => Ok(lot),
             None if matches!(until, Until::Now) => {
@@ -162,7 +162,7 @@ impl Endpoint {
         }
     }
 
-    fn attempt_take(&mut self, size: Option<usize>) -> Result<Option<Lot>, GetError> {
+    fn attempt_take(&mut self, size: Option<usize>) -> Result<Option<HeldSpan>, GetError> {
         self.control.readable()?;
         let state = self.control.state();
         if state == State::Stopped {
@@ -190,12 +190,12 @@ impl Endpoint {
                     self.has_taken();
                     return self.lot(size, word).map(Some);
                 }
-                Err(Refusal::Empty) if state == State::StopAtQueueEnd => match self.end_stream()? {
+                Err(RingError::Empty) if state == State::StopAtQueueEnd => match self.end_stream()? {
                     Ending::Ended => return Err(GetError::Stopped),
                     Ending::Held => return Ok(None),
                     Ending::Item => {}
                 },
-                Err(Refusal::Empty) => return Ok(None),
+                Err(RingError::Empty) => return Ok(None),
                 Err(other) => return Err(self.control.fault(other).into()),
             }
         }
@@ -231,7 +231,7 @@ impl Endpoint {
 
     /// What of the block in hand is not acknowledged; `word` is its header. The length is not checked yet.
     #[inline(always)]
-    fn lot_unchecked(&self, word: BlockWord) -> Lot {
+    fn span_unchecked(&self, word: BlockWord) -> HeldSpan {
         let seat = self.adopted.as_ref().unwrap_or(&self.seat);
         let ring = &self.control.ring;
         let len = if ring.batch == 1 {
@@ -240,7 +240,7 @@ impl Endpoint {
             self.control.segment.geometry.item_size
         };
         let (first, items) = if ring.batch == 1 { (0, 1) } else { (seat.acknowledged(), seat.left()) };
-        Lot {
+        HeldSpan {
             block: seat.block,
             first,
             items,
@@ -249,8 +249,8 @@ impl Endpoint {
         }
     }
 
-    fn lot(&mut self, size: Option<usize>, word: BlockWord) -> Result<Lot, GetError> {
-        let (lot, queue) = (self.lot_unchecked(word), || self.control.shared_name());
+    fn lot(&mut self, size: Option<usize>, word: BlockWord) -> Result<HeldSpan, GetError> {
+        let (lot, queue) = (self.span_unchecked(word), || self.control.shared_name());
         let error = match size {
             _ if lot.len > self.control.item_size() => Fault::Corrupt {
                 queue: queue(),

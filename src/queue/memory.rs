@@ -118,7 +118,7 @@ impl Mapped {
             // SAFETY: a block's start and size are multiples of 16 and `at` is one of 64, so the word is 8-aligned and ends within the block; every bit pattern is a u64. The block is the caller's:
             // nobody else reads or writes its payload, and the caller has no reference to it now.
             let word = unsafe { &*word.cast::<AtomicU64>() };
-            // Release: the first one is the header, and pairs with the Acquire load in `Ring::put_announced`.
+            // Release: the first one is the header, and pairs with the Acquire load in `Ring::put_slow`.
             word.store(word.load(Ordering::Relaxed), Ordering::Release);
         }
     }
@@ -180,7 +180,7 @@ impl Memory for Mapped {
         self.others_in_line.is_some_and(|others| block & others == 0)
     }
     #[inline(always)]
-    fn own_lines(&self, block: u32) {
+    fn claim_cache_lines(&self, block: u32) {
         if self.others_in_line.is_none() {
             self.write_back(block);
         }

@@ -3,7 +3,7 @@
 //! Invariant: a slice made here is of a block that a seat of this endpoint owns, and borrows the endpoint for as long as it lives.
 
 use super::endpoint::Endpoint;
-use super::get::Lot;
+use super::get::HeldSpan;
 use crate::error::Fault;
 use crate::ring::Memory;
 use std::ptr::NonNull;
@@ -68,7 +68,7 @@ impl Endpoint {
     /// The usual put of an item, where the ring is `single`: copies it into the own block and exchanges. False: it lies there, and nothing else has happened.
     /// The caller has looked whether this is a forked child, and that the item fits.
     #[inline(always)]
-    pub(super) fn put_usually(&mut self, item: &[u8]) -> bool {
+    pub(super) fn put_fast(&mut self, item: &[u8]) -> bool {
         debug_assert!(!self.seat.hold);
         let ring = &self.control.ring;
         let header = ring.memory.block(self.seat.block);
@@ -76,7 +76,7 @@ impl Endpoint {
         let own = unsafe { ring.memory.payload(self.seat.block, 0, item.len()) };
         // SAFETY: the pointer is to item.len() mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
         copy_by_words(item, unsafe { &mut *own });
-        let put = ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64);
+        let put = ring.put_fast::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64);
         if put {
             self.has_put();
         }
@@ -85,12 +85,12 @@ impl Endpoint {
 
     /// The usual get of an item, where the ring is `single`: exchanges, has it copied, and acknowledges it. `None`: nothing has happened but that a block may be in hand, which the slow path finds: so one with an item that is longer than `max`.
     #[inline(always)]
-    pub(super) fn get_usually<R>(&mut self, size: Option<usize>, max: usize, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    pub(super) fn get_fast<R>(&mut self, size: Option<usize>, max: usize, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
         if !self.may_take() {
             return None;
         }
         let (ring, item_size) = (&self.control.ring, self.control.item_size());
-        let got = ring.get_here(&mut self.cursors, &mut self.seat, |word, block| {
+        let got = ring.get_fast(&mut self.cursors, &mut self.seat, |word, block| {
             let len = usize::from(word.length());
             if len > max || !Self::is_length(size, len, item_size) {
                 return None;
@@ -134,19 +134,19 @@ impl Endpoint {
 
     /// The bytes of item `number` of those in hand.
     #[inline(always)]
-    pub(super) fn view_bytes(&self, lot: &Lot, number: u32) -> &[u8] {
+    pub(super) fn view_bytes(&self, lot: &HeldSpan, number: u32) -> &[u8] {
         self.bytes_of(lot.block, (lot.first + number) as usize * lot.len, lot.len)
     }
 
     /// The bytes of all items in hand of one block.
     #[inline(always)]
-    pub(super) fn view_all_bytes(&self, lot: &Lot) -> &[u8] {
+    pub(super) fn view_all_bytes(&self, lot: &HeldSpan) -> &[u8] {
         self.bytes_of(lot.block, lot.first as usize * lot.len, lot.items as usize * lot.len)
     }
 
     /// The first item in hand, just after it was taken: this is no forked child.
     #[inline(always)]
-    pub(super) fn read_bytes(&self, lot: &Lot) -> &[u8] {
+    pub(super) fn read_bytes(&self, lot: &HeldSpan) -> &[u8] {
         self.bytes_unforked(lot.block, lot.first as usize * lot.len, lot.len)
     }
 

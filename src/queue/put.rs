@@ -5,12 +5,12 @@ use super::endpoint::Endpoint;
 use super::wait::{For, GaveUp, Until};
 use crate::error::{Error, Length, OpenError, PutError, PutSliceError};
 use crate::ring::seat::Event;
-use crate::ring::{Memory, Refusal};
+use crate::ring::{Memory, RingError};
 use crate::sync::event::wake_one;
 use crate::sync::futex::Kernel;
 
 /// Drops in a row after which a lossy put looks again whether somebody reads.
-const DROPS: u32 = 32;
+const DROPS_PER_LOOK: u32 = 32;
 
 impl Endpoint {
     /// Puts an item. `plain`: the endpoint is of a plain type, whose length was checked at the attach.
@@ -18,17 +18,17 @@ impl Endpoint {
     pub(super) fn put_until(&mut self, bytes: &[u8], plain: bool, until: Until) -> Result<(), PutError> {
         self.may_fill(bytes.len(), plain)?;
         if self.control.ring.single {
-            if self.put_usually(bytes) {
+            if self.put_fast(bytes) {
                 return Ok(());
             }
-            return self.put_slowly(bytes.len(), until);
+            return self.put_slow(bytes.len(), until);
         }
-        self.put_unusually(bytes, until)
+        self.put_general(bytes, until)
     }
 
     /// As `put_until`, with batches or long items.
     #[inline(never)]
-    fn put_unusually(&mut self, bytes: &[u8], until: Until) -> Result<(), PutError> {
+    fn put_general(&mut self, bytes: &[u8], until: Until) -> Result<(), PutError> {
         self.own_bytes_unforked(bytes.len()).copy_from_slice(bytes);
         self.put_filled(self.length_of_one(bytes.len()), until)
     }
@@ -94,11 +94,11 @@ impl Endpoint {
     fn put_filled(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         let ring = &self.control.ring;
         let header = ring.memory.block(self.seat.block);
-        if ring.put_here::<false>(&mut self.cursors, &mut self.seat, header, len as u64) {
+        if ring.put_fast::<false>(&mut self.cursors, &mut self.seat, header, len as u64) {
             self.has_put();
             return Ok(());
         }
-        self.put_slowly(len, until)
+        self.put_slow(len, until)
     }
 
     #[inline(always)]
@@ -108,7 +108,7 @@ impl Endpoint {
     }
 
     #[inline(never)]
-    fn put_slowly(&mut self, len: usize, until: Until) -> Result<(), PutError> {
+    fn put_slow(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         let done = self.put_in_its_way(len, until);
         // Who asks again and again hears in the end that the name is gone.
         if matches!(done, Err(PutError::Full | PutError::NotReady | PutError::Stopped)) && self.due.polled() {
@@ -139,7 +139,7 @@ impl Endpoint {
     /// A put that may drop the oldest. At the edge after a burst it first lets a reader that keeps its rate get some microseconds ahead (see `keep_distance`): two processes
     /// that fight over the oldest slot would lose most of what is put.
     fn put_lossy(&mut self, len: usize) -> Result<(), PutError> {
-        if self.burst >= 2 || self.drops % DROPS == 0 {
+        if self.burst >= 2 || self.drops % DROPS_PER_LOOK == 0 {
             if let Some(done) = self.attempt_put(len, false)? {
                 return Ok(done);
             }
@@ -163,9 +163,9 @@ impl Endpoint {
                 self.has_put();
                 Ok(Some(()))
             }
-            Err(Refusal::Full) => Ok(None),
-            Err(Refusal::NotReady) => Err(PutError::NotReady),
-            Err(Refusal::Stopped) => Err(PutError::Stopped),
+            Err(RingError::Full) => Ok(None),
+            Err(RingError::NotReady) => Err(PutError::NotReady),
+            Err(RingError::Stopped) => Err(PutError::Stopped),
             Err(other) => Err(self.control.fault(other).into()),
         }
     }

@@ -313,7 +313,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// ```
     #[inline]
     pub fn take(&mut self) -> Result<Delivery<'_, T>, GetError> {
-        self.endpoint.lot_until(T::SIZE, Until::Forever)?;
+        self.endpoint.take_next(T::SIZE, Until::Forever)?;
         Ok(Delivery::new(&mut self.endpoint))
     }
 
@@ -335,7 +335,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// ```
     #[inline]
     pub fn try_take(&mut self) -> Result<Delivery<'_, T>, GetError> {
-        self.endpoint.lot_until(T::SIZE, Until::Now)?;
+        self.endpoint.take_next(T::SIZE, Until::Now)?;
         Ok(Delivery::new(&mut self.endpoint))
     }
 

@@ -3,7 +3,7 @@
 //! Two sides that fight over one line at the edge of empty or full lose more than anything else costs: after a burst of successes the waiter stays away until
 //! its peer is well ahead. In ping-pong it never does.
 
-use super::control::SLICE;
+use super::control::MAX_SLEEP;
 use super::endpoint::Endpoint;
 use crate::error::Fault;
 use crate::sync::atomic::pause;
@@ -42,9 +42,9 @@ impl Until {
     pub(super) fn left(self) -> Duration {
         match self {
             Self::Now => Duration::ZERO,
-            Self::Forever => SLICE,
-            Self::Deadline(at) => at.saturating_duration_since(Instant::now()).min(SLICE),
-            Self::Within(timeout) => timeout.min(SLICE),
+            Self::Forever => MAX_SLEEP,
+            Self::Deadline(at) => at.saturating_duration_since(Instant::now()).min(MAX_SLEEP),
+            Self::Within(timeout) => timeout.min(MAX_SLEEP),
         }
     }
 }
@@ -63,18 +63,18 @@ pub(super) enum GaveUp<E> {
 }
 
 /// Rounds of polling between two attempts, looks at the clock and offers of the processor to others.
-const ROUNDS: u32 = 16;
+const POLLS_PER_ATTEMPT: u32 = 16;
 /// Polls for an answer that comes at once.
-const SOON: u32 = 64;
+const REPLY_POLLS: u32 = 64;
 /// Spins in vain after which an endpoint sleeps at once; each so many waits it spins all the same.
-const VAIN: u32 = 8;
+const MAX_FAILED_SPINS: u32 = 8;
 /// What one slot further costs a peer that keeps its rate at most, what it takes to get going, and the first wait for it, in nanoseconds (measured on two cores).
-const PER_SLOT: u32 = 75;
-const START: u32 = 150;
-const FIRST_DISTANCE: u32 = 200;
+const NS_PER_SLOT: u32 = 75;
+const NS_TO_START: u32 = 150;
+const FIRST_DISTANCE_NS: u32 = 200;
 /// Single successes running after which distance is tried: as long as it helps, and at most.
-pub(super) const LITTLE_PATIENCE: u32 = 4;
-const MUCH_PATIENCE: u32 = 1024;
+pub(super) const MIN_SINGLES: u32 = 4;
+const MAX_SINGLES: u32 = 1024;
 
 /// Pause instructions that take about so long. They take 4 to 60 ns each, depending on the processor; measured once in a process.
 pub(super) fn pauses(nanoseconds: u32) -> u32 {
@@ -118,23 +118,23 @@ impl Endpoint {
     ) -> Result<Option<R>, E> {
         self.keep_distance(what);
         // Who spun in vain several times running sleeps at once, but tries again now and then: how long it slept says little, a wake-up takes its time.
-        let limit = if self.vain_spins < VAIN || self.vain_spins % VAIN == 0 {
+        let limit = if self.failed_spins < MAX_FAILED_SPINS || self.failed_spins % MAX_FAILED_SPINS == 0 {
             self.attach.spin_limit
         } else {
             Duration::ZERO
         };
         let spun = self.spin(what, until, limit, attempt)?;
-        self.vain_spins = if spun.is_some() { 0 } else { self.vain_spins.wrapping_add(1) };
+        self.failed_spins = if spun.is_some() { 0 } else { self.failed_spins.wrapping_add(1) };
         Ok(spun)
     }
 
     /// Keeps the distance, and polls the slot at the cursor for about a microsecond: whether there is an item now.
-    pub(super) fn item_comes(&mut self) -> bool {
+    pub(super) fn item_arrives(&mut self) -> bool {
         self.keep_distance(For::Items);
         let full = 2 * self.cursors.get.cycle + 1;
-        for _ in 0..SOON {
+        for _ in 0..REPLY_POLLS {
             if self.peek(For::Items, 0) == full {
-                self.vain_spins = 0;
+                self.failed_spins = 0;
                 return true;
             }
             spin_loop();
@@ -154,13 +154,13 @@ impl Endpoint {
         let (mut seen, mut began) = (None, None);
         for round in 1u32.. {
             let now = Some(self.peek(what, 0));
-            if seen != now || round % ROUNDS == 0 {
+            if seen != now || round % POLLS_PER_ATTEMPT == 0 {
                 seen = now;
                 if let Some(done) = attempt(self)? {
                     return Ok(Some(done));
                 }
             }
-            if round % ROUNDS == 0 {
+            if round % POLLS_PER_ATTEMPT == 0 {
                 let now = Instant::now();
                 if now.saturating_duration_since(*began.get_or_insert(now)) >= limit.min(until.left()) {
                     break;
@@ -234,7 +234,7 @@ impl Endpoint {
             return;
         }
         let wanted = u64::from(what == For::Items); // FULL, or EMPTY
-        let (first, start, per_slot) = (pauses(FIRST_DISTANCE), pauses(START), pauses(PER_SLOT));
+        let (first, start, per_slot) = (pauses(FIRST_DISTANCE_NS), pauses(NS_TO_START), pauses(NS_PER_SLOT));
         let (mut waited, mut next) = (0, first);
         let kept = loop {
             pause(next);
@@ -249,9 +249,9 @@ impl Endpoint {
             next = waited.min(2 * first);
         };
         if kept {
-            self.patience = LITTLE_PATIENCE;
+            self.patience = MIN_SINGLES;
         } else if lockstep {
-            self.patience = (2 * self.patience).min(MUCH_PATIENCE);
+            self.patience = (2 * self.patience).min(MAX_SINGLES);
         }
     }
 }

@@ -106,7 +106,7 @@ impl<'q, T: Payload + ?Sized> Within<'q, T> {
     /// ```
     #[inline]
     pub fn take(self) -> Result<Delivery<'q, T>, GetError> {
-        self.endpoint.lot_until(T::SIZE, self.until)?;
+        self.endpoint.take_next(T::SIZE, self.until)?;
         Ok(Delivery::new(self.endpoint))
     }
 

@@ -3,7 +3,7 @@
 //! The hints alone lag behind.
 
 use super::slot::{self, BlockWord, Cursor};
-use super::{Cursors, Memory, Refusal, Ring};
+use super::{Cursors, Memory, Ring, RingError};
 use crate::sync::atomic::{AtomicU64, Ordering, load_sc, store};
 
 /// Which cursor a walk moves, and which hint helps it.
@@ -31,7 +31,7 @@ impl Walk {
     }
 }
 
-const IMPOSSIBLE: Refusal = Refusal::Corrupt("a slot's stamp is older than any it can have");
+const IMPOSSIBLE: RingError = RingError::Corrupt("a slot's stamp is older than any it can have");
 
 impl<M: Memory> Ring<M> {
     /// Position of the oldest item.
@@ -63,7 +63,7 @@ impl<M: Memory> Ring<M> {
     /// Blocks in the ring that were not cleared. Exact when nobody is in mid-operation.
     pub(crate) fn live(&self) -> u64 {
         let (all, head) = (self.len(), self.head());
-        // Cleared ones are always the oldest (see `put_announced`): halves the part in which the first live one is.
+        // Cleared ones are always the oldest (see `put_slow`): halves the part in which the first live one is.
         let (mut cleared, mut live) = (0, all);
         while cleared < live {
             let middle = if cleared == 0 && live == all { 0 } else { cleared.midpoint(live) };
@@ -157,7 +157,7 @@ impl<M: Memory> Ring<M> {
 
 impl<M: Memory> Ring<M> {
     /// Moves the walk's cursor behind `passed`, the last position known to be done, and further if the hint knows more. Returns what is there.
-    pub(super) fn step(&self, c: &mut Cursors, walk: &mut Walk, stamp: u64, passed: Cursor) -> Result<slot::Slot, Refusal> {
+    pub(super) fn step(&self, c: &mut Cursors, walk: &mut Walk, stamp: u64, passed: Cursor) -> Result<slot::Slot, RingError> {
         let shape = self.memory.shape();
         let (two_ahead, cursor, word) = match walk.side {
             Side::Put => (2 * c.put.cycle + 2, &mut c.put, self.memory.tail()),
@@ -177,7 +177,7 @@ impl<M: Memory> Ring<M> {
 
     /// The cursor contradicts the stamps: a hint was damaged, or the stamps are. Starts from the stamps, once.
     #[cold]
-    pub(super) fn rescan(&self, c: &mut Cursors, walk: &mut Walk) -> Result<slot::Slot, Refusal> {
+    pub(super) fn rescan(&self, c: &mut Cursors, walk: &mut Walk) -> Result<slot::Slot, RingError> {
         if walk.rescanned {
             return Err(IMPOSSIBLE);
         }

@@ -1,16 +1,16 @@
-//! The one primitive: trade the seat's block for the slot's block with a single compare-and-swap.
+//! The one primitive: exchange_at the seat's block for the slot's block with a single compare-and-swap.
 //!
 //! Before the CAS nothing has happened; after it everything has. What may be left unfinished by a death, counters and the record at rest, is
 //! for `recover` to finish.
 
 use super::seat::{Event, Kind, Seat};
 use super::slot::{Cursor, Slot};
-use super::{Memory, Refusal, Ring};
+use super::{Memory, Ring, RingError};
 use crate::layout::SeatLine;
 use crate::sync::atomic::{AtomicU64, cas_sc, load_sc, pause};
 
 /// How an exchange ended that did not fail for good.
-pub(super) enum Swap {
+pub(super) enum Exchanged {
     /// It happened; the seat owns the slot's former block and is at rest.
     Done,
     /// Somebody was faster: this is what the slot holds now. The record is still announced.
@@ -20,18 +20,18 @@ pub(super) enum Swap {
 impl<M: Memory> Ring<M> {
     /// What slot `index` holds.
     #[inline(always)]
-    pub(super) fn look(&self, index: u32) -> Result<Slot, Refusal> {
+    pub(super) fn look(&self, index: u32) -> Result<Slot, RingError> {
         self.checked(load_sc(self.memory.slot(index)))
     }
 
     /// A block number read from shared memory is never used unchecked.
     #[inline(always)]
-    fn checked(&self, raw: u64) -> Result<Slot, Refusal> {
+    fn checked(&self, raw: u64) -> Result<Slot, RingError> {
         let slot = self.memory.shape().slot(raw);
         if slot.block < self.memory.shape().blocks {
             Ok(slot)
         } else {
-            Err(Refusal::Corrupt("a slot names a block that does not exist"))
+            Err(RingError::Corrupt("a slot names a block that does not exist"))
         }
     }
 
@@ -62,13 +62,13 @@ impl<M: Memory> Ring<M> {
     /// Trades `seat`'s block for the block of `seen` in slot `at.index`, whose stamp becomes the next of its kind. `outgoing`: items in the seat's block, of a put.
     /// A take leaves the seat with `hold`; the seat must have none before.
     #[inline]
-    pub(super) fn exchange(&self, seat: &mut Seat, at: Cursor, seen: Slot, kind: Kind, outgoing: u32) -> Result<Swap, Refusal> {
+    pub(super) fn exchange(&self, seat: &mut Seat, at: Cursor, seen: Slot, kind: Kind, outgoing: u32) -> Result<Exchanged, RingError> {
         let (line, slot) = (self.memory.seat(seat.index), self.memory.slot(at.index));
-        match self.trade(line, slot, seat, at, seen, kind, outgoing, self.batch > 1, false)? {
-            Ok(()) => Ok(Swap::Done),
+        match self.exchange_at(line, slot, seat, at, seen, kind, outgoing, self.batch > 1, false)? {
+            Ok(()) => Ok(Exchanged::Done),
             Err(actual) => {
                 pause(self.contention);
-                self.checked(actual).map(Swap::Lost)
+                self.checked(actual).map(Exchanged::Lost)
             }
         }
     }
@@ -77,7 +77,7 @@ impl<M: Memory> Ring<M> {
     /// holds now, and the record is still announced. `open`: of a take that happened it is too, for the caller to finish.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "what the fast paths have in registers already")]
-    pub(super) fn trade(
+    pub(super) fn exchange_at(
         &self,
         line: &SeatLine,
         slot: &AtomicU64,
@@ -88,13 +88,13 @@ impl<M: Memory> Ring<M> {
         outgoing: u32,
         batches: bool,
         open: bool,
-    ) -> Result<Result<(), u64>, Refusal> {
+    ) -> Result<Result<(), u64>, RingError> {
         debug_assert!(!seat.hold, "a seat with an item in hand exchanges");
         let shape = self.memory.shape();
         // A put onto an item goes from FULL to the next FULL, a skip from EMPTY to the next EMPTY.
         let more = if matches!(kind, Kind::Drop | Kind::Replace | Kind::Skip) { 2 } else { 1 };
         let Some(new) = shape.follow(seen, more, seat.block) else {
-            return Err(Refusal::Exhausted);
+            return Err(RingError::Exhausted);
         };
         if kind == Kind::Take {
             seat.prepare_take(line, shape.position(at));

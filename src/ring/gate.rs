@@ -1,13 +1,13 @@
 //! The ready gate: who may put, and the clear in one step.
 //!
-//! Owns the ready word. Void always means OLDER than the epoch in hand, never merely different. A put loads the ready word after the slot's word (see `put_announced`), so
+//! Owns the ready word. Void always means OLDER than the epoch in hand, never merely different. A put loads the ready word after the slot's word (see `put_slow`), so
 //! along the ring epochs never fall: cleared items are always the oldest.
 
 use super::cursor::{Side, Walk};
-use super::exchange::Swap;
+use super::exchange::Exchanged;
 use super::seat::{Kind, Seat};
 use super::slot::{BlockWord, LAST_EPOCH, Ready};
-use super::{Cursors, Memory, Refusal, Ring};
+use super::{Cursors, Memory, Ring, RingError};
 use crate::sync::atomic::{Ordering, cas_sc, load_sc};
 
 impl<M: Memory> Ring<M> {
@@ -39,7 +39,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Closes the gate and makes every item void, in one step. Returns the epoch that begins. On a closed gate nothing changes.
-    pub(crate) fn set_not_ready(&self) -> Result<u64, Refusal> {
+    pub(crate) fn set_not_ready(&self) -> Result<u64, RingError> {
         self.change(|gate| {
             if gate.is_ready() {
                 Self::next_epoch(gate).map(|next| Ready(next.0 & !1))
@@ -50,19 +50,19 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Makes every item void, in one step. Returns the epoch that begins.
-    pub(crate) fn clear(&self) -> Result<u64, Refusal> {
+    pub(crate) fn clear(&self) -> Result<u64, RingError> {
         self.change(Self::next_epoch)
     }
 
-    fn next_epoch(gate: Ready) -> Result<Ready, Refusal> {
+    fn next_epoch(gate: Ready) -> Result<Ready, RingError> {
         if gate.epoch() < LAST_EPOCH {
             Ok(Ready(gate.0 + 2))
         } else {
-            Err(Refusal::Exhausted)
+            Err(RingError::Exhausted)
         }
     }
 
-    fn change(&self, mut next: impl FnMut(Ready) -> Result<Ready, Refusal>) -> Result<u64, Refusal> {
+    fn change(&self, mut next: impl FnMut(Ready) -> Result<Ready, RingError>) -> Result<u64, RingError> {
         let mut gate = self.gate();
         loop {
             let new = next(gate)?;
@@ -77,13 +77,13 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Throws away the items at the front that are older than `epoch`; stops at the first that is not, or at the end.
-    pub(crate) fn drain(&self, c: &mut Cursors, seat: &mut Seat, epoch: u64) -> Result<(), Refusal> {
+    pub(crate) fn drain(&self, c: &mut Cursors, seat: &mut Seat, epoch: u64) -> Result<(), RingError> {
         let result = self.drain_announced(c, seat, epoch);
         seat.retreat(&self.memory);
         result
     }
 
-    fn drain_announced(&self, c: &mut Cursors, seat: &mut Seat, epoch: u64) -> Result<(), Refusal> {
+    fn drain_announced(&self, c: &mut Cursors, seat: &mut Seat, epoch: u64) -> Result<(), RingError> {
         let mut walk = Walk::new(Side::Get);
         let mut seen = self.look(c.get.index)?;
         loop {
@@ -97,12 +97,12 @@ impl<M: Memory> Ring<M> {
             }
             let at = c.get;
             match self.exchange(seat, at, oldest, Kind::Discard, 0)? {
-                Swap::Done => {
+                Exchanged::Done => {
                     c.get = at.next(self.memory.shape().slots);
                     c.discarded += 1;
                     seen = self.look(c.get.index)?;
                 }
-                Swap::Lost(actual) => seen = actual,
+                Exchanged::Lost(actual) => seen = actual,
             }
         }
     }

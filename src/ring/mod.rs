@@ -43,7 +43,7 @@ pub(crate) trait Memory {
     /// Several blocks lie in one cache line, and this is the first of them.
     fn is_first_in_line(&self, block: u32) -> bool;
     /// The block was read and will be somebody else's to write: if it has cache lines of its own, has them fetched for writing. Changes nothing. The block is the caller's.
-    fn own_lines(&self, block: u32);
+    fn claim_cache_lines(&self, block: u32);
     fn ready(&self) -> &AtomicU64;
     /// The state says that items may be put. One sequentially consistent load.
     fn started(&self) -> bool;
@@ -62,7 +62,7 @@ pub(crate) trait Locks {
 
 /// Why an operation was given up. The seat is at rest and owns the block it owned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum RingError {
     Full,
     Empty,
     NotReady,

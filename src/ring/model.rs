@@ -22,7 +22,7 @@ mod weaker;
 
 use super::seat::{Event, Kind, Record, Seat};
 use super::slot::{BlockWord, Ready, Shape};
-use super::{Cursors, Ending, Locks, Memory, Recovered, Refusal, Ring};
+use super::{Cursors, Ending, Locks, Memory, Recovered, Ring, RingError};
 use crate::layout::SeatLine;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, Pass, cas_sc, load_sc, pass};
 use crate::sync::mortal::live;
@@ -125,7 +125,7 @@ impl Memory for Shared {
     fn is_first_in_line(&self, _: u32) -> bool {
         true
     }
-    fn own_lines(&self, _: u32) {}
+    fn claim_cache_lines(&self, _: u32) {}
     fn ready(&self) -> &AtomicU64 {
         &self.0.words[0]
     }
@@ -205,29 +205,32 @@ struct Actor<'a> {
 }
 
 /// The answer, which finds no contradiction in a segment that nobody damaged.
-fn told(answer: Result<(), Refusal>) -> Result<(), Refusal> {
-    let plain = matches!(answer, Ok(()) | Err(Refusal::Full | Refusal::Empty | Refusal::NotReady | Refusal::Stopped));
+fn told(answer: Result<(), RingError>) -> Result<(), RingError> {
+    let plain = matches!(
+        answer,
+        Ok(()) | Err(RingError::Full | RingError::Empty | RingError::NotReady | RingError::Stopped)
+    );
     assert!(plain, "{answer:?}");
     answer
 }
 
 impl Actor<'_> {
-    fn put(&mut self, block: u64) -> Result<(), Refusal> {
+    fn put(&mut self, block: u64) -> Result<(), RingError> {
         let answer = self.put_unlogged(block);
         if answer.is_ok() {
             self.log.0.lock().unwrap().put.push(block);
         }
         answer
     }
-    fn put_unlogged(&mut self, block: u64) -> Result<(), Refusal> {
+    fn put_unlogged(&mut self, block: u64) -> Result<(), RingError> {
         // SAFETY: the block is this seat's own; loom fails if anybody else touches it.
         self.ring.memory.0.payload[self.seat.block as usize].with_mut(|cell| unsafe { *cell = block });
         let length = if self.ring.batch == 1 { 8 } else { self.ring.batch.into() };
         let header = self.ring.memory.block(self.seat.block);
         let done = if self.ring.single {
-            self.ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, length)
+            self.ring.put_fast::<true>(&mut self.cursors, &mut self.seat, header, length)
         } else {
-            self.ring.put_here::<false>(&mut self.cursors, &mut self.seat, header, length)
+            self.ring.put_fast::<false>(&mut self.cursors, &mut self.seat, header, length)
         };
         if done {
             return Ok(());
@@ -250,20 +253,20 @@ impl Actor<'_> {
             seat.acknowledge(&self.ring.memory, 1);
         }
     }
-    fn take(&mut self) -> Result<(), Refusal> {
+    fn take(&mut self) -> Result<(), RingError> {
         let usual = if self.ring.single {
-            self.ring.take_here::<true>(&mut self.cursors, &mut self.seat)
+            self.ring.take_fast::<true>(&mut self.cursors, &mut self.seat)
         } else {
-            self.ring.take_here::<false>(&mut self.cursors, &mut self.seat)
+            self.ring.take_fast::<false>(&mut self.cursors, &mut self.seat)
         };
         if usual.is_some() {
             return Ok(());
         }
         told(self.ring.take(&mut self.cursors, &mut self.seat).map(drop))
     }
-    fn get(&mut self) -> Result<(), Refusal> {
+    fn get(&mut self) -> Result<(), RingError> {
         if self.ring.single {
-            let got = self.ring.get_here(&mut self.cursors, &mut self.seat, |_, block| {
+            let got = self.ring.get_fast(&mut self.cursors, &mut self.seat, |_, block| {
                 // SAFETY: as in `put`.
                 let item = self.ring.memory.0.payload[block as usize].with(|cell| unsafe { *cell });
                 self.log.read(item * 10);
@@ -319,7 +322,7 @@ impl Actor<'_> {
             let ends = load_sc(&self.ring.memory.0.words[4]) == STOP_AT_QUEUE_END;
             match self.get() {
                 Ok(()) => continue,
-                Err(refusal) => assert_eq!(refusal, Refusal::Empty),
+                Err(refusal) => assert_eq!(refusal, RingError::Empty),
             }
             if !ends {
                 return;

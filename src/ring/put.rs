@@ -1,16 +1,16 @@
 //! Putting: one exchange.
 
 use super::cursor::{Side, Walk};
-use super::exchange::Swap;
+use super::exchange::Exchanged;
 use super::seat::{Kind, Seat};
 use super::slot::{BlockWord, Cursor, Ready};
-use super::{Cursors, Memory, Refusal, Ring};
+use super::{Cursors, Memory, Ring, RingError};
 use crate::sync::atomic::{AtomicU64, Ordering, load_sc, store};
 
 impl<M: Memory> Ring<M> {
     /// The usual put: the cursor is right, the slot is free, nobody interferes. `header`: of the seat's block. False: nothing has happened, and [`put`](Self::put) finds out why.
     #[inline(always)]
-    pub(crate) fn put_here<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat, header: &AtomicU64, length: u64) -> bool {
+    pub(crate) fn put_fast<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat, header: &AtomicU64, length: u64) -> bool {
         debug_assert!(!SINGLE || self.single);
         let (memory, shape, at, batches) = (&self.memory, self.memory.shape(), c.put, !SINGLE && self.batch > 1);
         // Looked up once, before the ordered accesses, over which the compiler keeps nothing.
@@ -19,14 +19,14 @@ impl<M: Memory> Ring<M> {
         let Some(seen) = shape.slot_of_cycle(load_sc(slot), at.cycle, false) else {
             return false;
         };
-        // After the slot's word; Acquire, Release: all as in `put_announced`.
+        // After the slot's word; Acquire, Release: all as in `put_slow`.
         let gate = Ready(memory.ready().load(Ordering::Acquire));
         if !memory.started() || !gate.is_ready() {
             return false;
         }
         store(header, BlockWord::new(gate.epoch(), 0, short).0, Ordering::Release);
         let items = if batches { length as u32 } else { 1 };
-        if !matches!(self.trade(line, slot, seat, at, seen, Kind::Put, items, batches, false), Ok(Ok(()))) {
+        if !matches!(self.exchange_at(line, slot, seat, at, seen, Kind::Put, items, batches, false), Ok(Ok(()))) {
             self.back_off(seat);
             return false;
         }
@@ -37,8 +37,8 @@ impl<M: Memory> Ring<M> {
 
     /// Puts the item that lies in `seat`'s block, if the state and the gate admit it. `length` in bytes; in queues with batches: in items. `lossy`: on a full ring drops the oldest block in the same step.
     #[inline]
-    pub(crate) fn put(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), Refusal> {
-        let result = self.put_announced(c, seat, length, lossy);
+    pub(crate) fn put(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), RingError> {
+        let result = self.put_slow(c, seat, length, lossy);
         if result.is_err() {
             seat.retreat(&self.memory);
         }
@@ -46,7 +46,7 @@ impl<M: Memory> Ring<M> {
     }
 
     #[inline]
-    fn put_announced(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), Refusal> {
+    fn put_slow(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), RingError> {
         let short = self.memory.set_length(seat.block, length);
         let items = if self.batch == 1 { 1 } else { length as u32 };
         let mut walk = Walk::new(Side::Put);
@@ -72,26 +72,26 @@ impl<M: Memory> Ring<M> {
             // The rule of the state: it is loaded after the slot's word that the CAS compares with. Whoever ended the stream has passed this position, or has found
             // our item: see `end`.
             if !self.memory.started() {
-                return Err(Refusal::Stopped);
+                return Err(RingError::Stopped);
             }
             // The rule of the gate is the same. While that word stands nobody puts, so an item in front of ours was put before, and its epoch is not newer than
             // the one loaded here: along the ring epochs never fall, and cleared items are always the oldest.
             // Acquire: pairs with the CAS that changes the gate; what its writer did before is seen by who is admitted by it.
             let gate = Ready(self.memory.ready().load(Ordering::Acquire));
             if !gate.is_ready() {
-                return Err(Refusal::NotReady);
+                return Err(RingError::NotReady);
             }
             let epoch = gate.epoch();
             let kind = match old {
                 None => Kind::Put,
                 Some(old) if old < epoch => Kind::Replace,
-                Some(old) if old > epoch => return Err(Refusal::Corrupt("an item's epoch is newer than the queue's")),
+                Some(old) if old > epoch => return Err(RingError::Corrupt("an item's epoch is newer than the queue's")),
                 Some(_) if lossy => Kind::Drop,
                 Some(_) => {
                     // Full only if that was the epoch of the item that stands there, and not of the block's next life.
                     let now = self.look(at.index)?;
                     if now == seen {
-                        return Err(Refusal::Full);
+                        return Err(RingError::Full);
                     }
                     seen = now;
                     continue;
@@ -100,12 +100,12 @@ impl<M: Memory> Ring<M> {
             // Release: pairs with the Acquire load above, of a racy reader who finds this block in a slot that it has left.
             store(self.memory.block(seat.block), BlockWord::new(epoch, 0, short).0, Ordering::Release);
             match self.exchange(seat, at, seen, kind, items)? {
-                Swap::Done => {
+                Exchanged::Done => {
                     c.put = at.next(self.memory.shape().slots);
                     self.hint(self.memory.tail(), c.put);
                     return Ok(());
                 }
-                Swap::Lost(actual) => seen = actual,
+                Exchanged::Lost(actual) => seen = actual,
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use super::seat::{Event, Kind, Seat};
 use super::slot::BlockWord;
-use super::{Locks, Memory, Refusal, Ring};
+use super::{Locks, Memory, Ring, RingError};
 use crate::sync::atomic::{Ordering, compiler_fence, load_sc, store, store32};
 
 /// What a pass over the seats did.
@@ -26,29 +26,29 @@ pub(crate) struct Recovered {
 }
 
 /// State of a seat that we have locked and, if need be, resolved.
-enum Judged {
+enum Resolved {
     Free(Seat),
     /// Carries an item that was taken and not acknowledged (at-least-once only).
     Orphan(Seat),
     Undecided,
 }
 
-const BAD_RECORD: Refusal = Refusal::Corrupt("a seat's record names a block that does not exist");
+const BAD_RECORD: RingError = RingError::Corrupt("a seat's record names a block that does not exist");
 
 impl<M: Memory> Ring<M> {
     /// Takes a free seat: its lock is ours then. A consumer of an at-least-once queue that finds none
     /// takes the seat of the oldest orphan; its first get delivers that item.
     /// `skip`: seats that this endpoint holds already.
-    pub(crate) fn attach(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, consumer: bool, out: &mut Recovered) -> Result<Option<Seat>, Refusal> {
+    pub(crate) fn attach(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, consumer: bool, out: &mut Recovered) -> Result<Option<Seat>, RingError> {
         *out = self.recover(locks, &skip);
         for index in self.others(&skip).filter(|index| !self.wants_care(*index)) {
             if !locks.try_lock(index) {
                 continue;
             }
-            match self.judge(index, out) {
-                Ok(Judged::Free(seat)) => return Ok(Some(seat)),
-                Ok(Judged::Orphan(_)) => self.announce(locks, index, out),
-                Ok(Judged::Undecided) => locks.unlock(index),
+            match self.resolve(index, out) {
+                Ok(Resolved::Free(seat)) => return Ok(Some(seat)),
+                Ok(Resolved::Orphan(_)) => self.announce(locks, index, out),
+                Ok(Resolved::Undecided) => locks.unlock(index),
                 Err(refusal) => {
                     locks.unlock(index);
                     return Err(refusal);
@@ -61,7 +61,7 @@ impl<M: Memory> Ring<M> {
             None
         };
         match (orphan, out.corrupt) {
-            (None, Some(what)) => Err(Refusal::Corrupt(what)),
+            (None, Some(what)) => Err(RingError::Corrupt(what)),
             (orphan, _) => Ok(orphan),
         }
     }
@@ -115,10 +115,10 @@ impl<M: Memory> Ring<M> {
             out.busy += 1;
             return;
         }
-        match self.judge(index, out) {
-            Ok(Judged::Orphan(_)) => return self.announce(locks, index, out),
-            Ok(Judged::Free(_)) => {}
-            Ok(Judged::Undecided) => out.undecided += 1,
+        match self.resolve(index, out) {
+            Ok(Resolved::Orphan(_)) => return self.announce(locks, index, out),
+            Ok(Resolved::Free(_)) => {}
+            Ok(Resolved::Undecided) => out.undecided += 1,
             Err(refusal) => out.note(refusal),
         }
         locks.unlock(index);
@@ -138,10 +138,10 @@ impl<M: Memory> Ring<M> {
                 out.busy += 1;
                 continue;
             }
-            match self.judge(index, out) {
-                Ok(Judged::Orphan(seat)) => return Some(seat),
-                Ok(Judged::Free(_)) => {}
-                Ok(Judged::Undecided) => out.undecided += 1,
+            match self.resolve(index, out) {
+                Ok(Resolved::Orphan(seat)) => return Some(seat),
+                Ok(Resolved::Free(_)) => {}
+                Ok(Resolved::Undecided) => out.undecided += 1,
                 Err(refusal) => out.note(refusal),
             }
             locks.unlock(index);
@@ -167,7 +167,7 @@ impl<M: Memory> Ring<M> {
             return Some(word);
         }
         let word = word.delivered_again();
-        // Release: as every store of a header, see `put_announced`. It keeps the store above before it: a death between the two must not count a delivery that nobody saw. Read by the next holder of the seat's lock; racy readers look at the
+        // Release: as every store of a header, see `put_slow`. It keeps the store above before it: a death between the two must not count a delivery that nobody saw. Read by the next holder of the seat's lock; racy readers look at the
         // epoch alone, which stays.
         store(block, word.0, Ordering::Release);
         let redelivered = &self.memory.seat(seat.index).redelivered;
@@ -304,7 +304,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// A seat that we have just locked: resolves its exchange, settles what is only late, counts what is lost.
-    fn judge(&self, index: u32, out: &mut Recovered) -> Result<Judged, Refusal> {
+    fn resolve(&self, index: u32, out: &mut Recovered) -> Result<Resolved, RingError> {
         let line = self.memory.seat(index);
         // Read once: who may write to the segment may do so at any time, and what was checked is what is used.
         let record = line.read_record();
@@ -315,8 +315,8 @@ impl<M: Memory> Ring<M> {
         let counts = line.read_counts();
         let mut seat = Seat::adopt(index, &record, counts, self.items_in(record.mine));
         if let Some(incoming) = record.incoming {
-            let Some(happened) = self.sighted(index, record.mine, incoming) else {
-                return Ok(Judged::Undecided);
+            let Some(happened) = self.find_outcome(index, record.mine, incoming) else {
+                return Ok(Resolved::Undecided);
             };
             if happened {
                 seat.receive(incoming, record.kind == Kind::Take, self.items_in(incoming));
@@ -331,7 +331,7 @@ impl<M: Memory> Ring<M> {
             out.recovered += 1;
         }
         if !seat.hold {
-            return Ok(Judged::Free(seat));
+            return Ok(Resolved::Free(seat));
         }
         // The sequence of a record that was just put at rest is right.
         let unsettled = if record.incoming.is_some() {
@@ -342,18 +342,18 @@ impl<M: Memory> Ring<M> {
         if unsettled == 0 {
             // Acknowledged, or counted as lost or cleared; only the record is late.
             seat.let_go(&self.memory);
-            return Ok(Judged::Free(seat));
+            return Ok(Resolved::Free(seat));
         }
         if self.at_least_once {
-            return Ok(Judged::Orphan(seat));
+            return Ok(Resolved::Orphan(seat));
         }
         self.give_up(&mut seat);
         out.recovered += 1;
-        Ok(Judged::Free(seat))
+        Ok(Resolved::Free(seat))
     }
 
     /// Is `mine` in circulation (the exchange happened) or `incoming` (it did not)? In circulation: in a slot, or the resting block of another seat.
-    fn sighted(&self, dead: u32, mine: u32, incoming: u32) -> Option<bool> {
+    fn find_outcome(&self, dead: u32, mine: u32, incoming: u32) -> Option<bool> {
         let shape = self.memory.shape();
         let verdict = |block: u32| {
             if block == mine {
@@ -377,8 +377,8 @@ impl<M: Memory> Ring<M> {
 }
 
 impl Recovered {
-    fn note(&mut self, refusal: Refusal) {
-        if let Refusal::Corrupt(what) = refusal {
+    fn note(&mut self, refusal: RingError) {
+        if let RingError::Corrupt(what) = refusal {
             self.corrupt = Some(what);
         }
     }

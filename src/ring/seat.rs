@@ -324,7 +324,7 @@ impl Seat {
         let line = memory.seat(self.index);
         let last = self.items == items || self.left() == items;
         if last {
-            memory.own_lines(self.block);
+            memory.claim_cache_lines(self.block);
         }
         self.got(line, items);
         if last {
@@ -337,7 +337,7 @@ impl Seat {
     pub(crate) fn acknowledge_one<M: Memory>(&mut self, memory: &M) {
         debug_assert!(self.hold && self.items == 1 && self.left() == 1);
         let line = memory.seat(self.index);
-        memory.own_lines(self.block);
+        memory.claim_cache_lines(self.block);
         self.got(line, 1);
         self.let_go_at(line);
     }

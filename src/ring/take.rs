@@ -1,10 +1,10 @@
 //! Taking: one exchange, and the block is the seat's. The end of a stream.
 
 use super::cursor::{Side, Walk};
-use super::exchange::Swap;
+use super::exchange::Exchanged;
 use super::seat::{Event, Kind, Seat};
 use super::slot::{self, BlockWord};
-use super::{Cursors, Ending, Memory, Refusal, Ring};
+use super::{Cursors, Ending, Memory, Ring, RingError};
 use crate::layout::SeatLine;
 use crate::sync::atomic::{Ordering, load_sc, store};
 
@@ -12,53 +12,53 @@ impl<M: Memory> Ring<M> {
     /// The usual take: the cursor is right, there is an item, nobody interferes. Returns the header, and the block, which is the seat's now. `None`: at most a cleared block was thrown away, and
     /// [`take`](Self::take) goes on.
     #[inline(always)]
-    pub(crate) fn take_here<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat) -> Option<(BlockWord, u32)> {
+    pub(crate) fn take_fast<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat) -> Option<(BlockWord, u32)> {
         debug_assert!(!SINGLE || self.single);
-        let (_, word, block) = self.win::<SINGLE>(c, seat, false)?;
+        let (_, word, block) = self.claim_front::<SINGLE>(c, seat, false)?;
         if !SINGLE && self.batch > 1 {
             seat.items = self.items_in(block);
         }
         if self.is_void(word) {
-            self.throw_away(c, seat);
+            self.discard_void(c, seat);
             return None;
         }
         Some((word, block))
     }
 
-    /// As `take_here`, where the item is copied at once and then acknowledged. Until then the seat's record stays announced: to the others this is a longer exchange, and one store less.
+    /// As `take_fast`, where the item is copied at once and then acknowledged. Until then the seat's record stays announced: to the others this is a longer exchange, and one store less.
     /// `copy` answers to header and block whether the item can be copied, and copies it; if not, it stays in hand. It does not panic: the seat's private copy is not up to date meanwhile.
     #[inline(always)]
-    pub(crate) fn get_here<R>(&self, c: &mut Cursors, seat: &mut Seat, copy: impl FnOnce(BlockWord, u32) -> Option<R>) -> Option<R> {
+    pub(crate) fn get_fast<R>(&self, c: &mut Cursors, seat: &mut Seat, copy: impl FnOnce(BlockWord, u32) -> Option<R>) -> Option<R> {
         debug_assert!(self.single);
-        let (line, word, block) = self.win::<true>(c, seat, true)?;
+        let (line, word, block) = self.claim_front::<true>(c, seat, true)?;
         if !self.is_void(word) {
             if let Some(copied) = copy(word, block) {
-                self.memory.own_lines(block);
+                self.memory.claim_cache_lines(block);
                 seat.acknowledge_open(line);
                 return Some(copied);
             }
         }
-        self.keep_open(c, seat, word);
+        self.keep_claimed(c, seat, word);
         None
     }
 
     /// A get that was not usual: its item was cleared, or stays in hand.
     #[cold]
-    fn keep_open(&self, c: &mut Cursors, seat: &mut Seat, word: BlockWord) {
+    fn keep_claimed(&self, c: &mut Cursors, seat: &mut Seat, word: BlockWord) {
         seat.keep(&self.memory);
         if self.is_void(word) {
-            self.throw_away(c, seat);
+            self.discard_void(c, seat);
         }
     }
 
-    /// What `take_here` and `get_here` have in common: the exchange. Returns the seat's line, the header and the block. `open`: the record is announced still.
+    /// What `take_fast` and `get_fast` have in common: the exchange. Returns the seat's line, the header and the block. `open`: the record is announced still.
     #[inline(always)]
-    fn win<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat, open: bool) -> Option<(&SeatLine, BlockWord, u32)> {
+    fn claim_front<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat, open: bool) -> Option<(&SeatLine, BlockWord, u32)> {
         let (memory, shape, at, batches) = (&self.memory, self.memory.shape(), c.get, !SINGLE && self.batch > 1);
         // Looked up once, before the ordered accesses, over which the compiler keeps nothing.
         let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
         let seen = shape.slot_of_cycle(load_sc(slot), at.cycle, true)?;
-        if !matches!(self.trade(line, slot, seat, at, seen, Kind::Take, 0, batches, open), Ok(Ok(()))) {
+        if !matches!(self.exchange_at(line, slot, seat, at, seen, Kind::Take, 0, batches, open), Ok(Ok(()))) {
             self.back_off(seat);
             return None;
         }
@@ -69,7 +69,7 @@ impl<M: Memory> Ring<M> {
         let word = BlockWord(header.load(Ordering::Relaxed));
         if memory.is_first_in_line(seen.block) {
             // Nothing changes but that we have the cache line for ourselves. A line that a consumer has only read stays with both processors, and the producer's next write to it takes several times
-            // as long (docs/performance.md). Release: as every store of a header, see `put_announced`.
+            // as long (docs/performance.md). Release: as every store of a header, see `put_slow`.
             store(header, word.0, Ordering::Release);
         }
         Some((line, word, seen.block))
@@ -77,15 +77,15 @@ impl<M: Memory> Ring<M> {
 
     /// The block taken was cleared.
     #[cold]
-    fn throw_away(&self, c: &mut Cursors, seat: &mut Seat) {
+    fn discard_void(&self, c: &mut Cursors, seat: &mut Seat) {
         seat.settle(&self.memory, Event::Cleared);
         c.discarded += 1;
     }
 
     /// Takes the oldest block that was not cleared; it is then `seat`'s, and the seat holds its items. Cleared ones are thrown away on the way.
     #[inline]
-    pub(crate) fn take(&self, c: &mut Cursors, seat: &mut Seat) -> Result<BlockWord, Refusal> {
-        let result = self.take_announced(c, seat);
+    pub(crate) fn take(&self, c: &mut Cursors, seat: &mut Seat) -> Result<BlockWord, RingError> {
+        let result = self.take_slow(c, seat);
         if result.is_err() {
             seat.retreat(&self.memory);
         }
@@ -93,17 +93,17 @@ impl<M: Memory> Ring<M> {
     }
 
     #[inline]
-    fn take_announced(&self, c: &mut Cursors, seat: &mut Seat) -> Result<BlockWord, Refusal> {
+    fn take_slow(&self, c: &mut Cursors, seat: &mut Seat) -> Result<BlockWord, RingError> {
         let mut walk = Walk::new(Side::Get);
         let mut seen = self.look(c.get.index)?;
         loop {
             let oldest = self.oldest(c, &mut walk, seen)?;
             if !oldest.is_full() {
-                return Err(Refusal::Empty);
+                return Err(RingError::Empty);
             }
             let at = c.get;
             match self.exchange(seat, at, oldest, Kind::Take, 0)? {
-                Swap::Done => {
+                Exchanged::Done => {
                     c.get = at.next(self.memory.shape().slots);
                     self.hint(self.memory.head(), c.get);
                     // Relaxed: the block is ours alone; the CAS acquired what its putter wrote.
@@ -112,10 +112,10 @@ impl<M: Memory> Ring<M> {
                     if !self.is_void(word) {
                         return Ok(word);
                     }
-                    self.throw_away(c, seat);
+                    self.discard_void(c, seat);
                     seen = self.look(c.get.index)?;
                 }
-                Swap::Lost(actual) => seen = actual,
+                Exchanged::Lost(actual) => seen = actual,
             }
         }
     }
@@ -125,15 +125,15 @@ impl<M: Memory> Ring<M> {
     ///
     /// A put loads the state after the word of its slot, and that word stands until its exchange. If it looked after we passed, it saw this state or a later stream's. If its exchange came
     /// before, the ring was empty after it: its item was taken. In between it cannot be: the position it saw was at or before the one we pass, and it would be the one behind it.
-    pub(crate) fn end(&self, c: &mut Cursors, seat: &mut Seat, carry: impl Fn(&Self) -> bool) -> Result<Ending, Refusal> {
-        let ending = self.end_announced(c, seat, carry);
+    pub(crate) fn end(&self, c: &mut Cursors, seat: &mut Seat, carry: impl Fn(&Self) -> bool) -> Result<Ending, RingError> {
+        let ending = self.end_slow(c, seat, carry);
         if ending != Ok(Ending::Ended) {
             seat.retreat(&self.memory);
         }
         ending
     }
 
-    fn end_announced(&self, c: &mut Cursors, seat: &mut Seat, carry: impl Fn(&Self) -> bool) -> Result<Ending, Refusal> {
+    fn end_slow(&self, c: &mut Cursors, seat: &mut Seat, carry: impl Fn(&Self) -> bool) -> Result<Ending, RingError> {
         let mut walk = Walk::new(Side::Get);
         let mut seen = self.look(c.get.index)?;
         loop {
@@ -146,21 +146,21 @@ impl<M: Memory> Ring<M> {
             }
             let at = c.get;
             match self.exchange(seat, at, last, Kind::Skip, 0)? {
-                Swap::Done => {
+                Exchanged::Done => {
                     c.get = at.next(self.memory.shape().slots);
                     // Both: a producer would walk over all that was skipped.
                     self.hint(self.memory.head(), c.get);
                     self.hint(self.memory.tail(), c.get);
                     return Ok(Ending::Ended);
                 }
-                Swap::Lost(actual) => seen = actual,
+                Exchanged::Lost(actual) => seen = actual,
             }
         }
     }
 
     /// Walks the get cursor from `seen`, which is what its slot holds, to the oldest block; if the ring is empty, to the position of the next put.
     #[inline(always)]
-    pub(super) fn oldest(&self, c: &mut Cursors, walk: &mut Walk, mut seen: slot::Slot) -> Result<slot::Slot, Refusal> {
+    pub(super) fn oldest(&self, c: &mut Cursors, walk: &mut Walk, mut seen: slot::Slot) -> Result<slot::Slot, RingError> {
         loop {
             let full = 2 * c.get.cycle + 1;
             if seen.stamp == full || seen.stamp + 1 == full {

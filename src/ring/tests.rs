@@ -2,7 +2,7 @@
 
 use super::seat::{Event, Kind, Record, Seat};
 use super::slot::{BlockWord, Shape};
-use super::{Cursors, Ending, Locks, Memory, Refusal, Ring};
+use super::{Cursors, Ending, Locks, Memory, Ring, RingError};
 use crate::layout::SeatLine;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -61,7 +61,7 @@ impl Memory for View {
     fn is_first_in_line(&self, _: u32) -> bool {
         true
     }
-    fn own_lines(&self, _: u32) {}
+    fn claim_cache_lines(&self, _: u32) {}
     fn ready(&self) -> &AtomicU64 {
         self.touched();
         &self.words.gate[0]
@@ -154,9 +154,9 @@ impl End {
         self.ring.memory.others.borrow().is_none()
     }
 
-    fn put(&mut self, item: u64, lossy: bool) -> Result<(), Refusal> {
+    fn put(&mut self, item: u64, lossy: bool) -> Result<(), RingError> {
         let header = &self.ring.memory.words.clone().blocks[self.seat.block as usize];
-        if self.ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, item) {
+        if self.ring.put_fast::<true>(&mut self.cursors, &mut self.seat, header, item) {
             return Ok(());
         }
         self.ring.put(&mut self.cursors, &mut self.seat, item, lossy)
@@ -331,7 +331,7 @@ fn a_put_that_overlaps_the_end_of_a_stream_was_got_or_is_refused() {
                     others.set_state(3);
                     let both = consumer.get_to_the_end().into_iter().chain(fast.get_to_the_end());
                     ended.borrow_mut().extend(both);
-                    assert_eq!(fast.put(9, true), Err(Refusal::Stopped));
+                    assert_eq!(fast.put(9, true), Err(RingError::Stopped));
                     if restarts > 0 {
                         others.set_state(1);
                         others.set_state(2);
@@ -354,7 +354,7 @@ fn a_put_that_overlaps_the_end_of_a_stream_was_got_or_is_refused() {
                 },
                 "{what}"
             );
-            assert!(put.is_ok() || restarts == 0 && put == Err(Refusal::Stopped), "{what}");
+            assert!(put.is_ok() || restarts == 0 && put == Err(RingError::Stopped), "{what}");
             assert_eq!(skipped, 2 * (restarts + 1), "{what}");
             let (puts, tail) = (filled + u64::from(put.is_ok()), words.shape.count(slow.ring.tail()));
             assert_eq!(tail, puts + skipped, "{what}");

@@ -4,7 +4,7 @@
 use super::*;
 use crate::queue::{AttachOptions, Control, QueueOptions};
 use crate::ring::seat::Seat;
-use crate::ring::{Cursors, Recovered, Refusal, Ring};
+use crate::ring::{Cursors, Recovered, Ring, RingError};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -66,22 +66,22 @@ impl Participant {
         unsafe { self.payload().write([item; WORDS]) };
         loop {
             let header = self.ring.memory.block(self.seat.block);
-            if self.ring.put_here::<true>(&mut self.cursors, &mut self.seat, header, WORDS as u64 * 8) {
+            if self.ring.put_fast::<true>(&mut self.cursors, &mut self.seat, header, WORDS as u64 * 8) {
                 return;
             }
             match self.ring.put(&mut self.cursors, &mut self.seat, WORDS as u64 * 8, lossy) {
                 Ok(()) => return,
-                Err(Refusal::Full) => self.wait(),
+                Err(RingError::Full) => self.wait(),
                 Err(other) => panic!("{other:?}"),
             }
         }
     }
 
     fn get(&mut self) -> Option<u64> {
-        if self.ring.take_here::<true>(&mut self.cursors, &mut self.seat).is_none() {
+        if self.ring.take_fast::<true>(&mut self.cursors, &mut self.seat).is_none() {
             match self.ring.take(&mut self.cursors, &mut self.seat) {
                 Ok(_) => {}
-                Err(Refusal::Empty) => return None,
+                Err(RingError::Empty) => return None,
                 Err(other) => panic!("{other:?}"),
             }
         }
