@@ -1,7 +1,7 @@
 //! Everything that this test calls of prodcon, in the terms of `history`.
 
 use crate::history::{Answer, Kind, Said, Settings};
-use prodcon::{Control, Delivery, GetError, Options, PutError, ReadyQueue, State, StateError};
+use prodcon::{AttachOptions, Control, ErrorKind, GetError, PutError, QueueOptions, ReadyQueue, State};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,24 +14,20 @@ pub struct Owner(Control);
 
 impl Owner {
     pub fn create(dir: &Path, settings: Settings) -> Self {
-        let delivery = if settings.at_least_once {
-            Delivery::AtLeastOnce
-        } else {
-            Delivery::AtMostOnce
-        };
-        let options = Options::new(settings.capacity as u32).seats(16).batch(settings.batch as u32);
-        let options = options.lossy(settings.lossy).delivery(delivery).directory(dir);
-        Self(Control::create_for::<u64>(NAME, &options).unwrap())
+        let options = QueueOptions::new(settings.capacity as u32).seats(16).batch(settings.batch as u32);
+        let options = options.lossy(settings.lossy).at_least_once(settings.at_least_once);
+        let options = options.attach(AttachOptions::new().directory(dir));
+        Self(Control::create::<u64>(NAME, &options).unwrap())
     }
 
     pub fn attach(dir: &Path) -> Endpoint {
-        Endpoint(ReadyQueue::attach_in(dir, NAME).unwrap())
+        Endpoint(ReadyQueue::attach_with(NAME, &AttachOptions::new().directory(dir)).unwrap())
     }
 
     /// Nothing is in anybody's hand, the dead's included.
     pub fn nothing_held(&self) -> bool {
         self.0.recover().unwrap();
-        self.0.stats().unwrap().held == 0
+        self.0.stats().unwrap().unacked == 0
     }
 
     /// Puts, gets, dropped, lost or cleared. What was cleared and lies there still counts as gone.
@@ -39,7 +35,7 @@ impl Owner {
         let report = self.0.doctor().unwrap();
         assert!(report.ok() && report.undecided == 0, "{report:?}");
         let stats = self.0.stats().unwrap();
-        assert!(stats.adds_up() && stats.held == 0, "{stats:?}");
+        assert!(stats.adds_up() && stats.unacked == 0, "{stats:?}");
         vec![stats.puts, stats.gets, stats.dropped, stats.lost + stats.cleared + stats.len]
     }
 
@@ -57,22 +53,22 @@ impl Endpoint {
     pub fn perform(&mut self, kind: Kind, given: &[u64]) -> Answer {
         let queue = &mut self.0;
         match kind {
-            Kind::TryPut if given.len() > 1 => put(queue.try_put_batch(given).map(drop).map_err(|partial| partial.error)),
-            Kind::WaitPut if given.len() > 1 => put(queue.put_batch_timeout(given, WAIT).map(drop).map_err(|partial| partial.error)),
+            Kind::TryPut if given.len() > 1 => put(queue.within(Duration::ZERO).put_slice(given).map_err(|partial| partial.error)),
+            Kind::WaitPut if given.len() > 1 => put(queue.within(WAIT).put_slice(given).map_err(|partial| partial.error)),
             Kind::TryPut => put(queue.try_put(&given[0])),
-            Kind::WaitPut => put(queue.put_timeout(&given[0], WAIT)),
+            Kind::WaitPut => put(queue.within(WAIT).put(&given[0])),
             Kind::ForcePut => put(queue.force_put(&given[0])),
             Kind::TryGet => got(queue.try_get().map(|item| vec![item])),
-            Kind::WaitGet => got(queue.get_timeout(WAIT).map(|item| vec![item])),
-            Kind::GetBatch => got(queue.try_get_batch()),
+            Kind::WaitGet => got(queue.within(WAIT).get().map(|item| vec![item])),
+            Kind::GetBatch => got(queue.within(Duration::ZERO).take_many(usize::MAX).map(all)),
             Kind::Clear => done(queue.clear().is_ok(), vec![]),
             Kind::SetReady => done(queue.set_ready().is_ok(), vec![]),
             Kind::SetNotReady => done(queue.set_not_ready().is_ok(), vec![]),
             Kind::SetState => {
                 let to = [State::Stopped, State::Started, State::StopAtQueueEnd][given[0] as usize - 1];
-                match queue.set_state(to) {
+                match queue.control().set_state(to) {
                     Ok(()) => Answer::said(Said::Done),
-                    Err(StateError::Refused { .. }) => Answer::said(Said::Refused),
+                    Err(error) if error.kind() == ErrorKind::StateRefused => Answer::said(Said::Refused),
                     Err(error) => panic!("{error}"),
                 }
             }
@@ -80,7 +76,7 @@ impl Endpoint {
             Kind::IsEmpty => done(true, vec![queue.is_empty().into()]),
             Kind::IsFull => done(true, vec![queue.is_full().into()]),
             Kind::IsReady => done(true, vec![queue.is_ready().into()]),
-            Kind::State => done(true, vec![queue.state() as u64]),
+            Kind::State => done(true, vec![queue.control().state() as u64]),
             _ => unreachable!("{kind:?} goes another way"),
         }
     }
@@ -92,16 +88,16 @@ impl Endpoint {
         let no = |error| got(Err(error));
         let answer = |items, deliveries| Answer::with(Said::Done, items, deliveries > 1);
         let nacked = if kind == Kind::TakeBatch {
-            let taken = queue.try_take_batch().map_err(no)?;
-            if then(answer(taken.to_vec(), taken.deliveries())) {
-                drop(taken);
+            let taken = queue.within(Duration::ZERO).take_many(usize::MAX).map_err(no)?;
+            if then(answer(taken.iter().copied().collect(), taken.delivery_count(0))) {
+                taken.ack();
                 return Ok(Answer::said(Said::Done));
             }
             taken.nack()
         } else {
-            let taken = if kind == Kind::TryTake { queue.try_take() } else { queue.take_timeout(WAIT) };
+            let taken = if kind == Kind::TryTake { queue.try_take() } else { queue.within(WAIT).take() };
             let taken = taken.map_err(no)?;
-            if then(answer(vec![*taken], taken.deliveries())) {
+            if then(answer(vec![*taken], taken.delivery_count())) {
                 taken.ack();
                 return Ok(Answer::said(Said::Done));
             }
@@ -109,7 +105,7 @@ impl Endpoint {
         };
         Ok(match nacked {
             Ok(()) => Answer::said(Said::Done),
-            Err(prodcon::Fault::AtMostOnce { .. }) => Answer::said(Said::Refused),
+            Err(error) if error.kind() == ErrorKind::AtMostOnce => Answer::said(Said::Refused),
             Err(error) => panic!("{error}"),
         })
     }
@@ -127,10 +123,17 @@ pub fn drain(queue: &mut Endpoint, owner: &Owner, mut record: impl FnMut(Option<
         } else if owner.nothing_held() {
             return record(Some(answer));
         } else {
-            assert!(Instant::now() < deadline, "an item does not come: {:?}", queue.0.stats());
+            assert!(Instant::now() < deadline, "an item does not come: {:?}", queue.0.control().stats());
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// The items of one block, acknowledged.
+fn all(batch: prodcon::Batch<'_, u64>) -> Vec<u64> {
+    let items = batch.iter().copied().collect();
+    batch.ack();
+    items
 }
 
 fn done(well: bool, items: Vec<u64>) -> Answer {
