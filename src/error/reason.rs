@@ -414,12 +414,11 @@ impl fmt::Display for OpenError {
 impl fmt::Display for StateRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { queue, from, to } = self;
-        let way = match (from, to) {
-            (State::StopAtQueueEnd, State::Started) => "set it to stopped first, then to started",
-            (State::Stopped, State::StopAtQueueEnd) => "a stopped queue has no stream that could end: set it to started first",
-            _ => "allowed are stopped -> started, started -> stopped or stop_at_queue_end, stop_at_queue_end -> stopped",
-        };
-        write!(f, "queue '{queue}' is {from} and cannot become {to} at once: {way}")
+        let first = if *from == State::Stopped { State::Started } else { State::Stopped };
+        write!(
+            f,
+            "queue '{queue}' is {from} and cannot become {to} in one step: set its state to {first} first, and then to {to}"
+        )
     }
 }
 
