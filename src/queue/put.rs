@@ -89,6 +89,16 @@ impl Endpoint {
         self.put_filled(len, until)
     }
 
+    /// As `put_own_block`, for an item of `len` bytes: all that the type has, if the queue has one.
+    pub(super) fn put_own_bytes(&mut self, len: usize, until: Until) -> Result<(), PutError> {
+        let expected = self.control.item_size();
+        if self.control.typed && len != expected {
+            let queue = self.control.shared_name();
+            return Err(Length::Wrong { queue, len, expected }.into());
+        }
+        self.put_own_block(self.length_of_one(len), until)
+    }
+
     /// As `put_own_block`; the caller has looked whether this is a forked child.
     #[inline(always)]
     fn put_filled(&mut self, len: usize, until: Until) -> Result<(), PutError> {
