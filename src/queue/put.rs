@@ -198,6 +198,28 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Puts `count` items of `len` bytes each, which lie one after the other.
+    pub(super) fn put_items(&mut self, items: &[u8], len: usize, count: usize, until: Until) -> Result<(), PutSliceError> {
+        let batch = self.control.ring.batch as usize;
+        let until = if count > batch { until.fixed() } else { until };
+        for put in (0..count).step_by(batch) {
+            let block = &items[put * len..batch.saturating_add(put).min(count) * len];
+            let done = if batch == 1 {
+                self.put_until(block, false, until)
+            } else {
+                self.put_bytes_of_block(block, len, until)
+            };
+            done.map_err(|error| PutSliceError { put, error })?;
+        }
+        Ok(())
+    }
+
+    fn put_bytes_of_block(&mut self, items: &[u8], len: usize, until: Until) -> Result<(), PutError> {
+        self.may_fill(len, false)?; // batches are of a plain type: this is its size
+        self.own_bytes_unforked(items.len()).copy_from_slice(items);
+        self.put_filled(items.len().checked_div(len).unwrap_or(0), until)
+    }
+
     /// One block; it has at most `batch` items.
     fn put_block<T: Item>(&mut self, items: &[T], until: Until) -> Result<(), PutError> {
         let bytes: &[u8] = bytemuck::cast_slice(items);
