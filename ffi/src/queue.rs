@@ -14,11 +14,7 @@ use std::path::Path;
 ///
 /// # Safety
 /// `name` is NULL or a C string, and `out` NULL or the address of a variable.
-unsafe fn opened(
-    name: *const c_char,
-    out: *mut *mut Queue,
-    how: impl FnOnce(&str) -> Result<ReadyQueue<[u8]>, Failure>,
-) -> Status {
+unsafe fn opened(name: *const c_char, out: *mut *mut Queue, how: impl FnOnce(&str) -> Result<ReadyQueue<[u8]>, Failure>) -> Status {
     run(|| {
         let out = output(out, "out")?;
         // SAFETY: a C string or NULL by this function's contract.
@@ -70,11 +66,7 @@ pub unsafe extern "C" fn prodcon_queue_attach(name: *const c_char, out: *mut *mu
 /// - Ownership: as `prodcon_queue_attach`. `options` and its strings may change afterwards.
 /// - Threads: any. Call it in the process that uses the handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_attach_with(
-    name: *const c_char,
-    options: *const AttachOptions,
-    out: *mut *mut Queue,
-) -> Status {
+pub unsafe extern "C" fn prodcon_queue_attach_with(name: *const c_char, options: *const AttachOptions, out: *mut *mut Queue) -> Status {
     let how = |name: &str| {
         // SAFETY: by the contract of the C function.
         let options = unsafe { AttachOptions::read(options) }?;
@@ -92,11 +84,7 @@ pub unsafe extern "C" fn prodcon_queue_attach_with(
 /// - Ownership: as `prodcon_queue_create`.
 /// - Threads: any. Call it in the process that uses the handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_create_or_attach(
-    name: *const c_char,
-    options: *const Options,
-    out: *mut *mut Queue,
-) -> Status {
+pub unsafe extern "C" fn prodcon_queue_create_or_attach(name: *const c_char, options: *const Options, out: *mut *mut Queue) -> Status {
     let how = |name: &str| {
         // SAFETY: by the contract of the C function.
         let (options, named) = unsafe { Options::read(options) }?;
@@ -340,12 +328,7 @@ pub unsafe extern "C" fn prodcon_queue_take(queue: *mut Queue, data: *mut *const
 /// - Ownership: as `prodcon_queue_take`.
 /// - Threads: one at a time on the handle; any may read the items.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_take_slice(
-    queue: *mut Queue,
-    data: *mut *const c_void,
-    count: *mut usize,
-    timeout_ns: i64,
-) -> Status {
+pub unsafe extern "C" fn prodcon_queue_take_slice(queue: *mut Queue, data: *mut *const c_void, count: *mut usize, timeout_ns: i64) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let (data, count) = (output(data, "data")?, output(count, "count")?);
         let (items, number) = endpoint.take_slice(timeout_ns)?;

@@ -131,7 +131,7 @@ impl ReadyQueue<[u8]> {
     #[doc(hidden)]
     pub fn take_forgotten(&mut self, timeout: Option<Duration>) -> std::result::Result<(&[u8], usize), GetError> {
         let endpoint = &mut self.endpoint;
-        endpoint.lot_until(None, until(timeout))?;
+        endpoint.take_next(None, until(timeout))?;
         endpoint.lent = endpoint.shown.items;
         Ok((endpoint.view_all_bytes(&endpoint.shown), endpoint.shown.items as usize))
     }
