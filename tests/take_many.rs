@@ -513,3 +513,22 @@ fn an_item_is_copied_into_the_callers_place() {
     assert_eq!(*queue.take().unwrap().into_box(), item);
     assert_eq!(queue.control().stats().unwrap().gets, 2);
 }
+
+#[test]
+fn bytes_reserved_in_a_queue_of_a_plain_type_are_put_as_one_item_of_its_size() {
+    for batch in [1, 4] {
+        let dir = Dir::new();
+        let mut numbers = ReadyQueue::<u64>::create("q", &dir.options(4).batch(batch)).unwrap();
+        let mut bytes = ReadyQueue::<[u8]>::attach_with("q", &dir.attach()).unwrap();
+        let mut block = bytes.reserve(8).unwrap();
+        block.copy_from_slice(&7u64.to_ne_bytes());
+        block.commit().unwrap();
+        let taken = numbers.within(Duration::ZERO).take_many(4).unwrap();
+        assert_eq!(taken.iter().collect::<Vec<_>>(), [&7], "batch {batch}");
+        taken.ack();
+        let mut block = bytes.reserve(8).unwrap();
+        block.truncate(4);
+        assert_eq!(block.commit().unwrap_err().kind(), ErrorKind::WrongLength, "batch {batch}");
+        assert!(numbers.is_empty());
+    }
+}

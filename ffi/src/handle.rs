@@ -6,7 +6,7 @@
 //! close. Whoever opens moves them to the pool, which is in the order in which they were closed.
 //!
 //! Invariants: a shell is `OPEN` exactly while it has its content; the content is touched only by whoever has the shell's [`Turn`]; a shell on a stack or in a pool is closed and nobody else's; there is
-//! an owner (see `turn`) only while the mark is `OPEN`, and of queues alone. Callers: the exported functions.
+//! an owner (see `turn`) only while the mark is `OPEN`, and of queues alone.
 
 use crate::cancel::Held;
 use crate::endpoint::Endpoint;
@@ -83,7 +83,8 @@ pub trait Handle: Sized + Sync + 'static {
     fn pool() -> &'static Mutex<VecDeque<&'static Self>>;
 }
 
-/// An endpoint of a queue: it takes one seat, and one thread at a time may use it. Attach once for each thread and for each process: a forked child attaches again.
+/// A handle of a queue. It takes one seat, and one thread at a time may use it. Attach once for each
+/// thread and for each process: a forked child attaches again.
 #[derive(Debug)]
 pub struct Queue(Shell<Endpoint>);
 
@@ -113,7 +114,8 @@ impl Handle for Queue {
     }
 }
 
-/// A program as a worker: a producer or a consumer that a controlling process starts and stops, or that was started by hand. One thread at a time may use it, in the process that made it.
+/// A program as a worker: a producer or a consumer that a controlling process starts and stops, or that
+/// was started by hand. One thread at a time may use it, in the process that made it.
 pub struct Worker(Shell<Work>);
 
 impl Handle for Worker {

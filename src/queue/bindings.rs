@@ -4,11 +4,14 @@
 //! A guard that is forgotten (`mem::forget`) leaves its item in hand until the endpoint's next put,
 //! get or take settles it; until then it can be settled from here.
 
+use super::endpoint::Endpoint;
+use super::item::Plain;
 use super::wait::Until;
-use super::{Payload, ReadyQueue};
-use crate::error::{PutError, Result};
+use super::{ItemId, Payload, QueueOptions, ReadyQueue};
+use crate::error::{GetError, PutError, PutSliceError, Result};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 pub use super::supervise::Supervision;
 
@@ -64,15 +67,101 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 }
 
+/// A plain type that has no Rust type: what a queue's header says of its items.
+#[derive(Debug, Clone)]
+pub struct NamedType {
+    /// 1 to 128 bytes.
+    pub name: String,
+    /// Bytes of an item.
+    pub size: usize,
+    /// A power of two.
+    pub align: usize,
+}
+
+impl NamedType {
+    fn plain(self) -> Plain {
+        Plain {
+            name: self.name.into(),
+            size: self.size,
+            align: self.align,
+            layout: 0,
+        }
+    }
+}
+
 impl ReadyQueue<[u8]> {
+    /// Creates a queue of a named type and attaches to it as a queue of bytes.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    #[doc(hidden)]
+    pub fn create_named(name: &str, options: &QueueOptions, item: NamedType) -> Result<Self> {
+        Endpoint::create(name, options, Some(item.plain())).map(Self::over)
+    }
+
+    /// Attaches to a queue of a named type as a queue of bytes, or creates it.
+    ///
+    /// # Errors
+    /// As [`create_or_attach`](Self::create_or_attach).
+    #[doc(hidden)]
+    pub fn create_or_attach_named(name: &str, options: &QueueOptions, item: NamedType) -> Result<Self> {
+        let plain = item.plain();
+        Endpoint::create_or_attach(name, options, || Some(plain.clone())).map(Self::over)
+    }
+
     /// Puts the first `len` bytes of the own block, as a reservation that was forgotten left them.
     /// On failure they stay there.
     #[doc(hidden)]
-    pub fn commit_forgotten(&mut self, len: usize, timeout: Option<std::time::Duration>) -> std::result::Result<(), PutError> {
-        let until = timeout.map_or(Until::Forever, Until::within);
-        let len = self.endpoint.length_of_one(len);
-        self.endpoint.put_own_block(len, until)
+    pub fn commit_forgotten(&mut self, len: usize, timeout: Option<Duration>) -> std::result::Result<(), PutError> {
+        self.endpoint.put_own_bytes(len, until(timeout))
     }
+
+    /// Puts `count` items of `len` bytes that lie one after the other; in a queue with batches as
+    /// few blocks as can be.
+    ///
+    /// # Panics
+    /// `items` has fewer bytes than that.
+    #[doc(hidden)]
+    pub fn put_items(&mut self, items: &[u8], len: usize, count: usize, timeout: Option<Duration>) -> std::result::Result<(), PutSliceError> {
+        self.endpoint.put_items(items, len, count, until(timeout))
+    }
+
+    /// Takes the items of the next block, one in a queue without batches, as a guard that was
+    /// forgotten leaves them: they are in hand. Returns their bytes, and how many they are.
+    #[doc(hidden)]
+    pub fn take_forgotten(&mut self, timeout: Option<Duration>) -> std::result::Result<(&[u8], usize), GetError> {
+        let endpoint = &mut self.endpoint;
+        endpoint.take_next(None, until(timeout))?;
+        endpoint.lent = endpoint.shown.items;
+        Ok((endpoint.view_all_bytes(&endpoint.shown), endpoint.shown.items as usize))
+    }
+
+    /// Acknowledges what a forgotten guard left in hand. Returns false if that is nothing.
+    #[doc(hidden)]
+    pub fn ack_forgotten(&mut self) -> bool {
+        let items = self.endpoint.lent;
+        if items > 0 {
+            self.endpoint.acknowledge(items);
+        }
+        items > 0
+    }
+
+    /// Returns what identifies item `index` of those that a forgotten guard left in hand.
+    #[doc(hidden)]
+    pub fn id_forgotten(&self, index: usize) -> Option<ItemId> {
+        let index = u32::try_from(index).ok().filter(|index| *index < self.endpoint.lent)?;
+        Some(self.endpoint.id_in_hand(self.endpoint.shown.first + index))
+    }
+
+    /// Returns how many times what a forgotten guard left in hand has been delivered; 0: nothing.
+    #[doc(hidden)]
+    pub fn deliveries_forgotten(&self) -> u32 {
+        if self.endpoint.lent > 0 { self.endpoint.shown.deliveries } else { 0 }
+    }
+}
+
+fn until(timeout: Option<Duration>) -> Until {
+    timeout.map_or(Until::Forever, Until::within)
 }
 
 /// A name for a test's queue that no other process uses. The queue is removed when this is dropped,

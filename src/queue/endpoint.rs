@@ -82,7 +82,7 @@ impl Endpoint {
     }
 
     /// Attaches to a queue that is what was asked for, or creates it.
-    pub(super) fn create_or_attach(name: &str, options: &QueueOptions, plain: fn() -> Option<Plain>) -> Result<Self, Error> {
+    pub(super) fn create_or_attach(name: &str, options: &QueueOptions, plain: impl Fn() -> Option<Plain>) -> Result<Self, Error> {
         let place = options.place(name)?;
         loop {
             match Segment::attach(place.clone()) {

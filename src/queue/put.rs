@@ -89,6 +89,16 @@ impl Endpoint {
         self.put_filled(len, until)
     }
 
+    /// As `put_own_block`, for an item of `len` bytes: all that the type has, if the queue has one.
+    pub(super) fn put_own_bytes(&mut self, len: usize, until: Until) -> Result<(), PutError> {
+        let expected = self.control.item_size();
+        if self.control.typed && len != expected {
+            let queue = self.control.shared_name();
+            return Err(Length::Wrong { queue, len, expected }.into());
+        }
+        self.put_own_block(self.length_of_one(len), until)
+    }
+
     /// As `put_own_block`; the caller has looked whether this is a forked child.
     #[inline(always)]
     fn put_filled(&mut self, len: usize, until: Until) -> Result<(), PutError> {
@@ -186,6 +196,28 @@ impl Endpoint {
             self.put_block(block, until).map_err(|error| PutSliceError { put: number * batch, error })?;
         }
         Ok(())
+    }
+
+    /// Puts `count` items of `len` bytes each, which lie one after the other.
+    pub(super) fn put_items(&mut self, items: &[u8], len: usize, count: usize, until: Until) -> Result<(), PutSliceError> {
+        let batch = self.control.ring.batch as usize;
+        let until = if count > batch { until.fixed() } else { until };
+        for put in (0..count).step_by(batch) {
+            let block = &items[put * len..batch.saturating_add(put).min(count) * len];
+            let done = if batch == 1 {
+                self.put_until(block, false, until)
+            } else {
+                self.put_bytes_of_block(block, len, until)
+            };
+            done.map_err(|error| PutSliceError { put, error })?;
+        }
+        Ok(())
+    }
+
+    fn put_bytes_of_block(&mut self, items: &[u8], len: usize, until: Until) -> Result<(), PutError> {
+        self.may_fill(len, false)?; // batches are of a plain type: this is its size
+        self.own_bytes_unforked(items.len()).copy_from_slice(items);
+        self.put_filled(items.len().checked_div(len).unwrap_or(0), until)
     }
 
     /// One block; it has at most `batch` items.

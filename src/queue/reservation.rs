@@ -132,7 +132,12 @@ impl<'q, T: Elements + ?Sized> Reservation<'q, T> {
         if elements == 0 && !self.bytes {
             return Ok(());
         }
-        match self.endpoint.put_own_block(elements * self.unit, until) {
+        let done = if self.bytes {
+            self.endpoint.put_own_bytes(elements, until)
+        } else {
+            self.endpoint.put_own_block(elements * self.unit, until)
+        };
+        match done {
             Ok(()) => Ok(()),
             Err(error) => Err(CommitError { error, reservation: self }),
         }
