@@ -127,6 +127,9 @@ mod state;
 #[allow(unsafe_code)]
 mod sync;
 #[cfg(not(all(test, loom)))]
+#[allow(unsafe_code)]
+mod sys;
+#[cfg(not(all(test, loom)))]
 pub mod worker;
 
 #[cfg(not(all(test, loom)))]
@@ -156,7 +159,10 @@ pub use queue::Item;
 /// Simulated kills, and a pretended kernel, for the fuzzer.
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub use sync::{mortal, pretend};
+pub use sync::mortal;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use sys::pretend;
 
 /// The README's example compiles and runs.
 #[cfg(any())]

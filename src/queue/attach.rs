@@ -13,7 +13,7 @@ use crate::ring::seat::Seat;
 use crate::ring::{Cursors, Recovered as Pass};
 use crate::state::Role;
 use crate::sync::event::wake_one;
-use crate::sync::futex::Kernel;
+use crate::sys::futex::Kernel;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, fence};

@@ -15,7 +15,7 @@ use crate::ring::{Memory, Recovered as Pass, Ring, RingError};
 use crate::segment::{Place, QueueId, QueueInfo, Segment};
 use crate::state::{Role, State};
 use crate::sync::event::{Futex, register, wake_all, wake_one};
-use crate::sync::futex::Kernel;
+use crate::sys::futex::Kernel;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant};

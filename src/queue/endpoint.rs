@@ -16,7 +16,7 @@ use crate::ring::seat::Seat;
 use crate::ring::{Cursors, Ring, RingError};
 use crate::segment::{Place, Segment};
 use crate::sync::event::wake_one;
-use crate::sync::futex::Kernel;
+use crate::sys::futex::Kernel;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;

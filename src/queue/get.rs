@@ -8,7 +8,7 @@ use crate::ring::slot::BlockWord;
 use crate::ring::{Ending, Memory, Ring, RingError};
 use crate::state::State;
 use crate::sync::event::wake_one;
-use crate::sync::futex::Kernel;
+use crate::sys::futex::Kernel;
 use std::sync::atomic::Ordering;
 
 /// Items in hand that are about to be shown.

@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use crate::error::Fault;
 use crate::sync::atomic::pause;
 use crate::sync::event::{Futex, register, wake_one};
-use crate::sync::futex::Kernel;
+use crate::sys::futex::Kernel;
 use std::hint::spin_loop;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};

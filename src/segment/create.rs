@@ -8,8 +8,8 @@ use super::remove::names;
 use super::{Place, Segment, names_in, open_file};
 use crate::error::OpenError;
 use crate::layout::{Geometry, SEAT_SIZE, SEATS_OFFSET, WORDS_OFFSET, flags};
-use crate::sync::descriptor;
-use crate::sync::lease::Lease;
+use crate::sys::descriptor;
+use crate::sys::lease::Lease;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Resource;
@@ -230,7 +230,7 @@ fn new_id(place: &Place) -> Result<QueueId, OpenError> {
 /// Removes what creators that were killed left under temporary names. Returns how many.
 pub(crate) fn clean_temporaries(dir: &Path) -> usize {
     #[cfg(fuzzing)]
-    if crate::sync::pretend::is(dir) {
+    if crate::sys::pretend::is(dir) {
         return 0;
     }
     // Under the builder's own lock, and only while the name is this file's: neither a builder nor another cleaner comes between the look and the removal.

@@ -7,7 +7,7 @@
 use super::create::{OWNER, REMOVER, SUPERVISOR};
 use super::{Place, Segment, open_place};
 use crate::error::OpenError;
-use crate::sync::lease::Lease;
+use crate::sys::lease::Lease;
 use rustix::fs::{AtFlags, CWD, FileType, OFlags};
 use rustix::io::Errno;
 use std::path::Path;

@@ -3,9 +3,9 @@
 //!
 //! Owns the names of the environment variables. Callers: everybody.
 
+use crate::QueueId;
 use crate::error::{Error, LONGEST, Worker};
 use crate::queue::Control;
-use crate::segment::QueueId;
 use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;

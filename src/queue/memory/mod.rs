@@ -7,7 +7,7 @@ use crate::ring::slot::{BlockWord, Shape};
 use crate::ring::{Locks, Memory};
 use crate::segment::Segment;
 use crate::state::State;
-use crate::sync::lease::Lease;
+use crate::sys::lease::Lease;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -58,7 +58,7 @@ impl Lease {
     pub(crate) fn forked(&self) -> bool {
         // Whom the fuzzer has killed touches as little as a forked copy does.
         #[cfg(fuzzing)]
-        if super::mortal::dead() {
+        if crate::sync::mortal::dead() {
             return true;
         }
         self.inherited()
@@ -156,7 +156,7 @@ impl Lease {
 
     fn fcntl(&self, command: i32, lock: &mut libc::flock) -> io::Result<()> {
         #[cfg(fuzzing)]
-        if super::mortal::dead() {
+        if crate::sync::mortal::dead() {
             return Err(closed());
         }
         if !self.same_file() {
@@ -164,7 +164,7 @@ impl Lease {
         }
         loop {
             #[cfg(fuzzing)]
-            if let Some(answer) = super::pretend::fcntl(self.number(), command, lock) {
+            if let Some(answer) = crate::sys::pretend::fcntl(self.number(), command, lock) {
                 return answer;
             }
             // SAFETY: the descriptor is a number the kernel checks; `lock` is a valid, exclusive flock for the length of the call.
@@ -187,7 +187,7 @@ impl Drop for Lease {
         let ours = self.same_file();
         self.node.fd.store(-1, Ordering::Release);
         #[cfg(fuzzing)]
-        if ours && super::pretend::close(self.number()) {
+        if ours && crate::sys::pretend::close(self.number()) {
             return;
         }
         if ours {
@@ -214,7 +214,7 @@ fn flock(byte: u32, kind: i32) -> libc::flock {
 /// Device, inode and number of links of an open file. Async-signal-safe.
 fn identity(fd: RawFd) -> io::Result<(u64, u64, u64)> {
     #[cfg(fuzzing)]
-    if let Some(pretended) = super::pretend::identity(fd) {
+    if let Some(pretended) = crate::sys::pretend::identity(fd) {
         return Ok(pretended);
     }
     let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();

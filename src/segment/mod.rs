@@ -16,10 +16,10 @@ pub(crate) use remove::unlink;
 
 use crate::error::{Error, OpenError};
 use crate::layout::{Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words};
-use crate::sync::descriptor;
-use crate::sync::lease::{Calm, Lease};
+use crate::sys::descriptor;
+use crate::sys::lease::{Calm, Lease};
 #[cfg(fuzzing)]
-use crate::sync::pretend::{self, Opened};
+use crate::sys::pretend::{self, Opened};
 use check::read_header;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::fs::{Mode, OFlags};

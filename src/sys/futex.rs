@@ -1,7 +1,7 @@
 //! Shared futexes of the Linux kernel. Never `FUTEX_PRIVATE_FLAG`: the sleepers are other processes.
 
-use super::atomic::AtomicU32;
-use super::event::Futex;
+use crate::sync::atomic::AtomicU32;
+use crate::sync::event::Futex;
 use core::time::Duration;
 use rustix::io::Errno;
 use rustix::thread::futex;
