@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 impl Scenario {
-    pub(super) fn run(&self, trace: bool) -> (bool, usize, String) {
+    pub(super) fn run(&self, trace: bool) -> Outcome {
         let init = self.init();
         let mut seen: HashSet<(u64, u64), BuildHasherDefault<Id>> = HashSet::default();
         let mut came: Vec<(u32, u8)> = vec![(0, 0)];
@@ -89,7 +89,11 @@ impl Scenario {
             }
             text += &format!("\n   {:?}", s);
         }
-        (good, came.len(), text)
+        Outcome {
+            text,
+            good,
+            states: came.len(),
+        }
     }
 }
 

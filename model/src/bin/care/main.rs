@@ -17,38 +17,41 @@
 //! resolved, or paused with that seat's lock.
 //!
 //! ```text
-//! rustc -O --edition 2024 docs/model/care.rs -o target/care_model && target/care_model
+//! cargo run --release -p prodcon-model --bin care
 //! ```
 //!
 //! runs all scenarios, one line each; with words: those whose name contains all of them (those called
 //! `heavy` run only so: minutes and gigabytes). Each scenario names the states it must have at least,
 //! and whether it must have a fair cycle or a trap: those with a planted fault must.
 
-#[path = "care/graph.rs"]
 mod graph;
-#[path = "care/step.rs"]
 mod step;
 #[rustfmt::skip] // a table
-#[path = "care/table.rs"]
 mod table;
 
-fn main() {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let wanted = |name: &str| {
-        if words.is_empty() {
-            !name.starts_with("heavy")
-        } else {
-            words.iter().all(|word| name.contains(word.as_str()))
-        }
-    };
-    let (mut count, mut failures, mut states) = (0, 0, 0);
-    for scenario in table::scenarios().iter().filter(|scenario| wanted(scenario.name)) {
-        let found = graph::explore(scenario);
-        println!("{}", found.text);
-        count += 1;
-        failures += usize::from(!found.good);
-        states += found.states;
+use prodcon_model::{Explore, Outcome};
+use std::process::ExitCode;
+
+impl Explore for step::Scenario {
+    fn name(&self) -> &str {
+        self.name
     }
-    println!("{count} scenarios, {states} states, {failures} not as expected");
-    std::process::exit(i32::from(failures > 0 || count == 0));
+    fn explore(&self, _: bool) -> Outcome {
+        graph::explore(self)
+    }
+}
+
+fn main() -> ExitCode {
+    prodcon_model::main(&table::scenarios(), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_small_scenarios_are_as_expected() {
+        let small = |scenario: &&step::Scenario| scenario.floor <= 30_000;
+        prodcon_model::assert_as_expected(table::scenarios().iter().filter(small));
+    }
 }

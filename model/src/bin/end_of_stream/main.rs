@@ -1,4 +1,4 @@
-//! Executable specification of the end of a stream, beside `exchange_ring.rs`: the state word, and the position at the tail that is skipped before anybody answers `Stopped`.
+//! Executable specification of the end of a stream, beside `exchange_ring`: the state word, and the position at the tail that is skipped before anybody answers `Stopped`.
 //!
 //! Searched breadth first over all interleavings, sequentially consistent; every load, store and CAS of shared memory is one step, and a process may die before each of
 //! them (all its locks fall at once). Producers, consumers and one controller that moves the state (and clears), at any time.
@@ -7,7 +7,7 @@
 //! effect, and its item was taken (at-least-once: acknowledged); or it answers `Stopped`, and its item is still the caller's. Checked in EVERY state: each block in
 //! one place, items and stamps agree, the count of skips is exact with what recovery would still count. In every END state: nobody waits for ever, `doctor` decides every seat.
 //!
-//!     rustc -O --edition 2024 docs/model/end_of_stream.rs -o target/end_of_stream_model && target/end_of_stream_model
+//!     cargo run --release -p prodcon-model --bin end_of_stream
 //!
 //! runs all scenarios but those called `heavy`, which are run by words of their names (minutes and gigabytes). Each must come to its number of states. A scenario with a `Flaw`
 //! switches one rule off and must fail. A violation that was not expected, or any with `--trace`, prints its interleaving.
@@ -23,18 +23,14 @@ macro_rules! ensure {
     };
 }
 
-#[path = "end_of_stream/check.rs"]
 mod check;
-#[path = "end_of_stream/scenarios.rs"]
 #[rustfmt::skip] // a table
 mod scenarios;
-#[path = "end_of_stream/search.rs"]
 mod search;
-#[path = "end_of_stream/step.rs"]
 mod step;
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use prodcon_model::{Explore, Outcome};
+use std::process::ExitCode;
 
 const SLOTS: usize = 2;
 const SEATS: usize = 4;
@@ -381,34 +377,26 @@ impl Scenario {
     }
 }
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let trace = args.iter().any(|a| a == "--trace");
-    let words: Vec<_> = args.iter().filter(|a| *a != "--trace").collect();
-    let wanted = |name: &str| {
-        if words.is_empty() {
-            !name.starts_with("heavy")
-        } else {
-            words.iter().all(|w| name.contains(w.as_str()))
-        }
-    };
-    let list: Vec<_> = scenarios::scenarios().into_iter().filter(|s| wanted(s.name)).collect();
-    let (next, bad, all, print) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(()));
-    let work = || {
-        while let Some(scenario) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (good, states, text) = scenario.run(trace);
-            let _one_at_a_time = print.lock();
-            println!("{text}");
-            bad.fetch_add(!good as usize, Ordering::Relaxed);
-            all.fetch_add(states, Ordering::Relaxed);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(work);
-        }
-    });
-    let bad = bad.into_inner();
-    println!("{} scenarios, {} states, {bad} not as expected", list.len(), all.into_inner());
-    std::process::exit((bad > 0) as i32);
+impl Explore for Scenario {
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn explore(&self, trace: bool) -> Outcome {
+        self.run(trace)
+    }
+}
+
+fn main() -> ExitCode {
+    prodcon_model::main(&scenarios::scenarios(), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_small_scenarios_are_as_expected() {
+        let small = |scenario: &&Scenario| !scenario.name.starts_with("heavy") && scenario.floor <= 200_000;
+        prodcon_model::assert_as_expected(scenarios::scenarios().iter().filter(small));
+    }
 }

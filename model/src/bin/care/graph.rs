@@ -1,15 +1,10 @@
 //! All states and steps of a scenario, and the two questions asked of them.
 
 use crate::step::{At, NONE, Scenario, State, Who};
+use prodcon_model::Outcome;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-
-pub struct Found {
-    pub good: bool,
-    pub states: usize,
-    pub text: String,
-}
 
 /// What is known of a state; sets of seats and of processes are bits.
 struct Facts {
@@ -38,7 +33,7 @@ struct Graph {
     first: Vec<u32>,
 }
 
-pub fn explore(scenario: &Scenario) -> Found {
+pub fn explore(scenario: &Scenario) -> Outcome {
     let graph = Graph::of(scenario);
     let states = graph.facts.len();
     let (mut fair, mut traps, mut excused) = (0, 0, 0);
@@ -58,7 +53,7 @@ pub fn explore(scenario: &Scenario) -> Found {
         "{:<58} {states:>8} states, fair cycles {fair}, traps {traps}, excused {excused}{verdict}",
         scenario.name
     );
-    Found { good, states, text }
+    Outcome { text, good, states }
 }
 
 impl Graph {

@@ -4,15 +4,9 @@
 
 use crate::rules::*;
 use crate::state::*;
+use prodcon_model::Outcome;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-
-/// What a search found.
-pub struct Outcome {
-    pub text: String,
-    pub good: bool,
-    pub states: usize,
-}
 
 const NOBODY: u32 = u32::MAX;
 /// Added to a process's number: its death.

@@ -136,7 +136,7 @@ impl Seat {
     /// ONE store: `items` more, and one event more.
     pub fn count(&mut self, event: Event, items: u8) {
         let word = &mut self.words[event as usize];
-        *word = (*word / 4 + items) << 2 | (*word + 1) % 4;
+        *word = ((*word / 4 + items) << 2) | ((*word + 1) % 4);
     }
     /// How many items of the block in hand are acknowledged.
     pub fn acked(&self) -> u8 {

@@ -138,6 +138,7 @@ pub struct Scenario {
 
 pub type Checked<T> = Result<T, String>;
 
+/// Ends a check with what was found wrong.
 #[macro_export]
 macro_rules! ensure { ($ok:expr, $($msg:tt)*) => { if !$ok { return Err(format!($($msg)*)); } } }
 
