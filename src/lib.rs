@@ -133,7 +133,7 @@ mod sys;
 pub mod worker;
 
 #[cfg(not(all(test, loom)))]
-pub use error::{Difference, Error, ErrorKind, GetError, ParseStateError, PutError, PutSliceError, Result};
+pub use error::{Difference, Error, ErrorKind, GetError, PutError, PutSliceError, Result};
 #[cfg(not(all(test, loom)))]
 pub use queue::{
     AttachOptions, Batch, BatchIter, CommitError, Control, Delivery, ItemId, Iter, Payload, QueueOptions, ReadyQueue, Recovery, Report, Reservation, SeatInfo,
@@ -145,7 +145,7 @@ pub use queue::{bindings, item_layout};
 #[cfg(not(all(test, loom)))]
 pub use segment::{ListEntry, QueueId, QueueInfo, directory};
 #[cfg(not(all(test, loom)))]
-pub use state::{Role, State};
+pub use state::{ParseStateError, Role, State};
 
 /// The crate that [`Item`] builds on, for types that implement `Pod` by themselves.
 pub use bytemuck;

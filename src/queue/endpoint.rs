@@ -4,10 +4,9 @@
 //! forked copy touches nothing; the seats in `control.own` are locked by this endpoint's own
 //! description and by nothing else.
 
-use super::care::Aside;
 use super::control::Control;
 use super::due::Due;
-use super::get::HeldSpan;
+use super::held::{Aside, HeldSpan};
 use super::item::Plain;
 use super::memory::Mapped;
 use super::options::{AttachOptions, QueueOptions};

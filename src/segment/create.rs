@@ -4,6 +4,7 @@
 //! most a temporary name that its lock has left ([`clean_temporaries`]).
 
 use super::check::{QueueId, raw_header};
+use super::lock_bytes::{BUILDING, OWNER};
 use super::remove::names;
 use super::{Place, Segment, names_in, open_file};
 use crate::error::OpenError;
@@ -20,14 +21,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const TEMPORARY: &str = ".prodcon-tmp.";
-/// Lock byte of whoever builds in, or removes, a file with a temporary name. (The bytes of seats are below.)
-pub(super) const BUILDING: u32 = 1 << 20;
-/// Lock byte of the one controlling process.
-pub(crate) const SUPERVISOR: u32 = BUILDING + 1;
-/// Lock byte of the process that is to remove the name in the end.
-pub(crate) const OWNER: u32 = BUILDING + 2;
-/// Lock byte of whoever removes the name, while it does so.
-pub(super) const REMOVER: u32 = BUILDING + 3;
 
 /// What a new segment is to be.
 #[derive(Debug, Clone)]

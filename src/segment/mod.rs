@@ -6,12 +6,14 @@
 
 mod check;
 mod create;
+mod lock_bytes;
 mod remove;
 #[cfg(test)]
 mod tests;
 
 pub use check::{QueueId, QueueInfo};
-pub(crate) use create::{OWNER, SUPERVISOR, Spec, clean_temporaries};
+pub(crate) use create::{Spec, clean_temporaries};
+pub(crate) use lock_bytes::{OWNER, SUPERVISOR};
 pub(crate) use remove::unlink;
 
 use crate::error::{Error, OpenError};

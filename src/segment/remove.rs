@@ -4,7 +4,7 @@
 //! name is still that file's, unlinks it and unlocks. Creators never replace a name, so between
 //! the look and the removal the name cannot become another queue's.
 
-use super::create::{OWNER, REMOVER, SUPERVISOR};
+use super::lock_bytes::{OWNER, REMOVER, SUPERVISOR};
 use super::{Place, Segment, open_place};
 use crate::error::OpenError;
 use crate::sys::lease::Lease;
