@@ -3,7 +3,7 @@
 //! 0 done; 1 could not be done; 2 usage; 3 timed out; 4 not ready; 5 empty or full without waiting; 128 + N ended by signal N. A command returns an [`End`]
 //! and prints nothing itself: the message appears once, with the program's name before it.
 
-use prodcon::{Fault, GetError, OpenError, PutError, StateError};
+use prodcon::{Error, ErrorKind, GetError, PutError};
 use std::process::ExitCode;
 
 /// What a command returns.
@@ -116,28 +116,16 @@ impl End {
     }
 }
 
-impl From<OpenError> for End {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Name { .. } | OpenError::Invalid { .. } => Self::usage(error),
-            OpenError::NotFound { ref queue, ref directory } => match crate::names::meant(directory, queue) {
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidName | ErrorKind::InvalidOption => Self::usage(error),
+            ErrorKind::NotFound => match error.queue().and_then(|queue| crate::names::meant(&prodcon::directory(), queue)) {
                 Some(meant) => Self::failed(format!("{error}; did you mean '{meant}'?")),
                 None => Self::failed(error),
             },
-            other => Self::failed(other),
+            _ => Self::failed(error),
         }
-    }
-}
-
-impl From<Fault> for End {
-    fn from(fault: Fault) -> Self {
-        Self::failed(fault)
-    }
-}
-
-impl From<StateError> for End {
-    fn from(error: StateError) -> Self {
-        Self::failed(error)
     }
 }
 

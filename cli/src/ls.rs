@@ -4,7 +4,7 @@ use crate::exit::{End, Outcome};
 use crate::table::{Side, columns};
 use crate::{names, output, stat};
 use clap::Args;
-use prodcon::{Control, Fault, OpenError};
+use prodcon::{Control, ErrorKind};
 use serde_json::{Value, json};
 
 #[derive(Args)]
@@ -26,7 +26,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         }
         let figures = match entry.segment.and_then(|_| Control::attach(&entry.name)) {
             Ok(control) => figures(&control).map_err(|error| error.to_string()),
-            Err(OpenError::NotFound { .. }) => continue, // removed since it was listed
+            Err(error) if error.kind() == ErrorKind::NotFound => continue, // removed since it was listed
             Err(error) => Err(error.to_string()),
         };
         let failed = |error| json!({ "name": entry.name, "bytes": entry.bytes, "error": error });
@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 }
 
 /// As `stat` has them, and whether the queue is stale.
-fn figures(control: &Control) -> Result<Value, Fault> {
+fn figures(control: &Control) -> prodcon::Result<Value> {
     let mut figures = stat::figures(control)?;
     figures["stale"] = control.is_stale()?.into();
     Ok(figures)

@@ -86,7 +86,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    if let Some(status) = demo::main_if_attached() {
+    if let Some(status) = demo::run_if_worker() {
         return status;
     }
     signals::outlive_file_limit();

@@ -9,7 +9,7 @@ use crate::child;
 use crate::exit::{End, Outcome};
 use clap::{Args, ValueEnum};
 use prodcon::Role::{Consumer, Producer};
-use prodcon::{Attach, GetError, OpenError, Payload, PutError, ReadyQueue, State};
+use prodcon::{AttachOptions, ErrorKind, GetError, Payload, PutError, ReadyQueue, State};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
@@ -131,22 +131,22 @@ pub fn work(arguments: &Worker) -> Outcome {
     child::born();
     let _ = rustix::process::nice(5); // the observer comes first, else nothing happens to them
     let role = if arguments.role == Role::Put { Producer } else { Consumer };
-    let how = Attach::new().role(role);
+    let how = AttachOptions::new().role(role);
     let dice = Dice::new(arguments.number);
     match (arguments.role, arguments.batch) {
         (Role::Put, 1) => produce(arguments, attach(&arguments.queue, &how)?, dice),
         (Role::Get, 1) => consume(arguments, attach(&arguments.queue, &how)?, dice),
         (Role::Put, batch) => plain::produce(arguments.number, batch, attach(&arguments.queue, &how)?, dice),
-        (Role::Get, batch) => plain::consume(batch, attach(&arguments.queue, &how.in_hand_at_most(HANDS))?, dice),
+        (Role::Get, batch) => plain::consume(batch, attach(&arguments.queue, &how.max_unacked(HANDS).min_unacked(1))?, dice),
     }
 }
 
 /// The seats of the killed come back when somebody recovers them: no seat is a reason to try again.
-fn attach<T: Payload + ?Sized>(name: &str, how: &Attach) -> Result<ReadyQueue<T>, End> {
+fn attach<T: Payload + ?Sized>(name: &str, how: &AttachOptions) -> Result<ReadyQueue<T>, End> {
     let began = Instant::now();
     loop {
         match ReadyQueue::attach_with(name, how) {
-            Err(OpenError::NoSeat { .. }) if began.elapsed() < Duration::from_secs(60) => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) if error.kind() == ErrorKind::NoSeat && began.elapsed() < Duration::from_secs(60) => std::thread::sleep(Duration::from_millis(5)),
             other => return Ok(other?),
         }
     }
@@ -155,7 +155,7 @@ fn attach<T: Payload + ?Sized>(name: &str, how: &Attach) -> Result<ReadyQueue<T>
 /// Whether a put that was refused is to be tried again. False: the stream is at its end.
 pub fn again<T: Payload + ?Sized>(queue: &ReadyQueue<T>, error: &PutError) -> Result<bool, End> {
     match error {
-        PutError::TimedOut => {}
+        PutError::TimedOut | PutError::Full => {}
         PutError::NotReady => drop(queue.wait_ready(Some(Duration::from_millis(100)))?),
         PutError::Stopped => return Ok(false),
         error => return Err(End::put(queue.name(), error)),
@@ -166,7 +166,7 @@ pub fn again<T: Payload + ?Sized>(queue: &ReadyQueue<T>, error: &PutError) -> Re
 /// Some producers let the queue run empty now and then, so that its consumers fall asleep; the others are always at it.
 pub fn rest<T: Payload + ?Sized>(queue: &ReadyQueue<T>, maker: u64, next: u64, dice: &mut Dice) {
     // A few batches beyond do no harm, but more would be taken for rubbish.
-    while next >= LONGEST / 2 && queue.state() == State::Started {
+    while next >= LONGEST / 2 && queue.control().state() == State::Started {
         std::thread::sleep(Duration::from_millis(10));
     }
     if !is_busy(maker) && dice.roll(512) == 0 {
@@ -207,7 +207,7 @@ impl Tale {
 }
 
 fn produce(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> Outcome {
-    let (maker, longest, plant) = (arguments.number, queue.item_size(), arguments.plant);
+    let (maker, longest, plant) = (arguments.number, queue.control().item_size(), arguments.plant);
     let mut item = vec![0; longest];
     let mut next = 0u64;
     loop {
@@ -225,14 +225,14 @@ fn produce(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
                     if planted == Some(Bug::Spoil) {
                         item[len - 1] ^= 1;
                     }
-                    queue.put_timeout(&item[..len], Duration::from_millis(dice.roll(20)))
+                    queue.within(Duration::from_millis(dice.roll(20))).put(&item[..len])
                 } else {
                     let mut block = queue.reserve(len).map_err(End::failed)?;
                     write(&mut block, maker, sequence);
                     if planted == Some(Bug::Spoil) {
                         block[len - 1] ^= 1;
                     }
-                    block.commit().map_err(|refused| refused.error)
+                    block.commit()
                 };
                 match put {
                     Ok(()) => break,
@@ -248,8 +248,8 @@ fn produce(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
 
 fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> Outcome {
     let mut tale = Tale::new()?;
-    let gives_back = queue.control()?.header().at_least_once;
-    let (longest, plant) = (queue.item_size(), arguments.plant);
+    let gives_back = queue.control().info().at_least_once;
+    let (longest, plant) = (queue.control().item_size(), arguments.plant);
     loop {
         if plant == Some(Bug::Stuck) {
             std::thread::sleep(Duration::from_secs(1));
@@ -259,14 +259,14 @@ fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
         let item = match if patience == 0 {
             queue.take()
         } else {
-            queue.take_timeout(Duration::from_millis(10 * patience))
+            queue.within(Duration::from_millis(10 * patience)).take()
         } {
             Ok(item) => item,
             Err(GetError::TimedOut) => continue,
             Err(GetError::Stopped) => return Ok(()),
             Err(error) => return Err(End::failed(error)),
         };
-        let mut told = tale.judge(read(&item, longest), item.deliveries());
+        let mut told = tale.judge(read(&item, longest), item.delivery_count());
         let planted = plant.filter(|_| dice.roll(64) == 0);
         let lingers = dice.roll(4096);
         if lingers == 0 {
@@ -286,8 +286,10 @@ fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
         if lingers == 1 {
             std::thread::sleep(Duration::from_micros(dice.roll(2000)));
         }
-        if gives_back {
+        if gives_back && told.sequence % 2 == 0 {
             item.nack()?;
+        } else if gives_back {
+            drop(item);
         } else {
             item.ack();
         }
