@@ -114,6 +114,12 @@ const RESTART: Restart = Restart::OnFailure {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     signals::install()?;
+    let outcome = play(arguments);
+    // The signal reaches the workers too, and that one of them did not start is its doing.
+    signals::check().and(outcome)
+}
+
+fn play(arguments: &Arguments) -> Outcome {
     let base = format!("demo-{}", std::process::id());
     let mut sides = [Side::open("lossy", &base, true)?, Side::open("whole", &base, false)?];
     let options = ProducerOptions::new()
