@@ -4,7 +4,7 @@
 
 use crate::exit::End;
 use clap::Args;
-use prodcon::{Control, Item, Payload, PutError, QueueOptions, ReadyQueue};
+use prodcon::{Control, Item, Payload, PutError, QueueOptions, ReadyQueue, bytemuck};
 
 #[derive(Args, Clone, PartialEq, Eq, Debug)]
 pub struct Shape {
