@@ -2,9 +2,9 @@
 //!
 //! One queue for each mode, worked on in turn, in rounds. Consumers tell of each item before they acknowledge it. Each second all processes stand still, and what
 //! was told is held against the accounts; at the end of a round nobody is left, and every figure has to be exact. Rooms: `worker` is what the processes do, `plain` what they do in
-//! batches,
-//! `stage` starts and stops them, `ledger` judges, `round` lets things happen, `screen` shows.
+//! batches, `behaviour` what both share, `stage` starts and stops them, `ledger` judges, `round` lets things happen, `screen` shows.
 
+mod behaviour;
 mod ledger;
 mod mode;
 mod plain;
@@ -17,6 +17,7 @@ pub use worker::{Worker, work};
 
 use crate::exit::{End, Outcome};
 use crate::{child, output, parse, signals};
+use behaviour::Dice;
 use clap::Args;
 use mode::Mode;
 use plain::Plain;
@@ -24,7 +25,7 @@ use prodcon::{Control, QueueOptions};
 use round::{Ending, Round, Subject};
 use screen::{Screen, Tally};
 use std::time::{Duration, Instant};
-use worker::{Bug, Dice, SHORTEST};
+use worker::{Bug, SHORTEST};
 
 #[derive(Args)]
 pub struct Arguments {

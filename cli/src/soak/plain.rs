@@ -3,8 +3,8 @@
 //!
 //! As everywhere in a soak, an item is told of before it is acknowledged. Callers: the worker.
 
+use super::behaviour::{Dice, Tale, again, is_busy, mix, rest};
 use super::ledger::{NACKED, SOUND, Told};
-use super::worker::{Dice, Tale, again, is_busy, mix, rest};
 use crate::exit::{End, Outcome};
 use prodcon::{GetError, PutError, PutSliceError, ReadyQueue};
 use std::time::Duration;

@@ -4,11 +4,12 @@
 //! Callers: soak.
 
 use super::Arguments;
+use super::behaviour::Dice;
 use super::ledger::{Allowed, Flow, Ledger, judge};
 use super::mode::Mode;
 use super::screen::Tally;
 use super::stage::Stage;
-use super::worker::{Dice, Role};
+use super::worker::Role;
 use crate::exit::{End, Outcome};
 use crate::signals;
 use prodcon::{Control, Error, PutError, ReadyQueue, State};
