@@ -1,7 +1,7 @@
 //! `prodcon doctor`: recovers the seats of dead processes, checks every invariant, says what was found.
 
 use crate::exit::{End, Outcome};
-use crate::{names, output};
+use crate::{names, output, report};
 use clap::Args;
 use prodcon::{Control, Report, Stats};
 use serde_json::json;
@@ -18,7 +18,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let names = names::expand(&arguments.names)?;
-    End::each(&names, |name| look(name, arguments.json, names.len() > 1))
+    report::each(&names, |name| look(name, arguments.json, names.len() > 1))
 }
 
 /// Looks at one queue; in JSON it is named where there are several.

@@ -1,8 +1,8 @@
 //! `prodcon ls`: the queues in the segment directory; what is stale or damaged is said.
 
-use crate::exit::{End, Outcome};
+use crate::exit::Outcome;
 use crate::table::{Side, columns};
-use crate::{names, output, stat};
+use crate::{names, output, report, stat};
 use clap::Args;
 use prodcon::{Control, ErrorKind};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     print(arguments, &found)?;
     let missing = |name: &&String| !found.iter().any(|figures| figures["name"] == ***name);
     let missing: Vec<String> = names.iter().filter(missing).cloned().collect();
-    End::each(&missing, |name| {
+    report::each(&missing, |name| {
         Control::attach(name)?;
         Ok(())
     })

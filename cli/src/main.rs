@@ -1,7 +1,8 @@
 //! The command line of `prodcon`: what can be said, and to whom it goes.
 //!
-//! One file for each command; `exit` owns the exit status and the one place where an error is printed. Nothing here is `unsafe` or knows the layout of a
-//! segment: the commands use the public library only, so each of them is an example of it too.
+//! One file for each command; `exit` says what ends there are, and `report` is the one place where an
+//! error is printed. Nothing here is `unsafe` or knows the layout of a segment: the commands use the
+//! public library only, so each of them is an example of it too.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,7 @@ mod output;
 mod parse;
 mod put;
 mod ready;
+mod report;
 mod rm;
 mod signals;
 #[cfg(feature = "soak")]
@@ -131,5 +133,5 @@ fn main() -> ExitCode {
         #[cfg(feature = "soak")]
         Command::SoakWorker(arguments) => soak::work(arguments),
     };
-    exit::report(outcome)
+    report::report(outcome)
 }

@@ -1,7 +1,7 @@
 //! `prodcon rm`: removes the names of queues, each for itself. Who is attached keeps the memory.
 
 use crate::exit::{End, Outcome};
-use crate::output;
+use crate::{output, report};
 use clap::Args;
 use prodcon::{Control, ErrorKind};
 
@@ -16,7 +16,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    End::each(&arguments.names, |name| {
+    report::each(&arguments.names, |name| {
         output::note(&format!("removed '{name}'{}", remove(name, arguments.force)?));
         Ok(())
     })

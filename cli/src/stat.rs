@@ -1,7 +1,7 @@
 //! `prodcon stat`: the figures of a queue.
 
-use crate::exit::{End, Outcome};
-use crate::{names, output};
+use crate::exit::Outcome;
+use crate::{names, output, report};
 use clap::Args;
 use prodcon::{Control, Role};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let mut before = "";
-    End::each(&names::expand(&arguments.names)?, |name| {
+    report::each(&names::expand(&arguments.names)?, |name| {
         let figures = figures(&Control::attach(name)?)?;
         let text = if arguments.json {
             format!("{figures}\n")
