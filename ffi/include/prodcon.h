@@ -18,30 +18,31 @@
  *
  * What holds for every function, unless its text says otherwise:
  *
- * - Returns: PRODCON_OK (0), or one of the other numbers. Then prodcon_last_error() gives this thread
- *   a text with names, values, and what to do. The texts below list the numbers that are special to
- *   a function. Every function with a handle may answer PRODCON_INVALID, PRODCON_FORKED and
- *   PRODCON_PANIC too, for what is said here.
+ * - Returns: PRODCON_OK (0), or one of the other numbers. Then prodcon_last_error() gives this
+ *   thread a text with names, values, and what to do. The texts below list the numbers that are
+ *   special to a function. Every function with a handle may answer PRODCON_INVALID,
+ *   PRODCON_FORKED and PRODCON_PANIC too, for what is said here.
  * - Outputs are written on success only.
  * - NULL as a handle, a name, options or an output is PRODCON_INVALID. It is never a crash.
  * - Waits: a function without this line does not wait. `timeout_ns` is in nanoseconds: 0 does not
  *   wait (PRODCON_FULL, PRODCON_EMPTY), a positive one is the longest wait (PRODCON_TIMED_OUT), a
- *   negative one waits as long as it takes. So pass 0, not what is left, when a deadline has passed.
+ *   negative one waits as long as it takes. So pass 0, not what is left, when a deadline has
+ *   passed.
  * - Ownership: strings and data that you pass stay yours and may change after the call.
- * - Threads: a handle is for one thread at a time. It may be handed over between calls; the thread
- *   that puts or gets first is served fastest. Two threads (or a signal handler) at once are
- *   PRODCON_INVALID.
- * - Forks: a handle is for the process that made it. In a forked child it answers PRODCON_FORKED, and
- *   the child has no access to blocks and items either: attach again there.
+ * - Threads: a handle is for one thread at a time. It may be handed over between calls; the
+ *   thread that puts or gets first is served fastest. Two threads (or a signal handler) at once
+ *   are PRODCON_INVALID.
+ * - Forks: a handle is for the process that made it. In a forked child it answers PRODCON_FORKED,
+ *   and the child has no access to blocks and items either: attach again there.
  * - While a block is reserved, everything but commit, cancel and close is PRODCON_INVALID.
- * - Kills: any process may be killed at any instruction, inside any function here. No other process
- *   stops, or loses or doubles an item, but for those that the killed one had in hand.
- * - Signals: nothing unwinds into the caller, and no signal handler is installed. A signal does not
- *   end a wait. Do not call from a signal handler, and do not leave a call by longjmp. errno says
- *   nothing, and may be changed.
- * - No function is a cancellation point: pthread_cancel is held off until the call has ended. A call
- *   that waits as long as it takes is not ended by it: let it wait for a time, or end it with
- *   prodcon_queue_set_state. With PTHREAD_CANCEL_ASYNCHRONOUS call nothing here.
+ * - Kills: any process may be killed at any instruction, inside any function here. No other
+ *   process stops, or loses or doubles an item, but for those that the killed one had in hand.
+ * - Signals: nothing unwinds into the caller, and no signal handler is installed. A signal does
+ *   not end a wait. Do not call from a signal handler, and do not leave a call by longjmp. errno
+ *   says nothing, and may be changed.
+ * - No function is a cancellation point: pthread_cancel is held off until the call has ended. A
+ *   call that waits as long as it takes is not ended by it: let it wait for a time, or end it
+ *   with prodcon_queue_set_state. With PTHREAD_CANCEL_ASYNCHRONOUS call nothing here.
  */
 
 
@@ -203,7 +204,8 @@
 #define PRODCON_WORKER_SUPERVISED 1
 
 /**
- * Setting of producers: a subscribed queue that is full is left out (else the worker waits for space).
+ * Setting of producers: a subscribed queue that is full is left out (else the worker waits for
+ * space).
  */
 #define PRODCON_WORKER_SKIP_FULL 2
 
@@ -213,14 +215,14 @@
 #define PRODCON_WORKER_ITEMS_TO_RESULTS 4
 
 /**
- * A handle of a queue. It takes one seat, and one thread at a time may use it. Attach once for each
- * thread and for each process: a forked child attaches again.
+ * A handle of a queue. It takes one seat, and one thread at a time may use it. Attach once for
+ * each thread and for each process: a forked child attaches again.
  */
 typedef struct prodcon_queue prodcon_queue;
 
 /**
- * A program as a worker: a producer or a consumer that a controlling process starts and stops, or that
- * was started by hand. One thread at a time may use it, in the process that made it.
+ * A program as a worker: a producer or a consumer that a controlling process starts and stops,
+ * or that was started by hand. One thread at a time may use it, in the process that made it.
  */
 typedef struct prodcon_worker prodcon_worker;
 
@@ -237,8 +239,8 @@ typedef int32_t prodcon_status;
  */
 typedef struct prodcon_attach_options {
     /**
-     * sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were 0;
-     * of a larger one the rest must be 0.
+     * sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were
+     * 0; of a larger one the rest must be 0.
      */
     uint32_t size;
     /**
@@ -246,8 +248,8 @@ typedef struct prodcon_attach_options {
      */
     uint32_t role;
     /**
-     * Seats that are set aside for items in hand, beside the handle's own. With 1 a handle can always
-     * give back or put, also where the queue has no free seat left.
+     * Seats that are set aside for items in hand, beside the handle's own. With 1 a handle can
+     * always give back or put, also where the queue has no free seat left.
      */
     uint32_t max_unacked;
     /**
@@ -255,25 +257,26 @@ typedef struct prodcon_attach_options {
      */
     uint32_t min_unacked;
     /**
-     * How long a call spins before it sleeps, in nanoseconds; 0: 20 microseconds; negative: it does
-     * not spin.
+     * How long a call spins before it sleeps, in nanoseconds; 0: 20 microseconds; negative: it
+     * does not spin.
      */
     int64_t spin_limit_ns;
     /**
-     * Where the queue's file is; NULL: what the environment variable PRODCON_DIR says, or /dev/shm.
+     * Where the queue's file is; NULL: what the environment variable PRODCON_DIR says, or
+     * /dev/shm.
      */
     const char *directory;
 } prodcon_attach_options;
 
 /**
- * How a queue is created: what all its handles share. 0 stands for the default of each field; set
- * `size` and what differs:
+ * How a queue is created: what all its handles share. 0 stands for the default of each field;
+ * set `size` and what differs:
  * `prodcon_options options = {.size = sizeof options, .capacity = 1024, .item_size = 64};`
  */
 typedef struct prodcon_options {
     /**
-     * sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were 0;
-     * of a larger one the rest must be 0.
+     * sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were
+     * 0; of a larger one the rest must be 0.
      */
     uint32_t size;
     /**
@@ -305,18 +308,18 @@ typedef struct prodcon_options {
      */
     uint32_t max_deliveries;
     /**
-     * The queue for items that were delivered `max_deliveries` times without an acknowledgement; it
-     * has to exist. NULL: none. Only with PRODCON_AT_LEAST_ONCE and without batches.
+     * The queue for items that were delivered `max_deliveries` times without an acknowledgement;
+     * it has to exist. NULL: none. Only with PRODCON_AT_LEAST_ONCE and without batches.
      */
     const char *dead_letter;
     /**
-     * The name of the plain type that all items have, such as "u64" or "weather.sample" (what a Rust
-     * type says as its name). NULL: items are bytes, each with a length of its own.
+     * The name of the plain type that all items have, such as "u64" or "weather.sample" (what a
+     * Rust type says as its name). NULL: items are bytes, each with a length of its own.
      */
     const char *type_name;
     /**
-     * Where the queue's file is to be; NULL: the directory of `attach`, or else what the environment
-     * variable PRODCON_DIR says, or /dev/shm.
+     * Where the queue's file is to be; NULL: the directory of `attach`, or else what the
+     * environment variable PRODCON_DIR says, or /dev/shm.
      */
     const char *directory;
     /**
@@ -324,8 +327,8 @@ typedef struct prodcon_options {
      */
     const struct prodcon_attach_options *attach;
     /**
-     * The alignment of items in bytes, a power of two up to 4096; 0: 8 (of a plain type: what divides
-     * its size, up to 8).
+     * The alignment of items in bytes, a power of two up to 4096; 0: 8 (of a plain type: what
+     * divides its size, up to 8).
      */
     uint32_t align;
     /**
@@ -335,13 +338,13 @@ typedef struct prodcon_options {
 } prodcon_options;
 
 /**
- * What tells one item from every other one, for ever and everywhere. It stays the same when the item
- * is delivered again.
+ * What tells one item from every other one, for ever and everywhere. It stays the same when the
+ * item is delivered again.
  */
 typedef struct prodcon_item_id {
     /**
-     * sizeof this struct, set by the caller before the call and left alone. Of a smaller one only so
-     * many bytes are written; the rest of a larger one is filled with 0.
+     * sizeof this struct, set by the caller before the call and left alone. Of a smaller one
+     * only so many bytes are written; the rest of a larger one is filled with 0.
      */
     uint32_t size;
     /**
@@ -359,13 +362,13 @@ typedef struct prodcon_item_id {
 } prodcon_item_id;
 
 /**
- * The figures of a queue. When nobody is in mid-operation:
- * puts = gets + dropped + cleared + lost + held + len.
+ * The figures of a queue. When nobody is in mid-operation: puts = gets + dropped + cleared +
+ * lost + held + len.
  */
 typedef struct prodcon_stats {
     /**
-     * sizeof this struct, set by the caller before the call and left alone. Of a smaller one only so
-     * many bytes are written; the rest of a larger one is filled with 0.
+     * sizeof this struct, set by the caller before the call and left alone. Of a smaller one
+     * only so many bytes are written; the rest of a larger one is filled with 0.
      */
     uint32_t size;
     /**
@@ -447,17 +450,18 @@ typedef struct prodcon_stats {
  */
 typedef struct prodcon_worker_settings {
     /**
-     * sizeof this struct, set by the caller before the call and left alone. Of a smaller one only so
-     * many bytes are written; the rest of a larger one is filled with 0.
+     * sizeof this struct, set by the caller before the call and left alone. Of a smaller one
+     * only so many bytes are written; the rest of a larger one is filled with 0.
      */
     uint32_t size;
     /**
-     * PRODCON_WORKER_SUPERVISED, PRODCON_WORKER_SKIP_FULL, PRODCON_WORKER_ITEMS_TO_RESULTS, or'ed.
+     * PRODCON_WORKER_SUPERVISED, PRODCON_WORKER_SKIP_FULL, PRODCON_WORKER_ITEMS_TO_RESULTS,
+     * or'ed.
      */
     uint32_t flags;
     /**
-     * Producer: from call to call of its work, 0: as often as possible (`prodcon_worker_next` does it).
-     * Consumer: how long a partly filled buffer may wait.
+     * Producer: from call to call of its work, 0: as often as possible (`prodcon_worker_next`
+     * does it). Consumer: how long a partly filled buffer may wait.
      */
     uint64_t work_timeout_ns;
     /**
@@ -477,7 +481,8 @@ extern "C" {
 /**
  * Says in a few English words what a status means.
  *
- * - Returns: the text; "unknown status" for a number that this version does not know. Never NULL.
+ * - Returns: the text; "unknown status" for a number that this version does not know. Never
+ *   NULL.
  * - Ownership: static, not to be freed.
  * - Threads: any, also after a fork.
  */
@@ -493,12 +498,12 @@ const char *prodcon_status_text(prodcon_status status);
 const char *prodcon_version(void);
 
 /**
- * Says what went wrong with this thread's last call that did not answer `PRODCON_OK`: with names,
- * values, and what to do. Calls that succeed leave the text alone.
+ * Says what went wrong with this thread's last call that did not answer `PRODCON_OK`: with
+ * names, values, and what to do. Calls that succeed leave the text alone.
  *
  * - Returns: the text; "" if no call has failed. Never NULL.
- * - Ownership: prodcon's; valid until this thread's next call of a `prodcon_` function that fails.
- *   Copy what must last longer.
+ * - Ownership: prodcon's; valid until this thread's next call of a `prodcon_` function that
+ *   fails. Copy what must last longer.
  * - Threads: any; each has a text of its own.
  */
 const char *prodcon_last_error(void);
@@ -509,8 +514,8 @@ const char *prodcon_last_error(void);
  * - Returns: `PRODCON_EXISTS`; `PRODCON_INVALID` if a name or a number is out of range;
  *   `PRODCON_NOT_FOUND` if there is no such directory or dead-letter queue; `PRODCON_OS` if
  *   permission or space is missing.
- * - Ownership: `*out` is yours, to be closed with `prodcon_queue_close`. The queue itself stays until
- *   `prodcon_queue_unlink` removes it. `options` and its strings may change afterwards.
+ * - Ownership: `*out` is yours, to be closed with `prodcon_queue_close`. The queue itself stays
+ *   until `prodcon_queue_unlink` removes it. `options` and its strings may change afterwards.
  * - Threads: any. Call it in the process that uses the handle.
  */
 prodcon_status prodcon_queue_create(const char *name,
@@ -518,7 +523,8 @@ prodcon_status prodcon_queue_create(const char *name,
                                     struct prodcon_queue **out);
 
 /**
- * Attaches to a queue by name. On a queue of a plain type all items have exactly the type's size.
+ * Attaches to a queue by name. On a queue of a plain type all items have exactly the type's
+ * size.
  *
  * - Returns: `PRODCON_NOT_FOUND`, `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`, `PRODCON_CORRUPT`,
  *   `PRODCON_INVALID` if the name is none, `PRODCON_OS`.
@@ -541,9 +547,9 @@ prodcon_status prodcon_queue_attach_with(const char *name,
 /**
  * Attaches to the queue if it exists, else creates it.
  *
- * - Returns: `PRODCON_DIFFERS` if it exists with other options (the gate and the permission bits are
- *   not compared, seats and alignment only if they are set): `prodcon_last_error` lists what differs.
- *   Else as `prodcon_queue_create` and `prodcon_queue_attach`.
+ * - Returns: `PRODCON_DIFFERS` if it exists with other options (the gate and the permission bits
+ *   are not compared, seats and alignment only if they are set): `prodcon_last_error` lists what
+ *   differs. Else as `prodcon_queue_create` and `prodcon_queue_attach`.
  * - Ownership: as `prodcon_queue_create`.
  * - Threads: any. Call it in the process that uses the handle.
  */
@@ -552,9 +558,10 @@ prodcon_status prodcon_queue_create_or_attach(const char *name,
                                               struct prodcon_queue **out);
 
 /**
- * Closes a handle and frees its seat. What is in hand is given back (at-least-once) or counted as
- * lost; a reserved block is forgotten. Pointers from reserve and take end here. A closed handle must
- * not be used; a call with one answers `PRODCON_INVALID`, until 64 other handles were closed.
+ * Closes a handle and frees its seat. What is in hand is given back (at-least-once) or counted
+ * as lost; a reserved block is forgotten. Pointers from reserve and take end here. A closed
+ * handle must not be used; a call with one answers `PRODCON_INVALID`, until 64 other handles
+ * were closed.
  *
  * - Returns: nothing. NULL and a closed handle are fine.
  * - Threads: while another thread is inside a call on the handle, the handle stays open, and
@@ -584,8 +591,8 @@ prodcon_status prodcon_queue_unlink_in(const char *directory, const char *name);
  *
  * - Waits: while the queue is full and not lossy.
  * - Returns: unless it is `PRODCON_OK`, nothing was put. `PRODCON_FULL` or `PRODCON_TIMED_OUT`;
- *   `PRODCON_NOT_READY`; `PRODCON_STOPPED`; `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if an item is in
- *   hand or a block reserved, or if the item has not the size of the queue's type;
+ *   `PRODCON_NOT_READY`; `PRODCON_STOPPED`; `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if an item is
+ *   in hand or a block reserved, or if the item has not the size of the queue's type;
  *   `PRODCON_NO_SEAT` if an item was given back to this handle because no other seat is free;
  *   `PRODCON_NOT_FOUND` if the name was removed; `PRODCON_EXHAUSTED`, `PRODCON_CORRUPT`,
  *   `PRODCON_OS`.
@@ -598,12 +605,12 @@ prodcon_status prodcon_queue_put(struct prodcon_queue *queue,
                                  int64_t timeout_ns);
 
 /**
- * Gets a copy of the oldest item and acknowledges it: if the work on an item must survive a crash of
- * this process, use `prodcon_queue_take`. `*len` is the item's length.
+ * Gets a copy of the oldest item and acknowledges it: if the work on an item must survive a
+ * crash of this process, use `prodcon_queue_take`. `*len` is the item's length.
  *
- * An item that is longer than `size` is in hand afterwards, and `*len` is its length. The next get
- * with a large enough buffer gives it; `prodcon_queue_ack` throws it away, `prodcon_queue_nack`
- * gives it back.
+ * An item that is longer than `size` is in hand afterwards, and `*len` is its length. The next
+ * get with a large enough buffer gives it; `prodcon_queue_ack` throws it away,
+ * `prodcon_queue_nack` gives it back.
  *
  * - Waits: while there is no item. It does not mind whether the queue is ready.
  * - Returns: `PRODCON_EMPTY` or `PRODCON_TIMED_OUT`; `PRODCON_STOPPED` at the end of the stream;
@@ -620,16 +627,16 @@ prodcon_status prodcon_queue_get(struct prodcon_queue *queue,
                                  int64_t timeout_ns);
 
 /**
- * Begins a put without a copy: `*data` is a block of `len` bytes inside the queue, to be filled and
- * committed. It shows what some earlier item left there. Until commit or cancel every other call on
- * the handle but close answers `PRODCON_INVALID`.
+ * Begins a put without a copy: `*data` is a block of `len` bytes inside the queue, to be filled
+ * and committed. It shows what some earlier item left there. Until commit or cancel every other
+ * call on the handle but close answers `PRODCON_INVALID`.
  *
  * - Waits: no. Whether the queue is full, ready or stopped counts at the commit.
  * - Returns: `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if an item is in hand, a block is reserved
  *   already, or `len` is not the size of the queue's type; `PRODCON_NO_SEAT` as
  *   `prodcon_queue_put`.
- * - Ownership: the block is yours until commit succeeds, cancel or close. It is aligned to 8 bytes,
- *   or as the queue's options say.
+ * - Ownership: the block is yours until commit succeeds, cancel or close. It is aligned to 8
+ *   bytes, or as the queue's options say.
  * - Threads: one at a time on the handle.
  */
 prodcon_status prodcon_queue_reserve(struct prodcon_queue *queue, size_t len, void **data);
@@ -638,15 +645,13 @@ prodcon_status prodcon_queue_reserve(struct prodcon_queue *queue, size_t len, vo
  * Puts the first `len` bytes of the reserved block, at most as many as were reserved.
  *
  * - Waits: as `prodcon_queue_put`.
- * - Returns: unless it is `PRODCON_OK`, nothing was put, and the block is still reserved with what is
- *   in it: commit again, or cancel. `PRODCON_INVALID` if no block is reserved, `PRODCON_TOO_LARGE`
- *   if `len` is more than was reserved; else as `prodcon_queue_put`.
+ * - Returns: unless it is `PRODCON_OK`, nothing was put, and the block is still reserved with
+ *   what is in it: commit again, or cancel. `PRODCON_INVALID` if no block is reserved,
+ *   `PRODCON_TOO_LARGE` if `len` is more than was reserved; else as `prodcon_queue_put`.
  * - Ownership: after `PRODCON_OK` the block is no longer yours.
  * - Threads: one at a time.
  */
-prodcon_status prodcon_queue_commit(struct prodcon_queue *queue,
-                                    size_t len,
-                                    int64_t timeout_ns);
+prodcon_status prodcon_queue_commit(struct prodcon_queue *queue, size_t len, int64_t timeout_ns);
 
 /**
  * Forgets the reserved block; nothing is put.
@@ -658,17 +663,18 @@ prodcon_status prodcon_queue_commit(struct prodcon_queue *queue,
 prodcon_status prodcon_queue_cancel(struct prodcon_queue *queue);
 
 /**
- * Takes the oldest item in place: `*data` and `*len` say where it is, inside the queue. It is in hand
- * until it is settled: by `prodcon_queue_ack` when the work is done, by `prodcon_queue_nack`, or by
- * `prodcon_queue_drop`. Meanwhile put, get, reserve and take answer `PRODCON_INVALID` on this handle.
+ * Takes the oldest item in place: `*data` and `*len` say where it is, inside the queue. It is in
+ * hand until it is settled: by `prodcon_queue_ack` when the work is done, by
+ * `prodcon_queue_nack`, or by `prodcon_queue_drop`. Meanwhile put, get, reserve and take answer
+ * `PRODCON_INVALID` on this handle.
  *
- * If this process ends before that, killed or not, another consumer gets the item (at-least-once), or
- * it is counted as lost.
+ * If this process ends before that, killed or not, another consumer gets the item
+ * (at-least-once), or it is counted as lost.
  *
  * - Waits: as `prodcon_queue_get`.
  * - Returns: as `prodcon_queue_get`, but for `PRODCON_TOO_LARGE`.
- * - Ownership: the bytes may be read until the item is settled or the handle closed. They are aligned
- *   to 8 bytes, or as the queue's options say.
+ * - Ownership: the bytes may be read until the item is settled or the handle closed. They are
+ *   aligned to 8 bytes, or as the queue's options say.
  * - Threads: one at a time on the handle; any may read the bytes.
  */
 prodcon_status prodcon_queue_take(struct prodcon_queue *queue,
@@ -677,11 +683,12 @@ prodcon_status prodcon_queue_take(struct prodcon_queue *queue,
                                   int64_t timeout_ns);
 
 /**
- * Takes all items of the oldest block in place, in a queue of a plain type: `*data` is an array of
- * `*count` of them. In a queue without batches that is one item. They are in hand together: ack, nack
- * and drop settle them all.
+ * Takes all items of the oldest block in place, in a queue of a plain type: `*data` is an array
+ * of `*count` of them. In a queue without batches that is one item. They are in hand together:
+ * ack, nack and drop settle them all.
  *
- * - Waits: as `prodcon_queue_get`, until a block is there. It does not wait for the block to be full.
+ * - Waits: as `prodcon_queue_get`, until a block is there. It does not wait for the block to be
+ *   full.
  * - Returns: as `prodcon_queue_take`; also `PRODCON_INVALID` if the queue's items are bytes.
  * - Ownership: as `prodcon_queue_take`.
  * - Threads: one at a time on the handle; any may read the items.
@@ -702,12 +709,12 @@ prodcon_status prodcon_queue_take_slice(struct prodcon_queue *queue,
 prodcon_status prodcon_queue_ack(struct prodcon_queue *queue);
 
 /**
- * Gives back what is in hand, to another consumer of an at-least-once queue. Where the queue has no
- * free seat, this handle's next take or get has it again, and until then puts answer
+ * Gives back what is in hand, to another consumer of an at-least-once queue. Where the queue has
+ * no free seat, this handle's next take or get has it again, and until then puts answer
  * `PRODCON_NO_SEAT`. In a queue with batches the rest of the block goes with it.
  *
- * - Returns: `PRODCON_INVALID` if nothing is in hand, or if the queue is at-most-once: then the item
- *   stays in hand.
+ * - Returns: `PRODCON_INVALID` if nothing is in hand, or if the queue is at-most-once: then the
+ *   item stays in hand.
  * - Ownership: the bytes may not be read any more.
  * - Threads: one at a time.
  */
@@ -715,8 +722,8 @@ prodcon_status prodcon_queue_nack(struct prodcon_queue *queue);
 
 /**
  * Ends with what is in hand without a word about the work: it is given back, as by
- * `prodcon_queue_nack`, or counts as got where the queue is at-most-once. For destructors and for
- * ways out after an error.
+ * `prodcon_queue_nack`, or counts as got where the queue is at-most-once. For destructors and
+ * for ways out after an error.
  *
  * - Returns: `PRODCON_INVALID` if nothing is in hand.
  * - Ownership: the bytes may not be read any more.
@@ -725,11 +732,11 @@ prodcon_status prodcon_queue_nack(struct prodcon_queue *queue);
 prodcon_status prodcon_queue_drop(struct prodcon_queue *queue);
 
 /**
- * Says what identifies an item in hand. `number` counts those in hand from 0: after take and get there
- * is one. Set `id->size` first.
+ * Says what identifies an item in hand. `number` counts those in hand from 0: after take and get
+ * there is one. Set `id->size` first.
  *
- * - Returns: `PRODCON_INVALID` if no such item is in hand, or if `id->size` is less than 8 or more
- *   than 65536.
+ * - Returns: `PRODCON_INVALID` if no such item is in hand, or if `id->size` is less than 8 or
+ *   more than 65536.
  * - Threads: one at a time.
  */
 prodcon_status prodcon_queue_item_id(struct prodcon_queue *queue,
@@ -737,23 +744,22 @@ prodcon_status prodcon_queue_item_id(struct prodcon_queue *queue,
                                      struct prodcon_item_id *id);
 
 /**
- * Says how many times what is in hand has been delivered, this time included. More than 1: a consumer
- * was killed with it, or gave it back.
+ * Says how many times what is in hand has been delivered, this time included. More than 1: a
+ * consumer was killed with it, or gave it back.
  *
  * - Returns: `PRODCON_INVALID` if nothing is in hand.
  * - Threads: one at a time.
  */
-prodcon_status prodcon_queue_delivery_count(struct prodcon_queue *queue,
-                                            uint32_t *count);
+prodcon_status prodcon_queue_delivery_count(struct prodcon_queue *queue, uint32_t *count);
 
 /**
- * Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in order. A
- * queue with batches gets as few blocks as can be.
+ * Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in
+ * order. A queue with batches gets as few blocks as can be.
  *
  * - Waits: as `prodcon_queue_put`; the time is for all together.
- * - Returns: `PRODCON_OK` if all were put. Otherwise the first `*put` items were put, and the number
- *   says why the next one was not, as of `prodcon_queue_put`. `*put` is always written, unless the
- *   handle is NULL, closed or busy.
+ * - Returns: `PRODCON_OK` if all were put. Otherwise the first `*put` items were put, and the
+ *   number says why the next one was not, as of `prodcon_queue_put`. `*put` is always written,
+ *   unless the handle is NULL, closed or busy.
  * - Ownership: `data` stays yours. It may be NULL if there are no bytes.
  * - Threads: one at a time.
  */
@@ -765,11 +771,12 @@ prodcon_status prodcon_queue_put_many(struct prodcon_queue *queue,
                                       int64_t timeout_ns);
 
 /**
- * Waits for an item, then gets copies of what is there, at most `count` items, and acknowledges them.
- * Item i is at `buffer + i * item_len` and has `lens[i]` bytes; `*got` is how many there are.
+ * Waits for an item, then gets copies of what is there, at most `count` items, and acknowledges
+ * them. Item i is at `buffer + i * item_len` and has `lens[i]` bytes; `*got` is how many there
+ * are.
  *
- * An item longer than `item_len` ends the call, and is in hand as after `prodcon_queue_get`. If it is
- * the first one, `*got` is 0 and `lens[0]` is its length.
+ * An item longer than `item_len` ends the call, and is in hand as after `prodcon_queue_get`. If
+ * it is the first one, `*got` is 0 and `lens[0]` is its length.
  *
  * - Waits: for the first item, as `prodcon_queue_get`. A `count` of 0 does not wait.
  * - Returns: as `prodcon_queue_get`; `PRODCON_TOO_LARGE` for the first item only.
@@ -816,8 +823,8 @@ prodcon_status prodcon_queue_is_ready(struct prodcon_queue *queue, bool *ready);
 
 /**
  * Says whether the queue's name was removed: what has the name by then, if anything, is another
- * queue. Who waits hears that as `PRODCON_NOT_FOUND`, and who puts without waiting does so within a
- * moment.
+ * queue. Who waits hears that as `PRODCON_NOT_FOUND`, and who puts without waiting does so
+ * within a moment.
  *
  * - Threads: one at a time.
  */
@@ -826,19 +833,19 @@ prodcon_status prodcon_queue_is_removed(struct prodcon_queue *queue, bool *remov
 /**
  * Waits until the queue is ready.
  *
- * - Returns: `PRODCON_NOT_READY` or `PRODCON_TIMED_OUT`; `PRODCON_NOT_FOUND` if the name was removed.
+ * - Returns: `PRODCON_NOT_READY` or `PRODCON_TIMED_OUT`; `PRODCON_NOT_FOUND` if the name was
+ *   removed.
  * - Threads: one at a time.
  */
-prodcon_status prodcon_queue_wait_ready(struct prodcon_queue *queue,
-                                        int64_t timeout_ns);
+prodcon_status prodcon_queue_wait_ready(struct prodcon_queue *queue, int64_t timeout_ns);
 
 /**
- * Says how many items are in the queue that were not cleared. Exact when nobody is in mid-operation.
+ * Says how many items are in the queue that were not cleared. Exact when nobody is in
+ * mid-operation.
  *
  * - Threads: one at a time.
  */
-prodcon_status prodcon_queue_len(struct prodcon_queue *queue,
-                                 size_t *len);
+prodcon_status prodcon_queue_len(struct prodcon_queue *queue, size_t *len);
 
 /**
  * Says how many items the queue can hold (with batches: blocks).
@@ -848,7 +855,8 @@ prodcon_status prodcon_queue_len(struct prodcon_queue *queue,
 prodcon_status prodcon_queue_capacity(struct prodcon_queue *queue, size_t *capacity);
 
 /**
- * Says how many bytes the longest item can have; in a queue of a plain type all items have so many.
+ * Says how many bytes the longest item can have; in a queue of a plain type all items have so
+ * many.
  *
  * - Threads: one at a time.
  */
@@ -862,8 +870,8 @@ prodcon_status prodcon_queue_item_size(struct prodcon_queue *queue, size_t *size
 prodcon_status prodcon_queue_get_state(struct prodcon_queue *queue, int32_t *state);
 
 /**
- * Changes the state and wakes whoever sleeps. Allowed are stopped -> started, started -> stopped or
- * stop_at_queue_end, stop_at_queue_end -> stopped, and the state that the queue has.
+ * Changes the state and wakes whoever sleeps. Allowed are stopped -> started, started -> stopped
+ * or stop_at_queue_end, stop_at_queue_end -> stopped, and the state that the queue has.
  *
  * - Returns: `PRODCON_INVALID` if the change is not allowed; `prodcon_last_error` names a way.
  * - Threads: one at a time.
@@ -873,8 +881,8 @@ prodcon_status prodcon_queue_set_state(struct prodcon_queue *queue, int32_t stat
 /**
  * Waits until the state is `state_number`.
  *
- * - Returns: `PRODCON_TIMED_OUT` if it is another one all the time; `PRODCON_INVALID` if it is no
- *   state; `PRODCON_NOT_FOUND` if the name was removed.
+ * - Returns: `PRODCON_TIMED_OUT` if it is another one all the time; `PRODCON_INVALID` if it is
+ *   no state; `PRODCON_NOT_FOUND` if the name was removed.
  * - Threads: one at a time.
  */
 prodcon_status prodcon_queue_wait_state(struct prodcon_queue *queue,
@@ -890,8 +898,8 @@ prodcon_status prodcon_queue_wait_state(struct prodcon_queue *queue,
 prodcon_status prodcon_queue_stats(struct prodcon_queue *queue, struct prodcon_stats *stats);
 
 /**
- * Resolves the seats of dead processes: `*recovered` is how many, `*undecided` how many have to wait
- * until others have ended what they are at. It also happens by itself now and then.
+ * Resolves the seats of dead processes: `*recovered` is how many, `*undecided` how many have to
+ * wait until others have ended what they are at. It also happens by itself now and then.
  *
  * - Returns: `PRODCON_CORRUPT`.
  * - Threads: one at a time.
@@ -902,20 +910,20 @@ prodcon_status prodcon_queue_recover(struct prodcon_queue *queue,
 
 /**
  * Attaches as the worker that the command line names, `PROGRAM --attach NAME [ARGUMENTS]`: so a
- * controlling process starts a worker, and so it is started by hand. Pass what `main` got. A consumer
- * attaches to its work queue as well: `prodcon_queue_attach(prodcon_worker_name(worker), ...)`.
+ * controlling process starts a worker, and so it is started by hand. Pass what `main` got. A
+ * consumer attaches to its work queue as well:
+ * `prodcon_queue_attach(prodcon_worker_name(worker), ...)`.
  *
- * - Returns: `PRODCON_INVALID` if the command line is another one, or the settings in the environment
- *   are bad; `PRODCON_NOT_FOUND` if there is no such worker, or no such subscribed queue;
- *   `PRODCON_STOPPED` if the worker is stopped; `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`,
- *   `PRODCON_CORRUPT`, `PRODCON_OS`. The controlling process, if there is one, hears it. The program
- *   should then exit with a status other than 0.
- * - Ownership: `*out` is yours, to be ended with `prodcon_worker_end`. `argv` may change afterwards.
+ * - Returns: `PRODCON_INVALID` if the command line is another one, or the settings in the
+ *   environment are bad; `PRODCON_NOT_FOUND` if there is no such worker, or no such subscribed
+ *   queue; `PRODCON_STOPPED` if the worker is stopped; `PRODCON_NO_SEAT`,
+ *   `PRODCON_INCOMPATIBLE`, `PRODCON_CORRUPT`, `PRODCON_OS`. The controlling process, if there
+ *   is one, hears it. The program should then exit with a status other than 0.
+ * - Ownership: `*out` is yours, to be ended with `prodcon_worker_end`. `argv` may change
+ *   afterwards.
  * - Threads: any. Call it in the process that is the worker.
  */
-prodcon_status prodcon_worker_from_arguments(int argc,
-                                             char **argv,
-                                             struct prodcon_worker **out);
+prodcon_status prodcon_worker_from_arguments(int argc, char **argv, struct prodcon_worker **out);
 
 /**
  * Attaches as the worker `name`, with `count` arguments of its own.
@@ -930,9 +938,9 @@ prodcon_status prodcon_worker_attach(const char *name,
                                      struct prodcon_worker **out);
 
 /**
- * Ends the worker: its seats are given back, and the handle is closed. `failure` is NULL if it has
- * done its work, else it says why not: the controlling process hears it. Then the program should
- * exit, after a failure with a status other than 0.
+ * Ends the worker: its seats are given back, and the handle is closed. `failure` is NULL if it
+ * has done its work, else it says why not: the controlling process hears it. Then the program
+ * should exit, after a failure with a status other than 0.
  *
  * - Waits: for a second at most, if the results are full.
  * - Returns: nothing. NULL and a closed handle are fine.
@@ -987,22 +995,21 @@ prodcon_status prodcon_worker_get_settings(struct prodcon_worker *worker,
                                            struct prodcon_worker_settings *settings);
 
 /**
- * Gives the worker's state: `PRODCON_STOPPED_STATE`, `PRODCON_STARTED` or `PRODCON_STOP_AT_QUEUE_END`.
- * In the last one a consumer works on until its queue answers `PRODCON_STOPPED`; a producer ends.
+ * Gives the worker's state: `PRODCON_STOPPED_STATE`, `PRODCON_STARTED` or
+ * `PRODCON_STOP_AT_QUEUE_END`. In the last one a consumer works on until its queue answers
+ * `PRODCON_STOPPED`; a producer ends.
  *
  * - Threads: one at a time.
  */
-prodcon_status prodcon_worker_get_state(struct prodcon_worker *worker,
-                                        int32_t *state);
+prodcon_status prodcon_worker_get_state(struct prodcon_worker *worker, int32_t *state);
 
 /**
- * Says whether the worker has to end: it was stopped, its controlling process is gone, or its queue was
- * removed. Cheap enough for every round of a loop.
+ * Says whether the worker has to end: it was stopped, its controlling process is gone, or its
+ * queue was removed. Cheap enough for every round of a loop.
  *
  * - Threads: one at a time.
  */
-prodcon_status prodcon_worker_is_stopped(struct prodcon_worker *worker,
-                                         bool *stopped);
+prodcon_status prodcon_worker_is_stopped(struct prodcon_worker *worker, bool *stopped);
 
 /**
  * Stops the worker, in all its processes. It may be stopped already.
@@ -1021,9 +1028,9 @@ prodcon_status prodcon_worker_stop(struct prodcon_worker *worker);
 prodcon_status prodcon_worker_sleep(struct prodcon_worker *worker, int64_t timeout_ns);
 
 /**
- * Is the beat of a producer: waits until its next call is due by the setting `work_timeout_ns`. That
- * counts from when the last call was due, so that nothing drifts. Who is more than a second late
- * leaves calls out.
+ * Is the beat of a producer: waits until its next call is due by the setting `work_timeout_ns`.
+ * That counts from when the last call was due, so that nothing drifts. Who is more than a second
+ * late leaves calls out.
  *
  * - Returns: `PRODCON_OK`: work now. `PRODCON_STOPPED`: the worker has to end.
  * - Threads: one at a time.
@@ -1031,13 +1038,15 @@ prodcon_status prodcon_worker_sleep(struct prodcon_worker *worker, int64_t timeo
 prodcon_status prodcon_worker_next(struct prodcon_worker *worker);
 
 /**
- * Puts an item into every subscribed queue that is there and ready. `*reached` is how many took it.
+ * Puts an item into every subscribed queue that is there and ready. `*reached` is how many took
+ * it.
  *
- * - Waits: while a queue is full and the worker need not end. If the settings say so, it leaves full
- *   queues out instead.
- * - Returns: unless it is `PRODCON_OK`, some queues may have taken the item. `PRODCON_TOO_LARGE`;
- *   `PRODCON_INVALID` if it has not the size of a queue's type; `PRODCON_STOPPED` while it waited to
- *   send the item as a result too; `PRODCON_CORRUPT`, `PRODCON_EXHAUSTED`, `PRODCON_OS`.
+ * - Waits: while a queue is full and the worker need not end. If the settings say so, it leaves
+ *   full queues out instead.
+ * - Returns: unless it is `PRODCON_OK`, some queues may have taken the item.
+ *   `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if it has not the size of a queue's type;
+ *   `PRODCON_STOPPED` while it waited to send the item as a result too; `PRODCON_CORRUPT`,
+ *   `PRODCON_EXHAUSTED`, `PRODCON_OS`.
  * - Ownership: `data` stays yours. It may be NULL if `len` is 0; so may `reached`.
  * - Threads: one at a time.
  */
@@ -1047,8 +1056,8 @@ prodcon_status prodcon_worker_publish(struct prodcon_worker *worker,
                                       size_t *reached);
 
 /**
- * Takes an item of `queue`, usually the worker's work queue, as `prodcon_queue_take` does, and ends its
- * wait when the worker has to end. Settle the item on the queue.
+ * Takes an item of `queue`, usually the worker's work queue, as `prodcon_queue_take` does, and
+ * ends its wait when the worker has to end. Settle the item on the queue.
  *
  * - Waits: as `prodcon_queue_take`, but not longer than the worker may work.
  * - Returns: as `prodcon_queue_take`; `PRODCON_STOPPED` also if the worker has to end.
@@ -1066,8 +1075,9 @@ prodcon_status prodcon_worker_take(struct prodcon_worker *worker,
  * controlling process is alive to read them, the oldest result is dropped.
  *
  * - Waits: while the results are full and a controlling process is alive.
- * - Returns: unless it is `PRODCON_OK`, nothing was sent. `PRODCON_TOO_LARGE`; `PRODCON_STOPPED` if the
- *   worker was stopped while it waited; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`, `PRODCON_OS`.
+ * - Returns: unless it is `PRODCON_OK`, nothing was sent. `PRODCON_TOO_LARGE`; `PRODCON_STOPPED`
+ *   if the worker was stopped while it waited; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`,
+ *   `PRODCON_OS`.
  * - Ownership: `data` stays yours. It may be NULL if `len` is 0.
  * - Threads: one at a time.
  */
@@ -1091,7 +1101,8 @@ prodcon_status prodcon_worker_send_message(struct prodcon_worker *worker,
  * - Waits: while there is none and the worker need not end.
  * - Returns: `PRODCON_EMPTY` or `PRODCON_TIMED_OUT`; `PRODCON_STOPPED` if the worker has to end;
  *   `PRODCON_TOO_LARGE` if the message is longer than `size`: `*len` is its length, and the next
- *   receive with a large enough buffer gives it; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`, `PRODCON_OS`.
+ *   receive with a large enough buffer gives it; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`,
+ *   `PRODCON_OS`.
  * - Ownership: `buffer` is yours. It may be NULL if `size` is 0.
  * - Threads: one at a time.
  */

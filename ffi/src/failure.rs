@@ -25,7 +25,8 @@ pub struct Failure {
 /// A text, made only when it is needed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Text {
-    /// Follows on `queue 'name'`, or `worker 'name'`: for answers that a polling program gets all the time.
+    /// Follows on `queue 'name'`, or `worker 'name'`: for answers that a polling program gets all
+    /// the time.
     After(&'static str),
     /// The whole text.
     Whole(String),
@@ -140,7 +141,8 @@ thread_local! {
     static LAST: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Runs what a C function does. A panic is answered as `PRODCON_PANIC`; the thread is not cancelled meanwhile.
+/// Runs what a C function does. A panic is answered as `PRODCON_PANIC`; the thread is not
+/// cancelled meanwhile.
 #[inline(always)]
 pub fn run(work: impl FnOnce() -> Result<(), Failure>) -> Status {
     let _held = Held::begin();
@@ -190,12 +192,12 @@ pub fn report(about: Option<(&str, &str)>, failure: Failure) -> Status {
     failure.status
 }
 
-/// Says what went wrong with this thread's last call that did not answer `PRODCON_OK`: with names,
-/// values, and what to do. Calls that succeed leave the text alone.
+/// Says what went wrong with this thread's last call that did not answer `PRODCON_OK`: with
+/// names, values, and what to do. Calls that succeed leave the text alone.
 ///
 /// - Returns: the text; "" if no call has failed. Never NULL.
-/// - Ownership: prodcon's; valid until this thread's next call of a `prodcon_` function that fails.
-///   Copy what must last longer.
+/// - Ownership: prodcon's; valid until this thread's next call of a `prodcon_` function that
+///   fails. Copy what must last longer.
 /// - Threads: any; each has a text of its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn prodcon_last_error() -> *const c_char {
@@ -265,8 +267,8 @@ pub unsafe trait Sized32: Copy {
 /// Longer options are a mistake.
 const LONGEST: usize = 4096;
 
-/// Reads a struct of options of another size: a smaller one as if the rest were 0, of a larger one
-/// the rest has to be 0.
+/// Reads a struct of options of another size: a smaller one as if the rest were 0, of a larger
+/// one the rest has to be 0.
 ///
 /// # Safety
 /// `from` is NULL, or points to a `u32` that says how many bytes are readable there.
@@ -303,10 +305,12 @@ pub unsafe fn sized_input<T: Sized32>(from: *const T) -> Result<T, Failure> {
     Ok(options)
 }
 
-/// Writes a struct whose first field is its size: as many bytes as the caller has room for, zeros where that is more than this library knows.
+/// Writes a struct whose first field is its size: as many bytes as the caller has room for, zeros
+/// where that is more than this library knows.
 ///
 /// # Safety
-/// `to` is NULL, or begins with a `u32` and is writable for as many bytes as that says. `value` begins with a `u32` too, is plain data and has no padding.
+/// `to` is NULL, or begins with a `u32` and is writable for as many bytes as that says. `value`
+/// begins with a `u32` too, is plain data and has no padding.
 pub unsafe fn sized_output<T>(to: *mut T, value: &mut T, what: &'static str) -> Result<(), Failure> {
     output(to, what)?;
     // SAFETY: not NULL; a u32 by this function's contract.

@@ -15,13 +15,13 @@ pub const PRODCON_STARTED: i32 = 2;
 /// `PRODCON_STOPPED` (end of stream). By then every item whose put answered `PRODCON_OK` was got.
 pub const PRODCON_STOP_AT_QUEUE_END: i32 = 3;
 
-/// The figures of a queue. When nobody is in mid-operation:
-/// puts = gets + dropped + cleared + lost + held + len.
+/// The figures of a queue. When nobody is in mid-operation: puts = gets + dropped + cleared +
+/// lost + held + len.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Stats {
-    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one only so
-    /// many bytes are written; the rest of a larger one is filled with 0.
+    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one
+    /// only so many bytes are written; the rest of a larger one is filled with 0.
     pub size: u32,
     /// Items that the queue can hold.
     pub capacity: u32,
@@ -157,8 +157,8 @@ pub unsafe extern "C" fn prodcon_queue_is_ready(queue: *mut Queue, ready: *mut b
 }
 
 /// Says whether the queue's name was removed: what has the name by then, if anything, is another
-/// queue. Who waits hears that as `PRODCON_NOT_FOUND`, and who puts without waiting does so within a
-/// moment.
+/// queue. Who waits hears that as `PRODCON_NOT_FOUND`, and who puts without waiting does so
+/// within a moment.
 ///
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -175,7 +175,8 @@ pub unsafe extern "C" fn prodcon_queue_is_removed(queue: *mut Queue, removed: *m
 
 /// Waits until the queue is ready.
 ///
-/// - Returns: `PRODCON_NOT_READY` or `PRODCON_TIMED_OUT`; `PRODCON_NOT_FOUND` if the name was removed.
+/// - Returns: `PRODCON_NOT_READY` or `PRODCON_TIMED_OUT`; `PRODCON_NOT_FOUND` if the name was
+///   removed.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_wait_ready(queue: *mut Queue, timeout_ns: i64) -> Status {
@@ -191,7 +192,8 @@ pub unsafe extern "C" fn prodcon_queue_wait_ready(queue: *mut Queue, timeout_ns:
     unsafe { about(queue, "wait_ready", work) }
 }
 
-/// Says how many items are in the queue that were not cleared. Exact when nobody is in mid-operation.
+/// Says how many items are in the queue that were not cleared. Exact when nobody is in
+/// mid-operation.
 ///
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -221,7 +223,8 @@ pub unsafe extern "C" fn prodcon_queue_capacity(queue: *mut Queue, capacity: *mu
     unsafe { about(queue, "capacity", work) }
 }
 
-/// Says how many bytes the longest item can have; in a queue of a plain type all items have so many.
+/// Says how many bytes the longest item can have; in a queue of a plain type all items have so
+/// many.
 ///
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -251,8 +254,8 @@ pub unsafe extern "C" fn prodcon_queue_get_state(queue: *mut Queue, state: *mut 
     unsafe { about(queue, "get_state", work) }
 }
 
-/// Changes the state and wakes whoever sleeps. Allowed are stopped -> started, started -> stopped or
-/// stop_at_queue_end, stop_at_queue_end -> stopped, and the state that the queue has.
+/// Changes the state and wakes whoever sleeps. Allowed are stopped -> started, started -> stopped
+/// or stop_at_queue_end, stop_at_queue_end -> stopped, and the state that the queue has.
 ///
 /// - Returns: `PRODCON_INVALID` if the change is not allowed; `prodcon_last_error` names a way.
 /// - Threads: one at a time.
@@ -264,8 +267,8 @@ pub unsafe extern "C" fn prodcon_queue_set_state(queue: *mut Queue, state_number
 
 /// Waits until the state is `state_number`.
 ///
-/// - Returns: `PRODCON_TIMED_OUT` if it is another one all the time; `PRODCON_INVALID` if it is no
-///   state; `PRODCON_NOT_FOUND` if the name was removed.
+/// - Returns: `PRODCON_TIMED_OUT` if it is another one all the time; `PRODCON_INVALID` if it is
+///   no state; `PRODCON_NOT_FOUND` if the name was removed.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_wait_state(queue: *mut Queue, state_number: i32, timeout_ns: i64) -> Status {
@@ -300,8 +303,8 @@ const _: () = assert!(
     "no padding, and the size that programs were compiled with"
 );
 
-/// Resolves the seats of dead processes: `*recovered` is how many, `*undecided` how many have to wait
-/// until others have ended what they are at. It also happens by itself now and then.
+/// Resolves the seats of dead processes: `*recovered` is how many, `*undecided` how many have to
+/// wait until others have ended what they are at. It also happens by itself now and then.
 ///
 /// - Returns: `PRODCON_CORRUPT`.
 /// - Threads: one at a time.

@@ -14,13 +14,13 @@ fn bytes(count: usize, len: usize) -> Result<usize, Failure> {
     bytes.ok_or_else(|| Failure::invalid(format!("{count} items of {len} bytes are more than memory can hold")))
 }
 
-/// Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in order. A
-/// queue with batches gets as few blocks as can be.
+/// Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in
+/// order. A queue with batches gets as few blocks as can be.
 ///
 /// - Waits: as `prodcon_queue_put`; the time is for all together.
-/// - Returns: `PRODCON_OK` if all were put. Otherwise the first `*put` items were put, and the number
-///   says why the next one was not, as of `prodcon_queue_put`. `*put` is always written, unless the
-///   handle is NULL, closed or busy.
+/// - Returns: `PRODCON_OK` if all were put. Otherwise the first `*put` items were put, and the
+///   number says why the next one was not, as of `prodcon_queue_put`. `*put` is always written,
+///   unless the handle is NULL, closed or busy.
 /// - Ownership: `data` stays yours. It may be NULL if there are no bytes.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -45,11 +45,12 @@ pub unsafe extern "C" fn prodcon_queue_put_many(
     unsafe { with(queue, "put_many", true, work) }
 }
 
-/// Waits for an item, then gets copies of what is there, at most `count` items, and acknowledges them.
-/// Item i is at `buffer + i * item_len` and has `lens[i]` bytes; `*got` is how many there are.
+/// Waits for an item, then gets copies of what is there, at most `count` items, and acknowledges
+/// them. Item i is at `buffer + i * item_len` and has `lens[i]` bytes; `*got` is how many there
+/// are.
 ///
-/// An item longer than `item_len` ends the call, and is in hand as after `prodcon_queue_get`. If it is
-/// the first one, `*got` is 0 and `lens[0]` is its length.
+/// An item longer than `item_len` ends the call, and is in hand as after `prodcon_queue_get`. If
+/// it is the first one, `*got` is 0 and `lens[0]` is its length.
 ///
 /// - Waits: for the first item, as `prodcon_queue_get`. A `count` of 0 does not wait.
 /// - Returns: as `prodcon_queue_get`; `PRODCON_TOO_LARGE` for the first item only.

@@ -28,31 +28,32 @@ pub const PRODCON_CONSUMER: u32 = 2;
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct AttachOptions {
-    /// sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were 0;
-    /// of a larger one the rest must be 0.
+    /// sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were
+    /// 0; of a larger one the rest must be 0.
     pub size: u32,
     /// PRODCON_BOTH, PRODCON_PRODUCER or PRODCON_CONSUMER: shown by `prodcon doctor`.
     pub role: u32,
-    /// Seats that are set aside for items in hand, beside the handle's own. With 1 a handle can always
-    /// give back or put, also where the queue has no free seat left.
+    /// Seats that are set aside for items in hand, beside the handle's own. With 1 a handle can
+    /// always give back or put, also where the queue has no free seat left.
     pub max_unacked: u32,
     /// The handle is content with so many of them if more are not free; 0: with `max_unacked`.
     pub min_unacked: u32,
-    /// How long a call spins before it sleeps, in nanoseconds; 0: 20 microseconds; negative: it does
-    /// not spin.
+    /// How long a call spins before it sleeps, in nanoseconds; 0: 20 microseconds; negative: it
+    /// does not spin.
     pub spin_limit_ns: i64,
-    /// Where the queue's file is; NULL: what the environment variable PRODCON_DIR says, or /dev/shm.
+    /// Where the queue's file is; NULL: what the environment variable PRODCON_DIR says, or
+    /// /dev/shm.
     pub directory: *const c_char,
 }
 
-/// How a queue is created: what all its handles share. 0 stands for the default of each field; set
-/// `size` and what differs:
+/// How a queue is created: what all its handles share. 0 stands for the default of each field;
+/// set `size` and what differs:
 /// `prodcon_options options = {.size = sizeof options, .capacity = 1024, .item_size = 64};`
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct Options {
-    /// sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were 0;
-    /// of a larger one the rest must be 0.
+    /// sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were
+    /// 0; of a larger one the rest must be 0.
     pub size: u32,
     /// Items that the queue holds (with `batch`: blocks), at least 1.
     pub capacity: u32,
@@ -68,19 +69,19 @@ pub struct Options {
     pub batch: u32,
     /// How often an item is delivered before it goes to the `dead_letter` queue, 1 to 255.
     pub max_deliveries: u32,
-    /// The queue for items that were delivered `max_deliveries` times without an acknowledgement; it
-    /// has to exist. NULL: none. Only with PRODCON_AT_LEAST_ONCE and without batches.
+    /// The queue for items that were delivered `max_deliveries` times without an acknowledgement;
+    /// it has to exist. NULL: none. Only with PRODCON_AT_LEAST_ONCE and without batches.
     pub dead_letter: *const c_char,
-    /// The name of the plain type that all items have, such as "u64" or "weather.sample" (what a Rust
-    /// type says as its name). NULL: items are bytes, each with a length of its own.
+    /// The name of the plain type that all items have, such as "u64" or "weather.sample" (what a
+    /// Rust type says as its name). NULL: items are bytes, each with a length of its own.
     pub type_name: *const c_char,
-    /// Where the queue's file is to be; NULL: the directory of `attach`, or else what the environment
-    /// variable PRODCON_DIR says, or /dev/shm.
+    /// Where the queue's file is to be; NULL: the directory of `attach`, or else what the
+    /// environment variable PRODCON_DIR says, or /dev/shm.
     pub directory: *const c_char,
     /// How the creating handle attaches; NULL: with the defaults.
     pub attach: *const AttachOptions,
-    /// The alignment of items in bytes, a power of two up to 4096; 0: 8 (of a plain type: what divides
-    /// its size, up to 8).
+    /// The alignment of items in bytes, a power of two up to 4096; 0: 8 (of a plain type: what
+    /// divides its size, up to 8).
     pub align: u32,
     /// 0.
     pub reserved: u32,
@@ -138,8 +139,8 @@ unsafe fn optional<'a>(text: *const c_char, what: &str) -> Result<Option<&'a str
 
 impl AttachOptions {
     /// # Safety
-    /// `from` is NULL, or points to a struct that is as long as its first field says, whose strings
-    /// are NULL or NUL-terminated.
+    /// `from` is NULL, or points to a struct that is as long as its first field says, whose
+    /// strings are NULL or NUL-terminated.
     pub unsafe fn read(from: *const Self) -> Result<rust::AttachOptions, Failure> {
         // SAFETY: by this function's contract.
         let options = unsafe { sized_input(from) }?;
@@ -177,8 +178,9 @@ impl Options {
     /// What the queue is to be, and of which type; `None`: of bytes.
     ///
     /// # Safety
-    /// `from` is NULL, or points to a struct that is as long as its first field says, whose strings
-    /// are NULL or NUL-terminated, and whose `attach` is as [`AttachOptions::read`] wants it.
+    /// `from` is NULL, or points to a struct that is as long as its first field says, whose
+    /// strings are NULL or NUL-terminated, and whose `attach` is as [`AttachOptions::read`] wants
+    /// it.
     pub unsafe fn read(from: *const Self) -> Result<(QueueOptions, Option<NamedType>), Failure> {
         // SAFETY: by this function's contract.
         let how = unsafe { sized_input(from) }?;

@@ -31,8 +31,8 @@ unsafe fn opened(name: *const c_char, out: *mut *mut Queue, how: impl FnOnce(&st
 /// - Returns: `PRODCON_EXISTS`; `PRODCON_INVALID` if a name or a number is out of range;
 ///   `PRODCON_NOT_FOUND` if there is no such directory or dead-letter queue; `PRODCON_OS` if
 ///   permission or space is missing.
-/// - Ownership: `*out` is yours, to be closed with `prodcon_queue_close`. The queue itself stays until
-///   `prodcon_queue_unlink` removes it. `options` and its strings may change afterwards.
+/// - Ownership: `*out` is yours, to be closed with `prodcon_queue_close`. The queue itself stays
+///   until `prodcon_queue_unlink` removes it. `options` and its strings may change afterwards.
 /// - Threads: any. Call it in the process that uses the handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_create(name: *const c_char, options: *const Options, out: *mut *mut Queue) -> Status {
@@ -48,7 +48,8 @@ pub unsafe extern "C" fn prodcon_queue_create(name: *const c_char, options: *con
     unsafe { opened(name, out, how) }
 }
 
-/// Attaches to a queue by name. On a queue of a plain type all items have exactly the type's size.
+/// Attaches to a queue by name. On a queue of a plain type all items have exactly the type's
+/// size.
 ///
 /// - Returns: `PRODCON_NOT_FOUND`, `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`, `PRODCON_CORRUPT`,
 ///   `PRODCON_INVALID` if the name is none, `PRODCON_OS`.
@@ -78,9 +79,9 @@ pub unsafe extern "C" fn prodcon_queue_attach_with(name: *const c_char, options:
 
 /// Attaches to the queue if it exists, else creates it.
 ///
-/// - Returns: `PRODCON_DIFFERS` if it exists with other options (the gate and the permission bits are
-///   not compared, seats and alignment only if they are set): `prodcon_last_error` lists what differs.
-///   Else as `prodcon_queue_create` and `prodcon_queue_attach`.
+/// - Returns: `PRODCON_DIFFERS` if it exists with other options (the gate and the permission bits
+///   are not compared, seats and alignment only if they are set): `prodcon_last_error` lists what
+///   differs. Else as `prodcon_queue_create` and `prodcon_queue_attach`.
 /// - Ownership: as `prodcon_queue_create`.
 /// - Threads: any. Call it in the process that uses the handle.
 #[unsafe(no_mangle)]
@@ -97,9 +98,10 @@ pub unsafe extern "C" fn prodcon_queue_create_or_attach(name: *const c_char, opt
     unsafe { opened(name, out, how) }
 }
 
-/// Closes a handle and frees its seat. What is in hand is given back (at-least-once) or counted as
-/// lost; a reserved block is forgotten. Pointers from reserve and take end here. A closed handle must
-/// not be used; a call with one answers `PRODCON_INVALID`, until 64 other handles were closed.
+/// Closes a handle and frees its seat. What is in hand is given back (at-least-once) or counted
+/// as lost; a reserved block is forgotten. Pointers from reserve and take end here. A closed
+/// handle must not be used; a call with one answers `PRODCON_INVALID`, until 64 other handles
+/// were closed.
 ///
 /// - Returns: nothing. NULL and a closed handle are fine.
 /// - Threads: while another thread is inside a call on the handle, the handle stays open, and
@@ -157,8 +159,8 @@ fn no_input(len: usize, what: &'static str) -> Result<*const u8, Failure> {
 ///
 /// - Waits: while the queue is full and not lossy.
 /// - Returns: unless it is `PRODCON_OK`, nothing was put. `PRODCON_FULL` or `PRODCON_TIMED_OUT`;
-///   `PRODCON_NOT_READY`; `PRODCON_STOPPED`; `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if an item is in
-///   hand or a block reserved, or if the item has not the size of the queue's type;
+///   `PRODCON_NOT_READY`; `PRODCON_STOPPED`; `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if an item is
+///   in hand or a block reserved, or if the item has not the size of the queue's type;
 ///   `PRODCON_NO_SEAT` if an item was given back to this handle because no other seat is free;
 ///   `PRODCON_NOT_FOUND` if the name was removed; `PRODCON_EXHAUSTED`, `PRODCON_CORRUPT`,
 ///   `PRODCON_OS`.
@@ -191,12 +193,12 @@ unsafe fn put_slowly(queue: *mut Queue, data: *const c_void, len: usize, timeout
     unsafe { with(queue, "put", true, work) }
 }
 
-/// Gets a copy of the oldest item and acknowledges it: if the work on an item must survive a crash of
-/// this process, use `prodcon_queue_take`. `*len` is the item's length.
+/// Gets a copy of the oldest item and acknowledges it: if the work on an item must survive a
+/// crash of this process, use `prodcon_queue_take`. `*len` is the item's length.
 ///
-/// An item that is longer than `size` is in hand afterwards, and `*len` is its length. The next get
-/// with a large enough buffer gives it; `prodcon_queue_ack` throws it away, `prodcon_queue_nack`
-/// gives it back.
+/// An item that is longer than `size` is in hand afterwards, and `*len` is its length. The next
+/// get with a large enough buffer gives it; `prodcon_queue_ack` throws it away,
+/// `prodcon_queue_nack` gives it back.
 ///
 /// - Waits: while there is no item. It does not mind whether the queue is ready.
 /// - Returns: `PRODCON_EMPTY` or `PRODCON_TIMED_OUT`; `PRODCON_STOPPED` at the end of the stream;
@@ -243,16 +245,16 @@ unsafe fn get_slowly(queue: *mut Queue, buffer: *mut c_void, size: usize, len: *
     unsafe { with(queue, "get", true, work) }
 }
 
-/// Begins a put without a copy: `*data` is a block of `len` bytes inside the queue, to be filled and
-/// committed. It shows what some earlier item left there. Until commit or cancel every other call on
-/// the handle but close answers `PRODCON_INVALID`.
+/// Begins a put without a copy: `*data` is a block of `len` bytes inside the queue, to be filled
+/// and committed. It shows what some earlier item left there. Until commit or cancel every other
+/// call on the handle but close answers `PRODCON_INVALID`.
 ///
 /// - Waits: no. Whether the queue is full, ready or stopped counts at the commit.
 /// - Returns: `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if an item is in hand, a block is reserved
 ///   already, or `len` is not the size of the queue's type; `PRODCON_NO_SEAT` as
 ///   `prodcon_queue_put`.
-/// - Ownership: the block is yours until commit succeeds, cancel or close. It is aligned to 8 bytes,
-///   or as the queue's options say.
+/// - Ownership: the block is yours until commit succeeds, cancel or close. It is aligned to 8
+///   bytes, or as the queue's options say.
 /// - Threads: one at a time on the handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_reserve(queue: *mut Queue, len: usize, data: *mut *mut c_void) -> Status {
@@ -270,9 +272,9 @@ pub unsafe extern "C" fn prodcon_queue_reserve(queue: *mut Queue, len: usize, da
 /// Puts the first `len` bytes of the reserved block, at most as many as were reserved.
 ///
 /// - Waits: as `prodcon_queue_put`.
-/// - Returns: unless it is `PRODCON_OK`, nothing was put, and the block is still reserved with what is
-///   in it: commit again, or cancel. `PRODCON_INVALID` if no block is reserved, `PRODCON_TOO_LARGE`
-///   if `len` is more than was reserved; else as `prodcon_queue_put`.
+/// - Returns: unless it is `PRODCON_OK`, nothing was put, and the block is still reserved with
+///   what is in it: commit again, or cancel. `PRODCON_INVALID` if no block is reserved,
+///   `PRODCON_TOO_LARGE` if `len` is more than was reserved; else as `prodcon_queue_put`.
 /// - Ownership: after `PRODCON_OK` the block is no longer yours.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -292,17 +294,18 @@ pub unsafe extern "C" fn prodcon_queue_cancel(queue: *mut Queue) -> Status {
     unsafe { with(queue, "cancel", true, Endpoint::cancel) }
 }
 
-/// Takes the oldest item in place: `*data` and `*len` say where it is, inside the queue. It is in hand
-/// until it is settled: by `prodcon_queue_ack` when the work is done, by `prodcon_queue_nack`, or by
-/// `prodcon_queue_drop`. Meanwhile put, get, reserve and take answer `PRODCON_INVALID` on this handle.
+/// Takes the oldest item in place: `*data` and `*len` say where it is, inside the queue. It is in
+/// hand until it is settled: by `prodcon_queue_ack` when the work is done, by
+/// `prodcon_queue_nack`, or by `prodcon_queue_drop`. Meanwhile put, get, reserve and take answer
+/// `PRODCON_INVALID` on this handle.
 ///
-/// If this process ends before that, killed or not, another consumer gets the item (at-least-once), or
-/// it is counted as lost.
+/// If this process ends before that, killed or not, another consumer gets the item
+/// (at-least-once), or it is counted as lost.
 ///
 /// - Waits: as `prodcon_queue_get`.
 /// - Returns: as `prodcon_queue_get`, but for `PRODCON_TOO_LARGE`.
-/// - Ownership: the bytes may be read until the item is settled or the handle closed. They are aligned
-///   to 8 bytes, or as the queue's options say.
+/// - Ownership: the bytes may be read until the item is settled or the handle closed. They are
+///   aligned to 8 bytes, or as the queue's options say.
 /// - Threads: one at a time on the handle; any may read the bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_take(queue: *mut Queue, data: *mut *const c_void, len: *mut usize, timeout_ns: i64) -> Status {
@@ -319,11 +322,12 @@ pub unsafe extern "C" fn prodcon_queue_take(queue: *mut Queue, data: *mut *const
     unsafe { with(queue, "take", true, work) }
 }
 
-/// Takes all items of the oldest block in place, in a queue of a plain type: `*data` is an array of
-/// `*count` of them. In a queue without batches that is one item. They are in hand together: ack, nack
-/// and drop settle them all.
+/// Takes all items of the oldest block in place, in a queue of a plain type: `*data` is an array
+/// of `*count` of them. In a queue without batches that is one item. They are in hand together:
+/// ack, nack and drop settle them all.
 ///
-/// - Waits: as `prodcon_queue_get`, until a block is there. It does not wait for the block to be full.
+/// - Waits: as `prodcon_queue_get`, until a block is there. It does not wait for the block to be
+///   full.
 /// - Returns: as `prodcon_queue_take`; also `PRODCON_INVALID` if the queue's items are bytes.
 /// - Ownership: as `prodcon_queue_take`.
 /// - Threads: one at a time on the handle; any may read the items.
@@ -354,12 +358,12 @@ pub unsafe extern "C" fn prodcon_queue_ack(queue: *mut Queue) -> Status {
     unsafe { with(queue, "ack", true, Endpoint::ack) }
 }
 
-/// Gives back what is in hand, to another consumer of an at-least-once queue. Where the queue has no
-/// free seat, this handle's next take or get has it again, and until then puts answer
+/// Gives back what is in hand, to another consumer of an at-least-once queue. Where the queue has
+/// no free seat, this handle's next take or get has it again, and until then puts answer
 /// `PRODCON_NO_SEAT`. In a queue with batches the rest of the block goes with it.
 ///
-/// - Returns: `PRODCON_INVALID` if nothing is in hand, or if the queue is at-most-once: then the item
-///   stays in hand.
+/// - Returns: `PRODCON_INVALID` if nothing is in hand, or if the queue is at-most-once: then the
+///   item stays in hand.
 /// - Ownership: the bytes may not be read any more.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -369,8 +373,8 @@ pub unsafe extern "C" fn prodcon_queue_nack(queue: *mut Queue) -> Status {
 }
 
 /// Ends with what is in hand without a word about the work: it is given back, as by
-/// `prodcon_queue_nack`, or counts as got where the queue is at-most-once. For destructors and for
-/// ways out after an error.
+/// `prodcon_queue_nack`, or counts as got where the queue is at-most-once. For destructors and
+/// for ways out after an error.
 ///
 /// - Returns: `PRODCON_INVALID` if nothing is in hand.
 /// - Ownership: the bytes may not be read any more.
@@ -381,13 +385,13 @@ pub unsafe extern "C" fn prodcon_queue_drop(queue: *mut Queue) -> Status {
     unsafe { with(queue, "drop", true, Endpoint::drop_in_hand) }
 }
 
-/// What tells one item from every other one, for ever and everywhere. It stays the same when the item
-/// is delivered again.
+/// What tells one item from every other one, for ever and everywhere. It stays the same when the
+/// item is delivered again.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct ItemId {
-    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one only so
-    /// many bytes are written; the rest of a larger one is filled with 0.
+    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one
+    /// only so many bytes are written; the rest of a larger one is filled with 0.
     pub size: u32,
     /// The item's place in its block; 0 in a queue without batches.
     pub index: u32,
@@ -399,11 +403,11 @@ pub struct ItemId {
 
 const _: () = assert!(size_of::<ItemId>() == 32, "no padding, and the size that programs were compiled with");
 
-/// Says what identifies an item in hand. `number` counts those in hand from 0: after take and get there
-/// is one. Set `id->size` first.
+/// Says what identifies an item in hand. `number` counts those in hand from 0: after take and get
+/// there is one. Set `id->size` first.
 ///
-/// - Returns: `PRODCON_INVALID` if no such item is in hand, or if `id->size` is less than 8 or more
-///   than 65536.
+/// - Returns: `PRODCON_INVALID` if no such item is in hand, or if `id->size` is less than 8 or
+///   more than 65536.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_item_id(queue: *mut Queue, number: usize, id: *mut ItemId) -> Status {
@@ -424,8 +428,8 @@ pub unsafe extern "C" fn prodcon_queue_item_id(queue: *mut Queue, number: usize,
     unsafe { with(queue, "item_id", true, work) }
 }
 
-/// Says how many times what is in hand has been delivered, this time included. More than 1: a consumer
-/// was killed with it, or gave it back.
+/// Says how many times what is in hand has been delivered, this time included. More than 1: a
+/// consumer was killed with it, or gave it back.
 ///
 /// - Returns: `PRODCON_INVALID` if nothing is in hand.
 /// - Threads: one at a time.

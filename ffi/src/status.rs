@@ -49,7 +49,8 @@ pub const PRODCON_DIFFERS: i32 = 18;
 
 /// Says in a few English words what a status means.
 ///
-/// - Returns: the text; "unknown status" for a number that this version does not know. Never NULL.
+/// - Returns: the text; "unknown status" for a number that this version does not know. Never
+///   NULL.
 /// - Ownership: static, not to be freed.
 /// - Threads: any, also after a fork.
 #[unsafe(no_mangle)]

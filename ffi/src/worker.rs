@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Setting: a controlling process watches this worker, and the worker ends with it.
 pub const PRODCON_WORKER_SUPERVISED: u32 = 1;
-/// Setting of producers: a subscribed queue that is full is left out (else the worker waits for space).
+/// Setting of producers: a subscribed queue that is full is left out (else the worker waits for
+/// space).
 pub const PRODCON_WORKER_SKIP_FULL: u32 = 2;
 /// Setting of producers: what is published goes to the controlling process too, as a result.
 pub const PRODCON_WORKER_ITEMS_TO_RESULTS: u32 = 4;
@@ -21,13 +22,14 @@ pub const PRODCON_WORKER_ITEMS_TO_RESULTS: u32 = 4;
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Settings {
-    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one only so
-    /// many bytes are written; the rest of a larger one is filled with 0.
+    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one
+    /// only so many bytes are written; the rest of a larger one is filled with 0.
     pub size: u32,
-    /// PRODCON_WORKER_SUPERVISED, PRODCON_WORKER_SKIP_FULL, PRODCON_WORKER_ITEMS_TO_RESULTS, or'ed.
+    /// PRODCON_WORKER_SUPERVISED, PRODCON_WORKER_SKIP_FULL, PRODCON_WORKER_ITEMS_TO_RESULTS,
+    /// or'ed.
     pub flags: u32,
-    /// Producer: from call to call of its work, 0: as often as possible (`prodcon_worker_next` does it).
-    /// Consumer: how long a partly filled buffer may wait.
+    /// Producer: from call to call of its work, 0: as often as possible (`prodcon_worker_next`
+    /// does it). Consumer: how long a partly filled buffer may wait.
     pub work_timeout_ns: u64,
     /// Consumer: items that it should work on at once, at most.
     pub max_buffer_size: u64,
@@ -86,15 +88,17 @@ fn attach(name: &str, arguments: Vec<String>) -> Result<*mut Worker, Failure> {
 }
 
 /// Attaches as the worker that the command line names, `PROGRAM --attach NAME [ARGUMENTS]`: so a
-/// controlling process starts a worker, and so it is started by hand. Pass what `main` got. A consumer
-/// attaches to its work queue as well: `prodcon_queue_attach(prodcon_worker_name(worker), ...)`.
+/// controlling process starts a worker, and so it is started by hand. Pass what `main` got. A
+/// consumer attaches to its work queue as well:
+/// `prodcon_queue_attach(prodcon_worker_name(worker), ...)`.
 ///
-/// - Returns: `PRODCON_INVALID` if the command line is another one, or the settings in the environment
-///   are bad; `PRODCON_NOT_FOUND` if there is no such worker, or no such subscribed queue;
-///   `PRODCON_STOPPED` if the worker is stopped; `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`,
-///   `PRODCON_CORRUPT`, `PRODCON_OS`. The controlling process, if there is one, hears it. The program
-///   should then exit with a status other than 0.
-/// - Ownership: `*out` is yours, to be ended with `prodcon_worker_end`. `argv` may change afterwards.
+/// - Returns: `PRODCON_INVALID` if the command line is another one, or the settings in the
+///   environment are bad; `PRODCON_NOT_FOUND` if there is no such worker, or no such subscribed
+///   queue; `PRODCON_STOPPED` if the worker is stopped; `PRODCON_NO_SEAT`,
+///   `PRODCON_INCOMPATIBLE`, `PRODCON_CORRUPT`, `PRODCON_OS`. The controlling process, if there
+///   is one, hears it. The program should then exit with a status other than 0.
+/// - Ownership: `*out` is yours, to be ended with `prodcon_worker_end`. `argv` may change
+///   afterwards.
 /// - Threads: any. Call it in the process that is the worker.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_from_arguments(argc: c_int, argv: *mut *mut c_char, out: *mut *mut Worker) -> Status {
@@ -143,9 +147,9 @@ pub unsafe extern "C" fn prodcon_worker_attach(name: *const c_char, count: c_int
     })
 }
 
-/// Ends the worker: its seats are given back, and the handle is closed. `failure` is NULL if it has
-/// done its work, else it says why not: the controlling process hears it. Then the program should
-/// exit, after a failure with a status other than 0.
+/// Ends the worker: its seats are given back, and the handle is closed. `failure` is NULL if it
+/// has done its work, else it says why not: the controlling process hears it. Then the program
+/// should exit, after a failure with a status other than 0.
 ///
 /// - Waits: for a second at most, if the results are full.
 /// - Returns: nothing. NULL and a closed handle are fine.
@@ -248,8 +252,9 @@ pub unsafe extern "C" fn prodcon_worker_get_settings(worker: *mut Worker, settin
     unsafe { of(worker, "get_settings", work) }
 }
 
-/// Gives the worker's state: `PRODCON_STOPPED_STATE`, `PRODCON_STARTED` or `PRODCON_STOP_AT_QUEUE_END`.
-/// In the last one a consumer works on until its queue answers `PRODCON_STOPPED`; a producer ends.
+/// Gives the worker's state: `PRODCON_STOPPED_STATE`, `PRODCON_STARTED` or
+/// `PRODCON_STOP_AT_QUEUE_END`. In the last one a consumer works on until its queue answers
+/// `PRODCON_STOPPED`; a producer ends.
 ///
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -264,8 +269,8 @@ pub unsafe extern "C" fn prodcon_worker_get_state(worker: *mut Worker, state: *m
     unsafe { of(worker, "get_state", work) }
 }
 
-/// Says whether the worker has to end: it was stopped, its controlling process is gone, or its queue was
-/// removed. Cheap enough for every round of a loop.
+/// Says whether the worker has to end: it was stopped, its controlling process is gone, or its
+/// queue was removed. Cheap enough for every round of a loop.
 ///
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -300,9 +305,9 @@ pub unsafe extern "C" fn prodcon_worker_sleep(worker: *mut Worker, timeout_ns: i
     unsafe { of(worker, "sleep", |work| work.sleep(Wait::from_ns(timeout_ns).time())) }
 }
 
-/// Is the beat of a producer: waits until its next call is due by the setting `work_timeout_ns`. That
-/// counts from when the last call was due, so that nothing drifts. Who is more than a second late
-/// leaves calls out.
+/// Is the beat of a producer: waits until its next call is due by the setting `work_timeout_ns`.
+/// That counts from when the last call was due, so that nothing drifts. Who is more than a second
+/// late leaves calls out.
 ///
 /// - Returns: `PRODCON_OK`: work now. `PRODCON_STOPPED`: the worker has to end.
 /// - Threads: one at a time.
@@ -312,13 +317,15 @@ pub unsafe extern "C" fn prodcon_worker_next(worker: *mut Worker) -> Status {
     unsafe { of(worker, "next", Work::next) }
 }
 
-/// Puts an item into every subscribed queue that is there and ready. `*reached` is how many took it.
+/// Puts an item into every subscribed queue that is there and ready. `*reached` is how many took
+/// it.
 ///
-/// - Waits: while a queue is full and the worker need not end. If the settings say so, it leaves full
-///   queues out instead.
-/// - Returns: unless it is `PRODCON_OK`, some queues may have taken the item. `PRODCON_TOO_LARGE`;
-///   `PRODCON_INVALID` if it has not the size of a queue's type; `PRODCON_STOPPED` while it waited to
-///   send the item as a result too; `PRODCON_CORRUPT`, `PRODCON_EXHAUSTED`, `PRODCON_OS`.
+/// - Waits: while a queue is full and the worker need not end. If the settings say so, it leaves
+///   full queues out instead.
+/// - Returns: unless it is `PRODCON_OK`, some queues may have taken the item.
+///   `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if it has not the size of a queue's type;
+///   `PRODCON_STOPPED` while it waited to send the item as a result too; `PRODCON_CORRUPT`,
+///   `PRODCON_EXHAUSTED`, `PRODCON_OS`.
 /// - Ownership: `data` stays yours. It may be NULL if `len` is 0; so may `reached`.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -336,8 +343,8 @@ pub unsafe extern "C" fn prodcon_worker_publish(worker: *mut Worker, data: *cons
     unsafe { of(worker, "publish", work) }
 }
 
-/// Takes an item of `queue`, usually the worker's work queue, as `prodcon_queue_take` does, and ends its
-/// wait when the worker has to end. Settle the item on the queue.
+/// Takes an item of `queue`, usually the worker's work queue, as `prodcon_queue_take` does, and
+/// ends its wait when the worker has to end. Settle the item on the queue.
 ///
 /// - Waits: as `prodcon_queue_take`, but not longer than the worker may work.
 /// - Returns: as `prodcon_queue_take`; `PRODCON_STOPPED` also if the worker has to end.
@@ -407,8 +414,9 @@ unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8], Failure
 /// controlling process is alive to read them, the oldest result is dropped.
 ///
 /// - Waits: while the results are full and a controlling process is alive.
-/// - Returns: unless it is `PRODCON_OK`, nothing was sent. `PRODCON_TOO_LARGE`; `PRODCON_STOPPED` if the
-///   worker was stopped while it waited; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`, `PRODCON_OS`.
+/// - Returns: unless it is `PRODCON_OK`, nothing was sent. `PRODCON_TOO_LARGE`; `PRODCON_STOPPED`
+///   if the worker was stopped while it waited; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`,
+///   `PRODCON_OS`.
 /// - Ownership: `data` stays yours. It may be NULL if `len` is 0.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -436,7 +444,8 @@ pub unsafe extern "C" fn prodcon_worker_send_message(worker: *mut Worker, data: 
 /// - Waits: while there is none and the worker need not end.
 /// - Returns: `PRODCON_EMPTY` or `PRODCON_TIMED_OUT`; `PRODCON_STOPPED` if the worker has to end;
 ///   `PRODCON_TOO_LARGE` if the message is longer than `size`: `*len` is its length, and the next
-///   receive with a large enough buffer gives it; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`, `PRODCON_OS`.
+///   receive with a large enough buffer gives it; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`,
+///   `PRODCON_OS`.
 /// - Ownership: `buffer` is yours. It may be NULL if `size` is 0.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
