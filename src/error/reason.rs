@@ -136,7 +136,7 @@ pub(crate) enum Worker {
     /// The program could not be started.
     Spawn { worker: String, program: String, why: String },
     /// The program ended without attaching.
-    NotAWorker {
+    NotAttached {
         worker: String,
         program: String,
         status: Option<ExitStatus>,
@@ -173,7 +173,7 @@ impl Worker {
             Self::Running { .. } => ErrorKind::Running,
             Self::Controlled { .. } => ErrorKind::Controlled,
             Self::Arguments { .. } | Self::Spawn { .. } => ErrorKind::Spawn,
-            Self::NotAWorker { .. } | Self::Late { .. } => ErrorKind::NotAWorker,
+            Self::NotAttached { .. } | Self::Late { .. } => ErrorKind::NotAWorker,
             Self::InCallback { .. } => ErrorKind::InCallback,
             Self::Failed { .. } => ErrorKind::WorkerFailed,
             Self::Stopped { .. } => ErrorKind::Stopped,
@@ -195,7 +195,7 @@ impl Worker {
             | Self::Controlled { worker }
             | Self::Arguments { worker, .. }
             | Self::Spawn { worker, .. }
-            | Self::NotAWorker { worker, .. }
+            | Self::NotAttached { worker, .. }
             | Self::Late { worker, .. }
             | Self::InCallback { worker }
             | Self::Failed { worker, .. }
@@ -456,7 +456,7 @@ impl fmt::Display for Worker {
                 f,
                 "worker '{worker}': '{program}' cannot be started: {why}; give the path of a worker executable"
             ),
-            Self::NotAWorker { worker, program, status } => {
+            Self::NotAttached { worker, program, status } => {
                 write!(f, "worker '{worker}': '{program}' ended ")?;
                 match status {
                     Some(status) => write!(f, "({status}) ")?,

@@ -180,7 +180,7 @@ fn a_segment_that_is_gone() {
         ended.error().is_some_and(|error| error.contains("'c'") && error.contains("removed")),
         "{ended:?}"
     );
-    says(consumer.start_new(stage.program("consumer")), ErrorKind::Removed, &["'c'"]);
+    says(consumer.start_new(stage.program("consumer")), ErrorKind::WorkerFailed, &["'c'"]);
     drop(consumer);
     stage.assert_nobody_left();
 }

@@ -224,7 +224,9 @@ pub fn example(name: &str) -> PathBuf {
         let built = std::fs::metadata(dir.join("worker_for_tests")).and_then(|meta| meta.modified()).ok();
         if built < newest {
             let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
-            cargo.args(["build", "--quiet", "--examples", "--manifest-path"]).arg(root.join("Cargo.toml"));
+            cargo
+                .args(["build", "--quiet", "-p", "prodcon", "--examples", "--manifest-path"])
+                .arg(root.join("Cargo.toml"));
             cargo.arg("--target-dir").arg(profile.parent().unwrap());
             if profile.ends_with("release") {
                 cargo.arg("--release");
