@@ -52,33 +52,25 @@
 mod consume;
 mod consume_loop;
 mod context;
-mod control;
-mod exit;
+mod controller;
 mod failure;
-mod handles;
 mod link;
-mod listen;
 mod message;
-mod options;
 mod produce;
 mod program;
 mod run;
-mod segments;
 mod settings;
-mod spawn;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use consume::Consume;
 pub use context::{Context, Counters};
-pub use exit::{ProcessExit, Restart, WorkerExit};
+pub use controller::{Consumer, ConsumerOptions, ProcessExit, Producer, ProducerOptions, Restart, WorkerExit};
 pub use failure::BoxError;
-pub use handles::{Consumer, Producer};
 pub use message::Message;
 #[cfg(feature = "serde")]
 pub use message::encode;
-pub use options::{ConsumerOptions, ProducerOptions};
 pub use produce::Produce;
 pub use program::Program;
 #[doc(hidden)]

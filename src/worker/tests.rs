@@ -1,6 +1,6 @@
 //! The parts of workers that need no process: framing, settings, what a handle's options ask for.
 
-use super::listen::Said;
+use super::controller::listener::Said;
 use super::message::{Message, Packet};
 use super::settings::{Settings, Told, Watched};
 use super::*;

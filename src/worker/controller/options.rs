@@ -2,9 +2,9 @@
 //! from them.
 
 use super::exit::Restart;
-use super::settings::{OnFull, Settings};
 use crate::error::{Error, Worker};
 use crate::queue::QueueOptions;
+use crate::worker::settings::{OnFull, Settings};
 use std::path::PathBuf;
 use std::time::Duration;
 

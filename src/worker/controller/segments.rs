@@ -6,11 +6,11 @@
 //! own, whoever made the worker's queue. A name that somebody else has is an error. Callers: the
 //! controlling handles.
 
-use super::link::attach_in;
 use super::options::Common;
 use crate::error::{Error, ErrorKind, Result, Worker};
 use crate::queue::{AttachOptions, Control, Payload, QueueOptions, ReadyQueue, Supervision};
 use crate::state::{Role, State};
+use crate::worker::link::attach_in;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

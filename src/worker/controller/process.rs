@@ -5,7 +5,7 @@
 //! end runs what follows the worker's end, once. Callers: the controlling handles.
 
 use super::exit::{ProcessExit, Restart, WorkerExit};
-use super::listen::{Callback, Ears, lock, serve};
+use super::listener::{Callback, Ears, lock, serve};
 use crate::error::{Error, Reason, Worker};
 use crate::queue::Control;
 use crate::state::State;

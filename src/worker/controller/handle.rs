@@ -5,18 +5,18 @@
 //! handle made. In a handle's own callback it is stopped at once, and another thread waits for its
 //! end and removes its segments.
 
-use super::control::Core;
+use super::core::Core;
 use super::exit::{ProcessExit, WorkerExit};
-use super::link::attach_in;
-use super::message::Message;
 use super::options::{ConsumerOptions, ProducerOptions};
-use super::program::Program;
 use super::segments::{Segments, Way};
-use super::settings::Settings;
-use super::{Producing, named};
 use crate::error::{ErrorKind, PutError, Result, Worker};
 use crate::queue::{AttachOptions, Payload, QueueOptions, ReadyQueue, Stats};
 use crate::state::{Role, State};
+use crate::worker::link::attach_in;
+use crate::worker::message::Message;
+use crate::worker::program::Program;
+use crate::worker::settings::Settings;
+use crate::worker::{Producing, named};
 use std::path::Path;
 use std::time::{Duration, Instant};
 

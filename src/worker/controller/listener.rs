@@ -6,10 +6,10 @@
 //! read at any time, whatever a callback is doing. A callback is never called by two threads at once,
 //! and can be replaced while it runs.
 
-use super::message::{Message, Packet};
 use crate::error::{Error, ErrorKind, GetError};
 use crate::queue::{Control, ReadyQueue};
 use crate::state::State;
+use crate::worker::message::{Message, Packet};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -5,16 +5,16 @@
 //! its own callbacks a handle refuses to wait, and is dropped by another thread. Callers: the controlling handles.
 
 use super::exit::{ProcessExit, WorkerExit};
-use super::listen::{Callback, Listener, begin_stream, end_of_stream, lock, serves};
-use super::message::{Message, WhenFull, send};
+use super::listener::{Callback, Listener, begin_stream, end_of_stream, lock, serves};
 use super::options::Common;
-use super::program::Program;
+use super::process::{Crew, Plan};
 use super::segments::Segments;
-use super::settings::{Settings, TOLD, TYPE, Told};
-use super::spawn::{Crew, Plan};
 use crate::error::{Error, Fault, PutError, Worker};
 use crate::queue::{AttachOptions, Control, ReadyQueue};
 use crate::state::{Role, State};
+use crate::worker::message::{Message, WhenFull, send};
+use crate::worker::program::Program;
+use crate::worker::settings::{Settings, TOLD, TYPE, Told};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
