@@ -60,12 +60,12 @@ pub trait Consume: Sized {
     /// has seats.
     ///
     /// # Errors
-    /// Whatever makes the worker end; the items are given back (at-least-once), `on_stop` is called,
-    /// and the controlling process hears it.
+    /// Whatever makes the worker end; the items are given back (at-least-once), `on_stop` is
+    /// called, and the controlling process hears it.
     fn work(&mut self, items: &Batch<'_, Self::Item>, context: &mut Context) -> Result<(), BoxError>;
 
-    /// Ends the work: called once, after the last call of `work`, whatever ended the loop: stop, the
-    /// queue's end, a signal, an error or a panic.
+    /// Ends the work: called once, after the last call of `work`, whatever ended the loop: stop,
+    /// the queue's end, a signal, an error or a panic.
     ///
     /// # Errors
     /// What the controlling process is to hear.

@@ -5,8 +5,8 @@
 //! At-least-once: a batch is acknowledged after the hand-over returned Ok and given back otherwise;
 //! what waits in the buffer does not count as delivered before it is handed over; an item delivered
 //! before is worked on alone, so that one that kills its workers takes no others with it.
-//! At-most-once: acknowledged before it is handed over. At the queue's end nobody waits for a fuller
-//! buffer. Items that are too large for the stack are never copied.
+//! At-most-once: acknowledged before it is handed over. At the queue's end nobody waits for a
+//! fuller buffer. Items that are too large for the stack are never copied.
 
 use super::context::Context;
 use super::failure::{BoxError, guard};
@@ -17,7 +17,8 @@ use crate::queue::{Batch, Payload, ReadyQueue};
 use crate::state::State;
 use std::time::{Duration, Instant};
 
-/// Items of up to so many bytes are copied rather than held where a whole buffer of them is there: holding costs more (`cargo bench --bench workers`).
+/// Items of up to so many bytes are copied rather than held where a whole buffer of them is there:
+/// holding costs more (`cargo bench --bench workers`).
 const SMALL: usize = 64;
 
 /// A consumer's buffer and loop.
@@ -77,7 +78,8 @@ impl ConsumeLoop {
                 context.counters.unworked += copies.len() as u64;
                 return end.outcome(&context.watch.control);
             }
-            // A whole buffer of small items: acknowledged and handed over in the same breath, unless other workers are faster.
+            // A whole buffer of small items: acknowledged and handed over in the same breath,
+            // unless other workers are faster.
             let copy = self.copies || !copies.is_empty() || self.small && queue.len() >= self.max;
             let ended = if copy {
                 self.copied(context, queue, &mut copies, last, &mut hand_over)?
@@ -203,7 +205,8 @@ impl ConsumeLoop {
     }
 }
 
-/// How long the buffer may still wait for more; a little at a time, so that a controlling process's death is noticed.
+/// How long the buffer may still wait for more; a little at a time, so that a controlling process's
+/// death is noticed.
 fn time_left(context: &Context, last: Instant) -> Duration {
     if context.state() != State::Started {
         return Duration::ZERO; // at the queue's end nobody waits for others

@@ -1,7 +1,8 @@
-//! What a worker has of the world: its name, state, arguments, results, messages and counters. The way in for workers that are not written with the traits.
+//! What a worker has of the world: its name, state, arguments, results, messages and counters. The
+//! way in for workers that are not written with the traits.
 //!
-//! Invariants: a failure is told to the controlling process before the worker leaves; the segments of a dead controlling process are removed by the last to leave.
-//! Callers: a worker's `on_start`, `work` and `on_stop`; other languages.
+//! Invariants: a failure is told to the controlling process before the worker leaves; the segments
+//! of a dead controlling process are removed by the last to leave.
 
 use super::failure::{BoxError, text};
 use super::link::{Link, remove_if_abandoned};
@@ -14,7 +15,8 @@ use crate::state::{Role, State};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// How long a worker that was stopped still waits for space for each thing that its `on_stop` sends.
+/// How long a worker that was stopped still waits for space for each thing that its `on_stop`
+/// sends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a worker process has done.
@@ -29,7 +31,8 @@ pub struct Counters {
     pub put: u64,
     /// Producer: items left out because a subscribed queue was not ready, stopped, or not there.
     pub not_ready: u64,
-    /// Producer: items left out because a subscribed queue was full (`OnFull::Skip`), or the worker was stopped while it waited.
+    /// Producer: items left out because a subscribed queue was full (`OnFull::Skip`), or the worker
+    /// was stopped while it waited.
     pub full: u64,
     /// Producer: calls left out because the worker was more than a second late.
     pub late: u64,
@@ -67,8 +70,8 @@ impl Drop for Leave {
 }
 
 impl Context {
-    /// Attaches by name as a worker and takes a seat in the worker's queue, by which others see that
-    /// it is alive. For loops of one's own:
+    /// Attaches by name as a worker and takes a seat in the worker's queue, by which others see
+    /// that it is alive. For loops of one's own:
     ///
     /// ```no_run
     /// use prodcon::worker::{BoxError, Context};
@@ -174,8 +177,8 @@ impl Context {
     /// says so, and whoever sleeps or waits wakes up within a fifth of a second. The second one
     /// kills. The worker's state, and its other processes, are not concerned.
     ///
-    /// The `main` of the traits does this by itself. A signal that the process was started to ignore
-    /// stays ignored.
+    /// The `main` of the traits does this by itself. A signal that the process was started to
+    /// ignore stays ignored.
     ///
     /// # Errors
     /// `Os`: the handlers could not be installed.
@@ -272,7 +275,8 @@ impl Context {
         put(&mut self.results, &self.own, &mut self.watch, grace(self.closing), &bytes, "results")
     }
 
-    /// Sends a message to the controlling process; on a full ring as [`send_result`](Self::send_result).
+    /// Sends a message to the controlling process; on a full ring as
+    /// [`send_result`](Self::send_result).
     ///
     /// # Errors
     /// As [`send_result`](Self::send_result).

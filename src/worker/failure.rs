@@ -34,7 +34,8 @@ impl std::error::Error for Panicked {}
 
 /// Calls the user's code; a panic there becomes an error.
 pub(crate) fn guard<R>(what: &'static str, call: impl FnOnce() -> Result<R, BoxError>) -> Result<R, BoxError> {
-    // Unwind safety: after a panic the worker value is only handed to `on_stop`, whose author knows what `work` may leave behind.
+    // Unwind safety: after a panic the worker value is only handed to `on_stop`, whose author knows
+    // what `work` may leave behind.
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
         let text = payload
             .downcast_ref::<&str>()

@@ -1,7 +1,8 @@
-//! An endpoint that a worker keeps of a queue that may come and go, and what it owes that queue when it leaves.
+//! An endpoint that a worker keeps of a queue that may come and go, and what it owes that queue
+//! when it leaves.
 //!
-//! Invariant: on leaving, a segment is removed only if it is stale: made to go with its owner, who is dead,
-//! and nobody else is there. A queue that lasts is never removed. Callers: the worker's side.
+//! Invariant: on leaving, a segment is removed only if it is stale: made to go with its owner, who
+//! is dead, and nobody else is there. A queue that lasts is never removed.
 
 use super::RESULTS_AND_MESSAGES;
 use super::state::coarse_now;
@@ -44,7 +45,8 @@ impl<T: Payload + ?Sized> Link<T> {
         Ok(())
     }
 
-    /// The endpoint, if the queue is there. Looks now and then whether it still is, or is there again.
+    /// The endpoint, if the queue is there. Looks now and then whether it still is, or is there
+    /// again.
     ///
     /// # Errors
     /// The queue is there, but one cannot attach to it.
@@ -85,8 +87,8 @@ impl<T: Payload + ?Sized> Drop for Link<T> {
 /// How long the locks of a process that was killed may still look taken.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Called by one that has just left: removes the worker's segments that are stale by now. What cannot be
-/// removed stays, and shows as stale.
+/// Called by one that has just left: removes the worker's segments that are stale by now. What
+/// cannot be removed stays, and shows as stale.
 pub(crate) fn remove_if_abandoned(worker: &Control) {
     if !matches!(worker.is_supervised(), Ok(false)) {
         return; // its controlling process removes them
@@ -105,7 +107,8 @@ pub(crate) fn remove_if_abandoned(worker: &Control) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         rings.retain(|ring| !is_done(ring));
-        // Not before the rings: whoever comes later looks for them only if the queue is still there.
+        // Not before the rings: whoever comes later looks for them only if the queue is still
+        // there.
         if rings.is_empty() && is_done(worker) || Instant::now() >= deadline {
             return;
         }

@@ -1,7 +1,9 @@
-//! Results and messages: bytes through the rings `W.results`, `W.in` and `W.out`, and what a worker says of itself among its results.
+//! Results and messages: bytes through the rings `W.results`, `W.in` and `W.out`, and what a worker
+//! says of itself among its results.
 //!
-//! Owns the framing. A result or message is exactly its bytes, so that `prodcon get W.results` and `prodcon put W.in` work. What the library itself sends among
-//! the results begins with [`MARK`]; a result that begins so too is sent behind the mark, so that nothing is mistaken. Callers: both sides.
+//! Owns the framing. A result or message is exactly its bytes, so that `prodcon get W.results` and
+//! `prodcon put W.in` work. What the library itself sends among the results begins with [`MARK`]; a
+//! result that begins so too is sent behind the mark, so that nothing is mistaken.
 
 use crate::error::{Error, ErrorKind, PutError, Result, Worker};
 use crate::queue::{Control, Item, ReadyQueue};
@@ -151,8 +153,9 @@ pub(crate) enum WhenFull {
     GiveUp(PutError),
 }
 
-/// Sends bytes into a ring. While it is full asks what to do: at once, when the gate or state of `worker` changes, and now and then. `option` raises the ring's item
-/// size. Returns false if nobody can ever read it.
+/// Sends bytes into a ring. While it is full asks what to do: at once, when the gate or state of
+/// `worker` changes, and now and then. `option` raises the ring's item size. Returns false if
+/// nobody can ever read it.
 pub(crate) fn send(
     queue: &mut ReadyQueue<[u8]>,
     bytes: &[u8],

@@ -80,7 +80,8 @@ pub use settings::{OnFull, Settings};
 /// Ends of the names of a worker's rings.
 pub(crate) const RESULTS_AND_MESSAGES: [&str; 3] = ["results", "in", "out"];
 
-/// What a producer's own queue is of: a type that nobody puts, because it only carries the state, and that no consumer takes for its own.
+/// What a producer's own queue is of: a type that nobody puts, because it only carries the state,
+/// and that no consumer takes for its own.
 pub(crate) type Producing = std::mem::ManuallyDrop<u64>;
 crate::item!(Producing, "prodcon.producer");
 

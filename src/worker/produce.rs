@@ -1,7 +1,8 @@
 //! Producers: the trait and its loop.
 //!
-//! Invariants: calls follow an absolute schedule, so that lateness does not add up; an item goes to every subscribed queue that is ready, in the order of their
-//! names; whoever waits for space looks every few milliseconds whether the worker was stopped. Callers: the program of a worker.
+//! Invariants: calls follow an absolute schedule, so that lateness does not add up; an item goes to
+//! every subscribed queue that is ready, in the order of their names; whoever waits for space looks
+//! every few milliseconds whether the worker was stopped.
 
 use super::context::Context;
 use super::failure::{BoxError, guard};
@@ -16,7 +17,8 @@ use std::borrow::Borrow;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// A producer that is later than this leaves out the calls it missed; up to this it makes up for them.
+/// A producer that is later than this leaves out the calls it missed; up to this it makes up for
+/// them.
 const MADE_UP: Duration = Duration::from_secs(1);
 
 /// A worker that makes items.

@@ -1,6 +1,7 @@
 //! A worker process from its command line to its exit status.
 //!
-//! Invariants: `on_stop` runs exactly once whenever `on_start` returned a worker; a panic in the user's code ends in the same way as an error. Callers: the traits.
+//! Invariants: `on_stop` runs exactly once whenever `on_start` returned a worker; a panic in the
+//! user's code ends in the same way as an error.
 
 use super::context::{self, Context};
 use super::failure::{BoxError, guard, text};
@@ -53,7 +54,8 @@ fn invocation() -> Option<Result<(String, Vec<String>), String>> {
     Some(Ok((name, texts)))
 }
 
-/// Runs the worker and gives the exit status, if the process was started as one, and as one of this type.
+/// Runs the worker and gives the exit status, if the process was started as one, and as one of this
+/// type.
 pub(crate) fn run_if_worker(kind: &str, settings: Settings, run: impl FnOnce(&mut Context) -> Result<(), BoxError>) -> Option<ExitCode> {
     let invocation = invocation()?;
     let told = invocation.as_ref().ok().and_then(|(name, _)| Told::from_environment(variable, name));

@@ -1,7 +1,8 @@
 //! How a worker works, and how it is told: by its controlling handle through one variable of the
-//! environment that is bound to it, by whoever starts it by hand through several, else by its program.
+//! environment that is bound to it, by whoever starts it by hand through several, else by its
+//! program.
 //!
-//! Owns the names of the environment variables. Callers: everybody.
+//! Owns the names of the environment variables.
 
 use crate::QueueId;
 use crate::error::{Error, LONGEST, Worker};
@@ -31,14 +32,17 @@ pub enum OnFull {
     Skip,
 }
 
-/// How a worker works. A controlling handle's settings win over the program's own ([`Produce::settings`](super::Produce::settings)).
+/// How a worker works. A controlling handle's settings win over the program's own
+/// ([`Produce::settings`](super::Produce::settings)).
 ///
-/// By hand they are given in the environment: `PRODCON_WORK_TIMEOUT` (seconds), `PRODCON_MAX_BUFFER_SIZE`,
-/// `PRODCON_SUBSCRIBERS` (names, separated by spaces), `PRODCON_ON_FULL` (`wait` or `skip`), `PRODCON_ITEMS_TO_RESULTS` (`0` or `1`).
+/// By hand they are given in the environment: `PRODCON_WORK_TIMEOUT` (seconds),
+/// `PRODCON_MAX_BUFFER_SIZE`, `PRODCON_SUBSCRIBERS` (names, separated by spaces), `PRODCON_ON_FULL`
+/// (`wait` or `skip`), `PRODCON_ITEMS_TO_RESULTS` (`0` or `1`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Producer: from call to call of `work`; zero: as often as possible. Consumer: a partly filled buffer is handed over so long after the last call.
+    /// Producer: from call to call of `work`; zero: as often as possible. Consumer: a partly filled
+    /// buffer is handed over so long after the last call.
     pub work_timeout: Duration,
     /// Consumer: `work` gets at most so many items.
     pub max_buffer_size: usize,

@@ -1,7 +1,7 @@
 //! When a worker goes on and when it ends: its state, its controlling process, its segment.
 //!
-//! Owns the worker's view of its own segment. The state is one atomic load; controlling process and name are looked at every 200 ms, and nobody sleeps longer without
-//! looking. Callers: the worker's side.
+//! Owns the worker's view of its own segment. The state is one atomic load; controlling process and
+//! name are looked at every 200 ms, and nobody sleeps longer without looking.
 
 use super::failure::BoxError;
 use super::settings::Watched;
@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 /// Between two looks at the controlling process.
 pub(crate) const LOOK: Duration = Duration::from_millis(200);
 
-/// How long a worker that was ended by a signal stays, to see whether its controlling process was too.
+/// How long a worker that was ended by a signal stays, to see whether its controlling process was
+/// too.
 const OUTLIVED: Duration = Duration::from_secs(1);
 
 /// Why a loop ends.
@@ -80,8 +81,8 @@ impl Watch {
         self.watched.supervised && alive.unwrap_or(false)
     }
 
-    /// A signal that has reached this process, as Ctrl-C does, may end the controlling process too, but
-    /// some milliseconds later: waits for that, so that the segments are not left to nobody.
+    /// A signal that has reached this process, as Ctrl-C does, may end the controlling process too,
+    /// but some milliseconds later: waits for that, so that the segments are not left to nobody.
     pub(crate) fn outlive(&mut self) {
         let deadline = coarse_now() + OUTLIVED;
         let signalled = self.heeds_signals && signal::seen() && !std::mem::replace(&mut self.outlived, true);
@@ -120,7 +121,8 @@ impl Watch {
         self.found
     }
 
-    /// Sleeps until `deadline` (`None`: for ever), or until the loop has to end, or until the state is another than now; true if the deadline came.
+    /// Sleeps until `deadline` (`None`: for ever), or until the loop has to end, or until the state
+    /// is another than now; true if the deadline came.
     pub(crate) fn sleep(&mut self, deadline: Option<Instant>) -> Result<bool, Error> {
         let state = self.control.state();
         loop {

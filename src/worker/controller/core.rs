@@ -1,8 +1,10 @@
-//! The controlling side of a worker, whatever its kind: segments, processes, listeners; from start to end.
+//! The controlling side of a worker, whatever its kind: segments, processes, listeners; from start
+//! to end.
 //!
-//! Invariants: one start at a time; when a start has ended, the state is `stopped`, a consumer's queue is not ready, and everything its processes sent has been called
-//! back; dropping it stops the worker and waits; what fails on the way leaves the handle usable. In one of
-//! its own callbacks a handle refuses to wait, and is dropped by another thread. Callers: the controlling handles.
+//! Invariants: one start at a time; when a start has ended, the state is `stopped`, a consumer's
+//! queue is not ready, and everything its processes sent has been called back; dropping it stops
+//! the worker and waits; what fails on the way leaves the handle usable. In one of its own
+//! callbacks a handle refuses to wait, and is dropped by another thread.
 
 use super::exit::{ProcessExit, WorkerExit};
 use super::listener::{Callback, Listener, begin_stream, end_of_stream, lock, serves};
@@ -275,7 +277,8 @@ impl Core {
         if let Some(after) = run.after.take() {
             after();
         }
-        // First the crew: what it has still to read of the rings' last words is there as long as they are.
+        // First the crew: what it has still to read of the rings' last words is there as long as
+        // they are.
         let ended = run.crew.map_or_else(|| self.nothing_ended(), Crew::join);
         let [results, messages] = run.listeners;
         let segments = self.segments_mut();

@@ -90,8 +90,8 @@ const MOST_EXITS: usize = 1000;
 #[non_exhaustive]
 #[must_use = "the worker may have failed: see success() and into_result()"]
 pub struct WorkerExit {
-    /// The ends of its processes, in their order. Of a worker that was started again hundreds of times
-    /// the oldest are left out, but never the last one of a process.
+    /// The ends of its processes, in their order. Of a worker that was started again hundreds of
+    /// times the oldest are left out, but never the last one of a process.
     pub exits: Vec<ProcessExit>,
     worker: String,
     restarts: usize,
@@ -146,8 +146,8 @@ impl WorkerExit {
     /// Turns a worker that failed into an error.
     ///
     /// # Errors
-    /// `WorkerFailed` unless it is a [success](Self::success): with what the process said, or how it
-    /// ended.
+    /// `WorkerFailed` unless it is a [success](Self::success): with what the process said, or how
+    /// it ended.
     ///
     /// ```no_run
     /// # use prodcon::worker::{Producer, ProducerOptions};

@@ -135,8 +135,8 @@ macro_rules! lend {
             self.core.stop()
         }
 
-        /// Opens everything for processes that others start as `PROGRAM --attach NAME`: state, gate,
-        /// listeners. A running worker is stopped and waited for first.
+        /// Opens everything for processes that others start as `PROGRAM --attach NAME`: state,
+        /// gate, listeners. A running worker is stopped and waited for first.
         ///
         /// # Errors
         /// `InCallback` in one of the handle's own callbacks; `Forked`, `Corrupt`, `Os`.
@@ -260,8 +260,8 @@ impl Producer {
 }
 
 impl<T: Payload + ?Sized> Consumer<T> {
-    /// Makes the worker's queue and its other segments; they are removed when the handle is dropped.
-    /// The queue is not ready before the worker is started.
+    /// Makes the worker's queue and its other segments; they are removed when the handle is
+    /// dropped. The queue is not ready before the worker is started.
     ///
     /// # Errors
     /// `AlreadyExists`, `InvalidName`; `InvalidOption` if a setting is out of range or the queue
@@ -320,8 +320,8 @@ impl<T: Payload + ?Sized> Consumer<T> {
     }
 
     /// Sets the queue ready and starts new processes of `program` as the worker: `PROGRAM --attach
-    /// NAME [ARGUMENTS]`. A running worker is stopped and waited for first (which clears its queue).
-    /// Returns when all processes have attached.
+    /// NAME [ARGUMENTS]`. A running worker is stopped and waited for first (which clears its
+    /// queue). Returns when all processes have attached.
     ///
     /// # Errors
     /// `Spawn` if the program cannot be started or its arguments are too large; `NotAWorker` if it

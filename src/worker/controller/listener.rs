@@ -1,10 +1,10 @@
-//! The controlling side's ears: a thread for each ring from the worker, which calls back and ends when
-//! the worker has ended and the ring is empty.
+//! The controlling side's ears: a thread for each ring from the worker, which calls back and ends
+//! when the worker has ended and the ring is empty.
 //!
 //! Invariants: everything that was sent before the worker ended is called back, in order, before
 //! [`Listener::join`] returns; the ring's own end of stream says so. What a worker says of itself can be
-//! read at any time, whatever a callback is doing. A callback is never called by two threads at once,
-//! and can be replaced while it runs.
+//! read at any time, whatever a callback is doing. A callback is never called by two threads at
+//! once, and can be replaced while it runs.
 
 use crate::error::{Error, ErrorKind, GetError};
 use crate::queue::{Control, ReadyQueue};
@@ -19,8 +19,8 @@ use std::time::Duration;
 
 /// The listener never holds the ring for longer.
 const ROUND: Duration = Duration::from_millis(20);
-/// Most words of worker processes that are remembered. Each process says two, and is forgotten after
-/// its end; the rest is from processes that nobody here has started.
+/// Most words of worker processes that are remembered. Each process says two, and is forgotten
+/// after its end; the rest is from processes that nobody here has started.
 const MOST_SAID: usize = 4096;
 /// Fewest results that may wait for a busy callback outside their ring.
 const BACKLOG: usize = 64;
@@ -74,8 +74,8 @@ impl<T> Callback<T> {
         quietly(|| drop(old)); // outside the lock: it may own anything, this very handle too
     }
 
-    /// Calls back, if anybody wants it. A panic there is its author's affair: it was printed, and the
-    /// caller goes on.
+    /// Calls back, if anybody wants it. A panic there is its author's affair: it was printed, and
+    /// the caller goes on.
     pub(crate) fn call(&self, value: T) {
         let _turn = lock(&self.0.turn);
         // Taken out, so that the callback can replace itself.
@@ -188,8 +188,8 @@ impl Ears {
         self.said.as_ref().is_some_and(|said| lock(said).attached(pid))
     }
 
-    /// Why a process that has ended said that it failed. All that it sent lies in the ring by now: what
-    /// was not read yet is read here, and waits for its callback.
+    /// Why a process that has ended said that it failed. All that it sent lies in the ring by now:
+    /// what was not read yet is read here, and waits for its callback.
     pub(crate) fn last_words(&self, pid: u32) -> Option<String> {
         let mut reading = self.reading();
         let Reading { queue, backlog } = &mut *reading;

@@ -273,7 +273,8 @@ impl ConsumerOptions {
                 self.processes, self.settings.max_buffer_size, self.producers
             ));
         }
-        // One more for each process, so that what is given back needs to wait for no other endpoint.
+        // One more for each process, so that what is given back needs to wait for no other
+        // endpoint.
         let spared = wanted.saturating_add(self.processes).min(MOST_SEATS);
         let common = self.shared();
         Ok(self.queue.clone().for_worker(spared as u32, common.mode(), common.directory.as_deref()))

@@ -1,8 +1,9 @@
 //! The processes of a worker: started, watched, started again, reaped.
 //!
-//! A thread for each process waits for its end, so that it is heard at once and no zombie stays; it recovers the seats that the process left, and starts it again if
-//! the policy says so. Invariants: a process is signalled only under the lock under which it is reaped, so never after its id may be another's; the last thread to
-//! end runs what follows the worker's end, once. Callers: the controlling handles.
+//! A thread for each process waits for its end, so that it is heard at once and no zombie stays; it
+//! recovers the seats that the process left, and starts it again if the policy says so. Invariants:
+//! a process is signalled only under the lock under which it is reaped, so never after its id may
+//! be another's; the last thread to end runs what follows the worker's end, once.
 
 use super::exit::{ProcessExit, Restart, WorkerExit};
 use super::listener::{Callback, Ears, lock, serve};
@@ -15,9 +16,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long the seats of a process that was reaped may still look taken. The kernel gives a lock back
-/// when the mapping of its file goes, and whoever reads `/proc/PID/maps` just then delays that by tens of
-/// milliseconds.
+/// How long the seats of a process that was reaped may still look taken. The kernel gives a lock
+/// back when the mapping of its file goes, and whoever reads `/proc/PID/maps` just then delays that
+/// by tens of milliseconds.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// The longest back-off.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
@@ -132,7 +133,8 @@ impl Crew {
         }
     }
 
-    /// Waits until every process has attached. A process that ends before is a failure; so is one that does not attach within `patience`.
+    /// Waits until every process has attached. A process that ends before is a failure; so is one
+    /// that does not attach within `patience`.
     pub(crate) fn wait_attached(&self) -> Result<(), Error> {
         let patience = self.shared.start_timeout;
         let deadline = Instant::now().checked_add(patience);
@@ -214,7 +216,8 @@ impl Crew {
         }
     }
 
-    /// Waits for the threads, which have nothing left to do; gives what they saw, and complete: every text has arrived by now.
+    /// Waits for the threads, which have nothing left to do; gives what they saw, and complete:
+    /// every text has arrived by now.
     pub(crate) fn join(self) -> WorkerExit {
         for thread in self.threads {
             let _ = thread.join();
@@ -291,8 +294,8 @@ impl Shared {
         self.one_less();
     }
 
-    /// Waits until a process that was started again has attached, or has ended; kills it if it does not
-    /// in time: false.
+    /// Waits until a process that was started again has attached, or has ended; kills it if it does
+    /// not in time: false.
     fn attaches(&self, process: usize, pid: u32) -> bool {
         let Some(deadline) = Instant::now().checked_add(self.start_timeout) else {
             return true;
@@ -316,8 +319,8 @@ impl Shared {
         }
     }
 
-    /// Frees the seats of a process that has ended, as soon as the kernel has given its locks back. What
-    /// is undecided becomes decidable when others have ended what they are at.
+    /// Frees the seats of a process that has ended, as soon as the kernel has given its locks back.
+    /// What is undecided becomes decidable when others have ended what they are at.
     fn recover(&self, pid: u32) {
         let deadline = Instant::now() + PATIENCE;
         let locked = |control: &Control| control.stats().is_ok_and(|stats| stats.members.iter().any(|member| member.pid == pid));
