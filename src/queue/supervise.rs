@@ -111,7 +111,7 @@ impl Control {
     /// Waits until the state is no longer `from`; false if `timeout` passed first.
     ///
     /// # Errors
-    /// [`Fault`]
+    /// `Removed`, `Forked`, `Os`.
     pub fn wait_state_change(&self, from: State, timeout: Option<Duration>) -> Result<bool> {
         Ok(self.wait(timeout, |control| control.state() != from)?)
     }

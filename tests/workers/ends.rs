@@ -137,3 +137,29 @@ fn a_stopped_worker_hands_nothing_over_any_more() {
         assert!(stage.log().calls.is_empty());
     }
 }
+
+#[test]
+fn a_loop_of_ones_own_ends_well_when_it_is_stopped_and_its_failure_is_heard() {
+    for fails in [false, true] {
+        let stage = Stage::new();
+        let mut producer = stage.producer("w", ProducerOptions::new());
+        let (send, answers) = std::sync::mpsc::channel();
+        producer.on_message_ready(move |message| send.send(message.text().unwrap().to_owned()).unwrap());
+        producer.start_new(stage.worker("own_loop", ["prefix=heard"])).unwrap();
+        producer.send_message("hello").unwrap();
+        assert_eq!(answers.recv_timeout(Duration::from_secs(60)).unwrap(), "heard hello");
+        let ended = if fails {
+            producer.send_message("fail").unwrap();
+            producer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end")
+        } else {
+            producer.stop().unwrap()
+        };
+        assert_eq!(ended.exits[0].status.unwrap().code(), Some(i32::from(fails)));
+        assert_eq!(ended.error(), fails.then_some("as it was told"));
+        let said = std::fs::read_to_string(stage.dir.join("stderr")).unwrap();
+        assert_eq!(said.contains("failed: as it was told"), fails, "{said}");
+        assert_eq!(ended.into_result().is_err(), fails);
+        drop(producer);
+        stage.assert_nobody_left();
+    }
+}

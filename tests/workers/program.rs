@@ -2,8 +2,8 @@
 //!
 //! Every call is written down in `$TEST_LOG/<pid>`, a line each, before it has an effect: `start`, `work <microseconds> items...`, `stop`.
 
-use prodcon::Batch;
 use prodcon::worker::{BoxError, Consume, Consumer, ConsumerOptions, Context, Counters, Produce, Producer, ProducerOptions, Program, Restart};
+use prodcon::{Batch, GetError};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -327,10 +327,32 @@ fn without_descriptors(name: &str) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// A worker without the traits: answers messages, and fails when it is told to.
+fn own_loop() -> prodcon::Result<ExitCode> {
+    let mut worker = Context::attach(&std::env::args().nth(2).unwrap_or_default(), std::env::args().skip(3))?;
+    let outcome = answer(&mut worker);
+    Ok(worker.finish(outcome))
+}
+
+fn answer(worker: &mut Context) -> Result<(), BoxError> {
+    loop {
+        match worker.recv() {
+            Ok(message) if message.bytes() == b"fail" => return Err("as it was told".into()),
+            Ok(message) => worker.send_message(format!("{} {}", worker.arg("prefix").unwrap_or("?"), message.text()?))?,
+            Err(GetError::Stopped) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     match std::env::var("TEST_KIND").as_deref() {
         Ok("consumer") => Taker::main(),
         Ok("producer") => Maker::main(),
+        Ok("own_loop") => own_loop().unwrap_or_else(|error| {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }),
         Ok("giant") => Giant::main(),
         Ok("controller") => control().map_or_else(
             |failure| {
