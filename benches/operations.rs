@@ -7,7 +7,7 @@ mod support;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
-use prodcon::{GetError, Item, Options, PutError, ReadyQueue};
+use prodcon::{Delivery, GetError, Item, PutError, QueueOptions, ReadyQueue};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use support::Dir;
@@ -21,7 +21,7 @@ type Page = [u64; 128];
 type Frame = [[u64; 64]; 128];
 
 fn queue<T: Item>(dir: &Dir, lossy: bool) -> ReadyQueue<T> {
-    let options = Options::new(CAPACITY).lossy(lossy).seats(2).directory(&dir.0);
+    let options = QueueOptions::new(CAPACITY).lossy(lossy).seats(2).attach(dir.attach());
     let queue = ReadyQueue::create("q", &options).expect("a queue");
     prodcon::unlink_in(&dir.0, "q").expect("its name"); // the next one may have it
     queue
@@ -41,10 +41,14 @@ fn same<T: Item>(one: &T, other: &T) -> bool {
 /// A full queue takes no more, gives all back in order, and then has none.
 fn assert_first_in_first_out<T: Item>(queue: &mut ReadyQueue<T>) {
     (0..CAPACITY as usize).for_each(|number| queue.try_put(&item(number)).expect("space"));
-    assert_eq!(queue.try_put(&item(0)), Err(PutError::Full));
-    (0..CAPACITY as usize).for_each(|number| assert!(same(&*queue.try_take().expect("an item"), &item(number))));
+    assert!(matches!(queue.try_put(&item(0)), Err(PutError::Full)));
+    (0..CAPACITY as usize).for_each(|number| {
+        let taken = queue.try_take().expect("an item");
+        assert!(same(&*taken, &item(number)));
+        taken.ack();
+    });
     assert!(matches!(queue.try_take(), Err(GetError::Empty)));
-    assert!(queue.stats().expect("figures").adds_up());
+    assert!(queue.control().stats().expect("figures").adds_up());
 }
 
 /// Measures `operation` alone, a queue's capacity at a time; `between` makes room, or items, and does not count.
@@ -75,7 +79,7 @@ fn by_size<T: Item>(group: &mut BenchmarkGroup<'_, WallTime>, lossy: bool, body:
     let mut queue = queue::<T>(&dir, lossy);
     group.throughput(Throughput::Bytes(size_of::<T>() as u64));
     group.bench_function(BenchmarkId::from_parameter(size_of::<T>()), |bencher| body(bencher, &mut queue));
-    assert!(queue.stats().expect("figures").adds_up());
+    assert!(queue.control().stats().expect("figures").adds_up());
 }
 
 /// The same for each size.
@@ -128,15 +132,17 @@ fn puts_and_gets(criterion: &mut Criterion) {
 /// A put on a full queue that is lossy: the oldest goes, the newest comes.
 fn overwrites(criterion: &mut Criterion) {
     fn body<T: Item>(bencher: &mut criterion::Bencher<'_, WallTime>, queue: &mut ReadyQueue<T>) {
-        while queue.try_take().is_ok() {}
-        let dropped = queue.stats().expect("figures").dropped;
+        while queue.try_take().map(Delivery::ack).is_ok() {}
+        let dropped = queue.control().stats().expect("figures").dropped;
         (0..CAPACITY as usize + 3).for_each(|number| queue.try_put(&item(number)).expect("a lossy put"));
-        assert_eq!(queue.stats().expect("figures").dropped - dropped, 3);
-        assert!(same(&*queue.try_take().expect("an item"), &item(3)));
+        assert_eq!(queue.control().stats().expect("figures").dropped - dropped, 3);
+        let oldest = queue.try_take().expect("an item");
+        assert!(same(&*oldest, &item(3)));
+        oldest.ack();
         queue.try_put(&item(0)).expect("space");
-        let (item, before) = (item(1), queue.stats().expect("figures"));
+        let (item, before) = (item(1), queue.control().stats().expect("figures"));
         bencher.iter(|| put(queue, &item));
-        let after = queue.stats().expect("figures");
+        let after = queue.control().stats().expect("figures");
         assert_eq!((after.puts - before.puts, after.len), (after.dropped - before.dropped, CAPACITY.into()));
     }
     sizes!(criterion, "overwrite", lossy: true, body);
@@ -145,17 +151,21 @@ fn overwrites(criterion: &mut Criterion) {
 /// A put without a copy: the block is reserved, its first byte is written, and it is committed.
 fn commits(criterion: &mut Criterion) {
     fn commit<T: Item>(queue: &mut ReadyQueue<T>) {
-        let mut block = queue.reserve_item().expect("a block");
+        let mut block = queue.reserve().expect("a block");
         bytemuck::bytes_of_mut(&mut *block)[0] = 7;
-        assert!(block.try_commit().is_ok());
+        assert!(block.commit_within(Duration::ZERO).is_ok());
     }
     fn take<T: Item>(queue: &mut ReadyQueue<T>) {
-        black_box(&*queue.try_take().expect("an item"));
+        let taken = queue.try_take().expect("an item");
+        black_box(&*taken);
+        taken.ack();
     }
     fn body<T: Item>(bencher: &mut criterion::Bencher<'_, WallTime>, queue: &mut ReadyQueue<T>) {
         assert_first_in_first_out(queue);
         commit(queue);
-        assert_eq!(bytemuck::bytes_of(&*queue.try_take().expect("an item"))[0], 7);
+        let taken = queue.try_take().expect("an item");
+        assert_eq!(bytemuck::bytes_of(&*taken)[0], 7);
+        taken.ack();
         bencher.iter_custom(|iterations| in_laps(iterations, queue, commit, take));
     }
     sizes!(criterion, "reserve and commit", lossy: false, body);

@@ -1,5 +1,6 @@
 //! A directory of the benchmark's own, gone with it.
 
+use prodcon::AttachOptions;
 use std::path::PathBuf;
 
 pub struct Dir(pub PathBuf);
@@ -12,6 +13,10 @@ impl Dir {
         let dir = base.join(format!("prodcon-bench-{name}-{}", std::process::id()));
         std::fs::create_dir(&dir).expect("a directory for the benchmark's queues");
         Self(dir)
+    }
+
+    pub fn attach(&self) -> AttachOptions {
+        AttachOptions::new().directory(&self.0)
     }
 }
 

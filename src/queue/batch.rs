@@ -466,7 +466,8 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
     }
 
     /// Ends the filling of a buffer: from now on what is in hand counts as delivered.
-    pub(crate) fn show(&mut self) {
+    #[doc(hidden)]
+    pub fn show(&mut self) {
         let Source::InPlace(held, _) = &mut self.source else { return };
         if std::mem::take(&mut held.buffering) && !held.endpoint.control.segment.lease.forked() {
             held.endpoint.show_buffered();

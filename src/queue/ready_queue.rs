@@ -360,8 +360,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.endpoint.take_many(max, Until::Forever)
     }
 
-    /// Takes one item to a buffer, see [`Endpoint::take_buffered`]; waits for at most `timeout`.
-    pub(crate) fn take_buffered(&mut self, timeout: Duration) -> Result<Batch<'_, T>, GetError> {
+    /// Takes one item to a buffer; waits for at most `timeout`. Until [`Batch::show`] is called what is
+    /// in the buffer was not delivered. For workers, and for the tests of what their deaths leave.
+    #[doc(hidden)]
+    pub fn take_buffered(&mut self, timeout: Duration) -> Result<Batch<'_, T>, GetError> {
         self.endpoint.take_buffered(Until::within(timeout))
     }
 
