@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// How the processes stand to the processors, so that a system can be told how to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +107,21 @@ pub trait System {
     /// # Errors
     /// As the system answers.
     fn rx<const N: usize>(setup: &Setup) -> Outcome<impl Rx<N>>;
+}
+
+/// Opens what another process is just making, for systems that their producer makes. For two seconds at most.
+///
+/// # Errors
+/// The last answer.
+pub fn once_there<T>(open: impl Fn() -> Outcome<T>) -> Outcome<T> {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        match open() {
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            there => return there,
+        }
+    }
 }
 
 /// Waiting the naive way: `pause`, and now and then yield the processor.

@@ -1,16 +1,54 @@
-//! What the comparisons in `benches/peers` and `benches/kills` share.
+//! prodcon beside other queues: the same work, and the same deaths, for each. See README.md.
 //!
-//! Owns: starting processes and getting rid of them, cores and clocks, the items and how they are checked, the two traits that every system under test is
-//! brought behind, and the systems that both comparisons look at. Knows nothing of what is measured.
+//! Two comparisons, `throughput` and `kills`, over one set of systems (`systems`), each brought behind
+//! the two traits of `ends`. What both need stands here once: processes and their end, processors and
+//! clocks, the items and how they are checked, a place for files, tables. Arrows point down only:
+//! `throughput`, `kills` -> `systems` -> `ends`; no system knows what is measured.
 
-pub mod cpu;
-pub mod crew;
-pub mod ends;
-pub mod item;
-pub mod place;
-pub mod shared;
-pub mod systems;
-pub mod table;
+mod cpu;
+mod ends;
+mod item;
+mod kills;
+mod place;
+mod processes;
+mod report;
+mod shared;
+mod systems;
+mod throughput;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// What everything here answers: any error, as text for people.
-pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// prodcon beside other queues
+#[derive(Parser)]
+#[command(name = "rivals")]
+struct Arguments {
+    #[command(subcommand)]
+    comparison: Comparison,
+}
+
+#[derive(Subcommand)]
+enum Comparison {
+    /// The same work, between processes, verified, in alternating rounds
+    Throughput(throughput::Arguments),
+    /// What happens when processes are killed: the same test for each
+    Kills(kills::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().comparison {
+        Comparison::Throughput(arguments) => throughput::main(&arguments),
+        Comparison::Kills(arguments) => kills::main(&arguments),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("rivals: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

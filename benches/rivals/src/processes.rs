@@ -1,7 +1,7 @@
 //! Processes that a program starts from itself, and that are gone when it is.
 
 use crate::{Outcome, cpu};
-use std::ffi::OsStr;
+use serde::Serialize;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,19 +28,22 @@ pub fn check_signals() -> Outcome<()> {
     }
 }
 
-/// Starts this program again with these arguments, in a process group of its own (a ^C is for the first one alone). It dies with us.
+/// Returns the command that starts this program again, to play a part in a comparison.
 ///
 /// # Errors
 /// As the system answers.
-pub fn start<S: AsRef<OsStr>>(arguments: &[S]) -> Outcome<Child> {
+pub fn own(comparison: &str, part: &impl Serialize) -> Outcome<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(arguments).stdin(Stdio::null()).process_group(0);
-    bind(&mut command);
-    Ok(command.spawn()?)
+    command.args([comparison, "--part", &serde_json::to_string(part)?]);
+    Ok(command)
 }
 
-/// Makes the process that the command starts die with the thread that starts it.
-pub fn bind(command: &mut Command) {
+/// Starts a process, in a process group of its own (a ^C is for the first process alone). It dies with the thread that starts it.
+///
+/// # Errors
+/// As the system answers.
+pub fn start(mut command: Command) -> Outcome<Child> {
+    command.stdin(Stdio::null()).process_group(0);
     let parent = std::process::id();
     // SAFETY: the closure runs between fork and exec and calls nothing but async-signal-safe functions (prctl, getppid, _exit), and allocates nothing.
     unsafe {
@@ -49,20 +52,21 @@ pub fn bind(command: &mut Command) {
             Ok(())
         })
     };
+    Ok(command.spawn()?)
 }
 
-/// Processes that are killed and waited for when this is dropped.
+/// Processes that are killed and waited for when the group is dropped.
 #[derive(Default)]
-pub struct Crew(pub Vec<Child>);
+pub struct ProcessGroup(pub Vec<Child>);
 
-impl Crew {
+impl ProcessGroup {
     /// How many have not ended.
     pub fn alive(&mut self) -> usize {
         self.0.iter_mut().filter_map(|child| child.try_wait().ok()).filter(Option::is_none).count()
     }
 }
 
-impl Drop for Crew {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         for child in &mut self.0 {
             let _ = child.kill();

@@ -1,4 +1,17 @@
-//! Tables as Markdown that one can also read in a terminal.
+//! What the reports of both comparisons are made of: tables as Markdown that one can also read in a terminal, and what was run on which machine.
+
+use crate::cpu;
+
+/// Returns the command that made a report.
+pub fn command() -> String {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    format!("cargo run --release --manifest-path benches/rivals/Cargo.toml -- {}", words.join(" "))
+}
+
+/// Returns the machine in words: processor, how many, kernel.
+pub fn machine() -> String {
+    format!("{}, {} processors, Linux {}", cpu::model(), cpu::cores().len(), cpu::kernel())
+}
 
 /// Rows of cells; the first row is the head.
 pub struct Table(Vec<Vec<String>>);

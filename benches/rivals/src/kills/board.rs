@@ -5,8 +5,8 @@
 //! not, both are right. Its successor goes on with `intent`. A consumer marks each item that it has got. Every item below `intent` that is not in doubt and has no mark
 //! is lost; an item marked twice was delivered twice.
 
-use harness::item;
-use harness::shared::{Atomics, Shared};
+use crate::item;
+use crate::shared::{Atomics, Shared};
 use std::mem::offset_of;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,12 +1,12 @@
 //! Kills at a given instruction: a victim does one put, or one get, single-stepped, and is killed after so many instructions. Then others use the queue, several
 //! times around. Nothing in the system under test is changed for it. The same points every time, so that what is found is found again.
 
-use crate::board::{Account, Ledger, SLOW};
-use crate::part::{Job, Role};
-use crate::random::{own, spawn};
-use harness::crew::{Crew, check_signals};
-use harness::place::Place;
-use harness::{Outcome, cpu};
+use super::board::{Account, Ledger, SLOW};
+use super::part::{Job, Role};
+use super::random::own;
+use crate::place::Place;
+use crate::processes::{ProcessGroup, check_signals, start};
+use crate::{Outcome, cpu};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ pub fn run(place: &Place, system: &str, role: Role, points: u64) -> Outcome<Outt
     };
     let mut outturn = Outturn {
         length,
-        never_waits: crate::systems::find(system).is_some_and(|entry| entry.lossy),
+        never_waits: crate::systems::find(system).is_some_and(|entry| entry.always_lossy),
         ..Outturn::default()
     };
     let tried = points.min(length);
@@ -101,27 +101,27 @@ fn one(place: &Place, system: &str, role: Role, after: u64) -> Outcome<One> {
         dir: place.dir(),
         name: format!("{}-step", place.prefix()),
         capacity: CAPACITY,
-        hold_back: crate::systems::find(system).is_some_and(|entry| entry.lossy),
+        hold_back: crate::systems::find(system).is_some_and(|entry| entry.always_lossy),
     };
     let board = Ledger::create(&job(Role::Keep, 0).board())?;
-    let mut crew = Crew::default();
-    crew.0.push(spawn(own(&job(Role::Keep, 0))?)?);
+    let mut group = ProcessGroup::default();
+    group.0.push(start(own(&job(Role::Keep, 0))?)?);
     let deadline = Instant::now() + Duration::from_secs(20);
     while !job(Role::Keep, 0).made().exists() {
-        if Instant::now() > deadline || crew.alive() == 0 {
+        if Instant::now() > deadline || group.alive() == 0 {
             return Err(format!("{system}: the queue was not made").into());
         }
         std::thread::sleep(Duration::from_micros(200));
     }
-    let victim = spawn(own(&job(role, 0))?)?;
+    let victim = start(own(&job(role, 0))?)?;
     let steps = stepped(victim.id(), after)?;
     if let Some(steps) = steps {
         return Ok(One::Ended { steps });
     }
     // The others: a producer and a consumer that come now.
-    crew.0.push(spawn(own(&job(Role::Put, 1))?)?);
-    crew.0.push(spawn(own(&job(Role::Get, 1))?)?);
-    let expected = crew.0.len();
+    group.0.push(start(own(&job(Role::Put, 1))?)?);
+    group.0.push(start(own(&job(Role::Get, 1))?)?);
+    let expected = group.0.len();
     let (mut began, mut seen) = (Instant::now(), 0);
     let through = || board.producers[1].seen.load(Relaxed);
     let mut failed = false;
@@ -131,7 +131,7 @@ fn one(place: &Place, system: &str, role: Role, after: u64) -> Outcome<One> {
         if through() > seen {
             (began, seen) = (Instant::now(), through()); // slow is not stuck
         }
-        failed = crew.alive() < expected;
+        failed = group.alive() < expected;
     }
     let stuck = through() < AROUND;
     board.halt.0.store(1, Release);
@@ -147,7 +147,7 @@ fn one(place: &Place, system: &str, role: Role, after: u64) -> Outcome<One> {
             last = (Instant::now(), board.got());
         }
     }
-    drop(crew);
+    drop(group);
     let doubts: Vec<_> = [0, 1].into_iter().filter_map(|slot| board.doubt(slot)).collect();
     let account = board.account(&doubts);
     let bystanders = board.put_and_lost(1, &doubts).1;

@@ -1,19 +1,19 @@
 //! The two systems that are no crates: Python's `multiprocessing.Queue` and boost's `message_queue`. Where the interpreter, the compiler or the headers are missing, that
 //! is said; it is never passed over.
 
-use crate::board::{Board, Ledger, MARKS, Producer, offsets};
-use crate::part::Role;
-use crate::random::{self, Cast, Outturn, spawn};
-use harness::Outcome;
-use harness::crew::{Crew, check_signals};
-use harness::place::Place;
+use super::board::{Board, Ledger, MARKS, Producer, offsets};
+use super::part::Role;
+use super::random::{self, Cast, Outturn};
+use crate::Outcome;
+use crate::place::Place;
+use crate::processes::{ProcessGroup, check_signals, start};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const SCRIPT: &str = include_str!("../foreign/queue_kill.py");
-const PROGRAM: &str = include_str!("../foreign/queue.cpp");
+const SCRIPT: &str = include_str!("../../foreign/queue_kill.py");
+const PROGRAM: &str = include_str!("../../foreign/queue.cpp");
 const CAPACITY: u32 = 1024;
 
 #[derive(Deserialize)]
@@ -55,9 +55,9 @@ pub fn python(place: &Place, seconds: f64, seed: u64) -> Outcome<Result<Outturn,
         .arg(seconds.to_string())
         .arg(seed.to_string())
         .stdout(std::fs::File::create(&answer)?);
-    let mut crew = Crew(vec![spawn(command)?]);
+    let mut group = ProcessGroup(vec![start(command)?]);
     let deadline = Instant::now() + Duration::from_secs_f64(seconds + 60.0);
-    while crew.alive() > 0 {
+    while group.alive() > 0 {
         check_signals()?;
         if Instant::now() > deadline {
             return Err("the Python script did not end".into());
@@ -114,7 +114,7 @@ pub fn boost(place: &Place, seconds: f64, seed: u64) -> Outcome<Result<Outturn, 
 }
 
 fn compile(place: &Place) -> Outcome<Result<PathBuf, String>> {
-    let (source, program) = (place.dir().join("queue.cpp"), std::env::current_exe()?.with_file_name("kills-boost-queue"));
+    let (source, program) = (place.dir().join("queue.cpp"), std::env::current_exe()?.with_file_name("rivals-boost-queue"));
     std::fs::write(&source, PROGRAM)?;
     let compiler = |arguments: &[&str], from: &Path, to: &Path| Command::new("g++").args(arguments).arg(from).arg("-o").arg(to).stderr(Stdio::piped()).output();
     let test = place.dir().join("header.cpp");

@@ -1,4 +1,4 @@
-//! What happens when processes are killed: the same test for prodcon and for others. See README.md.
+//! Kills: what happens when processes that use a queue are killed, the same test for prodcon and for others.
 
 mod board;
 mod directed;
@@ -6,25 +6,23 @@ mod foreign;
 mod part;
 mod random;
 mod report;
-mod systems;
 
+use crate::place::Place;
+use crate::processes::{self, ProcessGroup};
+use crate::report as common;
+use crate::systems::{self, Entry, Promise};
+use crate::{Outcome, cpu};
 use board::Ledger;
-use clap::Parser;
-use harness::crew::{self, Crew};
-use harness::place::Place;
-use harness::{Outcome, cpu};
+use clap::Args;
 use part::{Job, Role};
-use prodcon::Control;
-use random::{Cast, Outturn, own, spawn};
+use prodcon::{AttachOptions, Control};
+use random::{Cast, Outturn, own};
 use report::{Random, Steps};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use systems::{ALL, Entry, Promise};
 
-/// What happens when processes are killed: the same test for prodcon and for others
-#[derive(Parser)]
-#[command(name = "kills")]
-struct Arguments {
+/// The command line.
+#[derive(Args)]
+pub struct Arguments {
     /// How long each system's processes are killed
     #[arg(long, value_name = "N", default_value_t = 8.0)]
     seconds: f64,
@@ -48,30 +46,25 @@ struct Arguments {
 const CAPACITY: u32 = 1024;
 const FOREIGN: [(&str, &str); 2] = [("python", "Python multiprocessing.Queue"), ("boost", "boost::interprocess message_queue")];
 
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let done = match &arguments.part {
-        Some(job) => serde_json::from_str(job).map_err(Into::into).and_then(|job| part::play(&job)).map(|()| true),
-        None => test(&arguments),
-    };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("kills: {error}");
-            ExitCode::FAILURE
-        }
+/// Kills, or plays a part. `false`: prodcon broke a promise.
+///
+/// # Errors
+/// A signal came; the system refuses files or processes; a name that no system has.
+pub fn main(arguments: &Arguments) -> Outcome<bool> {
+    match &arguments.part {
+        Some(job) => part::play(&serde_json::from_str(job)?).map(|()| true),
+        None => test(arguments),
     }
 }
 
 /// Whether prodcon kept its promises.
 fn test(arguments: &Arguments) -> Outcome<bool> {
-    let names: Vec<_> = ALL.iter().map(|entry| entry.name).chain(FOREIGN.map(|(name, _)| name)).collect();
+    let names: Vec<_> = systems::mortal().map(|(entry, _)| entry.name).chain(FOREIGN.map(|(name, _)| name)).collect();
     if let Some(name) = arguments.only.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(format!("no system is called '{name}': there are {}", names.join(", ")).into());
     }
-    crew::mind_signals()?;
-    let place = Place::new("kills")?;
+    processes::mind_signals()?;
+    let place = Place::new("rivals")?;
     let seed = arguments.seed.unwrap_or_else(cpu::now);
     let wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
     let say = |what: &str| {
@@ -80,12 +73,12 @@ fn test(arguments: &Arguments) -> Outcome<bool> {
         }
     };
     let (mut random, mut steps) = (vec![], vec![]);
-    for entry in ALL.iter().filter(|entry| wanted(entry.name)) {
+    for (entry, promise) in systems::mortal().filter(|(entry, _)| wanted(entry.name)) {
         say(&format!("{}: random kills", entry.title));
         random.push(Random {
-            title: entry.title,
-            promise: entry.promise,
-            outturn: told(kill_at_random(&place, entry, arguments.seconds, seed).map(Ok))?,
+            title: title(entry, promise),
+            promise,
+            outturn: told(kill_at_random(&place, entry, promise, arguments.seconds, seed).map(Ok))?,
         });
         for role in [Role::StepPut, Role::StepGet].into_iter().filter(|_| arguments.points > 0) {
             say(&format!(
@@ -94,8 +87,8 @@ fn test(arguments: &Arguments) -> Outcome<bool> {
                 if role == Role::StepPut { "put" } else { "get" }
             ));
             steps.push(Steps {
-                title: entry.title,
-                promise: entry.promise,
+                title: title(entry, promise),
+                promise,
                 role,
                 outturn: told(directed::run(&place, entry.name, role, arguments.points).map(Ok))?,
             });
@@ -115,25 +108,30 @@ fn test(arguments: &Arguments) -> Outcome<bool> {
         });
     }
     drop(place);
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let command = format!("cargo run --release --manifest-path benches/kills/Cargo.toml -- {}", words.join(" "));
-    print!(
-        "{}",
-        report::markdown(command.trim().trim_end_matches(" --"), seed, arguments.seconds, &random, &steps)
-    );
+    let tables = report::markdown(&common::command(), seed, arguments.seconds, &random, &steps);
+    print!("{tables}");
     Ok(random.iter().all(Random::kept) && steps.iter().all(Steps::kept))
+}
+
+/// Only prodcon promises anything.
+fn title(entry: &Entry, promise: Promise) -> &'static str {
+    match promise {
+        Promise::AtMostOnce => "prodcon, at-most-once",
+        Promise::AtLeastOnce => "prodcon, at-least-once",
+        Promise::None => entry.title,
+    }
 }
 
 /// A system that failed or was skipped is a row of the table; only a signal ends everything.
 fn told<T>(outturn: Outcome<Result<T, String>>) -> Outcome<Result<T, String>> {
-    crew::check_signals()?;
+    processes::check_signals()?;
     Ok(match outturn {
         Ok(outturn) => outturn.map_err(|why| format!("SKIPPED: {why}")),
         Err(error) => Err(format!("FAILED: {error}")),
     })
 }
 
-fn kill_at_random(place: &Place, entry: &Entry, seconds: f64, seed: u64) -> Outcome<Outturn> {
+fn kill_at_random(place: &Place, entry: &Entry, promise: Promise, seconds: f64, seed: u64) -> Outcome<Outturn> {
     place.scrub()?;
     let job = |role, slot| Job {
         system: entry.name.into(),
@@ -142,11 +140,11 @@ fn kill_at_random(place: &Place, entry: &Entry, seconds: f64, seed: u64) -> Outc
         dir: place.dir(),
         name: format!("{}-{}", place.prefix(), entry.name),
         capacity: CAPACITY,
-        hold_back: entry.lossy,
+        hold_back: entry.always_lossy,
     };
     let keep = job(Role::Keep, 0);
     let board = Ledger::create(&keep.board())?;
-    let mut keeper = Crew(vec![spawn(own(&keep)?)?]);
+    let mut keeper = ProcessGroup(vec![processes::start(own(&keep)?)?]);
     let deadline = Instant::now() + Duration::from_secs(20);
     while !keep.made().exists() {
         if Instant::now() > deadline || keeper.alive() == 0 {
@@ -158,7 +156,7 @@ fn kill_at_random(place: &Place, entry: &Entry, seconds: f64, seed: u64) -> Outc
         command: Box::new(|role, slot| own(&job(role, slot))),
     };
     let mut outturn = random::run(&board, &cast, seconds, seed)?;
-    if entry.promise != Promise::None {
+    if promise != Promise::None {
         outturn.books = Some(books(&keep)?);
     }
     drop(keeper);
@@ -168,16 +166,16 @@ fn kill_at_random(place: &Place, entry: &Entry, seconds: f64, seed: u64) -> Outc
 
 /// What prodcon's own accounts say after recovery.
 fn books(job: &Job) -> Outcome<String> {
-    let control = Control::attach_in(&job.dir, &job.name)?;
+    let control = Control::attach_with(&job.name, &AttachOptions::new().directory(&job.dir))?;
     let report = control.doctor()?;
     let stats = control.stats()?;
     let exact = if report.ok() && stats.adds_up() { "exact" } else { "**do not add up**" };
     Ok(format!(
-        "{exact}: {} put = {} got + {} lost + {} held + {} left{}; {} delivered again",
+        "{exact}: {} put = {} got + {} lost + {} unacknowledged + {} left{}; {} delivered again",
         stats.puts,
         stats.gets,
         stats.lost,
-        stats.held,
+        stats.unacked,
         stats.len,
         report.problems.first().map_or_else(String::new, |problem| format!(" ({problem})")),
         stats.redelivered

@@ -1,10 +1,10 @@
 //! What the processes do that are killed: put for ever, get for ever, or one step under the eye of the first process.
 
-use crate::board::{Ledger, MOST, SLOW};
-use crate::systems;
-use harness::ends::{Mood, Rx, Setup, System, Tx};
-use harness::item;
-use harness::{Outcome, cpu};
+use super::board::{Ledger, MOST, SLOW};
+use crate::ends::{Mood, Rx, Setup, System, Tx};
+use crate::item;
+use crate::systems::{self, Visitor};
+use crate::{Outcome, cpu};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -67,11 +67,19 @@ impl Job {
 /// # Errors
 /// As the system answers.
 pub fn play(job: &Job) -> Outcome<()> {
-    (systems::find(&job.system).ok_or("no such system")?.play)(job)
+    systems::find(&job.system).ok_or("no such system")?.visit(Part(job))
 }
 
-/// The same with the system known.
-pub fn with<S: System>(job: &Job) -> Outcome<()> {
+struct Part<'a>(&'a Job);
+
+impl Visitor for Part<'_> {
+    type Answer = Outcome<()>;
+    fn visit<S: System>(self) -> Outcome<()> {
+        play_with::<S>(self.0)
+    }
+}
+
+fn play_with<S: System>(job: &Job) -> Outcome<()> {
     let setup = job.setup();
     if job.role == Role::Keep {
         let keep = S::create::<N>(&setup)?;

@@ -1,9 +1,9 @@
 //! Random kills: four producers and four consumers, and for some seconds one of them after the other is killed and replaced, or stopped for a while.
 
-use crate::board::{Account, Ledger, MOST, SLOTS};
-use crate::part::{Job, Role};
-use harness::crew::{self, Crew};
-use harness::{Outcome, cpu};
+use super::board::{Account, Ledger, MOST, SLOTS};
+use super::part::{Job, Role};
+use crate::processes::{self, ProcessGroup};
+use crate::{Outcome, cpu};
 use std::process::{Child, Command};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::{Duration, Instant};
@@ -41,24 +41,14 @@ pub struct Cast<'a> {
 
 /// The command that plays a part of a system that is a crate.
 pub fn own(job: &Job) -> Outcome<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--part").arg(serde_json::to_string(job)?);
-    Ok(command)
-}
-
-/// Starts a process that dies with this one.
-pub fn spawn(mut command: Command) -> Outcome<Child> {
-    use std::os::unix::process::CommandExt;
-    command.stdin(std::process::Stdio::null()).process_group(0);
-    crew::bind(&mut command);
-    Ok(command.spawn()?)
+    processes::own("kills", job)
 }
 
 struct Ring<'a> {
     board: &'a Ledger,
     cast: &'a Cast<'a>,
     /// Producers, then consumers.
-    crew: Crew,
+    group: ProcessGroup,
     doubts: Vec<(usize, u64)>,
     outturn: Outturn,
     dice: u64,
@@ -74,7 +64,7 @@ pub fn run(board: &Ledger, cast: &Cast, seconds: f64, seed: u64) -> Outcome<Outt
     let mut ring = Ring {
         board,
         cast,
-        crew: Crew::default(),
+        group: ProcessGroup::default(),
         doubts: vec![],
         outturn: Outturn::default(),
         dice: seed | 1,
@@ -82,11 +72,11 @@ pub fn run(board: &Ledger, cast: &Cast, seconds: f64, seed: u64) -> Outcome<Outt
     };
     for index in 0..2 * SLOTS {
         let child = ring.start(index)?;
-        ring.crew.0.push(child);
+        ring.group.0.push(child);
     }
     let began = Instant::now();
     while board.got() < 1000 {
-        crew::check_signals()?;
+        processes::check_signals()?;
         ring.look(false)?;
         if began.elapsed() > Duration::from_secs(20) {
             return Err("nothing moved even before the first kill".into());
@@ -96,7 +86,7 @@ pub fn run(board: &Ledger, cast: &Cast, seconds: f64, seed: u64) -> Outcome<Outt
     let end = Instant::now() + Duration::from_secs_f64(seconds);
     let full = || board.producers.iter().any(|producer| producer.intent.load(Relaxed) > MOST / 10 * 9);
     while Instant::now() < end && ring.outturn.wedged_after.is_none() && !full() {
-        crew::check_signals()?;
+        processes::check_signals()?;
         let pause = 2 + ring.roll(12);
         ring.watch(Duration::from_millis(pause))?;
         if ring.moved.0.elapsed() < TOO_LONG {
@@ -112,7 +102,7 @@ pub fn run(board: &Ledger, cast: &Cast, seconds: f64, seed: u64) -> Outcome<Outt
 impl Ring<'_> {
     fn start(&self, index: usize) -> Outcome<Child> {
         let role = if index < SLOTS { Role::Put } else { Role::Get };
-        spawn((self.cast.command)(role, index % SLOTS)?)
+        processes::start((self.cast.command)(role, index % SLOTS)?)
     }
 
     fn roll(&mut self, sides: u64) -> u64 {
@@ -138,8 +128,8 @@ impl Ring<'_> {
                 self.outturn.wedged_after = Some(self.moved.1);
             }
         }
-        for index in 0..self.crew.0.len() {
-            if let Some(status) = self.crew.0[index].try_wait()? {
+        for index in 0..self.group.0.len() {
+            if let Some(status) = self.group.0[index].try_wait()? {
                 if self.outturn.gave_up == 0 {
                     eprintln!("  a process ended by itself: {status}");
                 }
@@ -167,7 +157,7 @@ impl Ring<'_> {
             self.doubts.push(doubt);
             self.board.producers[index].done.store(doubt.1 + 1, Relaxed);
         }
-        self.crew.0[index] = self.start(index)?;
+        self.group.0[index] = self.start(index)?;
         Ok(())
     }
 
@@ -175,7 +165,7 @@ impl Ring<'_> {
     fn harm(&mut self) -> Outcome<()> {
         let index = self.roll(2 * SLOTS as u64) as usize;
         if self.roll(5) == 0 {
-            let pid = self.crew.0[index].id();
+            let pid = self.group.0[index].id();
             cpu::signal(pid, libc::SIGSTOP);
             let pause = 5 + self.roll(40);
             let result = self.watch(Duration::from_millis(pause));
@@ -183,8 +173,8 @@ impl Ring<'_> {
             self.outturn.paused += 1;
             return result;
         }
-        self.crew.0[index].kill()?;
-        self.crew.0[index].wait()?;
+        self.group.0[index].kill()?;
+        self.group.0[index].wait()?;
         if index < SLOTS {
             self.outturn.killed_producers += 1;
         } else {
@@ -198,23 +188,23 @@ impl Ring<'_> {
         self.board.halt.0.store(1, Release);
         let wedged = self.outturn.wedged_after.is_some();
         let deadline = Instant::now() + Duration::from_secs(if wedged { 1 } else { 5 });
-        let consumers = self.crew.0.split_off(SLOTS);
-        let consumers = Crew(consumers);
-        while self.crew.alive() > 0 && Instant::now() < deadline {
-            crew::check_signals()?;
+        let consumers = self.group.0.split_off(SLOTS);
+        let consumers = ProcessGroup(consumers);
+        while self.group.alive() > 0 && Instant::now() < deadline {
+            processes::check_signals()?;
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.outturn.stuck = self.crew.alive() as u32;
+        self.outturn.stuck = self.group.alive() as u32;
         let mut last = (Instant::now(), self.board.got());
         while last.0.elapsed() < Duration::from_secs(1) {
-            crew::check_signals()?;
+            processes::check_signals()?;
             std::thread::sleep(Duration::from_millis(5));
             if self.board.got() != last.1 {
                 last = (Instant::now(), self.board.got());
             }
         }
         drop(consumers);
-        self.crew = Crew::default();
+        self.group = ProcessGroup::default();
         self.doubts.extend((0..SLOTS).filter_map(|slot| self.board.doubt(slot)));
         self.outturn.account = self.board.account(&self.doubts);
         self.outturn.slow_puts = self.board.producers.iter().map(|producer| producer.slow.load(Relaxed)).sum();

@@ -1,11 +1,10 @@
 //! The tables, and whether prodcon has kept what it promises.
 
-use crate::directed::{CAPACITY, Outturn as Stepped};
-use crate::part::Role;
-use crate::random::{FOR_EVER, Outturn};
+use super::directed::{CAPACITY, Outturn as Stepped};
+use super::part::Role;
+use super::random::{FOR_EVER, Outturn};
+use crate::report::{Table, machine};
 use crate::systems::Promise;
-use harness::cpu;
-use harness::table::Table;
 use std::fmt::Write;
 
 /// A system's random kills. The error: why there is nothing to tell.
@@ -62,12 +61,7 @@ fn verdict(promise: Promise, kept: bool) -> &'static str {
 
 /// All tables.
 pub fn markdown(command: &str, seed: u64, seconds: f64, random: &[Random], steps: &[Steps]) -> String {
-    let mut out = format!(
-        "`{command}`\n\n- {}, {} processors, Linux {}; seed {seed}\n\n",
-        cpu::model(),
-        cpu::cores().len(),
-        cpu::kernel()
-    );
+    let mut out = format!("`{command}`\n\n- {}; seed {seed}\n\n", machine());
     let _ = writeln!(
         out,
         "### Random kills: 4 producers, 4 consumers, {seconds} s; every 2 to 14 ms one is killed (SIGKILL) and replaced, or stopped for 5 to 45 ms\n"

@@ -3,9 +3,9 @@
 //! Set up as its documentation says: one `ArrayQueue` behind an `Arc`; `push` and `pop` do not wait, so we do (`pause`, now and then yield); lossy: `force_push`.
 //! (crossbeam-queue-0.3: src/array_queue.rs.)
 
+use crate::Outcome;
+use crate::ends::{Keep, Naive, Rx, Setup, System, Tx};
 use crossbeam_queue::ArrayQueue;
-use harness::Outcome;
-use harness::ends::{Keep, Naive, Rx, Setup, System, Tx};
 use std::any::Any;
 use std::collections::HashMap;
 use std::hint::black_box;

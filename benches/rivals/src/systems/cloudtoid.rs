@@ -4,9 +4,9 @@
 //! process opens a `Publisher` or a `Subscriber`. `try_send` is the only way to send, so we wait (`pause`, now and then yield); to receive without sleeping,
 //! `try_recv_into`, as its benchmark does (its `recv` goes to a semaphore at the first miss); to sleep, `recv`. The capacity is in bytes: 1024 items with their headers.
 
+use crate::Outcome;
+use crate::ends::{Keep, Mood, Naive, Rx, Setup, System, Tx};
 use cloudtoid_interprocess::{Options, Publisher, Subscriber};
-use harness::Outcome;
-use harness::ends::{Keep, Mood, Naive, Rx, Setup, System, Tx};
 use std::hint::black_box;
 
 /// cloudtoid-interprocess.

@@ -4,8 +4,8 @@
 //! and one consumer. Its buffer is enlarged towards 1024 items, up to the system's limit. SEQPACKET keeps items whole at any size; how many it holds is up to the kernel.
 //! (pipe(7), unix(7).)
 
-use harness::Outcome;
-use harness::ends::{Keep, Rx, Setup, System, Tx};
+use crate::Outcome;
+use crate::ends::{Keep, Rx, Setup, System, Tx};
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{Read, Write};

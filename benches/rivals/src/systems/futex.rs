@@ -1,8 +1,8 @@
 //! Nothing but a futex and one word beside it: the least that waking a sleeping process costs. Not a queue: one item at a time, so only for round trips and wake-ups.
 
-use harness::Outcome;
-use harness::ends::{Keep, Rx, Setup, System, Tx};
-use harness::shared::Shared;
+use crate::Outcome;
+use crate::ends::{Keep, Rx, Setup, System, Tx};
+use crate::shared::Shared;
 use std::ptr::null;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

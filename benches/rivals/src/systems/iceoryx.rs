@@ -5,8 +5,8 @@
 //! do (`pause`, now and then yield); to sleep, the event pattern beside it: the publisher notifies after each send and the subscriber is in `Listener::blocking_wait`.
 //! A directory and a prefix of its own, so that a killed run can be removed.
 
-use harness::Outcome;
-use harness::ends::{Keep, Mood, Naive, Rx, Setup, System, Tx};
+use crate::Outcome;
+use crate::ends::{Keep, Mood, Naive, Rx, Setup, System, Tx};
 use iceoryx2::config::Config;
 use iceoryx2::port::listener::Listener;
 use iceoryx2::port::notifier::Notifier;

@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::ends::{Keep, Rx, Setup, System, Tx};
-use prodcon::{Control, Delivery, Options, ReadyQueue};
+use prodcon::{AttachOptions, Control, QueueOptions, ReadyQueue};
 use std::hint::black_box;
 
 /// Blocking put and get_into, which copy.
@@ -20,14 +20,17 @@ impl Keep for Kept {
     }
 }
 
-fn create<const N: usize>(setup: &Setup, delivery: Delivery) -> Outcome<Box<dyn Keep>> {
-    let options = Options::new(setup.capacity)
+fn there(setup: &Setup) -> AttachOptions {
+    AttachOptions::new().directory(&setup.dir)
+}
+
+fn create<const N: usize>(setup: &Setup, at_least_once: bool) -> Outcome<Box<dyn Keep>> {
+    let options = QueueOptions::new(setup.capacity)
         .lossy(setup.lossy)
         .seats(64.max((setup.producers + setup.consumers) as u32 * 4))
-        .delivery(delivery)
-        .directory(&setup.dir);
-    drop(ReadyQueue::<[u64; N]>::create(&setup.name, &options)?);
-    Ok(Box::new(Kept(Control::attach_in(&setup.dir, &setup.name)?)))
+        .at_least_once(at_least_once)
+        .attach(there(setup));
+    Ok(Box::new(Kept(Control::create::<[u64; N]>(&setup.name, &options)?)))
 }
 
 struct End<const N: usize> {
@@ -38,7 +41,7 @@ struct End<const N: usize> {
 impl<const N: usize> End<N> {
     fn new(setup: &Setup) -> Outcome<Self> {
         Ok(Self {
-            queue: ReadyQueue::attach_in(&setup.dir, &setup.name)?,
+            queue: ReadyQueue::attach_with(&setup.name, &there(setup))?,
             item: Box::new([0; N]),
         })
     }
@@ -62,7 +65,7 @@ impl<const N: usize> Rx<N> for End<N> {
 
 impl System for Prodcon {
     fn create<const N: usize>(setup: &Setup) -> Outcome<Box<dyn Keep>> {
-        create::<N>(setup, Delivery::AtMostOnce)
+        create::<N>(setup, false)
     }
     fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {
         End::new(setup)
@@ -76,30 +79,32 @@ struct InPlace<const N: usize>(ReadyQueue<[u64; N]>);
 
 impl<const N: usize> InPlace<N> {
     fn new(setup: &Setup) -> Outcome<Self> {
-        Ok(Self(ReadyQueue::attach_in(&setup.dir, &setup.name)?))
+        Ok(Self(ReadyQueue::attach_with(&setup.name, &there(setup))?))
     }
 }
 
 impl<const N: usize> Tx<N> for InPlace<N> {
     #[inline]
     fn put(&mut self, fill: impl FnOnce(&mut [u64; N])) -> Outcome<()> {
-        let mut block = self.0.reserve_item()?;
+        let mut block = self.0.reserve()?;
         fill(&mut block);
-        block.commit().map_err(|refused| refused.error)?;
-        Ok(())
+        Ok(block.commit()?)
     }
 }
 
 impl<const N: usize> Rx<N> for InPlace<N> {
     #[inline]
     fn get<R>(&mut self, look: impl FnOnce(&[u64; N]) -> R) -> Outcome<R> {
-        Ok(look(black_box(&*self.0.take()?))) // acknowledged when the guard is dropped, after the look
+        let item = self.0.take()?;
+        let seen = look(black_box(&*item));
+        item.ack();
+        Ok(seen)
     }
 }
 
 impl System for ProdconInPlace {
     fn create<const N: usize>(setup: &Setup) -> Outcome<Box<dyn Keep>> {
-        create::<N>(setup, Delivery::AtMostOnce)
+        create::<N>(setup, false)
     }
     fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {
         InPlace::new(setup)
@@ -111,7 +116,7 @@ impl System for ProdconInPlace {
 
 impl System for ProdconAtLeastOnce {
     fn create<const N: usize>(setup: &Setup) -> Outcome<Box<dyn Keep>> {
-        create::<N>(setup, Delivery::AtLeastOnce)
+        create::<N>(setup, true)
     }
     fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {
         InPlace::new(setup)

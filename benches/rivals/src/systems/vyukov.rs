@@ -5,8 +5,8 @@
 //! Layout: tail | 128 | head | 256 | cells of sequence word and item, packed.
 
 use super::waiting::{Pacer, Way};
-use harness::Outcome;
-use harness::ends::{Keep, Rx, Setup, System, Tx};
+use crate::Outcome;
+use crate::ends::{Keep, Rx, Setup, System, Tx};
 use memmap2::MmapRaw;
 use std::fs::File;
 use std::hint::black_box;

@@ -4,7 +4,7 @@
 //! off for a while, as long as a look some cells ahead shows that the other side keeps its rate; a side that has not (ping-pong) polls at once. It never sleeps.
 //! It is the policy as it first was; the library's has since learned to leave lockstep (`src/queue/wait.rs`), which this has not.
 
-use harness::ends::Naive as Pause;
+use crate::ends::Naive as Pause;
 use std::hint::spin_loop;
 use std::marker::PhantomData;
 use std::sync::OnceLock;

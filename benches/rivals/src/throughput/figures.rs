@@ -1,9 +1,9 @@
 //! Medians, spreads, and how numbers are written.
 
-use crate::job::Kind;
-use crate::plan::{Results, Series};
-use crate::run::{Cell, Failure, Reading};
-use crate::watch::World;
+use super::job::Kind;
+use super::plan::{Results, Series};
+use super::run::{Cell, Failure, Reading};
+use super::watch::World;
 
 /// The median of the rounds, and the least and the greatest.
 #[derive(Debug, Clone, Copy)]

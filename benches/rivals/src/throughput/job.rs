@@ -1,9 +1,9 @@
 //! What one process of a run is told (as its arguments) and what it tells (in a page of shared memory).
 
-use harness::Outcome;
-use harness::ends::{Mood, Setup};
-use harness::item::PRODUCERS;
-use harness::shared::{Atomics, Shared};
+use crate::Outcome;
+use crate::ends::{Mood, Setup};
+use crate::item::PRODUCERS;
+use crate::shared::{Atomics, Shared};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;

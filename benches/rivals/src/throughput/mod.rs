@@ -1,4 +1,4 @@
-//! prodcon beside other queues: the same work, between processes, verified, in alternating rounds. See README.md.
+//! Throughput: the same work, between processes, verified, in alternating rounds.
 
 mod figures;
 mod job;
@@ -6,23 +6,21 @@ mod plan;
 mod plot;
 mod report;
 mod run;
-mod systems;
 mod trip;
 mod watch;
 mod work;
 
-use clap::Parser;
-use harness::place::Place;
-use harness::{Outcome, crew};
+use crate::place::Place;
+use crate::{Outcome, processes, report as common, systems};
+use clap::Args;
 use job::Job;
 use plan::Wishes;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::time::Duration;
 
-/// prodcon beside other queues: the same work, between processes, verified, in alternating rounds
-#[derive(Parser)]
-#[command(name = "peers")]
-struct Arguments {
+/// The command line.
+#[derive(Args)]
+pub struct Arguments {
     /// Short runs and two rounds: less than two minutes, and figures to match
     #[arg(long)]
     quick: bool,
@@ -38,6 +36,12 @@ struct Arguments {
     /// Only these systems
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     only: Vec<String>,
+    /// Items of these sizes: 8, 64, 256, 1024, 4KiB, 64KiB, 1MiB
+    #[arg(long, value_name = "BYTES,...", value_delimiter = ',', value_parser = plan::parse_size, default_values = ["8", "64", "1024", "64KiB"])]
+    sizes: Vec<usize>,
+    /// How long each run is measured, but for wake-ups [default: 0.4, quick: 0.1]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<Duration>,
     /// One JSON object instead of the tables
     #[arg(long)]
     json: bool,
@@ -49,74 +53,79 @@ struct Arguments {
     part: Option<String>,
 }
 
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let done = match &arguments.part {
-        Some(jobs) => part(jobs),
-        None => compare(&arguments),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("peers: {error}");
-            ExitCode::FAILURE
-        }
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds is wanted")?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// Compares, or plays a part. `false`: prodcon failed.
+///
+/// # Errors
+/// A signal came; the system refuses files or processes; a name that no system has.
+pub fn main(arguments: &Arguments) -> Outcome<bool> {
+    match &arguments.part {
+        Some(jobs) => part(jobs).map(|()| true),
+        None => compare(arguments),
     }
 }
 
-/// A process that the first one started: plays its part, or several as threads.
+/// Systems that copy have items of 1 MiB on their stacks.
+const STACK: usize = 64 << 20;
+
+/// A process that the first one started: plays its part, or several, each in a thread.
 fn part(jobs: &str) -> Outcome<()> {
     let jobs: Vec<Job> = serde_json::from_str(jobs)?;
-    std::thread::scope(|scope| {
-        for job in &jobs[1..] {
-            scope.spawn(|| play(job));
+    std::thread::scope(|scope| -> Outcome<()> {
+        for job in &jobs {
+            std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || play(job))?;
         }
-        play(&jobs[0]);
-    });
-    Ok(())
+        Ok(())
+    })
 }
 
 fn play(job: &Job) {
     let done = systems::find(&job.system)
         .ok_or_else(|| "no such system".into())
-        .and_then(|entry| entry.play(job));
+        .and_then(|entry| entry.visit(work::Part(job)));
     if let Err(error) = done {
         let _ = std::fs::write(job.complaint(), error.to_string());
     }
 }
 
-fn compare(arguments: &Arguments) -> Outcome<()> {
-    if let Some(name) = arguments.only.iter().find(|name| systems::find(name).is_none()) {
-        let names: Vec<_> = systems::ALL.iter().map(|entry| entry.name).collect();
+fn compare(arguments: &Arguments) -> Outcome<bool> {
+    let names: Vec<_> = systems::racing().map(|entry| entry.name).collect();
+    if let Some(name) = arguments.only.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(format!("no system is called '{name}': there are {}", names.join(", ")).into());
     }
-    crew::mind_signals()?;
-    let place = Place::new("peers")?;
+    processes::mind_signals()?;
+    let place = Place::new("rivals")?;
     let wishes = Wishes {
         rounds: arguments.rounds.unwrap_or(if arguments.quick { 2 } else { 5 }) as usize,
         quick: arguments.quick,
         only: arguments.only.clone(),
+        sizes: plan::in_order(&arguments.sizes),
+        seconds: arguments.seconds,
         least_trip: arguments.least_trip,
         say: !arguments.markdown,
     };
     let results = plan::measure(&place, &wishes)?;
     drop(place);
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let command = format!("cargo run --release --manifest-path benches/peers/Cargo.toml -- {}", words.join(" "));
+    let command = common::command();
     if let Some(file) = &arguments.plot {
         plot::draw(&results, file)?;
     }
     if arguments.json {
-        println!("{}", report::json(&results, command.trim()));
+        println!("{}", report::json(&results, &command));
     } else {
-        print!("{}", report::markdown(&results, command.trim().trim_end_matches(" --")));
+        print!("{}", report::markdown(&results, &command));
     }
     // Others may fail; that is told. prodcon may not.
     let failed = results
         .series
         .iter()
         .find(|series| series.entry.package == "prodcon" && !series.failures.is_empty());
-    failed.map_or(Ok(()), |series| {
-        Err(format!("{} failed: {}", series.entry.title, plan::title(series.cell)).into())
-    })
+    if let Some(series) = failed {
+        eprintln!("rivals: {} failed: {}", series.entry.title, plan::title(series.cell));
+    }
+    Ok(failed.is_none())
 }

@@ -1,12 +1,12 @@
 //! The rounds: every system in turn, cell by cell, again and again; and only readings that were taken on the same machine are put together.
 
-use crate::job::Kind;
-use crate::run::{Cell, Failure, Limits, Reading, run};
-use crate::systems::{ALL, Entry};
-use crate::watch::{Watch, World};
-use harness::Outcome;
-use harness::crew::check_signals;
-use harness::place::Place;
+use super::job::Kind;
+use super::run::{Cell, Failure, Limits, Reading, run};
+use super::watch::{Watch, World};
+use crate::Outcome;
+use crate::place::Place;
+use crate::processes::check_signals;
+use crate::systems::{self, Entry};
 use std::time::{Duration, Instant};
 
 /// What the user asked for.
@@ -18,6 +18,10 @@ pub struct Wishes {
     /// Below this round trip of a cache line the two processors are close, nanoseconds.
     pub least_trip: f64,
     pub say: bool,
+    /// Of the items, in words: some of [`WORDS`].
+    pub sizes: Vec<usize>,
+    /// How long each run but a wake-up is measured, if not as long as usual.
+    pub seconds: Option<Duration>,
 }
 
 /// One run's reading.
@@ -41,6 +45,10 @@ pub struct Series {
 
 /// What the rounds gave, and on what machine.
 pub struct Results {
+    /// Of the items, in words.
+    pub sizes: Vec<usize>,
+    /// Below this round trip of a cache line two processors are close, nanoseconds.
+    pub least_trip: f64,
     pub series: Vec<Series>,
     /// The one that the figures are of.
     pub world: World,
@@ -52,14 +60,15 @@ pub struct Results {
     pub took: Duration,
 }
 
-/// Items of 8, 64, 1024 bytes and 64 KiB.
-pub const WORDS: [usize; 4] = [1, 8, 128, 8192];
+/// Items of 8, 64, 256, 1024 bytes, 4 KiB, 64 KiB, 1 MiB.
+pub const WORDS: [usize; 7] = [1, 8, 32, 128, 512, 8192, 131_072];
 /// Producers, consumers.
 pub const SHAPES: [(usize, usize); 3] = [(1, 1), (2, 2), (4, 4)];
 
 const CAPACITY: u32 = 1024;
 /// The same for all: as much as the largest pools of one of them make sensible, and no more than caches hold.
 const CAPACITY_LARGE: u32 = 64;
+const CAPACITY_HUGE: u32 = 16;
 
 /// Runs everything.
 ///
@@ -67,7 +76,7 @@ const CAPACITY_LARGE: u32 = 64;
 /// A signal came; the system refuses files or processes.
 pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
     let began = Instant::now();
-    let cells = cells();
+    let cells = cells(&wishes.sizes);
     let mut bench = Bench {
         place,
         wishes,
@@ -76,8 +85,8 @@ pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
     };
     let wanted = |entry: &&Entry| wishes.only.is_empty() || wishes.only.iter().any(|name| name == entry.name);
     for &cell in &cells {
-        for entry in ALL.iter().filter(wanted) {
-            let cannot = entry.can(cell.kind, cell.words, cell.producers, cell.consumers).err();
+        for entry in systems::racing().filter(wanted) {
+            let cannot = can(entry, cell).err();
             bench.series.push(Series {
                 entry,
                 cell,
@@ -108,13 +117,20 @@ pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
     bench.catch_up(world, wishes.rounds.div_ceil(2), Instant::now() + allowance)?;
     let Bench { watch, series, .. } = bench;
     Ok(Results {
+        sizes: wishes.sizes.clone(),
+        least_trip: wishes.least_trip,
         series,
         world,
         limits: format!(
-            "{} rounds; each run {} ms, wake-ups {} ms; capacity {CAPACITY} items, {CAPACITY_LARGE} of 64 KiB",
+            "{} rounds; each run {} ms, wake-ups {} ms; capacity {CAPACITY} items, {CAPACITY_LARGE} of 64 KiB{}",
             wishes.rounds,
-            limits(Kind::Throughput, 1, wishes.quick).duration.as_millis(),
-            limits(Kind::Wake, 1, wishes.quick).duration.as_millis(),
+            limits(Kind::Throughput, 1, wishes).duration.as_millis(),
+            limits(Kind::Wake, 1, wishes).duration.as_millis(),
+            if wishes.sizes.contains(&131_072) {
+                format!(", {CAPACITY_HUGE} of 1 MiB")
+            } else {
+                String::new()
+            },
         ),
         trips: watch.trips,
         doubts: watch.doubts,
@@ -140,7 +156,7 @@ impl Bench<'_> {
         }
         for tries in 1.. {
             let before = self.watch.before();
-            let reading = run(self.place, entry, cell, &limits(cell.kind, cell.words, self.wishes.quick))?;
+            let reading = run(self.place, entry, cell, &limits(cell.kind, cell.words, self.wishes))?;
             match (reading, self.watch.after(before)) {
                 (Err(failure), _) => self.series[index].failures.push(failure),
                 (Ok(reading), Ok((trips, world))) => self.series[index].taken.push(Taken { reading, trips, world }),
@@ -188,7 +204,7 @@ impl Bench<'_> {
     }
 }
 
-fn cells() -> Vec<Cell> {
+fn cells(sizes: &[usize]) -> Vec<Cell> {
     let cell = |kind, words, (producers, consumers)| Cell {
         kind,
         words,
@@ -197,15 +213,28 @@ fn cells() -> Vec<Cell> {
     };
     let mut cells = vec![];
     for shape in SHAPES {
-        cells.extend(WORDS.map(|words| cell(Kind::Throughput, words, shape)));
+        cells.extend(sizes.iter().map(|words| cell(Kind::Throughput, *words, shape)));
     }
-    cells.extend(WORDS.map(|words| cell(Kind::Lossy, words, (1, 1))));
+    cells.extend(sizes.iter().map(|words| cell(Kind::Lossy, *words, (1, 1))));
     cells.extend([Kind::RoundTrip, Kind::Wake, Kind::Idle].map(|kind| cell(kind, 1, (1, 1))));
     cells
 }
 
-fn limits(kind: Kind, words: usize, quick: bool) -> Limits {
-    let (warm, duration) = match (kind, quick) {
+/// Whether this can be asked of it, else why not.
+fn can(entry: &Entry, cell: Cell) -> Result<(), &'static str> {
+    match cell.kind {
+        Kind::Throughput if entry.single => Err("one item at a time"),
+        Kind::Throughput if entry.pairs && cell.producers + cell.consumers > 2 => Err("one to one only"),
+        Kind::Throughput if entry.socket == Some(false) && cell.words > 512 && cell.producers + cell.consumers > 2 => Err("not whole above PIPE_BUF"),
+        Kind::Throughput if entry.socket == Some(true) && cell.words > 8192 => Err("longer than its buffer may be"),
+        Kind::Lossy if !entry.lossy => Err("not lossy"),
+        Kind::Wake | Kind::Idle if !entry.sleeps => Err("only polls"),
+        _ => Ok(()),
+    }
+}
+
+fn limits(kind: Kind, words: usize, wishes: &Wishes) -> Limits {
+    let (warm, duration) = match (kind, wishes.quick) {
         // Every page of the queue has to be there on both sides before anything else is measured.
         (Kind::Throughput | Kind::Lossy, false) => (if words > 1024 { 100 } else { 40 }, 400),
         (Kind::Throughput | Kind::Lossy, true) => (if words > 1024 { 50 } else { 20 }, 100),
@@ -217,10 +246,18 @@ fn limits(kind: Kind, words: usize, quick: bool) -> Limits {
         (Kind::Idle, true) => (150, 400),
     };
     Limits {
-        capacity: if words > 1024 { CAPACITY_LARGE } else { CAPACITY },
+        capacity: match words {
+            0..=1024 => CAPACITY,
+            1025..=16_384 => CAPACITY_LARGE,
+            _ => CAPACITY_HUGE,
+        },
         warm: Duration::from_millis(warm),
-        duration: Duration::from_millis(duration),
-        patience: Duration::from_secs(if quick { 4 } else { 8 }),
+        duration: match kind {
+            Kind::Throughput | Kind::Lossy | Kind::RoundTrip => wishes.seconds,
+            Kind::Wake | Kind::Idle => None, // they take their time
+        }
+        .unwrap_or(Duration::from_millis(duration)),
+        patience: Duration::from_secs(if wishes.quick { 4 } else { 8 }),
     }
 }
 
@@ -239,7 +276,46 @@ pub fn title(cell: Cell) -> String {
 /// A size in words of 8 bytes, in words.
 pub fn size(words: usize) -> String {
     match words * 8 {
-        65536 => "64 KiB".into(),
-        bytes => format!("{bytes} B"),
+        bytes @ 0..2048 => format!("{bytes} B"),
+        bytes @ 2048..1_048_576 => format!("{} KiB", bytes >> 10),
+        bytes => format!("{} MiB", bytes >> 20),
+    }
+}
+
+/// Reads a size in bytes, and gives it in words.
+///
+/// # Errors
+/// None of [`WORDS`].
+pub fn parse_size(text: &str) -> Result<usize, String> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("B", 1)];
+    let with_unit = units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
+    let (number, unit) = with_unit.unwrap_or((text, 1));
+    let bytes = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
+    let words = bytes
+        .filter(|bytes| bytes % 8 == 0)
+        .map(|bytes| bytes / 8)
+        .filter(|words| WORDS.contains(words));
+    words.ok_or_else(|| format!("there are {}", WORDS.map(size).join(", ")))
+}
+
+/// The same sizes, each once, in the order of the tables.
+pub fn in_order(sizes: &[usize]) -> Vec<usize> {
+    WORDS.into_iter().filter(|words| sizes.contains(words)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_read_as_it_is_written() {
+        for words in WORDS {
+            assert_eq!(parse_size(&size(words)), Ok(words));
+            assert_eq!(parse_size(&(words * 8).to_string()), Ok(words));
+        }
+        assert_eq!(parse_size("4KiB"), Ok(512));
+        for wrong in ["", "7", "16", "1GiB", "-8", "KiB"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
     }
 }

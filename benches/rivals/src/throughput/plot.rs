@@ -1,15 +1,15 @@
 //! The picture: bars, one panel for each of a few questions. No fonts are needed to draw it: the viewer's are used.
 
-use crate::figures::{What, cell, short};
-use crate::job::Kind;
-use crate::plan::Results;
-use crate::run::Cell;
-use harness::{Outcome, cpu};
+use super::figures::{What, cell, short};
+use super::job::Kind;
+use super::plan::Results;
+use super::run::Cell;
+use crate::{Outcome, cpu};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::path::Path;
 
-const SIZE: (u32, u32) = (1280, 1180);
+const SIZE: (u32, u32) = (1280, 1330);
 const OURS: RGBColor = RGBColor(0x1f, 0x6f, 0xb4);
 const OTHERS: RGBColor = RGBColor(0x9a, 0xa5, 0xb1);
 const GREY: RGBColor = RGBColor(0x55, 0x55, 0x55);

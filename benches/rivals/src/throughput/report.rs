@@ -1,18 +1,18 @@
 //! The tables, as Markdown, and the same as JSON.
 
-use crate::figures::{What, cell, short};
-use crate::job::Kind;
-use crate::plan::{Results, SHAPES, Series, WORDS, size, title};
-use crate::run::{Cell, Failure, Reading};
+use super::figures::{What, cell, short};
+use super::job::Kind;
+use super::plan::{Results, SHAPES, Series, size, title};
+use super::run::{Cell, Failure, Reading};
+use super::watch::World;
+use crate::cpu;
+use crate::report::{Table, machine};
 use crate::systems::{ALL, Entry};
-use crate::watch::World;
-use harness::cpu;
-use harness::table::Table;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-const LOCK: &str = include_str!("../Cargo.lock");
+const LOCK: &str = include_str!("../../Cargo.lock");
 const ONE: (usize, usize) = (1, 1);
 
 /// The version of a package in this workspace's Cargo.lock.
@@ -28,7 +28,7 @@ pub fn markdown(results: &Results, command: &str) -> String {
     head(results, command, &mut out);
     let rows = entries(results);
     for shape in SHAPES {
-        let cells = WORDS.map(|words| cell(Kind::Throughput, words, shape));
+        let cells = sizes(results, Kind::Throughput, shape);
         let _ = writeln!(
             out,
             "### {} producer{s}, {} consumer{s}: million items a second, median (least .. most)\n",
@@ -39,13 +39,13 @@ pub fn markdown(results: &Results, command: &str) -> String {
         table(results, &rows, &cells, |series| rate(series, results.world), &mut out);
     }
     out.push_str("### Lossy, one producer, one consumer: million items a second got (part of the items put that were got)\n\n");
-    let lossy = WORDS.map(|words| cell(Kind::Lossy, words, ONE));
+    let lossy = sizes(results, Kind::Lossy, ONE);
     let able: Vec<_> = rows.iter().copied().filter(|entry| entry.lossy).collect();
     table(results, &able, &lossy, |series| rate(series, results.world), &mut out);
     latencies(results, &rows, &mut out);
     out.push_str("### Processor time: seconds of all processes for a million items, median\n\n");
-    let mut cells = WORDS.map(|words| cell(Kind::Throughput, words, ONE)).to_vec();
-    cells.push(cell(Kind::Throughput, 1, (4, 4)));
+    let mut cells = sizes(results, Kind::Throughput, ONE);
+    cells.extend(results.sizes.first().map(|words| cell(Kind::Throughput, *words, (4, 4))));
     let seconds = |series: &Series| series.spread(What::Cpu, results.world).map(|cpu| short(cpu.median));
     table(results, &rows, &cells, seconds, &mut out);
     ratios(results, &rows, &mut out);
@@ -55,10 +55,10 @@ pub fn markdown(results: &Results, command: &str) -> String {
 }
 
 fn head(results: &Results, command: &str, out: &mut String) {
-    let (mut trips, cores) = (results.trips.clone(), cpu::cores().len());
+    let mut trips = results.trips.clone();
     trips.sort_by(f64::total_cmp);
     let _ = writeln!(out, "`{command}`\n");
-    let _ = writeln!(out, "- {}, {cores} processors, Linux {}", cpu::model(), cpu::kernel());
+    let _ = writeln!(out, "- {}", machine());
     let _ = writeln!(
         out,
         "- {}; every run verified (exactly once, in order of each producer, every word of every item)",
@@ -71,6 +71,11 @@ fn head(results: &Results, command: &str, out: &mut String) {
             "- a cache line's round trip between the two processors: {:.0} ns ({least:.0} .. {most:.0}), looked at before and after each run; runs thrown away because it, or the stolen time, changed meanwhile: {}",
             trips[trips.len() / 2],
             results.repeats
+        );
+        let _ = writeln!(
+            out,
+            "- close: that round trip takes less than {:.0} ns, because the two processors share a core or are neighbours; apart: it takes longer, and everything between them does. A virtual machine is moved from one to the other, so each reading belongs to the state in which it was taken",
+            results.least_trip
         );
         let _ = writeln!(
             out,
@@ -91,6 +96,11 @@ fn head(results: &Results, command: &str, out: &mut String) {
         );
     }
     let _ = writeln!(out, "- took {:.0} s\n", results.took.as_secs_f64());
+}
+
+/// A cell for each size.
+fn sizes(results: &Results, kind: Kind, shape: (usize, usize)) -> Vec<Cell> {
+    results.sizes.iter().map(|words| cell(kind, *words, shape)).collect()
 }
 
 fn entries(results: &Results) -> Vec<&'static Entry> {
@@ -197,10 +207,10 @@ fn ratios(results: &Results, rows: &[&'static Entry], out: &mut String) {
     out.push_str("### prodcon divided by the other, of the medians: items a second (more than 1: prodcon is faster)\n\n");
     let mut cells = vec![];
     for shape in SHAPES {
-        cells.extend(WORDS.map(|words| cell(Kind::Throughput, words, shape)));
+        cells.extend(sizes(results, Kind::Throughput, shape));
     }
     table(results, &others, &cells, show(What::PerSecond), out);
-    let lossy = WORDS.map(|words| cell(Kind::Lossy, words, ONE));
+    let lossy = sizes(results, Kind::Lossy, ONE);
     out.push_str("lossy, items a second got:\n\n");
     let able: Vec<_> = others.iter().copied().filter(|entry| entry.lossy).collect();
     table(results, &able, &lossy, show(What::PerSecond), out);
@@ -257,7 +267,7 @@ fn goals_of(results: &Results, world: World) -> Vec<Goal> {
             .flat_map(|name| cells.iter().filter_map(|(words, shape)| ratio(name, *words, *shape)));
         all.min_by(f64::total_cmp)
     };
-    let every: Vec<_> = SHAPES.iter().flat_map(|shape| WORDS.map(|words| (words, *shape))).collect();
+    let every: Vec<_> = SHAPES.iter().flat_map(|shape| results.sizes.iter().map(|words| (*words, *shape))).collect();
     let trip = cell(Kind::RoundTrip, 1, ONE);
     let (wake, idle, lossy) = (cell(Kind::Wake, 1, ONE), cell(Kind::Idle, 1, ONE), cell(Kind::Lossy, 1, ONE));
     vec![

@@ -1,12 +1,12 @@
 //! One run of one system: starts the processes, lets them work for a while, ends them whatever happens, and checks what they tell.
 
-use crate::job::{Board, DONE, Job, Kind, MEASURED, OPEN, READY, STOPPED, WARM, Worker};
+use super::job::{Board, DONE, Job, Kind, MEASURED, OPEN, READY, STOPPED, WARM, Worker};
+use crate::item::Stream;
+use crate::place::Place;
+use crate::processes::{self, ProcessGroup};
+use crate::shared::Shared;
 use crate::systems::{Entry, descriptors};
-use harness::crew::{self, Crew};
-use harness::item::Stream;
-use harness::place::Place;
-use harness::shared::Shared;
-use harness::{Outcome, cpu};
+use crate::{Outcome, cpu};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ struct Run<'a> {
     cell: Cell,
     jobs: Vec<Job>,
     board: Shared<Board>,
-    crew: Crew,
+    group: ProcessGroup,
     descriptors: Vec<[i32; 2]>,
 }
 
@@ -90,7 +90,7 @@ impl<'a> Run<'a> {
             cell,
             jobs: vec![],
             board,
-            crew: Crew::default(),
+            group: ProcessGroup::default(),
             descriptors: vec![],
         };
         if let Some(socket) = entry.socket {
@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         for jobs in run.jobs.chunks(if entry.threads { total } else { 1 }) {
-            run.crew.0.push(crew::start(&["--part", &serde_json::to_string(jobs)?])?);
+            run.group.0.push(processes::start(processes::own("throughput", &jobs)?)?);
         }
         Ok(run)
     }
@@ -129,10 +129,10 @@ impl<'a> Run<'a> {
 
     /// Waits until all have reached a state.
     fn until(&mut self, state: u64, deadline: Instant) -> Outcome<Result<(), Failure>> {
-        let expected = self.crew.0.len();
+        let expected = self.group.0.len();
         while !self.workers().iter().all(|worker| worker.state.load(Acquire) >= state) {
-            crew::check_signals()?;
-            if self.crew.alive() < expected || self.jobs.iter().any(|job| job.complaint().exists()) {
+            processes::check_signals()?;
+            if self.group.alive() < expected || self.jobs.iter().any(|job| job.complaint().exists()) {
                 std::thread::sleep(Duration::from_millis(20)); // the complaint may be half written
                 let complaint = self.jobs.iter().find_map(|job| std::fs::read_to_string(job.complaint()).ok());
                 return Ok(Err(Failure::Failed(complaint.unwrap_or_else(|| "a process ended".into()))));
@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
             }
             self.board.opened.0.store(1, Release);
         }
-        let sleeper = self.crew.0.last().map(std::process::Child::id);
+        let sleeper = self.group.0.last().map(std::process::Child::id);
         let used = |pid| Some((cpu::used_by(pid?)?, Instant::now()));
         self.board.phase.0.store(WARM, Release);
         std::thread::sleep(limits.warm);
@@ -242,7 +242,7 @@ impl<'a> Run<'a> {
     fn end(&mut self, well: bool) {
         self.board.exit.0.store(1, Release);
         let deadline = Instant::now() + Duration::from_secs(2);
-        while well && self.crew.alive() > 0 && Instant::now() < deadline {
+        while well && self.group.alive() > 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_micros(500));
         }
     }
@@ -250,7 +250,7 @@ impl<'a> Run<'a> {
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
-        self.crew = Crew::default(); // kills what is still there
+        self.group = ProcessGroup::default(); // kills what is still there
         for ends in self.descriptors.drain(..) {
             descriptors::close(ends);
         }

@@ -1,6 +1,6 @@
 //! The raw round trip of one cache line between two processors: the ruler for everything else, and the check that the ruler has not changed.
 
-use harness::cpu;
+use crate::cpu;
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;

@@ -3,8 +3,8 @@
 //! The two processors of a virtual machine are sometimes neighbours, or siblings of one core, and some seconds later they are not: everything between them is then
 //! several times slower or faster. These are two worlds, and readings from one are never put together with readings from the other.
 
-use crate::trip;
-use harness::cpu;
+use super::trip;
+use crate::cpu;
 use std::time::{Duration, Instant};
 
 /// How far the two processors are from each other.

@@ -1,19 +1,37 @@
 //! The parts that processes play in a run: what each does between the beginning and the end. The same code for every system.
 
-use crate::job::{Board, DONE, Job, Kind, MEASURED, OPEN, READY, STOPPED, WARM, Worker};
-use harness::ends::{Keep, Rx, System, Tx};
-use harness::item::{self, POISON, Tally};
-use harness::shared::Shared;
-use harness::{Outcome, cpu};
+use super::job::{Board, DONE, Job, Kind, MEASURED, OPEN, READY, STOPPED, WARM, Worker};
+use crate::ends::{Keep, Rx, System, Tx};
+use crate::item::{self, POISON, Tally};
+use crate::shared::Shared;
+use crate::systems::Visitor;
+use crate::{Outcome, cpu};
 use hdrhistogram::Histogram;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
-/// Plays one part of a run of system `S` with items of `N` words.
-///
-/// # Errors
-/// As the system answers.
-pub fn play<S: System, const N: usize>(job: &Job) -> Outcome<()> {
+/// One part of a run, with whichever system.
+pub struct Part<'a>(pub &'a Job);
+
+impl Visitor for Part<'_> {
+    type Answer = Outcome<()>;
+    fn visit<S: System>(self) -> Outcome<()> {
+        // Each of plan::WORDS.
+        match self.0.words {
+            1 => play::<S, 1>(self.0),
+            8 => play::<S, 8>(self.0),
+            32 => play::<S, 32>(self.0),
+            128 => play::<S, 128>(self.0),
+            512 => play::<S, 512>(self.0),
+            8192 => play::<S, 8192>(self.0),
+            131_072 => play::<S, 131_072>(self.0),
+            other => Err(format!("no items of {other} words").into()),
+        }
+    }
+}
+
+/// Plays it with system `S` and items of `N` words.
+fn play<S: System, const N: usize>(job: &Job) -> Outcome<()> {
     if let Some(core) = job.core {
         cpu::pin(core);
     }
