@@ -29,6 +29,27 @@ fn a_soak_in_every_mode_finds_nothing_wrong_and_leaves_nothing() {
 }
 
 #[test]
+fn what_killed_consumers_had_in_hand_comes_though_nobody_replaces_them() {
+    let dir = Dir::new();
+    let out = dir.ok("soak --no-replace --minutes 0.08 --consumers 3", b"");
+    for mode in ["at-most-once", "at-least-once", "at-least-once, batches of 8"] {
+        let line = out
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{mode}: "))?.split_once(" consumers were killed with items in hand"))
+            .unwrap_or_else(|| panic!("{mode}: {out}"));
+        assert!(
+            line.0.parse::<u64>().is_ok_and(|killed| killed > 0) && line.1.contains("at the longest"),
+            "{out}"
+        );
+    }
+    println!("{out}");
+    assert!(out.contains("nothing was wrong"), "{out}");
+    assert!(dir.is_empty() && dir.processes().is_empty());
+    let (status, _, err) = dir.run("soak --no-replace --consumers 1", b"");
+    assert!(status == 2 && err.contains("2 consumers or more"), "{status} {err}");
+}
+
+#[test]
 fn every_planted_bug_is_found() {
     for (bug, found, mode) in [
         ("twice", "came twice", "--lossy"),

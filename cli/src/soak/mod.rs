@@ -2,7 +2,8 @@
 //!
 //! One queue for each mode, worked on in turn, in rounds. Consumers tell of each item before they acknowledge it. Each second all processes stand still, and what
 //! was told is held against the accounts; at the end of a round nobody is left, and every figure has to be exact. Rooms: `worker` is what the processes do, `plain` what they do in
-//! batches, `behaviour` what both share, `stage` starts and stops them, `ledger` judges, `round` lets things happen, `screen` shows.
+//! batches, `behaviour` what both share, `stage` starts and stops them, `ledger` judges, `round` lets things happen
+//! (`round/unreplaced`: kills without replacement, timed), `screen` shows.
 
 mod behaviour;
 mod ledger;
@@ -56,6 +57,9 @@ pub struct Arguments {
     /// The same dice again (what the system makes of it still differs)
     #[arg(long)]
     seed: Option<u64>,
+    /// Replace no killed consumer (the last one is left alone), and time how soon others get what it had in hand
+    #[arg(long)]
+    no_replace: bool,
     /// Longest time in which nobody gets anything, or that a stream needs to end, before that is wrong
     #[arg(long, value_name = "S", value_parser = parse::seconds, default_value = "30")]
     patience: Duration,
@@ -113,15 +117,23 @@ fn create(name: &str, options: &QueueOptions, batch: u32) -> prodcon::Result<Con
 const ROUND: Duration = Duration::from_secs(10);
 
 pub fn run(arguments: &Arguments) -> Outcome {
+    if arguments.no_replace && arguments.consumers < 2 {
+        return Err(End::usage("--no-replace needs 2 consumers or more: the last one is left alone"));
+    }
     signals::install()?;
     let seed = arguments.seed.unwrap_or_else(child::now);
     let mut subjects = Subjects::create(arguments)?;
     let modes = subjects.0.len();
     let names: Vec<String> = subjects.0.iter().map(|subject| subject.mode.to_string()).collect();
     output::print(&format!(
-        "{} producers and {} consumers, killed and stopped at random; {} items of up to {} bytes; {}; seed {seed}\n",
+        "{} producers and {} consumers, {}; {} items of up to {} bytes; {}; seed {seed}\n",
         arguments.producers,
         arguments.consumers,
+        if arguments.no_replace {
+            "which are killed one after the other and not replaced"
+        } else {
+            "killed and stopped at random"
+        },
         arguments.capacity,
         arguments.item_size,
         names.join("; ")
@@ -130,6 +142,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let outcome = rounds(arguments, &mut subjects, &screen, seed);
     let tallies = subjects.tallies();
     screen.end(&tallies)?;
+    if arguments.no_replace {
+        output::print(&times(&tallies))?;
+    }
     let wrong: u64 = tallies.iter().map(|(_, tally)| tally.wrong).sum();
     for problem in subjects.0.iter().flat_map(|subject| &subject.problems) {
         output::print(&format!("WRONG: {problem}\n"))?;
@@ -144,6 +159,19 @@ pub fn run(arguments: &Arguments) -> Outcome {
     outcome
 }
 
+/// How soon others had what the killed had in hand, a line for each mode.
+fn times(tallies: &[(Mode, Tally)]) -> String {
+    let line = |(mode, tally): &(Mode, Tally)| {
+        let event = if mode.at_least_once { "delivered again" } else { "counted as lost" };
+        format!(
+            "{mode}: {} consumers were killed with items in hand and not replaced; at the longest the items were {event} after {:.1} ms\n",
+            tally.timed,
+            tally.longest.as_secs_f64() * 1e3
+        )
+    };
+    tallies.iter().map(line).collect()
+}
+
 fn rounds(arguments: &Arguments, subjects: &mut Subjects, screen: &Screen, seed: u64) -> Outcome {
     let mut dice = Dice::new(seed);
     let modes = subjects.0.len() as u32;
@@ -152,28 +180,43 @@ fn rounds(arguments: &Arguments, subjects: &mut Subjects, screen: &Screen, seed:
     let count = u32::try_from(each * u128::from(modes)).unwrap_or(u32::MAX);
     let began = Instant::now();
     let mut next = 1;
-    for number in 0..count {
+    // Without replacement a round ends when one consumer is left: there are more of them.
+    let more = |number: u32| {
+        if arguments.no_replace {
+            number < modes || began.elapsed() < arguments.minutes
+        } else {
+            number < count
+        }
+    };
+    let mut number = 0;
+    while more(number) {
         let which = (number % modes) as usize;
         // Seconds of others are shown beside those of this one.
         let mut shown = subjects.tallies();
-        let end = began + arguments.minutes.mul_f64(f64::from(number + 1) / f64::from(count));
+        let end = began + arguments.minutes.mul_f64((f64::from(number + 1) / f64::from(count)).min(1.0));
         let end = end.max(Instant::now() + Duration::from_millis(500));
         let mut round = Round::begin(arguments, &mut subjects.0[which], &mut dice, &mut next)?;
-        let ran = round.run(end, |subject| {
+        let show = |subject: &Subject| {
             shown[which].1 = subject.tally;
             screen.show(began.elapsed(), &shown, which)
-        });
+        };
+        let ran = if arguments.no_replace {
+            round.run_unreplaced(end, show)
+        } else {
+            round.run(end, show)
+        };
         if let Err(end) = ran {
             round.interrupt()?;
             return Err(end);
         }
-        let ending = if (number / modes).is_multiple_of(2) {
+        let ending = if arguments.no_replace || (number / modes).is_multiple_of(2) {
             Ending::Stream
         } else {
             Ending::Massacre
         };
         round.end(ending)?;
-        if subjects.0[which].tally.wrong > 0 && number + 1 < count && !going_on_makes_sense(&subjects.0[which]) {
+        number += 1;
+        if subjects.0[which].tally.wrong > 0 && more(number) && !going_on_makes_sense(&subjects.0[which]) {
             return Ok(());
         }
     }

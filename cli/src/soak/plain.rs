@@ -92,11 +92,11 @@ fn tell(tale: &mut Tale, mut told: Vec<Told>, wanted: Settling) -> Option<Settli
     tale.tell(&told).then_some(settling)
 }
 
-pub fn consume(batch: usize, mut queue: ReadyQueue<Plain>, mut dice: Dice) -> Outcome {
+pub fn consume(batch: usize, keeps: bool, mut queue: ReadyQueue<Plain>, mut dice: Dice) -> Outcome {
     let mut tale = Tale::new()?;
-    let at_least_once = queue.control().info().at_least_once;
+    let gives_back = queue.control().info().at_least_once && !keeps;
     loop {
-        let wanted = if at_least_once && dice.roll(256) == 0 {
+        let wanted = if gives_back && dice.roll(256) == 0 {
             Settling::GiveBack
         } else {
             Settling::Acknowledge

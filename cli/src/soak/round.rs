@@ -3,6 +3,8 @@
 //!
 //! Callers: soak.
 
+mod unreplaced;
+
 use super::Arguments;
 use super::behaviour::Dice;
 use super::ledger::{Allowed, Flow, Ledger, judge};
@@ -55,7 +57,7 @@ pub struct Round<'a> {
 
 impl<'a> Round<'a> {
     pub fn begin(arguments: &'a Arguments, subject: &'a mut Subject, dice: &'a mut Dice, next: &'a mut u64) -> Result<Self, End> {
-        let stage = Stage::new(subject.control.name(), subject.mode.batch, arguments.plant);
+        let stage = Stage::new(subject.control.name(), subject.mode.batch, arguments.no_replace, arguments.plant);
         let base = Flow::of(&subject.control.stats()?);
         let (before, first) = (subject.tally, *next);
         let mut round = Self {

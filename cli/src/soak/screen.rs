@@ -30,6 +30,9 @@ pub struct Tally {
     /// Moments at which everything stood still and the accounts were checked.
     pub checks: u64,
     pub wrong: u64,
+    /// Killed with items in hand, with nobody in their place; and the longest time until others had them.
+    pub timed: u64,
+    pub longest: Duration,
     /// Longest time in which nobody got anything, as far as the observer saw.
     pub standstill: Duration,
     /// Longest time in which the observer did not look: killing, starting, or itself kept waiting for a core. A standstill that is no longer than this is its own.

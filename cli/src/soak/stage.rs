@@ -33,13 +33,16 @@ pub struct Member {
 }
 
 impl Member {
-    fn start(role: Role, number: u64, queue: &str, batch: u32, plant: Option<Bug>) -> Result<Self, End> {
+    fn start(role: Role, number: u64, stage: &Stage) -> Result<Self, End> {
         let role_name = role.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        let mut command = child::command(["soak-worker", &role_name, &number.to_string(), queue])?;
-        if batch > 1 {
-            command.arg(format!("--batch={batch}"));
+        let mut command = child::command(["soak-worker", &role_name, &number.to_string(), &stage.queue])?;
+        if stage.batch > 1 {
+            command.arg(format!("--batch={}", stage.batch));
         }
-        if let Some(value) = plant.and_then(|bug| bug.to_possible_value()) {
+        if stage.keeps {
+            command.arg("--keeps");
+        }
+        if let Some(value) = stage.plant.and_then(|bug| bug.to_possible_value()) {
             command.args(["--plant", value.get_name()]);
         }
         // A group of its own: Ctrl-C is for us, and we end the others.
@@ -65,6 +68,21 @@ impl Member {
     fn signal(&self, signal: Signal) -> Outcome {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).map_err(|errno| End::failed(format!("cannot send a signal to process {}: {errno}", self.child.id())))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns when it stands still after a SIGSTOP, or has ended.
+    fn wait_stopped(&self, deadline: Instant) -> Outcome {
+        while !matches!(self.state(), 'T' | 'Z' | 'X') {
+            if Instant::now() > deadline {
+                return Err(End::failed(format!("process {} does not stop", self.child.id())));
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        Ok(())
     }
 
     /// As the kernel sees it: `T` stopped, `Z` ended, `R`, `S` and so on.
@@ -110,16 +128,19 @@ impl Member {
 pub struct Stage {
     queue: String,
     batch: u32,
+    /// Consumers give nothing back.
+    keeps: bool,
     plant: Option<Bug>,
     pub members: Vec<Member>,
     buffer: Vec<u8>,
 }
 
 impl Stage {
-    pub fn new(queue: &str, batch: u32, plant: Option<Bug>) -> Self {
+    pub fn new(queue: &str, batch: u32, keeps: bool, plant: Option<Bug>) -> Self {
         Self {
             queue: queue.into(),
             batch,
+            keeps,
             plant,
             members: vec![],
             buffer: vec![0; 1 << 16],
@@ -128,17 +149,31 @@ impl Stage {
 
     /// Starts one more process, with this number.
     pub fn start(&mut self, role: Role, number: u64) -> Outcome {
-        self.members.push(Member::start(role, number, &self.queue, self.batch, self.plant)?);
+        let member = Member::start(role, number, self)?;
+        self.members.push(member);
         Ok(())
     }
 
-    /// SIGKILL; everything it told is heard. The place is free afterwards.
-    pub fn kill(&mut self, place: usize, mut note: impl FnMut(Told)) -> Outcome {
+    /// SIGKILL; everything it told is heard. The place is free afterwards. Returns when the kernel had
+    /// released all it had, its locks too.
+    pub fn kill(&mut self, place: usize, mut note: impl FnMut(Told)) -> Result<Instant, End> {
         let mut member = self.members.remove(place);
         let ended = member.child.kill().and_then(|()| member.child.wait());
         ended.map_err(|error| End::failed(format!("cannot kill process {}: {error}", member.child.id())))?;
+        let released = Instant::now();
         while member.hear(&mut self.buffer, &mut note)? {}
-        Ok(())
+        Ok(released)
+    }
+
+    /// SIGSTOP; returns when it stands still.
+    pub fn stop(&self, place: usize) -> Outcome {
+        self.members[place].signal(Signal::STOP)?;
+        self.members[place].wait_stopped(Instant::now() + PATIENCE)
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self, place: usize) -> Outcome {
+        self.members[place].signal(Signal::CONT)
     }
 
     /// SIGSTOP until then.
@@ -162,15 +197,7 @@ impl Stage {
         for member in &self.members {
             member.signal(Signal::STOP)?;
         }
-        for member in &self.members {
-            while !matches!(member.state(), 'T' | 'Z' | 'X') {
-                if Instant::now() > deadline {
-                    return Err(End::failed(format!("process {} does not stop", member.child.id())));
-                }
-                std::thread::sleep(Duration::from_micros(200));
-            }
-        }
-        Ok(())
+        self.members.iter().try_for_each(|member| member.wait_stopped(deadline))
     }
 
     /// Lets everybody go on who is not paused.

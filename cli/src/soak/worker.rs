@@ -52,6 +52,9 @@ pub struct Worker {
     /// More than 1: items of a plain type, in batches
     #[arg(long, default_value_t = 1)]
     batch: usize,
+    /// Gives nothing back
+    #[arg(long)]
+    keeps: bool,
     #[arg(long)]
     plant: Option<Bug>,
 }
@@ -101,7 +104,7 @@ pub fn work(arguments: &Worker) -> Outcome {
         (Role::Put, 1) => produce(arguments, attach(&arguments.queue, &how)?, dice),
         (Role::Get, 1) => consume(arguments, attach(&arguments.queue, &how)?, dice),
         (Role::Put, batch) => plain::produce(arguments.number, batch, attach(&arguments.queue, &how)?, dice),
-        (Role::Get, batch) => plain::consume(batch, attach(&arguments.queue, &how.max_unacked(HANDS).min_unacked(1))?, dice),
+        (Role::Get, batch) => plain::consume(batch, arguments.keeps, attach(&arguments.queue, &how.max_unacked(HANDS).min_unacked(1))?, dice),
     }
 }
 
@@ -158,7 +161,7 @@ fn produce(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
 
 fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> Outcome {
     let mut tale = Tale::new()?;
-    let gives_back = queue.control().info().at_least_once;
+    let gives_back = queue.control().info().at_least_once && !arguments.keeps;
     let (longest, plant) = (queue.control().item_size(), arguments.plant);
     loop {
         if plant == Some(Bug::Stuck) {
