@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class ItemId(NamedTuple):
+@dataclass(frozen=True, order=True)
+class ItemId:
     """Identifies an item: the same at each of its deliveries, and different from every other item's."""
 
     #: The queue that it was put into, in hexadecimal. A queue made anew under the same name has another one.
