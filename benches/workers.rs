@@ -5,8 +5,10 @@
 //!
 //! Every round checks that each item arrived once. Rounds alternate; medians are compared.
 
-use prodcon::worker::{Batch, Consume, Consumer, ConsumerOptions, Context, Failure, Produce, Producer, ProducerOptions};
-use prodcon::{Attach, Delivery, GetError, Options, ReadyQueue, Role, State};
+use prodcon::Batch;
+use prodcon::bytemuck::bytes_of;
+use prodcon::worker::{BoxError, Consume, Consumer, ConsumerOptions, Context, Produce, Producer, ProducerOptions};
+use prodcon::{AttachOptions, GetError, QueueOptions, ReadyQueue, Role, State};
 use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc;
@@ -44,11 +46,11 @@ impl Sum {
 impl Consume for Sum {
     type Item = u64;
 
-    fn on_start(_: &mut Context) -> Result<Self, Failure> {
+    fn on_start(_: &mut Context) -> Result<Self, BoxError> {
         Ok(Self::default())
     }
 
-    fn work(&mut self, items: &Batch<u64>, _: &mut Context) -> Result<(), Failure> {
+    fn work(&mut self, items: &Batch<u64>, _: &mut Context) -> Result<(), BoxError> {
         let began = *self.began.get_or_insert_with(Instant::now);
         let before = self.count;
         for item in items {
@@ -61,9 +63,9 @@ impl Consume for Sum {
         Ok(())
     }
 
-    fn on_stop(self, worker: &mut Context) -> Result<(), Failure> {
-        worker.send_message_item(&now())?;
-        Ok(worker.send_result_item(&self.account())?)
+    fn on_stop(self, worker: &mut Context) -> Result<(), BoxError> {
+        worker.send_message(bytes_of(&now()))?;
+        Ok(worker.send_result(bytes_of(&self.account()))?)
     }
 }
 
@@ -73,22 +75,22 @@ struct Idle;
 impl Produce for Idle {
     type Item = u64;
 
-    fn on_start(_: &mut Context) -> Result<Self, Failure> {
+    fn on_start(_: &mut Context) -> Result<Self, BoxError> {
         Ok(Self)
     }
 
-    fn work(&mut self, _: &mut Context) -> Result<Option<u64>, Failure> {
+    fn work(&mut self, _: &mut Context) -> Result<Option<u64>, BoxError> {
         Ok(Some(1))
     }
 
-    fn on_stop(self, worker: &mut Context) -> Result<(), Failure> {
-        Ok(worker.send_message_item(&now())?)
+    fn on_stop(self, worker: &mut Context) -> Result<(), BoxError> {
+        Ok(worker.send_message(bytes_of(&now()))?)
     }
 }
 
 /// The bare loop, in a process of its own: prints its account.
 fn bare(name: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let mut queue = ReadyQueue::<u64>::attach_with(name, &Attach::new().role(Role::Consumer))?;
+    let mut queue = ReadyQueue::<u64>::attach_with(name, &AttachOptions::new().role(Role::Consumer))?;
     let mut sum = Sum::default();
     loop {
         match queue.get() {
@@ -109,32 +111,33 @@ fn bare(name: &str) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Items/s of one round; `worker`: through a `Consumer` with such a buffer, else in a bare loop; `stream`: beside a producer, else draining.
-fn round(worker: Option<(usize, Delivery)>, stream: bool) -> Result<f64, Box<dyn std::error::Error>> {
+/// Items/s of one round; `worker`: through a `Consumer` with such a buffer, at-least-once or not, else in a bare loop; `stream`: beside a producer, else draining.
+fn round(worker: Option<(usize, bool)>, stream: bool) -> Result<f64, Box<dyn std::error::Error>> {
     let items = if stream { STREAM } else { ITEMS };
     let capacity = if stream { 1024 } else { ITEMS as u32 };
     let name = format!("bench-{}", std::process::id());
     let fill = |queue: &mut ReadyQueue<u64>| (0..items).try_for_each(|item| queue.put(&item));
-    let account: Account = if let Some((buffer, delivery)) = worker {
+    let account: Account = if let Some((buffer, again)) = worker {
         let mut consumer = Consumer::<u64>::create(
             &name,
             &ConsumerOptions::new()
-                .capacity(capacity)
+                .queue(QueueOptions::new(capacity).at_least_once(again))
                 .max_buffer_size(buffer)
-                .delivery(delivery)
                 .work_timeout(Duration::from_millis(1)),
         )?;
         let (send, results) = mpsc::channel();
         consumer.on_result_ready(move |result| drop(send.send(result.item::<Account>())));
         if stream {
-            consumer.start_new(Sum::this_program()?, [""; 0])?;
+            consumer.start_new(Sum::program()?)?;
             fill(consumer.work_queue())?;
         } else {
             // Filled while the worker waits to be let go on.
             consumer.start_external()?;
             fill(consumer.work_queue())?;
-            let mut child = Sum::this_program()?
+            // As somebody would start it by hand.
+            let mut child = Command::new(std::env::current_exe()?)
                 .args(["--attach", &name])
+                .env("PRODCON_WORKER_TYPE", std::any::type_name::<Sum>())
                 .env("PRODCON_MAX_BUFFER_SIZE", buffer.to_string())
                 .spawn()?;
             consumer.set_stop_at_queue_end()?;
@@ -143,23 +146,23 @@ fn round(worker: Option<(usize, Delivery)>, stream: bool) -> Result<f64, Box<dyn
         if stream {
             consumer.set_stop_at_queue_end()?;
         }
-        consumer.wait()?;
+        consumer.wait()?.into_result()?;
         results.recv()??
     } else {
-        let mut queue = ReadyQueue::<u64>::create(&name, &Options::new(capacity))?;
+        let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(capacity))?;
         let _end = Unlink(&name);
         let start = || Command::new(std::env::current_exe()?).args(["bare", &name]).stdout(Stdio::piped()).spawn();
         let child = if stream {
             let child = start()?;
-            while queue.stats()?.seats_live < 2 {
+            while queue.control().stats()?.seats_live < 2 {
                 std::thread::yield_now();
             }
             fill(&mut queue)?;
-            queue.set_state(State::StopAtQueueEnd)?;
+            queue.control().set_state(State::StopAtQueueEnd)?;
             child
         } else {
             fill(&mut queue)?;
-            queue.set_state(State::StopAtQueueEnd)?;
+            queue.control().set_state(State::StopAtQueueEnd)?;
             start()?
         };
         let output = child.wait_with_output()?;
@@ -181,9 +184,9 @@ impl Drop for Unlink<'_> {
 fn overhead() -> Result<(), Box<dyn std::error::Error>> {
     let ways = [
         ("bare get loop", None),
-        ("worker, buffer of 64", Some((64, Delivery::AtMostOnce))),
-        ("worker, buffer of 1", Some((1, Delivery::AtMostOnce))),
-        ("worker, buffer of 64, at-least-once", Some((64, Delivery::AtLeastOnce))),
+        ("worker, buffer of 64", Some((64, false))),
+        ("worker, buffer of 1", Some((1, false))),
+        ("worker, buffer of 64, at-least-once", Some((64, true))),
     ];
     for (stream, what) in [(false, "draining a full queue"), (true, "beside a producer")] {
         let mut rates = ways.map(|_| vec![]);
@@ -224,7 +227,7 @@ fn stops() -> Result<(), Box<dyn std::error::Error>> {
     let hour = Duration::from_secs(3600);
     let (send, stopped) = mpsc::channel();
     for what in ["asleep for its work_timeout", "waiting for space"] {
-        let mut full = Consumer::<u64>::create("bench-full", &ConsumerOptions::new().capacity(1))?;
+        let mut full = Consumer::<u64>::create("bench-full", &ConsumerOptions::new().queue(QueueOptions::new(1)))?;
         full.start_external()?;
         let options = if what == "waiting for space" {
             ProducerOptions::new().subscribers(["bench-full"])
@@ -236,12 +239,12 @@ fn stops() -> Result<(), Box<dyn std::error::Error>> {
         producer.on_message_ready(move |message| drop(send.send(message.item::<u64>())));
         let mut times = vec![];
         for _ in 0..STOPS {
-            producer.start_new(Idle::this_program()?, [""; 0])?;
+            producer.start_new(Idle::program()?)?;
             std::thread::sleep(Duration::from_millis(5));
             let asked = now();
             producer.set_stopped()?;
             times.push(stopped.recv()??.saturating_sub(asked));
-            producer.wait()?;
+            producer.wait()?.into_result()?;
         }
         show(&format!("set_stopped to on_stop, a producer {what}"), times);
     }
@@ -249,12 +252,12 @@ fn stops() -> Result<(), Box<dyn std::error::Error>> {
     consumer.on_message_ready(move |message| drop(send.send(message.item::<u64>())));
     let mut times = vec![];
     for _ in 0..STOPS {
-        consumer.start_new(Sum::this_program()?, [""; 0])?;
+        consumer.start_new(Sum::program()?)?;
         std::thread::sleep(Duration::from_millis(5));
         let asked = now();
         consumer.set_stopped()?;
         times.push(stopped.recv()??.saturating_sub(asked));
-        consumer.wait()?;
+        consumer.wait()?.into_result()?;
     }
     show("set_stopped to on_stop, a consumer waiting for items", times);
     Ok(())
@@ -269,11 +272,11 @@ fn deaths() -> Result<(), Box<dyn std::error::Error>> {
     });
     let mut times = vec![];
     for _ in 0..50 {
-        consumer.start_new(Sum::this_program()?, [""; 0])?;
+        consumer.start_new(Sum::program()?)?;
         let killed = now();
         Command::new("kill").args(["-KILL", &consumer.pids()[0].to_string()]).status()?;
         times.push(heard.recv()?.saturating_sub(killed));
-        consumer.wait()?;
+        assert!(!consumer.wait()?.success(), "it was killed");
     }
     show("kill -KILL of a worker (with starting kill(1)) to on_exit", times);
     drop(consumer);
@@ -299,14 +302,14 @@ fn deaths() -> Result<(), Box<dyn std::error::Error>> {
 
 fn controller(name: &str) -> Result<(), Box<dyn std::error::Error>> {
     let mut consumer = Consumer::<u64>::create(name, &ConsumerOptions::new())?;
-    consumer.start_new(Sum::this_program()?, [""; 0])?;
+    consumer.start_new(Sum::program()?)?;
     println!("started");
     std::thread::sleep(Duration::from_secs(600));
     Ok(())
 }
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    if let Some(status) = Sum::main_if_attached().or_else(Idle::main_if_attached) {
+    if let Some(status) = Sum::run_if_worker().or_else(Idle::run_if_worker) {
         return Ok(status);
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,6 +1,6 @@
 //! A producer for `daq`: seconds since it began, and a reading; at each call the next line of a file, or the busy part of the processors' time from `/proc/stat`.
 
-use prodcon::worker::{Context, Failure, Produce};
+use prodcon::worker::{BoxError, Context, Produce};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -13,8 +13,8 @@ struct Sampler {
 impl Produce for Sampler {
     type Item = [f64; 2];
 
-    fn on_start(worker: &mut Context) -> Result<Self, Failure> {
-        let lines = match worker.arguments().first() {
+    fn on_start(worker: &mut Context) -> Result<Self, BoxError> {
+        let lines = match worker.args().first() {
             Some(path) => Some(
                 std::fs::read_to_string(path)?
                     .lines()
@@ -31,7 +31,7 @@ impl Produce for Sampler {
         })
     }
 
-    fn work(&mut self, worker: &mut Context) -> Result<Option<[f64; 2]>, Failure> {
+    fn work(&mut self, worker: &mut Context) -> Result<Option<[f64; 2]>, BoxError> {
         let reading = match &mut self.lines {
             Some(lines) => match lines.next() {
                 Some(line) => line,
@@ -48,7 +48,7 @@ impl Produce for Sampler {
 }
 
 /// Ticks since the machine started: busy, and all.
-fn processor_time() -> Result<[f64; 2], Failure> {
+fn processor_time() -> Result<[f64; 2], BoxError> {
     let stat = std::fs::read_to_string("/proc/stat")?;
     let ticks: Vec<f64> = stat.lines().next().unwrap_or("").split_whitespace().skip(1).flat_map(str::parse).collect();
     let all: f64 = ticks.iter().sum();

@@ -3,12 +3,11 @@
 //! `cargo run --example ramp_control` (after `cargo build --examples`)
 
 use prodcon::worker::{Consumer, ConsumerOptions, Producer, ProducerOptions};
-use std::process::Command;
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let beside = std::env::current_exe()?;
-    let program = |name: &str| Command::new(beside.with_file_name(name));
+    let program = |name: &str| beside.with_file_name(name);
 
     let mut sum = Consumer::<u64>::create("sum", &ConsumerOptions::new().max_buffer_size(5).work_timeout(Duration::from_secs(1)))?;
     sum.on_result_ready(|result| println!("{}", result.text().unwrap_or("?")));
@@ -18,11 +17,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     )?;
     ramp.on_result_ready(|result| println!("{}", result.text().unwrap_or("?")));
 
-    sum.start_new(program("sum_consumer"), [""; 0])?;
-    ramp.start_new(program("ramp_producer"), [""; 0])?;
+    sum.start_new(program("sum_consumer"))?;
+    ramp.start_new(program("ramp_producer"))?;
     std::thread::sleep(Duration::from_millis(500));
-    ramp.stop()?;
+    ramp.stop()?.into_result()?;
     sum.set_stop_at_queue_end()?;
-    sum.wait()?;
+    sum.wait()?.into_result()?;
     Ok(())
 }

@@ -127,10 +127,13 @@ mod state;
 #[allow(unsafe_code)]
 mod sync;
 #[cfg(not(all(test, loom)))]
+#[allow(unsafe_code)]
+mod sys;
+#[cfg(not(all(test, loom)))]
 pub mod worker;
 
 #[cfg(not(all(test, loom)))]
-pub use error::{Difference, Error, ErrorKind, GetError, ParseStateError, PutError, PutSliceError, Result};
+pub use error::{Difference, Error, ErrorKind, GetError, PutError, PutSliceError, Result};
 #[cfg(not(all(test, loom)))]
 pub use queue::{
     AttachOptions, Batch, BatchIter, CommitError, Control, Delivery, ItemId, Iter, Payload, QueueOptions, ReadyQueue, Recovery, Report, Reservation, SeatInfo,
@@ -142,7 +145,7 @@ pub use queue::{bindings, item_layout};
 #[cfg(not(all(test, loom)))]
 pub use segment::{ListEntry, QueueId, QueueInfo, directory};
 #[cfg(not(all(test, loom)))]
-pub use state::{Role, State};
+pub use state::{ParseStateError, Role, State};
 
 /// The crate that [`Item`] builds on, for types that implement `Pod` by themselves.
 pub use bytemuck;
@@ -156,7 +159,10 @@ pub use queue::Item;
 /// Simulated kills, and a pretended kernel, for the fuzzer.
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub use sync::{mortal, pretend};
+pub use sync::mortal;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use sys::pretend;
 
 /// The README's example compiles and runs.
 #[cfg(any())]

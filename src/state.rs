@@ -1,6 +1,5 @@
 //! The state of a queue, and what an endpoint is for. Plain values that stand in the format.
 
-use crate::error::ParseStateError;
 use std::fmt;
 use std::str::FromStr;
 
@@ -92,3 +91,19 @@ impl Role {
         }
     }
 }
+
+/// A text is not the name of a [`State`](crate::State).
+///
+/// ```
+/// assert!("running".parse::<prodcon::State>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseStateError(pub(crate) String);
+
+impl fmt::Display for ParseStateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' is no state: use stopped, started or stop_at_queue_end", self.0)
+    }
+}
+
+impl std::error::Error for ParseStateError {}

@@ -1,17 +1,11 @@
 //! What the types promise: errors that tell, options that are compared, items that are derived.
 
-mod dir;
+mod common;
 
-use dir::Dir;
-use prodcon::{AttachOptions, Batch, CommitError, Control, Delivery, Error, ErrorKind, GetError, Item, PutError, QueueOptions, ReadyQueue, Reservation};
+use common::Dir;
+use prodcon::{AttachOptions, Batch, CommitError, Control, Delivery, Error, ErrorKind, GetError, Item, PutError, ReadyQueue, Reservation};
 use std::error::Error as _;
 use std::time::{Duration, Instant};
-
-impl Dir {
-    fn options(&self, capacity: u32) -> QueueOptions {
-        QueueOptions::new(capacity).attach(AttachOptions::new().directory(&self.0))
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, prodcon::Item)]
 #[repr(C)]

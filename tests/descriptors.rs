@@ -1,37 +1,25 @@
 //! Descriptors: never a standard stream's number, never a forked child's, and what an endpoint says
 //! when the program has closed its own.
 
-mod dir;
-mod forks;
+mod common;
 
-use dir::Dir;
-use forks::in_child;
-use prodcon::{Control, Delivery, Fault, GetError, OpenError, Options, PutError, ReadyQueue, Role};
+use common::children::in_child;
+use common::{Dir, until};
+use prodcon::{ErrorKind, GetError, PutError, QueueOptions, ReadyQueue, Role};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 impl Dir {
-    fn options(&self) -> Options {
-        Options::new(16).directory(&self.0).delivery(Delivery::AtLeastOnce)
+    fn plain(&self) -> QueueOptions {
+        self.at_least_once(16)
     }
     fn queue(&self, name: &str) -> ReadyQueue<u64> {
-        ReadyQueue::create(name, &self.options()).unwrap()
+        ReadyQueue::create(name, &self.plain()).unwrap()
     }
-    fn attach(&self, name: &str) -> ReadyQueue<u64> {
-        ReadyQueue::attach_in(&self.0, name).unwrap()
-    }
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(format!("prodcon.{name}"))
-    }
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "{what} did not come in 20 s");
-        std::thread::yield_now();
+    fn attached(&self, name: &str) -> ReadyQueue<u64> {
+        ReadyQueue::attach_with(name, &self.attach()).unwrap()
     }
 }
 
@@ -53,14 +41,14 @@ fn no_standard_stream_becomes_a_queue() {
                 unsafe { libc::close(*number) };
             }
             let mut made = dir.queue("made");
-            let mut there = dir.attach("there");
+            let mut there = dir.attached("there");
             let clone = made.try_clone().unwrap();
-            let control = Control::attach_in(&dir.0, "there").unwrap();
+            let control = dir.control("there");
             let watch = control.supervise(true).unwrap().unwrap();
             assert!(prodcon::list_in(&dir.0).unwrap().len() == 2 && control.doctor().unwrap().problems.is_empty());
             made.put(&2).unwrap();
             let kept = closed.iter().all(|number| cannot_be_written(*number));
-            let whole = made.get() == Ok(2) && there.get() == Ok(1) && there.put(&1).is_ok();
+            let whole = made.get().unwrap() == 2 && there.get().unwrap() == 1 && there.put(&1).is_ok();
             drop((clone, watch));
             kept && whole && control.unlink().is_ok() && {
                 drop(there);
@@ -112,7 +100,7 @@ fn a_fork_while_another_thread_creates_and_attaches_leaves_the_child_no_seat() {
             for round in 1..=rounds {
                 wait_for(&wanted, round);
                 let first = dir.queue("q");
-                let _others: Vec<_> = (1..ENDPOINTS).map(|_| dir.attach("q")).collect();
+                let _others: Vec<_> = (1..ENDPOINTS).map(|_| dir.attached("q")).collect();
                 attached.store(round, SeqCst);
                 wait_for(&done, round);
                 drop(first);
@@ -140,28 +128,28 @@ fn an_endpoint_whose_descriptor_the_program_closed_says_so() {
     let dir = Dir::new();
     let code = in_child(|| {
         let mut queue = dir.queue("q");
-        let mut other = dir.attach("q");
+        let mut other = dir.attached("q");
         other.put(&7).unwrap();
         // SAFETY: the child's own descriptors; what follows is what happens then.
         unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
-        let closed = |fault: &Fault| fault.to_string().contains("the program closed this queue's descriptor");
+        let closed = |error: &dyn std::error::Error| error.to_string().contains("the program closed this queue's descriptor");
         let until = Instant::now() + Duration::from_secs(20);
         // A put and a get that never wait notice too.
         let put = loop {
             match queue.try_put(&1) {
-                Err(PutError::Fault(fault)) => break closed(&fault),
+                Err(PutError::Failed(error)) => break closed(&error),
                 _ if Instant::now() > until => break false,
                 _ => drop(other.try_get()),
             }
         };
         let get = loop {
-            match other.get_timeout(Duration::from_secs(20)) {
-                Err(GetError::Fault(fault)) => break closed(&fault),
+            match other.within(Duration::from_secs(20)).get() {
+                Err(GetError::Failed(error)) => break closed(&error),
                 Ok(_) => {}
                 Err(_) => break false,
             }
         };
-        put && get && queue.stats().err().as_ref().is_some_and(closed)
+        put && get && queue.control().stats().is_err_and(|error| closed(&error))
     });
     assert_eq!(code, 0);
 }
@@ -178,13 +166,13 @@ fn a_closed_consumers_item_goes_to_another_when_it_is_dropped() {
     queue.put(&1).unwrap();
     let before = orphans();
     let code = in_child(|| {
-        let mut consumer = dir.attach("q");
+        let mut consumer = dir.attached("q");
         std::mem::forget(consumer.take().unwrap());
         // SAFETY: the child's own descriptors.
         unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
         drop(consumer);
         let raised = orphans() > before;
-        let got = dir.attach("q").get_timeout(Duration::from_secs(20)) == Ok(1);
+        let got = dir.attached("q").within(Duration::from_secs(20)).get().unwrap() == 1;
         raised && got
     });
     assert_eq!(code, 0);
@@ -197,14 +185,11 @@ fn a_clone_and_a_control_stay_with_their_own_queue() {
     queue.put(&1).unwrap();
     prodcon::unlink_in(&dir.0, "q").unwrap();
     let other = dir.queue("q");
-    assert!(matches!(queue.try_clone(), Err(OpenError::Removed { .. })));
-    let control = queue.control().unwrap();
-    assert_eq!(
-        (control.len(), control.id() == other.control().unwrap().id(), control.is_removed()),
-        (1, false, true)
-    );
-    let mine = queue.control().unwrap();
-    assert!(matches!(mine.supervise(true), Err(Fault::Removed { .. })));
+    assert_eq!(queue.try_clone().unwrap_err().kind(), ErrorKind::Removed);
+    let control = queue.control().try_clone().unwrap();
+    assert_eq!((control.len(), control.id() == other.control().id(), control.is_removed()), (1, false, true));
+    let mine = queue.control().try_clone().unwrap();
+    assert_eq!(mine.supervise(true).unwrap_err().kind(), ErrorKind::Removed);
     assert_eq!(other.len(), 0);
 }
 
@@ -213,13 +198,13 @@ fn a_control_of_a_closed_endpoint_comes_by_the_name_or_not_at_all() {
     let dir = Dir::new();
     let code = in_child(|| {
         let queue = dir.queue("q");
-        let id = queue.control().unwrap().id();
+        let id = queue.control().id();
         // SAFETY: the child's own descriptors.
         unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
-        let again = queue.control().unwrap().id() == id;
+        let again = queue.control().try_clone().unwrap().id() == id;
         prodcon::unlink_in(&dir.0, "q").unwrap();
         let _other = dir.queue("q");
-        again && matches!(queue.control(), Err(OpenError::Removed { .. }))
+        again && queue.control().try_clone().is_err_and(|error| error.kind() == ErrorKind::Removed)
     });
     assert_eq!(code, 0);
 }
@@ -228,21 +213,21 @@ fn a_control_of_a_closed_endpoint_comes_by_the_name_or_not_at_all() {
 fn a_put_that_never_waits_hears_that_the_name_is_gone() {
     let dir = Dir::new();
     for (name, options) in [
-        ("lossy", dir.options().lossy(true)),
-        ("plain", dir.options()),
-        ("not-ready", dir.options().ready(false)),
+        ("lossy", dir.plain().lossy(true)),
+        ("plain", dir.plain()),
+        ("not-ready", dir.plain().ready(false)),
     ] {
-        let mut queue = ReadyQueue::<u64>::create(name, &options.attach_as(prodcon::Attach::new().role(Role::Producer).directory(&dir.0))).unwrap();
+        let mut queue = ReadyQueue::<u64>::create(name, &options.attach(dir.attach().role(Role::Producer))).unwrap();
         prodcon::unlink_in(&dir.0, name).unwrap();
         until("the answer that the name is gone", || {
-            matches!(queue.try_put(&1), Err(PutError::Fault(Fault::Removed { .. })))
+            queue.try_put(&1).is_err_and(|error| error.kind() == ErrorKind::Removed)
         });
     }
-    let mut queue = ReadyQueue::<u64>::create("waiting", &dir.options().lossy(true)).unwrap();
+    let mut queue = ReadyQueue::<u64>::create("waiting", &dir.plain().lossy(true)).unwrap();
     prodcon::unlink_in(&dir.0, "waiting").unwrap();
     until("the answer that the name is gone", || {
-        matches!(queue.put(&1), Err(PutError::Fault(Fault::Removed { .. })))
+        queue.put(&1).is_err_and(|error| error.kind() == ErrorKind::Removed)
     });
     // What is there is got all the same.
-    assert_eq!(queue.try_get(), Ok(1));
+    assert_eq!(queue.try_get().unwrap(), 1);
 }

@@ -1,11 +1,11 @@
 //! The doctor keeps nothing from anybody, and says when it could not look.
 
-use prodcon::{Control, Options, ReadyQueue};
+use prodcon::{Control, ReadyQueue};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-mod dir;
-use dir::Dir;
+mod common;
+use common::Dir;
 
 /// Set when this is dropped, by a panic too.
 struct Over<'a>(&'a AtomicBool);
@@ -19,8 +19,8 @@ impl Drop for Over<'_> {
 #[test]
 fn an_attach_never_fails_beside_a_doctor_at_work() {
     let dir = Dir::new();
-    let options = Options::new(1_000_000).seats(2).directory(&dir.0);
-    let control = Control::create_for::<u64>("q", &options).unwrap();
+    let options = dir.options(1_000_000).seats(2);
+    let control = Control::create::<u64>("q", &options).unwrap();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let _over = Over(&over);
@@ -35,7 +35,7 @@ fn an_attach_never_fails_beside_a_doctor_at_work() {
         });
         let (began, mut attaches) = (Instant::now(), 0);
         while began.elapsed() < Duration::from_secs(2) {
-            drop(ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap());
+            drop(ReadyQueue::<u64>::attach_with("q", &dir.attach()).unwrap());
             attaches += 1;
         }
         over.store(true, Ordering::Relaxed);
@@ -46,9 +46,9 @@ fn an_attach_never_fails_beside_a_doctor_at_work() {
 #[test]
 fn the_doctor_finds_nothing_wrong_beside_traffic_and_says_that_it_is_busy() {
     let dir = Dir::new();
-    let mut producer = ReadyQueue::<u64>::create("q", &Options::new(100_000).directory(&dir.0)).unwrap();
+    let mut producer = ReadyQueue::<u64>::create("q", &dir.options(100_000)).unwrap();
     let mut consumer = producer.try_clone().unwrap();
-    let control = producer.control().unwrap();
+    let control = producer.control().try_clone().unwrap();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let _over = Over(&over);
@@ -78,12 +78,12 @@ fn the_doctor_finds_nothing_wrong_beside_traffic_and_says_that_it_is_busy() {
 #[test]
 fn the_doctor_checks_blocks_and_accounts_while_endpoints_are_there() {
     let dir = Dir::new();
-    let mut queue = ReadyQueue::<u64>::create("q", &Options::new(8).directory(&dir.0)).unwrap();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.options(8)).unwrap();
     (0..5).for_each(|i| queue.put(&i).unwrap());
-    let control = queue.control().unwrap();
+    let control = queue.control().try_clone().unwrap();
     assert!(control.doctor().unwrap().ok());
     // Damage: slot 1 becomes a copy of slot 0.
-    let path = dir.0.join("prodcon.q");
+    let path = dir.path("q");
     let mut bytes = std::fs::read(&path).unwrap();
     let slots = u64::from_le_bytes(bytes[48..56].try_into().unwrap()) as usize;
     bytes.copy_within(slots..slots + 8, slots + 8);

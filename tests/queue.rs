@@ -1,19 +1,24 @@
 //! The queue as its user sees it, within one process.
 
-mod dir;
+mod common;
 
-use dir::Dir;
-use prodcon::{Control, Delivery, GetError, OpenError, Options, PutError, ReadyQueue, State};
+use common::Dir;
+use prodcon::{AttachOptions, ErrorKind, GetError, PutError, QueueOptions, ReadyQueue, State};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 impl Dir {
-    fn options(&self, capacity: u32) -> Options {
-        Options::new(capacity).directory(&self.0)
-    }
     fn numbers(&self, capacity: u32) -> ReadyQueue<u64> {
         ReadyQueue::create("q", &self.options(capacity)).unwrap()
     }
+    fn attached(&self) -> prodcon::Result<ReadyQueue<u64>> {
+        ReadyQueue::attach_with("q", &self.attach())
+    }
+}
+
+/// All that is there, acknowledged.
+fn drain(queue: &mut ReadyQueue<u64>) -> Vec<u64> {
+    std::iter::from_fn(|| queue.try_get().ok()).collect()
 }
 
 #[test]
@@ -21,19 +26,19 @@ fn items_come_out_in_order_at_any_capacity() {
     for capacity in [1, 2, 3, 7, 64, 100] {
         let dir = Dir::new();
         let mut a = dir.numbers(capacity);
-        let mut b = ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap();
+        let mut b = dir.attached().unwrap();
         for round in 0..5 {
             for i in 0..u64::from(capacity) {
                 a.try_put(&(round * 1000 + i)).unwrap();
             }
-            assert_eq!(a.try_put(&0), Err(PutError::Full));
+            assert!(matches!(a.try_put(&0), Err(PutError::Full)));
             assert!(a.is_full());
             for i in 0..u64::from(capacity) {
-                assert_eq!(b.try_get(), Ok(round * 1000 + i));
+                assert_eq!(b.try_get().unwrap(), round * 1000 + i);
             }
-            assert_eq!(b.try_get(), Err(GetError::Empty));
+            assert!(matches!(b.try_get(), Err(GetError::Empty)));
         }
-        let stats = a.stats().unwrap();
+        let stats = a.control().stats().unwrap();
         assert!(stats.adds_up() && stats.gets == 5 * u64::from(capacity) && stats.seats_live == 2, "{stats:?}");
     }
 }
@@ -45,8 +50,8 @@ fn a_lossy_queue_keeps_the_newest() {
     for i in 1..=21 {
         q.put(&i).unwrap();
     }
-    assert_eq!(q.try_get_many(10).unwrap(), [19, 20, 21]);
-    assert_eq!(q.stats().unwrap().dropped, 18);
+    assert_eq!(drain(&mut q), [19, 20, 21]);
+    assert_eq!(q.control().stats().unwrap().dropped, 18);
 }
 
 #[test]
@@ -58,9 +63,9 @@ fn bytes_of_any_length_up_to_the_item_size() {
         q.put(&item).unwrap();
         q.put(&[]).unwrap();
         assert_eq!(q.get().unwrap(), item);
-        assert_eq!(q.get().unwrap(), []);
+        assert!(q.get().unwrap().is_empty());
         let error = q.put(&vec![0; size + 1]).unwrap_err();
-        assert!(matches!(error, PutError::TooLarge { .. }) && error.to_string().contains("'q'"), "{error}");
+        assert!(error.kind() == ErrorKind::TooLarge && error.to_string().contains("'q'"), "{error}");
     }
 }
 
@@ -71,20 +76,20 @@ fn zero_copy_both_ways() {
     let mut block = q.reserve(100).unwrap();
     block[..5].copy_from_slice(b"hello");
     block.truncate(5);
-    block.try_commit().unwrap();
+    block.commit().unwrap();
     let refused = {
         let mut block = q.reserve(5).unwrap();
         block.copy_from_slice(b"world");
-        block.try_commit().unwrap_err()
+        block.commit_within(Duration::ZERO).unwrap_err()
     };
-    assert_eq!(refused.error, PutError::Full);
-    assert_eq!(&*refused.reserved, b"world");
+    assert!(matches!(refused.error, PutError::Full));
+    assert_eq!(&*refused.reservation, b"world");
     drop(refused);
     let taken = q.take().unwrap();
-    assert_eq!((&*taken, taken.deliveries()), (&b"hello"[..], 1));
-    drop(taken);
-    assert!(q.stats().unwrap().adds_up());
-    assert_eq!(q.try_get(), Err(GetError::Empty));
+    assert_eq!((&*taken, taken.delivery_count()), (&b"hello"[..], 1));
+    taken.ack();
+    assert!(q.control().stats().unwrap().adds_up());
+    assert!(matches!(q.try_get(), Err(GetError::Empty)));
 }
 
 #[test]
@@ -92,23 +97,23 @@ fn the_gate_keeps_producers_out_and_clears() {
     let dir = Dir::new();
     let mut q = dir.numbers(4);
     q.put(&1).unwrap();
-    q.control().unwrap().set_not_ready().unwrap();
-    assert_eq!(q.put(&2), Err(PutError::NotReady));
+    q.control().set_not_ready().unwrap();
+    assert!(matches!(q.put(&2), Err(PutError::NotReady)));
     q.set_ready().unwrap();
     q.put(&3).unwrap();
-    assert_eq!(q.get(), Ok(3));
+    assert_eq!(q.get().unwrap(), 3);
     q.put(&4).unwrap();
     q.clear().unwrap();
-    assert_eq!((q.len(), q.try_get()), (0, Err(GetError::Empty)));
-    let stats = q.stats().unwrap();
+    assert_eq!((q.len(), drain(&mut q)), (0, vec![]));
+    let stats = q.control().stats().unwrap();
     assert_eq!((stats.puts, stats.gets, stats.cleared, stats.epoch), (3, 1, 2, 2));
     assert!(stats.adds_up());
     // A full queue of cleared items has room at once.
     (0..4).for_each(|i| q.try_put(&i).unwrap());
-    q.control().unwrap().clear().unwrap();
+    q.control().clear().unwrap();
     (10..14).for_each(|i| q.try_put(&i).unwrap());
-    assert_eq!(q.try_get_many(9).unwrap(), [10, 11, 12, 13]);
-    assert!(q.stats().unwrap().adds_up());
+    assert_eq!(drain(&mut q), [10, 11, 12, 13]);
+    assert!(q.control().stats().unwrap().adds_up());
 }
 
 #[test]
@@ -117,13 +122,13 @@ fn cleared_items_are_neither_counted_nor_in_the_way() {
     let mut q = dir.numbers(5);
     for live in 0..=5 {
         (0..5 - live).for_each(|i| q.put(&i).unwrap());
-        let control = q.control().unwrap();
+        let control = q.control().try_clone().unwrap();
         control.clear().unwrap();
         (0..live).for_each(|i| q.put(&i).unwrap());
         assert_eq!((q.len() as u64, q.is_empty(), q.is_full()), (live, live == 0, live == 5));
         assert_eq!((control.len() as u64, control.is_empty(), control.is_full()), (live, live == 0, live == 5));
-        assert!(q.stats().unwrap().adds_up());
-        assert_eq!(q.try_get_many(9).unwrap_or_default().len() as u64, live);
+        assert!(q.control().stats().unwrap().adds_up());
+        assert_eq!(drain(&mut q).len() as u64, live);
     }
 }
 
@@ -132,14 +137,14 @@ fn state_ends_the_stream() {
     let dir = Dir::new();
     let mut q = dir.numbers(8);
     (0..5).for_each(|i| q.put(&i).unwrap());
-    q.set_state(State::StopAtQueueEnd).unwrap();
-    assert_eq!(q.put(&9), Err(PutError::Stopped));
+    q.control().set_state(State::StopAtQueueEnd).unwrap();
+    assert!(matches!(q.put(&9), Err(PutError::Stopped)));
     assert_eq!(q.iter().map(Result::unwrap).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-    assert!(q.set_state(State::Started).unwrap_err().to_string().contains("stop_at_queue_end"));
-    q.set_state(State::Stopped).unwrap();
-    assert_eq!(q.try_get(), Err(GetError::Stopped));
-    q.set_state(State::Started).unwrap();
-    assert_eq!(q.try_get(), Err(GetError::Empty));
+    assert!(q.control().set_state(State::Started).unwrap_err().to_string().contains("stop_at_queue_end"));
+    q.control().set_state(State::Stopped).unwrap();
+    assert!(matches!(q.try_get(), Err(GetError::Stopped)));
+    q.control().set_state(State::Started).unwrap();
+    assert!(matches!(q.try_get(), Err(GetError::Empty)));
 }
 
 #[test]
@@ -152,21 +157,21 @@ fn the_state_that_a_queue_has_may_be_set_and_a_refusal_names_the_way_that_works(
         (State::StopAtQueueEnd, &[State::Stopped][..], State::Started),
     ];
     for (from, way, to) in ways {
-        if q.state() != from {
-            q.set_state(State::Stopped).unwrap();
-            q.set_state(State::Started).unwrap();
-            q.set_state(from).unwrap();
+        if q.control().state() != from {
+            q.control().set_state(State::Stopped).unwrap();
+            q.control().set_state(State::Started).unwrap();
+            q.control().set_state(from).unwrap();
         }
-        q.set_state(from).unwrap();
-        assert_eq!(q.state(), from);
+        q.control().set_state(from).unwrap();
+        assert_eq!(q.control().state(), from);
         for step in way {
-            let refused = q.set_state(to).unwrap_err().to_string();
+            let refused = q.control().set_state(to).unwrap_err().to_string();
             assert!(refused.contains(&format!("set its state to {step} first, and then to {to}")), "{refused}");
-            q.set_state(*step).unwrap();
+            q.control().set_state(*step).unwrap();
         }
-        q.set_state(to).unwrap();
-        q.set_state(to).unwrap();
-        assert_eq!(q.state(), to);
+        q.control().set_state(to).unwrap();
+        q.control().set_state(to).unwrap();
+        assert_eq!(q.control().state(), to);
     }
 }
 
@@ -174,9 +179,9 @@ fn the_state_that_a_queue_has_may_be_set_and_a_refusal_names_the_way_that_works(
 fn timeouts_time_out_and_sleepers_wake() {
     let dir = Dir::new();
     let mut a = dir.numbers(1);
-    assert_eq!(a.get_timeout(Duration::from_millis(30)), Err(GetError::TimedOut));
+    assert!(matches!(a.within(Duration::from_millis(30)).get(), Err(GetError::TimedOut)));
     a.put(&1).unwrap();
-    assert_eq!(a.put_timeout(&2, Duration::from_millis(30)), Err(PutError::TimedOut));
+    assert!(matches!(a.within(Duration::from_millis(30)).put(&2), Err(PutError::TimedOut)));
     let mut b = a.try_clone().unwrap();
     let reader = std::thread::spawn(move || (0..1000).map(|_| b.get().unwrap()).collect::<Vec<_>>());
     (2..=1000).for_each(|i| a.put(&i).unwrap());
@@ -184,25 +189,25 @@ fn timeouts_time_out_and_sleepers_wake() {
     let mut c = a.try_clone().unwrap();
     let sleeper = std::thread::spawn(move || c.get());
     std::thread::sleep(Duration::from_millis(50));
-    a.set_state(State::Stopped).unwrap();
-    assert_eq!(sleeper.join().unwrap(), Err(GetError::Stopped));
+    a.control().set_state(State::Stopped).unwrap();
+    assert!(matches!(sleeper.join().unwrap(), Err(GetError::Stopped)));
 }
 
 #[test]
 fn at_least_once_gives_back_what_was_not_acknowledged() {
     let dir = Dir::new();
-    let mut a = ReadyQueue::<u64>::create("q", &dir.options(4).delivery(Delivery::AtLeastOnce).seats(4)).unwrap();
+    let mut a = ReadyQueue::<u64>::create("q", &dir.options(4).at_least_once(true).seats(4)).unwrap();
     let mut b = a.try_clone().unwrap();
     (1..=3).for_each(|i| a.put(&i).unwrap());
     a.take().unwrap().nack().unwrap();
     let again = b.take().unwrap();
-    assert_eq!((*again, again.deliveries()), (1, 2));
+    assert_eq!((*again, again.delivery_count()), (1, 2));
     std::mem::forget(again); // as if it were killed
     drop(b);
-    assert_eq!(a.get(), Ok(1));
-    assert_eq!((a.get(), a.get()), (Ok(2), Ok(3)));
-    let stats = a.stats().unwrap();
-    assert!(stats.adds_up() && stats.gets == 3 && stats.redelivered == 2 && stats.held == 0, "{stats:?}");
+    assert_eq!(a.get().unwrap(), 1);
+    assert_eq!(drain(&mut a), [2, 3]);
+    let stats = a.control().stats().unwrap();
+    assert!(stats.adds_up() && stats.gets == 3 && stats.redelivered == 2 && stats.unacked == 0, "{stats:?}");
 }
 
 #[test]
@@ -211,9 +216,9 @@ fn a_forgotten_guard_is_counted_as_lost() {
     let mut q = dir.numbers(4);
     (1..=2).for_each(|i| q.put(&i).unwrap());
     std::mem::forget(q.take().unwrap());
-    assert_eq!(q.stats().unwrap().held, 1);
-    assert_eq!(q.get(), Ok(2));
-    let stats = q.stats().unwrap();
+    assert_eq!(q.control().stats().unwrap().unacked, 1);
+    assert_eq!(q.get().unwrap(), 2);
+    let stats = q.control().stats().unwrap();
     assert!(stats.adds_up() && (stats.gets, stats.lost) == (1, 1), "{stats:?}");
 }
 
@@ -223,8 +228,8 @@ fn seats_run_out_and_come_back() {
     let first = ReadyQueue::<u64>::create("q", &dir.options(1).seats(2)).unwrap();
     let second = first.try_clone().unwrap();
     let error = first.try_clone().unwrap_err();
-    assert!(matches!(error, OpenError::NoSeat { .. }) && error.to_string().contains("'q'"), "{error}");
-    let control = Control::attach_in(&dir.0, "q").unwrap();
+    assert!(error.kind() == ErrorKind::NoSeat && error.to_string().contains("'q'"), "{error}");
+    let control = dir.control("q");
     assert_eq!(control.stats().unwrap().seats_live, 2);
     drop(second);
     drop(first.try_clone().unwrap());
@@ -239,17 +244,18 @@ fn other_types_are_refused() {
     let dir = Dir::new();
     let q = dir.numbers(4);
     for error in [
-        ReadyQueue::<i64>::attach_in(&dir.0, "q").unwrap_err(),
-        ReadyQueue::<u32>::attach_in(&dir.0, "q").unwrap_err(),
+        ReadyQueue::<i64>::attach_with("q", &dir.attach()).unwrap_err(),
+        ReadyQueue::<u32>::attach_with("q", &dir.attach()).unwrap_err(),
     ] {
-        assert!(matches!(error, OpenError::Incompatible { .. }) && error.to_string().contains("'q'"), "{error}");
+        assert!(error.kind() == ErrorKind::Incompatible && error.to_string().contains("'q'"), "{error}");
     }
-    let mut bytes = ReadyQueue::<[u8]>::attach_in(&dir.0, "q").unwrap();
-    assert!(matches!(bytes.put(&[1, 2]), Err(PutError::WrongLength { len: 2, expected: 8, .. })));
+    let mut bytes = ReadyQueue::<[u8]>::attach_with("q", &dir.attach()).unwrap();
+    let error = bytes.put(&[1, 2]).unwrap_err();
+    assert!(error.kind() == ErrorKind::WrongLength && error.to_string().contains('8'), "{error}");
     bytes.put(&7u64.to_ne_bytes()).unwrap();
     drop(bytes);
     drop(q);
-    assert_eq!(ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap().get(), Ok(7));
+    assert_eq!(dir.attached().unwrap().get().unwrap(), 7);
 }
 
 #[test]
@@ -264,12 +270,12 @@ fn two_threads_lose_nothing() {
         .collect();
     let mut next = [0, 0];
     for _ in 0..200_000 {
-        let item = a.get_timeout(Duration::from_secs(20)).unwrap();
+        let item = a.within(Duration::from_secs(20)).get().unwrap();
         assert_eq!(item & 0xffff_ffff, next[(item >> 32) as usize]);
         next[(item >> 32) as usize] += 1;
     }
     producers.into_iter().for_each(|p| p.join().unwrap());
-    assert!(a.stats().unwrap().adds_up());
+    assert!(a.control().stats().unwrap().adds_up());
 }
 
 #[test]
@@ -300,14 +306,14 @@ fn a_segment_in_which_two_places_name_one_block_is_refused() {
         let mut bytes = whole.clone();
         bytes[at..at + 8].copy_from_slice(&bad.to_ne_bytes());
         std::fs::write(&path, &bytes).unwrap();
-        let error = ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap_err();
-        assert!(matches!(error, OpenError::Corrupt { .. }) && error.to_string().contains("'q'"), "{error}");
+        let error = dir.attached().unwrap_err();
+        assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("'q'"), "{error}");
         // A control handle looks, and says what is wrong.
-        assert!(!Control::attach_in(&dir.0, "q").unwrap().doctor().unwrap().ok());
+        assert!(!dir.control("q").doctor().unwrap().ok());
     }
     std::fs::write(&path, &whole).unwrap();
-    let mut q = ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap();
-    assert_eq!((q.get(), q.get()), (Ok(1), Ok(2)));
+    let mut q = dir.attached().unwrap();
+    assert_eq!(drain(&mut q), [1, 2]);
 }
 
 /// Every field of the header damaged in turn: a clear error, never a crash.
@@ -321,89 +327,79 @@ fn a_damaged_header_is_refused() {
         let mut bytes = whole.clone();
         bytes[byte] ^= 0x41;
         std::fs::write(&path, &bytes).unwrap();
-        let error = ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap_err();
+        let error = dir.attached().unwrap_err();
         assert!(
-            matches!(error, OpenError::Corrupt { .. } | OpenError::Incompatible { .. }) && error.to_string().contains("'q'"),
+            matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible) && error.to_string().contains("'q'"),
             "byte {byte}: {error}"
         );
     }
     for len in [0, 100, 511, 512, whole.len() - 1] {
         std::fs::write(&path, &whole[..len]).unwrap();
-        assert!(
-            matches!(ReadyQueue::<u64>::attach_in(&dir.0, "q"), Err(OpenError::Corrupt { .. })),
-            "{len} bytes"
-        );
+        assert!(dir.attached().is_err_and(|error| error.kind() == ErrorKind::Corrupt), "{len} bytes");
     }
     std::fs::write(&path, &whole).unwrap();
-    ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap();
+    dir.attached().unwrap();
 }
 
 #[test]
 fn no_space_is_an_error_at_create_and_leaves_nothing() {
     let dir = Dir::new();
     let error = ReadyQueue::<[u8]>::create("q", &dir.options(1 << 19).item_size(1 << 30)).unwrap_err();
-    assert!(matches!(error, OpenError::NoSpace { .. }) && error.to_string().contains("'q'"), "{error}");
+    assert!(error.kind() == ErrorKind::NoSpace && error.to_string().contains("'q'"), "{error}");
     assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
 }
 
 #[test]
 fn names_and_numbers_are_checked() {
     let dir = Dir::new();
+    let kind = |name: &str, options: &QueueOptions| ReadyQueue::<u64>::create(name, options).unwrap_err().kind();
     for name in ["", ".x", "-x", "a/b", "a b", "ä", &"x".repeat(201)] {
-        assert!(
-            matches!(ReadyQueue::<u64>::create(name, &dir.options(1)), Err(OpenError::Name { .. })),
-            "{name}"
-        );
+        assert_eq!(kind(name, &dir.options(1)), ErrorKind::InvalidName, "{name}");
     }
     for options in [dir.options(0), dir.options(u32::MAX), dir.options(1).seats(0), dir.options(1).seats(1024)] {
-        assert!(matches!(ReadyQueue::<u64>::create("q", &options), Err(OpenError::Invalid { .. })));
+        assert_eq!(kind("q", &options), ErrorKind::InvalidOption);
     }
-    assert!(matches!(ReadyQueue::<u64>::attach_in(&dir.0, "q"), Err(OpenError::NotFound { .. })));
-    assert!(matches!(
-        ReadyQueue::<u64>::attach_in(&dir.0.join("none"), "q"),
-        Err(OpenError::NoDirectory { .. })
-    ));
-    assert!(matches!(
-        ReadyQueue::<u64>::create("q", &Options::new(1).directory(dir.0.join("none"))),
-        Err(OpenError::NoDirectory { .. })
-    ));
+    assert_eq!(dir.attached().unwrap_err().kind(), ErrorKind::NotFound);
+    let none = AttachOptions::new().directory(dir.0.join("none"));
+    assert_eq!(ReadyQueue::<u64>::attach_with("q", &none).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(kind("q", &QueueOptions::new(1).attach(none)), ErrorKind::NotFound);
     let q = dir.numbers(1);
-    assert!(matches!(ReadyQueue::<u64>::create("q", &dir.options(1)), Err(OpenError::Exists { .. })));
-    q.control().unwrap().unlink().unwrap();
+    assert_eq!(kind("q", &dir.options(1)), ErrorKind::AlreadyExists);
+    q.control().try_clone().unwrap().unlink().unwrap();
     let fresh = dir.numbers(2);
-    assert!(q.stats().unwrap().removed_name && !fresh.stats().unwrap().removed_name);
+    assert!(q.control().stats().unwrap().removed_name && !fresh.control().stats().unwrap().removed_name);
 }
 
 /// Ends a stream while a producer puts as fast as it can. True: a put answered Ok, and nobody got its item.
-fn strands_an_item(dir: &Dir, delivery: Delivery, round: u64) -> bool {
+fn strands_an_item(dir: &Dir, at_least_once: bool, round: u64) -> bool {
     const LONG: usize = 32 << 10; // the copy is what makes the put slow
     const LIMIT: Duration = Duration::from_secs(30);
-    let options = dir.options(2 + round as u32 % 64).item_size(LONG).delivery(delivery);
+    let options = dir.options(2 + round as u32 % 64).item_size(LONG).at_least_once(at_least_once);
     let mut producer = ReadyQueue::<[u8]>::create("end", &options).unwrap();
-    let mut consumers = [0; 2].map(|_| ReadyQueue::<[u8]>::attach_in(&dir.0, "end").unwrap());
-    let (control, begin) = (producer.control().unwrap(), Barrier::new(4));
+    let mut consumers = [0; 2].map(|_| ReadyQueue::<[u8]>::attach_with("end", &dir.attach()).unwrap());
+    let (control, begin) = (producer.control().try_clone().unwrap(), Barrier::new(4));
     let (put, got) = std::thread::scope(|scope| {
         let putting = scope.spawn(|| {
             let item = vec![7; LONG];
             begin.wait();
             let (mut put, mut result) = (0, Ok(()));
             while result.is_ok() {
-                result = producer.put_timeout(&item, LIMIT);
+                result = producer.within(LIMIT).put(&item);
                 put += usize::from(result.is_ok());
             }
-            assert_eq!(result, Err(PutError::Stopped));
+            assert!(matches!(result, Err(PutError::Stopped)));
             put
         });
         let getting = consumers.each_mut().map(|consumer| {
             let begin = &begin;
             scope.spawn(move || {
                 begin.wait();
-                let (mut got, mut result) = (0, consumer.get_timeout(LIMIT));
+                let (mut got, mut result) = (0, consumer.within(LIMIT).get());
                 while result.is_ok() {
                     got += 1;
-                    result = consumer.get_timeout(LIMIT);
+                    result = consumer.within(LIMIT).get();
                 }
-                assert_eq!(result, Err(GetError::Stopped));
+                assert!(matches!(result, Err(GetError::Stopped)));
                 got
             })
         });
@@ -425,8 +421,8 @@ fn strands_an_item(dir: &Dir, delivery: Delivery, round: u64) -> bool {
 fn at_the_end_of_a_stream_every_item_that_was_put_was_got() {
     let dir = Dir::new();
     let rounds = std::env::var("PRODCON_ROUNDS").map_or(300, |rounds| rounds.parse().unwrap());
-    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
-        let stranded = (0..rounds).filter(|round| strands_an_item(&dir, delivery, *round)).count();
-        assert_eq!(stranded, 0, "of {rounds} streams, {delivery:?}");
+    for at_least_once in [false, true] {
+        let stranded = (0..rounds).filter(|round| strands_an_item(&dir, at_least_once, *round)).count();
+        assert_eq!(stranded, 0, "of {rounds} streams, at least once: {at_least_once}");
     }
 }

@@ -4,13 +4,13 @@
 //! The test program starts itself again (`child`, an ignored test) as the consumer that is killed.
 //! Each test prints how long it took from the kill; it fails only if the item does not come at all.
 
-use prodcon::{Delivery, GetError, Options, ReadyQueue};
-use std::process::{Child, Command, Stdio};
+use prodcon::{GetError, QueueOptions, ReadyQueue};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-mod dir;
-use dir::Dir;
+mod common;
+use common::children::{Started, role};
+use common::{Dir, until};
 
 /// What is put before the victim takes it; everything else is 5.
 const VICTIMS: u64 = 777;
@@ -23,41 +23,20 @@ const LOCK_BASE: i64 = 1 << 62;
 #[test]
 #[ignore = "started by the other tests"]
 fn child() {
-    if std::env::var_os("PRODCON_TEST_ROLE").is_none() {
+    if role().is_none() {
         return;
     }
-    // SAFETY: prctl with these arguments touches no memory.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let mut queue = ReadyQueue::<u64>::attach("q").unwrap();
     let item = queue.take().unwrap();
     assert_eq!(*item, VICTIMS);
     std::thread::sleep(Duration::from_secs(600));
 }
 
-/// Killed when this is dropped.
-struct Victim(Child);
-
-impl Victim {
-    /// Returns when it has its item in hand.
-    fn start(dir: &Dir, queue: &ReadyQueue<u64>) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "child", "--ignored", "--nocapture"]).stdout(Stdio::null());
-        command.env("PRODCON_DIR", &dir.0).env("PRODCON_TEST_ROLE", "hold");
-        let victim = Self(command.spawn().unwrap());
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while queue.stats().unwrap().held == 0 {
-            assert!(Instant::now() < deadline, "the victim takes nothing");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        victim
-    }
-}
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Returns when it has its item in hand.
+fn start_victim(dir: &Dir, queue: &ReadyQueue<u64>) -> Started {
+    let victim = Started::new(dir, "hold", 0);
+    until("that the victim takes an item", || queue.control().stats().unwrap().unacked > 0);
+    victim
 }
 
 /// How items come, and how they are got.
@@ -97,8 +76,10 @@ fn feed(producer: &mut ReadyQueue<u64>, traffic: Traffic, enough: &AtomicBool) {
 /// Gets what there is; how many, and whether the victim's item was among them.
 fn serve(consumer: &mut ReadyQueue<u64>, traffic: Traffic) -> (u64, bool) {
     let items = if traffic.hand > 1 {
-        let hand = consumer.take_many_timeout(traffic.hand, Duration::from_secs(1)).unwrap();
-        hand.iter().copied().collect()
+        let batch = consumer.within(Duration::from_secs(1)).take_many(traffic.hand).unwrap();
+        let items = batch.iter().copied().collect();
+        batch.ack();
+        items
     } else if traffic.polls {
         match consumer.try_get() {
             Ok(item) => vec![item],
@@ -114,14 +95,14 @@ fn serve(consumer: &mut ReadyQueue<u64>, traffic: Traffic) -> (u64, bool) {
 
 /// A consumer that has looked for orphans once, and a victim that is killed with an item in hand.
 /// Returns when `done` says so of the consumer, or the victim's item has come.
-fn kill_beside(name: &str, dir: &Dir, options: Options, traffic: Traffic, done: impl Fn(&mut ReadyQueue<u64>) -> bool) {
-    let mut producer = ReadyQueue::<u64>::create("q", &options.directory(&dir.0)).unwrap();
-    let attach = prodcon::Attach::new().in_hand(traffic.hand as u32).directory(&dir.0);
+fn kill_beside(name: &str, dir: &Dir, options: QueueOptions, traffic: Traffic, done: impl Fn(&mut ReadyQueue<u64>) -> bool) {
+    let mut producer = ReadyQueue::<u64>::create("q", &options).unwrap();
+    let attach = dir.attach().max_unacked(traffic.hand as u32);
     let mut consumer = ReadyQueue::<u64>::attach_with("q", &attach).unwrap();
     producer.put(&1).unwrap();
-    assert_eq!(consumer.get(), Ok(1));
+    assert_eq!(consumer.get().unwrap(), 1);
     producer.put(&VICTIMS).unwrap();
-    let victim = Victim::start(dir, &producer);
+    let victim = start_victim(dir, &producer);
     (0..traffic.backlog).for_each(|_| producer.put(&5).unwrap());
     let enough = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -149,24 +130,26 @@ fn kill_beside(name: &str, dir: &Dir, options: Options, traffic: Traffic, done: 
         enough.store(true, Ordering::Relaxed);
         match outcome {
             Ok(Some((after, others))) => println!("{name}: {after:?} after the kill; {others} other items"),
-            Ok(None) => panic!("{name}: nothing in {DEADLINE:?}; {:?}", consumer.stats()),
+            Ok(None) => panic!("{name}: nothing in {DEADLINE:?}; {:?}", consumer.control().stats()),
             Err(cause) => std::panic::resume_unwind(cause),
         }
     });
     drop(producer);
-    let stats = consumer.stats().unwrap();
+    let stats = consumer.control().stats().unwrap();
     assert_eq!(stats.seats_dead, 0, "{stats:?}");
 }
 
 fn is_delivered_again(name: &str, traffic: Traffic) {
     let dir = Dir::new();
-    let options = Options::new(1024).seats(8).delivery(Delivery::AtLeastOnce);
+    let options = dir.at_least_once(1024).seats(8);
     kill_beside(name, &dir, options, traffic, |_| false);
 }
 
 fn is_counted_as_lost(name: &str, traffic: Traffic) {
     let dir = Dir::new();
-    kill_beside(name, &dir, Options::new(1024).seats(8), traffic, |consumer| consumer.stats().unwrap().lost == 1);
+    kill_beside(name, &dir, dir.options(1024).seats(8), traffic, |consumer| {
+        consumer.control().stats().unwrap().lost == 1
+    });
 }
 
 #[test]
@@ -231,15 +214,15 @@ fn an_item_is_counted_as_lost_beside_a_consumer_that_is_woken_every_10_ms() {
 #[test]
 fn an_item_is_counted_as_lost_by_a_producer_that_finds_space() {
     let dir = Dir::new();
-    let mut producer = ReadyQueue::<u64>::create("q", &Options::new(1024).seats(8).directory(&dir.0)).unwrap();
+    let mut producer = ReadyQueue::<u64>::create("q", &dir.options(1024).seats(8)).unwrap();
     producer.put(&VICTIMS).unwrap();
-    drop(Victim::start(&dir, &producer));
+    drop(start_victim(&dir, &producer));
     let killed = Instant::now();
-    while producer.stats().unwrap().lost == 0 {
-        assert!(killed.elapsed() < DEADLINE, "{:?}", producer.stats());
+    while producer.control().stats().unwrap().lost == 0 {
+        assert!(killed.elapsed() < DEADLINE, "{:?}", producer.control().stats());
         match producer.try_put(&5) {
             Ok(()) => std::thread::sleep(Duration::from_millis(1)),
-            Err(_) => producer.control().unwrap().clear().unwrap(), // nobody gets
+            Err(_) => producer.control().clear().unwrap(), // nobody gets
         }
     }
     println!("lost, seen by a producer: {:?} after the kill", killed.elapsed());
@@ -248,24 +231,26 @@ fn an_item_is_counted_as_lost_by_a_producer_that_finds_space() {
 #[test]
 fn a_dead_letter_arrives_beside_a_consumer_with_a_backlog() {
     let dir = Dir::new();
-    let letters = Options::new(4).item_size(8).directory(&dir.0);
+    let letters = dir.options(4).item_size(8);
     let mut letters = ReadyQueue::<[u8]>::create("letters", &letters).unwrap();
-    let options = Options::new(1024).seats(8).delivery(Delivery::AtLeastOnce);
-    let options = options.max_deliveries(1).dead_letter("letters");
+    let options = dir.at_least_once(1024).seats(8);
+    let options = options.dead_letter("letters", 1);
     let traffic = Traffic { backlog: 500, ..FULL_SPEED };
-    kill_beside("dead letter", &dir, options, traffic, |consumer| consumer.stats().unwrap().dead_lettered == 1);
-    assert_eq!(letters.try_get().as_deref(), Ok(&VICTIMS.to_ne_bytes()[..]));
+    kill_beside("dead letter", &dir, options, traffic, |consumer| {
+        consumer.control().stats().unwrap().dead_lettered == 1
+    });
+    assert_eq!(letters.try_get().unwrap(), VICTIMS.to_ne_bytes());
 }
 
 #[test]
 fn an_item_whose_seat_somebody_had_locked_when_it_was_looked_for_comes_back() {
     let dir = Dir::new();
-    let options = Options::new(1024).seats(8).delivery(Delivery::AtLeastOnce);
-    let mut producer = ReadyQueue::<u64>::create("q", &options.directory(&dir.0)).unwrap();
+    let options = dir.at_least_once(1024).seats(8);
+    let mut producer = ReadyQueue::<u64>::create("q", &options).unwrap();
     producer.put(&VICTIMS).unwrap();
-    let victim = Victim::start(&dir, &producer);
-    let seats = producer.stats().unwrap().members;
-    let seat = seats.iter().find(|member| member.held > 0).unwrap().seat;
+    let victim = start_victim(&dir, &producer);
+    let seats = producer.control().stats().unwrap().members;
+    let seat = seats.iter().find(|member| member.unacked > 0).unwrap().seat;
     // As a recoverer that is paused while it has the seat.
     let file = std::fs::File::options().read(true).write(true).open(dir.0.join("prodcon.q")).unwrap();
     let mut lock = libc::flock {
@@ -282,7 +267,7 @@ fn an_item_whose_seat_somebody_had_locked_when_it_was_looked_for_comes_back() {
     };
     drop(victim);
     assert_eq!(set(libc::F_WRLCK), 0);
-    let mut consumer = ReadyQueue::<u64>::attach_in(&dir.0, "q").unwrap();
+    let mut consumer = ReadyQueue::<u64>::attach_with("q", &dir.attach()).unwrap();
     let served = |consumer: &mut ReadyQueue<u64>, producer: &mut ReadyQueue<u64>| {
         producer.put(&5).unwrap();
         let item = consumer.get().unwrap();
@@ -296,7 +281,7 @@ fn an_item_whose_seat_somebody_had_locked_when_it_was_looked_for_comes_back() {
     assert_eq!(set(libc::F_UNLCK), 0);
     let unlocked = Instant::now();
     while served(&mut consumer, &mut producer) != VICTIMS {
-        assert!(unlocked.elapsed() < DEADLINE, "{:?}", consumer.stats());
+        assert!(unlocked.elapsed() < DEADLINE, "{:?}", consumer.control().stats());
     }
     println!("locked by another: {:?} after the unlock", unlocked.elapsed());
 }

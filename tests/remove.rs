@@ -1,9 +1,9 @@
 //! Removing a name: exactly the queue that was meant goes, whoever has its name by then.
 
-mod dir;
+mod common;
 
-use dir::Dir;
-use prodcon::{Control, OpenError, Options, ReadyQueue};
+use common::Dir;
+use prodcon::{Control, ErrorKind, ReadyQueue};
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 impl Dir {
     fn queue(&self, name: &str) -> ReadyQueue<u64> {
-        ReadyQueue::create(name, &Options::new(4).directory(&self.0)).unwrap()
+        ReadyQueue::create(name, &self.options(4)).unwrap()
     }
-    fn control(&self, name: &str) -> Control {
-        Control::attach_in(&self.0, name).unwrap()
+    fn owned(&self, name: &str) -> Control {
+        Control::create::<[u8]>(name, &self.options(4).item_size(8).owned(true)).unwrap()
     }
 }
 
@@ -23,44 +23,44 @@ fn an_old_handle_does_not_remove_the_queue_that_has_its_name_now() {
     let dir = Dir::new();
     let (old, older) = {
         let queue = dir.queue("q");
-        (queue.control().unwrap(), queue.control().unwrap())
+        (queue.control().try_clone().unwrap(), queue.control().try_clone().unwrap())
     };
     old.unlink().unwrap();
     let new = dir.queue("q");
     let error = older.unlink().unwrap_err();
     assert!(error.to_string().contains("another queue has"), "{error}");
-    assert!(!new.is_removed());
-    assert_eq!(dir.control("q").id(), new.control().unwrap().id());
+    assert!(!new.control().is_removed());
+    assert_eq!(dir.control("q").id(), new.control().id());
 }
 
 #[test]
 fn a_queue_that_is_gone_is_not_removed_twice() {
     let dir = Dir::new();
     let queue = dir.queue("q");
-    let (first, second) = (queue.control().unwrap(), queue.control().unwrap());
+    let (first, second) = (queue.control().try_clone().unwrap(), queue.control().try_clone().unwrap());
     first.unlink().unwrap();
-    assert!(matches!(second.unlink(), Err(OpenError::NotFound { .. })));
+    assert_eq!(second.unlink().unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
 fn a_queue_is_owned_only_if_it_was_made_so() {
     let dir = Dir::new();
-    let lasting = dir.queue("lasting").control().unwrap();
+    let lasting = dir.queue("lasting").control().try_clone().unwrap();
     assert!(!lasting.is_owned() && !lasting.is_stale().unwrap() && !lasting.has_owner().unwrap());
     assert!(!lasting.remove_if_stale().unwrap() && !lasting.is_removed());
-    let owner = Control::create("owned", &Options::new(4).item_size(8).owned(true).directory(&dir.0)).unwrap();
+    let owner = dir.owned("owned");
     assert!(owner.is_owned() && dir.control("owned").is_owned());
 }
 
 #[test]
 fn what_its_owner_left_is_stale_once_nobody_is_attached() {
     let dir = Dir::new();
-    let owner = Control::create("q", &Options::new(4).item_size(8).owned(true).directory(&dir.0)).unwrap();
+    let owner = dir.owned("q");
     let other = dir.control("q");
     assert!(owner.has_owner().unwrap() && other.has_owner().unwrap());
     assert!(!owner.is_stale().unwrap() && !other.is_stale().unwrap());
     assert!(!owner.remove_if_stale().unwrap() && !other.remove_if_stale().unwrap());
-    let seat = ReadyQueue::<[u8]>::attach_in(&dir.0, "q").unwrap();
+    let seat = ReadyQueue::<[u8]>::attach_with("q", &dir.attach()).unwrap();
     drop(owner);
     assert!(!other.has_owner().unwrap() && !other.is_stale().unwrap() && !other.remove_if_stale().unwrap());
     drop(seat);
@@ -68,16 +68,16 @@ fn what_its_owner_left_is_stale_once_nobody_is_attached() {
     assert!(!other.is_stale().unwrap());
     drop(watch);
     assert!(other.is_stale().unwrap() && other.remove_if_stale().unwrap() && other.is_removed());
-    assert!(matches!(other.remove_if_stale(), Err(OpenError::NotFound { .. })));
+    assert_eq!(other.remove_if_stale().unwrap_err().kind(), ErrorKind::NotFound);
     let _new = dir.queue("q");
-    assert!(matches!(other.remove_if_stale(), Err(OpenError::Replaced { .. })));
+    assert_eq!(other.remove_if_stale().unwrap_err().kind(), ErrorKind::Removed);
     assert!(!dir.control("q").is_removed());
 }
 
 #[test]
 fn who_supervises_as_owner_takes_over_from_the_handle_that_made_it() {
     let dir = Dir::new();
-    let made = Control::create("q", &Options::new(4).item_size(8).owned(true).directory(&dir.0)).unwrap();
+    let made = dir.owned("q");
     let owner = made.supervise(true).unwrap().unwrap();
     drop(made);
     let other = dir.control("q");
@@ -89,7 +89,7 @@ fn who_supervises_as_owner_takes_over_from_the_handle_that_made_it() {
 #[test]
 fn what_is_no_segment_or_damaged_can_be_removed_by_name() {
     let dir = Dir::new();
-    let path = |name: &str| dir.0.join(format!("prodcon.{name}"));
+    let path = |name: &str| dir.path(name);
     std::fs::write(path("text"), "not a segment").unwrap();
     std::fs::write(path("empty"), "").unwrap();
     std::os::unix::fs::symlink("/dev/null", path("link")).unwrap();
@@ -104,22 +104,22 @@ fn what_is_no_segment_or_damaged_can_be_removed_by_name() {
     }
     assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
     std::fs::create_dir(path("directory")).unwrap();
-    assert!(matches!(prodcon::unlink_in(&dir.0, "directory"), Err(OpenError::Corrupt { .. })));
+    assert_eq!(prodcon::unlink_in(&dir.0, "directory").unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 #[test]
 fn a_forked_child_removes_its_parents_queue_and_no_other() {
     let dir = Dir::new();
     let queue = dir.queue("q");
-    let (mine, other) = (queue.control().unwrap(), queue.control().unwrap());
-    let in_child = |control: Control| {
+    let (mine, other) = (queue.control().try_clone().unwrap(), queue.control().try_clone().unwrap());
+    let unlinked = |control: Control| {
         // SAFETY: the child removes a name and leaves by _exit.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0);
         if pid == 0 {
             let code = match control.unlink() {
                 Ok(()) => 0,
-                Err(OpenError::Replaced { .. }) => 1,
+                Err(error) if error.kind() == ErrorKind::Removed => 1,
                 Err(_) => 2,
             };
             // SAFETY: ends the child at once.
@@ -130,11 +130,11 @@ fn a_forked_child_removes_its_parents_queue_and_no_other() {
         assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
         libc::WEXITSTATUS(status)
     };
-    assert_eq!(in_child(mine), 0);
-    assert!(queue.is_removed());
+    assert_eq!(unlinked(mine), 0);
+    assert!(queue.control().is_removed());
     let new = dir.queue("q");
-    assert_eq!(in_child(other), 1);
-    assert!(!new.is_removed());
+    assert_eq!(unlinked(other), 1);
+    assert!(!new.control().is_removed());
 }
 
 /// Tells the other threads to end, also when the test fails.
@@ -150,12 +150,12 @@ impl Drop for End<'_> {
 #[test]
 fn removers_and_a_creator_in_a_race_remove_each_queue_once() {
     let dir = Dir::new();
-    let options = Options::new(1).item_size(8).seats(1).directory(&dir.0);
+    let options = dir.options(1).item_size(8).seats(1);
     let (told, removed, made) = (Mutex::new(HashSet::new()), AtomicUsize::new(0), AtomicUsize::new(0));
     let (done, mut gone) = (AtomicBool::new(false), 0);
     let remover = || {
         while !done.load(SeqCst) {
-            let Ok(handle) = Control::attach_in(&dir.0, "q") else { continue };
+            let Ok(handle) = Control::attach_with("q", &dir.attach()) else { continue };
             told.lock().unwrap().insert(handle.id());
             let seen = made.load(SeqCst);
             // Now and then the handle is an old one: the other has removed the queue, and the next is there.
@@ -167,7 +167,7 @@ fn removers_and_a_creator_in_a_race_remove_each_queue_once() {
             }
             match handle.unlink() {
                 Ok(()) => drop(removed.fetch_add(1, SeqCst)),
-                Err(OpenError::NotFound { .. } | OpenError::Replaced { .. }) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Removed) => {}
                 Err(error) => panic!("{error}"),
             }
         }
@@ -178,7 +178,7 @@ fn removers_and_a_creator_in_a_race_remove_each_queue_once() {
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut last: Option<Control> = None;
         while made.load(SeqCst) < 60 && Instant::now() < deadline && !removers.iter().any(|thread| thread.is_finished()) {
-            match Control::create("q", &options) {
+            match Control::create::<[u8]>("q", &options) {
                 Ok(control) => {
                     made.fetch_add(1, SeqCst);
                     if let Some(before) = last.replace(control) {
@@ -187,7 +187,7 @@ fn removers_and_a_creator_in_a_race_remove_each_queue_once() {
                         gone += 1;
                     }
                 }
-                Err(OpenError::Exists { .. }) => std::thread::yield_now(),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => std::thread::yield_now(),
                 Err(error) => panic!("{error}"),
             }
         }

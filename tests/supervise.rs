@@ -1,31 +1,14 @@
 //! What workers need of queues: leases of controlling processes, puts that make their own space, waits that another queue's state ends.
 
-mod dir;
+mod common;
 
-use dir::Dir;
-use prodcon::{AttachOptions, Control, ErrorKind, GetError, QueueOptions, ReadyQueue, State};
-use std::time::{Duration, Instant};
+use common::{Dir, until};
+use prodcon::{ErrorKind, ReadyQueue, State};
+use std::time::Duration;
 
 impl Dir {
-    fn attach(&self) -> AttachOptions {
-        AttachOptions::new().directory(&self.0)
-    }
-    fn options(&self, capacity: u32) -> QueueOptions {
-        QueueOptions::new(capacity).attach(self.attach())
-    }
     fn queue(&self, name: &str, capacity: u32) -> ReadyQueue<u64> {
         ReadyQueue::create(name, &self.options(capacity)).unwrap()
-    }
-    fn control(&self, name: &str) -> Control {
-        Control::attach_with(name, &self.attach()).unwrap()
-    }
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < deadline, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

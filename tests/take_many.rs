@@ -1,27 +1,18 @@
 //! Several items in hand, batches and dead letters, as their user sees them.
 
-mod dir;
+mod common;
 
-use dir::Dir;
-use prodcon::{AttachOptions, Batch, Control, ErrorKind, GetError, PutError, QueueOptions, ReadyQueue, Role, State, Stats};
+use common::Dir;
+use prodcon::{Batch, Control, ErrorKind, GetError, PutError, QueueOptions, ReadyQueue, Role, State, Stats};
 use std::time::Duration;
 
 impl Dir {
-    fn attach(&self) -> AttachOptions {
-        AttachOptions::new().directory(&self.0)
-    }
-    fn options(&self, capacity: u32) -> QueueOptions {
-        QueueOptions::new(capacity).attach(self.attach())
-    }
-    fn at_least_once(&self, capacity: u32) -> QueueOptions {
-        self.options(capacity).at_least_once(true)
-    }
     fn consumer(&self, items: u32) -> ReadyQueue<u64> {
         ReadyQueue::attach_with("q", &self.attach().role(Role::Consumer).max_unacked(items)).unwrap()
     }
     /// Nothing of the queue is out of order, and every seat is free but those in use.
     fn check(&self, live: u32) {
-        let control = Control::attach_with("q", &self.attach()).unwrap();
+        let control = self.control("q");
         let (report, stats) = (control.doctor().unwrap(), control.stats().unwrap());
         assert!(report.ok() && report.undecided == 0, "{report:?}");
         assert!(stats.adds_up() && stats.seats_live == live && stats.seats_dead == 0, "{stats:?}");

@@ -3,7 +3,7 @@
 use crate::exit::Outcome;
 use crate::{output, parse};
 use clap::{Args, ValueEnum};
-use prodcon::{Control, Delivery, OpenError, Options};
+use prodcon::{Control, QueueOptions};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -53,9 +53,9 @@ macro_rules! plain {
         }
 
         impl Plain {
-            fn create(self, name: &str, options: &Options) -> Result<Control, OpenError> {
+            fn create(self, name: &str, options: &QueueOptions) -> prodcon::Result<Control> {
                 match self {
-                    $(Self::$name => Control::create_for::<$type>(name, options)),*
+                    $(Self::$name => Control::create::<$type>(name, options)),*
                 }
             }
         }
@@ -64,15 +64,10 @@ macro_rules! plain {
 plain!(U8 u8, U16 u16, U32 u32, U64 u64, U128 u128, I8 i8, I16 i16, I32 i32, I64 i64, I128 i128, F32 f32, F64 f64);
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    let delivery = if arguments.at_least_once {
-        Delivery::AtLeastOnce
-    } else {
-        Delivery::AtMostOnce
-    };
-    let mut options = Options::new(arguments.capacity).lossy(arguments.lossy).seats(arguments.seats);
-    options = options.mode(arguments.mode).delivery(delivery).ready(!arguments.not_ready);
+    let mut options = QueueOptions::new(arguments.capacity).lossy(arguments.lossy).seats(arguments.seats);
+    options = options.mode(arguments.mode).at_least_once(arguments.at_least_once).ready(!arguments.not_ready);
     if let (Some(times), Some(name)) = (arguments.max_deliveries, &arguments.dead_letter) {
-        options = options.max_deliveries(times).dead_letter(name);
+        options = options.dead_letter(name, times);
     }
     if let Some(batch) = arguments.batch {
         options = options.batch(batch);
@@ -82,9 +77,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     let control = match arguments.r#type {
         Some(plain) => plain.create(&arguments.name, &options)?,
-        None => Control::create(&arguments.name, &options)?,
+        None => Control::create::<[u8]>(&arguments.name, &options)?,
     };
-    let what = match control.header().type_name.as_str() {
+    let what = match control.info().type_name.as_str() {
         "" => format!("items of up to {} bytes", control.item_size()),
         name => format!("items of type {name}"),
     };

@@ -1,7 +1,7 @@
 //! `prodcon doctor`: recovers the seats of dead processes, checks every invariant, says what was found.
 
 use crate::exit::{End, Outcome};
-use crate::{names, output};
+use crate::{names, output, report};
 use clap::Args;
 use prodcon::{Control, Report, Stats};
 use serde_json::json;
@@ -18,7 +18,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let names = names::expand(&arguments.names)?;
-    End::each(&names, |name| look(name, arguments.json, names.len() > 1))
+    report::each(&names, |name| look(name, arguments.json, names.len() > 1))
 }
 
 /// Looks at one queue; in JSON it is named where there are several.
@@ -28,7 +28,7 @@ fn look(name: &str, json: bool, several: bool) -> Outcome {
     let stats = control.stats()?;
     if json {
         let mut found = json!({
-            "ok": report.ok(), "recovered": report.recovered, "undecided": report.undecided, "busy": report.busy, "problems": report.problems, "seats_live": stats.seats_live, "held": stats.held,
+            "ok": report.ok(), "recovered": report.recovered, "undecided": report.undecided, "busy": report.busy, "problems": report.problems, "seats_live": stats.seats_live, "held": stats.unacked,
         });
         if several {
             found["name"] = name.into();
@@ -66,8 +66,8 @@ fn text(name: &str, report: &Report, stats: &Stats) -> String {
             seats(report.undecided)
         );
     }
-    if stats.at_least_once && stats.held > 0 && stats.seats_live == 0 {
-        text += &format!("{name}: {} items of dead consumers wait to be delivered again\n", stats.held);
+    if stats.at_least_once && stats.unacked > 0 && stats.seats_live == 0 {
+        text += &format!("{name}: {} items of dead consumers wait to be delivered again\n", stats.unacked);
     }
     text
 }

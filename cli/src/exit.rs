@@ -1,10 +1,9 @@
-//! How a command ends: the exit status, and what is said on stderr.
+//! How a command ends: the exit status, and what is to be said on stderr.
 //!
-//! 0 done; 1 could not be done; 2 usage; 3 timed out; 4 not ready; 5 empty or full without waiting; 128 + N ended by signal N. A command returns an [`End`]
-//! and prints nothing itself: the message appears once, with the program's name before it.
+//! 0 done; 1 could not be done; 2 usage; 3 timed out; 4 not ready; 5 empty or full without waiting;
+//! 128 + N ended by signal N. A command returns an [`End`] and prints no error itself.
 
-use prodcon::{Fault, GetError, OpenError, PutError, StateError};
-use std::process::ExitCode;
+use prodcon::{Error, ErrorKind, GetError, PutError};
 
 /// What a command returns.
 pub type Outcome = Result<(), End>;
@@ -15,6 +14,8 @@ pub struct End {
     status: u8,
     /// Nothing is printed if it is empty.
     message: String,
+    /// The queue that was asked for and is not there.
+    missing: Option<String>,
 }
 
 impl End {
@@ -22,7 +23,22 @@ impl End {
         Self {
             status,
             message: message.to_string(),
+            missing: None,
         }
+    }
+
+    pub fn status(&self) -> u8 {
+        self.status
+    }
+
+    /// What is to be said; empty: nothing.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The name that no queue has, if that is the reason.
+    pub fn missing(&self) -> Option<&str> {
+        self.missing.as_deref()
     }
 
     /// 1: it could not be done.
@@ -81,24 +97,6 @@ impl End {
         }
     }
 
-    /// Does something for each name, tells what fails and goes on. The end is that of the first failure.
-    pub fn each(names: &[String], mut act: impl FnMut(&str) -> Outcome) -> Outcome {
-        let mut first = Ok(());
-        for name in names {
-            if let Err(end) = act(name) {
-                end.tell();
-                first = first.and(Err(Self::quiet(end.status)));
-            }
-        }
-        first
-    }
-
-    fn tell(&self) {
-        if !self.message.is_empty() {
-            crate::output::note(&self.message);
-        }
-    }
-
     /// The same end, which says this if it had nothing to say.
     pub fn or_say(mut self, message: &str) -> Self {
         if self.message.is_empty() {
@@ -116,38 +114,15 @@ impl End {
     }
 }
 
-impl From<OpenError> for End {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Name { .. } | OpenError::Invalid { .. } => Self::usage(error),
-            OpenError::NotFound { ref queue, ref directory } => match crate::names::meant(directory, queue) {
-                Some(meant) => Self::failed(format!("{error}; did you mean '{meant}'?")),
-                None => Self::failed(error),
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidName | ErrorKind::InvalidOption => Self::usage(error),
+            ErrorKind::NotFound => Self {
+                missing: error.queue().map(Into::into),
+                ..Self::failed(error)
             },
-            other => Self::failed(other),
-        }
-    }
-}
-
-impl From<Fault> for End {
-    fn from(fault: Fault) -> Self {
-        Self::failed(fault)
-    }
-}
-
-impl From<StateError> for End {
-    fn from(error: StateError) -> Self {
-        Self::failed(error)
-    }
-}
-
-/// Says what there is to say, and gives the status to the system.
-pub fn report(outcome: Outcome) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(end) => {
-            end.tell();
-            ExitCode::from(end.status)
+            _ => Self::failed(error),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::output::Items;
 use crate::wait::{Patience, SLICE};
 use crate::{parse, signals};
 use clap::Args;
-use prodcon::{Attach, Fault, GetError, ReadyQueue, Role, Taken};
+use prodcon::{AttachOptions, Delivery, ErrorKind, GetError, ReadyQueue, Role};
 use std::time::Duration;
 
 #[derive(Args)]
@@ -31,7 +31,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let name = &arguments.name;
-    let mut queue = ReadyQueue::<[u8]>::attach_with(name, &Attach::new().role(Role::Consumer))?;
+    let mut queue = ReadyQueue::<[u8]>::attach_with(name, &AttachOptions::new().role(Role::Consumer))?;
     signals::install()?;
     let mut out = Items::open()?;
     let waits = arguments.timeout.map_or(arguments.follow, |limit| !limit.is_zero());
@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         signals::check()?;
         out.wait_writable()?;
         let taken = if waits {
-            queue.take_timeout(patience.slice().min(SLICE))
+            queue.within(patience.slice().min(SLICE)).take()
         } else {
             queue.try_take()
         };
@@ -63,7 +63,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
                 got += 1;
                 patience.renew();
             }
-            Err(GetError::TimedOut) if !patience.is_over() => {}
+            // Which of the two it says depends on whether there was a moment left to wait.
+            Err(GetError::TimedOut | GetError::Empty) if waits => {
+                if patience.is_over() {
+                    return Err(End::get(name, &GetError::TimedOut));
+                }
+            }
             Err(GetError::Empty) if got > 0 => return Ok(()),
             Err(GetError::Stopped) if arguments.follow || got > 0 => return Ok(()),
             Err(error) => return Err(End::get(name, &error)),
@@ -73,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 }
 
 /// Gives back an item of which so many bytes were written, and says what becomes of it.
-fn given_back(item: Taken<'_, [u8]>, bytes: usize) -> String {
+fn given_back(item: Delivery<'_, [u8]>, bytes: usize) -> String {
     let length = item.len();
     let part = match bytes {
         0 => "the item in hand was not written".to_owned(),
@@ -81,7 +86,7 @@ fn given_back(item: Taken<'_, [u8]>, bytes: usize) -> String {
     };
     match item.nack() {
         Ok(()) => format!("{part}: it was given back and is delivered again"),
-        Err(Fault::AtMostOnce { .. }) => format!("{part}: it is counted as lost, because the queue is at-most-once"),
-        Err(fault) => format!("{part}: {fault}"),
+        Err(error) if error.kind() == ErrorKind::AtMostOnce => format!("{part}: it is counted as lost, because the queue is at-most-once"),
+        Err(error) => format!("{part}: {error}"),
     }
 }

@@ -1,10 +1,10 @@
 //! `prodcon ls`: the queues in the segment directory; what is stale or damaged is said.
 
-use crate::exit::{End, Outcome};
+use crate::exit::Outcome;
 use crate::table::{Side, columns};
-use crate::{names, output, stat};
+use crate::{names, output, report, stat};
 use clap::Args;
-use prodcon::{Control, Fault, OpenError};
+use prodcon::{Control, ErrorKind};
 use serde_json::{Value, json};
 
 #[derive(Args)]
@@ -26,7 +26,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         }
         let figures = match entry.segment.and_then(|_| Control::attach(&entry.name)) {
             Ok(control) => figures(&control).map_err(|error| error.to_string()),
-            Err(OpenError::NotFound { .. }) => continue, // removed since it was listed
+            Err(error) if error.kind() == ErrorKind::NotFound => continue, // removed since it was listed
             Err(error) => Err(error.to_string()),
         };
         let failed = |error| json!({ "name": entry.name, "bytes": entry.bytes, "error": error });
@@ -35,14 +35,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
     print(arguments, &found)?;
     let missing = |name: &&String| !found.iter().any(|figures| figures["name"] == ***name);
     let missing: Vec<String> = names.iter().filter(missing).cloned().collect();
-    End::each(&missing, |name| {
+    report::each(&missing, |name| {
         Control::attach(name)?;
         Ok(())
     })
 }
 
 /// As `stat` has them, and whether the queue is stale.
-fn figures(control: &Control) -> Result<Value, Fault> {
+fn figures(control: &Control) -> prodcon::Result<Value> {
     let mut figures = stat::figures(control)?;
     figures["stale"] = control.is_stale()?.into();
     Ok(figures)

@@ -1,13 +1,18 @@
 //! The command line of `prodcon`: what can be said, and to whom it goes.
 //!
-//! One file for each command; `exit` owns the exit status and the one place where an error is printed. Nothing here is `unsafe` or knows the layout of a
-//! segment: the commands use the public library only, so each of them is an example of it too.
+//! One file for each command; `exit` says what ends there are, and `report` is the one place where an
+//! error is printed. Nothing here is `unsafe` or knows the layout of a segment: the commands use the
+//! public library only, so each of them is an example of it too.
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "bench")]
 mod bench;
+#[cfg(any(feature = "bench", feature = "demo", feature = "soak"))]
+#[cfg_attr(not(all(feature = "bench", feature = "soak")), allow(dead_code))] // each uses a part
 mod child;
 mod create;
+#[cfg(feature = "demo")]
 mod demo;
 mod doctor;
 mod exit;
@@ -19,12 +24,15 @@ mod output;
 mod parse;
 mod put;
 mod ready;
+mod report;
 mod rm;
 mod signals;
+#[cfg(feature = "soak")]
 mod soak;
 mod stat;
 mod state;
 mod table;
+#[cfg(feature = "top")]
 mod top;
 mod wait;
 
@@ -46,6 +54,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// The whole story in one command: processes that exchange data, are killed, and account for every item
+    #[cfg(feature = "demo")]
     Demo(demo::Arguments),
     /// Create a queue of byte strings, or of a plain type
     Create(create::Arguments),
@@ -66,32 +75,39 @@ enum Command {
     /// Show the figures of a queue
     Stat(stat::Arguments),
     /// Show what goes on in queues, again and again
+    #[cfg(feature = "top")]
     Top(top::Arguments),
     /// Recover the seats of dead processes and check every invariant
     Doctor(doctor::Arguments),
     /// Remove queues
     Rm(rm::Arguments),
     /// Measure a queue between processes, everything verified
+    #[cfg(feature = "bench")]
     Bench(bench::Arguments),
     /// Kill and stop processes at random for as long as you like, every item and account checked
+    #[cfg(feature = "soak")]
     Soak(soak::Arguments),
     /// Print what makes a shell complete these commands
     Completions(manual::Completions),
     /// Print a manual page, or write all of them
     Man(manual::Pages),
+    #[cfg(feature = "bench")]
     #[command(hide = true)]
     BenchWorker(bench::Worker),
+    #[cfg(feature = "soak")]
     #[command(hide = true)]
     SoakWorker(soak::Worker),
 }
 
 fn main() -> ExitCode {
-    if let Some(status) = demo::main_if_attached() {
+    #[cfg(feature = "demo")]
+    if let Some(status) = demo::run_if_worker() {
         return status;
     }
     signals::outlive_file_limit();
     let line = CommandLine::parse();
     let outcome = match &line.command {
+        #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(arguments),
         Command::Create(arguments) => create::run(arguments),
         Command::Put(arguments) => put::run(arguments),
@@ -102,15 +118,20 @@ fn main() -> ExitCode {
         Command::State(arguments) => state::run(arguments),
         Command::Ls(arguments) => ls::run(arguments),
         Command::Stat(arguments) => stat::run(arguments),
+        #[cfg(feature = "top")]
         Command::Top(arguments) => top::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Rm(arguments) => rm::run(arguments),
+        #[cfg(feature = "bench")]
         Command::Bench(arguments) => bench::run(arguments),
+        #[cfg(feature = "soak")]
         Command::Soak(arguments) => soak::run(arguments),
         Command::Completions(arguments) => manual::completions(arguments, CommandLine::command()),
         Command::Man(arguments) => manual::pages(arguments, CommandLine::command()),
+        #[cfg(feature = "bench")]
         Command::BenchWorker(arguments) => bench::work(arguments),
+        #[cfg(feature = "soak")]
         Command::SoakWorker(arguments) => soak::work(arguments),
     };
-    exit::report(outcome)
+    report::report(outcome)
 }

@@ -9,6 +9,7 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// Seconds that something is to run: at least one, at most a year.
+#[cfg(any(feature = "bench", feature = "demo", feature = "soak"))]
 pub fn run_time(text: &str) -> Result<Duration, String> {
     let time = seconds(text)?;
     if !(Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600)).contains(&time) {
@@ -18,6 +19,7 @@ pub fn run_time(text: &str) -> Result<Duration, String> {
 }
 
 /// Minutes that something is to run: at least a second, at most a year.
+#[cfg(feature = "soak")]
 pub fn minutes(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "expected a number of minutes such as 0.5 or 30".to_string())?;
     run_time(&(number * 60.0).to_string()).map_err(|_| "expected at least 1 second (0.0167 minutes) and at most a year".into())

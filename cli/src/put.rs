@@ -7,7 +7,7 @@ use crate::exit::{End, Outcome};
 use crate::wait::{self, Patience};
 use crate::{output, parse, signals};
 use clap::Args;
-use prodcon::{Attach, Control, PutError, ReadyQueue, Role};
+use prodcon::{AttachOptions, Control, ErrorKind as Kind, PutError, ReadyQueue, Role};
 use rustix::event::PollFlags;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind};
@@ -43,19 +43,19 @@ fn frame(text: &str) -> Result<u32, String> {
 pub fn run(arguments: &Arguments) -> Outcome {
     let name = &arguments.name;
     // Told at once: opening a named pipe waits for whoever writes to it.
-    let typed = !Control::attach(name)?.header().type_name.is_empty();
+    let typed = !Control::attach(name)?.info().type_name.is_empty();
     let (input, source) = match &arguments.from {
         Some(path) => (File::open(path), path.display().to_string()),
         None => (io::stdin().as_fd().try_clone_to_owned().map(File::from), "stdin".to_owned()),
     };
     let input = input.map_err(|error| End::failed(format!("cannot read {source}: {error}; nothing was put")))?;
-    let mut queue = ReadyQueue::<[u8]>::attach_with(name, &Attach::new().role(Role::Producer))?;
+    let mut queue = ReadyQueue::<[u8]>::attach_with(name, &AttachOptions::new().role(Role::Producer))?;
     signals::install()?;
     let mut items = Items {
         input: BufReader::new(input),
         source,
         frames: arguments.frames,
-        longest: queue.item_size(),
+        longest: queue.control().item_size(),
         typed,
         number: 0,
         item: vec![],
@@ -177,7 +177,7 @@ impl Items {
 
     /// Why an item does not fit a queue, in the words of who wrote the line.
     fn unfit(&self, queue: &str, error: &PutError) -> Option<End> {
-        if !matches!(error, PutError::TooLarge { .. } | PutError::WrongLength { .. }) {
+        if !matches!(error, PutError::Failed(error) if matches!(error.kind(), Kind::TooLarge | Kind::WrongLength)) {
             return None;
         }
         let fits = self.longest;
@@ -198,10 +198,14 @@ fn put(queue: &mut ReadyQueue<[u8]>, items: &Items, arguments: &Arguments) -> Ou
     let patience = Patience::new(arguments.timeout);
     loop {
         signals::check()?;
-        match queue.put_timeout(&items.item, patience.slice()) {
+        match queue.within(patience.slice()).put(&items.item) {
             Ok(()) => return Ok(()),
             Err(PutError::TimedOut | PutError::Full) if !patience.is_over() => {}
-            Err(PutError::TimedOut) if patience.is_none() => return Err(End::put(queue.name(), &PutError::Full)),
+            // Which of the two it says depends on whether there was a moment left to wait.
+            Err(PutError::TimedOut | PutError::Full) => {
+                let answer = if patience.is_none() { PutError::Full } else { PutError::TimedOut };
+                return Err(End::put(queue.name(), &answer));
+            }
             Err(PutError::NotReady) if arguments.wait_ready => {
                 // It may close again before the next put: then this goes round.
                 if !queue.wait_ready(Some(patience.slice()))? && patience.is_over() {

@@ -1,9 +1,9 @@
 //! `prodcon rm`: removes the names of queues, each for itself. Who is attached keeps the memory.
 
 use crate::exit::{End, Outcome};
-use crate::output;
+use crate::{output, report};
 use clap::Args;
-use prodcon::{Control, OpenError};
+use prodcon::{Control, ErrorKind};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -16,7 +16,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    End::each(&arguments.names, |name| {
+    report::each(&arguments.names, |name| {
         output::note(&format!("removed '{name}'{}", remove(name, arguments.force)?));
         Ok(())
     })
@@ -27,7 +27,7 @@ fn remove(name: &str, force: bool) -> Result<String, End> {
     let control = match Control::attach(name) {
         Ok(control) => control,
         // No segment of ours, or not to be read: nobody can be seen in it.
-        Err(OpenError::Corrupt { .. } | OpenError::Incompatible { .. } | OpenError::Denied { .. }) => {
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible | ErrorKind::PermissionDenied) => {
             prodcon::unlink(name)?;
             return Ok(String::new());
         }
@@ -48,7 +48,7 @@ fn remove(name: &str, force: bool) -> Result<String, End> {
         )));
     }
     control.unlink()?;
-    Ok(match (users.as_str(), stats.len + stats.held) {
+    Ok(match (users.as_str(), stats.len + stats.unacked) {
         ("", 0) => String::new(),
         ("", 1) => " with an item in it".into(),
         ("", items) => format!(" with {items} items in it"),

@@ -1,7 +1,7 @@
 //! `prodcon stat`: the figures of a queue.
 
-use crate::exit::{End, Outcome};
-use crate::{names, output};
+use crate::exit::Outcome;
+use crate::{names, output, report};
 use clap::Args;
 use prodcon::{Control, Role};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let mut before = "";
-    End::each(&names::expand(&arguments.names)?, |name| {
+    report::each(&names::expand(&arguments.names)?, |name| {
         let figures = figures(&Control::attach(name)?)?;
         let text = if arguments.json {
             format!("{figures}\n")
@@ -39,9 +39,9 @@ fn text(figures: Value) -> String {
 }
 
 /// One object, as `stat --json` prints it.
-pub fn figures(control: &Control) -> Result<Value, prodcon::Fault> {
+pub fn figures(control: &Control) -> prodcon::Result<Value> {
     let s = control.stats()?;
-    let header = control.header();
+    let info = control.info();
     let role = |role: Role| match role {
         Role::Producer => "producer",
         Role::Consumer => "consumer",
@@ -50,14 +50,14 @@ pub fn figures(control: &Control) -> Result<Value, prodcon::Fault> {
     let members: Vec<Value> = s
         .members
         .iter()
-        .map(|m| json!({ "seat": m.seat, "pid": m.pid, "role": role(m.role), "held": m.held, "asleep": m.asleep }))
+        .map(|m| json!({ "seat": m.seat, "pid": m.pid, "role": role(m.role), "held": m.unacked, "asleep": m.asleep }))
         .collect();
-    let dead_letter = Some(&header.dead_letter).filter(|name| !name.is_empty());
+    let dead_letter = Some(&info.dead_letter).filter(|name| !name.is_empty());
     Ok(json!({
-        "name": control.name(), "type": if header.type_name.is_empty() { "bytes" } else { &header.type_name }, "capacity": s.capacity, "item_size": s.item_size,
+        "name": control.name(), "type": if info.type_name.is_empty() { "bytes" } else { &info.type_name }, "capacity": s.capacity, "item_size": s.item_size,
         "seats": s.seats, "seats_live": s.seats_live, "seats_dead": s.seats_dead, "len": s.len, "ready": s.ready, "epoch": s.epoch, "state": s.state.to_string(),
-        "lossy": s.lossy, "at_least_once": s.at_least_once, "held": s.held, "puts": s.puts, "gets": s.gets, "dropped": s.dropped, "cleared": s.cleared,
-        "lost": s.lost, "redelivered": s.redelivered, "dead_lettered": s.dead_lettered, "max_deliveries": header.max_deliveries, "dead_letter": dead_letter,
-        "batch": s.batch, "creator_pid": header.creator_pid, "created_ns": header.created_ns, "members": members,
+        "lossy": s.lossy, "at_least_once": s.at_least_once, "held": s.unacked, "puts": s.puts, "gets": s.gets, "dropped": s.dropped, "cleared": s.cleared,
+        "lost": s.lost, "redelivered": s.redelivered, "dead_lettered": s.dead_lettered, "max_deliveries": info.max_deliveries, "dead_letter": dead_letter,
+        "batch": s.batch, "creator_pid": info.creator_pid, "created_ns": info.created_ns, "members": members,
     }))
 }

@@ -100,5 +100,5 @@ fn a_full_file_system_is_told_from_one_without_inodes() {
         "{status} {err}"
     );
     let (status, err) = mounted("size=10m,nr_inodes=1", "exec \"$p\" create q --capacity 1 --item-size 8");
-    assert!(status == 1 && err.contains("'q'") && !err.contains("smaller"), "{status} {err}");
+    assert!(status == 1 && err.contains("no inodes left") && !err.contains("smaller"), "{status} {err}");
 }

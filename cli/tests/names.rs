@@ -21,6 +21,7 @@ fn several_names_and_patterns_are_taken() {
     assert_eq!(dir.ok("doctor *", b"").matches("sound").count(), 3);
     let listed = |line: &str| dir.ok(line, b"").lines().skip(1).map(|line| line[..5].to_owned()).collect::<Vec<_>>();
     assert_eq!(listed("ls cam-2 o*"), ["cam-2", "other"]);
+    #[cfg(feature = "top")]
     assert_eq!(listed("top --once --interval 0.05 *2 cam-1"), ["cam-1", "cam-2"]);
     for line in ["stat none* other --json", "ls none*", "doctor none*"] {
         dir.fails(line, 1, "no queue fits 'none*'");

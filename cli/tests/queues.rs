@@ -2,7 +2,7 @@
 
 mod support;
 
-use prodcon::{Control, Options};
+use prodcon::{AttachOptions, Control, QueueOptions};
 use std::io::{Read, Write};
 use support::{Dir, until};
 
@@ -125,7 +125,8 @@ fn only_what_was_left_by_its_owner_is_stale_and_other_queues_are_idle() {
     until("its seat", || dir.stat("made")["seats_live"] == 1);
     let (stale, line) = listed("made");
     assert!(!stale && line.ends_with(" 1"), "{line}");
-    let own = Control::create("owned", &Options::new(4).item_size(4).directory(&dir.0).owned(true)).unwrap();
+    let options = QueueOptions::new(4).item_size(4).attach(AttachOptions::new().directory(&dir.0));
+    let own = Control::create::<[u8]>("owned", &options.owned(true)).unwrap();
     let (stale, line) = listed("owned");
     assert!(!stale && line.ends_with("idle, 0 items"), "{line}");
     drop(own); // as its process does when it is killed

@@ -162,8 +162,10 @@ fn keys_and_signals_end_it_and_a_narrow_terminal_has_whole_figures() {
 #[test]
 fn more_queues_than_descriptors_are_shown() {
     let dir = Dir::new();
+    let attach = prodcon::AttachOptions::new().directory(&dir.0);
+    let options = prodcon::QueueOptions::new(1).item_size(4).seats(1).attach(attach);
     for number in 0..300 {
-        prodcon::Control::create(&format!("q{number}"), &prodcon::Options::new(1).item_size(4).seats(1).directory(&dir.0)).unwrap();
+        prodcon::Control::create::<[u8]>(&format!("q{number}"), &options).unwrap();
     }
     for line in ["top --once --interval 0.05", "ls"] {
         let shell = format!("ulimit -n 64; exec {} {line}", env!("CARGO_BIN_EXE_prodcon"));

@@ -1,15 +1,19 @@
 //! A queue of bytes together with what C has in hand of it.
 //!
-//! C has no borrows, so the guards of the Rust API are not kept: a reservation is made again at the commit, and shows the same block; an item in hand is a guard that was forgotten, which is
-//! settled with `discard` (acknowledged) or `give_back_forgotten`. In between this type refuses everything that would settle it otherwise.
+//! C has no borrows, so the guards of the Rust API are not kept: a reservation is made again at the
+//! commit, and shows the same block; an item in hand is a guard that was forgotten, which is settled
+//! with `ack_forgotten` or `give_back_forgotten`. In between this type refuses everything that would
+//! settle it otherwise.
 //!
-//! Invariant: `work` is `Reserved` only while nothing was done on the queue since the reservation; `work` is `InHand` exactly while the queue's seat holds an item for C, and its pointer
-//! is good for as long. Callers: queue, many, gate.
+//! Invariant: `work` is `Reserved` only while nothing was done on the queue since the reservation;
+//! `work` is `InHand` exactly while the queue's seat holds items for C, and its pointer is good for
+//! as long.
 
 use crate::cancel::Held;
 use crate::failure::Failure;
+use crate::handle::{Queue, forked};
 use crate::status::*;
-use rust::{GetError, PutError, ReadyQueue, Taken, Uncommitted};
+use rust::{CommitError, Delivery, GetError, ItemId, PutError, ReadyQueue};
 use std::slice;
 use std::time::Duration;
 
@@ -27,7 +31,7 @@ enum Work {
     InHand(Item),
 }
 
-/// An item in hand.
+/// An item in hand, or the items of a block.
 #[derive(Debug, Clone, Copy)]
 struct Item {
     data: *const u8,
@@ -58,6 +62,15 @@ impl Wait {
             0 => Self::Not,
             1.. => Self::AtMost(Duration::from_nanos(timeout_ns.unsigned_abs())),
             _ => Self::Forever,
+        }
+    }
+
+    /// As the Rust crate wants it.
+    pub fn time(self) -> Option<Duration> {
+        match self {
+            Self::Not => Some(Duration::ZERO),
+            Self::AtMost(timeout) => Some(timeout),
+            Self::Forever => None,
         }
     }
 }
@@ -100,17 +113,17 @@ impl Endpoint {
 
     #[cold]
     fn forked(&self) -> Failure {
-        rust::Fault::Forked { queue: self.name().into() }.into()
+        forked::<Queue>()
     }
 
     #[cold]
     fn busy(&self, call: &str) -> Failure {
         match self.work {
             Work::Reserved { .. } => self.not_now(call, "a block is reserved: commit or cancel it first"),
-            Work::InHand(Item { taken: true, .. }) => self.not_now(call, "an item is in hand: release it first"),
+            Work::InHand(Item { taken: true, .. }) => self.not_now(call, "an item is in hand: acknowledge it or give it back first"),
             _ => self.not_now(
                 call,
-                "an item is in hand that was too large for a get: get it with a larger buffer, or release it first",
+                "an item is in hand that was too large for a get: get it with a larger buffer, acknowledge it, or give it back first",
             ),
         }
     }
@@ -131,21 +144,6 @@ impl Endpoint {
         } else {
             Ok(())
         }
-    }
-
-    /// An item of `len` bytes fits.
-    #[inline(always)]
-    fn fits(&self, len: usize) -> Result<(), Failure> {
-        let max = self.queue.item_size();
-        if len <= max {
-            return Ok(());
-        }
-        Err(PutError::TooLarge {
-            queue: self.name().into(),
-            len,
-            max,
-        }
-        .into())
     }
 
     // ---------------------------------------------------------------- put
@@ -177,13 +175,22 @@ impl Endpoint {
     /// `data` is readable for `len` bytes.
     pub unsafe fn put(&mut self, data: *const u8, len: usize, timeout_ns: i64) -> Result<(), Failure> {
         self.at_rest("put")?;
-        self.fits(len)?;
-        // SAFETY: readable for len bytes by this function's contract; len <= item_size, so it fits into isize.
+        if isize::try_from(len).is_err() {
+            return Err(self.too_long_to_put(len));
+        }
+        // SAFETY: readable for len bytes by this function's contract; len fits into isize, as was checked.
         let item = unsafe { slice::from_raw_parts(data, len) };
         match self.queue.try_put(item) {
             Ok(()) => Ok(()),
             Err(error) => self.wait_to_put(item, error, timeout_ns),
         }
+    }
+
+    #[cold]
+    fn too_long_to_put(&self, len: usize) -> Failure {
+        let (name, max) = (self.name(), self.queue.item_size());
+        let text = format!("an item of {len} bytes is too long for queue '{name}', whose items have at most {max}");
+        Failure::with(PRODCON_TOO_LARGE, text)
     }
 
     /// Apart, so that the way without waiting is short (and does not read the clock).
@@ -197,14 +204,13 @@ impl Endpoint {
         match Wait::from_ns(timeout_ns) {
             Wait::Not => Err(error.into()),
             Wait::Forever => Ok(self.queue.put(item)?),
-            Wait::AtMost(timeout) => Ok(self.queue.put_timeout(item, timeout)?),
+            Wait::AtMost(timeout) => Ok(self.queue.within(timeout).put(item)?),
         }
     }
 
     /// The block to be filled.
     pub fn reserve(&mut self, len: usize) -> Result<*mut u8, Failure> {
         self.at_rest("reserve")?;
-        self.fits(len)?;
         let mut block = self.queue.reserve(len)?;
         let data = block.as_mut_ptr();
         self.work = Work::Reserved { len };
@@ -223,8 +229,9 @@ impl Endpoint {
             );
             return Err(Failure::with(PRODCON_TOO_LARGE, text));
         }
-        let block = self.queue.reserve(len)?; // the same block with what C wrote: nothing was done in between
-        match block.try_commit() {
+        // The same block with what C wrote: nothing was done in between.
+        let block = self.queue.reserve(len)?;
+        match block.commit_within(Duration::ZERO) {
             Ok(()) => {}
             Err(refused) => Self::wait_to_commit(refused, timeout_ns)?,
         }
@@ -235,18 +242,17 @@ impl Endpoint {
     /// Apart, so that the way without waiting is short.
     #[cold]
     #[inline(never)]
-    fn wait_to_commit(refused: Uncommitted<'_, [u8]>, timeout_ns: i64) -> Result<(), Failure> {
-        let Uncommitted { error, reserved } = refused;
+    fn wait_to_commit(refused: CommitError<'_, [u8]>, timeout_ns: i64) -> Result<(), Failure> {
+        let CommitError { error, reservation, .. } = refused;
         if !matches!(error, PutError::Full) {
             return Err(error.into());
         }
         let _held = Held::begin();
-        let done = match Wait::from_ns(timeout_ns) {
-            Wait::Not => return Err(error.into()),
-            Wait::Forever => reserved.commit(),
-            Wait::AtMost(timeout) => reserved.commit_timeout(timeout),
-        };
-        Ok(done.map_err(|refused| refused.error)?)
+        match Wait::from_ns(timeout_ns) {
+            Wait::Not => Err(error.into()),
+            Wait::Forever => Ok(reservation.commit()?),
+            Wait::AtMost(timeout) => Ok(reservation.commit_within(timeout).map_err(PutError::from)?),
+        }
     }
 
     /// Forgets the reservation.
@@ -264,7 +270,7 @@ impl Endpoint {
     // ---------------------------------------------------------------- get
 
     /// Lets go of the guard; the item stays in hand.
-    fn keep(guard: Taken<'_, [u8]>, taken: bool) -> Work {
+    fn keep(guard: Delivery<'_, [u8]>, taken: bool) -> Work {
         let (data, len) = (guard.as_ptr(), guard.len());
         std::mem::forget(guard);
         Work::InHand(Item { data, len, taken })
@@ -273,7 +279,7 @@ impl Endpoint {
     /// Waits for an item. Apart, so that the way without waiting is short (and does not read the clock).
     #[cold]
     #[inline(never)]
-    fn wait_to_take(queue: &mut ReadyQueue<[u8]>, error: GetError, timeout_ns: i64) -> Result<Taken<'_, [u8]>, Failure> {
+    fn wait_to_take(queue: &mut ReadyQueue<[u8]>, error: GetError, timeout_ns: i64) -> Result<Delivery<'_, [u8]>, Failure> {
         if !matches!(error, GetError::Empty) {
             return Err(error.into());
         }
@@ -281,7 +287,7 @@ impl Endpoint {
         match Wait::from_ns(timeout_ns) {
             Wait::Not => Err(error.into()),
             Wait::Forever => Ok(queue.take()?),
-            Wait::AtMost(timeout) => Ok(queue.take_timeout(timeout)?),
+            Wait::AtMost(timeout) => Ok(queue.within(timeout).take()?),
         }
     }
 
@@ -332,7 +338,7 @@ impl Endpoint {
     /// # Safety
     /// As [`get`](Self::get).
     #[inline(always)]
-    unsafe fn receive(work: &mut Work, guard: Taken<'_, [u8]>, buffer: *mut u8, size: usize) -> Got {
+    unsafe fn receive(work: &mut Work, guard: Delivery<'_, [u8]>, buffer: *mut u8, size: usize) -> Got {
         let item: &[u8] = &guard;
         let len = item.len();
         if len > size {
@@ -341,6 +347,7 @@ impl Endpoint {
         }
         // SAFETY: the item is readable for its length, which is at most `size`; the buffer by this function's contract, and it is not in the item's block, which is this seat's alone.
         unsafe { copy(item.as_ptr(), buffer, len) };
+        guard.ack();
         Got::Copied(len)
     }
 
@@ -367,7 +374,8 @@ impl Endpoint {
     #[cold]
     pub(crate) fn too_long(&self, len: usize, size: usize) -> Failure {
         let text = format!(
-            "queue '{}': the next item has {len} bytes, the buffer {size}: get it with a larger buffer (items have at most {}), or release it",
+            "queue '{}': the next item has {len} bytes, the buffer {size}: get it with a larger buffer (items have at most {}), \
+             acknowledge it, or give it back",
             self.name(),
             self.queue.item_size()
         );
@@ -385,14 +393,34 @@ impl Endpoint {
         Ok(Self::show(&mut self.work, guard))
     }
 
-    fn show(work: &mut Work, guard: Taken<'_, [u8]>) -> (*const u8, usize) {
+    fn show(work: &mut Work, guard: Delivery<'_, [u8]>) -> (*const u8, usize) {
         let item = (guard.as_ptr(), guard.len());
         *work = Self::keep(guard, true);
         item
     }
 
+    /// Takes the items of a block in place: where they are, and how many.
+    pub fn take_slice(&mut self, timeout_ns: i64) -> Result<(*const u8, usize), Failure> {
+        self.at_rest("take_slice")?;
+        if self.queue.control().info().type_name.is_empty() {
+            return Err(self.not_now("take_slice", "its items are bytes, each with a length of its own: take them one by one"));
+        }
+        let shown = |(items, number): (&[u8], usize)| (items.as_ptr(), items.len(), number);
+        let at_once = self.queue.take_forgotten(Some(Duration::ZERO)).map(shown);
+        let (data, len, number) = match at_once {
+            Ok(items) => items,
+            Err(error) if timeout_ns == 0 || !matches!(error, GetError::Empty) => return Err(error.into()),
+            Err(_) => {
+                let _held = Held::begin();
+                shown(self.queue.take_forgotten(Wait::from_ns(timeout_ns).time())?)
+            }
+        };
+        self.work = Work::InHand(Item { data, len, taken: true });
+        Ok((data, number))
+    }
+
     fn settle(&mut self) {
-        self.queue.discard();
+        self.queue.ack_forgotten();
         self.work = Work::None;
     }
 
@@ -405,26 +433,53 @@ impl Endpoint {
         }
     }
 
-    /// Acknowledges the item in hand.
-    pub fn release(&mut self) -> Result<(), Failure> {
-        self.in_hand("release")?;
+    /// Acknowledges what is in hand.
+    pub fn ack(&mut self) -> Result<(), Failure> {
+        self.in_hand("ack")?;
         self.settle();
         Ok(())
     }
 
-    /// Gives the item in hand back.
+    /// Gives back what is in hand.
     pub fn nack(&mut self) -> Result<(), Failure> {
         self.in_hand("nack")?;
-        let _held = Held::begin();
-        if !self.queue.stats()?.at_least_once {
+        if !self.queue.control().info().at_least_once {
             return Err(self.not_now(
                 "nack",
-                "the queue is at-most-once and takes nothing back: release the item (it still is in hand), or create the queue with PRODCON_AT_LEAST_ONCE",
+                "the queue is at-most-once and takes nothing back: acknowledge the item (it still is in hand), or create the queue with PRODCON_AT_LEAST_ONCE",
             ));
         }
+        self.give_back()
+    }
+
+    /// Gives back what is in hand, or acknowledges it where nothing can be given back.
+    pub fn drop_in_hand(&mut self) -> Result<(), Failure> {
+        self.in_hand("drop")?;
+        if self.queue.control().info().at_least_once {
+            return self.give_back();
+        }
+        self.settle();
+        Ok(())
+    }
+
+    fn give_back(&mut self) -> Result<(), Failure> {
+        let _held = Held::begin();
         self.queue.give_back_forgotten()?;
         self.work = Work::None;
         Ok(())
+    }
+
+    /// What identifies item `index` of those in hand.
+    pub fn item_id(&self, index: usize) -> Result<ItemId, Failure> {
+        self.in_hand("item_id")?;
+        let id = self.queue.id_forgotten(index);
+        id.ok_or_else(|| self.not_now("item_id", &format!("no item {index} is in hand: count from 0")))
+    }
+
+    /// How many times what is in hand has been delivered.
+    pub fn delivery_count(&self) -> Result<u32, Failure> {
+        self.in_hand("delivery_count")?;
+        Ok(self.queue.deliveries_forgotten())
     }
 
     // ---------------------------------------------------------------- many
@@ -435,23 +490,14 @@ impl Endpoint {
     /// `data` is readable for `len * count` bytes, a number that fits into `isize`.
     pub unsafe fn put_many(&mut self, data: *const u8, len: usize, count: usize, timeout_ns: i64) -> (usize, Result<(), Failure>) {
         let _held = Held::begin();
-        if let Err(failure) = self.at_rest("put_many").and_then(|()| self.fits(len)) {
+        if let Err(failure) = self.at_rest("put_many") {
             return (0, Err(failure));
         }
-        let items = (0..count).map(|index| {
-            // SAFETY: index < count, so the item lies within the `len * count` bytes that are readable by this function's contract.
-            let item = unsafe { data.add(index * len) };
-            // SAFETY: as above.
-            unsafe { slice::from_raw_parts(item, len) }
-        });
-        let done = match Wait::from_ns(timeout_ns) {
-            Wait::Not => self.queue.try_put_many(items),
-            Wait::Forever => self.queue.put_many(items),
-            Wait::AtMost(timeout) => self.queue.put_many_timeout(items, timeout),
-        };
-        match done {
-            Ok(put) => (put, Ok(())),
-            Err(partial) => (partial.put, Err(partial.error.into())),
+        // SAFETY: readable for `len * count` bytes by this function's contract, which fit into isize.
+        let items = unsafe { slice::from_raw_parts(data, len * count) };
+        match self.queue.put_items(items, len, count, Wait::from_ns(timeout_ns).time()) {
+            Ok(()) => (count, Ok(())),
+            Err(partial) => (partial.put, Err(partial.into())),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! An error on its way to C: a status, and a text for this thread.
 //!
-//! Invariants: no panic leaves [`run`]; the thread's text is written when something fails and never otherwise, so success costs nothing. Callers: all of this crate.
+//! Invariants: no panic leaves [`run`]; the thread's text is written when something fails and never
+//! otherwise, so success costs nothing.
 
 use crate::cancel::Held;
 use crate::status::*;
-use rust::worker::{RecvError, SendError, WorkerError};
-use rust::{Fault, GetError, OpenError, PutError, StateError};
+use rust::{Error, ErrorKind, GetError, PutError, PutSliceError};
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +25,8 @@ pub struct Failure {
 /// A text, made only when it is needed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Text {
-    /// Follows on `queue 'name'`, or `worker 'name'`: for answers that a polling program gets all the time.
+    /// Follows on `queue 'name'`, or `worker 'name'`: for answers that a polling program gets all
+    /// the time.
     After(&'static str),
     /// The whole text.
     Whole(String),
@@ -63,18 +64,34 @@ impl Failure {
     }
 }
 
-impl From<Fault> for Failure {
+/// The number of a kind.
+fn status_of(kind: ErrorKind) -> Status {
+    match kind {
+        ErrorKind::Full => PRODCON_FULL,
+        ErrorKind::Empty => PRODCON_EMPTY,
+        ErrorKind::TimedOut => PRODCON_TIMED_OUT,
+        ErrorKind::NotReady => PRODCON_NOT_READY,
+        ErrorKind::Stopped => PRODCON_STOPPED,
+        ErrorKind::Cancelled => PRODCON_CANCELLED,
+        ErrorKind::TooLarge => PRODCON_TOO_LARGE,
+        ErrorKind::NotFound | ErrorKind::Removed => PRODCON_NOT_FOUND,
+        ErrorKind::AlreadyExists => PRODCON_EXISTS,
+        ErrorKind::Incompatible => PRODCON_INCOMPATIBLE,
+        ErrorKind::NoSeat => PRODCON_NO_SEAT,
+        ErrorKind::Corrupt => PRODCON_CORRUPT,
+        ErrorKind::Forked => PRODCON_FORKED,
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnly | ErrorKind::NoSpace | ErrorKind::Os | ErrorKind::Spawn => PRODCON_OS,
+        ErrorKind::Exhausted => PRODCON_EXHAUSTED,
+        ErrorKind::OptionsDiffer => PRODCON_DIFFERS,
+        // Names, options, lengths, states, and kinds that are not known yet.
+        _ => PRODCON_INVALID,
+    }
+}
+
+impl From<Error> for Failure {
     #[cold]
-    fn from(fault: Fault) -> Self {
-        let status = match fault {
-            Fault::Removed { .. } => PRODCON_NOT_FOUND,
-            Fault::Corrupt { .. } => PRODCON_CORRUPT,
-            Fault::Exhausted { .. } => PRODCON_EXHAUSTED,
-            Fault::Forked { .. } => PRODCON_FORKED,
-            Fault::AtMostOnce { .. } => PRODCON_INVALID,
-            _ => PRODCON_OS,
-        };
-        Self::with(status, fault.to_string())
+    fn from(error: Error) -> Self {
+        Self::with(status_of(error.kind()), error.to_string())
     }
 }
 
@@ -85,10 +102,15 @@ impl From<PutError> for Failure {
             PutError::TimedOut => Self::answer(PRODCON_TIMED_OUT, "stayed full: timed out"),
             PutError::NotReady => Self::answer(PRODCON_NOT_READY, "is not ready: its consumer has to set it ready"),
             PutError::Stopped => Self::answer(PRODCON_STOPPED, "is stopped: set its state to started"),
-            PutError::TooLarge { .. } => Self::with(PRODCON_TOO_LARGE, error.to_string()),
-            PutError::Fault(fault) => fault.into(),
-            _ => Self::invalid(error.to_string()),
+            PutError::Failed(error) => error.into(),
+            other => Self::with(status_of(other.kind()), other.to_string()),
         }
+    }
+}
+
+impl From<PutSliceError> for Failure {
+    fn from(error: PutSliceError) -> Self {
+        error.error.into()
     }
 }
 
@@ -98,76 +120,8 @@ impl From<GetError> for Failure {
             GetError::Empty => Self::answer(PRODCON_EMPTY, "is empty"),
             GetError::TimedOut => Self::answer(PRODCON_TIMED_OUT, "stayed empty: timed out"),
             GetError::Stopped => Self::answer(PRODCON_STOPPED, "is stopped: end of stream"),
-            GetError::Fault(fault) => fault.into(),
-            _ => Self::invalid(error.to_string()),
-        }
-    }
-}
-
-impl From<OpenError> for Failure {
-    #[cold]
-    fn from(error: OpenError) -> Self {
-        let status = match error {
-            OpenError::NotFound { .. } | OpenError::NoDirectory { .. } | OpenError::Replaced { .. } | OpenError::Removed { .. } => PRODCON_NOT_FOUND,
-            OpenError::Exists { .. } => PRODCON_EXISTS,
-            OpenError::Name { .. } | OpenError::Invalid { .. } => PRODCON_INVALID,
-            OpenError::Incompatible { .. } => PRODCON_INCOMPATIBLE,
-            OpenError::NoSeat { .. } => PRODCON_NO_SEAT,
-            OpenError::Corrupt { .. } => PRODCON_CORRUPT,
-            _ => PRODCON_OS,
-        };
-        Self::with(status, error.to_string())
-    }
-}
-
-impl From<StateError> for Failure {
-    #[cold]
-    fn from(error: StateError) -> Self {
-        match error {
-            StateError::Fault(fault) => fault.into(),
-            other => Self::invalid(other.to_string()),
-        }
-    }
-}
-
-impl From<WorkerError> for Failure {
-    #[cold]
-    fn from(error: WorkerError) -> Self {
-        match error {
-            WorkerError::Open(error) => error.into(),
-            WorkerError::Fault(fault) => fault.into(),
-            WorkerError::State(error) => error.into(),
-            WorkerError::Put(error) => error.into(),
-            WorkerError::Stopped { .. } => Self::with(PRODCON_STOPPED, error.to_string()),
-            other => Self::invalid(other.to_string()),
-        }
-    }
-}
-
-impl From<SendError> for Failure {
-    #[cold]
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::TooLarge { .. } => Self::with(PRODCON_TOO_LARGE, error.to_string()),
-            SendError::Stopped { .. } | SendError::Ended { .. } => Self::with(PRODCON_STOPPED, error.to_string()),
-            SendError::Full { .. } => Self::with(PRODCON_FULL, error.to_string()),
-            SendError::Open(error) => error.into(),
-            SendError::Fault(fault) => fault.into(),
-            other => Self::invalid(other.to_string()),
-        }
-    }
-}
-
-impl From<RecvError> for Failure {
-    #[cold]
-    fn from(error: RecvError) -> Self {
-        match error {
-            RecvError::Empty => Self::answer(PRODCON_EMPTY, "has no message"),
-            RecvError::TimedOut => Self::answer(PRODCON_TIMED_OUT, "got no message in that time"),
-            RecvError::Stopped => Self::answer(PRODCON_STOPPED, "was stopped"),
-            RecvError::Open(error) => error.into(),
-            RecvError::Fault(fault) => fault.into(),
-            other => Self::invalid(other.to_string()),
+            GetError::Failed(error) => error.into(),
+            other => Self::with(status_of(other.kind()), other.to_string()),
         }
     }
 }
@@ -187,7 +141,8 @@ thread_local! {
     static LAST: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Runs what a C function does. A panic is answered as `PRODCON_PANIC`; the thread is not cancelled meanwhile.
+/// Runs what a C function does. A panic is answered as `PRODCON_PANIC`; the thread is not
+/// cancelled meanwhile.
 #[inline(always)]
 pub fn run(work: impl FnOnce() -> Result<(), Failure>) -> Status {
     let _held = Held::begin();
@@ -237,8 +192,13 @@ pub fn report(about: Option<(&str, &str)>, failure: Failure) -> Status {
     failure.status
 }
 
-/// What went wrong with this thread's last call that did not answer `PRODCON_OK`, with names and values and what to do; "" if there was none. Successful calls leave it alone.
-/// Never NULL. Belongs to prodcon and is valid until this thread's next call of a `prodcon_` function that fails: copy what must last longer. Each thread has its own text.
+/// Says what went wrong with this thread's last call that did not answer `PRODCON_OK`: with
+/// names, values, and what to do. Calls that succeed leave the text alone.
+///
+/// - Returns: the text; "" if no call has failed. Never NULL.
+/// - Ownership: prodcon's; valid until this thread's next call of a `prodcon_` function that
+///   fails. Copy what must last longer.
+/// - Threads: any; each has a text of its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn prodcon_last_error() -> *const c_char {
     let text = LAST.try_with(|last| match last.try_borrow() {
@@ -291,10 +251,66 @@ impl<T> Output<T> {
     }
 }
 
-/// Writes a struct whose first field is its size: as many bytes as the caller has room for, zeros where that is more than this library knows.
+/// A struct of options, whose first field is its size. Zero is the default of every field.
 ///
 /// # Safety
-/// `to` is NULL, or begins with a `u32` and is writable for as many bytes as that says. `value` begins with a `u32` too, is plain data and has no padding.
+/// Any bytes are a value, and it begins with a `u32`.
+pub unsafe trait Sized32: Copy {
+    /// For texts, such as `options`.
+    const NAME: &'static str;
+    /// From here on the fields have 8 bytes, so that a struct cannot end within one.
+    const WORDS_FROM: usize;
+    /// All zero.
+    const ZERO: Self;
+}
+
+/// Longer options are a mistake.
+const LONGEST: usize = 4096;
+
+/// Reads a struct of options of another size: a smaller one as if the rest were 0, of a larger
+/// one the rest has to be 0.
+///
+/// # Safety
+/// `from` is NULL, or points to a `u32` that says how many bytes are readable there.
+pub unsafe fn sized_input<T: Sized32>(from: *const T) -> Result<T, Failure> {
+    let (name, own) = (T::NAME, size_of::<T>());
+    if from.is_null() {
+        let text = format!("the {name} are NULL: pass the address of a prodcon_{name} with its size in the first field");
+        return Err(Failure::invalid(text));
+    }
+    // SAFETY: not NULL, and a u32 at least by this function's contract.
+    let size = unsafe { from.cast::<u32>().read_unaligned() } as usize;
+    if !(4..=LONGEST).contains(&size) {
+        let text = format!("{name}.size is {size}: set it to sizeof(prodcon_{name}), {own}");
+        return Err(Failure::invalid(text));
+    }
+    let known = if size < own && size > T::WORDS_FROM { size & !7 } else { size.min(own) };
+    let mut options = T::ZERO;
+    // SAFETY: known <= size bytes are readable at `from` by this function's contract, and known <= own
+    // writable in `options`, which any bytes may fill (`Sized32`).
+    unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut options).cast::<u8>(), known) };
+    for at in own..size {
+        // SAFETY: at < size.
+        let byte = unsafe { from.cast::<u8>().add(at) };
+        // SAFETY: as above.
+        if unsafe { byte.read() } != 0 {
+            let version = env!("CARGO_PKG_VERSION");
+            let text = format!(
+                "{name}.size is {size}, and byte {at} is not 0: this library ({version}) knows {own} bytes; \
+                 set the rest to 0, or use a newer library"
+            );
+            return Err(Failure::invalid(text));
+        }
+    }
+    Ok(options)
+}
+
+/// Writes a struct whose first field is its size: as many bytes as the caller has room for, zeros
+/// where that is more than this library knows.
+///
+/// # Safety
+/// `to` is NULL, or begins with a `u32` and is writable for as many bytes as that says. `value`
+/// begins with a `u32` too, is plain data and has no padding.
 pub unsafe fn sized_output<T>(to: *mut T, value: &mut T, what: &'static str) -> Result<(), Failure> {
     output(to, what)?;
     // SAFETY: not NULL; a u32 by this function's contract.

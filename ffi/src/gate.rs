@@ -3,23 +3,25 @@
 use crate::endpoint::{Endpoint, Wait};
 use crate::failure::{Failure, output, sized_output};
 use crate::handle::{Queue, with};
-use crate::queue::{PRODCON_AT_LEAST_ONCE, PRODCON_LOSSY};
+use crate::options::{PRODCON_AT_LEAST_ONCE, PRODCON_LOSSY};
 use crate::status::*;
 use rust::State;
-use std::time::Duration;
 
 /// State: put and get answer `PRODCON_STOPPED`.
 pub const PRODCON_STOPPED_STATE: i32 = 1;
 /// State: the usual.
 pub const PRODCON_STARTED: i32 = 2;
-/// State: put answers `PRODCON_STOPPED`; get goes on until the queue is empty, then answers `PRODCON_STOPPED` (end of stream): by then every item whose put answered `PRODCON_OK` was got.
+/// State: put answers `PRODCON_STOPPED`; get goes on until the queue is empty, then answers
+/// `PRODCON_STOPPED` (end of stream). By then every item whose put answered `PRODCON_OK` was got.
 pub const PRODCON_STOP_AT_QUEUE_END: i32 = 3;
 
-/// The figures of a queue. When nobody is in mid-operation: puts = gets + dropped + cleared + lost + held + len.
+/// The figures of a queue. When nobody is in mid-operation: puts = gets + dropped + cleared +
+/// lost + held + len.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Stats {
-    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one only so many bytes are written; the rest of a larger one is filled with 0.
+    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one
+    /// only so many bytes are written; the rest of a larger one is filled with 0.
     pub size: u32,
     /// Items that the queue can hold.
     pub capacity: u32,
@@ -76,7 +78,7 @@ impl Stats {
             reserved: 0,
             epoch: stats.epoch,
             len: stats.len,
-            held: stats.held,
+            held: stats.unacked,
             puts: stats.puts,
             gets: stats.gets,
             dropped: stats.dropped,
@@ -98,14 +100,6 @@ fn state(number: i32) -> Result<State, Failure> {
     }
 }
 
-fn timeout(wait: Wait) -> Option<Duration> {
-    match wait {
-        Wait::Not => Some(Duration::ZERO),
-        Wait::AtMost(timeout) => Some(timeout),
-        Wait::Forever => None,
-    }
-}
-
 /// Runs a call that reads or changes the queue as a whole.
 ///
 /// # Safety
@@ -121,16 +115,17 @@ unsafe fn about(queue: *const Queue, call: &'static str, work: impl FnOnce(&mut 
 
 /// Lets producers put.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. Works with an item in hand; `PRODCON_INVALID` while a block is reserved.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_set_ready(queue: *mut Queue) -> Status {
     // SAFETY: what create or attach wrote, by the contract of the C function.
     unsafe { about(queue, "set_ready", |endpoint| Ok(endpoint.queue.set_ready()?)) }
 }
 
-/// Keeps producers out and makes every item void, in one step: no item that was put before is delivered after it.
+/// Keeps producers out and makes every item void, in one step: no item that was put before is
+/// delivered after it.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. Works with an item in hand; `PRODCON_INVALID` while a block is reserved.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_set_not_ready(queue: *mut Queue) -> Status {
     // SAFETY: what create or attach wrote, by the contract of the C function.
@@ -139,16 +134,16 @@ pub unsafe extern "C" fn prodcon_queue_set_not_ready(queue: *mut Queue) -> Statu
 
 /// Makes every item void, in one step, and leaves the queue as ready as it was.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. Works with an item in hand; `PRODCON_INVALID` while a block is reserved.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_clear(queue: *mut Queue) -> Status {
     // SAFETY: what create or attach wrote, by the contract of the C function.
     unsafe { about(queue, "clear", |endpoint| Ok(endpoint.queue.clear()?)) }
 }
 
-/// Whether producers may put.
+/// Says whether producers may put.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved. On failure `*ready` is not written.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_is_ready(queue: *mut Queue, ready: *mut bool) -> Status {
     let work = |endpoint: &mut Endpoint| {
@@ -161,17 +156,17 @@ pub unsafe extern "C" fn prodcon_queue_is_ready(queue: *mut Queue, ready: *mut b
     unsafe { about(queue, "is_ready", work) }
 }
 
-/// Whether the queue's name was removed: what has the name by then, if anything, is another queue. Who waits
-/// hears that as `PRODCON_NOT_FOUND`, and who puts without waiting does so within a moment.
+/// Says whether the queue's name was removed: what has the name by then, if anything, is another
+/// queue. Who waits hears that as `PRODCON_NOT_FOUND`, and who puts without waiting does so
+/// within a moment.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child.
-/// `PRODCON_INVALID` while a block is reserved. On failure `*removed` is not written.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_is_removed(queue: *mut Queue, removed: *mut bool) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let removed = output(removed, "removed")?;
         // SAFETY: the caller's variable.
-        unsafe { removed.write(endpoint.queue.is_removed()) };
+        unsafe { removed.write(endpoint.queue.control().is_removed()) };
         Ok(())
     };
     // SAFETY: what create or attach wrote, by the contract of the C function.
@@ -180,13 +175,14 @@ pub unsafe extern "C" fn prodcon_queue_is_removed(queue: *mut Queue, removed: *m
 
 /// Waits until the queue is ready.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: for `timeout_ns` (0: not at all, `PRODCON_NOT_READY`; negative: as long as it takes; else `PRODCON_TIMED_OUT`). Threads: one at a time on a handle.
-/// Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved; `PRODCON_NOT_FOUND` if the queue's name was removed.
+/// - Returns: `PRODCON_NOT_READY` or `PRODCON_TIMED_OUT`; `PRODCON_NOT_FOUND` if the name was
+///   removed.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_wait_ready(queue: *mut Queue, timeout_ns: i64) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let wait = Wait::from_ns(timeout_ns);
-        match (endpoint.queue.wait_ready(timeout(wait))?, wait) {
+        match (endpoint.queue.wait_ready(wait.time())?, wait) {
             (true, _) => Ok(()),
             (false, Wait::Not) => Err(Failure::answer(PRODCON_NOT_READY, "is not ready")),
             (false, _) => Err(Failure::answer(PRODCON_TIMED_OUT, "stayed not ready: timed out")),
@@ -196,9 +192,10 @@ pub unsafe extern "C" fn prodcon_queue_wait_ready(queue: *mut Queue, timeout_ns:
     unsafe { about(queue, "wait_ready", work) }
 }
 
-/// How many items are in the queue that were not cleared. Exact when nobody is in mid-operation.
+/// Says how many items are in the queue that were not cleared. Exact when nobody is in
+/// mid-operation.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved. On failure `*len` is not written.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_len(queue: *mut Queue, len: *mut usize) -> Status {
     let work = |endpoint: &mut Endpoint| {
@@ -211,9 +208,9 @@ pub unsafe extern "C" fn prodcon_queue_len(queue: *mut Queue, len: *mut usize) -
     unsafe { about(queue, "len", work) }
 }
 
-/// How many items the queue can hold.
+/// Says how many items the queue can hold (with batches: blocks).
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved. On failure `*capacity` is not written.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_capacity(queue: *mut Queue, capacity: *mut usize) -> Status {
     let work = |endpoint: &mut Endpoint| {
@@ -226,38 +223,57 @@ pub unsafe extern "C" fn prodcon_queue_capacity(queue: *mut Queue, capacity: *mu
     unsafe { about(queue, "capacity", work) }
 }
 
-/// The state: `PRODCON_STOPPED_STATE`, `PRODCON_STARTED` or `PRODCON_STOP_AT_QUEUE_END`.
+/// Says how many bytes the longest item can have; in a queue of a plain type all items have so
+/// many.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved. On failure `*state` is not written.
+/// - Threads: one at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_item_size(queue: *mut Queue, size: *mut usize) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        let size = output(size, "size")?;
+        // SAFETY: the caller's variable.
+        unsafe { size.write(endpoint.queue.item_size()) };
+        Ok(())
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { about(queue, "item_size", work) }
+}
+
+/// Gives the state: `PRODCON_STOPPED_STATE`, `PRODCON_STARTED` or `PRODCON_STOP_AT_QUEUE_END`.
+///
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_get_state(queue: *mut Queue, state: *mut i32) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let state = output(state, "state")?;
         // SAFETY: the caller's variable.
-        unsafe { state.write(endpoint.queue.state() as i32) };
+        unsafe { state.write(endpoint.queue.control().state() as i32) };
         Ok(())
     };
     // SAFETY: what create or attach wrote, by the contract of the C function.
     unsafe { about(queue, "get_state", work) }
 }
 
-/// Changes the state and wakes whoever sleeps. Allowed are stopped -> started, started -> stopped, started -> stop_at_queue_end, stop_at_queue_end -> stopped; others are `PRODCON_INVALID`.
+/// Changes the state and wakes whoever sleeps. Allowed are stopped -> started, started -> stopped
+/// or stop_at_queue_end, stop_at_queue_end -> stopped, and the state that the queue has.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved.
+/// - Returns: `PRODCON_INVALID` if the change is not allowed; `prodcon_last_error` names a way.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_set_state(queue: *mut Queue, state_number: i32) -> Status {
     // SAFETY: what create or attach wrote, by the contract of the C function.
-    unsafe { about(queue, "set_state", |endpoint| Ok(endpoint.queue.set_state(state(state_number)?)?)) }
+    unsafe { about(queue, "set_state", |endpoint| Ok(endpoint.queue.control().set_state(state(state_number)?)?)) }
 }
 
 /// Waits until the state is `state_number`.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: for `timeout_ns` (0: not at all; negative: as long as it takes); `PRODCON_TIMED_OUT` if it is another one all the time. Threads: one at a time on a handle.
-/// Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved, or if it is no state; `PRODCON_NOT_FOUND` if the queue's name was removed.
+/// - Returns: `PRODCON_TIMED_OUT` if it is another one all the time; `PRODCON_INVALID` if it is
+///   no state; `PRODCON_NOT_FOUND` if the name was removed.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_wait_state(queue: *mut Queue, state_number: i32, timeout_ns: i64) -> Status {
     let work = |endpoint: &mut Endpoint| {
-        if endpoint.queue.wait_state(state(state_number)?, timeout(Wait::from_ns(timeout_ns)))? {
+        if endpoint.queue.control().wait_state(state(state_number)?, Wait::from_ns(timeout_ns).time())? {
             Ok(())
         } else {
             Err(Failure::answer(PRODCON_TIMED_OUT, "kept another state: timed out"))
@@ -267,14 +283,14 @@ pub unsafe extern "C" fn prodcon_queue_wait_state(queue: *mut Queue, state_numbe
     unsafe { about(queue, "wait_state", work) }
 }
 
-/// The queue's figures. Reading them disturbs nobody. Set `stats->size` first.
+/// Gives the queue's figures. Reading them disturbs nobody. Set `stats->size` first.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no (a system call for each seat). Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved, or if `stats->size`
-/// is less than 8 or more than 65536. On failure `*stats` is not written.
+/// - Returns: `PRODCON_INVALID` if `stats->size` is less than 8 or more than 65536.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_stats(queue: *mut Queue, stats: *mut Stats) -> Status {
     let work = |endpoint: &mut Endpoint| {
-        let mut figures = Stats::from_rust(&endpoint.queue.stats()?);
+        let mut figures = Stats::from_rust(&endpoint.queue.control().stats()?);
         // SAFETY: the caller's struct, with its size in the first field; `figures` is plain data without padding (asserted below).
         unsafe { sized_output(stats, &mut figures, "stats") }
     };
@@ -287,15 +303,16 @@ const _: () = assert!(
     "no padding, and the size that programs were compiled with"
 );
 
-/// Resolves the seats of dead processes: `*recovered` is how many, `*undecided` how many must wait until others have ended what they are at. It also happens by itself now and then.
+/// Resolves the seats of dead processes: `*recovered` is how many, `*undecided` how many have to
+/// wait until others have ended what they are at. It also happens by itself now and then.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` while a block is reserved. On failure nothing is written:
-/// also `PRODCON_CORRUPT`.
+/// - Returns: `PRODCON_CORRUPT`.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_recover(queue: *mut Queue, recovered: *mut u32, undecided: *mut u32) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let (recovered, undecided) = (output(recovered, "recovered")?, output(undecided, "undecided")?);
-        let pass = endpoint.queue.recover()?;
+        let pass = endpoint.queue.control().recover()?;
         // SAFETY: the caller's variable.
         unsafe { recovered.write(pass.recovered) };
         // SAFETY: the caller's variable.

@@ -6,7 +6,7 @@
 //! close. Whoever opens moves them to the pool, which is in the order in which they were closed.
 //!
 //! Invariants: a shell is `OPEN` exactly while it has its content; the content is touched only by whoever has the shell's [`Turn`]; a shell on a stack or in a pool is closed and nobody else's; there is
-//! an owner (see `turn`) only while the mark is `OPEN`, and of queues alone. Callers: the exported functions.
+//! an owner (see `turn`) only while the mark is `OPEN`, and of queues alone.
 
 use crate::cancel::Held;
 use crate::endpoint::Endpoint;
@@ -60,7 +60,8 @@ pub trait Handle: Sized + Sync + 'static {
     type Content: Send;
     /// For texts.
     const NAME: &'static str;
-    /// It has owners (see `turn`). One kind only: an owner's way in does not look at the mark, and another kind's handle is not to pass there.
+    /// It has owners (see `turn`). One kind only: an owner's way in does not look at the mark,
+    /// and another kind's handle is not to pass there.
     const OWNED: bool;
     /// Marks its shells; the last byte says how they are.
     const MARK: u64;
@@ -83,7 +84,8 @@ pub trait Handle: Sized + Sync + 'static {
     fn pool() -> &'static Mutex<VecDeque<&'static Self>>;
 }
 
-/// An endpoint of a queue: it takes one seat, and one thread at a time may use it. Attach once for each thread and for each process: a forked child attaches again.
+/// A handle of a queue. It takes one seat, and one thread at a time may use it. Attach once for
+/// each thread and for each process: a forked child attaches again.
 #[derive(Debug)]
 pub struct Queue(Shell<Endpoint>);
 
@@ -113,7 +115,8 @@ impl Handle for Queue {
     }
 }
 
-/// A program as a worker: a producer or a consumer that a controlling process starts and stops, or that was started by hand. One thread at a time may use it, in the process that made it.
+/// A program as a worker: a producer or a consumer that a controlling process starts and stops,
+/// or that was started by hand. One thread at a time may use it, in the process that made it.
 pub struct Worker(Shell<Work>);
 
 impl Handle for Worker {
@@ -194,10 +197,12 @@ pub fn open<H: Handle>(content: H::Content) -> *mut H {
 
 type Entered<H> = (&'static Shell<<H as Handle>::Content>, Pass<'static>);
 
-/// Enters, if the handle is open and nobody is inside. `own`: the thread is worth becoming the owner (of queues only).
+/// Enters, if the handle is open and nobody is inside. `own`: the thread is worth becoming the
+/// owner (of queues only).
 ///
 /// # Safety
-/// `handle` is NULL or what [`open`] gave, whether closed by now or not. (What is not aligned or not marked is refused all the same.)
+/// `handle` is NULL or what [`open`] gave, whether closed by now or not. (What is not aligned or
+/// not marked is refused all the same.)
 #[inline(always)]
 unsafe fn enter<H: Handle>(handle: *const H, call: &str, own: bool) -> Result<Entered<H>, Failure> {
     if handle.is_null() || !handle.is_aligned() {
@@ -284,8 +289,9 @@ impl<H: Handle> Drop for Fuse<'_, H> {
     }
 }
 
-/// Runs `work` on what is behind a handle, if it is open and not in use. `own`: the call puts or gets, and holds
-/// off cancellations itself where it waits or does much; of other calls that is done here.
+/// Runs `work` on what is behind a handle, if it is open and not in use. `own`: the call puts or
+/// gets, and holds off cancellations itself where it waits or does much; of other calls that is
+/// done here.
 ///
 /// # Safety
 /// `handle` is NULL or what [`open`] gave, whether closed by now or not.
@@ -313,7 +319,8 @@ pub unsafe fn with<H: Handle>(handle: *const H, call: &'static str, own: bool, w
     })
 }
 
-/// The short way of [`with`], for what is mostly done at once: `None` if this thread is not the handle's owner, or `work` says so, or panics; nothing is reported, and the caller goes the
+/// The short way of [`with`], for what is mostly done at once: `None` if this thread is not the
+/// handle's owner, or `work` says so, or panics; nothing is reported, and the caller goes the
 /// long way, which finds out why.
 ///
 /// # Safety

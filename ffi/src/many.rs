@@ -14,11 +14,15 @@ fn bytes(count: usize, len: usize) -> Result<usize, Failure> {
     bytes.ok_or_else(|| Failure::invalid(format!("{count} items of {len} bytes are more than memory can hold")))
 }
 
-/// Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in order. `*put` is how many were put.
+/// Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in
+/// order. A queue with batches gets as few blocks as can be.
 ///
-/// Ownership: `data` stays the caller's. NULL: `PRODCON_INVALID`, but `data` may be NULL if there are no bytes. Blocks: as `prodcon_queue_put`; a positive `timeout_ns` is for all together.
-/// Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_OK` means that all were put. Otherwise `*put` is written too: the first `*put` items were put, and the
-/// status says why the next one was not (failures as `prodcon_queue_put`). With a NULL, closed or busy handle `*put` is not written.
+/// - Waits: as `prodcon_queue_put`; the time is for all together.
+/// - Returns: `PRODCON_OK` if all were put. Otherwise the first `*put` items were put, and the
+///   number says why the next one was not, as of `prodcon_queue_put`. `*put` is always written,
+///   unless the handle is NULL, closed or busy.
+/// - Ownership: `data` stays yours. It may be NULL if there are no bytes.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_put_many(
     queue: *mut Queue,
@@ -41,12 +45,18 @@ pub unsafe extern "C" fn prodcon_queue_put_many(
     unsafe { with(queue, "put_many", true, work) }
 }
 
-/// Waits for an item, then gets what is there, at most `count` items, and acknowledges them. Item i is at `buffer + i * item_len` and has `lens[i]` bytes; `*got` is how many there are.
+/// Waits for an item, then gets copies of what is there, at most `count` items, and acknowledges
+/// them. Item i is at `buffer + i * item_len` and has `lens[i]` bytes; `*got` is how many there
+/// are.
 ///
-/// Ownership: all memory is the caller's. NULL: `PRODCON_INVALID`, but `buffer` may be NULL if `item_len` is 0, and `lens` may be NULL if the lengths are not wanted.
-/// Blocks: for the first item, as `prodcon_queue_get`. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `count` 0: `PRODCON_OK`, and `*got` is 0.
-/// An item longer than `item_len` ends the call. If it is the first one, that is `PRODCON_TOO_LARGE`, with `*got` 0 and, if `lens` is not NULL, `lens[0]` its length. Either way it is in hand, as after
-/// `prodcon_queue_get`, and comes with the next get. On any other failure `*got` is not written; the failures are those of `prodcon_queue_get`.
+/// An item longer than `item_len` ends the call, and is in hand as after `prodcon_queue_get`. If
+/// it is the first one, `*got` is 0 and `lens[0]` is its length.
+///
+/// - Waits: for the first item, as `prodcon_queue_get`. A `count` of 0 does not wait.
+/// - Returns: as `prodcon_queue_get`; `PRODCON_TOO_LARGE` for the first item only.
+/// - Ownership: all memory is yours. `buffer` may be NULL if `item_len` is 0, and `lens` if the
+///   lengths are not wanted.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_get_many(
     queue: *mut Queue,

@@ -1,138 +1,111 @@
-//! The exported functions that open and close queues, put and get. Each checks its pointers and leaves the rest to [`Endpoint`].
+//! The exported functions that open and close queues, put and get. Each checks its pointers and leaves
+//! the rest to [`Endpoint`].
 
 use crate::endpoint::{Endpoint, Got};
-use crate::failure::{Failure, output, run, string};
+use crate::failure::{Failure, output, run, sized_output, string};
 use crate::handle::{Queue, at_once_with, close, open, with};
+use crate::options::{AttachOptions, Options};
 use crate::status::*;
-use rust::{Delivery, ReadyQueue};
+use rust::ReadyQueue;
 use std::ffi::{c_char, c_void};
+use std::path::Path;
 
-/// Flag: a put on the full queue drops the oldest item and never waits.
-pub const PRODCON_LOSSY: u32 = 1;
-/// Flag: the item that a killed consumer had in hand goes to another consumer (else it is counted as lost).
-pub const PRODCON_AT_LEAST_ONCE: u32 = 2;
-/// Flag, for create only: the queue begins not ready; puts answer `PRODCON_NOT_READY` until `prodcon_queue_set_ready`.
-pub const PRODCON_CREATE_NOT_READY: u32 = 4;
-
-/// How a queue is created. Set `size`, then what differs from 0: `prodcon_options options = { sizeof options, 1024, 64 };`
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(C)]
-pub struct Options {
-    /// sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were 0; of a larger one the rest must be 0.
-    pub size: u32,
-    /// Items that the queue holds, at least 1.
-    pub capacity: u32,
-    /// The longest item in bytes, at least 1.
-    pub item_size: u32,
-    /// Endpoints that can be attached at once, 1 to 1023; 0: 64.
-    pub seats: u32,
-    /// PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, or'ed.
-    pub flags: u32,
-    /// Permission bits of the segment's file, such as 0660; 0: 0600.
-    pub mode: u32,
-}
-
-impl Options {
-    /// # Safety
-    /// `from` is NULL, or points to a `u32` that says how many bytes are readable there.
-    unsafe fn read(from: *const Self) -> Result<Self, Failure> {
-        if from.is_null() {
-            return Err(Failure::invalid(
-                "the options are NULL: pass the address of a prodcon_options with its size in the first field",
-            ));
-        }
-        let own = size_of::<Self>();
-        // SAFETY: not NULL, and a u32 at least by this function's contract.
-        let size = unsafe { from.cast::<u32>().read_unaligned() } as usize;
-        if size < 4 {
-            return Err(Failure::invalid(format!("options.size is {size}: set it to sizeof(prodcon_options), {own}")));
-        }
-        let mut options = Self::default();
-        // SAFETY: min(size, own) bytes are readable at `from` by this function's contract, and writable in `options`, which any bytes may fill.
-        unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut options).cast::<u8>(), size.min(own)) };
-        for at in own..size.min(4096) {
-            // SAFETY: at < size.
-            let byte = unsafe { from.cast::<u8>().add(at) };
-            // SAFETY: as above.
-            if unsafe { byte.read() } != 0 {
-                return Err(Failure::invalid(format!(
-                    "options.size is {size}, and byte {at} is not 0: this library ({}) knows {own} bytes; set the rest to 0, or use a newer library",
-                    env!("CARGO_PKG_VERSION")
-                )));
-            }
-        }
-        if size > 4096 {
-            return Err(Failure::invalid(format!("options.size is {size}: set it to sizeof(prodcon_options), {own}")));
-        }
-        Ok(options)
-    }
-
-    fn for_rust(self) -> Result<rust::Options, Failure> {
-        let unknown = self.flags & !(PRODCON_LOSSY | PRODCON_AT_LEAST_ONCE | PRODCON_CREATE_NOT_READY);
-        if unknown != 0 {
-            return Err(Failure::invalid(format!(
-                "options.flags has unknown bits {unknown:#x}: use PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY"
-            )));
-        }
-        if self.item_size == 0 {
-            return Err(Failure::invalid("options.item_size is 0: set it to the longest item in bytes"));
-        }
-        let mut options = rust::Options::new(self.capacity).item_size(self.item_size as usize);
-        options = options.lossy(self.flags & PRODCON_LOSSY != 0).ready(self.flags & PRODCON_CREATE_NOT_READY == 0);
-        if self.flags & PRODCON_AT_LEAST_ONCE != 0 {
-            options = options.delivery(Delivery::AtLeastOnce);
-        }
-        if self.seats != 0 {
-            options = options.seats(self.seats);
-        }
-        Ok(if self.mode == 0 { options } else { options.mode(self.mode) })
-    }
-}
-
-/// Creates a queue of bytes under a name that is not taken, and attaches to it (one seat).
+/// Opens a queue for C.
 ///
-/// Ownership: `*out` is the caller's, to be closed with `prodcon_queue_close`. The queue itself outlives it: `prodcon_queue_unlink` removes the name.
-/// NULL: `PRODCON_INVALID` for any argument. Blocks: for some milliseconds at most. Threads: any. Fork: call it in the process that uses the handle.
-/// On failure `*out` is not written: `PRODCON_EXISTS`; `PRODCON_INVALID` (a bad name: use 1 to 200 of A-Z a-z 0-9 . _ -, not beginning with . or -; a number out of range);
-/// `PRODCON_NOT_FOUND` (no segment directory: `/dev/shm`, or what the environment variable `PRODCON_DIR` says); `PRODCON_OS` (permission, space).
+/// # Safety
+/// `name` is NULL or a C string, and `out` NULL or the address of a variable.
+unsafe fn opened(name: *const c_char, out: *mut *mut Queue, how: impl FnOnce(&str) -> Result<ReadyQueue<[u8]>, Failure>) -> Status {
+    run(|| {
+        let out = output(out, "out")?;
+        // SAFETY: a C string or NULL by this function's contract.
+        let name = unsafe { string(name, "name of the queue") }?;
+        let queue: *mut Queue = open(Endpoint::new(how(name)?));
+        // SAFETY: the caller's variable.
+        unsafe { out.write(queue) };
+        Ok(())
+    })
+}
+
+/// Creates a queue under a name that is not taken, and attaches to it.
+///
+/// - Returns: `PRODCON_EXISTS`; `PRODCON_INVALID` if a name or a number is out of range;
+///   `PRODCON_NOT_FOUND` if there is no such directory or dead-letter queue; `PRODCON_OS` if
+///   permission or space is missing.
+/// - Ownership: `*out` is yours, to be closed with `prodcon_queue_close`. The queue itself stays
+///   until `prodcon_queue_unlink` removes it. `options` and its strings may change afterwards.
+/// - Threads: any. Call it in the process that uses the handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_create(name: *const c_char, options: *const Options, out: *mut *mut Queue) -> Status {
-    run(|| {
-        let out = output(out, "out")?;
-        // SAFETY: a C string or NULL by the contract of the C function.
-        let name = unsafe { string(name, "name of the queue") }?;
+    let how = |name: &str| {
         // SAFETY: by the contract of the C function.
-        let options = unsafe { Options::read(options) }?.for_rust()?;
-        let queue: *mut Queue = open(Endpoint::new(ReadyQueue::create(name, &options)?));
-        // SAFETY: the caller's variable.
-        unsafe { out.write(queue) };
-        Ok(())
-    })
+        let (options, named) = unsafe { Options::read(options) }?;
+        Ok(match named {
+            Some(item) => ReadyQueue::create_named(name, &options, item)?,
+            None => ReadyQueue::create(name, &options)?,
+        })
+    };
+    // SAFETY: the contract of the C function.
+    unsafe { opened(name, out, how) }
 }
 
-/// Attaches to a queue by name (one seat). A queue of a plain type can be attached to as well; its items then have exactly the type's size.
+/// Attaches to a queue by name. On a queue of a plain type all items have exactly the type's
+/// size.
 ///
-/// Ownership: `*out` is the caller's, to be closed with `prodcon_queue_close`. NULL: `PRODCON_INVALID` for any argument. Blocks: for some milliseconds at most.
-/// Threads: any. Fork: call it in the process that uses the handle.
-/// On failure `*out` is not written: `PRODCON_NOT_FOUND`, `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`, `PRODCON_CORRUPT`, `PRODCON_INVALID` (bad name), `PRODCON_OS`.
+/// - Returns: `PRODCON_NOT_FOUND`, `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`, `PRODCON_CORRUPT`,
+///   `PRODCON_INVALID` if the name is none, `PRODCON_OS`.
+/// - Ownership: `*out` is yours, to be closed with `prodcon_queue_close`.
+/// - Threads: any. Call it in the process that uses the handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_attach(name: *const c_char, out: *mut *mut Queue) -> Status {
-    run(|| {
-        let out = output(out, "out")?;
-        // SAFETY: a C string or NULL by the contract of the C function.
-        let name = unsafe { string(name, "name of the queue") }?;
-        let queue: *mut Queue = open(Endpoint::new(ReadyQueue::attach(name)?));
-        // SAFETY: the caller's variable.
-        unsafe { out.write(queue) };
-        Ok(())
-    })
+    // SAFETY: the contract of the C function.
+    unsafe { opened(name, out, |name| Ok(ReadyQueue::attach(name)?)) }
 }
 
-/// Closes a handle and frees its seat. An item in hand is given back (at-least-once) or counted as lost; a reserved block is forgotten. Pointers from reserve and take end here.
+/// Attaches to a queue in a role, with seats set aside, or in another directory.
 ///
-/// NULL: nothing happens. Blocks: no. Threads: while another thread is inside a call on the handle nothing happens (`prodcon_last_error` says so), and it stays open.
-/// Fork: in a forked child it frees the handle and leaves the parent's seat alone. A closed handle is recognised (every call answers `PRODCON_INVALID`, a second close does nothing)
-/// until 64 other handles were closed, and is not to be used at any time.
+/// - Returns: as `prodcon_queue_attach`; also `PRODCON_INVALID` if an option is out of range.
+/// - Ownership: as `prodcon_queue_attach`. `options` and its strings may change afterwards.
+/// - Threads: any. Call it in the process that uses the handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_attach_with(name: *const c_char, options: *const AttachOptions, out: *mut *mut Queue) -> Status {
+    let how = |name: &str| {
+        // SAFETY: by the contract of the C function.
+        let options = unsafe { AttachOptions::read(options) }?;
+        Ok(ReadyQueue::attach_with(name, &options)?)
+    };
+    // SAFETY: the contract of the C function.
+    unsafe { opened(name, out, how) }
+}
+
+/// Attaches to the queue if it exists, else creates it.
+///
+/// - Returns: `PRODCON_DIFFERS` if it exists with other options (the gate and the permission bits
+///   are not compared, seats and alignment only if they are set): `prodcon_last_error` lists what
+///   differs. Else as `prodcon_queue_create` and `prodcon_queue_attach`.
+/// - Ownership: as `prodcon_queue_create`.
+/// - Threads: any. Call it in the process that uses the handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_create_or_attach(name: *const c_char, options: *const Options, out: *mut *mut Queue) -> Status {
+    let how = |name: &str| {
+        // SAFETY: by the contract of the C function.
+        let (options, named) = unsafe { Options::read(options) }?;
+        Ok(match named {
+            Some(item) => ReadyQueue::create_or_attach_named(name, &options, item)?,
+            None => ReadyQueue::create_or_attach(name, &options)?,
+        })
+    };
+    // SAFETY: the contract of the C function.
+    unsafe { opened(name, out, how) }
+}
+
+/// Closes a handle and frees its seat. What is in hand is given back (at-least-once) or counted
+/// as lost; a reserved block is forgotten. Pointers from reserve and take end here. A closed
+/// handle must not be used; a call with one answers `PRODCON_INVALID`, until 64 other handles
+/// were closed.
+///
+/// - Returns: nothing. NULL and a closed handle are fine.
+/// - Threads: while another thread is inside a call on the handle, the handle stays open, and
+///   `prodcon_last_error` says so. In a forked child it leaves the parent's seat alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_close(queue: *mut Queue) {
     if !queue.is_null() {
@@ -143,12 +116,28 @@ pub unsafe extern "C" fn prodcon_queue_close(queue: *mut Queue) {
 
 /// Removes a queue's name. Who is attached keeps the memory; who comes later does not find it.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads, fork: any. Fails with `PRODCON_NOT_FOUND`, `PRODCON_INVALID` (bad name), `PRODCON_OS`.
+/// - Returns: `PRODCON_NOT_FOUND`; `PRODCON_INVALID` if the name is none; `PRODCON_TIMED_OUT` if
+///   another process is removing it and does not get on; `PRODCON_OS`.
+/// - Threads: any, also after a fork.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_unlink(name: *const c_char) -> Status {
     run(|| {
         // SAFETY: a C string or NULL by the contract of the C function.
         Ok(rust::unlink(unsafe { string(name, "name of the queue") }?)?)
+    })
+}
+
+/// Removes a queue's name in a directory, as `prodcon_queue_unlink` does.
+///
+/// - Returns: as `prodcon_queue_unlink`.
+/// - Threads: any, also after a fork.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_unlink_in(directory: *const c_char, name: *const c_char) -> Status {
+    run(|| {
+        // SAFETY: a C string or NULL by the contract of the C function.
+        let directory = Path::new(unsafe { string(directory, "directory") }?);
+        // SAFETY: as above.
+        Ok(rust::unlink_in(directory, unsafe { string(name, "name of the queue") }?)?)
     })
 }
 
@@ -168,10 +157,15 @@ fn no_input(len: usize, what: &'static str) -> Result<*const u8, Failure> {
 
 /// Puts a copy of an item.
 ///
-/// Ownership: `data` stays the caller's. NULL: `PRODCON_INVALID`, but `data` may be NULL if `len` is 0 (an item of no bytes). Blocks: while the queue is full and not lossy, for `timeout_ns`
-/// (0: not at all, `PRODCON_FULL`; negative: as long as it takes; else `PRODCON_TIMED_OUT`). Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child.
-/// Nothing was put if it does not answer `PRODCON_OK`: also `PRODCON_NOT_READY`, `PRODCON_STOPPED`, `PRODCON_TOO_LARGE`, `PRODCON_INVALID` (a block is reserved; an item in hand; not the
-/// exact size on a queue of a plain type), `PRODCON_NOT_FOUND` (the name was removed while it slept), `PRODCON_EXHAUSTED`, `PRODCON_CORRUPT`, `PRODCON_OS`.
+/// - Waits: while the queue is full and not lossy.
+/// - Returns: unless it is `PRODCON_OK`, nothing was put. `PRODCON_FULL` or `PRODCON_TIMED_OUT`;
+///   `PRODCON_NOT_READY`; `PRODCON_STOPPED`; `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if an item is
+///   in hand or a block reserved, or if the item has not the size of the queue's type;
+///   `PRODCON_NO_SEAT` if an item was given back to this handle because no other seat is free;
+///   `PRODCON_NOT_FOUND` if the name was removed; `PRODCON_EXHAUSTED`, `PRODCON_CORRUPT`,
+///   `PRODCON_OS`.
+/// - Ownership: `data` stays yours. It may be NULL if `len` is 0: an item of no bytes.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_put(queue: *mut Queue, data: *const c_void, len: usize, timeout_ns: i64) -> Status {
     // SAFETY: readable for len bytes by the contract of the C function.
@@ -199,13 +193,20 @@ unsafe fn put_slowly(queue: *mut Queue, data: *const c_void, len: usize, timeout
     unsafe { with(queue, "put", true, work) }
 }
 
-/// Gets the oldest item into a buffer and acknowledges it; `*len` is its length.
+/// Gets a copy of the oldest item and acknowledges it: if the work on an item must survive a
+/// crash of this process, use `prodcon_queue_take`. `*len` is the item's length.
 ///
-/// Ownership: `buffer` is the caller's. NULL: `PRODCON_INVALID`, but `buffer` may be NULL if `size` is 0. Blocks: while there is no item, or the queue is not ready, for `timeout_ns`
-/// (0: not at all, `PRODCON_EMPTY`; negative: as long as it takes; else `PRODCON_TIMED_OUT`). Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child.
-/// An item longer than `size` gives `PRODCON_TOO_LARGE`, with `*len` its length: it is in hand now, and the next get with a buffer that is large enough gives it
-/// (`prodcon_queue_release` throws it away, `prodcon_queue_nack` gives it back). On any other failure `*len` and the buffer are not written: also
-/// `PRODCON_STOPPED` (end of stream), `PRODCON_INVALID` (a block is reserved, an item was taken and not released), `PRODCON_NOT_FOUND`, `PRODCON_EXHAUSTED`, `PRODCON_CORRUPT`, `PRODCON_OS`.
+/// An item that is longer than `size` is in hand afterwards, and `*len` is its length. The next
+/// get with a large enough buffer gives it; `prodcon_queue_ack` throws it away,
+/// `prodcon_queue_nack` gives it back.
+///
+/// - Waits: while there is no item. It does not mind whether the queue is ready.
+/// - Returns: `PRODCON_EMPTY` or `PRODCON_TIMED_OUT`; `PRODCON_STOPPED` at the end of the stream;
+///   `PRODCON_TOO_LARGE`, see above; `PRODCON_INVALID` if an item is in hand or a block reserved;
+///   `PRODCON_NOT_FOUND` if the name was removed; `PRODCON_EXHAUSTED`, `PRODCON_CORRUPT`,
+///   `PRODCON_OS`.
+/// - Ownership: `buffer` is yours. It may be NULL if `size` is 0.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_get(queue: *mut Queue, buffer: *mut c_void, size: usize, len: *mut usize, timeout_ns: i64) -> Status {
     if !len.is_null() {
@@ -244,12 +245,17 @@ unsafe fn get_slowly(queue: *mut Queue, buffer: *mut c_void, size: usize, len: *
     unsafe { with(queue, "get", true, work) }
 }
 
-/// Zero-copy put, first step: `*data` is a block of `len` bytes inside the queue, to be filled and then committed. It shows what some earlier item left there.
+/// Begins a put without a copy: `*data` is a block of `len` bytes inside the queue, to be filled
+/// and committed. It shows what some earlier item left there. Until commit or cancel every other
+/// call on the handle but close answers `PRODCON_INVALID`.
 ///
-/// Ownership: the block is the caller's until commit succeeds, cancel or close. It is aligned to 8 bytes. NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle.
-/// Fork: `PRODCON_FORKED` in a child, which has no access to the block either. While a block is reserved, everything but commit and cancel (and close) answers `PRODCON_INVALID` on this handle.
-/// On failure `*data` is not written: `PRODCON_TOO_LARGE`, `PRODCON_INVALID` (a block is reserved already, an item in hand, not the exact size on a queue of a plain type).
-/// Whether the queue is ready, full or stopped counts at the commit.
+/// - Waits: no. Whether the queue is full, ready or stopped counts at the commit.
+/// - Returns: `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if an item is in hand, a block is reserved
+///   already, or `len` is not the size of the queue's type; `PRODCON_NO_SEAT` as
+///   `prodcon_queue_put`.
+/// - Ownership: the block is yours until commit succeeds, cancel or close. It is aligned to 8
+///   bytes, or as the queue's options say.
+/// - Threads: one at a time on the handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_reserve(queue: *mut Queue, len: usize, data: *mut *mut c_void) -> Status {
     let work = |endpoint: &mut Endpoint| {
@@ -263,10 +269,14 @@ pub unsafe extern "C" fn prodcon_queue_reserve(queue: *mut Queue, len: usize, da
     unsafe { with(queue, "reserve", true, work) }
 }
 
-/// Zero-copy put, second step: puts the first `len` bytes of the reserved block, at most as many as were reserved. After `PRODCON_OK` the block is not the caller's any more.
+/// Puts the first `len` bytes of the reserved block, at most as many as were reserved.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks, threads, fork, failures: as `prodcon_queue_put`; `PRODCON_INVALID` if no block is reserved, `PRODCON_TOO_LARGE` if `len` is more than was reserved.
-/// After a failure the block is still reserved, with what is in it: commit again, or cancel.
+/// - Waits: as `prodcon_queue_put`.
+/// - Returns: unless it is `PRODCON_OK`, nothing was put, and the block is still reserved with
+///   what is in it: commit again, or cancel. `PRODCON_INVALID` if no block is reserved,
+///   `PRODCON_TOO_LARGE` if `len` is more than was reserved; else as `prodcon_queue_put`.
+/// - Ownership: after `PRODCON_OK` the block is no longer yours.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_commit(queue: *mut Queue, len: usize, timeout_ns: i64) -> Status {
     // SAFETY: what create or attach wrote, by the contract of the C function.
@@ -275,19 +285,28 @@ pub unsafe extern "C" fn prodcon_queue_commit(queue: *mut Queue, len: usize, tim
 
 /// Forgets the reserved block; nothing is put.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` if no block is reserved.
+/// - Returns: `PRODCON_INVALID` if no block is reserved.
+/// - Ownership: the block is no longer yours.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_cancel(queue: *mut Queue) -> Status {
     // SAFETY: what create or attach wrote, by the contract of the C function.
     unsafe { with(queue, "cancel", true, Endpoint::cancel) }
 }
 
-/// Zero-copy get: `*data` and `*len` are the oldest item, inside the queue. It is in hand until `prodcon_queue_release` (acknowledged) or `prodcon_queue_nack`.
+/// Takes the oldest item in place: `*data` and `*len` say where it is, inside the queue. It is in
+/// hand until it is settled: by `prodcon_queue_ack` when the work is done, by
+/// `prodcon_queue_nack`, or by `prodcon_queue_drop`. Meanwhile put, get, reserve and take answer
+/// `PRODCON_INVALID` on this handle.
 ///
-/// Ownership: the bytes may be read until release, nack or close. They are aligned to 8 bytes. NULL: `PRODCON_INVALID`. Blocks: as `prodcon_queue_get`. Threads: one at a time on a handle; other threads may
-/// read the bytes. Fork: `PRODCON_FORKED` in a child, which has no access to the bytes either. While the item is in hand, put, get, reserve and take answer `PRODCON_INVALID` on this handle.
-/// If this process is killed with the item in hand, another consumer gets it (at-least-once), or it is counted as lost.
-/// On failure nothing is written; the failures are those of `prodcon_queue_get` but for `PRODCON_TOO_LARGE`.
+/// If this process ends before that, killed or not, another consumer gets the item
+/// (at-least-once), or it is counted as lost.
+///
+/// - Waits: as `prodcon_queue_get`.
+/// - Returns: as `prodcon_queue_get`, but for `PRODCON_TOO_LARGE`.
+/// - Ownership: the bytes may be read until the item is settled or the handle closed. They are
+///   aligned to 8 bytes, or as the queue's options say.
+/// - Threads: one at a time on the handle; any may read the bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_take(queue: *mut Queue, data: *mut *const c_void, len: *mut usize, timeout_ns: i64) -> Status {
     let work = |endpoint: &mut Endpoint| {
@@ -303,21 +322,126 @@ pub unsafe extern "C" fn prodcon_queue_take(queue: *mut Queue, data: *mut *const
     unsafe { with(queue, "take", true, work) }
 }
 
-/// Acknowledges the item in hand (from take, or from a get whose buffer was too small). Its bytes may not be read any more.
+/// Takes all items of the oldest block in place, in a queue of a plain type: `*data` is an array
+/// of `*count` of them. In a queue without batches that is one item. They are in hand together:
+/// ack, nack and drop settle them all.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` if no item is in hand.
+/// - Waits: as `prodcon_queue_get`, until a block is there. It does not wait for the block to be
+///   full.
+/// - Returns: as `prodcon_queue_take`; also `PRODCON_INVALID` if the queue's items are bytes.
+/// - Ownership: as `prodcon_queue_take`.
+/// - Threads: one at a time on the handle; any may read the items.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_release(queue: *mut Queue) -> Status {
+pub unsafe extern "C" fn prodcon_queue_take_slice(queue: *mut Queue, data: *mut *const c_void, count: *mut usize, timeout_ns: i64) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        let (data, count) = (output(data, "data")?, output(count, "count")?);
+        let (items, number) = endpoint.take_slice(timeout_ns)?;
+        // SAFETY: the caller's variable.
+        unsafe { data.write(items.cast()) };
+        // SAFETY: the caller's variable.
+        unsafe { count.write(number) };
+        Ok(())
+    };
     // SAFETY: what create or attach wrote, by the contract of the C function.
-    unsafe { with(queue, "release", true, Endpoint::release) }
+    unsafe { with(queue, "take_slice", true, work) }
 }
 
-/// Gives the item in hand back, for another consumer of an at-least-once queue (or for this handle's next get, if the queue has no free seat). Its bytes may not be read any more.
+/// Acknowledges what is in hand: the work on it is done, and nobody else gets it. What is in hand
+/// comes from take, from take_slice, or from a get whose buffer was too small.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child.
-/// `PRODCON_INVALID` if no item is in hand, or if the queue is at-most-once: then the item stays in hand.
+/// - Returns: `PRODCON_INVALID` if nothing is in hand.
+/// - Ownership: the bytes may not be read any more.
+/// - Threads: one at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_ack(queue: *mut Queue) -> Status {
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { with(queue, "ack", true, Endpoint::ack) }
+}
+
+/// Gives back what is in hand, to another consumer of an at-least-once queue. Where the queue has
+/// no free seat, this handle's next take or get has it again, and until then puts answer
+/// `PRODCON_NO_SEAT`. In a queue with batches the rest of the block goes with it.
+///
+/// - Returns: `PRODCON_INVALID` if nothing is in hand, or if the queue is at-most-once: then the
+///   item stays in hand.
+/// - Ownership: the bytes may not be read any more.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_nack(queue: *mut Queue) -> Status {
     // SAFETY: what create or attach wrote, by the contract of the C function.
     unsafe { with(queue, "nack", true, Endpoint::nack) }
+}
+
+/// Ends with what is in hand without a word about the work: it is given back, as by
+/// `prodcon_queue_nack`, or counts as got where the queue is at-most-once. For destructors and
+/// for ways out after an error.
+///
+/// - Returns: `PRODCON_INVALID` if nothing is in hand.
+/// - Ownership: the bytes may not be read any more.
+/// - Threads: one at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_drop(queue: *mut Queue) -> Status {
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { with(queue, "drop", true, Endpoint::drop_in_hand) }
+}
+
+/// What tells one item from every other one, for ever and everywhere. It stays the same when the
+/// item is delivered again.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct ItemId {
+    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one
+    /// only so many bytes are written; the rest of a larger one is filled with 0.
+    pub size: u32,
+    /// The item's place in its block; 0 in a queue without batches.
+    pub index: u32,
+    /// The position of its put. Later items have higher ones.
+    pub sequence: u64,
+    /// The queue, by random bytes: one made again under the same name has others.
+    pub queue: [u8; 16],
+}
+
+const _: () = assert!(size_of::<ItemId>() == 32, "no padding, and the size that programs were compiled with");
+
+/// Says what identifies an item in hand. `number` counts those in hand from 0: after take and get
+/// there is one. Set `id->size` first.
+///
+/// - Returns: `PRODCON_INVALID` if no such item is in hand, or if `id->size` is less than 8 or
+///   more than 65536.
+/// - Threads: one at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_item_id(queue: *mut Queue, number: usize, id: *mut ItemId) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        output(id, "id")?;
+        let found = endpoint.item_id(number)?;
+        let mut found = ItemId {
+            size: 0,
+            index: found.index,
+            sequence: found.sequence,
+            queue: *found.queue.as_bytes(),
+        };
+        // SAFETY: the caller's struct, with its size in the first field; `found` is plain data without
+        // padding (asserted above).
+        unsafe { sized_output(id, &mut found, "id") }
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { with(queue, "item_id", true, work) }
+}
+
+/// Says how many times what is in hand has been delivered, this time included. More than 1: a
+/// consumer was killed with it, or gave it back.
+///
+/// - Returns: `PRODCON_INVALID` if nothing is in hand.
+/// - Threads: one at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prodcon_queue_delivery_count(queue: *mut Queue, count: *mut u32) -> Status {
+    let work = |endpoint: &mut Endpoint| {
+        let count = output(count, "count")?;
+        let number = endpoint.delivery_count()?;
+        // SAFETY: the caller's variable.
+        unsafe { count.write(number) };
+        Ok(())
+    };
+    // SAFETY: what create or attach wrote, by the contract of the C function.
+    unsafe { with(queue, "delivery_count", true, work) }
 }

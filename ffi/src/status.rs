@@ -1,8 +1,10 @@
-//! The numbers that functions answer, and what they mean. Frozen: programs outside are compiled against them. Callers: all of this crate.
+//! The numbers that functions answer, and what they mean. Frozen: programs outside are compiled
+//! against them.
 
 use std::ffi::{CStr, c_char};
 
-/// What a function answers: 0 (`PRODCON_OK`), or one of the numbers below, which will never change. Further numbers may be added.
+/// What a function answers: `PRODCON_OK` (0), or another of the `PRODCON_` numbers. These numbers
+/// never change. Later versions may have more of them.
 pub type Status = i32;
 
 /// Done.
@@ -31,16 +33,26 @@ pub const PRODCON_NO_SEAT: i32 = 10;
 pub const PRODCON_CORRUPT: i32 = 11;
 /// The handle was made before a fork, and this is the child: attach again.
 pub const PRODCON_FORKED: i32 = 12;
-/// The call makes no sense: NULL, a bad name or number, a closed handle, two threads at once, or not now (an item in hand, a block reserved).
+/// The call makes no sense: NULL, a bad name or number, a closed handle, two threads at once, or
+/// not now (an item is in hand, a block is reserved).
 pub const PRODCON_INVALID: i32 = 13;
 /// The operating system refused: permission, space, descriptors. `prodcon_last_error` says which.
 pub const PRODCON_OS: i32 = 14;
 /// A bug inside prodcon. The handle can only be closed.
 pub const PRODCON_PANIC: i32 = 15;
-/// Positions or epochs have come to their end (years of use, flat out): remove the queue and create it again.
+/// The queue's positions are used up, after years of use: remove the queue and create it again.
 pub const PRODCON_EXHAUSTED: i32 = 16;
+/// The wait was cancelled. Reserved: no function of this version answers it.
+pub const PRODCON_CANCELLED: i32 = 17;
+/// The queue exists with other options; `prodcon_last_error` lists the differences.
+pub const PRODCON_DIFFERS: i32 = 18;
 
-/// A status in a few English words, "unknown status" for numbers that this version does not know. Never NULL; static, not to be freed. Any thread, also after fork.
+/// Says in a few English words what a status means.
+///
+/// - Returns: the text; "unknown status" for a number that this version does not know. Never
+///   NULL.
+/// - Ownership: static, not to be freed.
+/// - Threads: any, also after a fork.
 #[unsafe(no_mangle)]
 pub extern "C" fn prodcon_status_text(status: Status) -> *const c_char {
     text(status).as_ptr()
@@ -65,11 +77,17 @@ fn text(status: Status) -> &'static CStr {
         PRODCON_OS => c"the operating system refused",
         PRODCON_PANIC => c"a bug inside prodcon",
         PRODCON_EXHAUSTED => c"positions or epochs are used up",
+        PRODCON_CANCELLED => c"cancelled",
+        PRODCON_DIFFERS => c"the queue has other options",
         _ => c"unknown status",
     }
 }
 
-/// The version of the library that runs, such as "0.1.0". Never NULL; static, not to be freed. Any thread, also after fork.
+/// Gives the version of the library that runs.
+///
+/// - Returns: a text such as "0.2.0". Never NULL.
+/// - Ownership: static, not to be freed.
+/// - Threads: any, also after a fork.
 #[unsafe(no_mangle)]
 pub extern "C" fn prodcon_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()

@@ -1,12 +1,13 @@
-//! A worker together with what C needs kept for it: texts, the queues that subscribe, its schedule, a message that was too long.
+//! A worker together with what C needs kept for it: texts, the queues that subscribe, its schedule, a
+//! message that was too long.
 //!
-//! Invariant: the texts never change, so that C may keep their addresses until the end. Callers: worker.
+//! Invariant: the texts never change, so that C may keep their addresses until the end.
 
 use crate::failure::Failure;
 use crate::handle::{Worker, forked};
 use crate::status::*;
-use rust::worker::{Context, OnFull, Received};
-use rust::{Fault, OpenError, PutError, ReadyQueue, State};
+use rust::worker::{Context, Message, OnFull};
+use rust::{ErrorKind, PutError, ReadyQueue, State};
 use std::ffi::{CStr, CString};
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ pub struct Work {
     /// When the next call is due.
     next: Instant,
     /// Met by a receive whose buffer was too small.
-    pub(crate) too_long: Option<Received>,
+    pub(crate) too_long: Option<Message>,
 }
 
 struct Subscriber {
@@ -47,9 +48,9 @@ impl Work {
         let texts = arguments.iter().map(|text| c_string(text)).collect();
         let context = Context::attach(name, arguments)?;
         let subscribe = |name: &String| {
-            let queue = ReadyQueue::attach(name).map_err(|error| match error {
-                OpenError::NotFound { .. } => Failure::with(PRODCON_NOT_FOUND, format!("its subscriber: {error}")),
-                other => other.into(),
+            let queue = ReadyQueue::attach(name).map_err(|error| match error.kind() {
+                ErrorKind::NotFound => Failure::with(PRODCON_NOT_FOUND, format!("its subscriber: {error}")),
+                _ => error.into(),
             })?;
             Ok(Subscriber {
                 name: c_string(name),
@@ -69,7 +70,7 @@ impl Work {
             }),
             Err(failure) => {
                 let failure: Failure = failure;
-                context.finish(Err(failure.to_string().into()));
+                context.finish_quietly(Err(failure.to_string().into()));
                 Err(failure)
             }
         }
@@ -162,7 +163,7 @@ impl Work {
             reached += usize::from(subscriber.put(item, &mut self.context)?);
         }
         if self.context.settings().items_to_results {
-            self.context.send_result(item)?;
+            self.context.send_result(item).map_err(not_sent)?;
         }
         Ok(reached)
     }
@@ -180,7 +181,7 @@ impl Subscriber {
             match done {
                 Ok(()) => return Ok(true),
                 Err(PutError::NotReady | PutError::Stopped) => return Ok(false),
-                Err(PutError::Fault(Fault::Removed { .. })) => {
+                Err(error) if error.kind() == ErrorKind::Removed => {
                     self.queue = None;
                     return Ok(false);
                 }
@@ -188,7 +189,7 @@ impl Subscriber {
                     if context.settings().on_full != OnFull::Wait || context.is_stopped() {
                         return Ok(false);
                     }
-                    done = queue.put_timeout(item, PIECE);
+                    done = queue.within(PIECE).put(item);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -199,4 +200,13 @@ impl Subscriber {
 /// The worker has to end.
 pub fn stopped() -> Failure {
     Failure::answer(PRODCON_STOPPED, "was stopped")
+}
+
+/// Why a result or a message was not sent.
+pub fn not_sent(error: PutError) -> Failure {
+    match error {
+        PutError::Full | PutError::TimedOut => Failure::answer(PRODCON_FULL, "has no space for what it sends"),
+        PutError::Stopped => stopped(),
+        other => other.into(),
+    }
 }

@@ -5,13 +5,15 @@ use crate::failure::{Failure, output, run, string};
 use crate::handle::{Queue, Worker, close, open, with};
 use crate::queue::input;
 use crate::status::*;
-use crate::work::Work;
+use crate::work::{Work, not_sent, stopped};
+use rust::GetError;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::time::{Duration, Instant};
 
 /// Setting: a controlling process watches this worker, and the worker ends with it.
 pub const PRODCON_WORKER_SUPERVISED: u32 = 1;
-/// Setting of producers: a subscribed queue that is full is left out (else the worker waits for space).
+/// Setting of producers: a subscribed queue that is full is left out (else the worker waits for
+/// space).
 pub const PRODCON_WORKER_SKIP_FULL: u32 = 2;
 /// Setting of producers: what is published goes to the controlling process too, as a result.
 pub const PRODCON_WORKER_ITEMS_TO_RESULTS: u32 = 4;
@@ -20,11 +22,14 @@ pub const PRODCON_WORKER_ITEMS_TO_RESULTS: u32 = 4;
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Settings {
-    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one only so many bytes are written; the rest of a larger one is filled with 0.
+    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one
+    /// only so many bytes are written; the rest of a larger one is filled with 0.
     pub size: u32,
-    /// PRODCON_WORKER_SUPERVISED, PRODCON_WORKER_SKIP_FULL, PRODCON_WORKER_ITEMS_TO_RESULTS, or'ed.
+    /// PRODCON_WORKER_SUPERVISED, PRODCON_WORKER_SKIP_FULL, PRODCON_WORKER_ITEMS_TO_RESULTS,
+    /// or'ed.
     pub flags: u32,
-    /// Producer: from call to call of its work, 0: as often as possible (`prodcon_worker_next` does it). Consumer: how long a partly filled buffer may wait.
+    /// Producer: from call to call of its work, 0: as often as possible (`prodcon_worker_next`
+    /// does it). Consumer: how long a partly filled buffer may wait.
     pub work_timeout_ns: u64,
     /// Consumer: items that it should work on at once, at most.
     pub max_buffer_size: u64,
@@ -82,14 +87,19 @@ fn attach(name: &str, arguments: Vec<String>) -> Result<*mut Worker, Failure> {
     Ok(open(Work::attach(name, arguments)?))
 }
 
-/// Attaches as the worker that the command line names: `PROGRAM --attach NAME [ARGUMENTS]`, which is how a controlling process starts a worker, and how it is started by hand. Pass what `main` got.
+/// Attaches as the worker that the command line names, `PROGRAM --attach NAME [ARGUMENTS]`: so a
+/// controlling process starts a worker, and so it is started by hand. Pass what `main` got. A
+/// consumer attaches to its work queue as well:
+/// `prodcon_queue_attach(prodcon_worker_name(worker), ...)`.
 ///
-/// Ownership: `*out` is the caller's, to be ended with `prodcon_worker_end`; `argv` may be changed afterwards. NULL: `PRODCON_INVALID` for any argument. Blocks: for some milliseconds at most.
-/// Threads: any. Fork: call it in the process that is the worker. On failure `*out` is not written, and the controlling process, if there is one, is told: `PRODCON_INVALID` (another command line;
-/// bad settings in the environment), `PRODCON_NOT_FOUND` (no such worker, or no such subscribed queue), `PRODCON_STOPPED` (the worker is stopped), `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`,
-/// `PRODCON_CORRUPT`, `PRODCON_OS`. The program should then exit with a status other than 0.
-///
-/// A consumer worker attaches to its work queue as well: `prodcon_queue_attach(prodcon_worker_name(worker), ...)`.
+/// - Returns: `PRODCON_INVALID` if the command line is another one, or the settings in the
+///   environment are bad; `PRODCON_NOT_FOUND` if there is no such worker, or no such subscribed
+///   queue; `PRODCON_STOPPED` if the worker is stopped; `PRODCON_NO_SEAT`,
+///   `PRODCON_INCOMPATIBLE`, `PRODCON_CORRUPT`, `PRODCON_OS`. The controlling process, if there
+///   is one, hears it. The program should then exit with a status other than 0.
+/// - Ownership: `*out` is yours, to be ended with `prodcon_worker_end`. `argv` may change
+///   afterwards.
+/// - Threads: any. Call it in the process that is the worker.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_from_arguments(argc: c_int, argv: *mut *mut c_char, out: *mut *mut Worker) -> Status {
     run(|| {
@@ -114,7 +124,11 @@ pub unsafe extern "C" fn prodcon_worker_from_arguments(argc: c_int, argv: *mut *
     })
 }
 
-/// Attaches as the worker `name`, with `count` arguments of its own; as `prodcon_worker_from_arguments` in everything else. `arguments` may be NULL if `count` is 0.
+/// Attaches as the worker `name`, with `count` arguments of its own.
+///
+/// - Returns: as `prodcon_worker_from_arguments`.
+/// - Ownership: as there. `arguments` may be NULL if `count` is 0.
+/// - Threads: any. Call it in the process that is the worker.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_attach(name: *const c_char, count: c_int, arguments: *const *const c_char, out: *mut *mut Worker) -> Status {
     run(|| {
@@ -133,11 +147,14 @@ pub unsafe extern "C" fn prodcon_worker_attach(name: *const c_char, count: c_int
     })
 }
 
-/// Ends the worker: its seats are given back, and the handle is closed. `failure` NULL: it has done its work; else why not, which the controlling process hears (its `on_ended`, its restart policy).
-/// Then the program should exit, with a status other than 0 after a failure.
+/// Ends the worker: its seats are given back, and the handle is closed. `failure` is NULL if it
+/// has done its work, else it says why not: the controlling process hears it. Then the program
+/// should exit, after a failure with a status other than 0.
 ///
-/// NULL: nothing happens. Blocks: for a second at most, if the results are full. Threads: while another thread is inside a call on the handle nothing happens (`prodcon_last_error` says so).
-/// Fork: in a forked child it frees the handle and leaves the worker alone. A closed handle is recognised as by `prodcon_queue_close`.
+/// - Waits: for a second at most, if the results are full.
+/// - Returns: nothing. NULL and a closed handle are fine.
+/// - Threads: while another thread is inside a call on the handle, nothing happens, and
+///   `prodcon_last_error` says so. In a forked child it leaves the worker alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_end(worker: *mut Worker, failure: *const c_char) {
     if worker.is_null() {
@@ -152,29 +169,40 @@ pub unsafe extern "C" fn prodcon_worker_end(worker: *mut Worker, failure: *const
     };
     let last = |work: Work| {
         if !work.is_forked() {
-            work.context.finish(outcome);
+            work.context.finish_quietly(outcome);
         }
     };
     // SAFETY: what attach wrote, by the contract of the C function.
     let _ = unsafe { close(worker, "end", last) };
 }
 
-/// The worker's name, which is also that of a consumer's work queue. Valid until the end of the worker. NULL if the handle is NULL, closed or in use. Blocks: no. Threads: one at a time on a handle.
-/// Fork: works in a child.
+/// Gives the worker's name, which is also that of a consumer's work queue.
+///
+/// - Returns: the text; NULL if the handle is NULL, closed or in use.
+/// - Ownership: the worker's; valid until its end.
+/// - Threads: one at a time; works in a forked child too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_name(worker: *mut Worker) -> *const c_char {
     // SAFETY: what attach wrote, by the contract of the C function.
     unsafe { text_of(worker, "name", |work| Some(work.c_name())) }
 }
 
-/// Argument `index` of those that follow the name on the command line, counted from 0; NULL if there are not so many. Ownership, threads, fork: as `prodcon_worker_name`.
+/// Gives argument `index` of those that follow the name on the command line, counted from 0.
+///
+/// - Returns: the text; NULL if there are not so many.
+/// - Ownership: the worker's; valid until its end.
+/// - Threads: one at a time; works in a forked child too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_argument(worker: *mut Worker, index: usize) -> *const c_char {
     // SAFETY: what attach wrote, by the contract of the C function.
     unsafe { text_of(worker, "argument", |work| work.arguments().get(index).map(|text| text.as_c_str())) }
 }
 
-/// VALUE of an argument `KEY=VALUE`; NULL if there is none. Ownership, threads, fork: as `prodcon_worker_name`.
+/// Gives VALUE of an argument `KEY=VALUE`.
+///
+/// - Returns: the text; NULL if there is none.
+/// - Ownership: the worker's; valid until its end.
+/// - Threads: one at a time; works in a forked child too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_named(worker: *mut Worker, key: *const c_char) -> *const c_char {
     // SAFETY: a C string or NULL by the contract of the C function.
@@ -188,17 +216,21 @@ pub unsafe extern "C" fn prodcon_worker_named(worker: *mut Worker, key: *const c
     }
 }
 
-/// Name `index` of the subscribed queues, counted from 0; NULL if there are not so many. Ownership, threads, fork: as `prodcon_worker_name`.
+/// Gives name `index` of the subscribed queues, counted from 0.
+///
+/// - Returns: the text; NULL if there are not so many.
+/// - Ownership: the worker's; valid until its end.
+/// - Threads: one at a time; works in a forked child too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_subscriber(worker: *mut Worker, index: usize) -> *const c_char {
     // SAFETY: what attach wrote, by the contract of the C function.
     unsafe { text_of(worker, "subscriber", |work| work.subscriber(index)) }
 }
 
-/// How the worker is to work. Set `settings->size` first.
+/// Says how the worker is to work. Set `settings->size` first.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. `PRODCON_INVALID` if `settings->size` is less than 8 or more than 65536.
-/// On failure `*settings` is not written.
+/// - Returns: `PRODCON_INVALID` if `settings->size` is less than 8 or more than 65536.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_get_settings(worker: *mut Worker, settings: *mut Settings) -> Status {
     let work = |work: &mut Work| {
@@ -220,9 +252,11 @@ pub unsafe extern "C" fn prodcon_worker_get_settings(worker: *mut Worker, settin
     unsafe { of(worker, "get_settings", work) }
 }
 
-/// The worker's state: `PRODCON_STOPPED_STATE`, `PRODCON_STARTED` or `PRODCON_STOP_AT_QUEUE_END` (a consumer works on, until its queue answers `PRODCON_STOPPED`; a producer ends).
+/// Gives the worker's state: `PRODCON_STOPPED_STATE`, `PRODCON_STARTED` or
+/// `PRODCON_STOP_AT_QUEUE_END`. In the last one a consumer works on until its queue answers
+/// `PRODCON_STOPPED`; a producer ends.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. On failure `*state` is not written.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_get_state(worker: *mut Worker, state: *mut i32) -> Status {
     let work = |work: &mut Work| {
@@ -235,9 +269,10 @@ pub unsafe extern "C" fn prodcon_worker_get_state(worker: *mut Worker, state: *m
     unsafe { of(worker, "get_state", work) }
 }
 
-/// Whether the worker has to end: it was stopped, its controlling process is gone, or its queue was removed. Cheap enough for every round of a loop.
+/// Says whether the worker has to end: it was stopped, its controlling process is gone, or its
+/// queue was removed. Cheap enough for every round of a loop.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. On failure `*stopped` is not written.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_is_stopped(worker: *mut Worker, stopped: *mut bool) -> Status {
     let work = |work: &mut Work| {
@@ -250,44 +285,49 @@ pub unsafe extern "C" fn prodcon_worker_is_stopped(worker: *mut Worker, stopped:
     unsafe { of(worker, "is_stopped", work) }
 }
 
-/// Stops the worker, in all its processes.
+/// Stops the worker, in all its processes. It may be stopped already.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: no. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. It is no failure if it is stopped already.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_stop(worker: *mut Worker) -> Status {
     // SAFETY: what attach wrote, by the contract of the C function.
     unsafe { of(worker, "stop", |work| Ok(work.context.stop()?)) }
 }
 
-/// Sleeps for `timeout_ns` (negative: until the worker has to end). `PRODCON_OK`: the time has passed; `PRODCON_STOPPED`: the worker has to end.
+/// Sleeps.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: yes. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child.
+/// - Waits: for `timeout_ns`; negative: until the worker has to end.
+/// - Returns: `PRODCON_OK` if the time has passed, `PRODCON_STOPPED` if the worker has to end.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_sleep(worker: *mut Worker, timeout_ns: i64) -> Status {
-    let time = match Wait::from_ns(timeout_ns) {
-        Wait::Not => Some(Duration::ZERO),
-        Wait::AtMost(time) => Some(time),
-        Wait::Forever => None,
-    };
     // SAFETY: what attach wrote, by the contract of the C function.
-    unsafe { of(worker, "sleep", |work| work.sleep(time)) }
+    unsafe { of(worker, "sleep", |work| work.sleep(Wait::from_ns(timeout_ns).time())) }
 }
 
-/// The beat of a producer: waits until its next call is due, by the setting `work_timeout_ns`, counted from when the last one was due, so that nothing drifts (who is more than a second late leaves
-/// calls out). `PRODCON_OK`: work now; `PRODCON_STOPPED`: the worker has to end.
+/// Is the beat of a producer: waits until its next call is due by the setting `work_timeout_ns`.
+/// That counts from when the last call was due, so that nothing drifts. Who is more than a second
+/// late leaves calls out.
 ///
-/// NULL: `PRODCON_INVALID`. Blocks: yes. Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child.
+/// - Returns: `PRODCON_OK`: work now. `PRODCON_STOPPED`: the worker has to end.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_next(worker: *mut Worker) -> Status {
     // SAFETY: what attach wrote, by the contract of the C function.
     unsafe { of(worker, "next", Work::next) }
 }
 
-/// Puts an item into every subscribed queue that is there and ready; `*reached` (may be NULL) is how many took it. On a full queue it waits, or leaves that one out, as the settings say.
+/// Puts an item into every subscribed queue that is there and ready. `*reached` is how many took
+/// it.
 ///
-/// Ownership: `data` stays the caller's. NULL: `PRODCON_INVALID`, but `data` may be NULL if `len` is 0. Blocks: while a queue is full and the worker need not end. Threads: one at a time on a handle.
-/// Fork: `PRODCON_FORKED` in a child. On failure `*reached` is not written, and some queues may have taken the item: `PRODCON_TOO_LARGE`, `PRODCON_INVALID` (not the exact size for a queue of a
-/// plain type), `PRODCON_STOPPED` (while it waited to send the item as a result too), `PRODCON_CORRUPT`, `PRODCON_EXHAUSTED`, `PRODCON_OS`.
+/// - Waits: while a queue is full and the worker need not end. If the settings say so, it leaves
+///   full queues out instead.
+/// - Returns: unless it is `PRODCON_OK`, some queues may have taken the item.
+///   `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if it has not the size of a queue's type;
+///   `PRODCON_STOPPED` while it waited to send the item as a result too; `PRODCON_CORRUPT`,
+///   `PRODCON_EXHAUSTED`, `PRODCON_OS`.
+/// - Ownership: `data` stays yours. It may be NULL if `len` is 0; so may `reached`.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_publish(worker: *mut Worker, data: *const c_void, len: usize, reached: *mut usize) -> Status {
     let work = |work: &mut Work| {
@@ -303,9 +343,13 @@ pub unsafe extern "C" fn prodcon_worker_publish(worker: *mut Worker, data: *cons
     unsafe { of(worker, "publish", work) }
 }
 
-/// As `prodcon_queue_take` on `queue`, usually the worker's work queue, but ends with `PRODCON_STOPPED` too when the worker has to end. Release or nack it on the queue.
+/// Takes an item of `queue`, usually the worker's work queue, as `prodcon_queue_take` does, and
+/// ends its wait when the worker has to end. Settle the item on the queue.
 ///
-/// Ownership, NULL, blocking, failures: as `prodcon_queue_take`. Threads: one at a time on either handle. Fork: `PRODCON_FORKED` in a child.
+/// - Waits: as `prodcon_queue_take`, but not longer than the worker may work.
+/// - Returns: as `prodcon_queue_take`; `PRODCON_STOPPED` also if the worker has to end.
+/// - Ownership: as `prodcon_queue_take`.
+/// - Threads: one at a time on either handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_take(worker: *mut Worker, queue: *mut Queue, data: *mut *const c_void, len: *mut usize, timeout_ns: i64) -> Status {
     let work = |work: &mut Work| {
@@ -343,6 +387,15 @@ pub unsafe extern "C" fn prodcon_worker_take(worker: *mut Worker, queue: *mut Qu
     unsafe { of(worker, "take", work) }
 }
 
+fn not_received(error: GetError) -> Failure {
+    match error {
+        GetError::Empty => Failure::answer(PRODCON_EMPTY, "has no message"),
+        GetError::TimedOut => Failure::answer(PRODCON_TIMED_OUT, "got no message in that time"),
+        GetError::Stopped => stopped(),
+        other => other.into(),
+    }
+}
+
 /// Nobody waits longer without looking whether the worker has to end.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -357,34 +410,44 @@ unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8], Failure
     Ok(unsafe { std::slice::from_raw_parts(data, len) })
 }
 
-/// Sends a result to the controlling process. Nothing sent before the worker ends is lost. If nobody reads, the oldest result is dropped.
+/// Sends a result to the controlling process. Nothing sent before the worker ends is lost. If no
+/// controlling process is alive to read them, the oldest result is dropped.
 ///
-/// Ownership: `data` stays the caller's. NULL: `PRODCON_INVALID`, but `data` may be NULL if `len` is 0. Blocks: while the results are full and a controlling process is alive. Threads: one at a time
-/// on a handle. Fork: `PRODCON_FORKED` in a child. Nothing was sent if it does not answer `PRODCON_OK`: `PRODCON_TOO_LARGE`, `PRODCON_STOPPED` (stopped while it waited), `PRODCON_NO_SEAT`,
-/// `PRODCON_CORRUPT`, `PRODCON_OS`.
+/// - Waits: while the results are full and a controlling process is alive.
+/// - Returns: unless it is `PRODCON_OK`, nothing was sent. `PRODCON_TOO_LARGE`; `PRODCON_STOPPED`
+///   if the worker was stopped while it waited; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`,
+///   `PRODCON_OS`.
+/// - Ownership: `data` stays yours. It may be NULL if `len` is 0.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_send_result(worker: *mut Worker, data: *const c_void, len: usize) -> Status {
     // SAFETY: readable for len bytes by the contract of the C function.
-    let work = |work: &mut Work| Ok(work.context.send_result(unsafe { bytes(data, len) }?)?);
+    let work = |work: &mut Work| work.context.send_result(unsafe { bytes(data, len) }?).map_err(not_sent);
     // SAFETY: what attach wrote, by the contract of the C function.
     unsafe { of(worker, "send_result", work) }
 }
 
-/// Sends a message to the controlling process; in everything else as `prodcon_worker_send_result`.
+/// Sends a message to the controlling process.
+///
+/// - Waits, returns, ownership: as `prodcon_worker_send_result`.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_send_message(worker: *mut Worker, data: *const c_void, len: usize) -> Status {
     // SAFETY: readable for len bytes by the contract of the C function.
-    let work = |work: &mut Work| Ok(work.context.send_message(unsafe { bytes(data, len) }?)?);
+    let work = |work: &mut Work| work.context.send_message(unsafe { bytes(data, len) }?).map_err(not_sent);
     // SAFETY: what attach wrote, by the contract of the C function.
     unsafe { of(worker, "send_message", work) }
 }
 
-/// The next message from the controlling process, into a buffer; `*len` is its length.
+/// Receives the next message from the controlling process, into a buffer. `*len` is its length.
 ///
-/// Ownership: `buffer` is the caller's. NULL: `PRODCON_INVALID`, but `buffer` may be NULL if `size` is 0. Blocks: while there is none and the worker need not end, for `timeout_ns` (0: not at all,
-/// `PRODCON_EMPTY`; negative: as long as it takes; else `PRODCON_TIMED_OUT`). Threads: one at a time on a handle. Fork: `PRODCON_FORKED` in a child. A message longer than `size` gives
-/// `PRODCON_TOO_LARGE`, with `*len` its length; the next receive with a buffer that is large enough gives it. On any other failure nothing is written: also `PRODCON_STOPPED` (the worker has to end),
-/// `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`, `PRODCON_OS`.
+/// - Waits: while there is none and the worker need not end.
+/// - Returns: `PRODCON_EMPTY` or `PRODCON_TIMED_OUT`; `PRODCON_STOPPED` if the worker has to end;
+///   `PRODCON_TOO_LARGE` if the message is longer than `size`: `*len` is its length, and the next
+///   receive with a large enough buffer gives it; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`,
+///   `PRODCON_OS`.
+/// - Ownership: `buffer` is yours. It may be NULL if `size` is 0.
+/// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_receive(worker: *mut Worker, buffer: *mut c_void, size: usize, len: *mut usize, timeout_ns: i64) -> Status {
     let work = |work: &mut Work| {
@@ -396,7 +459,8 @@ pub unsafe extern "C" fn prodcon_worker_receive(worker: *mut Worker, buffer: *mu
                 Wait::Not => work.context.try_recv(),
                 Wait::Forever => work.context.recv(),
                 Wait::AtMost(timeout) => work.context.recv_timeout(timeout),
-            }?,
+            }
+            .map_err(not_received)?,
         };
         let length = message.bytes().len();
         // SAFETY: the caller's variable.

@@ -47,7 +47,8 @@ fn the_soname_is_a_link_beside_the_library() {
 #[test]
 fn numbers_of_the_contract_are_in_the_header() {
     let header = std::fs::read_to_string(root().join("include/prodcon.h")).unwrap();
-    let names = "OK FULL EMPTY TIMED_OUT NOT_READY STOPPED TOO_LARGE NOT_FOUND EXISTS INCOMPATIBLE NO_SEAT CORRUPT FORKED INVALID OS PANIC EXHAUSTED";
+    let names =
+        "OK FULL EMPTY TIMED_OUT NOT_READY STOPPED TOO_LARGE NOT_FOUND EXISTS INCOMPATIBLE NO_SEAT CORRUPT FORKED INVALID OS PANIC EXHAUSTED CANCELLED DIFFERS";
     for (number, name) in names.split(' ').enumerate() {
         assert!(header.contains(&format!("#define PRODCON_{name} {number}\n")), "{name}");
     }

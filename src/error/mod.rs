@@ -10,6 +10,7 @@ mod reason;
 
 pub(crate) use reason::{Fault, LONGEST, Length, OpenError, StateRefused, Worker};
 
+use crate::state::ParseStateError;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -372,14 +373,6 @@ pub struct PutSliceError {
     pub error: PutError,
 }
 
-/// A text is not the name of a [`State`](crate::State).
-///
-/// ```
-/// assert!("running".parse::<prodcon::State>().is_err());
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParseStateError(pub(crate) String);
-
 const FULL: &str = "the queue is full";
 const EMPTY: &str = "the queue is empty";
 const STAYED_FULL: &str = "timed out: the queue stayed full";
@@ -506,14 +499,6 @@ impl From<PutSliceError> for Error {
         error.error.into()
     }
 }
-
-impl fmt::Display for ParseStateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' is no state: use stopped, started or stop_at_queue_end", self.0)
-    }
-}
-
-impl std::error::Error for ParseStateError {}
 
 impl From<ParseStateError> for Error {
     fn from(error: ParseStateError) -> Self {

@@ -136,7 +136,7 @@ pub(crate) enum Worker {
     /// The program could not be started.
     Spawn { worker: String, program: String, why: String },
     /// The program ended without attaching.
-    NotAWorker {
+    NotAttached {
         worker: String,
         program: String,
         status: Option<ExitStatus>,
@@ -173,7 +173,7 @@ impl Worker {
             Self::Running { .. } => ErrorKind::Running,
             Self::Controlled { .. } => ErrorKind::Controlled,
             Self::Arguments { .. } | Self::Spawn { .. } => ErrorKind::Spawn,
-            Self::NotAWorker { .. } | Self::Late { .. } => ErrorKind::NotAWorker,
+            Self::NotAttached { .. } | Self::Late { .. } => ErrorKind::NotAWorker,
             Self::InCallback { .. } => ErrorKind::InCallback,
             Self::Failed { .. } => ErrorKind::WorkerFailed,
             Self::Stopped { .. } => ErrorKind::Stopped,
@@ -195,7 +195,7 @@ impl Worker {
             | Self::Controlled { worker }
             | Self::Arguments { worker, .. }
             | Self::Spawn { worker, .. }
-            | Self::NotAWorker { worker, .. }
+            | Self::NotAttached { worker, .. }
             | Self::Late { worker, .. }
             | Self::InCallback { worker }
             | Self::Failed { worker, .. }
@@ -414,12 +414,11 @@ impl fmt::Display for OpenError {
 impl fmt::Display for StateRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { queue, from, to } = self;
-        let way = match (from, to) {
-            (State::StopAtQueueEnd, State::Started) => "set it to stopped first, then to started",
-            (State::Stopped, State::StopAtQueueEnd) => "a stopped queue has no stream that could end: set it to started first",
-            _ => "allowed are stopped -> started, started -> stopped or stop_at_queue_end, stop_at_queue_end -> stopped",
-        };
-        write!(f, "queue '{queue}' is {from} and cannot become {to} at once: {way}")
+        let first = if *from == State::Stopped { State::Started } else { State::Stopped };
+        write!(
+            f,
+            "queue '{queue}' is {from} and cannot become {to} in one step: set its state to {first} first, and then to {to}"
+        )
     }
 }
 
@@ -457,7 +456,7 @@ impl fmt::Display for Worker {
                 f,
                 "worker '{worker}': '{program}' cannot be started: {why}; give the path of a worker executable"
             ),
-            Self::NotAWorker { worker, program, status } => {
+            Self::NotAttached { worker, program, status } => {
                 write!(f, "worker '{worker}': '{program}' ended ")?;
                 match status {
                     Some(status) => write!(f, "({status}) ")?,

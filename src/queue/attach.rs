@@ -3,17 +3,17 @@
 use super::control::Control;
 use super::due::Due;
 use super::endpoint::Endpoint;
-use super::get::HeldSpan;
+use super::held::HeldSpan;
 use super::memory::Leases;
 use super::options::AttachOptions;
+use super::seat_set::SeatSet;
 use super::wait::MIN_SINGLES;
 use crate::error::{Fault, OpenError};
-use crate::layout::MAX_SEATS;
 use crate::ring::seat::Seat;
 use crate::ring::{Cursors, Recovered as Pass};
 use crate::state::Role;
 use crate::sync::event::wake_one;
-use crate::sync::futex::Kernel;
+use crate::sys::futex::Kernel;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, fence};
@@ -22,22 +22,6 @@ use std::time::{Duration, Instant};
 /// How long an attach that finds no seat goes on looking: somebody may have the free one for as long as
 /// it takes to recover it. (The fuzzer runs alone: nobody holds a lock for a moment.)
 const SEAT_WAIT: Duration = Duration::from_millis(if cfg!(fuzzing) { 0 } else { 200 });
-
-/// A set of seats.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct SeatSet([u64; MAX_SEATS as usize / 64 + 1]);
-
-impl SeatSet {
-    pub(super) fn has(&self, seat: u32) -> bool {
-        self.0[seat as usize / 64] >> (seat % 64) & 1 == 1
-    }
-    pub(super) fn insert(&mut self, seat: u32) {
-        self.0[seat as usize / 64] |= 1 << (seat % 64);
-    }
-    pub(super) fn remove(&mut self, seat: u32) {
-        self.0[seat as usize / 64] &= !(1 << (seat % 64));
-    }
-}
 
 impl Control {
     /// Takes a free seat that is not in `own`; an orphan's if `orphan` and there is no other.
@@ -172,18 +156,5 @@ impl Endpoint {
             failed_spins: 0,
             _one_thread: PhantomData,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_of_seats_has_what_was_put_in() {
-        let mut set = SeatSet::default();
-        [0, 63, 64, 1022].into_iter().for_each(|seat| set.insert(seat));
-        set.remove(64);
-        assert_eq!((0..MAX_SEATS).filter(|seat| set.has(*seat)).collect::<Vec<_>>(), [0, 63, 1022]);
     }
 }

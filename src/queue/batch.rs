@@ -4,7 +4,7 @@
 //! the seat in hand (`lone`), or in blocks whose seats the endpoint has put aside, in this order.
 
 use super::endpoint::Endpoint;
-use super::get::HeldSpan;
+use super::held::HeldSpan;
 use super::identity::ItemId;
 use super::wait::Until;
 use super::{Item, Payload};

@@ -9,7 +9,7 @@ use super::wait::{For, Until};
 use super::{Payload, ReadyQueue};
 use crate::error::{Fault, GetError, PutError};
 use crate::sync::event::{Futex, register, wake_one};
-use crate::sync::futex::Kernel;
+use crate::sys::futex::Kernel;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 

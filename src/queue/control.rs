@@ -3,11 +3,11 @@
 //! It works when no seat is left, and in part when the user may only read. Every endpoint has one inside.
 
 use super::Payload;
-use super::attach::SeatSet;
+use super::backoff::{MAX_SLEEP, pauses};
 use super::memory::{Leases, Mapped};
 use super::options::{AttachOptions, QueueOptions};
+use super::seat_set::SeatSet;
 use super::stats::{Recovery, Report, SeatInfo, Stats};
-use super::wait::pauses;
 use crate::error::{Fault, OpenError, Result, StateRefused};
 use crate::layout::{SeatLine, Words};
 use crate::ring::seat::Event;
@@ -15,13 +15,10 @@ use crate::ring::{Memory, Recovered as Pass, Ring, RingError};
 use crate::segment::{Place, QueueId, QueueInfo, Segment};
 use crate::state::{Role, State};
 use crate::sync::event::{Futex, register, wake_all, wake_one};
-use crate::sync::futex::Kernel;
+use crate::sys::futex::Kernel;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant};
-
-/// Nobody sleeps longer without looking: covers sleepers and wakers that were killed.
-pub(super) const MAX_SLEEP: Duration = Duration::from_millis(100);
 
 /// How often `doctor` looks whether everybody rests, with pauses of 0, 1, 2 ... ms after it.
 const LOOKS: u64 = 5;

@@ -5,7 +5,7 @@
 //! vain: a long one for who is fast, a single one for who is slow and has the time. Also before each
 //! sleep, and wherever a waiter looks at it anyway. Knows no queue.
 
-use super::control::MAX_SLEEP;
+use super::backoff::MAX_SLEEP;
 use std::time::{Duration, Instant};
 
 /// Between two looks after the dead. The fuzzer's reference cannot know what time it is.

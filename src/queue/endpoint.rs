@@ -4,10 +4,9 @@
 //! forked copy touches nothing; the seats in `control.own` are locked by this endpoint's own
 //! description and by nothing else.
 
-use super::care::Aside;
 use super::control::Control;
 use super::due::Due;
-use super::get::HeldSpan;
+use super::held::{Aside, HeldSpan};
 use super::item::Plain;
 use super::memory::Mapped;
 use super::options::{AttachOptions, QueueOptions};
@@ -16,7 +15,7 @@ use crate::ring::seat::Seat;
 use crate::ring::{Cursors, Ring, RingError};
 use crate::segment::{Place, Segment};
 use crate::sync::event::wake_one;
-use crate::sync::futex::Kernel;
+use crate::sys::futex::Kernel;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;

@@ -1,6 +1,7 @@
 //! Getting: one exchange, and the items are in hand; a copying get acknowledges before it returns.
 
 use super::endpoint::Endpoint;
+use super::held::HeldSpan;
 use super::memory::Mapped;
 use super::wait::{For, GaveUp, Until};
 use crate::error::{Fault, GetError, Length};
@@ -8,22 +9,8 @@ use crate::ring::slot::BlockWord;
 use crate::ring::{Ending, Memory, Ring, RingError};
 use crate::state::State;
 use crate::sync::event::wake_one;
-use crate::sync::futex::Kernel;
+use crate::sys::futex::Kernel;
 use std::sync::atomic::Ordering;
-
-/// Items in hand that are about to be shown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct HeldSpan {
-    pub(super) block: u32,
-    /// Number of the first one in its block.
-    pub(super) first: u32,
-    /// How many there are from there on, at least 1.
-    pub(super) items: u32,
-    /// Bytes of an item.
-    pub(super) len: usize,
-    /// This time included.
-    pub(super) deliveries: u32,
-}
 
 impl Endpoint {
     /// Takes the oldest item, has it copied, acknowledges it. `size`: of the endpoint's type; `None` for bytes.

@@ -177,6 +177,9 @@ mod sealed {
     impl<T: super::Item> Sealed for T {}
 }
 
+/// What the compiler says of a type that is too large for a `get`.
+pub(super) const TOO_LARGE: &str = "this item type is too large to be returned by value: use take() and read it in place, or take()?.into_box()";
+
 /// Larger values are not returned by value: two or three of them would fill a thread's stack.
 const MAX_BY_VALUE: usize = 65_536;
 

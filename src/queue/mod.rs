@@ -2,23 +2,27 @@
 //!
 //! [`ReadyQueue`] is the public endpoint and says what can be done; [`endpoint::Endpoint`] is the
 //! same without the type. `put` and `get` move items, `delivery`, `batch` and `reservation` show
-//! them in place, `care` settles what is in hand and looks after the dead, `wait` waits, `own`
+//! them in place, `in_hand` settles what is in hand, `adopt` looks after the dead, `wait` waits, `own`
 //! touches the bytes of blocks. `control` needs no seat.
 //!
 //! Invariants: an endpoint is used by one thread at a time (`Send`, not `Sync`); a seat with items
 //! in hand never exchanges; a forked copy touches nothing.
 
+mod adopt;
 mod attach;
+mod backoff;
 mod batch;
 mod beside;
 pub mod bindings;
-mod care;
 mod control;
+mod dead_letter;
 mod delivery;
 mod due;
 mod endpoint;
 mod get;
+mod held;
 mod identity;
+mod in_hand;
 mod item;
 mod memory;
 mod options;
@@ -26,6 +30,7 @@ mod own;
 mod put;
 mod ready_queue;
 mod reservation;
+mod seat_set;
 mod stats;
 mod supervise;
 mod wait;

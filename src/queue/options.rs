@@ -1,13 +1,12 @@
 //! How a queue is made, and how an endpoint attaches to one. Plain values, checked where they are
 //! used.
 
-use super::Control;
 use super::item::Plain;
 use crate::error::{Difference, Error, OpenError};
 use crate::layout::{Geometry, MAX_ALIGN, flags};
 use crate::ring::seat::Record;
 use crate::ring::slot::Shape;
-use crate::segment::{Place, QueueInfo, Spec, check_type_name};
+use crate::segment::{Place, QueueInfo, Segment, Spec, check_type_name};
 use crate::state::Role;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -232,7 +231,7 @@ impl QueueOptions {
     /// Makes a queue that goes with its owner, instead of one that lasts until it is removed. Only for
     /// workers' segments and unnamed queues. The owner is the handle that creates it, for as long as it
     /// lives, or the process that supervises the worker. Once the owner is gone and nobody is attached,
-    /// the queue is stale: see [`Control::remove_if_stale`].
+    /// the queue is stale: see [`Control::remove_if_stale`](crate::Control::remove_if_stale).
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions};
@@ -267,9 +266,9 @@ impl QueueOptions {
             Some((name, _)) if name == queue => return invalid("it cannot be its own dead-letter queue".into()),
             Some((name, _)) => name,
         };
-        let letters = Control::open(self.attach.place(name)?)?;
-        let (longest, typed) = (letters.item_size(), !letters.info().type_name.is_empty());
-        if longest < size || typed && longest != size {
+        let letters = Segment::attach_read_only(self.attach.place(name)?)?.header.clone();
+        let (longest, typed) = (letters.item_size, !letters.type_name.is_empty());
+        if longest < size as u64 || typed && longest != size as u64 {
             return invalid(format!(
                 "its items of {size} bytes do not fit the dead-letter queue '{name}', which takes {longest}"
             ));

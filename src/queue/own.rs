@@ -3,7 +3,7 @@
 //! Invariant: a slice made here is of a block that a seat of this endpoint owns, and borrows the endpoint for as long as it lives.
 
 use super::endpoint::Endpoint;
-use super::get::HeldSpan;
+use super::held::HeldSpan;
 use crate::error::Fault;
 use crate::ring::Memory;
 use std::ptr::NonNull;

@@ -7,7 +7,7 @@ use crate::error::{Error, Length, OpenError, PutError, PutSliceError};
 use crate::ring::seat::Event;
 use crate::ring::{Memory, RingError};
 use crate::sync::event::wake_one;
-use crate::sync::futex::Kernel;
+use crate::sys::futex::Kernel;
 
 /// Drops in a row after which a lossy put looks again whether somebody reads.
 const DROPS_PER_LOOK: u32 = 32;

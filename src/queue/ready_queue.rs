@@ -4,6 +4,7 @@ use super::batch::Batch;
 use super::control::Control;
 use super::delivery::Delivery;
 use super::endpoint::Endpoint;
+use super::item::TOO_LARGE;
 use super::options::{AttachOptions, QueueOptions};
 use super::reservation::Reservation;
 use super::wait::Until;
@@ -14,9 +15,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
-
-/// What the compiler says of a type that is too large for a `get`.
-pub(super) const TOO_LARGE: &str = "this item type is too large to be returned by value: use take() and read it in place, or take()?.into_box()";
 
 /// An endpoint of a named queue.
 ///

@@ -3,14 +3,13 @@
 //! Two sides that fight over one line at the edge of empty or full lose more than anything else costs: after a burst of successes the waiter stays away until
 //! its peer is well ahead. In ping-pong it never does.
 
-use super::control::MAX_SLEEP;
+use super::backoff::{MAX_SLEEP, pauses};
 use super::endpoint::Endpoint;
 use crate::error::Fault;
 use crate::sync::atomic::pause;
 use crate::sync::event::{Futex, register, wake_one};
-use crate::sync::futex::Kernel;
+use crate::sys::futex::Kernel;
 use std::hint::spin_loop;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -75,23 +74,6 @@ const FIRST_DISTANCE_NS: u32 = 200;
 /// Single successes running after which distance is tried: as long as it helps, and at most.
 pub(super) const MIN_SINGLES: u32 = 4;
 const MAX_SINGLES: u32 = 1024;
-
-/// Pause instructions that take about so long. They take 4 to 60 ns each, depending on the processor; measured once in a process.
-pub(super) fn pauses(nanoseconds: u32) -> u32 {
-    static PER_MICROSECOND: OnceLock<u32> = OnceLock::new();
-    let rate = *PER_MICROSECOND.get_or_init(|| {
-        const TIMES: u32 = 256;
-        let once = |_| {
-            let began = Instant::now();
-            pause(TIMES);
-            began.elapsed().as_nanos() as u32
-        };
-        // The shortest: the others were interrupted.
-        let shortest = (0..4).map(once).min().unwrap_or(0).max(1);
-        (TIMES * 1000 / shortest).clamp(10, 1000)
-    });
-    (nanoseconds * rate / 1000).max(1)
-}
 
 impl Endpoint {
     /// Tries again until it succeeds, fails, or the time is over. `attempt` answers `Ok(None)` where waiting may help.

@@ -1,7 +1,7 @@
 //! Operations that wait for a limited time.
 
 use super::endpoint::Endpoint;
-use super::ready_queue::TOO_LARGE;
+use super::item::TOO_LARGE;
 use super::wait::Until;
 use super::{Batch, Delivery, Item, Payload};
 use crate::error::{GetError, PutError, PutSliceError};

@@ -162,7 +162,7 @@ pub(super) fn raw_header(spec: &Spec, id: QueueId) -> RawHeader {
 /// Copies the header out and checks every field of it.
 pub(super) fn read_header(place: &Place, file: &File) -> Result<(QueueInfo, Geometry), OpenError> {
     #[cfg(fuzzing)]
-    let file = &crate::sync::pretend::Looked(file);
+    let file = &crate::sys::pretend::Looked(file);
     let meta = file.metadata().map_err(|error| place.error("fstat", error))?;
     if !meta.is_file() {
         return Err(place.corrupt("it is not a regular file"));

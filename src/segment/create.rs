@@ -4,12 +4,13 @@
 //! most a temporary name that its lock has left ([`clean_temporaries`]).
 
 use super::check::{QueueId, raw_header};
+use super::lock_bytes::{BUILDING, OWNER};
 use super::remove::names;
 use super::{Place, Segment, names_in, open_file};
 use crate::error::OpenError;
 use crate::layout::{Geometry, SEAT_SIZE, SEATS_OFFSET, WORDS_OFFSET, flags};
-use crate::sync::descriptor;
-use crate::sync::lease::Lease;
+use crate::sys::descriptor;
+use crate::sys::lease::Lease;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Resource;
@@ -20,14 +21,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const TEMPORARY: &str = ".prodcon-tmp.";
-/// Lock byte of whoever builds in, or removes, a file with a temporary name. (The bytes of seats are below.)
-pub(super) const BUILDING: u32 = 1 << 20;
-/// Lock byte of the one controlling process.
-pub(crate) const SUPERVISOR: u32 = BUILDING + 1;
-/// Lock byte of the process that is to remove the name in the end.
-pub(crate) const OWNER: u32 = BUILDING + 2;
-/// Lock byte of whoever removes the name, while it does so.
-pub(super) const REMOVER: u32 = BUILDING + 3;
 
 /// What a new segment is to be.
 #[derive(Debug, Clone)]
@@ -230,7 +223,7 @@ fn new_id(place: &Place) -> Result<QueueId, OpenError> {
 /// Removes what creators that were killed left under temporary names. Returns how many.
 pub(crate) fn clean_temporaries(dir: &Path) -> usize {
     #[cfg(fuzzing)]
-    if crate::sync::pretend::is(dir) {
+    if crate::sys::pretend::is(dir) {
         return 0;
     }
     // Under the builder's own lock, and only while the name is this file's: neither a builder nor another cleaner comes between the look and the removal.

@@ -4,10 +4,10 @@
 //! name is still that file's, unlinks it and unlocks. Creators never replace a name, so between
 //! the look and the removal the name cannot become another queue's.
 
-use super::create::{OWNER, REMOVER, SUPERVISOR};
+use super::lock_bytes::{OWNER, REMOVER, SUPERVISOR};
 use super::{Place, Segment, open_place};
 use crate::error::OpenError;
-use crate::sync::lease::Lease;
+use crate::sys::lease::Lease;
 use rustix::fs::{AtFlags, CWD, FileType, OFlags};
 use rustix::io::Errno;
 use std::path::Path;

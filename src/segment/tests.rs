@@ -1,6 +1,6 @@
 //! The named file: each damage has its own message, nothing is seen half made, nothing is left behind.
 
-use super::create::{BUILDING, REMOVER};
+use super::lock_bytes::{BUILDING, REMOVER};
 use super::*;
 use crate::layout::{HEADER_SIZE, RawHeader, flags};
 use std::os::unix::fs::{FileExt, symlink};

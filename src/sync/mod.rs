@@ -73,16 +73,6 @@ pub(crate) mod atomic {
 #[cfg(all(test, loom))]
 #[path = "checked.rs"]
 pub(crate) mod atomic;
-#[cfg(not(all(test, loom)))]
-pub(crate) mod descriptor;
 pub(crate) mod event;
-#[cfg(not(all(test, loom)))]
-pub(crate) mod futex;
-#[cfg(not(all(test, loom)))]
-pub(crate) mod lease;
 #[cfg(any(fuzzing, all(test, loom)))]
 pub mod mortal;
-#[cfg(fuzzing)]
-pub mod pretend;
-#[cfg(not(all(test, loom)))]
-pub(crate) mod signal;

@@ -11,9 +11,9 @@
 use super::context::Context;
 use super::failure::{BoxError, guard};
 use super::state::{End, LOOK};
+use crate::QueueInfo;
 use crate::error::{ErrorKind, GetError};
 use crate::queue::{Batch, Payload, ReadyQueue};
-use crate::segment::QueueInfo;
 use crate::state::State;
 use std::time::{Duration, Instant};
 

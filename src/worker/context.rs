@@ -183,7 +183,7 @@ impl Context {
     /// [`is_stopped`]: Self::is_stopped
     #[cfg(feature = "signals")]
     pub fn stop_on_signals(&mut self) -> Result<()> {
-        crate::sync::signal::heed().map_err(|error| Fault::Os {
+        crate::sys::signal::heed().map_err(|error| Fault::Os {
             queue: self.name().into(),
             call: "sigaction",
             errno: error.raw_os_error().unwrap_or(libc::EINVAL),

@@ -99,7 +99,7 @@ pub struct WorkerExit {
 }
 
 impl WorkerExit {
-    /// Of a worker none of whose processes has ended.
+    /// The end of a worker none of whose processes has ended.
     pub(crate) fn of(worker: &str) -> Self {
         Self {
             exits: vec![],
@@ -157,7 +157,8 @@ impl WorkerExit {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn into_result(self) -> Result<()> {
-        let Some(exit) = self.exits.iter().find(|exit| !Self::is_fine(exit)) else {
+        let failed = || self.exits.iter().filter(|exit| !Self::is_fine(exit));
+        let Some(exit) = failed().find(|exit| exit.error.is_some()).or_else(|| failed().next()) else {
             return Ok(());
         };
         let text = exit.trouble();

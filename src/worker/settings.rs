@@ -3,9 +3,9 @@
 //!
 //! Owns the names of the environment variables. Callers: everybody.
 
+use crate::QueueId;
 use crate::error::{Error, LONGEST, Worker};
 use crate::queue::Control;
-use crate::segment::QueueId;
 use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A producer that works as often as it can, for nobody.
+    /// Describes a producer that works as often as it can, for nobody.
     pub fn producer() -> Self {
         Self {
             work_timeout: Duration::ZERO,
@@ -62,7 +62,13 @@ impl Settings {
         }
     }
 
-    /// A consumer that works on each item at once (a work timeout of 5 s, a buffer of 1).
+    /// Describes a consumer that works on each item at once (a work timeout of 5 s, a buffer of 1).
+    ///
+    /// ```
+    /// use prodcon::worker::Settings;
+    ///
+    /// let settings = Settings::consumer().max_buffer_size(64);
+    /// ```
     pub fn consumer() -> Self {
         Self {
             work_timeout: Duration::from_secs(5),
@@ -70,19 +76,19 @@ impl Settings {
         }
     }
 
-    /// With another work timeout.
+    /// Sets the work timeout.
     pub fn work_timeout(mut self, timeout: Duration) -> Self {
         self.work_timeout = timeout;
         self
     }
 
-    /// With another buffer size.
+    /// Sets the buffer size.
     pub fn max_buffer_size(mut self, items: usize) -> Self {
         self.max_buffer_size = items;
         self
     }
 
-    /// With these subscribers.
+    /// Sets the subscribers.
     pub fn subscribers<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.subscribers = names.into_iter().map(Into::into).collect();
         self
@@ -154,7 +160,7 @@ impl Settings {
     }
 }
 
-/// A time in seconds as a `Duration`.
+/// Turns a time in seconds into a `Duration`.
 ///
 /// ```
 /// assert_eq!(prodcon::worker::seconds(0.25)?.as_millis(), 250);
@@ -164,7 +170,7 @@ impl Settings {
 /// ```
 ///
 /// # Errors
-/// It is negative, longer than a year, or no number.
+/// `InvalidOption`: it is negative, longer than a year, or no number.
 pub fn seconds(seconds: f64) -> Result<Duration, Error> {
     Duration::try_from_secs_f64(seconds)
         .ok()

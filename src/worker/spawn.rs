@@ -149,7 +149,7 @@ impl Crew {
             if let Some(exit) = early {
                 return Err(match exit.error {
                     Some(text) => Worker::Failed { worker: worker(), text }.into(),
-                    None => Worker::NotAWorker {
+                    None => Worker::NotAttached {
                         worker: worker(),
                         program: self.shared.program(),
                         status: exit.status,

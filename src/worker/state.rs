@@ -8,7 +8,7 @@ use super::settings::Watched;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::queue::Control;
 use crate::state::State;
-use crate::sync::signal;
+use crate::sys::signal;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,8 @@ use super::listen::Said;
 use super::message::{Message, Packet};
 use super::settings::{Settings, Told, Watched};
 use super::*;
+use crate::error::ErrorKind;
+use crate::queue::{Control, QueueOptions};
 use proptest::prelude::*;
 use std::ffi::OsString;
 use std::time::Duration;
@@ -107,7 +109,7 @@ fn histories_do_not_grow_for_ever() {
         error: Some(format!("no {number}")),
         restarts,
     };
-    let mut ended = WorkerExit::default();
+    let mut ended = WorkerExit::of("w");
     ended.push(exit(7, 0, false));
     (1..20_001).for_each(|number| ended.push(exit(number as usize % 3, number, true)));
     (0..3).for_each(|process| ended.push(exit(process, 20_001, false)));
@@ -123,11 +125,76 @@ fn what_arrives_is_read_as_what_it_is_or_refused_with_the_rings_name() {
         queue: "w.results".into(),
         bytes: bytes.into(),
     };
-    assert_eq!(received(b"abc").text(), Ok("abc"));
-    assert_eq!(received(&7u32.to_ne_bytes()).item::<u32>(), Ok(7));
+    assert_eq!(received(b"abc").text().unwrap(), "abc");
+    assert_eq!(received(&7u32.to_ne_bytes()).item::<u32>().unwrap(), 7);
     for error in [received(&[0xff]).text().unwrap_err(), received(b"abc").item::<u32>().unwrap_err()] {
+        assert_eq!((error.kind(), error.queue()), (ErrorKind::Encoding, Some("w.results")));
         assert!(error.to_string().contains("'w.results'"), "{error}");
     }
     let error = received(b"abc").item::<u32>().unwrap_err().to_string();
     assert!(error.contains("3 bytes, expected the 4 of u32"), "{error}");
+}
+
+#[test]
+fn a_worker_that_failed_is_an_error_with_what_the_last_of_its_processes_said() {
+    let exit = |pid: u32, error: Option<&str>, restarts: bool| ProcessExit {
+        process: 0,
+        pid,
+        status: Some(std::os::unix::process::ExitStatusExt::from_raw(if error.is_some() { 256 } else { 0 })),
+        error: error.map(str::to_owned),
+        restarts,
+    };
+    let mut ended = WorkerExit::of("w");
+    assert!(ended.clone().into_result().is_ok(), "none has ended");
+    ended.push(exit(1, Some("first"), true));
+    assert!(ended.clone().into_result().is_ok(), "it was started again");
+    ended.push(exit(2, Some("second"), false));
+    let error = ended.clone().into_result().unwrap_err();
+    assert_eq!((error.kind(), error.queue()), (ErrorKind::WorkerFailed, Some("w")));
+    assert_eq!(error.to_string(), "worker 'w' failed: second");
+    assert_eq!(ended.error(), Some("first"));
+    let mut killed = WorkerExit::of("w");
+    killed.push(ProcessExit {
+        status: Some(std::os::unix::process::ExitStatusExt::from_raw(9)),
+        ..exit(3, None, false)
+    });
+    let error = killed.into_result().unwrap_err().to_string();
+    assert!(error.contains("process 3 ended (signal: 9"), "{error}");
+}
+
+#[test]
+fn seats_that_are_not_set_are_as_many_as_the_processes_need_and_one_to_spare_for_each() {
+    let dir = std::env::temp_dir().join(format!("prodcon-seats-{}", std::process::id()));
+    std::fs::create_dir(&dir).unwrap();
+    let seats = |options: ConsumerOptions| {
+        let made = options.directory(&dir).work_queue("w").and_then(|queue| Control::create::<u64>("w", &queue));
+        let seats = made.as_ref().map_or(0, |made| made.info().seats);
+        drop(made.map(Control::unlink));
+        seats
+    };
+    let new = || ConsumerOptions::new().producers(4);
+    let queue = |again: bool| QueueOptions::new(8).at_least_once(again);
+    let found = [
+        seats(new()),
+        seats(new().processes(3).max_buffer_size(8)),
+        seats(new().processes(3).queue(queue(true).seats(20))),
+        // At-most-once they copy where there are not enough.
+        seats(new().processes(3).max_buffer_size(1000)),
+        seats(new().processes(3).max_buffer_size(1000).queue(queue(true))),
+        seats(new().processes(3).max_buffer_size(1000).queue(queue(true).seats(20))),
+        // As many as there can be, although then none is to spare.
+        seats(new().processes(3).max_buffer_size(338).queue(queue(true))),
+    ];
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(found, [6 + 3, 6 + 3 * 10, 20, 6 + 3 * 3, 0, 20, 1023]);
+}
+
+#[test]
+fn a_programs_own_arguments_stand_before_the_workers() {
+    let mut python = std::process::Command::new("python3");
+    python.arg("sum.py");
+    let (mut command, args) = Program::from(python).arg("a").args(["b", "c"]).env("X", "1").into_parts();
+    command.arg("--attach").args(args);
+    assert_eq!(command.get_args().collect::<Vec<_>>(), ["sum.py", "--attach", "a", "b", "c"]);
+    assert_eq!(command.get_envs().count(), 1);
 }

@@ -1,14 +1,16 @@
 //! What is wrong is said by the call that got it, with names and what to do.
 
-use crate::support::{NONE, Stage};
-use prodcon::worker::{Consumer, ConsumerOptions, Producer, ProducerOptions, WorkerError, seconds};
-use prodcon::{Control, Delivery, OpenError, Options};
+use crate::support::Stage;
+use prodcon::worker::{Consumer, ConsumerOptions, Producer, ProducerOptions, seconds};
+use prodcon::{Control, Error, ErrorKind, QueueOptions};
 use std::process::Command;
 use std::time::Duration;
 
-/// An error whose text has all this in it.
-fn says<T>(result: Result<T, WorkerError>, texts: &[&str]) {
-    let error = result.err().expect("an error").to_string();
+/// An error of this kind, whose text has all this in it.
+fn says<T>(result: Result<T, Error>, kind: ErrorKind, texts: &[&str]) {
+    let error = result.err().expect("an error");
+    assert_eq!(error.kind(), kind, "{error}");
+    let error = error.to_string();
     assert!(texts.iter().all(|text| error.contains(text)), "{error}");
 }
 
@@ -17,20 +19,26 @@ fn programs_that_are_no_workers() {
     let stage = Stage::new();
     let mut consumer = stage.consumer("c", ConsumerOptions::new().start_timeout(Duration::from_millis(300)));
     says(
-        consumer.start_new(Command::new("/nowhere/worker"), NONE),
+        consumer.start_new("/nowhere/worker"),
+        ErrorKind::Spawn,
         &["'c'", "/nowhere/worker", "cannot be started"],
     );
-    says(consumer.start_new(Command::new("/etc/passwd"), NONE), &["/etc/passwd", "Permission denied"]);
+    says(consumer.start_new("/etc/passwd"), ErrorKind::Spawn, &["/etc/passwd", "Permission denied"]);
     says(
-        consumer.start_new(Command::new("true"), NONE),
+        consumer.start_new("true"),
+        ErrorKind::NotAWorker,
         &["'true' ended", "without attaching", "--attach NAME"],
     );
     let mut sleeper = Command::new("sh");
     sleeper.args(["-c", "exec sleep 600"]);
-    says(consumer.start_new(sleeper, NONE), &["'sh' did not attach within 0.3 s", "start_timeout"]);
+    says(
+        consumer.start_new(sleeper),
+        ErrorKind::NotAWorker,
+        &["'sh' did not attach within 0.3 s", "start_timeout"],
+    );
     assert!(!consumer.is_running() && consumer.state() == prodcon::State::Stopped && !consumer.stats().unwrap().ready);
     // And it still works.
-    consumer.start_new(stage.program("consumer"), NONE).unwrap();
+    consumer.start_new(stage.program("consumer")).unwrap();
     drop(consumer);
     stage.assert_nobody_left();
 }
@@ -39,16 +47,20 @@ fn programs_that_are_no_workers() {
 fn types_that_do_not_match() {
     let stage = Stage::new();
     let mut consumer = Consumer::<u32>::create("c", &ConsumerOptions::new().directory(&stage.dir)).unwrap();
-    says(consumer.start_new(stage.program("consumer"), NONE), &["'c'", "u32", "u64"]);
+    says(consumer.start_new(stage.program("consumer")), ErrorKind::WorkerFailed, &["'c'", "u32", "u64"]);
     let mut producer = stage.producer("p", ProducerOptions::new().subscribers(["c"]));
-    says(producer.start_new(stage.program("producer"), NONE), &["'c'", "u32", "u64"]);
+    says(producer.start_new(stage.program("producer")), ErrorKind::WorkerFailed, &["'c'", "u32", "u64"]);
     let options = ConsumerOptions::new().directory(&stage.dir);
-    says(Consumer::<u64>::create_or_attach("c", &options), &["'c'", "control"]);
+    says(Consumer::<u64>::create_or_attach("c", &options), ErrorKind::Controlled, &["'c'", "control"]);
     drop(consumer);
-    let _queue = Control::create_for::<u32>("d", &Options::new(4).directory(&stage.dir)).unwrap();
-    says(Consumer::<u64>::attach("d", &options), &["'d'", "u32", "u64"]);
+    let _queue = Control::create::<u32>("d", &stage.options(4)).unwrap();
+    says(Consumer::<u64>::attach("d", &options), ErrorKind::Incompatible, &["'d'", "u32", "u64"]);
     let mut producer = stage.producer("q", ProducerOptions::new());
-    says(producer.start_new(stage.program("consumer"), NONE), &["'q' belongs to a producer"]);
+    says(
+        producer.start_new(stage.program("consumer")),
+        ErrorKind::WorkerFailed,
+        &["'q' belongs to a producer"],
+    );
 }
 
 #[test]
@@ -57,23 +69,32 @@ fn subscribers_that_are_no_queues() {
     let options = ProducerOptions::new().directory(&stage.dir);
     says(
         Producer::create("p", &options.clone().subscribers(["none"])),
+        ErrorKind::InvalidOption,
         &["subscriber 'none' is no queue"],
     );
     std::fs::write(stage.dir.join("prodcon.bad"), "no segment").unwrap();
-    says(Producer::create("p", &options.clone().subscribers(["bad"])), &["'bad'", "no prodcon segment"]);
+    says(
+        Producer::create("p", &options.clone().subscribers(["bad"])),
+        ErrorKind::InvalidOption,
+        &["'bad'", "no prodcon segment"],
+    );
     std::fs::remove_file(stage.dir.join("prodcon.bad")).unwrap();
     let mut producer = Producer::create("p", &options).unwrap();
-    says(producer.set_subscribers(["p"]), &["'p' is a producer"]);
-    says(producer.set_subscribers(["no/name"]), &["no/name"]);
+    says(producer.set_subscribers(["p"]), ErrorKind::InvalidOption, &["'p' is a producer"]);
+    says(producer.set_subscribers(["no/name"]), ErrorKind::InvalidOption, &["no/name"]);
     let consumer = stage.consumer("c", ConsumerOptions::new());
     producer.set_subscribers([consumer.name()]).unwrap();
     drop(consumer);
-    says(producer.start_new(stage.program("producer"), NONE), &["subscriber 'c' is no queue"]);
-    producer.set_subscribers(NONE).unwrap();
-    producer.start_new(stage.program("producer"), NONE).unwrap();
-    says(producer.set_subscribers(NONE), &["'p' is running", "before start_new"]);
-    producer.stop().unwrap();
-    producer.set_subscribers(NONE).unwrap();
+    says(
+        producer.start_new(stage.program("producer")),
+        ErrorKind::InvalidOption,
+        &["subscriber 'c' is no queue"],
+    );
+    producer.set_subscribers([""; 0]).unwrap();
+    producer.start_new(stage.program("producer")).unwrap();
+    says(producer.set_subscribers([""; 0]), ErrorKind::Running, &["'p' is running", "before start_new"]);
+    producer.stop().unwrap().into_result().unwrap();
+    producer.set_subscribers([""; 0]).unwrap();
 }
 
 #[test]
@@ -81,22 +102,32 @@ fn numbers_out_of_range() {
     let stage = Stage::new();
     let consumer = |options: ConsumerOptions| Consumer::<u64>::create("c", &options.directory(&stage.dir));
     let new = ConsumerOptions::new;
-    says(consumer(new().max_buffer_size(0)), &["'c'", "max_buffer_size of 0"]);
-    says(consumer(new().workers(0)), &["'c'", "0 processes"]);
-    says(consumer(new().capacity(0)), &["'c'"]);
-    says(consumer(new().work_timeout(Duration::MAX)), &["31536000 s (a year)"]);
+    says(consumer(new().max_buffer_size(0)), ErrorKind::InvalidOption, &["'c'", "max_buffer_size of 0"]);
+    says(consumer(new().processes(0)), ErrorKind::InvalidOption, &["'c'", "0 processes"]);
+    says(consumer(new().queue(QueueOptions::new(0))), ErrorKind::InvalidOption, &["'c'"]);
+    says(consumer(new().work_timeout(Duration::MAX)), ErrorKind::InvalidOption, &["31536000 s (a year)"]);
     says(
-        consumer(new().delivery(Delivery::AtLeastOnce).max_buffer_size(300).workers(4)),
+        consumer(new().queue(QueueOptions::new(64).at_least_once(true)).max_buffer_size(300).processes(4)),
+        ErrorKind::InvalidOption,
         &["1222 seats", "1023"],
     );
-    says(consumer(new().max_deliveries(3)), &["dead_letter"]);
-    consumer(new().max_buffer_size(300).workers(4)).unwrap();
-    says(Consumer::<[u8]>::create("c", &new().directory(&stage.dir)), &["'c'", "item size"]);
+    says(
+        consumer(new().queue(QueueOptions::new(64).dead_letter("none", 3))),
+        ErrorKind::InvalidOption,
+        &["at_least_once"],
+    );
+    consumer(new().max_buffer_size(300).processes(4)).unwrap();
+    says(
+        Consumer::<[u8]>::create("c", &new().directory(&stage.dir)),
+        ErrorKind::InvalidOption,
+        &["'c'", "item_size"],
+    );
     for wrong in [-1.0, f64::NAN, f64::INFINITY, 1e300, 31_536_001.0] {
-        says(seconds(wrong), &[&wrong.to_string(), "a year"]);
+        says(seconds(wrong), ErrorKind::InvalidOption, &[&wrong.to_string(), "a year"]);
     }
     says(
         Producer::create("p", &ProducerOptions::new().directory(&stage.dir).work_timeout(Duration::MAX)),
+        ErrorKind::InvalidOption,
         &["a year"],
     );
     assert_eq!(stage.left(), [""; 0], "nothing was made");
@@ -107,10 +138,15 @@ fn arguments_too_large() {
     let stage = Stage::new();
     let mut consumer = stage.consumer("c", ConsumerOptions::new());
     says(
-        consumer.start_new(stage.program("consumer"), ["x".repeat(1 << 20)]),
+        consumer.start_new(stage.worker("consumer", ["x".repeat(1 << 20)])),
+        ErrorKind::Spawn,
         &["'c'", "arguments", "too large", "message"],
     );
-    says(consumer.start_new(stage.program("consumer"), vec!["x".repeat(100_000); 100]), &["too large"]);
+    says(
+        consumer.start_new(stage.worker("consumer", vec!["x".repeat(100_000); 100])),
+        ErrorKind::Spawn,
+        &["too large"],
+    );
     assert!(!consumer.is_running());
 }
 
@@ -120,11 +156,15 @@ fn names_that_are_taken_or_gone() {
     let first = stage.consumer("c", ConsumerOptions::new());
     let options = ConsumerOptions::new().directory(&stage.dir);
     let again = Consumer::<u64>::create("c", &options);
-    assert!(matches!(again, Err(WorkerError::Open(OpenError::Exists { .. }))));
-    says(Consumer::<u64>::attach("c", &options), &["'c' has a living controlling process"]);
-    says(Consumer::<u64>::attach("none", &options), &["'none'"]);
-    says(Consumer::<u64>::create(".c", &options), &["'.c'"]);
-    says(Consumer::<u64>::create(&"x".repeat(200), &options), &["xxx.results"]);
+    says(again, ErrorKind::AlreadyExists, &["'c'", "prodcon rm c"]);
+    says(
+        Consumer::<u64>::attach("c", &options),
+        ErrorKind::Controlled,
+        &["'c' has a living controlling process"],
+    );
+    says(Consumer::<u64>::attach("none", &options), ErrorKind::NotFound, &["'none'"]);
+    says(Consumer::<u64>::create(".c", &options), ErrorKind::InvalidName, &["'.c'"]);
+    says(Consumer::<u64>::create(&"x".repeat(200), &options), ErrorKind::InvalidName, &["xxx.results"]);
     assert_eq!(stage.left().len(), 4, "the first one's are still there, and nothing else");
     drop(first);
 }
@@ -133,14 +173,14 @@ fn names_that_are_taken_or_gone() {
 fn a_segment_that_is_gone() {
     let stage = Stage::new();
     let mut consumer = stage.consumer("c", ConsumerOptions::new());
-    consumer.start_new(stage.program("consumer"), NONE).unwrap();
+    consumer.start_new(stage.program("consumer")).unwrap();
     prodcon::unlink_in(&stage.dir, "c").unwrap();
     let ended = consumer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end");
     assert!(
         ended.error().is_some_and(|error| error.contains("'c'") && error.contains("removed")),
         "{ended:?}"
     );
-    says(consumer.start_new(stage.program("consumer"), NONE), &["'c'"]);
+    says(consumer.start_new(stage.program("consumer")), ErrorKind::WorkerFailed, &["'c'"]);
     drop(consumer);
     stage.assert_nobody_left();
 }

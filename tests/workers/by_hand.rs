@@ -1,8 +1,8 @@
 //! Workers that no controlling handle has started.
 
-use crate::support::{NONE, Stage, heard, until};
+use crate::support::{Stage, heard, until};
 use prodcon::worker::ConsumerOptions;
-use prodcon::{Control, Options, ReadyQueue, State};
+use prodcon::{Control, ReadyQueue, State};
 use std::process::{Command, Stdio};
 
 fn output(mut command: Command) -> (Option<i32>, String) {
@@ -13,9 +13,9 @@ fn output(mut command: Command) -> (Option<i32>, String) {
 #[test]
 fn a_worker_needs_only_a_queue() {
     let stage = Stage::new();
-    let options = Options::new(64).directory(&stage.dir);
-    let control = Control::create_for::<u64>("sum", &options).unwrap();
-    let carrier = Control::create("ramp", &options.item_size(8)).unwrap();
+    let options = stage.options(64);
+    let control = Control::create::<u64>("sum", &options).unwrap();
+    let carrier = Control::create::<[u8]>("ramp", &options.item_size(8)).unwrap();
     let mut consumer = stage
         .program("consumer")
         .args(["--attach", "sum"])
@@ -56,7 +56,7 @@ fn a_controlling_handle_serves_workers_that_others_start() {
     (0..100).for_each(|item| handle.put_in_queue(&item).unwrap());
     until("the results", || results.lock().unwrap().len() == 100);
     handle.set_stop_at_queue_end().unwrap();
-    handle.wait().unwrap();
+    handle.wait().unwrap().into_result().unwrap();
     workers.iter_mut().for_each(|worker| assert!(worker.wait().unwrap().success()));
     assert_eq!(stage.worked(), (0..100).collect::<Vec<_>>());
     assert_eq!(handle.state(), State::Stopped);
@@ -68,20 +68,20 @@ fn a_controlling_handle_serves_workers_that_others_start() {
 fn a_worker_by_hand_works_beside_those_that_the_handle_started() {
     let stage = Stage::new();
     let mut handle = stage.consumer("c", ConsumerOptions::new());
-    handle.start_new(stage.program("consumer"), ["pause_us=1000"]).unwrap();
+    handle.start_new(stage.worker("consumer", ["pause_us=1000"])).unwrap();
     let mut helper = stage.program("consumer").args(["--attach", "c", "pause_us=1000"]).spawn().unwrap();
     until("both", || {
         (0..10).for_each(|item| handle.put_in_queue(&item).unwrap());
         stage.logs().iter().filter(|log| !log.calls.is_empty()).count() == 2
     });
-    handle.stop().unwrap();
+    handle.stop().unwrap().into_result().unwrap();
     assert!(helper.wait().unwrap().success());
 }
 
 #[test]
 fn a_worker_by_hand_outlives_the_controlling_process_but_not_its_segment() {
     let stage = Stage::new();
-    let _queue = ReadyQueue::<u64>::create("c", &Options::new(4).directory(&stage.dir)).unwrap();
+    let _queue = ReadyQueue::<u64>::create("c", &stage.options(4)).unwrap();
     let mut worker = stage.program("consumer").args(["--attach", "c"]).stderr(Stdio::piped()).spawn().unwrap();
     until("it attached", || stage.log().starts == 1);
     prodcon::unlink_in(&stage.dir, "c").unwrap();
@@ -95,8 +95,8 @@ fn a_worker_by_hand_outlives_the_controlling_process_but_not_its_segment() {
 #[test]
 fn what_is_wrong_is_said_on_stderr() {
     let stage = Stage::new();
-    let queue = ReadyQueue::<u64>::create("c", &Options::new(4).directory(&stage.dir)).unwrap();
-    ReadyQueue::<u32>::create("small", &Options::new(4).directory(&stage.dir)).unwrap();
+    let queue = ReadyQueue::<u64>::create("c", &stage.options(4)).unwrap();
+    ReadyQueue::<u32>::create("small", &stage.options(4)).unwrap();
     let args = |kind: &str, arguments: &[&str], variable: Option<(&str, &str)>| {
         let mut command = stage.program(kind);
         command.args(arguments).envs(variable);
@@ -137,7 +137,7 @@ fn what_is_wrong_is_said_on_stderr() {
         1,
         &["'small'", "u32"],
     );
-    queue.set_state(State::Stopped).unwrap();
+    queue.control().set_state(State::Stopped).unwrap();
     expect(args("consumer", &["--attach", "c"], None), 1, &["'c' is stopped", "prodcon state c started"]);
-    assert_eq!(NONE.len(), stage.logs().len(), "nothing was started");
+    assert!(stage.logs().is_empty(), "nothing was started");
 }

@@ -1,6 +1,6 @@
 //! A handle that is called from its own callback: each call works, or says at once why it does not.
 
-use crate::support::{NONE, Stage, heard, until, within_a_minute};
+use crate::support::{Stage, heard, until, within_a_minute};
 use prodcon::worker::{Consumer, ConsumerOptions};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -28,7 +28,7 @@ fn a_handle_can_be_dropped_in_its_own_callbacks() {
         } else {
             consumer.on_result_ready(move |_| drop_it());
         }
-        consumer.start_new(stage.program("consumer"), ["results=1", "fail_at=2"]).unwrap();
+        consumer.start_new(stage.worker("consumer", ["results=1", "fail_at=2"])).unwrap();
         consumer.put_in_queue(&if callback == "exit" { 2 } else { 1 }).unwrap();
         *handle.lock().unwrap() = Some(consumer);
         dropped.recv_timeout(MINUTE).expect("the end of the drop");
@@ -51,7 +51,7 @@ fn a_callback_can_replace_itself() {
             handle.on_result_ready(move |result| send.send(result.text().unwrap().to_owned()).unwrap());
         }
     });
-    consumer.start_new(stage.program("consumer"), ["results=1"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["results=1"])).unwrap();
     consumer.put_in_queue(&1).unwrap();
     *handle.lock().unwrap() = Some(consumer);
     let put = handle.clone();
@@ -84,15 +84,14 @@ fn what_would_wait_for_its_own_callback_is_refused_there() {
             handle.stop().map(drop),
             handle.wait().map(drop),
             handle.wait_timeout(MINUTE).map(drop),
-            handle.start_new(program, NONE),
+            handle.start_new(program),
             handle.start_external(),
         ];
-        let texts = errors
-            .into_iter()
-            .map(|answer| answer.map_or_else(|error| error.to_string(), |()| "no error".into()));
+        let text = |error: prodcon::Error| format!("{:?}: {error}", error.kind());
+        let texts = errors.into_iter().map(|answer| answer.map_or_else(text, |()| "no error".into()));
         let _ = send.send(texts.collect());
     });
-    consumer.start_new(stage.program("consumer"), ["results=1"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["results=1"])).unwrap();
     *handle.lock().unwrap() = Some(consumer);
     let put = |item: u64| handle.lock().unwrap().as_mut().unwrap().put_in_queue(&item).unwrap();
     put(1);
@@ -101,7 +100,7 @@ fn what_would_wait_for_its_own_callback_is_refused_there() {
     assert!(
         texts
             .iter()
-            .all(|text| text.contains("'c'") && text.contains("callback") && text.contains("set_stopped")),
+            .all(|text| text.starts_with("InCallback: ") && text.contains("'c'") && text.contains("set_stopped")),
         "{texts:?}"
     );
     // And it still hears.
@@ -126,7 +125,7 @@ fn a_callback_can_stop_its_worker_without_waiting_and_send_to_it() {
         handle.set_stopped().unwrap();
         count.fetch_add(1, Ordering::SeqCst);
     });
-    consumer.start_new(stage.program("consumer"), ["results=1"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["results=1"])).unwrap();
     let mut shared = handle.lock().unwrap();
     consumer.put_in_queue(&1).unwrap();
     *shared = Some(consumer);
@@ -146,7 +145,7 @@ fn the_end_of_a_worker_comes_with_its_text_although_a_result_callback_is_slow() 
     });
     let (send, exits) = mpsc::channel();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
-    consumer.start_new(stage.program("consumer"), ["results=1", "fail_at=3"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["results=1", "fail_at=3"])).unwrap();
     (0..4).for_each(|item| consumer.put_in_queue(&item).unwrap());
     let exit = exits.recv_timeout(MINUTE).expect("its end is told while the callback is busy");
     assert_eq!(exit.error.as_deref(), Some("no more of 3"));
@@ -157,7 +156,7 @@ fn the_end_of_a_worker_comes_with_its_text_although_a_result_callback_is_slow() 
 #[test]
 fn results_that_wait_for_a_slow_callback_keep_their_order() {
     let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().workers(2));
+    let mut consumer = stage.consumer("c", ConsumerOptions::new().processes(2));
     let results = heard(&mut consumer);
     let (go, wait) = mpsc::channel::<()>();
     let list = results.clone();
@@ -167,11 +166,11 @@ fn results_that_wait_for_a_slow_callback_keep_their_order() {
     });
     let (send, exits) = mpsc::channel();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
-    consumer.start_new(stage.program("consumer"), ["last_results=10"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["last_results=10"])).unwrap();
     consumer.set_stop_at_queue_end().unwrap();
     (0..2).for_each(|_| assert!(exits.recv_timeout(MINUTE).unwrap().success()));
     drop(go);
-    consumer.wait().unwrap();
+    consumer.wait().unwrap().into_result().unwrap();
     let results = results.lock().unwrap();
     let mut sorted = results.clone();
     sorted.sort();

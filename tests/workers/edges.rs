@@ -1,7 +1,8 @@
 //! Limits, ends that nobody can see, and programs that misbehave.
 
-use crate::support::{NONE, Stage, heard, until, within_a_minute};
-use prodcon::worker::{ConsumerOptions, Restart};
+use crate::support::{Stage, heard, until, within_a_minute};
+use prodcon::QueueOptions;
+use prodcon::worker::{Consumer, ConsumerOptions, Program, Restart};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -21,7 +22,7 @@ fn timeouts_without_end_are_none() {
             }),
     );
     let results = heard(&mut consumer);
-    consumer.start_new(stage.program("consumer"), ["results=1"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["results=1"])).unwrap();
     consumer.put_in_queue(&1).unwrap();
     assert_eq!(consumer.wait_timeout(Duration::from_millis(1)).unwrap(), None);
     until("the result", || results.lock().unwrap().len() == 1);
@@ -94,7 +95,7 @@ fn where_ends_cannot_be_seen_a_failure_that_was_told_is_one() {
     unsafe { controller.pre_exec(ignore) };
     let mut child = controller.spawn().unwrap();
     until("a worker", || stage.logs().len() == 1);
-    prodcon::ReadyQueue::<u64>::attach_in(&stage.dir, "c").unwrap().put(&5).unwrap();
+    stage.queue("c").put(&5).unwrap();
     until("the one that follows it", || stage.logs().len() == 2);
     drop(child.stdin.take());
     assert!(ends(&mut child), "the second one ended well");
@@ -120,7 +121,7 @@ fn a_restarted_process_that_never_attaches_is_killed_and_started_again() {
     let variables: Vec<_> = command.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
     command = Command::new("sh");
     command.args(["-c", &script, "sh"]).envs(variables);
-    consumer.start_new(command, ["die_at=1"]).unwrap();
+    consumer.start_new(Program::from(command).arg("die_at=1")).unwrap();
     consumer.put_in_queue(&1).unwrap();
     let exit = || exits.recv_timeout(Duration::from_secs(60)).expect("the end of a process");
     assert!(exit().restarts);
@@ -140,7 +141,7 @@ fn on_stop_runs_although_a_panics_payload_or_an_error_panics_too() {
     for (argument, text) in [("drop_panics_at=3", "work panicked: (no text)"), ("bad_error_at=3", "cannot be shown")] {
         let stage = Stage::new();
         let mut consumer = stage.consumer("c", ConsumerOptions::new());
-        consumer.start_new(stage.program("consumer"), [argument]).unwrap();
+        consumer.start_new(stage.worker("consumer", [argument])).unwrap();
         (0..4).for_each(|item| consumer.put_in_queue(&item).unwrap());
         let ended = consumer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end");
         assert_eq!(stage.log().stops.len(), 1, "{ended:?}");
@@ -168,9 +169,48 @@ fn a_callback_that_panics_with_a_payload_that_panics_does_not_end_the_listening(
         }
         send.send(result.text().unwrap().to_owned()).unwrap();
     });
-    consumer.start_new(stage.program("consumer"), ["results=1"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["results=1"])).unwrap();
     (1..3).for_each(|item| consumer.put_in_queue(&item).unwrap());
     assert_eq!(results.recv_timeout(Duration::from_secs(60)).unwrap(), "1 3");
     assert!(consumer.stop().unwrap().success());
-    let _ = NONE;
+}
+
+#[test]
+fn items_that_are_larger_than_the_workers_stack_are_worked_on_in_place() {
+    const LARGE: usize = 2 << 20;
+    // With a seat for each item of the buffer, and without.
+    for (again, buffer, seats) in [(false, 1, None), (false, 3, None), (false, 8, Some(5)), (true, 8, Some(5)), (true, 2, None)] {
+        let stage = Stage::new();
+        let queue = QueueOptions::new(3).at_least_once(again);
+        let queue = if let Some(seats) = seats { queue.seats(seats) } else { queue };
+        let options = ConsumerOptions::new().queue(queue).producers(1).max_buffer_size(buffer);
+        let options = options.work_timeout(Duration::from_millis(20)).directory(&stage.dir);
+        let mut consumer = Consumer::<[u8; LARGE]>::create("c", &options).unwrap();
+        let (send, results) = mpsc::channel();
+        consumer.on_result_ready(move |result| send.send(result.text().unwrap().to_owned()).unwrap());
+        let mut command = stage.program("giant");
+        let small_stack = || {
+            let limit = libc::rlimit {
+                rlim_cur: 1 << 20,
+                rlim_max: 1 << 20,
+            };
+            // SAFETY: async-signal-safe, and a valid structure.
+            unsafe { libc::setrlimit(libc::RLIMIT_STACK, &raw const limit) };
+            Ok(())
+        };
+        // SAFETY: `small_stack` only makes a call that is async-signal-safe.
+        unsafe { command.pre_exec(small_stack) };
+        consumer.start_new(command).unwrap();
+        for value in 1..=6 {
+            let mut item = consumer.work_queue().reserve().unwrap();
+            item.fill(value);
+            item.commit().unwrap();
+        }
+        consumer.set_stop_at_queue_end().unwrap();
+        let ended = within_a_minute("the end", move || consumer.wait().unwrap());
+        assert!(ended.success(), "{ended:?}, a buffer of {buffer}, seats: {seats:?}");
+        let right: Vec<String> = (1..=6).map(|value| format!("{value} true")).collect();
+        assert_eq!(results.try_iter().collect::<Vec<_>>(), right);
+        stage.assert_nobody_left();
+    }
 }

@@ -1,22 +1,25 @@
 //! How workers end: at the queue's end, by an error, by a panic, with their handle.
 
-use crate::support::{NONE, Stage, heard, until};
+use crate::support::{Stage, heard, until};
 use prodcon::worker::{ConsumerOptions, ProducerOptions};
-use prodcon::{Delivery, PutError, State};
+use prodcon::{PutError, QueueOptions, State};
 use std::time::Duration;
 
 #[test]
 fn at_the_queues_end_every_item_was_worked_on_once() {
     for workers in [1, 4] {
         for items in [0, 1, 10_000] {
-            for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+            for again in [false, true] {
                 let stage = Stage::new();
-                let options = ConsumerOptions::new().workers(workers).max_buffer_size(10).capacity(10_000).delivery(delivery);
+                let options = ConsumerOptions::new()
+                    .processes(workers)
+                    .max_buffer_size(10)
+                    .queue(QueueOptions::new(10_000).at_least_once(again));
                 let mut consumer = stage.consumer("c", options.work_timeout(Duration::from_secs(600)));
-                consumer.start_new(stage.program("consumer"), NONE).unwrap();
+                consumer.start_new(stage.program("consumer")).unwrap();
                 (0..items).for_each(|item| consumer.put_in_queue(&item).unwrap());
                 consumer.set_stop_at_queue_end().unwrap();
-                assert_eq!(consumer.work_queue().try_put(&1), Err(PutError::Stopped));
+                assert!(matches!(consumer.work_queue().try_put(&1), Err(PutError::Stopped)));
                 let ended = consumer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end");
                 assert!(ended.success() && ended.exits.len() == workers, "{ended:?}");
                 assert_eq!(stage.worked(), (0..items).collect::<Vec<_>>(), "{workers} workers, {items} items");
@@ -39,7 +42,7 @@ fn on_stop_runs_once_and_the_error_is_heard() {
                 let mut consumer = stage.consumer("w", ConsumerOptions::new());
                 let (send, exits) = std::sync::mpsc::channel();
                 consumer.on_exit(move |exit| send.send(exit).unwrap());
-                consumer.start_new(stage.program(kind), [argument]).unwrap();
+                consumer.start_new(stage.worker(kind, [argument])).unwrap();
                 for item in 0..6 {
                     let _ = consumer.put_in_queue(&item);
                 }
@@ -48,7 +51,7 @@ fn on_stop_runs_once_and_the_error_is_heard() {
                 let mut producer = stage.producer("w", ProducerOptions::new());
                 let (send, exits) = std::sync::mpsc::channel();
                 producer.on_exit(move |exit| send.send(exit).unwrap());
-                producer.start_new(stage.program(kind), [argument]).unwrap();
+                producer.start_new(stage.worker(kind, [argument])).unwrap();
                 (producer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end"), exits.recv().unwrap())
             };
             assert!(!ended.success() && ended.error().is_some_and(|error| error.contains(text)), "{ended:?}");
@@ -64,7 +67,7 @@ fn on_stop_runs_once_and_the_error_is_heard() {
 fn a_panic_in_on_stop_is_heard_too() {
     let stage = Stage::new();
     let mut consumer = stage.consumer("c", ConsumerOptions::new());
-    consumer.start_new(stage.program("consumer"), ["fail_at=0", "on_stop_panics=1"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["fail_at=0", "on_stop_panics=1"])).unwrap();
     consumer.put_in_queue(&0).unwrap();
     let ended = consumer.wait().unwrap();
     assert_eq!(ended.error(), Some("no more of 0; then on_stop: on_stop panicked: no good end"));
@@ -74,7 +77,7 @@ fn a_panic_in_on_stop_is_heard_too() {
 fn on_stop_is_not_called_where_on_start_failed() {
     let stage = Stage::new();
     let mut consumer = stage.consumer("c", ConsumerOptions::new());
-    consumer.start_new(stage.program("consumer"), ["fail_on_start"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["fail_on_start"])).unwrap();
     let ended = consumer.wait().unwrap();
     assert_eq!(ended.error(), Some("not today"));
     assert!(stage.log().stops.is_empty());
@@ -85,8 +88,8 @@ fn dropping_the_handle_stops_the_worker_and_removes_everything() {
     let stage = Stage::new();
     let mut consumer = stage.consumer("c", ConsumerOptions::new());
     let mut producer = stage.producer("p", ProducerOptions::new().subscribers(["c"]).work_timeout(Duration::from_secs(3600)));
-    consumer.start_new(stage.program("consumer"), NONE).unwrap();
-    producer.start_new(stage.program("producer"), ["quiet=1"]).unwrap();
+    consumer.start_new(stage.program("consumer")).unwrap();
+    producer.start_new(stage.worker("producer", ["quiet=1"])).unwrap();
     until("a call", || stage.worked() == [0]);
     assert_eq!(stage.left().len(), 8);
     drop(producer);
@@ -99,7 +102,7 @@ fn dropping_the_handle_stops_the_worker_and_removes_everything() {
 fn who_does_not_end_in_time_is_killed() {
     let stage = Stage::new();
     let mut consumer = stage.consumer("c", ConsumerOptions::new().stop_timeout(Duration::from_millis(200)));
-    consumer.start_new(stage.program("consumer"), ["hang_at=1"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["hang_at=1"])).unwrap();
     consumer.put_in_queue(&1).unwrap();
     until("the call", || stage.log().calls.len() == 1);
     let ended = consumer.stop().unwrap();
@@ -113,31 +116,24 @@ fn who_does_not_end_in_time_is_killed() {
 
 #[test]
 fn a_stopped_worker_hands_nothing_over_any_more() {
-    for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+    for again in [false, true] {
         let stage = Stage::new();
         let options = ConsumerOptions::new()
             .max_buffer_size(10)
             .work_timeout(Duration::from_secs(3600))
-            .delivery(delivery);
+            .queue(QueueOptions::new(1024).at_least_once(again));
         let mut consumer = stage.consumer("c", options);
         let counters = heard(&mut consumer);
-        consumer.start_new(stage.program("consumer"), ["counters=1"]).unwrap();
+        consumer.start_new(stage.worker("consumer", ["counters=1"])).unwrap();
         (0..5).for_each(|item| consumer.put_in_queue(&item).unwrap());
-        until("five in its buffer", || consumer.stats().unwrap().held == 5);
+        until("five in its buffer", || consumer.stats().unwrap().unacked == 5);
         assert!(consumer.stop().unwrap().success());
         let stats = consumer.stats().unwrap();
         assert!(stats.adds_up() && stats.gets == 0, "{stats:?}");
-        let left = if delivery == Delivery::AtMostOnce {
-            stats.lost
-        } else {
-            stats.cleared + stats.len + stats.held
-        };
+        let left = if !again { stats.lost } else { stats.cleared + stats.len + stats.unacked };
         assert_eq!(left, 5, "{stats:?}");
         let said = counters.lock().unwrap().join("");
-        assert!(
-            said.contains(if delivery == Delivery::AtMostOnce { "unworked=5" } else { "unworked=0" }),
-            "{said}"
-        );
+        assert!(said.contains(if !again { "unworked=5" } else { "unworked=0" }), "{said}");
         assert!(stage.log().calls.is_empty());
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::support::{Stage, signal, until};
 use prodcon::worker::{ConsumerOptions, Restart};
-use prodcon::{Attach, Control, Delivery, Options, ReadyQueue, Role};
+use prodcon::{AttachOptions, Control, QueueOptions, ReadyQueue, Role};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -23,11 +23,12 @@ fn beside_a_poisonous_item_nothing_healthy_is_dead_lettered() {
     for round in 0..rounds() {
         for max in [2, 1] {
             let stage = Stage::new();
-            let mut letters = ReadyQueue::<u64>::create("letters", &Options::new(64).directory(&stage.dir)).unwrap();
-            let options = ConsumerOptions::new().workers(2).max_buffer_size(4).delivery(Delivery::AtLeastOnce);
-            let options = options.max_deliveries(max).dead_letter("letters").restart(SOON);
+            let mut letters = ReadyQueue::<u64>::create("letters", &stage.options(64)).unwrap();
+            let options = ConsumerOptions::new().processes(2).max_buffer_size(4);
+            let jobs = QueueOptions::new(1024).at_least_once(true).dead_letter("letters", max);
+            let options = options.queue(jobs).restart(SOON);
             let mut consumer = stage.consumer("c", options.work_timeout(Duration::from_millis(100)));
-            consumer.start_new(stage.program("consumer"), [format!("die_at={POISON}")]).unwrap();
+            consumer.start_new(stage.worker("consumer", [format!("die_at={POISON}")])).unwrap();
             let poisonous = |item: u64| item == 2 || item == 4 || item == 5 + round;
             (0..30).for_each(|item| consumer.put_in_queue(&if poisonous(item) { POISON } else { item }).unwrap());
             consumer.set_stop_at_queue_end().unwrap();
@@ -49,8 +50,8 @@ fn beside_a_poisonous_item_nothing_healthy_is_dead_lettered() {
 #[test]
 fn what_only_waited_in_the_buffer_of_a_killed_worker_was_not_delivered() {
     let stage = Stage::new();
-    let options = Options::new(64).delivery(Delivery::AtLeastOnce).directory(&stage.dir);
-    let queue = Control::create_for::<u64>("c", &options).unwrap();
+    let options = stage.options(64).at_least_once(true);
+    let queue = Control::create::<u64>("c", &options).unwrap();
     let start = |buffer: &str, timeout: &str| {
         let mut command = stage.program("consumer");
         command
@@ -59,10 +60,10 @@ fn what_only_waited_in_the_buffer_of_a_killed_worker_was_not_delivered() {
             .env("PRODCON_WORK_TIMEOUT", timeout);
         command.spawn().unwrap()
     };
-    let mut producer = ReadyQueue::<u64>::attach_with("c", &Attach::new().role(Role::Producer).directory(&stage.dir)).unwrap();
+    let mut producer = ReadyQueue::<u64>::attach_with("c", &AttachOptions::new().role(Role::Producer).directory(&stage.dir)).unwrap();
     let mut patient = start("8", "600");
     (0..3).for_each(|item| producer.put(&item).unwrap());
-    until("three in its buffer", || queue.stats().unwrap().held == 3);
+    until("three in its buffer", || queue.stats().unwrap().unacked == 3);
     signal(patient.id() as i32, libc::SIGKILL);
     patient.wait().unwrap();
     let mut worker = start("1", "600");
@@ -77,8 +78,8 @@ fn what_only_waited_in_the_buffer_of_a_killed_worker_was_not_delivered() {
 #[test]
 fn a_redelivered_item_is_not_added_to_a_buffer_that_fills() {
     let stage = Stage::new();
-    let options = Options::new(64).delivery(Delivery::AtLeastOnce).directory(&stage.dir);
-    let queue = Control::create_for::<u64>("c", &options).unwrap();
+    let options = stage.options(64).at_least_once(true);
+    let queue = Control::create::<u64>("c", &options).unwrap();
     let start = |buffer: &str, argument: &str| {
         let mut command = stage.program("consumer");
         command
@@ -87,13 +88,13 @@ fn a_redelivered_item_is_not_added_to_a_buffer_that_fills() {
             .env("PRODCON_WORK_TIMEOUT", "600");
         command.spawn().unwrap()
     };
-    let mut producer = ReadyQueue::<u64>::attach_with("c", &Attach::new().role(Role::Producer).directory(&stage.dir)).unwrap();
+    let mut producer = ReadyQueue::<u64>::attach_with("c", &AttachOptions::new().role(Role::Producer).directory(&stage.dir)).unwrap();
     let mut hanging = start("2", "hang_at=1");
     (0..2).for_each(|item| producer.put(&item).unwrap());
     until("its call", || stage.worked() == [0, 1]);
     let mut other = start("4", "");
     producer.put(&2).unwrap();
-    until("one in the other's buffer", || queue.stats().unwrap().held == 3);
+    until("one in the other's buffer", || queue.stats().unwrap().unacked == 3);
     signal(hanging.id() as i32, libc::SIGKILL);
     hanging.wait().unwrap();
     queue.recover().unwrap();

@@ -3,8 +3,8 @@
 //! `PRODCON_TEST_KILLS=200` makes the random test longer.
 
 use crate::support::{Stage, heard, processes_in, signal, until};
-use prodcon::worker::{Consumer, ConsumerOptions, Exit, Restart};
-use prodcon::{Attach, Control, Delivery, GetError, Options, ReadyQueue, Role};
+use prodcon::worker::{Consumer, ConsumerOptions, ProcessExit, Restart};
+use prodcon::{AttachOptions, Control, GetError, QueueOptions, ReadyQueue, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
@@ -17,7 +17,7 @@ const SOON: Restart = Restart::OnFailure {
     backoff: Duration::from_millis(1),
 };
 
-fn exits(consumer: &mut Consumer<u64>) -> mpsc::Receiver<Exit> {
+fn exits(consumer: &mut Consumer<u64>) -> mpsc::Receiver<ProcessExit> {
     let (send, exits) = mpsc::channel();
     consumer.on_exit(move |exit| {
         let _ = send.send(exit);
@@ -28,9 +28,9 @@ fn exits(consumer: &mut Consumer<u64>) -> mpsc::Receiver<Exit> {
 #[test]
 fn a_killed_worker_is_heard_and_leaves_neither_zombie_nor_seat() {
     let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().workers(2));
+    let mut consumer = stage.consumer("c", ConsumerOptions::new().processes(2));
     let exits = exits(&mut consumer);
-    consumer.start_new(stage.program("consumer"), ["hang_at=7"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["hang_at=7"])).unwrap();
     let seats = consumer.stats().unwrap().seats_live;
     consumer.put_in_queue(&7).unwrap();
     until("the call", || stage.logs().iter().any(|log| log.calls.len() == 1));
@@ -44,7 +44,7 @@ fn a_killed_worker_is_heard_and_leaves_neither_zombie_nor_seat() {
     assert_eq!((exit.pid, exit.success(), exit.restarts, exit.error), (*victim, false, false, None));
     assert!(!Path::new(&format!("/proc/{victim}")).exists(), "a zombie");
     let stats = consumer.stats().unwrap();
-    assert_eq!((stats.seats_live, stats.seats_dead, stats.held), (seats - 2, 0, 0));
+    assert_eq!((stats.seats_live, stats.seats_dead, stats.unacked), (seats - 2, 0, 0));
     // The other one goes on.
     consumer.put_in_queue(&1).unwrap();
     until("the next item", || stage.worked() == [1, 7]);
@@ -58,13 +58,13 @@ fn a_killed_worker_is_heard_and_leaves_neither_zombie_nor_seat() {
 fn the_batch_of_a_killed_worker_is_worked_on_by_another() {
     let stage = Stage::new();
     let options = ConsumerOptions::new()
-        .workers(2)
+        .processes(2)
         .max_buffer_size(8)
-        .delivery(Delivery::AtLeastOnce)
+        .queue(QueueOptions::new(1024).at_least_once(true))
         .work_timeout(Duration::from_millis(50));
     let mut consumer = stage.consumer("c", options.restart(SOON));
     // 5 is put once; only who gets it the first time hangs.
-    consumer.start_new(stage.program("consumer"), ["hang_at=5"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["hang_at=5"])).unwrap();
     (0..8).for_each(|item| consumer.put_in_queue(&item).unwrap());
     let hanging = || stage.logs().into_iter().find(|log| log.calls.iter().any(|(_, items)| items.contains(&5)));
     until("the batch with 5", || hanging().is_some());
@@ -105,20 +105,20 @@ fn the_batch_of_a_killed_worker_is_worked_on_by_another() {
 #[test]
 fn an_item_that_keeps_killing_its_workers_ends_in_the_dead_letter_queue_and_takes_no_other_with_it() {
     let stage = Stage::new();
-    let mut letters = ReadyQueue::<u64>::create("letters", &Options::new(8).directory(&stage.dir)).unwrap();
+    let mut letters = ReadyQueue::<u64>::create("letters", &stage.options(8)).unwrap();
     let options = ConsumerOptions::new()
         .max_buffer_size(16)
         .work_timeout(Duration::from_millis(20))
-        .delivery(Delivery::AtLeastOnce);
-    let options = options.max_deliveries(3).dead_letter("letters").restart(SOON).workers(2);
+        .queue(QueueOptions::new(1024).at_least_once(true).dead_letter("letters", 3));
+    let options = options.restart(SOON).processes(2);
     let mut consumer = stage.consumer("c", options);
-    consumer.start_new(stage.program("consumer"), ["die_at=13"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["die_at=13"])).unwrap();
     (0..100).for_each(|item| consumer.put_in_queue(&item).unwrap());
-    assert_eq!(letters.get_timeout(Duration::from_secs(60)).unwrap(), 13);
+    assert_eq!(letters.within(Duration::from_secs(60)).get().unwrap(), 13);
     consumer.set_stop_at_queue_end().unwrap();
     let ended = consumer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end");
     assert_eq!((ended.success(), ended.restarts()), (true, 3), "{ended:?}");
-    assert_eq!(letters.try_get(), Err(GetError::Empty));
+    assert!(matches!(letters.try_get(), Err(GetError::Empty)));
     let worked: BTreeSet<u64> = stage.worked().into_iter().collect();
     assert_eq!(worked, (0..100).collect());
     let stats = consumer.stats().unwrap();
@@ -135,7 +135,7 @@ fn a_failing_worker_is_started_again_until_the_limit_and_ever_later() {
     let mut consumer = stage.consumer("c", ConsumerOptions::new().restart(restart));
     let results = heard(&mut consumer);
     let times = exits(&mut consumer);
-    consumer.start_new(stage.program("consumer"), ["fail_at=1", "results=1"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["fail_at=1", "results=1"])).unwrap();
     for item in [0, 1, 0, 1, 1, 0, 1, 0] {
         if consumer.put_in_queue(&item).is_err() {
             break;
@@ -148,11 +148,11 @@ fn a_failing_worker_is_started_again_until_the_limit_and_ever_later() {
     // At-most-once: what was handed over is not given back.
     assert_eq!(results.lock().unwrap().len(), 3);
     // A new start has its own limit.
-    consumer.start_new(stage.program("consumer"), ["fail_at=1"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["fail_at=1"])).unwrap();
     consumer.put_in_queue(&1).unwrap();
     until("the restart", || times.try_iter().any(|exit| exit.restarts));
     // Stopped in the pause before it is started again: it is not.
-    consumer.stop().unwrap();
+    let _ended = consumer.stop().unwrap();
     assert!(!consumer.is_running());
 }
 
@@ -196,8 +196,8 @@ fn a_controlling_process_killed_at_any_time_leaves_nothing() {
 #[test]
 fn a_new_controlling_process_takes_over_what_a_killed_one_has_left() {
     let stage = Stage::new();
-    let queue = Control::create_for::<u64>("c", &Options::new(64).delivery(Delivery::AtLeastOnce).directory(&stage.dir)).unwrap();
-    let mut endpoint = ReadyQueue::<u64>::attach_with("c", &Attach::new().role(Role::Producer).directory(&stage.dir)).unwrap();
+    let queue = Control::create::<u64>("c", &stage.options(64).at_least_once(true)).unwrap();
+    let mut endpoint = ReadyQueue::<u64>::attach_with("c", &AttachOptions::new().role(Role::Producer).directory(&stage.dir)).unwrap();
     for round in 0..3 {
         let mut child = controller(&stage, "consumer c 2");
         endpoint.put(&round).unwrap();
@@ -247,8 +247,8 @@ fn random_kills_of_workers_and_controllers_lose_nothing() {
     let kills: u64 = std::env::var("PRODCON_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(40);
     let stage = Stage::new();
     // Made by somebody who is not killed. 3 workers with 9 seats each, some of them dead at times; three producers.
-    let options = Options::new(256).seats(80).delivery(Delivery::AtLeastOnce).directory(&stage.dir);
-    let queue = Control::create_for::<u64>("c", &options).unwrap();
+    let options = stage.options(256).seats(80).at_least_once(true);
+    let queue = Control::create::<u64>("c", &options).unwrap();
     let producers: Vec<String> = (0..3).map(|number| format!("producer p{number} c")).collect();
     let producer = |which: usize| {
         let mut command = stage.program("controller");
@@ -305,7 +305,7 @@ fn random_kills_of_workers_and_controllers_lose_nothing() {
         stats.cleared
     );
     assert!(
-        stats.adds_up() && stats.lost == 0 && stats.dropped == 0 && stats.cleared == 0 && stats.len + stats.held == 0,
+        stats.adds_up() && stats.lost == 0 && stats.dropped == 0 && stats.cleared == 0 && stats.len + stats.unacked == 0,
         "{stats:?}"
     );
     assert_eq!(seen.len() as u64, stats.puts, "items were put and never worked on");

@@ -1,12 +1,12 @@
 //! Whose queue is it? A worker and its handle remove what the handle made, and nothing else.
 
-use crate::support::{NONE, Stage, until};
-use prodcon::worker::{Consumer, ConsumerOptions, ProducerOptions, WorkerError};
-use prodcon::{Control, OpenError, Options, ReadyQueue};
+use crate::support::{Stage, until};
+use prodcon::worker::{Consumer, ConsumerOptions, ProducerOptions};
+use prodcon::{ErrorKind, ReadyQueue};
 use std::time::Duration;
 
 fn lasting(stage: &Stage, name: &str) -> ReadyQueue<u64> {
-    let mut queue = ReadyQueue::create(name, &Options::new(16).directory(&stage.dir)).unwrap();
+    let mut queue = ReadyQueue::create(name, &stage.options(16)).unwrap();
     queue.put(&77).unwrap();
     queue
 }
@@ -16,14 +16,14 @@ fn a_worker_started_by_hand_inside_a_worker_is_nobodys() {
     let stage = Stage::new();
     drop(lasting(&stage, "other"));
     let mut consumer = stage.consumer("c", ConsumerOptions::new().max_buffer_size(4).work_timeout(Duration::from_secs(600)));
-    consumer.start_new(stage.program("consumer"), ["start_by_hand=other"]).unwrap();
+    consumer.start_new(stage.worker("consumer", ["start_by_hand=other"])).unwrap();
     // With settings of its own too: the outer one would wait for a full buffer of 4.
     until("the call of the inner one", || stage.worked() == [77]);
     assert!(consumer.stop().unwrap().success());
     drop(consumer);
     // It outlives the outer one and its controlling process, and is stopped as every worker by hand.
-    let control = Control::attach_in(&stage.dir, "other").unwrap();
-    let mut queue = ReadyQueue::<u64>::attach_in(&stage.dir, "other").unwrap();
+    let control = stage.control("other");
+    let mut queue = stage.queue("other");
     queue.put(&78).unwrap();
     until("another call of the inner one", || stage.worked() == [77, 78]);
     drop(queue);
@@ -42,7 +42,7 @@ fn names_of_others_are_not_taken() {
         let name = format!("w.{end}");
         let mut queue = lasting(&stage, &name);
         let options = ConsumerOptions::new().directory(&stage.dir);
-        let own = ReadyQueue::<u64>::create("v", &Options::new(4).directory(&stage.dir)).unwrap();
+        let own = ReadyQueue::<u64>::create("v", &stage.options(4)).unwrap();
         let vname = format!("v.{end}");
         let mut other = lasting(&stage, &vname);
         for (taken, handle) in [
@@ -51,13 +51,10 @@ fn names_of_others_are_not_taken() {
             (&vname, Consumer::<u64>::attach("v", &options)),
         ] {
             let error = handle.err().expect("an error");
-            assert!(
-                matches!(&error, WorkerError::Open(OpenError::Exists { queue }) if **queue == **taken),
-                "{error}"
-            );
+            assert_eq!((error.kind(), error.queue()), (ErrorKind::AlreadyExists, Some(taken.as_str())), "{error}");
         }
-        assert_eq!((queue.try_get(), other.try_get()), (Ok(77), Ok(77)), "they are still theirs");
-        assert!(!queue.is_removed() && !other.is_removed() && !own.is_removed());
+        assert_eq!((queue.try_get().unwrap(), other.try_get().unwrap()), (77, 77), "they are still theirs");
+        assert!([queue, other, own].iter().all(|queue| !queue.control().is_removed()));
         assert_eq!(stage.left().len(), 3, "{:?}", stage.left());
     }
 }
@@ -80,11 +77,11 @@ fn a_queue_that_was_made_later_under_a_subscribed_name_stays() {
     let consumer = stage.consumer("c", ConsumerOptions::new());
     let options = ProducerOptions::new().subscribers(["c"]).work_timeout(Duration::from_millis(1));
     let mut producer = stage.producer("p", options);
-    producer.start_new(stage.program("producer"), NONE).unwrap();
+    producer.start_new(stage.program("producer")).unwrap();
     until("some calls", || stage.log().calls.len() > 3);
     drop(consumer);
-    let mut later = ReadyQueue::<u64>::create("c", &Options::new(64).directory(&stage.dir)).unwrap();
-    later.get_timeout(Duration::from_secs(60)).unwrap();
+    let mut later = ReadyQueue::<u64>::create("c", &stage.options(64)).unwrap();
+    later.within(Duration::from_secs(60)).get().unwrap();
     drop(later);
     assert!(producer.stop().unwrap().success());
     drop(producer);
@@ -101,7 +98,7 @@ fn an_old_handle_removes_nothing_that_was_made_later_under_its_names() {
     drop(old);
     assert_eq!(stage.left().len(), 4, "{:?}", stage.left());
     for name in names {
-        assert_eq!(ReadyQueue::<u64>::attach_in(&stage.dir, name).unwrap().try_get(), Ok(77));
+        assert_eq!(stage.queue(name).try_get().unwrap(), 77);
     }
 }
 
@@ -116,8 +113,8 @@ fn a_lasting_queue_that_a_handle_takes_over_lasts() {
         } else {
             Consumer::<u64>::attach("c", &options).unwrap()
         };
-        handle.start_new(stage.program("consumer"), NONE).unwrap();
-        handle.stop().unwrap();
+        handle.start_new(stage.program("consumer")).unwrap();
+        handle.stop().unwrap().into_result().unwrap();
         drop(handle);
         assert_eq!(stage.left(), ["prodcon.c"], "it belongs to whoever made it");
     }

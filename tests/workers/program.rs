@@ -2,7 +2,8 @@
 //!
 //! Every call is written down in `$TEST_LOG/<pid>`, a line each, before it has an effect: `start`, `work <microseconds> items...`, `stop`.
 
-use prodcon::worker::{Batch, Consume, Consumer, ConsumerOptions, Context, Counters, Failure, Produce, Producer, ProducerOptions, Restart};
+use prodcon::Batch;
+use prodcon::worker::{BoxError, Consume, Consumer, ConsumerOptions, Context, Counters, Produce, Producer, ProducerOptions, Program, Restart};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -12,13 +13,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 struct Log(File);
 
 impl Log {
-    fn open() -> Result<Self, Failure> {
+    fn open() -> Result<Self, BoxError> {
         let dir = std::env::var("TEST_LOG")?;
         Ok(Self(File::options().create(true).append(true).open(format!("{dir}/{}", std::process::id()))?))
     }
 
     /// One write, so that a kill leaves no half line.
-    fn line(&mut self, line: &str) -> Result<(), Failure> {
+    fn line(&mut self, line: &str) -> Result<(), BoxError> {
         Ok(self.0.write_all(format!("{line}\n").as_bytes())?)
     }
 }
@@ -28,7 +29,7 @@ fn now() -> u128 {
 }
 
 fn said<T: std::str::FromStr>(worker: &Context, name: &str, otherwise: T) -> T {
-    worker.named(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+    worker.arg(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
 fn show(counters: Counters) -> String {
@@ -39,7 +40,7 @@ fn show(counters: Counters) -> String {
 }
 
 /// What both kinds do at certain values.
-fn misbehave(worker: &mut Context, value: u64) -> Result<(), Failure> {
+fn misbehave(worker: &mut Context, value: u64) -> Result<(), BoxError> {
     let hit = |name: &str| said(worker, name, u64::MAX) == value;
     if hit("fail_at") {
         return Err(format!("no more of {value}").into());
@@ -85,7 +86,7 @@ impl std::fmt::Display for Speechless {
 impl std::error::Error for Speechless {}
 
 /// Starts this program once more, as somebody would by hand, for another queue.
-fn start_by_hand(queue: &str) -> Result<(), Failure> {
+fn start_by_hand(queue: &str) -> Result<(), BoxError> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--attach", queue, "results=1"]).env("TEST_KIND", "consumer");
     command.spawn()?;
@@ -100,19 +101,19 @@ struct Taker {
 impl Consume for Taker {
     type Item = u64;
 
-    fn on_start(worker: &mut Context) -> Result<Self, Failure> {
+    fn on_start(worker: &mut Context) -> Result<Self, BoxError> {
         let mut log = Log::open()?;
         log.line("start")?;
-        if worker.arguments().iter().any(|argument| argument == "fail_on_start") {
+        if worker.args().iter().any(|argument| argument == "fail_on_start") {
             return Err("not today".into());
         }
-        if let Some(queue) = worker.named("start_by_hand") {
+        if let Some(queue) = worker.arg("start_by_hand") {
             start_by_hand(queue)?;
         }
         Ok(Self { log, sum: 0 })
     }
 
-    fn work(&mut self, items: &Batch<u64>, worker: &mut Context) -> Result<(), Failure> {
+    fn work(&mut self, items: &Batch<u64>, worker: &mut Context) -> Result<(), BoxError> {
         let list: Vec<String> = items.iter().map(u64::to_string).collect();
         self.log.line(&format!("work {} {}", now(), list.join(" ")))?;
         let pause = said(worker, "pause_us", 0);
@@ -122,26 +123,45 @@ impl Consume for Taker {
         for (index, item) in items.iter().enumerate() {
             misbehave(worker, *item)?;
             self.sum = self.sum.wrapping_add(*item);
-            if items.deliveries(index) > 1 {
+            if items.delivery_count(index) > 1 {
                 self.log.line(&format!("again {item}"))?;
             }
         }
-        if worker.named("results").is_some() {
+        if worker.arg("results").is_some() {
             worker.send_result(format!("{} {}", items.len(), self.sum))?;
         }
         Ok(())
     }
 
-    fn on_stop(mut self, worker: &mut Context) -> Result<(), Failure> {
+    fn on_stop(mut self, worker: &mut Context) -> Result<(), BoxError> {
         self.log.line(&format!("stop {}", now()))?;
-        if worker.named("last_results").is_some() {
+        if worker.arg("last_results").is_some() {
             (0..said(worker, "last_results", 0)).try_for_each(|number: u64| worker.send_result(number.to_string()))?;
         }
-        if worker.named("counters").is_some() {
+        if worker.arg("counters").is_some() {
             worker.send_result(show(worker.counters()))?;
         }
-        if worker.named("on_stop_panics").is_some() {
+        if worker.arg("on_stop_panics").is_some() {
             panic!("no good end");
+        }
+        Ok(())
+    }
+}
+
+/// Items that are larger than a stack of this process may be.
+struct Giant;
+
+impl Consume for Giant {
+    type Item = [u8; 2 << 20];
+
+    fn on_start(_: &mut Context) -> Result<Self, BoxError> {
+        Ok(Self)
+    }
+
+    fn work(&mut self, items: &Batch<[u8; 2 << 20]>, worker: &mut Context) -> Result<(), BoxError> {
+        for item in items {
+            let right = item.iter().all(|byte| *byte == item[0]);
+            worker.send_result(format!("{} {right}", item[0]))?;
         }
         Ok(())
     }
@@ -156,12 +176,12 @@ struct Maker {
 impl Produce for Maker {
     type Item = u64;
 
-    fn on_start(worker: &mut Context) -> Result<Self, Failure> {
+    fn on_start(worker: &mut Context) -> Result<Self, BoxError> {
         let mut log = Log::open()?;
         log.line("start")?;
         // No two processes put the same item, whatever their arguments.
         let unique = (now() as u64) << 28;
-        let next = if worker.named("from") == Some("unique") {
+        let next = if worker.arg("from") == Some("unique") {
             unique
         } else {
             said(worker, "from", 0)
@@ -169,16 +189,16 @@ impl Produce for Maker {
         Ok(Self { log, next, seen: vec![] })
     }
 
-    fn work(&mut self, worker: &mut Context) -> Result<Option<u64>, Failure> {
+    fn work(&mut self, worker: &mut Context) -> Result<Option<u64>, BoxError> {
         let value = self.next;
-        if worker.named("quiet").is_none() {
+        if worker.arg("quiet").is_none() {
             self.log.line(&format!("work {} {value}", now()))?;
         }
         misbehave(worker, value)?;
-        if let Some(size) = worker.named("result_of") {
+        if let Some(size) = worker.arg("result_of") {
             worker.send_result(vec![b'x'; size.parse()?])?;
         }
-        if let Some(echo) = worker.named("echo") {
+        if let Some(echo) = worker.arg("echo") {
             let message = if echo == "recv" { worker.recv().ok() } else { worker.try_recv().ok() };
             if let Some(message) = message {
                 self.seen.push(message.text()?.into());
@@ -186,15 +206,15 @@ impl Produce for Maker {
             }
         }
         #[cfg(feature = "serde")]
-        if worker.named("echo_value").is_some() {
+        if worker.arg("echo_value").is_some() {
             if let Ok(message) = worker.try_recv() {
                 let (number, mut list, float): (u8, Vec<Option<&str>>, f64) = message.decode()?;
                 let name = worker.name().to_owned();
                 list.push(Some(&name));
-                worker.send_message_value(&(number + 1, list, float * 2.0))?;
+                worker.send_message(prodcon::worker::encode(&(number + 1, list, float * 2.0))?)?;
             }
         }
-        if worker.named("flood").is_some() {
+        if worker.arg("flood").is_some() {
             worker.send_result(value.to_string())?;
         }
         self.next += 1;
@@ -206,9 +226,9 @@ impl Produce for Maker {
         Ok(Some(value))
     }
 
-    fn on_stop(mut self, worker: &mut Context) -> Result<(), Failure> {
+    fn on_stop(mut self, worker: &mut Context) -> Result<(), BoxError> {
         self.log.line(&format!("stop {}", now()))?;
-        if worker.named("counters").is_some() {
+        if worker.arg("counters").is_some() {
             worker.send_result(show(worker.counters()))?;
         }
         Ok(())
@@ -216,12 +236,10 @@ impl Produce for Maker {
 }
 
 /// A controlling process: `TEST_CONTROLS` is `producer NAME SUBSCRIBER`, or `consumer NAME WORKERS`; arguments go to the worker. It ends when its stdin does.
-fn control() -> Result<(), Failure> {
+fn control() -> Result<(), BoxError> {
     let text = std::env::var("TEST_CONTROLS")?;
     let words: Vec<&str> = text.split(' ').collect();
-    let mut command = Command::new(std::env::current_exe()?);
-    command.env("TEST_KIND", words[0]);
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let program = Program::new(std::env::current_exe()?).env("TEST_KIND", words[0]).args(std::env::args().skip(1));
     let restart = Restart::OnFailure {
         limit: 1_000_000,
         backoff: Duration::from_millis(1),
@@ -238,14 +256,14 @@ fn control() -> Result<(), Failure> {
                 .restart(restart)
                 .work_timeout(Duration::from_micros(100));
             let mut handle = Producer::create_or_attach(words[1], &options)?;
-            handle.start_new(command, arguments)?;
+            handle.start_new(program)?;
             started();
             wait()?;
-            handle.stop()?;
+            let _ended = handle.stop()?; // its workers may have been killed
         }
         _ => {
             let options = ConsumerOptions::new()
-                .workers(words[2].parse()?)
+                .processes(words[2].parse()?)
                 .restart(restart)
                 .max_buffer_size(8)
                 .work_timeout(Duration::from_millis(5));
@@ -254,21 +272,18 @@ fn control() -> Result<(), Failure> {
             } else {
                 Consumer::<u64>::attach(words[1], &options)?
             };
-            handle.start_new(command, arguments)?;
+            handle.start_new(program)?;
             started();
             wait()?;
             handle.set_stop_at_queue_end()?;
-            let ended = handle.wait()?;
-            if !ended.success() {
-                return Err(format!("{ended:?}").into());
-            }
+            handle.wait()?.into_result()?;
         }
     }
     Ok(())
 }
 
 /// Starts a worker while no descriptor is left, at several numbers of them, and then once more.
-fn without_descriptors(name: &str) -> Result<(), Failure> {
+fn without_descriptors(name: &str) -> Result<(), BoxError> {
     let mut limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
     // SAFETY: a valid structure.
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
@@ -277,7 +292,7 @@ fn without_descriptors(name: &str) -> Result<(), Failure> {
         command.env("TEST_KIND", "consumer");
         // SAFETY: it does nothing. With it the start of a process needs a pipe.
         unsafe { command.pre_exec(|| Ok(())) };
-        command
+        Program::from(command).arg("results=1")
     };
     let mut handle = Consumer::<u64>::create(name, &ConsumerOptions::new())?;
     let (send, results) = std::sync::mpsc::channel();
@@ -288,7 +303,7 @@ fn without_descriptors(name: &str) -> Result<(), Failure> {
     for left in 0..12 {
         let mut files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
         files.truncate(files.len() - left);
-        let started = handle.start_new(program(), ["results=1"]);
+        let started = handle.start_new(program());
         drop(files);
         failures += u32::from(started.is_err());
         if started.is_err() {
@@ -296,13 +311,13 @@ fn without_descriptors(name: &str) -> Result<(), Failure> {
             if threads != 1 {
                 return Err(format!("{left} left: {threads} threads, after {started:?}").into());
             }
-            handle.start_new(program(), ["results=1"])?;
+            handle.start_new(program())?;
         }
         handle.put_in_queue(&1)?;
         if results.recv_timeout(Duration::from_secs(30))?? != "1 1" {
             return Err("another result".into());
         }
-        handle.stop()?;
+        handle.stop()?.into_result()?;
     }
     drop(handle);
     if failures == 0 {
@@ -316,6 +331,7 @@ fn main() -> ExitCode {
     match std::env::var("TEST_KIND").as_deref() {
         Ok("consumer") => Taker::main(),
         Ok("producer") => Maker::main(),
+        Ok("giant") => Giant::main(),
         Ok("controller") => control().map_or_else(
             |failure| {
                 eprintln!("{failure}");

@@ -2,7 +2,7 @@
 
 use crate::support::{Stage, signal, until};
 use prodcon::worker::{Consumer, ConsumerOptions};
-use prodcon::{Control, Delivery, Options, ReadyQueue};
+use prodcon::{Control, ReadyQueue};
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Stdio};
@@ -11,20 +11,20 @@ use std::time::Duration;
 #[test]
 fn a_worker_by_hand_ends_well_on_a_signal_and_its_batch_counts() {
     for number in [libc::SIGINT, libc::SIGTERM] {
-        for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
+        for again in [false, true] {
             let stage = Stage::new();
-            let options = Options::new(64).delivery(delivery).directory(&stage.dir);
+            let options = stage.options(64).at_least_once(again);
             let mut queue = ReadyQueue::<u64>::create("c", &options).unwrap();
             let mut worker = stage.program("consumer").args(["--attach", "c", "pause_us=300000"]).spawn().unwrap();
             (0..3).for_each(|item| queue.put(&item).unwrap());
             until("its first call", || stage.worked() == [0]);
             signal(worker.id() as i32, number);
             let status = worker.wait().unwrap();
-            assert_eq!(status.code(), Some(0), "signal {number}, {delivery:?}: {status}");
+            assert_eq!(status.code(), Some(0), "signal {number}, at-least-once: {again}: {status}");
             assert_eq!((stage.log().stops.len(), stage.worked()), (1, vec![0]));
-            let stats = queue.stats().unwrap();
-            assert_eq!((stats.gets, stats.lost, stats.len, stats.held), (1, 0, 2, 0), "{stats:?}");
-            assert_eq!(queue.state(), prodcon::State::Started, "the others go on");
+            let stats = queue.control().stats().unwrap();
+            assert_eq!((stats.gets, stats.lost, stats.len, stats.unacked), (1, 0, 2, 0), "{stats:?}");
+            assert_eq!(queue.control().state(), prodcon::State::Started, "the others go on");
         }
     }
 }
@@ -32,7 +32,7 @@ fn a_worker_by_hand_ends_well_on_a_signal_and_its_batch_counts() {
 #[test]
 fn a_producer_that_sleeps_ends_well_on_a_signal() {
     let stage = Stage::new();
-    let _carrier = Control::create("p", &Options::new(1).item_size(8).directory(&stage.dir)).unwrap();
+    let _carrier = Control::create::<[u8]>("p", &stage.options(1).item_size(8)).unwrap();
     let mut command = stage.program("producer");
     let mut worker = command.args(["--attach", "p"]).env("PRODCON_WORK_TIMEOUT", "3600").spawn().unwrap();
     until("its first call", || stage.worked() == [0]);
@@ -44,7 +44,7 @@ fn a_producer_that_sleeps_ends_well_on_a_signal() {
 #[test]
 fn a_second_signal_kills() {
     let stage = Stage::new();
-    let mut queue = ReadyQueue::<u64>::create("c", &Options::new(4).directory(&stage.dir)).unwrap();
+    let mut queue = ReadyQueue::<u64>::create("c", &stage.options(4)).unwrap();
     let mut worker = stage.program("consumer").args(["--attach", "c", "hang_at=1"]).spawn().unwrap();
     queue.put(&1).unwrap();
     until("its call", || stage.worked() == [1]);
@@ -63,7 +63,7 @@ fn a_second_signal_kills() {
 #[test]
 fn a_signal_that_was_ignored_from_the_beginning_stays_ignored() {
     let stage = Stage::new();
-    let mut queue = ReadyQueue::<u64>::create("c", &Options::new(4).directory(&stage.dir)).unwrap();
+    let mut queue = ReadyQueue::<u64>::create("c", &stage.options(4)).unwrap();
     let mut command = stage.program("consumer");
     let ignore = || {
         // SAFETY: async-signal-safe, and SIG_IGN is no function of ours.
@@ -87,14 +87,14 @@ fn one_of_several_processes_that_gets_a_signal_ends_alone_and_is_not_started_aga
     let stage = Stage::new();
     let mut consumer = stage.consumer(
         "c",
-        ConsumerOptions::new().workers(2).restart(prodcon::worker::Restart::OnFailure {
+        ConsumerOptions::new().processes(2).restart(prodcon::worker::Restart::OnFailure {
             limit: 5,
             backoff: Duration::from_millis(1),
         }),
     );
     let (send, exits) = std::sync::mpsc::channel();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
-    consumer.start_new(stage.program("consumer"), [""; 0]).unwrap();
+    consumer.start_new(stage.program("consumer")).unwrap();
     until("both", || stage.logs().len() == 2);
     let victim = consumer.pids()[0];
     signal(victim as i32, libc::SIGTERM);

@@ -1,6 +1,8 @@
 //! A directory of the test's own, the program that is started in it, and waiting with a deadline.
 
-use prodcon::worker::{Consumer, ConsumerOptions, Producer, ProducerOptions};
+use prodcon::worker::{Consumer, ConsumerOptions, Producer, ProducerOptions, Program};
+use prodcon::{AttachOptions, Control, QueueOptions, ReadyQueue};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -8,8 +10,6 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
-
-pub const NONE: [&str; 0] = [];
 
 /// Gone when the test is, with everything in it.
 pub struct Stage {
@@ -44,6 +44,26 @@ impl Stage {
         // SAFETY: `signals` only makes calls that are async-signal-safe.
         unsafe { command.pre_exec(signals) };
         command
+    }
+
+    /// The test program in this role, as a worker with these arguments.
+    pub fn worker<A: AsRef<OsStr>>(&self, kind: &str, args: impl IntoIterator<Item = A>) -> Program {
+        Program::from(self.program(kind)).args(args)
+    }
+
+    /// An endpoint of a queue in the test's directory.
+    pub fn queue(&self, name: &str) -> ReadyQueue<u64> {
+        ReadyQueue::attach_with(name, &AttachOptions::new().directory(&self.dir)).unwrap()
+    }
+
+    /// A handle to a queue in the test's directory.
+    pub fn control(&self, name: &str) -> Control {
+        Control::attach_with(name, &AttachOptions::new().directory(&self.dir)).unwrap()
+    }
+
+    /// How a queue in the test's directory is made.
+    pub fn options(&self, capacity: u32) -> QueueOptions {
+        QueueOptions::new(capacity).attach(AttachOptions::new().directory(&self.dir))
     }
 
     pub fn consumer(&self, name: &str, options: ConsumerOptions) -> Consumer<u64> {
@@ -204,7 +224,9 @@ pub fn example(name: &str) -> PathBuf {
         let built = std::fs::metadata(dir.join("worker_for_tests")).and_then(|meta| meta.modified()).ok();
         if built < newest {
             let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
-            cargo.args(["build", "--quiet", "--examples", "--manifest-path"]).arg(root.join("Cargo.toml"));
+            cargo
+                .args(["build", "--quiet", "-p", "prodcon", "--examples", "--manifest-path"])
+                .arg(root.join("Cargo.toml"));
             cargo.arg("--target-dir").arg(profile.parent().unwrap());
             if profile.ends_with("release") {
                 cargo.arg("--release");

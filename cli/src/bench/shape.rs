@@ -4,7 +4,7 @@
 
 use crate::exit::End;
 use clap::Args;
-use prodcon::{Control, Item, OpenError, Options, Payload, PutError, ReadyQueue, Reserved};
+use prodcon::{Control, Item, Payload, PutError, QueueOptions, ReadyQueue, bytemuck};
 
 #[derive(Args, Clone, PartialEq, Eq, Debug)]
 pub struct Shape {
@@ -73,7 +73,7 @@ impl Shape {
     /// Makes the queue; nobody may put yet.
     pub fn create(&self, name: &str) -> Result<Control, End> {
         let seats = u32::try_from(self.processes() + 4).unwrap_or(u32::MAX);
-        let options = Options::new(self.capacity).item_size(self.item_size as usize);
+        let options = QueueOptions::new(self.capacity).item_size(self.item_size as usize);
         let options = options.lossy(self.lossy).seats(seats).batch(self.batch).ready(false);
         if self.batch > 1 && !matches!(self.item_size, 8 | 64 | 1024 | 65_536) {
             return Err(End::usage("batches are measured with items of 8, 64, 1024 or 65536 bytes"));
@@ -93,8 +93,8 @@ impl Shape {
     }
 }
 
-fn create<T: Payload + ?Sized>(name: &str, options: &Options) -> Result<Control, OpenError> {
-    Control::create_for::<T>(name, options)
+fn create<T: Payload + ?Sized>(name: &str, options: &QueueOptions) -> prodcon::Result<Control> {
+    Control::create::<T>(name, options)
 }
 
 /// Items as bytes.
@@ -103,8 +103,8 @@ pub trait Sample: Payload {
     fn raw_mut(&mut self) -> &mut [u8];
     /// An item of zeros, `size` bytes long.
     fn zeros(size: usize) -> Box<Self>;
-    /// A block to be filled in place.
-    fn reserve(queue: &mut ReadyQueue<Self>, size: usize) -> Result<Reserved<'_, Self>, PutError>;
+    /// Puts an item of `size` bytes that is filled in place.
+    fn put_in_place(queue: &mut ReadyQueue<Self>, size: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), PutError>;
 }
 
 impl<T: Item> Sample for T {
@@ -117,8 +117,10 @@ impl<T: Item> Sample for T {
     fn zeros(_: usize) -> Box<Self> {
         Box::new(T::zeroed())
     }
-    fn reserve(queue: &mut ReadyQueue<Self>, _: usize) -> Result<Reserved<'_, Self>, PutError> {
-        queue.reserve_item()
+    fn put_in_place(queue: &mut ReadyQueue<Self>, _: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), PutError> {
+        let mut block = queue.reserve()?;
+        fill(block.raw_mut());
+        block.commit()
     }
 }
 
@@ -132,8 +134,10 @@ impl Sample for [u8] {
     fn zeros(size: usize) -> Box<Self> {
         vec![0; size].into()
     }
-    fn reserve(queue: &mut ReadyQueue<Self>, size: usize) -> Result<Reserved<'_, Self>, PutError> {
-        queue.reserve(size)
+    fn put_in_place(queue: &mut ReadyQueue<Self>, size: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), PutError> {
+        let mut block = queue.reserve(size)?;
+        fill(&mut block);
+        block.commit()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::exit::{End, Outcome};
 use crate::output;
 use clap::{Args, ValueEnum};
 use hdrhistogram::Histogram;
-use prodcon::{Attach, Fault, GetError, Item, PartialPut, PutError, ReadyQueue, Role};
+use prodcon::{AttachOptions, GetError, Item, PutError, PutSliceError, ReadyQueue, Role};
 use serde_json::{Value, json};
 use std::hint::{black_box, spin_loop};
 use std::time::{Duration, Instant};
@@ -88,7 +88,7 @@ pub fn work(arguments: &Worker) -> Outcome {
 }
 
 fn attach<T: Sample + ?Sized>(name: &str, role: Role) -> Result<ReadyQueue<T>, End> {
-    Ok(ReadyQueue::attach_with(name, &Attach::new().role(role))?)
+    Ok(ReadyQueue::attach_with(name, &AttachOptions::new().role(role))?)
 }
 
 /// What a producer did.
@@ -105,7 +105,7 @@ struct Put {
 
 impl Put {
     /// Waits for the gate to open.
-    fn begin(arguments: &Worker, wait: impl FnOnce() -> Result<bool, Fault>) -> Result<Self, End> {
+    fn begin(arguments: &Worker, wait: impl FnOnce() -> prodcon::Result<bool>) -> Result<Self, End> {
         wait()?;
         Ok(Self {
             number: arguments.number,
@@ -147,11 +147,10 @@ fn produce<T: Sample + ?Sized>(arguments: &Worker) -> Result<Value, End> {
     let mut put = Put::begin(arguments, || queue.wait_ready(None))?;
     loop {
         let done = if arguments.zero_copy {
-            let mut block = T::reserve(&mut queue, arguments.item_size).map_err(End::failed)?;
-            let bytes = block.raw_mut();
-            bytes.fill(put.sequence as u8); // somebody has to write it, in place of the copy
-            stamp(bytes, put.label(), put.whole);
-            block.commit().map_err(|refused| refused.error)
+            T::put_in_place(&mut queue, arguments.item_size, |bytes| {
+                bytes.fill(put.sequence as u8); // somebody has to write it, in place of the copy
+                stamp(bytes, put.label(), put.whole);
+            })
         } else {
             stamp(item.raw_mut(), put.label(), put.whole);
             queue.put(&item)
@@ -174,12 +173,13 @@ fn produce_batches<T: Item>(arguments: &Worker) -> Result<Value, End> {
             .iter_mut()
             .zip(put.label()..)
             .for_each(|(item, label)| stamp(item.raw_mut(), label, put.whole));
-        match queue.put_batch(&items) {
-            Ok(count) if put.done(count as u64) => return Ok(put.tell()),
-            Ok(_) => {}
-            Err(PartialPut {
+        match queue.put_slice(&items) {
+            Ok(()) if put.done(items.len() as u64) => return Ok(put.tell()),
+            Ok(()) => {}
+            Err(PutSliceError {
                 put: 0,
                 error: PutError::Stopped,
+                ..
             }) => return Ok(put.tell()),
             Err(error) => return Err(End::failed(error)),
         }
@@ -273,12 +273,15 @@ fn consume_batches<T: Item>(arguments: &Worker) -> Result<Value, End> {
     let mut got = Got::new(arguments);
     let mut copy = vec![T::zeroed(); arguments.batch];
     loop {
-        match queue.take_batch() {
+        match queue.take_many(arguments.batch) {
             Ok(items) => {
-                let copy = &mut copy[..items.len()];
-                copy.copy_from_slice(&items);
+                // A slice is of one producer: they lie in one block.
+                for slice in items.slices() {
+                    let copy = &mut copy[..slice.len()];
+                    copy.copy_from_slice(slice);
+                    got.see(black_box(&*copy).iter());
+                }
                 items.ack();
-                got.see(black_box(&*copy).iter());
             }
             Err(GetError::Stopped) => return Ok(got.tell()),
             Err(error) => return Err(End::failed(error)),
@@ -319,7 +322,7 @@ fn ping<T: Sample + ?Sized>(arguments: &Worker) -> Result<Value, End> {
         stamp(item.raw_mut(), number, arguments.whole);
         let start = Instant::now();
         there.put(&item).map_err(End::failed)?;
-        let answer = back.take_timeout(PATIENCE).map_err(End::failed)?;
+        let answer = back.within(PATIENCE).take().map_err(End::failed)?;
         let time = start.elapsed();
         wrong += u64::from(read(black_box(answer.raw()), arguments.whole) != (number, true));
         // The first ones find everything cold.

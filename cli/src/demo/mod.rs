@@ -9,8 +9,8 @@ mod worker;
 use crate::exit::{End, Outcome};
 use crate::{output, parse, signals};
 use clap::Args;
-use prodcon::Control;
-use prodcon::worker::{Consume, Consumer, ConsumerOptions, Ended, Exit, Produce, Producer, ProducerOptions, Restart, WorkerError};
+use prodcon::worker::{Consume, Consumer, ConsumerOptions, ProcessExit, Produce, Producer, ProducerOptions, Restart, WorkerExit};
+use prodcon::{Control, QueueOptions};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,9 +36,9 @@ pub struct Arguments {
 }
 
 /// The exit status, if this process was started as one of the demo's workers.
-pub fn main_if_attached() -> Option<ExitCode> {
+pub fn run_if_worker() -> Option<ExitCode> {
     std::env::var_os("PRODCON_WORKER")?; // nobody else starts this program so
-    Sampler::main_if_attached().or_else(Checker::main_if_attached)
+    Sampler::run_if_worker().or_else(Checker::run_if_worker)
 }
 
 /// One of the two queues, with its consumers.
@@ -50,13 +50,9 @@ struct Side {
 }
 
 impl Side {
-    fn open(label: &'static str, base: &str, lossy: bool) -> Result<Self, WorkerError> {
-        let options = ConsumerOptions::new()
-            .lossy(lossy)
-            .capacity(1024)
-            .item_size(worker::ITEM)
-            .workers(2)
-            .restart(RESTART);
+    fn open(label: &'static str, base: &str, lossy: bool) -> prodcon::Result<Self> {
+        let queue = QueueOptions::new(1024).item_size(worker::ITEM).lossy(lossy);
+        let options = ConsumerOptions::new().queue(queue).processes(2).restart(RESTART);
         let options = options.max_buffer_size(BUFFER).work_timeout(Duration::ZERO);
         let mut consumer = Consumer::create(&format!("{base}-{label}"), &options)?;
         let reports = Arc::new(Mutex::new((0, [0; 3])));
@@ -81,7 +77,7 @@ impl Side {
 
     /// What happened in the last second.
     fn second(&mut self) -> Result<String, End> {
-        let stats = self.consumer.stats().map_err(End::failed)?;
+        let stats = self.consumer.stats()?;
         let done = stats.gets - std::mem::replace(&mut self.gets, stats.gets);
         let (_, [p50, p99, _]) = self.reports();
         let [p50, p99] = [p50, p99].map(|ns| ns as f64 / 1000.0);
@@ -97,11 +93,11 @@ impl Side {
         let (report, s) = (control.doctor()?, control.stats()?);
         // This handle has a seat itself.
         let left = s.members.iter().filter(|member| member.pid != std::process::id()).count();
-        let ok = s.adds_up() && report.ok() && s.lost <= kills * BUFFER as u64 && s.held == 0 && left == 0 && s.puts > 0 && (s.lossy || s.dropped == 0);
+        let ok = s.adds_up() && report.ok() && s.lost <= kills * BUFFER as u64 && s.unacked == 0 && left == 0 && s.puts > 0 && (s.lossy || s.dropped == 0);
         let verdict = if ok { "adds up" } else { "DOES NOT ADD UP" };
         let mut text = format!(
             "{:<6} {:>10} = {:>10} + {:>9} + {:>7} + {:>4} + {:>4} + {:>4}   {verdict}\n",
-            self.label, s.puts, s.gets, s.dropped, s.cleared, s.lost, s.held, s.len
+            self.label, s.puts, s.gets, s.dropped, s.cleared, s.lost, s.unacked, s.len
         );
         for problem in &report.problems {
             text += &format!("  {problem}\n");
@@ -118,18 +114,20 @@ const RESTART: Restart = Restart::OnFailure {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     signals::install()?;
+    let outcome = play(arguments);
+    // The signal reaches the workers too, and that one of them did not start is its doing.
+    signals::check().and(outcome)
+}
+
+fn play(arguments: &Arguments) -> Outcome {
     let base = format!("demo-{}", std::process::id());
-    let failed = |error: WorkerError| End::failed(error);
-    let mut sides = [
-        Side::open("lossy", &base, true).map_err(failed)?,
-        Side::open("whole", &base, false).map_err(failed)?,
-    ];
+    let mut sides = [Side::open("lossy", &base, true)?, Side::open("whole", &base, false)?];
     let options = ProducerOptions::new()
         .subscribers(sides.iter().map(|side| side.consumer.name()))
         .restart(RESTART);
-    let mut sampler = Producer::create(&format!("{base}-sampler"), &options).map_err(failed)?;
+    let mut sampler = Producer::create(&format!("{base}-sampler"), &options)?;
     let (say, exits) = channel();
-    let on_exit = |say: &std::sync::mpsc::Sender<Exit>| {
+    let on_exit = |say: &std::sync::mpsc::Sender<ProcessExit>| {
         let say = say.clone();
         move |exit| drop(say.send(exit))
     };
@@ -141,13 +139,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
     ))?;
     for side in &mut sides {
         side.consumer.on_exit(on_exit(&say));
-        side.consumer
-            .start_new(Checker::this_program().map_err(End::failed)?, [""; 0])
-            .map_err(failed)?;
+        side.consumer.start_new(Checker::program().map_err(End::failed)?)?;
     }
     sampler.on_exit(on_exit(&say));
     let argument = from.map(|path| format!("from={path}"));
-    sampler.start_new(Sampler::this_program().map_err(End::failed)?, argument).map_err(failed)?;
+    sampler.start_new(Sampler::program().map_err(End::failed)?.args(argument))?;
 
     let (began, mut kills, mut second) = (Instant::now(), 0, 0);
     while began.elapsed() < arguments.seconds {
@@ -171,12 +167,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
 
     // The producer first: then nothing is on its way any more when the queues end.
-    ended(&sampler.stop().map_err(failed)?)?;
+    ended(&sampler.stop()?)?;
     let mut bad = false;
     let mut accounts = String::new();
     for side in &mut sides {
         side.consumer.set_stop_at_queue_end()?;
-        ended(&side.consumer.wait().map_err(failed)?)?;
+        ended(&side.consumer.wait()?)?;
         let (account, ok) = side.account(kills)?;
         accounts += &account;
         bad |= !ok;
@@ -204,7 +200,7 @@ fn from(arguments: &Arguments) -> Result<Option<String>, End> {
 }
 
 /// Kills the first of these processes, and waits until its handle has heard it.
-fn kill(role: &str, pids: &[u32], exits: &Receiver<Exit>) -> Result<u64, End> {
+fn kill(role: &str, pids: &[u32], exits: &Receiver<ProcessExit>) -> Result<u64, End> {
     let pid = pids.first().and_then(|pid| Pid::from_raw(i32::try_from(*pid).ok()?));
     let pid = pid.ok_or_else(|| End::failed(format!("there is no process to kill that could {role}")))?;
     let cannot = |error: &dyn std::fmt::Display| End::failed(format!("cannot kill process {pid}: {error}"));
@@ -220,7 +216,7 @@ fn kill(role: &str, pids: &[u32], exits: &Receiver<Exit>) -> Result<u64, End> {
 }
 
 /// Whoever was not killed ended well.
-fn ended(ended: &Ended) -> Outcome {
+fn ended(ended: &WorkerExit) -> Outcome {
     if ended.success() {
         return Ok(());
     }

@@ -5,7 +5,8 @@
 
 use crate::child::now;
 use hdrhistogram::Histogram;
-use prodcon::worker::{Batch, Consume, Context, Failure, Produce};
+use prodcon::worker::{BoxError, Consume, Context, Produce};
+use prodcon::{Batch, bytemuck};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -29,19 +30,19 @@ pub struct Sampler {
     sequence: u64,
 }
 
-fn read(path: &str) -> Result<String, Failure> {
+fn read(path: &str) -> Result<String, BoxError> {
     Ok(std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?)
 }
 
-fn counters() -> Result<String, Failure> {
+fn counters() -> Result<String, BoxError> {
     Ok(read("/proc/stat")? + &read("/proc/self/schedstat")?)
 }
 
 impl Produce for Sampler {
     type Item = [u8];
 
-    fn on_start(worker: &mut Context) -> Result<Self, Failure> {
-        let from = worker.named("from");
+    fn on_start(worker: &mut Context) -> Result<Self, BoxError> {
+        let from = worker.arg("from");
         let text = from.map_or_else(counters, read)?;
         if text.is_empty() {
             return Err("the file given with --from has no lines: choose another".into());
@@ -54,7 +55,7 @@ impl Produce for Sampler {
         })
     }
 
-    fn work(&mut self, _: &mut Context) -> Result<Option<Vec<u8>>, Failure> {
+    fn work(&mut self, _: &mut Context) -> Result<Option<Vec<u8>>, BoxError> {
         if self.position >= self.text.len() {
             self.position = 0;
             if !self.file {
@@ -83,19 +84,19 @@ pub struct Checker {
 }
 
 impl Checker {
-    fn report(&mut self, worker: &mut Context) -> Result<(), Failure> {
+    fn report(&mut self, worker: &mut Context) -> Result<(), BoxError> {
         let [p50, p99] = [0.5, 0.99].map(|quantile| self.times.value_at_quantile(quantile));
         let report: Report = [p50, p99, std::mem::take(&mut self.wrong)];
         self.times.reset();
         self.told = Instant::now();
-        Ok(worker.send_result_item(&report)?)
+        Ok(worker.send_result(bytemuck::bytes_of(&report))?)
     }
 }
 
 impl Consume for Checker {
     type Item = [u8];
 
-    fn on_start(_: &mut Context) -> Result<Self, Failure> {
+    fn on_start(_: &mut Context) -> Result<Self, BoxError> {
         Ok(Self {
             last: HashMap::new(),
             times: Histogram::new_with_bounds(1, 60_000_000_000, 3)?,
@@ -104,7 +105,7 @@ impl Consume for Checker {
         })
     }
 
-    fn work(&mut self, items: &Batch<'_, [u8]>, worker: &mut Context) -> Result<(), Failure> {
+    fn work(&mut self, items: &Batch<'_, [u8]>, worker: &mut Context) -> Result<(), BoxError> {
         let now = now();
         for item in items {
             let word = |at: usize| {
@@ -122,7 +123,7 @@ impl Consume for Checker {
         Ok(())
     }
 
-    fn on_stop(mut self, worker: &mut Context) -> Result<(), Failure> {
+    fn on_stop(mut self, worker: &mut Context) -> Result<(), BoxError> {
         self.report(worker)
     }
 }

@@ -132,7 +132,7 @@ impl Flow {
             cleared: stats.cleared,
             lost: stats.lost,
             redelivered: stats.redelivered,
-            held: stats.held,
+            held: stats.unacked,
             len: stats.len,
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! One queue for each mode, worked on in turn, in rounds. Consumers tell of each item before they acknowledge it. Each second all processes stand still, and what
 //! was told is held against the accounts; at the end of a round nobody is left, and every figure has to be exact. Rooms: `worker` is what the processes do, `plain` what they do in
-//! batches,
-//! `stage` starts and stops them, `ledger` judges, `round` lets things happen, `screen` shows.
+//! batches, `behaviour` what both share, `stage` starts and stops them, `ledger` judges, `round` lets things happen, `screen` shows.
 
+mod behaviour;
 mod ledger;
 mod mode;
 mod plain;
@@ -17,14 +17,15 @@ pub use worker::{Worker, work};
 
 use crate::exit::{End, Outcome};
 use crate::{child, output, parse, signals};
+use behaviour::Dice;
 use clap::Args;
 use mode::Mode;
 use plain::Plain;
-use prodcon::{Control, Delivery, OpenError, Options};
+use prodcon::{Control, QueueOptions};
 use round::{Ending, Round, Subject};
 use screen::{Screen, Tally};
 use std::time::{Duration, Instant};
-use worker::{Bug, Dice, SHORTEST};
+use worker::{Bug, SHORTEST};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -79,15 +80,15 @@ impl Subjects {
         // Some spare ones: the seats of the killed come back when somebody recovers them.
         for mode in Mode::chosen(arguments.at_least_once, arguments.lossy, arguments.batch) {
             let seats = arguments.producers + 2 * arguments.consumers * mode.seats() + 4;
-            let options = Options::new(arguments.capacity)
+            let options = QueueOptions::new(arguments.capacity)
                 .item_size(arguments.item_size as usize)
                 .seats(seats)
-                .lossy(mode.lossy);
-            let delivery = if mode.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
+                .lossy(mode.lossy)
+                .at_least_once(mode.at_least_once);
             let name = format!("soak-{}-{}", std::process::id(), mode.tag());
             subjects.0.push(Subject {
                 mode,
-                control: create(&name, &options.delivery(delivery), mode.batch)?,
+                control: create(&name, &options, mode.batch)?,
                 tally: Tally::default(),
                 problems: vec![],
             });
@@ -100,11 +101,11 @@ impl Subjects {
     }
 }
 
-fn create(name: &str, options: &Options, batch: u32) -> Result<Control, OpenError> {
+fn create(name: &str, options: &QueueOptions, batch: u32) -> prodcon::Result<Control> {
     if batch > 1 {
-        Control::create_for::<Plain>(name, &options.clone().batch(batch))
+        Control::create::<Plain>(name, &options.clone().batch(batch))
     } else {
-        Control::create(name, options)
+        Control::create::<[u8]>(name, options)
     }
 }
 

@@ -3,10 +3,10 @@
 //!
 //! As everywhere in a soak, an item is told of before it is acknowledged. Callers: the worker.
 
+use super::behaviour::{Dice, Tale, again, is_busy, mix, rest};
 use super::ledger::{NACKED, SOUND, Told};
-use super::worker::{Dice, Tale, again, is_busy, mix, rest};
 use crate::exit::{End, Outcome};
-use prodcon::{GetError, PartialPut, PutError, ReadyQueue};
+use prodcon::{GetError, PutError, PutSliceError, ReadyQueue};
 use std::time::Duration;
 
 /// Incarnation of the producer, sequence number, and two words that follow from these.
@@ -35,18 +35,18 @@ pub fn produce(maker: u64, batch: usize, mut queue: ReadyQueue<Plain>, mut dice:
                 let count = if kind == 0 { batch as u64 } else { 1 + dice.roll(3 * batch as u64) };
                 items.clear();
                 items.extend((next..next + count).map(|sequence| make(maker, sequence)));
-                queue.put_batch_timeout(&items, patience)
+                queue.within(patience).put_slice(&items).map(|()| items.len()).map_err(Cut::from)
             }
-            2 => one(queue.put_timeout(&make(maker, next), patience)),
+            2 => one(queue.within(patience).put(&make(maker, next))),
             _ => {
-                let mut block = queue.reserve_item().map_err(End::failed)?;
+                let mut block = queue.reserve().map_err(End::failed)?;
                 *block = make(maker, next);
-                one(block.commit_timeout(patience).map_err(|refused| refused.error))
+                one(block.commit_within(patience).map_err(PutError::from))
             }
         };
         match done {
             Ok(put) => next += put as u64,
-            Err(PartialPut { put, error }) => {
+            Err(Cut { put, error }) => {
                 next += put as u64;
                 if !again(&queue, &error)? {
                     return Ok(());
@@ -57,9 +57,21 @@ pub fn produce(maker: u64, batch: usize, mut queue: ReadyQueue<Plain>, mut dice:
     }
 }
 
-/// A put of a single item, told as a batch is.
-fn one(put: Result<(), PutError>) -> Result<usize, PartialPut> {
-    put.map(|()| 1).map_err(|error| PartialPut { put: 0, error })
+/// A put of several items that was cut short.
+struct Cut {
+    put: usize,
+    error: PutError,
+}
+
+impl From<PutSliceError> for Cut {
+    fn from(PutSliceError { put, error, .. }: PutSliceError) -> Self {
+        Self { put, error }
+    }
+}
+
+/// A put of a single item, told as one of several is.
+fn one(put: Result<(), PutError>) -> Result<usize, Cut> {
+    put.map(|()| 1).map_err(|error| Cut { put: 0, error })
 }
 
 /// What becomes of the items in hand.
@@ -82,7 +94,7 @@ fn tell(tale: &mut Tale, mut told: Vec<Told>, wanted: Settling) -> Option<Settli
 
 pub fn consume(batch: usize, mut queue: ReadyQueue<Plain>, mut dice: Dice) -> Outcome {
     let mut tale = Tale::new()?;
-    let at_least_once = queue.control()?.header().at_least_once;
+    let at_least_once = queue.control().info().at_least_once;
     loop {
         let wanted = if at_least_once && dice.roll(256) == 0 {
             Settling::GiveBack
@@ -94,42 +106,24 @@ pub fn consume(batch: usize, mut queue: ReadyQueue<Plain>, mut dice: Dice) -> Ou
         let most = 1 + dice.roll(4 * batch as u64) as usize;
         let listened = match dice.roll(4) {
             0 => single(&mut queue, &mut tale, patience, wanted, lingers),
-            1 => block(&mut queue, &mut tale, patience, wanted, lingers),
+            1 => block(&mut queue, &mut tale, batch, patience, wanted, lingers),
             kind => many(&mut queue, &mut tale, patience, wanted, lingers, most, kind == 2),
         };
         match listened {
-            Ok(true) | Err(Refused::Got(GetError::TimedOut)) => {}
-            Ok(false) | Err(Refused::Got(GetError::Stopped)) => return Ok(()),
-            Err(Refused::Got(error)) => return Err(End::failed(error)),
-            Err(Refused::Fault(fault)) => return Err(fault.into()),
+            Ok(true) | Err(GetError::TimedOut) => {}
+            Ok(false) | Err(GetError::Stopped) => return Ok(()),
+            Err(error) => return Err(End::failed(error)),
         }
     }
 }
 
-/// Why there was nothing to tell.
-enum Refused {
-    Got(GetError),
-    Fault(prodcon::Fault),
-}
-
-impl From<GetError> for Refused {
-    fn from(error: GetError) -> Self {
-        Self::Got(error)
-    }
-}
-
-impl From<prodcon::Fault> for Refused {
-    fn from(fault: prodcon::Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-type Listened = Result<bool, Refused>;
+/// Whether somebody listens; or why there was nothing to tell.
+type Listened = Result<bool, GetError>;
 
 /// One item; what is behind it in its block stays in hand for the next.
 fn single(queue: &mut ReadyQueue<Plain>, tale: &mut Tale, patience: Duration, wanted: Settling, lingers: Option<Duration>) -> Listened {
-    let item = queue.take_timeout(patience)?;
-    let told = tale.judge(read(&item), item.deliveries());
+    let item = queue.within(patience).take()?;
+    let told = tale.judge(read(&item), item.delivery_count());
     let Some(settling) = tell(tale, vec![told], wanted) else { return Ok(false) };
     lingers.inspect(|time| std::thread::sleep(*time));
     match settling {
@@ -139,10 +133,14 @@ fn single(queue: &mut ReadyQueue<Plain>, tale: &mut Tale, patience: Duration, wa
     Ok(true)
 }
 
-/// A whole block, acknowledged at once.
-fn block(queue: &mut ReadyQueue<Plain>, tale: &mut Tale, patience: Duration, wanted: Settling, lingers: Option<Duration>) -> Listened {
-    let items = queue.take_batch_timeout(patience)?;
-    let told = items.iter().map(|item| tale.judge(read(item), items.deliveries())).collect();
+/// As many as a block holds, acknowledged at once.
+fn block(queue: &mut ReadyQueue<Plain>, tale: &mut Tale, batch: usize, patience: Duration, wanted: Settling, lingers: Option<Duration>) -> Listened {
+    let items = queue.within(patience).take_many(batch)?;
+    let told = items
+        .iter()
+        .enumerate()
+        .map(|(at, item)| tale.judge(read(item), items.delivery_count(at)))
+        .collect();
     let Some(settling) = tell(tale, told, wanted) else { return Ok(false) };
     lingers.inspect(|time| std::thread::sleep(*time));
     match settling {
@@ -162,12 +160,16 @@ fn many(
     most: usize,
     in_parts: bool,
 ) -> Listened {
-    let mut hand = queue.take_many_timeout(most.div_ceil(2), patience)?;
+    let mut hand = queue.within(patience).take_many(most.div_ceil(2))?;
     // More, if there is more; what is in hand stays there if there is not.
-    if let Err(GetError::Fault(fault)) = hand.take_more(most, Some(Duration::ZERO)) {
-        return Err(fault.into());
+    if let Err(error @ GetError::Failed(_)) = hand.take_more(most, Some(Duration::ZERO)) {
+        return Err(error);
     }
-    let mut told: Vec<Told> = hand.iter().enumerate().map(|(at, item)| tale.judge(read(item), hand.deliveries(at))).collect();
+    let mut told: Vec<Told> = hand
+        .iter()
+        .enumerate()
+        .map(|(at, item)| tale.judge(read(item), hand.delivery_count(at)))
+        .collect();
     if in_parts {
         let rest = told.split_off(told.len() / 2);
         let count = told.len();
@@ -181,8 +183,8 @@ fn many(
     lingers.inspect(|time| std::thread::sleep(*time));
     match settling {
         Settling::Acknowledge if in_parts => hand.ack(),
-        Settling::Acknowledge => hand.ack_in_place(),
-        Settling::GiveBack => hand.nack()?,
+        Settling::Acknowledge => hand.ack_first(hand.len()),
+        Settling::GiveBack => drop(hand), // the same as nack
     }
     Ok(true)
 }

@@ -4,14 +4,15 @@
 //! Callers: soak.
 
 use super::Arguments;
+use super::behaviour::Dice;
 use super::ledger::{Allowed, Flow, Ledger, judge};
 use super::mode::Mode;
 use super::screen::Tally;
 use super::stage::Stage;
-use super::worker::{Dice, Role};
+use super::worker::Role;
 use crate::exit::{End, Outcome};
 use crate::signals;
-use prodcon::{Control, Fault, OpenError, PutError, ReadyQueue, State};
+use prodcon::{Control, Error, PutError, ReadyQueue, State};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -285,10 +286,10 @@ impl<'a> Round<'a> {
         self.subject.tally.recovered += u64::from(report.recovered);
         report.problems.into_iter().for_each(|problem| self.wrong(problem));
         let stats = self.subject.control.stats()?;
-        if (report.undecided, stats.seats_live, stats.seats_dead, stats.held, stats.len) != (0, 0, 0, 0, 0) {
+        if (report.undecided, stats.seats_live, stats.seats_dead, stats.unacked, stats.len) != (0, 0, 0, 0, 0) {
             self.wrong(format!(
                 "at rest, but {} seats undecided, {} live, {} dead, {} items held, {} in the queue",
-                report.undecided, stats.seats_live, stats.seats_dead, stats.held, stats.len
+                report.undecided, stats.seats_live, stats.seats_dead, stats.unacked, stats.len
             ));
         }
         self.verdict(Flow::of(&stats).since(self.base), 0);
@@ -329,24 +330,24 @@ impl<'a> Round<'a> {
     /// Every seat can be taken and every slot filled, still; items come out in order.
     fn use_all_of_it(&self) -> Result<(), String> {
         let control = &self.subject.control;
-        let (seats, capacity) = (control.header().seats as usize, control.capacity());
+        let (seats, capacity) = (control.info().seats as usize, control.capacity());
         let item = |number: usize| {
             let mut item = number.to_ne_bytes().to_vec();
             item.resize(control.item_size(), 7);
             item
         };
-        let all: Result<Vec<_>, OpenError> = (0..seats).map(|_| ReadyQueue::<[u8]>::attach(control.name())).collect();
+        let all: Result<Vec<_>, Error> = (0..seats).map(|_| ReadyQueue::<[u8]>::attach(control.name())).collect();
         let mut all = all.map_err(|error| format!("after the round: {error}"))?;
         for number in 0..capacity {
             let put = all[number % seats].try_put(&item(number));
             put.map_err(|error| format!("after the round, put {number} of {capacity}: {error}"))?;
         }
-        if !self.subject.mode.lossy && all[0].try_put(&item(capacity)) != Err(PutError::Full) {
+        if !self.subject.mode.lossy && !matches!(all[0].try_put(&item(capacity)), Err(PutError::Full)) {
             return Err("after the round: the full queue takes one more item".into());
         }
         for number in 0..capacity {
             let got = all[(number + 5) % seats].try_get();
-            if got.as_deref() != Ok(&item(number)[..]) {
+            if !got.as_ref().is_ok_and(|got| *got == item(number)) {
                 return Err(format!("after the round: get {number} of {capacity} gave {got:?}"));
             }
         }
@@ -354,7 +355,7 @@ impl<'a> Round<'a> {
     }
 
     /// What has been heard by now, when the soak ends before its time.
-    pub fn interrupt(mut self) -> Result<(), Fault> {
+    pub fn interrupt(mut self) -> Result<(), Error> {
         let makers = self.first..*self.next;
         while !self.stage.members.is_empty() {
             let role = self.stage.members[0].role;

@@ -1,19 +1,14 @@
 //! The processes that a soak kills and stops: producers of items that can be recognised, consumers that tell of each item before they acknowledge it.
-//!
-//! A consumer tells on its stdout, a pipe; one write of [`Told::BYTES`] bytes happens whole or not at all, whatever kills it.
 
-use super::ledger::{DISORDERED, LONGEST, NACKED, SOUND, SPOILED, Told};
+use super::behaviour::{Dice, Tale, again, is_busy, mix, rest};
+use super::ledger::{NACKED, SOUND};
 use super::mode::HANDS;
 use super::plain;
 use crate::child;
 use crate::exit::{End, Outcome};
 use clap::{Args, ValueEnum};
 use prodcon::Role::{Consumer, Producer};
-use prodcon::{Attach, GetError, OpenError, Payload, PutError, ReadyQueue, State};
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::AsFd;
+use prodcon::{AttachOptions, ErrorKind, GetError, Payload, ReadyQueue};
 use std::time::{Duration, Instant};
 
 /// Bytes of an item before its filling: incarnation of the producer, sequence number.
@@ -61,37 +56,6 @@ pub struct Worker {
     plant: Option<Bug>,
 }
 
-/// Xorshift: enough for dice, and the same everywhere.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(mix(seed) | 1)
-    }
-
-    pub fn word(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// 0 to `sides` - 1.
-    pub fn roll(&mut self, sides: u64) -> u64 {
-        self.word() % sides
-    }
-}
-
-pub fn mix(word: u64) -> u64 {
-    let word = (word ^ word >> 31).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    word ^ word >> 29
-}
-
-/// A producer that spends its time on the queue rather than on what it puts: most signals hit it there.
-pub fn is_busy(maker: u64) -> bool {
-    maker.is_multiple_of(2)
-}
-
 /// How long the item with these numbers is.
 fn length(maker: u64, sequence: u64, longest: usize) -> usize {
     if is_busy(maker) {
@@ -131,83 +95,29 @@ pub fn work(arguments: &Worker) -> Outcome {
     child::born();
     let _ = rustix::process::nice(5); // the observer comes first, else nothing happens to them
     let role = if arguments.role == Role::Put { Producer } else { Consumer };
-    let how = Attach::new().role(role);
+    let how = AttachOptions::new().role(role);
     let dice = Dice::new(arguments.number);
     match (arguments.role, arguments.batch) {
         (Role::Put, 1) => produce(arguments, attach(&arguments.queue, &how)?, dice),
         (Role::Get, 1) => consume(arguments, attach(&arguments.queue, &how)?, dice),
         (Role::Put, batch) => plain::produce(arguments.number, batch, attach(&arguments.queue, &how)?, dice),
-        (Role::Get, batch) => plain::consume(batch, attach(&arguments.queue, &how.in_hand_at_most(HANDS))?, dice),
+        (Role::Get, batch) => plain::consume(batch, attach(&arguments.queue, &how.max_unacked(HANDS).min_unacked(1))?, dice),
     }
 }
 
 /// The seats of the killed come back when somebody recovers them: no seat is a reason to try again.
-fn attach<T: Payload + ?Sized>(name: &str, how: &Attach) -> Result<ReadyQueue<T>, End> {
+fn attach<T: Payload + ?Sized>(name: &str, how: &AttachOptions) -> Result<ReadyQueue<T>, End> {
     let began = Instant::now();
     loop {
         match ReadyQueue::attach_with(name, how) {
-            Err(OpenError::NoSeat { .. }) if began.elapsed() < Duration::from_secs(60) => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) if error.kind() == ErrorKind::NoSeat && began.elapsed() < Duration::from_secs(60) => std::thread::sleep(Duration::from_millis(5)),
             other => return Ok(other?),
         }
     }
 }
 
-/// Whether a put that was refused is to be tried again. False: the stream is at its end.
-pub fn again<T: Payload + ?Sized>(queue: &ReadyQueue<T>, error: &PutError) -> Result<bool, End> {
-    match error {
-        PutError::TimedOut => {}
-        PutError::NotReady => drop(queue.wait_ready(Some(Duration::from_millis(100)))?),
-        PutError::Stopped => return Ok(false),
-        error => return Err(End::put(queue.name(), error)),
-    }
-    Ok(true)
-}
-
-/// Some producers let the queue run empty now and then, so that its consumers fall asleep; the others are always at it.
-pub fn rest<T: Payload + ?Sized>(queue: &ReadyQueue<T>, maker: u64, next: u64, dice: &mut Dice) {
-    // A few batches beyond do no harm, but more would be taken for rubbish.
-    while next >= LONGEST / 2 && queue.state() == State::Started {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    if !is_busy(maker) && dice.roll(512) == 0 {
-        std::thread::sleep(Duration::from_micros(dice.roll(2000)));
-    }
-}
-
-/// What a consumer tells, and what it has to remember to do so.
-pub struct Tale {
-    pipe: File,
-    /// Of each producer, the last number seen.
-    last: HashMap<u64, u64>,
-}
-
-impl Tale {
-    pub fn new() -> Result<Self, End> {
-        let pipe = std::io::stdout().as_fd().try_clone_to_owned();
-        let pipe = pipe.map(File::from).map_err(|error| End::failed(format!("cannot use stdout: {error}")))?;
-        Ok(Self { pipe, last: HashMap::new() })
-    }
-
-    /// An item as it will be told of. `deliveries`: if somebody had it in hand before, it comes later than its successors.
-    pub fn judge(&mut self, (maker, sequence, right): (u64, u64, bool), deliveries: u32) -> Told {
-        let in_order = deliveries > 1 || self.last.insert(maker, sequence).is_none_or(|before| before < sequence);
-        Told {
-            maker,
-            sequence,
-            flags: if right { SOUND } else { SPOILED } | if in_order { SOUND } else { DISORDERED },
-        }
-    }
-
-    /// Tells. False: nobody listens any more.
-    pub fn tell(&mut self, told: &[Told]) -> bool {
-        let bytes: Vec<u8> = told.iter().flat_map(|told| told.pack()).collect();
-        // So much is written whole, or not at all.
-        bytes.chunks(4096 / Told::BYTES * Told::BYTES).all(|piece| self.pipe.write_all(piece).is_ok())
-    }
-}
-
 fn produce(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> Outcome {
-    let (maker, longest, plant) = (arguments.number, queue.item_size(), arguments.plant);
+    let (maker, longest, plant) = (arguments.number, queue.control().item_size(), arguments.plant);
     let mut item = vec![0; longest];
     let mut next = 0u64;
     loop {
@@ -225,14 +135,14 @@ fn produce(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
                     if planted == Some(Bug::Spoil) {
                         item[len - 1] ^= 1;
                     }
-                    queue.put_timeout(&item[..len], Duration::from_millis(dice.roll(20)))
+                    queue.within(Duration::from_millis(dice.roll(20))).put(&item[..len])
                 } else {
                     let mut block = queue.reserve(len).map_err(End::failed)?;
                     write(&mut block, maker, sequence);
                     if planted == Some(Bug::Spoil) {
                         block[len - 1] ^= 1;
                     }
-                    block.commit().map_err(|refused| refused.error)
+                    block.commit()
                 };
                 match put {
                     Ok(()) => break,
@@ -248,8 +158,8 @@ fn produce(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
 
 fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> Outcome {
     let mut tale = Tale::new()?;
-    let gives_back = queue.control()?.header().at_least_once;
-    let (longest, plant) = (queue.item_size(), arguments.plant);
+    let gives_back = queue.control().info().at_least_once;
+    let (longest, plant) = (queue.control().item_size(), arguments.plant);
     loop {
         if plant == Some(Bug::Stuck) {
             std::thread::sleep(Duration::from_secs(1));
@@ -259,14 +169,14 @@ fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
         let item = match if patience == 0 {
             queue.take()
         } else {
-            queue.take_timeout(Duration::from_millis(10 * patience))
+            queue.within(Duration::from_millis(10 * patience)).take()
         } {
             Ok(item) => item,
             Err(GetError::TimedOut) => continue,
             Err(GetError::Stopped) => return Ok(()),
             Err(error) => return Err(End::failed(error)),
         };
-        let mut told = tale.judge(read(&item, longest), item.deliveries());
+        let mut told = tale.judge(read(&item, longest), item.delivery_count());
         let planted = plant.filter(|_| dice.roll(64) == 0);
         let lingers = dice.roll(4096);
         if lingers == 0 {
@@ -286,8 +196,10 @@ fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
         if lingers == 1 {
             std::thread::sleep(Duration::from_micros(dice.roll(2000)));
         }
-        if gives_back {
+        if gives_back && told.sequence % 2 == 0 {
             item.nack()?;
+        } else if gives_back {
+            drop(item);
         } else {
             item.ack();
         }

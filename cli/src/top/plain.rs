@@ -38,7 +38,7 @@ pub fn cells(row: &Row) -> Vec<String> {
         Row::room(stats),
         stats.seats_live.into(),
         stats.seats_dead.into(),
-        stats.held,
+        stats.unacked,
         Row::asleep(stats) as u64,
         stats.lost,
         stats.redelivered,

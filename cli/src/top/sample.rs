@@ -4,7 +4,7 @@
 
 use crate::exit::End;
 use crate::names;
-use prodcon::{Control, OpenError, QueueId, Stats};
+use prodcon::{Control, Error, ErrorKind, QueueId, Stats};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -111,11 +111,11 @@ impl Sampler {
 }
 
 /// Why a queue cannot be looked at.
-fn word(error: &OpenError) -> &'static str {
-    match error {
-        OpenError::NotFound { .. } | OpenError::NoDirectory { .. } => "gone",
-        OpenError::Denied { .. } => "denied",
-        OpenError::Corrupt { .. } | OpenError::Incompatible { .. } => "damaged",
+fn word(error: &Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NotFound => "gone",
+        ErrorKind::PermissionDenied => "denied",
+        ErrorKind::Corrupt | ErrorKind::Incompatible => "damaged",
         _ => "error",
     }
 }

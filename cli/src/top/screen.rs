@@ -149,7 +149,7 @@ fn endpoints(frame: &mut Frame<'_>, area: Rect, row: &Sample) {
             member.seat.to_string(),
             member.pid.to_string(),
             role.into(),
-            member.held.to_string(),
+            member.unacked.to_string(),
             asleep.into(),
         ])
     });
@@ -169,9 +169,9 @@ mod tests {
     fn sample(name: &str, len: u64, change: impl Fn(&mut prodcon::Stats)) -> Sample {
         let dir = std::env::temp_dir().join(format!("prodcon-top-{}-{name}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
-        let options = prodcon::Options::new(100).seats(8).directory(&dir);
+        let options = prodcon::QueueOptions::new(100).seats(8).attach(prodcon::AttachOptions::new().directory(&dir));
         let queue = prodcon::ReadyQueue::<u64>::create("q", &options).unwrap();
-        let mut stats = queue.stats().unwrap();
+        let mut stats = queue.control().stats().unwrap();
         drop(queue);
         std::fs::remove_dir_all(&dir).unwrap();
         stats.len = len;
@@ -231,7 +231,7 @@ mod tests {
                 "a-queue-with-quite-a-long-name.of-more-than-a-terminal-s-width.forty-are-too-few",
                 1_048_575,
                 |stats| {
-                    (stats.capacity, stats.held, stats.lost, stats.redelivered) = (1_048_576, 123_456, 7_654_321, 1024);
+                    (stats.capacity, stats.unacked, stats.lost, stats.redelivered) = (1_048_576, 123_456, 7_654_321, 1024);
                     stats.state = prodcon::State::StopAtQueueEnd;
                 },
             ),

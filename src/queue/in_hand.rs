@@ -1,0 +1,320 @@
+//! What an endpoint has in hand: acknowledging it, giving it back, what was forgotten.
+//!
+//! Invariants: items are in hand in `adopted` or else in `seat` (with `hold`), and those that a
+//! [`super::Batch`] shows in `aside`. A seat with items in hand never exchanges.
+
+use super::backoff::MAX_SLEEP;
+use super::endpoint::Endpoint;
+use super::held::Aside;
+use crate::error::Fault;
+use crate::ring::seat::{Event, Seat};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// Seats that a `take_many` takes for itself where nobody said how many items may be in hand.
+const MAX_UNASKED: u32 = 16;
+
+impl Endpoint {
+    /// The next `items` in hand are done with.
+    #[inline(always)]
+    pub(super) fn acknowledge(&mut self, items: u32) {
+        if self.control.segment.lease.forked() {
+            return;
+        }
+        self.lent = 0;
+        if self.adopted.is_some() {
+            self.acknowledge_adopted(items);
+        } else if self.seat.hold {
+            self.seat.acknowledge(&self.control.ring.memory, items);
+        }
+    }
+
+    /// The item of a [`Delivery`](super::Delivery) is done with: short enough to stand where the guard is dropped.
+    #[inline(always)]
+    pub(super) fn acknowledge_taken(&mut self) {
+        let control = &self.control;
+        if control.ring.single && self.seat.hold && self.adopted.is_none() && !control.segment.lease.forked() {
+            self.lent = 0;
+            self.seat.acknowledge_one(&control.ring.memory);
+        } else {
+            self.acknowledge_general();
+        }
+    }
+
+    #[inline(never)]
+    fn acknowledge_general(&mut self) {
+        self.acknowledge(1);
+    }
+
+    #[cold]
+    fn acknowledge_adopted(&mut self, items: u32) {
+        if let Some(mut seat) = self.adopted.take() {
+            seat.acknowledge(&self.control.ring.memory, items);
+            if seat.hold {
+                self.adopted = Some(seat);
+            } else {
+                self.release(seat);
+            }
+        }
+    }
+
+    /// Acknowledges an item that a get refused because of its length. False: none was in hand.
+    pub(super) fn discard(&mut self) -> bool {
+        let held = self.lent > 0;
+        if held {
+            self.acknowledge(1);
+        }
+        held
+    }
+
+    /// The block in hand goes to somebody else.
+    pub(super) fn give_back(&mut self) -> Result<(), Fault> {
+        self.control.readable()?;
+        self.lent = 0;
+        if !self.control.ring.at_least_once {
+            self.lose_block_in_hand();
+            return Err(self.nothing_given_back());
+        }
+        match self.adopted.take() {
+            Some(seat) => self.release(seat),
+            // First a refuge, then leave the seat to its items. Without one they are kept.
+            None => match self.free_seat() {
+                Some(seat) => {
+                    let old = std::mem::replace(&mut self.seat, seat);
+                    self.release(old);
+                }
+                None => self.kept = true,
+            },
+        }
+        Ok(())
+    }
+
+    /// A guard was dropped without an acknowledgement.
+    #[cold]
+    pub(super) fn give_back_dropped(&mut self) {
+        // In a forked child this is an error, and nothing happens.
+        let _ = self.give_back();
+    }
+
+    pub(super) fn nothing_given_back(&self) -> Fault {
+        Fault::AtMostOnce {
+            queue: self.control.shared_name(),
+        }
+    }
+
+    fn lose_block_in_hand(&mut self) {
+        if let Some(mut seat) = self.adopted.take() {
+            seat.settle(&self.control.ring.memory, Event::Lost);
+            self.release(seat);
+        } else if self.seat.hold && !self.seat.is_gone() {
+            self.seat.settle(&self.control.ring.memory, Event::Lost);
+        }
+    }
+
+    /// A spare seat, or one that is free now.
+    fn free_seat(&mut self) -> Option<Seat> {
+        if let Some(seat) = self.spare.pop() {
+            return Some(seat);
+        }
+        let seat = self.control.lock_seat(&self.control.own, self.attach.role, false).ok().flatten()?;
+        self.control.own.insert(seat.index);
+        Some(seat)
+    }
+
+    /// Makes `seat` free for an exchange although items are in hand there. False: no other seat is free.
+    #[cold]
+    pub(super) fn step_aside(&mut self) -> bool {
+        let Some(free) = self.free_seat() else { return false };
+        self.adopted = Some(std::mem::replace(&mut self.seat, free));
+        true
+    }
+
+    /// Guards that were forgotten: lost under at-most-once, given back else.
+    #[inline(always)]
+    pub(super) fn settle_forgotten(&mut self) {
+        if !self.nothing_forgotten() {
+            self.settle_forgotten_slow();
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn nothing_forgotten(&self) -> bool {
+        self.lent == 0 && (self.aside.is_empty() || self.growing)
+    }
+
+    #[cold]
+    fn settle_forgotten_slow(&mut self) {
+        if !self.growing {
+            self.give_all_back();
+        }
+        if std::mem::take(&mut self.lent) == 0 {
+            return;
+        }
+        if !self.control.ring.at_least_once {
+            self.lose_block_in_hand();
+        } else if let Some(seat) = self.adopted.take() {
+            self.release(seat);
+        } else {
+            self.kept = self.seat.hold;
+        }
+    }
+
+    // ---------------------------------------------------------------- several blocks in hand
+
+    /// Gets ready for `max` items in hand.
+    pub(super) fn reserve_seats_for(&mut self, max: usize) {
+        if self.attach.max_unacked == 0 && self.control.ring.batch == 1 && max > 1 {
+            let wanted = u32::try_from(max).unwrap_or(u32::MAX).min(MAX_UNASKED);
+            if wanted > self.hands {
+                self.hands = wanted;
+                self.short = None;
+            }
+        }
+        self.refill();
+    }
+
+    /// Blocks that can be put aside at once, at least 1.
+    pub(super) fn in_hand(&self) -> usize {
+        self.hands.max(1) as usize
+    }
+
+    /// Seats that were not asked for when the endpoint attached are not the last ones.
+    fn leaves_enough(&self) -> bool {
+        if self.attach.max_unacked > 0 {
+            return true;
+        }
+        let seats = self.control.segment.geometry.seats;
+        // Relaxed: a figure for a choice that others may overtake.
+        let free = self.control.seats().filter(|(_, line)| line.pid.load(Ordering::Relaxed) == 0).count();
+        free > (seats / 4).max(2) as usize
+    }
+
+    /// Locks spare seats until there are as many as were asked for, or no more are free; then it is not tried again for a while.
+    pub(super) fn refill(&mut self) {
+        while self.spare.len() < self.hands as usize && self.short.is_none_or(|since| since.elapsed() >= MAX_SLEEP) {
+            let free = self.leaves_enough();
+            let Some(seat) = free
+                .then(|| self.control.lock_seat(&self.control.own, self.attach.role, false).ok().flatten())
+                .flatten()
+            else {
+                self.short = Some(Instant::now());
+                return;
+            };
+            self.short = None;
+            self.control.own.insert(seat.index);
+            self.spare.push(seat);
+        }
+    }
+
+    /// The block in hand is shown by a `Batch`, `shown` items of it; a spare seat exchanges from now on.
+    pub(super) fn set_aside(&mut self, shown: u32) {
+        let (seat, adopted) = match self.adopted.take() {
+            Some(seat) => (seat, true),
+            None => {
+                let next = self.spare.pop().unwrap_or_else(|| Seat::gone(self.seat.index));
+                (std::mem::replace(&mut self.seat, next), false)
+            }
+        };
+        self.aside.push_back(Aside {
+            seat,
+            adopted,
+            shown,
+            done: false,
+        });
+    }
+
+    /// What the own seats take from now on waits in a buffer: said before it is taken.
+    pub(super) fn buffer_what_comes(&mut self) {
+        if self.control.ring.at_least_once {
+            let seats = self.spare.iter().chain([&self.seat]).filter(|seat| !seat.hold);
+            seats.for_each(|seat| self.control.ring.set_buffered(seat, true));
+        }
+    }
+
+    /// What was put aside is about to be shown.
+    pub(super) fn show_buffered(&mut self) {
+        if self.control.ring.at_least_once {
+            self.aside.iter().for_each(|aside| self.control.ring.set_buffered(&aside.seat, false));
+        }
+    }
+
+    /// Shows up to `items` more of the block put aside last. A cleared rest is not shown: `put_back` settles it.
+    pub(super) fn show_more(&mut self, items: usize) -> u32 {
+        let ring = &self.control.ring;
+        let Some(last) = self.aside.back_mut().filter(|last| !ring.holds_void(&last.seat)) else {
+            return 0;
+        };
+        let more = (last.seat.left() - last.shown).min(u32::try_from(items).unwrap_or(u32::MAX));
+        last.shown += more;
+        more
+    }
+
+    /// One more block can be put aside.
+    pub(super) fn can_set_aside(&self) -> bool {
+        self.aside.len() < self.in_hand() && !self.seat.is_gone()
+    }
+
+    /// Acknowledges the first `items` that are shown.
+    pub(super) fn acknowledge_shown(&mut self, mut items: usize) {
+        while let Some(first) = self.aside.front_mut() {
+            let now = items.min(first.shown as usize);
+            first.acknowledge(&self.control.ring.memory, now as u32);
+            first.shown -= now as u32;
+            items -= now;
+            if first.shown > 0 {
+                return;
+            }
+            if let Some(first) = self.aside.pop_front() {
+                self.put_back(first);
+            }
+        }
+    }
+
+    /// Acknowledges all that are shown; they can still be looked at.
+    pub(super) fn acknowledge_in_place(&mut self) {
+        for aside in &mut self.aside {
+            aside.acknowledge(&self.control.ring.memory, aside.shown);
+            aside.done = true;
+        }
+    }
+
+    /// A seat that was put aside is used again.
+    fn put_back(&mut self, aside: Aside) {
+        let Aside { mut seat, adopted, .. } = aside;
+        let rest = seat.hold && !self.control.ring.settle_void(&mut seat);
+        if rest && (adopted || !self.seat.is_gone()) {
+            self.adopted = Some(seat); // a block of which a part was shown: the last one, so nothing else is in hand
+        } else if self.seat.is_gone() && !adopted {
+            self.seat = seat;
+        } else if !adopted && self.spare.len() < self.hands as usize {
+            self.spare.push(seat);
+        } else {
+            self.release(seat);
+        }
+    }
+
+    /// What a `Batch` shows goes to others (at-least-once), or is lost.
+    pub(super) fn give_all_back(&mut self) {
+        while let Some(mut aside) = self.aside.pop_front() {
+            if aside.done || !self.control.ring.at_least_once {
+                if !aside.done {
+                    aside.seat.settle(&self.control.ring.memory, Event::Lost);
+                }
+                self.put_back(aside);
+            } else if self.seat.is_gone() && !aside.adopted {
+                match self.free_seat() {
+                    Some(free) => {
+                        self.seat = free;
+                        self.release(aside.seat);
+                    }
+                    None => {
+                        self.seat = aside.seat;
+                        self.kept = true;
+                    }
+                }
+            } else {
+                self.release(aside.seat);
+            }
+        }
+    }
+}
