@@ -109,6 +109,16 @@ impl ReadyQueue<[u8]> {
         Endpoint::create_or_attach(name, options, || Some(plain.clone())).map(Self::over)
     }
 
+    /// Attaches to a queue if it has these options, as
+    /// [`create_or_attach_named`](Self::create_or_attach_named) does, without creating it.
+    ///
+    /// # Errors
+    /// `OptionsDiffer`, and as [`attach`](Self::attach).
+    #[doc(hidden)]
+    pub fn attach_if(name: &str, options: &QueueOptions, item: Option<NamedType>) -> Result<Self> {
+        Endpoint::attach_if(name, options, item.map(NamedType::plain).as_ref()).map(Self::over)
+    }
+
     /// Puts the first `len` bytes of the own block, as a reservation that was forgotten left them.
     /// On failure they stay there.
     #[doc(hidden)]

@@ -82,25 +82,30 @@ impl Endpoint {
 
     /// Attaches to a queue that is what was asked for, or creates it.
     pub(super) fn create_or_attach(name: &str, options: &QueueOptions, plain: impl Fn() -> Option<Plain>) -> Result<Self, Error> {
-        let place = options.place(name)?;
         loop {
-            match Segment::attach(place.clone()) {
-                Err(OpenError::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-                Ok(segment) => {
-                    let differences = options.differences(&segment.header, plain().as_ref());
-                    if !differences.is_empty() {
-                        return Err(Error::new(Reason::Differ(place.name, differences)));
-                    }
-                    match Self::enter_checked(segment, options.attach_options()) {
-                        Err(OpenError::Removed { .. }) => continue, // meanwhile, as in `join`
-                        joined => return Ok(joined?),
-                    }
-                }
+            match Self::attach_if(name, options, plain().as_ref()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                other => return other,
             }
             match Self::create(name, options, plain()) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 other => return other,
+            }
+        }
+    }
+
+    /// Attaches to a queue that is what was asked for.
+    pub(super) fn attach_if(name: &str, options: &QueueOptions, plain: Option<&Plain>) -> Result<Self, Error> {
+        let place = options.place(name)?;
+        loop {
+            let segment = Segment::attach(place.clone())?;
+            let differences = options.differences(&segment.header, plain);
+            if !differences.is_empty() {
+                return Err(Error::new(Reason::Differ(place.name, differences)));
+            }
+            match Self::enter_checked(segment, options.attach_options()) {
+                Err(OpenError::Removed { .. }) => {} // meanwhile, as in `join`
+                joined => return Ok(joined?),
             }
         }
     }

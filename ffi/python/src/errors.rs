@@ -2,12 +2,13 @@
 //!
 //! The classes are made in `prodcon/_errors.py`.
 
-use prodcon::{Fault, GetError, OpenError, PutError, StateError};
+use prodcon::{Error, ErrorKind, GetError, PutError};
 use pyo3::prelude::*;
 use pyo3::{PyTypeInfo, import_exception};
 
 import_exception!(prodcon._errors, Full);
 import_exception!(prodcon._errors, Empty);
+import_exception!(prodcon._errors, TimedOut);
 import_exception!(prodcon._errors, PutTimedOut);
 import_exception!(prodcon._errors, GetTimedOut);
 import_exception!(prodcon._errors, NotReady);
@@ -16,6 +17,7 @@ import_exception!(prodcon._errors, TooLarge);
 import_exception!(prodcon._errors, NotFound);
 import_exception!(prodcon._errors, Removed);
 import_exception!(prodcon._errors, Exists);
+import_exception!(prodcon._errors, OptionsDiffer);
 import_exception!(prodcon._errors, Incompatible);
 import_exception!(prodcon._errors, NoSeat);
 import_exception!(prodcon._errors, Corrupt);
@@ -30,18 +32,43 @@ fn os(errno: i32, text: String) -> PyErr {
     OsFault::new_err((errno, text))
 }
 
-/// Of a queue that one is attached to.
-pub fn fault(fault: Fault) -> PyErr {
-    let text = fault.to_string();
-    match fault {
-        Fault::Removed { .. } => Removed::new_err(text),
-        Fault::Corrupt { .. } => Corrupt::new_err(text),
-        Fault::Exhausted { .. } => Exhausted::new_err(text),
-        Fault::Forked { .. } => Forked::new_err(text),
-        Fault::ReadOnly { .. } => Denied::new_err(text),
-        Fault::Os { errno, .. } => os(errno, text),
+/// What the library says, as the exception of its kind.
+pub fn error(error: Error) -> PyErr {
+    let text = error.to_string();
+    match error.kind() {
+        ErrorKind::Full => Full::new_err(text),
+        ErrorKind::Empty => Empty::new_err(text),
+        ErrorKind::TimedOut => TimedOut::new_err(text),
+        ErrorKind::NotReady => NotReady::new_err(text),
+        ErrorKind::Stopped => Stopped::new_err(text),
+        ErrorKind::NotFound => NotFound::new_err((libc::ENOENT, text)),
+        ErrorKind::AlreadyExists => Exists::new_err((libc::EEXIST, text)),
+        ErrorKind::OptionsDiffer => options_differ(&error, text),
+        ErrorKind::Removed => Removed::new_err(text),
+        ErrorKind::Incompatible => Incompatible::new_err(text),
+        ErrorKind::NoSeat => NoSeat::new_err(text),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnly => Denied::new_err((libc::EACCES, text)),
+        ErrorKind::TooLarge => TooLarge::new_err(text),
+        ErrorKind::Forked => Forked::new_err(text),
+        ErrorKind::Corrupt => Corrupt::new_err(text),
+        ErrorKind::Exhausted => Exhausted::new_err(text),
+        ErrorKind::NoSpace => os(libc::ENOSPC, text),
+        ErrorKind::Os => {
+            let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+            os(source.and_then(std::io::Error::raw_os_error).unwrap_or(libc::EIO), text)
+        }
         _ => Invalid::new_err(text),
     }
+}
+
+/// With the list of what differs: (option, wanted, found).
+fn options_differ(error: &Error, text: String) -> PyErr {
+    let differences: Vec<(&str, String, String)> = error
+        .differences()
+        .iter()
+        .map(|difference| (difference.option, difference.wanted.clone(), difference.found.clone()))
+        .collect();
+    OptionsDiffer::new_err((libc::EEXIST, text, differences))
 }
 
 /// The library's short answers do not name the queue.
@@ -50,60 +77,35 @@ fn named(error: &impl std::fmt::Display, queue: &str) -> String {
 }
 
 /// Of a put; `queue` is its name.
-pub fn put(error: PutError, queue: &str) -> PyErr {
-    let text = match &error {
-        PutError::Full | PutError::TimedOut | PutError::NotReady | PutError::Stopped => named(&error, queue),
-        _ => error.to_string(),
-    };
-    match error {
+pub fn put(answer: PutError, queue: &str) -> PyErr {
+    let text = named(&answer, queue);
+    match answer {
         PutError::Full => Full::new_err(text),
         PutError::TimedOut => PutTimedOut::new_err(text),
         PutError::NotReady => NotReady::new_err(text),
         PutError::Stopped => Stopped::new_err(text),
-        PutError::TooLarge { .. } => TooLarge::new_err(text),
-        PutError::Fault(error) => fault(error),
+        PutError::Failed(failed) => error(failed),
         _ => Invalid::new_err(text),
     }
 }
 
 /// Of a get; `queue` is its name.
-pub fn get(error: GetError, queue: &str) -> PyErr {
-    let text = named(&error, queue);
-    match error {
+pub fn get(answer: GetError, queue: &str) -> PyErr {
+    let text = named(&answer, queue);
+    match answer {
         GetError::Empty => Empty::new_err(text),
         GetError::TimedOut => GetTimedOut::new_err(text),
         GetError::Stopped => Stopped::new_err(text),
-        GetError::Fault(error) => fault(error),
-        error => Invalid::new_err(error.to_string()),
-    }
-}
-
-/// Of create, attach, unlink, list.
-pub fn open(error: OpenError) -> PyErr {
-    let text = error.to_string();
-    match error {
-        OpenError::NotFound { .. } | OpenError::NoDirectory { .. } | OpenError::Replaced { .. } => NotFound::new_err((libc::ENOENT, text)),
-        OpenError::Removed { .. } => Removed::new_err(text),
-        OpenError::Exists { .. } => Exists::new_err((libc::EEXIST, text)),
-        OpenError::Incompatible { .. } => Incompatible::new_err(text),
-        OpenError::NoSeat { .. } => NoSeat::new_err(text),
-        OpenError::Denied { .. } => Denied::new_err((libc::EACCES, text)),
-        OpenError::NoSpace { .. } => os(libc::ENOSPC, text),
-        OpenError::FileLimit { .. } => os(libc::EFBIG, text),
-        OpenError::Busy { .. } => os(libc::EBUSY, text),
-        OpenError::Directory { errno, .. } => os(errno, text),
-        OpenError::Corrupt { .. } => Corrupt::new_err(text),
-        OpenError::Os { errno, .. } => os(errno, text),
+        GetError::Failed(failed) => error(failed),
         _ => Invalid::new_err(text),
     }
 }
 
-/// Of a change of state.
-pub fn state(error: StateError) -> PyErr {
-    match error {
-        StateError::Fault(error) => fault(error),
-        error => Invalid::new_err(error.to_string()),
-    }
+/// Notes on an error how many items were put before it.
+pub fn after(py: Python<'_>, error: PyErr, put: usize) -> PyErr {
+    // Not every exception of others takes attributes.
+    let _ = error.value(py).setattr("put", put);
+    error
 }
 
 /// Of a call on a file that belongs to a queue.
@@ -118,6 +120,7 @@ pub fn check(py: Python<'_>) -> PyResult<()> {
     let types = [
         Full::type_object,
         Empty::type_object,
+        TimedOut::type_object,
         PutTimedOut::type_object,
         GetTimedOut::type_object,
         NotReady::type_object,
@@ -126,6 +129,7 @@ pub fn check(py: Python<'_>) -> PyResult<()> {
         NotFound::type_object,
         Removed::type_object,
         Exists::type_object,
+        OptionsDiffer::type_object,
         Incompatible::type_object,
         NoSeat::type_object,
         Corrupt::type_object,

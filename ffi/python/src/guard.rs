@@ -1,14 +1,15 @@
 //! Zero copy: an item in place, a block to be filled, as objects with a buffer.
 //!
-//! Invariants: while anybody sees the memory (a memoryview, a numpy array) the endpoint stays lent, so the block stays this seat's; an item is acknowledged, a
-//! reservation given up when the last view is gone; a block is put only when nobody can write it any more. In a forked child there is nothing to see.
-//! Callers: queue.
+//! Invariants: while anybody sees the memory (a memoryview, a numpy array) the endpoint stays lent,
+//! so the block stays this seat's; an item is settled, a reservation given up when the last view is
+//! gone; a block is put only when nobody can write it any more. In a forked child there is nothing
+//! to see.
 
-mod reserved;
-mod taken;
+mod delivery;
+mod reservation;
 
-pub use reserved::{Reserved, commit, opened, reserve};
-pub use taken::{Taken, take};
+pub use delivery::{Delivery, take};
+pub use reservation::{Reservation, commit, opened, reserve};
 
 use crate::buffer::{Lending, exporter};
 use crate::errors::{Forked, Invalid};
@@ -118,28 +119,28 @@ impl<C> Guard<C> {
 pub struct Parts(Mutex<Option<Made>>);
 
 enum Made {
-    Taken(Taken),
-    Reserved(Reserved),
+    Delivery(Delivery),
+    Reservation(Reservation),
 }
 
 fn object(py: Python<'_>, made: Made) -> PyResult<Bound<'_, PyAny>> {
     let class = match made {
-        Made::Taken(_) => taken_type(py)?,
-        Made::Reserved(_) => reserved_type(py)?,
+        Made::Delivery(_) => delivery_type(py)?,
+        Made::Reservation(_) => reservation_type(py)?,
     };
     class.bind(py).call1((Parts(Mutex::new(Some(made))),))
 }
 
-/// `prodcon.Taken`.
-pub fn taken_type(py: Python<'_>) -> PyResult<&'static Py<PyType>> {
+/// `prodcon.Delivery`.
+pub fn delivery_type(py: Python<'_>) -> PyResult<&'static Py<PyType>> {
     static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    TYPE.get_or_try_init(py, || exporter::<Taken>(py, c"prodcon.Taken"))
+    TYPE.get_or_try_init(py, || exporter::<Delivery>(py, c"prodcon.Delivery"))
 }
 
-/// `prodcon.Reserved`.
-pub fn reserved_type(py: Python<'_>) -> PyResult<&'static Py<PyType>> {
+/// `prodcon.Reservation`.
+pub fn reservation_type(py: Python<'_>) -> PyResult<&'static Py<PyType>> {
     static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    TYPE.get_or_try_init(py, || exporter::<Reserved>(py, c"prodcon.Reserved"))
+    TYPE.get_or_try_init(py, || exporter::<Reservation>(py, c"prodcon.Reservation"))
 }
 
 /// Makes the types that are else made when they are first used.

@@ -1,7 +1,8 @@
-//! Several objects in hand at once, acknowledged together: what a worker's batch is on a queue that delivers at least once.
+//! Several objects in hand at once, acknowledged together: what a worker's batch is on a queue that
+//! delivers at least once.
 //!
-//! Has an endpoint of its own, with the seats that are free, up to what was asked for. Files of long items are removed when they are acknowledged, not before.
-//! Callers: the package's workers.
+//! Has an endpoint of its own, with the seats that are free, up to what was asked for. Files of long
+//! items are removed when they are acknowledged, not before.
 
 use crate::errors::{self, Invalid};
 use crate::fork::generation;
@@ -9,13 +10,14 @@ use crate::handle::{Endpoint, Handle};
 use crate::object::Copied;
 use crate::spill::Reference;
 use crate::wait::{Until, away, check, enter};
-use prodcon::{Attach, GetError, Hand as CoreHand, Role};
+use prodcon::{AttachOptions, Batch, GetError, Role};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use self_cell::{MutBorrow, self_cell};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-type Items<'a> = Option<CoreHand<'a, [u8]>>;
+type Items<'a> = Option<Batch<'a, [u8]>>;
 
 self_cell!(
     struct Holding {
@@ -42,7 +44,11 @@ pub struct Hand {
 
 impl Hand {
     pub fn new(handle: &Arc<Handle>, items: u32) -> PyResult<Self> {
-        let attach = Attach::new().role(Role::Consumer).in_hand_at_most(items).directory(&handle.dir);
+        let attach = AttachOptions::new()
+            .role(Role::Consumer)
+            .max_unacked(items)
+            .min_unacked(1)
+            .directory(&handle.dir);
         Ok(Self {
             handle: handle.clone(),
             generation: generation(),
@@ -64,20 +70,20 @@ impl Hand {
     }
 
     /// Lets the hand grow by at most `max` items. Returns the state, and the number of items that came.
-    fn grow(py: Python<'_>, state: State, max: usize, slice: Option<std::time::Duration>) -> (State, Result<(usize, usize), GetError>) {
+    fn grow(py: Python<'_>, state: State, max: usize, slice: Option<Duration>) -> (State, Result<(usize, usize), GetError>) {
         match state {
             State::Empty(endpoint) => {
                 let made = Holding::try_new_or_recover(MutBorrow::new(endpoint), |owner| {
                     let endpoint = owner.borrow_mut();
                     match slice {
-                        None => endpoint.try_take_many(max),
-                        Some(slice) => away(py, || endpoint.take_many_timeout(max, slice)),
+                        None => endpoint.within(Duration::ZERO).take_many(max),
+                        Some(slice) => away(py, || endpoint.within(slice).take_many(max)),
                     }
                     .map(Some)
                 });
                 match made {
                     Ok(mut holding) => {
-                        let len = holding.with_dependent_mut(|_, hand| hand.as_ref().map_or(0, CoreHand::len));
+                        let len = holding.with_dependent_mut(|_, hand| hand.as_ref().map_or(0, Batch::len));
                         (State::Holding(holding), Ok((0, len)))
                     }
                     Err((owner, error)) => (State::Empty(owner.into_inner()), Err(error)),
@@ -118,9 +124,9 @@ impl Hand {
             State::Empty(endpoint) => (endpoint, Ok(())),
             State::Holding(mut holding) => {
                 let settled = holding.with_dependent_mut(|_, hand| match hand.take() {
-                    Some(hand) if back => hand.nack(),
-                    hand => {
-                        drop(hand); // which acknowledges
+                    Some(batch) if back => batch.nack(),
+                    batch => {
+                        batch.map(Batch::ack);
                         Ok(())
                     }
                 });
@@ -132,7 +138,7 @@ impl Hand {
         if !back {
             files.iter().for_each(|file| file.give_up(&self.handle));
         }
-        settled.map_err(errors::fault)
+        settled.map_err(errors::error)
     }
 }
 

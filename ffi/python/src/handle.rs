@@ -9,15 +9,16 @@
 
 #![allow(clippy::vec_box)] // endpoints are large and move in and out with every operation
 
-use crate::errors::{self, Closed, Forked, Removed};
+use crate::errors::{self, Closed, Forked, NoSeat, Removed};
 use crate::fork::{forks, generation};
 use crate::owned;
-use prodcon::{Attach, Control, Options, QueueId, ReadyQueue};
+use prodcon::bindings::NamedType;
+use prodcon::{AttachOptions, Control, QueueId, QueueOptions, ReadyQueue};
 use pyo3::prelude::*;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An endpoint of bytes, counted as a seat of this process.
 pub struct Endpoint {
@@ -66,6 +67,8 @@ struct State {
     closed: bool,
     control: Option<Control>,
     idle: Vec<Box<Endpoint>>,
+    /// Items taken in place and not yet settled.
+    unacked: usize,
     /// Holds the owner's lock, in the process that made the queue.
     owner: Option<Control>,
 }
@@ -75,6 +78,10 @@ pub struct Handle {
     pub name: String,
     pub dir: PathBuf,
     pub capacity: usize,
+    /// Most items in one block.
+    pub batch: usize,
+    /// How many items may be in hand at once, taken in place; `None`: as many as there are seats.
+    pub max_unacked: Option<u32>,
     pub item_size: usize,
     pub lossy: bool,
     pub at_least_once: bool,
@@ -96,11 +103,13 @@ pub struct Handle {
 
 impl Handle {
     fn new(control: Control, dir: &Path, owner: Option<Control>, idle: Vec<Box<Endpoint>>) -> Self {
-        let header = control.header();
+        let header = control.info();
         Self {
             name: control.name().into(),
             dir: dir.into(),
             capacity: control.capacity(),
+            batch: header.batch as usize,
+            max_unacked: None,
             item_size: control.item_size(),
             lossy: header.lossy,
             at_least_once: header.at_least_once,
@@ -117,18 +126,40 @@ impl Handle {
                 closed: false,
                 control: Some(control),
                 idle,
+                unacked: 0,
                 owner,
             }),
         }
     }
 
+    /// Creates a queue of a named type, and takes a seat in it.
+    pub fn create_named(name: &str, dir: &Path, options: &QueueOptions, item: NamedType) -> PyResult<Self> {
+        let made = ReadyQueue::create_named(name, options, item).map_err(errors::error)?;
+        Self::over(made, dir)
+    }
+
+    /// Attaches to a queue that has these options.
+    ///
+    /// # Errors
+    /// OptionsDiffer, NotFound.
+    pub fn attach_if(name: &str, dir: &Path, options: &QueueOptions, item: Option<NamedType>) -> PyResult<Self> {
+        let found = ReadyQueue::attach_if(name, options, item).map_err(errors::error)?;
+        Self::over(found, dir)
+    }
+
+    fn over(queue: ReadyQueue<[u8]>, dir: &Path) -> PyResult<Self> {
+        let control = queue.control().try_clone().map_err(errors::error)?;
+        let endpoint = Endpoint::new(queue, control.is_owned(), control.id());
+        Ok(Self::new(control, dir, None, vec![Box::new(endpoint)]))
+    }
+
     /// Creates a queue, and takes a seat in it.
-    pub fn create(name: &str, dir: &Path, options: &Options, owned: bool) -> PyResult<Self> {
+    pub fn create(name: &str, dir: &Path, options: &QueueOptions, owned: bool) -> PyResult<Self> {
         let options = options.clone().owned(owned);
-        let made = Control::create(name, &options).map_err(errors::open)?;
+        let made = Control::create::<[u8]>(name, &options).map_err(errors::error)?;
         let attached = (|| {
-            let control = Control::attach_in(dir, name)?;
-            let endpoint = ReadyQueue::<[u8]>::attach_with(name, &Attach::new().directory(dir))?;
+            let control = owned::control_in(dir, name)?;
+            let endpoint = ReadyQueue::<[u8]>::attach_with(name, &AttachOptions::new().directory(dir))?;
             Ok((control, endpoint))
         })();
         match attached {
@@ -140,14 +171,14 @@ impl Handle {
             Err(error) => {
                 // It may be removed already.
                 let _ = made.unlink();
-                Err(errors::open(error))
+                Err(errors::error(error))
             }
         }
     }
 
     /// Attaches to a queue, taking no seat yet; with `id`, to that one and no other.
     pub fn attach(name: &str, dir: &Path, id: Option<[u8; 16]>) -> PyResult<Self> {
-        let control = Control::attach_in(dir, name).map_err(errors::open)?;
+        let control = owned::control_in(dir, name).map_err(errors::error)?;
         if id.is_some_and(|id| id != *control.id().as_bytes()) {
             return Err(owned::replaced(name));
         }
@@ -166,6 +197,7 @@ impl Handle {
         if state.generation != generation() {
             state.idle.clear();
             state.control = None;
+            state.unacked = 0;
             state.owner = None;
             state.generation = generation();
         }
@@ -200,7 +232,7 @@ impl Handle {
     }
 
     fn attach_control(&self) -> PyResult<Control> {
-        let control = Control::attach_in(&self.dir, &self.name).map_err(errors::open)?;
+        let control = owned::control_in(&self.dir, &self.name).map_err(errors::error)?;
         self.check(&control)?;
         Ok(control)
     }
@@ -222,15 +254,15 @@ impl Handle {
 
     #[cold]
     fn attach_endpoint(&self) -> PyResult<Box<Endpoint>> {
-        self.attach_with(&Attach::new().directory(&self.dir))
+        self.attach_with(&AttachOptions::new().directory(&self.dir))
     }
 
     /// An endpoint of one's own.
-    pub fn attach_with(&self, attach: &Attach) -> PyResult<Box<Endpoint>> {
-        let queue = ReadyQueue::<[u8]>::attach_with(&self.name, attach).map_err(errors::open)?;
+    pub fn attach_with(&self, attach: &AttachOptions) -> PyResult<Box<Endpoint>> {
+        let queue = ReadyQueue::<[u8]>::attach_with(&self.name, attach).map_err(errors::error)?;
         if self.with_control(Control::is_removed)? {
             // Ours was removed: this one may be another of the same name.
-            self.check(&queue.control().map_err(errors::open)?)?;
+            self.check(queue.control())?;
         }
         Ok(Box::new(Endpoint::new(queue, self.owned, self.id)))
     }
@@ -239,7 +271,7 @@ impl Handle {
     #[inline]
     pub fn give_back(&self, endpoint: Box<Endpoint>, born: u64) {
         let mut state = self.locked();
-        if !state.closed && born == state.generation && born == generation() && state.idle.len() < IDLE {
+        if !state.closed && born == state.generation && born == generation() && state.idle.len() < IDLE.max(self.max_unacked.unwrap_or(0) as usize) {
             state.idle.push(endpoint);
             return;
         }
@@ -250,6 +282,26 @@ impl Handle {
         if left {
             owned::left(self);
         }
+    }
+
+    /// Counts an item that is about to be taken in place.
+    ///
+    /// # Errors
+    /// NoSeat: as many as may be are in hand.
+    pub fn count_unacked(this: &Arc<Self>) -> PyResult<Unacked> {
+        let mut state = this.lock()?;
+        if let Some(most) = this.max_unacked.filter(|most| state.unacked >= *most as usize) {
+            drop(state);
+            return Err(NoSeat::new_err(format!(
+                "queue '{}' has max_unacked={most} items in hand: acknowledge one of them first, or attach with a larger max_unacked",
+                this.name
+            )));
+        }
+        state.unacked += 1;
+        Ok(Unacked {
+            handle: this.clone(),
+            generation: generation(),
+        })
     }
 
     /// Attaches, so that the queue stays for this process. For those to whom it was handed.
@@ -315,6 +367,22 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// One of the items in hand; not any more when this is dropped.
+pub struct Unacked {
+    handle: Arc<Handle>,
+    generation: u64,
+}
+
+impl Drop for Unacked {
+    fn drop(&mut self) {
+        let mut state = self.handle.locked();
+        // In a forked child the count begins anew.
+        if self.generation == state.generation && self.generation == generation() {
+            state.unacked -= 1;
+        }
     }
 }
 

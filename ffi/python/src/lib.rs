@@ -17,6 +17,7 @@ mod pickle;
 mod queue;
 mod spill;
 mod transfer;
+mod values;
 mod views;
 mod wait;
 
@@ -37,7 +38,7 @@ fn unlink(name: &Bound<'_, PyAny>, directory: Option<PathBuf>) -> PyResult<()> {
 #[pyo3(signature = (directory=None))]
 fn list_queues(py: Python<'_>, directory: Option<PathBuf>) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);
-    for entry in prodcon::list_in(&directory.unwrap_or_else(prodcon::directory)).map_err(errors::open)? {
+    for entry in prodcon::list_in(&directory.unwrap_or_else(prodcon::directory)).map_err(errors::error)? {
         let dict = PyDict::new(py);
         dict.set_item("name", entry.name)?;
         dict.set_item("bytes", entry.bytes)?;
@@ -91,8 +92,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     at_exit();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<queue::ReadyQueue>()?;
-    module.add("Taken", guard::taken_type(py)?)?;
-    module.add("Reserved", guard::reserved_type(py)?)?;
+    module.add("Delivery", guard::delivery_type(py)?)?;
+    module.add("Reservation", guard::reservation_type(py)?)?;
     module.add_function(wrap_pyfunction!(queue::_attach, module)?)?;
     module.add_function(wrap_pyfunction!(options::_at_exit, module)?)?;
     module.add_function(wrap_pyfunction!(owned::_hold_all, module)?)?;

@@ -7,7 +7,8 @@ use crate::errors::{self, Exists, Invalid};
 use crate::fork::generation;
 use crate::handle::Handle;
 use crate::{owned, spill, wait};
-use prodcon::{Delivery, Options};
+use prodcon::bindings::NamedType;
+use prodcon::{AttachOptions, QueueOptions};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::path::PathBuf;
@@ -37,8 +38,13 @@ pub struct Create {
     pub at_least_once: bool,
     pub ready: bool,
     pub mode: u32,
-    pub max_deliveries: u8,
-    pub dead_letter: String,
+    /// The dead-letter queue, and after how many deliveries items go there.
+    pub dead_letter: Option<(String, u8)>,
+    /// Name of the plain type that all items are of.
+    pub item_type: Option<String>,
+    pub align: Option<u32>,
+    pub batch: u32,
+    pub max_unacked: Option<u32>,
     pub directory: Option<PathBuf>,
 }
 
@@ -73,6 +79,15 @@ pub fn name(name: &Bound<'_, PyAny>) -> PyResult<String> {
     })
 }
 
+/// # Errors
+/// With 0 nothing could be taken.
+pub fn max_unacked(items: Option<u32>) -> PyResult<()> {
+    if items == Some(0) {
+        return Err(Invalid::new_err("max_unacked=0: give 1 or more, or None"));
+    }
+    Ok(())
+}
+
 /// See `SEATS`.
 fn default_seats(capacity: usize, item_size: usize) -> u32 {
     let block = item_size.saturating_add(64);
@@ -95,7 +110,32 @@ impl Create {
         self.directory.clone().unwrap_or_else(prodcon::directory)
     }
 
-    fn options(&self, objects: bool) -> PyResult<Options> {
+    /// What was asked for in so many words: what a queue that exists has to be.
+    fn asked_for(&self) -> QueueOptions {
+        let mut options = QueueOptions::new(self.capacity)
+            .lossy(self.lossy)
+            .at_least_once(self.at_least_once)
+            .batch(self.batch)
+            .ready(self.ready)
+            .mode(self.mode)
+            .attach(AttachOptions::new().directory(self.directory()));
+        if let Some(size) = self.item_size {
+            options = options.item_size(size);
+        }
+        if let Some(seats) = self.seats {
+            options = options.seats(seats);
+        }
+        if let Some(align) = self.align {
+            options = options.align(align);
+        }
+        if let Some((queue, deliveries)) = &self.dead_letter {
+            options = options.dead_letter(queue, *deliveries);
+        }
+        options
+    }
+
+    /// The same with sizes that suit where none were given.
+    fn options(&self, objects: bool) -> PyResult<QueueOptions> {
         let capacity = self.capacity as usize;
         let item_size = match self.item_size {
             Some(size) => size,
@@ -105,18 +145,21 @@ impl Create {
             }
             None => return Err(Invalid::new_err("a queue of bytes needs an item_size: the bytes of its longest item")),
         };
-        let seats = self.seats.unwrap_or_else(|| default_seats(capacity, item_size));
-        Ok(Options::new(self.capacity)
-            .item_size(item_size)
-            .seats(seats)
-            .align(if item_size >= 64 { 64 } else { 8 })
-            .lossy(self.lossy)
-            .delivery(if self.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce })
-            .ready(self.ready)
-            .mode(self.mode)
-            .max_deliveries(self.max_deliveries)
-            .dead_letter(&*self.dead_letter)
-            .directory(self.directory()))
+        let block = item_size.saturating_mul(self.batch as usize);
+        let seats = self.seats.unwrap_or_else(|| default_seats(capacity, block));
+        let align = self.align.unwrap_or(if item_size >= 64 { 64 } else { 8 });
+        Ok(self.asked_for().item_size(item_size).seats(seats).align(align))
+    }
+
+    /// The type of the items, if they are to have one.
+    fn named_type(&self) -> PyResult<Option<NamedType>> {
+        let Some(name) = &self.item_type else { return Ok(None) };
+        let Some(size) = self.item_size else {
+            return Err(Invalid::new_err(format!("items of type '{name}' need an item_size: the bytes of one")));
+        };
+        // As compilers have it, for numbers and structs of words.
+        let align = self.align.map_or_else(|| 1 << size.trailing_zeros().min(3), |align| align as usize);
+        Ok(Some(NamedType { name: name.clone(), size, align }))
     }
 
     /// A queue of that name; an `owned` one goes with its users.
@@ -124,7 +167,31 @@ impl Create {
         if objects && let Some(size) = self.item_size {
             fit_for_objects(name, size)?;
         }
-        Handle::create(name, &self.directory(), &self.options(objects)?, owned)
+        let (dir, options) = (self.directory(), self.options(objects)?);
+        let mut handle = match self.named_type()? {
+            Some(item) => Handle::create_named(name, &dir, &options, item),
+            None => Handle::create(name, &dir, &options, owned),
+        }?;
+        handle.max_unacked = self.max_unacked;
+        Ok(handle)
+    }
+
+    /// The queue of that name if there is one and it is what was asked for, else a new one.
+    pub fn found_or_named(&self, py: Python<'_>, name: &str, objects: bool) -> PyResult<Handle> {
+        loop {
+            match Handle::attach_if(name, &self.directory(), &self.asked_for(), self.named_type()?) {
+                Err(error) if error.is_instance_of::<errors::NotFound>(py) => {}
+                found => {
+                    let mut handle = found?;
+                    handle.max_unacked = self.max_unacked;
+                    return Ok(handle);
+                }
+            }
+            match self.named(name, objects, false) {
+                Err(error) if error.is_instance_of::<Exists>(py) => {} // made meanwhile
+                other => return other,
+            }
+        }
     }
 
     /// A queue of objects with a name of its own.

@@ -9,7 +9,7 @@ use crate::errors::{self, Removed};
 use crate::fork::generation;
 use crate::handle::Handle;
 use crate::spill;
-use prodcon::{Control, QueueId};
+use prodcon::{AttachOptions, Control, QueueId};
 use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
@@ -33,6 +33,11 @@ fn with_seats<R>(act: impl FnOnce(&mut HashMap<QueueId, usize>) -> R) -> R {
         Some((generation, map)) if *generation == now => act(map),
         other => act(&mut other.insert((now, HashMap::new())).1),
     }
+}
+
+/// A handle to the queue of that name in `dir`.
+pub fn control_in(dir: &Path, name: &str) -> prodcon::Result<Control> {
+    Control::attach_with(name, &AttachOptions::new().directory(dir))
 }
 
 /// A seat was taken by this process.
@@ -93,7 +98,7 @@ pub fn closed_by_maker(handle: &Handle, owner: Control) {
 pub fn left(handle: &Handle) {
     if handle.owned
         && !handle.is_maker()
-        && let Ok(control) = Control::attach_in(&handle.dir, &handle.name)
+        && let Ok(control) = control_in(&handle.dir, &handle.name)
         && control.id() == handle.id
     {
         remove_if_stale(&control);
@@ -160,7 +165,7 @@ pub fn _leave_kept() {
             let _ = spill::remove(owner);
             continue;
         }
-        let look = Control::attach_in(owner.directory(), owner.name());
+        let look = control_in(owner.directory(), owner.name());
         let id = owner.id();
         drop(owner); // from now on the last one to leave removes it
         if let Ok(control) = look
@@ -180,7 +185,7 @@ pub extern "C" fn at_exit() {
 pub fn sweep(dir: &Path, prefix: &str) {
     for entry in prodcon::list_in(dir).unwrap_or_default() {
         if entry.name.starts_with(prefix)
-            && let Ok(control) = Control::attach_in(dir, &entry.name)
+            && let Ok(control) = control_in(dir, &entry.name)
         {
             remove_if_stale(&control);
         }
@@ -190,10 +195,10 @@ pub fn sweep(dir: &Path, prefix: &str) {
 
 /// Removes a queue's name, whatever it is.
 pub fn unlink(dir: &Path, name: &str) -> PyResult<()> {
-    match Control::attach_in(dir, name) {
+    match control_in(dir, name) {
         Ok(control) => spill::remove(control),
         // It is no queue of this format, or may not be read: the name goes nevertheless.
         Err(_) => prodcon::unlink_in(dir, name),
     }
-    .map_err(errors::open)
+    .map_err(errors::error)
 }

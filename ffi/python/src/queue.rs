@@ -11,11 +11,12 @@ use crate::options::{self, Create};
 use crate::owned;
 use crate::pending::Pending;
 use crate::spill;
+use crate::values;
 use crate::wait::{Until, away, check, enter};
-use prodcon::{Control, State, Stats};
+use prodcon::{Control, State};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+use pyo3::types::{PyList, PyTuple, PyType};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,31 +110,6 @@ fn state_of(number: u32) -> PyResult<State> {
     }
 }
 
-fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("capacity", stats.capacity)?;
-    dict.set_item("item_size", stats.item_size)?;
-    dict.set_item("seats", stats.seats)?;
-    dict.set_item("seats_live", stats.seats_live)?;
-    dict.set_item("seats_dead", stats.seats_dead)?;
-    dict.set_item("len", stats.len)?;
-    dict.set_item("ready", stats.ready)?;
-    dict.set_item("epoch", stats.epoch)?;
-    dict.set_item("state", stats.state.to_string())?;
-    dict.set_item("lossy", stats.lossy)?;
-    dict.set_item("at_least_once", stats.at_least_once)?;
-    dict.set_item("held", stats.held)?;
-    dict.set_item("puts", stats.puts)?;
-    dict.set_item("gets", stats.gets)?;
-    dict.set_item("dropped", stats.dropped)?;
-    dict.set_item("cleared", stats.cleared)?;
-    dict.set_item("lost", stats.lost)?;
-    dict.set_item("redelivered", stats.redelivered)?;
-    dict.set_item("dead_lettered", stats.dead_lettered)?;
-    dict.set_item("batch", stats.batch)?;
-    Ok(dict)
-}
-
 #[pymethods]
 impl ReadyQueue {
     /// As adv_prodcon's: a new queue of Python objects. It is not ready yet, but keeps what is put.
@@ -173,8 +149,11 @@ impl ReadyQueue {
             at_least_once,
             ready: false,
             mode: 0o600,
-            max_deliveries: 0,
-            dead_letter: String::new(),
+            dead_letter: None,
+            item_type: None,
+            align: None,
+            batch: 1,
+            max_unacked: None,
             directory,
         };
         let handle = match name {
@@ -186,12 +165,25 @@ impl ReadyQueue {
 
     /// Creates a queue by name. It stays until `unlink`.
     ///
-    /// capacity: items it holds; item_size: bytes of the longest item (of objects: longer ones go through files of their own); mode: permission bits;
-    /// at_least_once: what a killed consumer had in hand is delivered again, instead of counted as lost; exist_ok: attach if it is there already.
-    /// max_deliveries, dead_letter: an item that was delivered so often without being acknowledged goes to that queue, which must exist (at_least_once only).
+    /// capacity: items it holds.
+    /// item_size: bytes of the longest item. (Longer objects go through files of their own.)
+    /// lossy: a put on the full queue drops the oldest item instead of waiting.
+    /// at_least_once: what a killed consumer had in hand is delivered again, instead of counted as
+    /// lost; an item is only gone when it was acknowledged.
+    /// dead_letter: (queue, n): an item that was delivered n times (1 to 255) without being
+    /// acknowledged goes to that queue, which must exist. Only with at_least_once.
+    /// item_type, batch: all items are of a plain type of this name and of item_size bytes, as Rust
+    /// ("f64") and C programs name it; up to `batch` of them move in one step, see `put_many`.
+    /// align: alignment of items in bytes.
+    /// seats: how many operations can go on at once, in all processes.
+    /// max_unacked: how many items `take` may have in hand at once through this object.
+    /// mode: permission bits. ready: producers may put at once.
+    /// objects: items are Python objects.
+    /// exist_ok: attaches if the queue is there already. If it was made with other options than those
+    /// given here, this raises OptionsDiffer, which lists them.
     #[staticmethod]
-    #[pyo3(signature = (name, capacity, item_size=None, *, lossy=false, at_least_once=false, seats=None, mode=0o600, ready=true, objects=false, exist_ok=false,
-                     max_deliveries=0, dead_letter=None, directory=None))]
+    #[pyo3(signature = (name, capacity, item_size=None, *, lossy=false, at_least_once=false, dead_letter=None, item_type=None, batch=1, align=None,
+                     seats=None, max_unacked=None, mode=0o600, ready=true, objects=false, exist_ok=false, directory=None))]
     #[allow(clippy::too_many_arguments)]
     fn create(
         py: Python<'_>,
@@ -200,16 +192,20 @@ impl ReadyQueue {
         item_size: Option<usize>,
         #[pyo3(from_py_with = truth)] lossy: bool,
         #[pyo3(from_py_with = truth)] at_least_once: bool,
+        dead_letter: Option<(String, u8)>,
+        item_type: Option<String>,
+        batch: u32,
+        align: Option<u32>,
         seats: Option<u32>,
+        max_unacked: Option<u32>,
         mode: u32,
         #[pyo3(from_py_with = truth)] ready: bool,
         #[pyo3(from_py_with = truth)] objects: bool,
         #[pyo3(from_py_with = truth)] exist_ok: bool,
-        max_deliveries: u8,
-        dead_letter: Option<&str>,
         directory: Option<PathBuf>,
     ) -> PyResult<Self> {
         let name = options::name(name)?;
+        options::max_unacked(max_unacked)?;
         if capacity < 1 {
             return Err(Invalid::new_err(format!("a capacity of {capacity}: give 1 or more")));
         }
@@ -221,26 +217,37 @@ impl ReadyQueue {
             at_least_once,
             ready,
             mode,
-            max_deliveries,
-            dead_letter: dead_letter.unwrap_or_default().into(),
+            dead_letter,
+            item_type,
+            align,
+            batch,
+            max_unacked,
             directory,
         };
-        let handle = match create.named(&name, objects, false) {
-            Err(error) if exist_ok && error.is_instance_of::<errors::Exists>(py) => {
-                let handle = Handle::attach(&name, &create.directory(), None)?;
-                drop(handle.lend()?);
-                handle
-            }
-            other => other?,
+        let handle = if exist_ok {
+            create.found_or_named(py, &name, objects)?
+        } else {
+            create.named(&name, objects, false)?
         };
         Self::over(handle, objects)
     }
 
     /// Attaches to a queue by name.
+    ///
+    /// objects: items are Python objects. max_unacked: how many items `take` may have in hand at once
+    /// through this object; each of them takes a seat.
     #[staticmethod]
-    #[pyo3(signature = (name, *, objects=false, directory=None))]
-    fn attach(py: Python<'_>, name: &Bound<'_, PyAny>, #[pyo3(from_py_with = truth)] objects: bool, directory: Option<PathBuf>) -> PyResult<Self> {
-        let handle = Handle::attach(&options::name(name)?, &directory.unwrap_or_else(prodcon::directory), None)?;
+    #[pyo3(signature = (name, *, objects=false, max_unacked=None, directory=None))]
+    fn attach(
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = truth)] objects: bool,
+        max_unacked: Option<u32>,
+        directory: Option<PathBuf>,
+    ) -> PyResult<Self> {
+        options::max_unacked(max_unacked)?;
+        let mut handle = Handle::attach(&options::name(name)?, &directory.unwrap_or_else(prodcon::directory), None)?;
+        handle.max_unacked = max_unacked;
         // A seat at once, so that it stays attached if the name is removed. Without a seat it can still be looked at.
         match handle.lend() {
             Err(error) if !error.is_instance_of::<errors::NoSeat>(py) && !error.is_instance_of::<errors::Denied>(py) => return Err(error),
@@ -263,26 +270,32 @@ impl ReadyQueue {
         self.put_until(py, obj, Until::Now)
     }
 
-    /// Puts items in order; `timeout` is for all of them together. Returns how many; an exception has that number as its attribute `put`.
+    /// Puts items in order; `timeout` is for all of them together. Returns how many; an exception has
+    /// that number as its attribute `put`. In a queue with batches up to `batch` of them move in one
+    /// step.
     #[pyo3(signature = (items, block=true, timeout=None))]
     fn put_many(&self, py: Python<'_>, items: &Bound<'_, PyAny>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<usize> {
         let until = Until::new(block, timeout)?;
         let _inside = enter(py)?; // the iterator may be Python code
+        if self.handle.batch > 1 && self.drops() == self.handle.lossy {
+            return self.put_blocks(py, items, until);
+        }
         let mut put = 0;
         for item in items.try_iter()? {
-            if let Err(error) = item.and_then(|item| self.put_until(py, &item, until)) {
-                // Not every exception of others takes attributes.
-                let _ = error.value(py).setattr("put", put);
-                return Err(error);
-            }
+            item.and_then(|item| self.put_until(py, &item, until))
+                .map_err(|error| errors::after(py, error, put))?;
             put += 1;
         }
         Ok(put)
     }
 
-    /// Gets the oldest item: bytes, or on a handle of objects the object. Waits while there is none, as `put` does.
+    /// Gets the oldest item: bytes, or on a handle of objects the object. Waits while there is none,
+    /// as `put` does.
     ///
-    /// Raises Empty, GetTimedOut (an Empty, too), Stopped (also at the end of a queue that was told to stop at its end).
+    /// The item is copied, and acknowledged when this returns, on an at-least-once queue too. If the
+    /// work on it must survive a crash, use `take` and `ack`.
+    /// Raises Empty, GetTimedOut (an Empty, too), Stopped (also at the end of a queue that was told to
+    /// stop at its end; from Python 3.13 on it is a queue.ShutDown, too).
     #[pyo3(signature = (block=true, timeout=None))]
     fn get<'py>(&self, py: Python<'py>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         self.get_until(py, Until::new(block, timeout)?)
@@ -293,7 +306,8 @@ impl ReadyQueue {
         self.get_until(py, Until::Now)
     }
 
-    /// Waits for an item as `get` does, then gets what is there, at most `max` items.
+    /// Waits for an item as `get` does, then gets what is there, at most `max` items. As with `get`
+    /// they are acknowledged when this returns.
     ///
     /// What an item raises that cannot be unpickled is raised by the next call, if others came before
     /// it. What ends a program (KeyboardInterrupt, SystemExit) is raised at once; the next call then
@@ -309,14 +323,18 @@ impl ReadyQueue {
     /// Does nothing, as `join_thread`.
     fn cancel_join_thread(&self) {}
 
-    /// Takes the oldest item in place, without a copy: see `Taken`. Waits as `get` does. Only on a handle of bytes.
+    /// Takes the oldest item in place, without a copy: see `Delivery`. Call its `ack()` when the work
+    /// is done, or use it as a context manager. Waits as `get` does. Only on a handle of bytes.
+    ///
+    /// Several may be in hand at once, at most `max_unacked` of them, and be acknowledged in any order.
+    /// Each takes a seat. Raises NoSeat if there are as many already.
     #[pyo3(signature = (block=true, timeout=None))]
     fn take<'py>(&self, py: Python<'py>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         self.bytes_only("take")?;
         guard::take(py, &self.handle, Until::new(block, timeout)?)
     }
 
-    /// Reserves a block for an item of `len` bytes, to be filled in place: see `Reserved`. Only on a handle of bytes.
+    /// Reserves a block for an item of `len` bytes, to be filled in place: see `Reservation`. Only on a handle of bytes.
     fn reserve<'py>(&self, py: Python<'py>, len: usize) -> PyResult<Bound<'py, PyAny>> {
         self.bytes_only("reserve")?;
         guard::reserve(py, &self.handle, len)
@@ -329,7 +347,7 @@ impl ReadyQueue {
 
     /// Lets producers put.
     fn set_ready(&self) -> PyResult<()> {
-        self.handle.with_control(Control::set_ready)?.map_err(errors::fault)
+        self.handle.with_control(Control::set_ready)?.map_err(errors::error)
     }
 
     /// Keeps producers out and clears the queue, in one step.
@@ -337,13 +355,13 @@ impl ReadyQueue {
         self.pending.clear();
         if self.handle.owned {
             // Also one that was never opened: from now on nothing can be put.
-            self.handle.with_control(Control::open_first)?.map_err(errors::fault)?;
+            self.handle.with_control(Control::open_first)?.map_err(errors::error)?;
         }
         let clear = || self.handle.lend().map(|mut endpoint| endpoint.set_not_ready());
         match spill::clear(&self.handle, clear) {
-            Ok(done) => done.map_err(errors::fault),
+            Ok(done) => done.map_err(errors::error),
             // No seat is free: what was cleared is drained by others.
-            Err(_) => self.handle.with_control(Control::set_not_ready)?.map_err(errors::fault),
+            Err(_) => self.handle.with_control(Control::set_not_ready)?.map_err(errors::error),
         }
     }
 
@@ -355,8 +373,8 @@ impl ReadyQueue {
         }
         let clear = || self.handle.lend().map(|mut endpoint| endpoint.clear());
         match spill::clear(&self.handle, clear) {
-            Ok(done) => done.map_err(errors::fault),
-            Err(_) => self.handle.with_control(Control::clear)?.map_err(errors::fault),
+            Ok(done) => done.map_err(errors::error),
+            Err(_) => self.handle.with_control(Control::clear)?.map_err(errors::error),
         }
     }
 
@@ -389,7 +407,7 @@ impl ReadyQueue {
     #[setter]
     fn set_state(&self, state: u32) -> PyResult<()> {
         let state = state_of(state)?;
-        self.handle.with_control(|control| control.set_state(state))?.map_err(errors::state)
+        self.handle.with_control(|control| control.set_state(state))?.map_err(errors::error)
     }
 
     /// Items in the queue; exact while nobody is in the middle of a put or get.
@@ -407,22 +425,22 @@ impl ReadyQueue {
         self.handle.with_control(Control::is_full)
     }
 
-    /// The figures, as `prodcon stat --json` has them. At rest: puts = gets + dropped + cleared + lost + held + len.
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let found = self.handle.with_control(Control::stats)?.map_err(errors::fault)?;
-        stats(py, &found)
+    /// The figures: a `Stats`. At rest `puts == gets + dropped + cleared + lost + unacked + len`.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let found = self.handle.with_control(Control::stats)?.map_err(errors::error)?;
+        values::stats(py, &found)
     }
 
     /// Resolves the seats of dead processes: (recovered, undecided).
     fn recover(&self) -> PyResult<(u32, u32)> {
-        let mut endpoint = self.handle.lend()?;
-        let pass = endpoint.recover().map_err(errors::fault)?;
+        let endpoint = self.handle.lend()?;
+        let pass = endpoint.control().recover().map_err(errors::error)?;
         Ok((pass.recovered, pass.undecided))
     }
 
     /// Removes the queue's name, if it still is this queue's. Who is attached keeps the memory.
     fn unlink(&self) -> PyResult<()> {
-        spill::remove(self.handle.new_control()?).map_err(errors::open)
+        spill::remove(self.handle.new_control()?).map_err(errors::error)
     }
 
     /// Gives the seats back; the handle is of no use afterwards. A queue made by `ReadyQueue()` that was
@@ -500,6 +518,19 @@ impl ReadyQueue {
         self.handle.at_least_once
     }
 
+    /// Most items that move in one step.
+    #[getter]
+    fn batch(&self) -> usize {
+        self.handle.batch
+    }
+
+    /// How many items `take` may have in hand at once through this object; None: as many as there are
+    /// seats.
+    #[getter]
+    fn max_unacked(&self) -> Option<u32> {
+        self.handle.max_unacked
+    }
+
     /// Items are Python objects.
     #[getter]
     fn objects(&self) -> bool {
@@ -525,7 +556,7 @@ impl ReadyQueue {
         let attach = py.import("prodcon._native")?.getattr("_attach")?;
         let class = slf.get_type();
         let (handle, drops) = (&*this.handle, this.drops());
-        let arguments = (&handle.name, this.objects, &handle.dir, handle.id.as_bytes().as_slice(), class, drops);
+        let arguments = (&handle.name, this.objects, &handle.dir, handle.id.as_bytes().as_slice(), class, drops, handle.max_unacked);
         let state = py.import("prodcon._exit")?.getattr("state_of")?.call1((slf,))?;
         (attach, arguments, state).into_pyobject(py)
     }
@@ -536,7 +567,7 @@ impl ReadyQueue {
         &self,
         py: Python<'_>,
         timeout: Option<f64>,
-        wait: impl Fn(&Control, std::time::Duration) -> Result<bool, prodcon::Fault> + Send + Sync,
+        wait: impl Fn(&Control, std::time::Duration) -> Result<bool, prodcon::Error> + Send + Sync,
     ) -> PyResult<bool> {
         let until = Until::new(true, timeout)?;
         let _inside = enter(py)?;
@@ -545,7 +576,7 @@ impl ReadyQueue {
             let slice = until.slice();
             let (done, back) = away(py, || (wait(&control, slice.unwrap_or_default()), control));
             control = back;
-            if done.map_err(errors::fault)? {
+            if done.map_err(errors::error)? {
                 return Ok(true);
             }
             if slice.is_none() {
@@ -558,6 +589,8 @@ impl ReadyQueue {
 
 /// What a pickled handle becomes: one of the same queue, and of the same class.
 #[pyfunction]
+#[pyo3(signature = (name, objects, directory, id, kind, lossy, max_unacked=None))]
+#[allow(clippy::too_many_arguments)]
 pub fn _attach<'py>(
     py: Python<'py>,
     name: &str,
@@ -566,9 +599,12 @@ pub fn _attach<'py>(
     id: &[u8],
     kind: &Bound<'py, PyType>,
     lossy: bool,
+    max_unacked: Option<u32>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let id = id.try_into().map_err(|_| Invalid::new_err("the id of a queue has 16 bytes"))?;
-    let queue = ReadyQueue::over(Handle::attach(name, &directory, Some(id))?, objects)?;
+    let mut handle = Handle::attach(name, &directory, Some(id))?;
+    handle.max_unacked = max_unacked;
+    let queue = ReadyQueue::over(handle, objects)?;
     queue.lossy.store(lossy, Relaxed);
     queue.handle.hold();
     let found = Found(Mutex::new(Some(queue)));

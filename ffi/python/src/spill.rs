@@ -13,7 +13,7 @@ use crate::buffer::{self, Part};
 use crate::errors;
 use crate::handle::Handle;
 use crate::wait::away;
-use prodcon::{Control, OpenError};
+use prodcon::Control;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 use std::ffi::CString;
@@ -285,7 +285,7 @@ pub fn clear<R>(handle: &Handle, act: impl FnOnce() -> R) -> R {
 ///
 /// # Errors
 /// As `Control::unlink`.
-pub fn remove(control: Control) -> Result<(), OpenError> {
+pub fn remove(control: Control) -> prodcon::Result<()> {
     let files = files_of(&control);
     control.unlink()?;
     remove_files(files);

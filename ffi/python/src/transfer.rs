@@ -8,7 +8,7 @@ use crate::object::{Copied, Frame};
 use crate::queue::ReadyQueue;
 use crate::spill::{REFERENCE, Reference, Spilled};
 use crate::wait::{Until, away, check, enter};
-use prodcon::{GetError, PutError, State, Taken};
+use prodcon::{Delivery, GetError, PutError, PutSliceError, State};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
@@ -31,19 +31,24 @@ impl Failed {
 }
 
 impl ReadyQueue {
-    /// Does something with the oldest item, waiting for it.
-    fn with_item<R>(&self, py: Python<'_>, endpoint: &mut Endpoint, until: Until, act: impl FnOnce(Taken<'_, [u8]>) -> R) -> PyResult<R> {
+    /// Does something with the oldest item, waiting for it, and acknowledges it.
+    fn with_item<R>(&self, py: Python<'_>, endpoint: &mut Endpoint, until: Until, act: impl FnOnce(&[u8]) -> R) -> PyResult<R> {
         let failed = |error| Err(errors::get(error, &self.handle.name));
+        let with = |item: Delivery<'_, [u8]>| {
+            let done = act(&item);
+            item.ack();
+            Ok(done)
+        };
         match endpoint.try_take() {
-            Ok(taken) => return Ok(act(taken)),
+            Ok(item) => return with(item),
             Err(GetError::Empty) if until.is_now() => return failed(GetError::Empty),
             Err(GetError::Empty) => {}
             Err(error) => return failed(error),
         }
         loop {
             let Some(slice) = until.slice() else { return failed(GetError::TimedOut) };
-            match away(py, || endpoint.take_timeout(slice)) {
-                Ok(taken) => return Ok(act(taken)),
+            match away(py, || endpoint.within(slice).take()) {
+                Ok(item) => return with(item),
                 Err(GetError::TimedOut) => check(py)?,
                 Err(error) => return failed(error),
             }
@@ -65,13 +70,13 @@ impl ReadyQueue {
         let mut endpoint = handle.lend().map_err(Failed::ToGet)?;
         if !self.objects {
             return self
-                .with_item(py, &mut endpoint, until, |taken| PyBytes::new(py, &taken).into_any())
+                .with_item(py, &mut endpoint, until, |item| PyBytes::new(py, item).into_any())
                 .map_err(Failed::ToGet);
         }
         loop {
-            // Acknowledged when `taken` goes: after the copy, before unpickling runs code of others.
+            // Acknowledged after the copy, before unpickling runs code of others.
             let copied = self
-                .with_item(py, &mut endpoint, until, |taken| Copied::from_block(py, &taken, handle))
+                .with_item(py, &mut endpoint, until, |item| Copied::from_block(py, item, handle))
                 .map_err(Failed::ToGet)?;
             let object = copied.and_then(|copied| copied.finish(py, handle)).map_err(Failed::ToRead)?;
             if let Some(object) = object {
@@ -126,7 +131,7 @@ impl ReadyQueue {
                 }
                 // Room for it, as adv_prodcon makes it. That another consumer came first is as good.
                 let mut endpoint = self.handle.lend()?;
-                match endpoint.try_take().map(drop) {
+                match endpoint.try_take().map(Delivery::ack) {
                     Ok(()) | Err(GetError::Empty) => {}
                     Err(error) => return Err(errors::get(error, &self.handle.name)),
                 }
@@ -147,6 +152,86 @@ impl ReadyQueue {
             return Err(errors::put(error, &self.handle.name));
         }
         self.put_item(py, item, until)
+    }
+
+    /// Puts items of a plain type in order, as many as a block has in one step.
+    pub fn put_blocks(&self, py: Python<'_>, items: &Bound<'_, PyAny>, until: Until) -> PyResult<usize> {
+        let (size, batch) = (self.handle.item_size, self.handle.batch);
+        let (mut put, mut items) = (0, items.try_iter()?);
+        let mut bytes = vec![];
+        loop {
+            bytes.clear();
+            let mut end = None;
+            while bytes.len() < size * batch && end.is_none() {
+                end = match items.next() {
+                    None => Some(Ok(())),
+                    Some(item) => item.and_then(|item| self.append_item(&item, &mut bytes)).err().map(Err),
+                };
+            }
+            // What came before an item that is none is put nevertheless.
+            let (done, refused) = self.put_block(py, &bytes, until);
+            put += done;
+            match refused.map_or(end, |error| Some(Err(error))) {
+                None => {}
+                Some(Ok(())) => return Ok(put),
+                Some(Err(error)) => return Err(errors::after(py, error, put)),
+            }
+        }
+    }
+
+    fn append_item(&self, item: &Bound<'_, PyAny>, bytes: &mut Vec<u8>) -> PyResult<()> {
+        let input = Input::of(item)?;
+        let (part, size) = (input.part(), self.handle.item_size);
+        if part.len() != size {
+            return Err(errors::Invalid::new_err(format!(
+                "an item of {} bytes for queue '{}', whose items have {size}",
+                part.len(),
+                self.handle.name
+            )));
+        }
+        let end = bytes.len();
+        bytes.resize(end + size, 0);
+        part.copy_to(&mut bytes[end..]);
+        Ok(())
+    }
+
+    /// Puts items that lie one after the other; how many, and what kept it from putting the others.
+    fn put_block(&self, py: Python<'_>, bytes: &[u8], until: Until) -> (usize, Option<PyErr>) {
+        let (handle, size) = (&*self.handle, self.handle.item_size);
+        let (mut put, count) = (0, bytes.len() / size);
+        if count == 0 {
+            return (0, None);
+        }
+        let mut endpoint = match handle.lend() {
+            Ok(endpoint) => endpoint,
+            Err(error) => return (0, Some(error)),
+        };
+        let mut slice = Duration::ZERO; // first without waiting
+        loop {
+            let queue = &mut **endpoint;
+            let answer = {
+                let mut put_rest = || queue.put_items(&bytes[put * size..], size, count - put, Some(slice));
+                if slice.is_zero() { put_rest() } else { away(py, put_rest) }
+            };
+            let PutSliceError { put: more, error, .. } = match answer {
+                Ok(()) => return (count, None),
+                Err(refused) => refused,
+            };
+            put += more;
+            if !matches!(error, PutError::Full | PutError::TimedOut) {
+                return (put, Some(errors::put(error, &handle.name)));
+            }
+            if let Err(interrupted) = check(py) {
+                return (put, Some(interrupted));
+            }
+            slice = match until.slice() {
+                Some(slice) => slice,
+                None => {
+                    let error = if until.is_now() { PutError::Full } else { PutError::TimedOut };
+                    return (put, Some(errors::put(error, &handle.name)));
+                }
+            };
+        }
     }
 
     #[inline]

@@ -26,7 +26,7 @@ def test_a_bad_name_is_told(name, way):
         "attach": lambda: prodcon.ReadyQueue.attach(name),
         "unlink": lambda: prodcon.unlink(name),
         "constructor": lambda: prodcon.ReadyQueue(1, name=name),
-        "dead letter": lambda: prodcon.ReadyQueue.create("q", 1, 10, at_least_once=True, max_deliveries=1, dead_letter=name),
+        "dead letter": lambda: prodcon.ReadyQueue.create("q", 1, 10, at_least_once=True, dead_letter=(name, 1)),
     }[way]
     with pytest.raises((prodcon.Invalid, UnicodeEncodeError)) as caught:
         call()
@@ -52,8 +52,8 @@ def test_bad_numbers_are_told():
         (dict(capacity=1, item_size=10, seats=0), prodcon.Invalid),
         (dict(capacity=1, item_size=10, seats=5000), prodcon.Invalid),
         (dict(capacity=1, item_size=10, seats=-1), OverflowError),
-        (dict(capacity=1, item_size=10, max_deliveries=3), prodcon.Invalid),
-        (dict(capacity=1, item_size=10, max_deliveries=300), OverflowError),
+        (dict(capacity=1, item_size=10, dead_letter=("letters", 3)), prodcon.Invalid),
+        (dict(capacity=1, item_size=10, dead_letter=("letters", 300)), OverflowError),
         (dict(capacity="1", item_size=10), TypeError),
         (dict(capacity=1, item_size=10, objects=True), prodcon.Invalid),
         (dict(capacity=1, item_size=10, surprise=1), TypeError),
@@ -141,7 +141,7 @@ def test_the_last_seat_is_told(octets):
         few.put(b"x")
         second = prodcon.ReadyQueue.attach("few")
         third = prodcon.ReadyQueue.attach("few")
-        assert third.qsize() == 1 and third.stats()["seats_live"] == 2  # can be looked at
+        assert third.qsize() == 1 and third.stats().seats_live == 2  # can be looked at
         with pytest.raises(prodcon.NoSeat, match="more seats"):
             third.get()
         third.clear()

@@ -386,7 +386,7 @@ def test_a_hundred_threads_wait_at_a_default_queue():
     threads = [threading.Thread(target=lambda: got.append(queue.get())) for _ in range(100)]
     for thread in threads:
         thread.start()
-    until(lambda: queue.stats()["seats_live"] >= 100, "all wait")
+    until(lambda: queue.stats().seats_live >= 100, "all wait")
     queue.put_many(range(100))
     for thread in threads:
         thread.join()
@@ -398,7 +398,7 @@ def test_a_hundred_threads_wait_at_a_default_queue():
     [({}, 1023), ({"maxsize": 10}, 118), ({"maxsize": 1000}, 64), ({"item_size": 1024}, 1023), ({"maxsize": 4, "item_size": 1 << 20}, 64), ({"seats": 3}, 3)],
 )
 def test_seats_are_as_documented(options, seats):
-    assert prodcon.ReadyQueue(**options).stats()["seats"] == seats
+    assert prodcon.ReadyQueue(**options).stats().seats == seats
 
 
 def test_the_last_seat_is_told_with_what_to_do(queue):

@@ -43,7 +43,7 @@ def test_a_handle_reaches_a_process_of_multiprocessing(objects, start_method):
 def test_a_forked_child_attaches_by_itself_and_takes_nothing_from_its_parent(objects):
     octets = prodcon.ReadyQueue.create("octets", 10, 10)
     octets.put(b"1")
-    before = objects.stats()["seats_live"]
+    before = objects.stats().seats_live
     child = os.fork()
     if child == 0:
         try:
@@ -57,7 +57,7 @@ def test_a_forked_child_attaches_by_itself_and_takes_nothing_from_its_parent(obj
     assert objects.get(timeout=DEADLINE) == {"from": "the child"}
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     # The names are the parent's, and so are its seats.
-    assert octets.get() == b"2" and objects.stats()["seats_live"] == before
+    assert octets.get() == b"2" and objects.stats().seats_live == before
     octets.unlink()
 
 
@@ -142,7 +142,7 @@ def test_ctrl_c_ends_a_wait(what, objects, children):
         out, _ = child.communicate(timeout=DEADLINE)
         assert out == "interrupted\n" and child.returncode == 0
         # It left its seats, and nothing of its own behind.
-        assert octets.stats()["seats_live"] == 1 and octets.stats()["puts"] == 0
+        assert octets.stats().seats_live == 1 and octets.stats().puts == 0
         octets.unlink()
 
 
@@ -216,16 +216,16 @@ def test_random_kills_stop_nobody_and_the_accounts_add_up(at_least_once):
             process.kill()
             process.join()
             workers[index] = (start(puts), puts)
-            until(lambda: queue.stats()["puts"] > before["puts"] and queue.stats()["gets"] > before["gets"], "progress after a kill")
+            until(lambda: queue.stats().puts > before.puts and queue.stats().gets > before.gets, "progress after a kill")
         for process, _ in workers:
             process.kill()
         for process, _ in workers:
             process.join()
         queue.recover()
         stats = queue.stats()
-        assert stats["seats_dead"] == 0
-        assert stats["puts"] == sum(stats[name] for name in ("gets", "dropped", "cleared", "lost", "held", "len"))
-        assert stats["dropped"] == stats["cleared"] == 0 and (stats["lost"] == 0 or not at_least_once)
+        assert stats.seats_dead == 0
+        assert stats.puts == sum((stats.gets, stats.dropped, stats.cleared, stats.lost, stats.unacked, stats.len))
+        assert stats.dropped == stats.cleared == 0 and (stats.lost == 0 or not at_least_once)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

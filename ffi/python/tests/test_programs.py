@@ -59,3 +59,19 @@ def test_the_same_program_is_one_for_adv_prodcon(program, children, tmp_path):
     path = tmp_path / "program.py"
     path.write_text(text)
     run(children, path, "fork", program)
+
+
+def readme_programs():
+    text = (HERE.parent / "README.md").read_text()
+    return re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+
+
+@pytest.mark.parametrize("number", range(len(readme_programs())))
+def test_the_readmes_programs_run(number, children, tmp_path, directory):
+    if importlib.util.find_spec("numpy") is None:
+        pytest.skip("SKIPPED: numpy is not installed: pip install numpy")
+    path = tmp_path / "program.py"
+    path.write_text(readme_programs()[number])
+    _, err = children.run(sys.executable, path)
+    assert "Traceback" not in err, err
+    assert os.listdir(directory) == []

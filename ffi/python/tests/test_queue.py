@@ -1,13 +1,16 @@
 """ReadyQueue in one process: bytes, objects, waiting, the gate, the state."""
 
+import errno
 import os
 import pickle
 import queue
+import struct
 import threading
 import time
 
 import prodcon
 import pytest
+from conftest import DEADLINE
 
 
 @pytest.fixture
@@ -156,7 +159,7 @@ def test_a_lossy_queue_keeps_the_newest():
         for number in range(21):
             made.put(number)
         assert [made.get() for _ in range(3)] == [18, 19, 20]
-        assert made.stats()["dropped"] == 18 and made.lossy
+        assert made.stats().dropped == 18 and made.lossy
 
 
 def test_nothing_can_be_put_after_set_not_ready_and_the_queue_is_clear(objects):
@@ -187,7 +190,7 @@ def test_the_state_stops_put_and_get_and_lets_a_queue_be_worked_off(octets):
     assert octets.get() == b"1"
     with pytest.raises(prodcon.Stopped):
         octets.get()
-    with pytest.raises(prodcon.Invalid, match="allowed are"):
+    with pytest.raises(prodcon.Invalid, match="set it to stopped first"):
         octets.state = 2
     with pytest.raises(prodcon.Invalid, match="no state"):
         octets.state = 9
@@ -273,9 +276,97 @@ def test_figures_add_up(objects):
     objects.get()
     objects.clear()
     stats = objects.stats()
-    assert stats["puts"] == 5 == stats["gets"] + stats["cleared"] + stats["len"]
-    assert stats["seats_live"] == 1 and stats["ready"] and stats["state"] == "started"
+    assert stats.puts == 5 == stats.gets + stats.cleared + stats.len
+    assert stats.seats_live == 1 and stats.ready and stats.state == "started"
     assert objects.recover() == (0, 0)
+
+
+def test_a_queue_with_other_options_is_told_with_what_differs():
+    prodcon.ReadyQueue.create("letters", 4, 100).close()
+    with prodcon.ReadyQueue.create("named", 4, 100, at_least_once=True, seats=20, dead_letter=("letters", 3)) as made:
+        same = dict(at_least_once=True, dead_letter=("letters", 3), exist_ok=True)
+        # What is not asked for may be anything.
+        prodcon.ReadyQueue.create("named", 4, 100, **same).close()
+        prodcon.ReadyQueue.create("named", 4, 100, seats=20, **same).close()
+        prodcon.ReadyQueue.create("named", 4, 100, mode=0o644, ready=False, max_unacked=3, **same).close()
+        prodcon.ReadyQueue.create("named", 4, objects=True, **same).close()
+        for others, differs in [
+            (dict(capacity=5), ("capacity", "5", "4")),
+            (dict(item_size=99), ("item_size", "99", "100")),
+            (dict(lossy=True), ("lossy", "true", "false")),
+            (dict(seats=21), ("seats", "21", "20")),
+            (dict(align=16), ("align", "16", "64")),
+            (dict(dead_letter=None), ("dead_letter", "none", "'letters' after 3 deliveries")),
+        ]:
+            with pytest.raises(prodcon.OptionsDiffer, match=f"exists with other options.*{differs[0]}") as caught:
+                prodcon.ReadyQueue.create("named", **{**dict(capacity=4, item_size=100), **same, **others})
+            assert caught.value.differences == [differs] and caught.value.differences[0].option == differs[0]
+            assert isinstance(caught.value, prodcon.Exists) and caught.value.errno == errno.EEXIST
+            again = pickle.loads(pickle.dumps(caught.value))
+            assert again.differences == [differs] and str(again) == str(caught.value)
+        with pytest.raises(prodcon.OptionsDiffer) as caught:
+            prodcon.ReadyQueue.create("named", 8, 8, item_type="f64", batch=16, exist_ok=True)
+        assert [name for name, *_ in caught.value.differences] == ["capacity", "type", "item_size", "at_least_once", "batch", "dead_letter"]
+        made.unlink()
+    prodcon.unlink("letters")
+
+
+@pytest.mark.parametrize("at_least_once", [False, True])
+def test_items_of_a_plain_type_move_in_batches(at_least_once):
+    numbers = [struct.pack("d", number) for number in range(1000)]
+    with prodcon.ReadyQueue.create("samples", 16, 8, item_type="f64", batch=64, at_least_once=at_least_once, seats=8) as samples:
+        assert samples.batch == 64 and samples.stats().batch == 64
+        assert samples.put_many(iter(numbers)) == 1000
+        assert samples.full() and samples.get_many(2000) == numbers
+        # A block that is not full, then what waits for space.
+        samples.put(numbers[0])
+        with pytest.raises(prodcon.Full) as caught:
+            samples.put_many(numbers + numbers, False)
+        assert caught.value.put == 15 * 64
+        with pytest.raises(prodcon.PutTimedOut) as caught:
+            samples.put_many(numbers, timeout=0.05)
+        assert caught.value.put == 0
+        assert samples.get_many(2000) == numbers[:1] + numbers[: 15 * 64]
+        with pytest.raises(prodcon.Invalid, match="9 bytes.*have 8") as caught:
+            samples.put_many([*numbers[:3], b"9 bytes.."])
+        assert caught.value.put == 3 and samples.get_many(9) == numbers[:3]
+        with pytest.raises(ZeroDivisionError) as caught:
+            samples.put_many(1 / number for number in (0, 0))
+        assert caught.value.put == 0
+        # Each item has an id and an acknowledgement of its own.
+        samples.put_many(numbers[:3])
+        for index in range(3):
+            with samples.take() as item:
+                assert bytes(item) == numbers[index] and item.id.index == index
+        stats = samples.stats()
+        assert stats.puts == stats.gets and stats.unacked == stats.lost == 0
+        samples.unlink()
+
+
+def test_put_many_of_batches_waits_for_space():
+    numbers = [struct.pack("q", number) for number in range(1000)]
+    with prodcon.ReadyQueue.create("samples", 2, 8, item_type="i64", batch=10) as samples:
+        thread = threading.Thread(target=samples.put_many, args=(numbers,))
+        thread.start()
+        got = []
+        while len(got) < 1000:
+            got += samples.get_many(7, timeout=DEADLINE)
+        thread.join(DEADLINE)
+        assert got == numbers
+        samples.unlink()
+
+
+def test_batches_need_a_type():
+    for arguments in (dict(item_size=8, batch=2), dict(item_type="f64"), dict(item_size=0, item_type=""), dict(item_size=8, batch=0)):
+        with pytest.raises(prodcon.Invalid):
+            prodcon.ReadyQueue.create("q", 1, **arguments)
+
+
+def test_the_end_of_the_stream_is_the_standard_librarys_shutdown(octets):
+    octets.state = 3
+    with pytest.raises(getattr(queue, "ShutDown", prodcon.Stopped)) as caught:
+        octets.get()
+    assert isinstance(caught.value, prodcon.Stopped)
 
 
 def test_a_name_can_be_created_attached_and_removed(directory):

@@ -41,6 +41,16 @@ queue: prodcon.ReadyQueue = prodcon.ReadyQueue(10, lossy=True)
 number: int = queue.qsize()
 with queue.take() as item:
     octets: bytes = bytes(item)
+    deliveries: int = item.delivery_count
+    where: tuple[str, int, int] = item.id.queue, item.id.sequence, item.id.index
+waiting: int = queue.stats().unacked
+try:
+    prodcon.ReadyQueue.create("x", 10, 8, item_type="f64", batch=4, at_least_once=True, max_unacked=3, exist_ok=True)
+    prodcon.ReadyQueue.create("x", 10, 8, dead_letter=("letters", 3), at_least_once=True)
+except prodcon.OptionsDiffer as error:
+    names: list[str] = [difference.option for difference in error.differences]
+except prodcon.Stopped:
+    pass
 with prodcon.ReadyQueue.create("x", 10, 100).reserve(5) as block:
     memoryview(block)[:] = b"12345"
 producer = Producer([queue], work_timeout=0.1)

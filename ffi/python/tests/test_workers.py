@@ -125,7 +125,7 @@ def test_a_lossy_queue_keeps_the_newest():
         producer.process.join(DEADLINE)
         consumer.message_pipe_parent.send("go")
         until(lambda: len(consumer.items) == 3, "three items")
-        assert consumer.items == [18, 19, 20] and consumer.get_work_queue().stats()["dropped"] == 18
+        assert consumer.items == [18, 19, 20] and consumer.get_work_queue().stats().dropped == 18
 
 
 def test_a_full_queue_makes_its_producer_wait_and_nothing_is_lost():
@@ -512,7 +512,7 @@ def test_a_batch_in_the_hands_of_a_killed_worker_is_worked_on_by_the_next():
         until(lambda: len(consumer.items) == 3, "the batch")
         assert [(number, int(array[0])) for number, array in consumer.items] == [(0, 0), (1, 1), (2, 2)]
         stats = consumer.get_work_queue().stats()
-        assert stats["redelivered"] == 3 and stats["lost"] == 0
+        assert stats.redelivered == 3 and stats.lost == 0
 
 
 class Dying(Collecting):
@@ -544,7 +544,7 @@ class Sometimes(Collecting):
 
 def test_a_buffer_larger_than_the_seats_is_worked_on_in_parts():
     with Collecting(max_buffer_size=100, work_timeout=DEADLINE, at_least_once=True, seats=-90) as consumer:
-        assert consumer.get_work_queue().stats()["seats"] == 10
+        assert consumer.get_work_queue().stats().seats == 10
         consumer.start_new()
         for number in range(100):
             put_in_queue(consumer.get_work_queue(), number)

@@ -2,6 +2,9 @@
 
 import gc
 import os
+import pickle
+import signal
+import subprocess
 import threading
 
 import prodcon
@@ -16,17 +19,17 @@ def octets(request):
         made.unlink()
 
 
-def held(queue):
-    return queue.stats()["held"]
+def unacked(queue):
+    return queue.stats().unacked
 
 
 def test_an_item_is_seen_in_place_and_acknowledged_at_the_end(octets):
     octets.put(b"hello")
     with octets.take() as item:
-        assert isinstance(item, prodcon.Taken)
-        assert bytes(item) == b"hello" and len(item) == 5 and item.deliveries == 1 and held(octets) == 1
+        assert isinstance(item, prodcon.Delivery)
+        assert bytes(item) == b"hello" and len(item) == 5 and item.delivery_count == 1 and unacked(octets) == 1
         assert memoryview(item).readonly
-    assert held(octets) == 0 and octets.stats()["gets"] == 1
+    assert unacked(octets) == 0 and octets.stats().gets == 1
     with pytest.raises(BufferError, match="has ended"):
         bytes(item)
     with pytest.raises(prodcon.Invalid, match="has ended"):
@@ -46,18 +49,154 @@ def test_a_view_keeps_the_item_in_hand_until_it_is_gone(octets):
     for number in range(20):
         octets.put(bytes([number]) * 1000)
         octets.get()
-    assert array.tolist() == [0, 1, 2, 3, 4] and held(octets) == 1
+    assert array.tolist() == [0, 1, 2, 3, 4] and unacked(octets) == 1
     del array
-    assert held(octets) == 1
+    assert unacked(octets) == 1
     del part
-    assert held(octets) == 0 and octets.stats()["lost"] == 0
+    assert unacked(octets) == 0 and octets.stats().lost == 0
 
 
-def test_a_guard_that_is_dropped_acknowledges(octets):
+def test_a_delivery_that_nobody_acknowledged_goes_back_when_it_is_collected(octets):
     octets.put(b"1")
     octets.take()
     gc.collect()
-    assert held(octets) == 0 and octets.stats()["gets"] == 1
+    if octets.at_least_once:
+        with octets.take(False) as item:
+            assert bytes(item) == b"1" and item.delivery_count == 2
+    assert octets.empty() and octets.stats().gets == 1 and octets.stats().lost == 0
+
+
+def test_an_unacknowledged_delivery_is_settled_with_its_last_view(octets):
+    numpy = pytest.importorskip("numpy")
+    octets.put(numpy.arange(3.0))
+    view = memoryview(octets.take())
+    array = numpy.frombuffer(view)
+    view.release()
+    gc.collect()
+    assert array.tolist() == [0, 1, 2] and unacked(octets) == 1
+    del array
+    gc.collect()
+    if octets.at_least_once:
+        with octets.take(False) as item:
+            assert numpy.frombuffer(item).tolist() == [0, 1, 2] and item.delivery_count == 2
+    assert octets.empty() and octets.stats().gets == 1 and octets.stats().lost == 0
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_whatever_leaves_the_block_gives_the_item_back(octets, error):
+    octets.put(b"1")
+    with pytest.raises(error):
+        with octets.take():
+            raise error
+    if octets.at_least_once:
+        octets.take(False).ack()
+    assert unacked(octets) == 0 and octets.empty() and octets.stats().gets == 1 and octets.stats().lost == 0
+
+
+def test_ctrl_c_in_the_block_gives_the_item_back(children):
+    with prodcon.ReadyQueue.create("jobs", 4, 100, at_least_once=True) as queue:
+        queue.put(b"job")
+        child = children.python(
+            "import prodcon, time\n"
+            "with prodcon.ReadyQueue.attach('jobs').take() as item:\n"
+            "    print('working', flush=True)\n"
+            "    time.sleep(600)\n",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert child.stdout.readline() == "working\n"
+        child.send_signal(signal.SIGINT)
+        assert child.wait(DEADLINE) != 0
+        with queue.take(timeout=DEADLINE) as item:
+            assert bytes(item) == b"job" and item.delivery_count == 2
+        queue.unlink()
+
+
+def test_a_copying_get_acknowledges(octets):
+    octets.put_many([b"1", b"2", b"3"])
+    assert octets.get() == b"1" and octets.get_many(2) == [b"2", b"3"]
+    assert unacked(octets) == 0 and octets.stats().gets == 3 and octets.empty()
+    with prodcon.ReadyQueue(3, at_least_once=True) as objects:
+        objects.put([1])
+        objects.put("x" * 100_000)
+        assert objects.get() == [1] and objects.get() == "x" * 100_000 and objects.empty()
+        assert unacked(objects) == 0 and objects.stats().gets == 2
+
+
+def test_room_is_made_for_good(octets):
+    octets.lossy = True  # by this handle, as adv_prodcon does it
+    for number in range(20):
+        octets.put(b"%d" % number)
+    assert octets.get_many(9) == [b"16", b"17", b"18", b"19"]
+    assert octets.empty() and unacked(octets) == 0 and octets.stats().redelivered == 0
+
+
+def test_deliveries_live_side_by_side_and_are_settled_in_any_order(octets):
+    octets.put_many([b"0", b"1", b"2", b"3"])
+    items = [octets.take() for _ in range(4)]
+    assert [bytes(item) for item in items] == [b"0", b"1", b"2", b"3"] and unacked(octets) == 4
+    items[2].ack()
+    items[0].ack()
+    assert bytes(items[1]) == b"1" and bytes(items[3]) == b"3" and unacked(octets) == 2
+    if octets.at_least_once:
+        items[3].nack()
+        with octets.take() as item:
+            assert bytes(item) == b"3" and item.delivery_count == 2
+    else:
+        items[3].ack()
+    items[1].ack()
+    assert unacked(octets) == 0 and octets.stats().gets == 4
+
+
+def test_no_more_than_max_unacked_are_in_hand(octets):
+    queue = prodcon.ReadyQueue.attach("octets", max_unacked=2)
+    assert queue.max_unacked == 2 and pickle.loads(pickle.dumps(queue)).max_unacked == 2 and octets.max_unacked is None
+    octets.put_many([b"0", b"1", b"2", b"3"])
+    first, second = queue.take(), queue.take()
+    with pytest.raises(prodcon.NoSeat, match="max_unacked=2"):
+        queue.take()
+    octets.take().ack()  # it is the limit of that handle alone
+    second.ack()
+    third = queue.take()
+    # A view keeps its item in hand.
+    view = memoryview(first)
+    first.ack()
+    with pytest.raises(prodcon.NoSeat):
+        queue.take()
+    view.release()
+    with pytest.raises(prodcon.Empty):
+        queue.take(False)
+    third.ack()
+    for bad in (0, -1):
+        with pytest.raises((prodcon.Invalid, OverflowError)):
+            prodcon.ReadyQueue.attach("octets", max_unacked=bad)
+    queue.close()
+
+
+def test_a_wait_that_ends_without_an_item_holds_no_place(octets):
+    queue = prodcon.ReadyQueue.attach("octets", max_unacked=1)
+    for _ in range(3):
+        with pytest.raises(prodcon.Empty):
+            queue.take(timeout=0.01)
+    octets.put(b"1")
+    queue.take().ack()
+    queue.close()
+
+
+def test_an_item_keeps_its_id(octets):
+    octets.put_many([b"0", b"1"])
+    first = octets.take()
+    kept = first.id
+    assert isinstance(kept, prodcon.ItemId) and kept.index == 0 and len(kept.queue) == 32 and str(kept).endswith(f"-{kept.sequence}.0")
+    with octets.take() as second:
+        assert second.id.queue == kept.queue and second.id > kept and second.id.sequence == kept.sequence + 1
+    if octets.at_least_once:
+        first.nack()
+        with octets.take() as again:
+            assert again.id == kept
+    else:
+        first.ack()
+    assert first.id == kept  # also afterwards
 
 
 def test_taking_waits_as_get_does(octets):
@@ -87,27 +226,27 @@ def test_what_is_given_back_is_delivered_again():
         queue.take().nack()
         with pytest.raises(ZeroDivisionError):
             with queue.take() as item:
-                assert item.deliveries == 2
+                assert item.delivery_count == 2
                 1 / 0
         with queue.take() as item:
-            assert bytes(item) == b"again" and item.deliveries == 3
+            assert bytes(item) == b"again" and item.delivery_count == 3
             view = memoryview(item)
             with pytest.raises(BufferError, match="views"):
                 item.nack()
             view.release()
-        assert queue.empty() and queue.stats()["redelivered"] == 2
+        assert queue.empty() and queue.stats().redelivered == 2
         queue.unlink()
 
 
 def test_what_nobody_takes_goes_to_the_dead_letters():
     letters = prodcon.ReadyQueue.create("letters", 4, 100)
-    with prodcon.ReadyQueue.create("work", 4, 100, at_least_once=True, max_deliveries=2, dead_letter="letters") as queue:
+    with prodcon.ReadyQueue.create("work", 4, 100, at_least_once=True, dead_letter=("letters", 2)) as queue:
         queue.put(b"poison")
         for _ in range(2):
             queue.take().nack()
         with pytest.raises(prodcon.Empty):
             queue.get_nowait()
-        assert letters.get() == b"poison" and queue.stats()["dead_lettered"] == 1
+        assert letters.get() == b"poison" and queue.stats().dead_lettered == 1
         queue.unlink()
     letters.unlink()
 
@@ -126,7 +265,7 @@ def test_an_at_most_once_queue_takes_nothing_back():
 def test_a_block_is_filled_in_place_and_put_at_the_end(octets):
     numpy = pytest.importorskip("numpy")
     with octets.reserve(80) as block:
-        assert isinstance(block, prodcon.Reserved) and len(block) == 80 and not memoryview(block).readonly
+        assert isinstance(block, prodcon.Reservation) and len(block) == 80 and not memoryview(block).readonly
         numpy.frombuffer(block)[:] = numpy.arange(10)
         assert octets.empty()
     assert numpy.frombuffer(octets.get()).tolist() == list(range(10))
@@ -150,7 +289,7 @@ def test_a_block_can_be_shortened_cancelled_and_committed_by_hand(octets):
             1 / 0
     del block
     octets.reserve(5)  # dropped
-    assert octets.empty() and octets.stats()["puts"] == 1
+    assert octets.empty() and octets.stats().puts == 1
 
 
 def test_a_block_that_can_still_be_written_is_not_put(octets):
@@ -219,7 +358,7 @@ def test_a_block_in_use_by_another_thread_is_refused():
 
 
 def test_guards_cannot_be_made_by_hand():
-    for kind in (prodcon.Taken, prodcon.Reserved):
+    for kind in (prodcon.Delivery, prodcon.Reservation):
         with pytest.raises(TypeError):
             kind()
         with pytest.raises(TypeError):

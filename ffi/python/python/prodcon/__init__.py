@@ -21,6 +21,7 @@ from ._errors import (
     NoSeat,
     NotFound,
     NotReady,
+    OptionsDiffer,
     OsFault,
     PutTimedOut,
     Removed,
@@ -28,15 +29,18 @@ from ._errors import (
     TimedOut,
     TooLarge,
 )
-from ._native import ReadyQueue, Reserved, Taken, __version__, list_queues, unlink
+from ._native import Delivery, ReadyQueue, Reservation, __version__, list_queues, unlink
 from ._producer import Producer
+from ._values import Difference, ItemId, Stats
 from ._worker import Worker
 
 __all__ = [
     "Closed",
     "Consumer",
     "Corrupt",
+    "Delivery",
     "Denied",
+    "Difference",
     "Empty",
     "Error",
     "Exhausted",
@@ -46,17 +50,19 @@ __all__ = [
     "GetTimedOut",
     "Incompatible",
     "Invalid",
+    "ItemId",
     "NoSeat",
     "NotFound",
     "NotReady",
+    "OptionsDiffer",
     "OsFault",
     "Producer",
     "PutTimedOut",
     "ReadyQueue",
     "Removed",
-    "Reserved",
+    "Reservation",
+    "Stats",
     "Stopped",
-    "Taken",
     "TimedOut",
     "TooLarge",
     "Worker",

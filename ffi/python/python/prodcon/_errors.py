@@ -1,6 +1,18 @@
 """The exceptions. All derive from `Error`; some also from the built-in or `queue` exception that a caller would expect."""
 
+from __future__ import annotations
+
 import queue as _queue
+import sys
+
+from ._values import Difference
+
+if sys.version_info >= (3, 13):
+    _ShutDown = _queue.ShutDown
+else:
+
+    class _ShutDown(Exception):
+        """`queue.ShutDown` is there from Python 3.13 on."""
 
 
 class Error(Exception):
@@ -34,8 +46,8 @@ class NotReady(Error):
     """The queue is not ready: its consumer has to set it ready first."""
 
 
-class Stopped(Error):
-    """The queue is stopped, or, for a get, has come to its end."""
+class Stopped(Error, _ShutDown):
+    """The queue is stopped, or, for a get, has come to its end. From Python 3.13 on also a `queue.ShutDown`."""
 
 
 class TooLarge(Error, ValueError):
@@ -57,6 +69,20 @@ class Exists(Error, FileExistsError):
     """There is a queue of that name already."""
 
     __str__ = NotFound.__str__
+
+
+class OptionsDiffer(Exists):
+    """There is a queue of that name, made with other options than those asked for: see `differences`."""
+
+    #: What differs.
+    differences: list[Difference]
+
+    def __init__(self, errno: int, text: str, differences: list[tuple[str, str, str]]) -> None:
+        super().__init__(errno, text)
+        self.differences = [Difference(*difference) for difference in differences]
+
+    def __reduce__(self):
+        return type(self), (*self.args[:2], [tuple(difference) for difference in self.differences])
 
 
 class Incompatible(Error):

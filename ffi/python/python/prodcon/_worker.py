@@ -240,7 +240,7 @@ class Worker:
 
     def _open_pipes(self, workers):
         name, directory = self._own_queue._name, self._own_queue.directory
-        if self._pipes and self._pipes[0].stats()["seats"] < workers + 32:
+        if self._pipes and self._pipes[0].stats().seats < workers + 32:
             _remove(self._pipes, self._maker)
             self._pipes = None
         if self._pipes is None:

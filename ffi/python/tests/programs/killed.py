@@ -53,7 +53,7 @@ if __name__ == "__main__":
     workers = (consumer, *producers)
     for worker in workers:
         worker.start_new((sys.argv[2],))
-    while consumer.get_work_queue().stats()["gets"] < 10:
+    while consumer.get_work_queue().stats().gets < 10:
         time.sleep(0.01)
     # The stubborn one has no other sign of having got there.
     time.sleep(1)

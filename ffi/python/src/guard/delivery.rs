@@ -1,53 +1,65 @@
-//! `prodcon.Taken`: an item in place. Callers: queue.
+//! `prodcon.Delivery`: an item in place.
 
 use super::{Guard, Made, Parts, locked, object};
 use crate::buffer::{Export, Lending};
 use crate::errors::{self, Invalid};
 use crate::fork::generation;
-use crate::handle::{Endpoint, Handle};
+use crate::handle::{Endpoint, Handle, Unacked};
+use crate::values;
 use crate::wait::{Until, away, check, enter};
-use prodcon::{GetError, Taken as CoreTaken};
+use prodcon::{Delivery as Core, GetError, ItemId};
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
 use self_cell::{MutBorrow, self_cell};
 use std::sync::Arc;
 
-type Item<'a> = Option<CoreTaken<'a, [u8]>>;
+type Item<'a> = Option<Core<'a, [u8]>>;
 
 self_cell!(
-    struct Held {
+    struct InHand {
         owner: MutBorrow<Box<Endpoint>>,
         #[not_covariant]
         dependent: Item,
     }
 );
 
-/// An item in place. A context manager; bytes() and memoryview() and numpy.frombuffer() see it without a copy.
+/// The item, and its place among those that the handle may have in hand.
+struct Held {
+    item: InHand,
+    unacked: Unacked,
+}
+
+/// An item in place: bytes(), memoryview() and numpy.frombuffer() see it without a copy.
 ///
-/// At the end of the `with` block it is acknowledged (if the block failed and the queue delivers at least once, given back). Views that live
-/// longer keep it in hand until they are gone.
-#[pyclass(subclass, frozen, module = "prodcon._native", name = "_TakenBase")]
-pub struct Taken {
+/// It stays in hand until `ack()` or `nack()`. As a context manager it is acknowledged at the end of
+/// the `with` block; if an exception leaves the block (KeyboardInterrupt too), the item is given
+/// back. One that is garbage-collected without `ack()` is given back as well. On an at-most-once
+/// queue nothing can be given back, and both count as got. Views (memoryviews, arrays) that live
+/// longer keep the item in hand until the last of them is gone.
+#[pyclass(subclass, frozen, module = "prodcon._native", name = "_DeliveryBase")]
+pub struct Delivery {
     guard: Guard<Held>,
-    deliveries: u32,
+    delivery_count: u32,
+    id: ItemId,
 }
 
 /// Takes the oldest item in place.
 pub fn take<'py>(py: Python<'py>, handle: &Arc<Handle>, until: Until) -> PyResult<Bound<'py, PyAny>> {
     let _inside = enter(py)?;
+    let unacked = Handle::count_unacked(handle)?;
     let mut endpoint = handle.lend()?.keep();
     let mut slice = None; // first without waiting
-    let mut held = loop {
-        let attempt = Held::try_new_or_recover(MutBorrow::new(endpoint), |owner| {
+    let mut item = loop {
+        let attempt = InHand::try_new_or_recover(MutBorrow::new(endpoint), |owner| {
             let endpoint = owner.borrow_mut();
             match slice {
                 None => endpoint.try_take(),
-                Some(slice) => away(py, || endpoint.take_timeout(slice)),
+                Some(slice) => away(py, || endpoint.within(slice).take()),
             }
             .map(Some)
         });
         let error = match attempt {
-            Ok(held) => break held,
+            Ok(item) => break item,
             Err((owner, error)) => {
                 endpoint = owner.into_inner();
                 error
@@ -65,38 +77,40 @@ pub fn take<'py>(py: Python<'py>, handle: &Arc<Handle>, until: Until) -> PyResul
         handle.give_back(endpoint, generation());
         return Err(error);
     };
-    let (start, len, deliveries) = held.with_dependent_mut(|_, item| {
+    let (start, len, delivery_count, id) = item.with_dependent_mut(|_, item| {
         let item = item.as_ref().expect("it was taken");
-        (item.as_ptr(), item.len(), item.deliveries())
+        (item.as_ptr(), item.len(), item.delivery_count(), item.id())
     });
-    let guard = Guard::new(handle.clone(), held, start, len);
-    object(py, Made::Taken(Taken { guard, deliveries }))
+    let guard = Guard::new(handle.clone(), Held { item, unacked }, start, len);
+    object(py, Made::Delivery(Delivery { guard, delivery_count, id }))
 }
 
-/// Puts the endpoint back after the guard is done with.
-fn end_taken(guard: &Guard<Held>, mut held: Held, nack: bool) -> PyResult<()> {
-    let settled = held.with_dependent_mut(|_, item| match item.take() {
-        Some(item) if nack => item.nack(),
+/// Acknowledges the item or gives it `back`, and puts the endpoint back.
+fn settle(guard: &Guard<Held>, held: Held, back: bool) -> PyResult<()> {
+    let Held { mut item, unacked } = held;
+    let settled = item.with_dependent_mut(|_, item| match item.take() {
+        Some(item) if back => item.nack(),
         item => {
-            drop(item); // which acknowledges it
+            item.map(Core::ack);
             Ok(())
         }
     });
-    if nack {
+    if back {
         // Where no seat was free the item stays in this one: dropping the endpoint leaves it to whoever comes next.
-        drop(held);
+        drop(item);
     } else {
-        guard.handle.give_back(held.into_owner().into_inner(), guard.generation);
+        guard.handle.give_back(item.into_owner().into_inner(), guard.generation);
     }
-    settled.map_err(errors::fault)
+    drop(unacked);
+    settled.map_err(errors::error)
 }
 
 #[pymethods]
-impl Taken {
+impl Delivery {
     #[new]
     fn new(parts: &Bound<'_, Parts>) -> PyResult<Self> {
         match locked(&parts.get().0).take() {
-            Some(Made::Taken(taken)) => Ok(taken),
+            Some(Made::Delivery(delivery)) => Ok(delivery),
             _ => Err(PyTypeError::new_err("use ReadyQueue.take()")),
         }
     }
@@ -109,18 +123,20 @@ impl Taken {
     fn __exit__(&self, kind: Option<&Bound<'_, PyAny>>, value: Option<&Bound<'_, PyAny>>, traceback: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let _ = (value, traceback);
         let back = kind.is_some() && self.guard.handle.at_least_once;
-        let done = self.guard.end(back).map_or(Ok(()), |held| end_taken(&self.guard, held, back));
+        let done = self.guard.end(back).map_or(Ok(()), |held| settle(&self.guard, held, back));
         // An exception of the block must not be hidden by one of ours.
         if kind.is_some() { Ok(false) } else { done.map(|()| false) }
     }
 
-    /// Settles the item as delivered: now, or when the last view of it is gone.
+    /// Acknowledges the item: it is done with, and nobody gets it again. Takes effect now, or when
+    /// the last view of it is gone.
     fn ack(&self) -> PyResult<()> {
         drop(self.guard.lock("item")?);
-        self.guard.end(false).map_or(Ok(()), |held| end_taken(&self.guard, held, false))
+        self.guard.end(false).map_or(Ok(()), |held| settle(&self.guard, held, false))
     }
 
-    /// Gives the item back, for another consumer to get. Only on a queue that delivers at least once. All views must be gone.
+    /// Gives the item back, for another consumer or for the next take. Only on an at-least-once
+    /// queue. All views must be gone.
     fn nack(&self) -> PyResult<()> {
         let state = self.guard.lock("item")?;
         if !self.guard.handle.at_least_once {
@@ -135,13 +151,20 @@ impl Taken {
             ));
         }
         drop(state);
-        self.guard.end(true).map_or(Ok(()), |held| end_taken(&self.guard, held, true))
+        self.guard.end(true).map_or(Ok(()), |held| settle(&self.guard, held, true))
     }
 
     /// How often the item has been delivered, this time included.
     #[getter]
-    fn deliveries(&self) -> u32 {
-        self.deliveries
+    fn delivery_count(&self) -> u32 {
+        self.delivery_count
+    }
+
+    /// Identifies the item, the same at each of its deliveries: an `ItemId`.
+    #[getter]
+    fn id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let ItemId { queue, sequence, index, .. } = self.id;
+        values::item_id(py)?.call1((queue.to_string(), sequence, index))
     }
 
     fn __len__(&self) -> PyResult<usize> {
@@ -149,23 +172,25 @@ impl Taken {
     }
 }
 
-impl Export for Taken {
+impl Export for Delivery {
     fn lend(&self) -> PyResult<Lending> {
         self.guard.lend("item", true)
     }
     fn returned(&self, py: Python<'_>) {
         if let Some((held, back)) = self.guard.returned()
-            && let Err(error) = end_taken(&self.guard, held, back)
+            && let Err(error) = settle(&self.guard, held, back)
         {
             error.write_unraisable(py, None);
         }
     }
 }
 
-impl Drop for Taken {
+impl Drop for Delivery {
     fn drop(&mut self) {
-        if let Some(held) = self.guard.end(false) {
-            let _ = end_taken(&self.guard, held, false);
+        // Nobody has acknowledged it. (Views would have kept this object.)
+        let back = self.guard.handle.at_least_once;
+        if let Some(held) = self.guard.end(back) {
+            let _ = settle(&self.guard, held, back);
         }
     }
 }

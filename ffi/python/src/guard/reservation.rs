@@ -1,4 +1,4 @@
-//! `prodcon.Reserved`: a block to be filled. Callers: queue.
+//! `prodcon.Reservation`: a block to be filled.
 
 use super::{Guard, Made, Parts, locked, object};
 use crate::buffer::{Export, Lending};
@@ -7,13 +7,14 @@ use crate::fork::generation;
 use crate::handle::{Endpoint, Handle};
 use crate::spill;
 use crate::wait::{Until, away, check, enter};
-use prodcon::{Control, PutError, Reserved as CoreReserved, Uncommitted};
+use prodcon::{CommitError, Control, PutError, Reservation as Core};
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
 use self_cell::{MutBorrow, self_cell};
 use std::sync::Arc;
+use std::time::Duration;
 
-type Block<'a> = Option<CoreReserved<'a, [u8]>>;
+type Block<'a> = Option<Core<'a, [u8]>>;
 
 self_cell!(
     struct Open {
@@ -23,12 +24,13 @@ self_cell!(
     }
 );
 
-/// A block to be filled in place and then put. A context manager; memoryview() and numpy.frombuffer() write into it.
+/// A block that is filled in place and then put: memoryview() and numpy.frombuffer() write into it.
 ///
-/// At the end of the `with` block it is put, waiting for space as long as it takes (if the block failed, it is given up). All views must be
-/// gone by then: who could still write would write into an item that is somebody else's.
-#[pyclass(subclass, frozen, module = "prodcon._native", name = "_ReservedBase")]
-pub struct Reserved {
+/// As a context manager it is put at the end of the `with` block, waiting for space as long as it
+/// takes. If an exception leaves the block, nothing is put. All views must be gone by then: whoever
+/// could still write would write into an item that belongs to somebody else.
+#[pyclass(subclass, frozen, module = "prodcon._native", name = "_ReservationBase")]
+pub struct Reservation {
     guard: Guard<Open>,
 }
 
@@ -52,7 +54,7 @@ pub fn reserve<'py>(py: Python<'py>, handle: &Arc<Handle>, len: usize) -> PyResu
         block.as_mut_ptr()
     });
     let guard = Guard::new(handle.clone(), open, start, len);
-    object(py, Made::Reserved(Reserved { guard }))
+    object(py, Made::Reservation(Reservation { guard }))
 }
 
 /// What refused a put was not `set_not_ready`, but that nobody has called `set_ready` yet: then the
@@ -63,34 +65,34 @@ pub fn opened(handle: &Handle) -> bool {
 }
 
 /// Puts a reserved block. The reservation comes back with the error.
-pub fn commit<'a>(py: Python<'_>, reserved: CoreReserved<'a, [u8]>, until: Until, handle: &Handle) -> Result<(), (PyErr, CoreReserved<'a, [u8]>)> {
+pub fn commit<'a>(py: Python<'_>, block: Core<'a, [u8]>, until: Until, handle: &Handle) -> Result<(), (PyErr, Core<'a, [u8]>)> {
     let queue = &handle.name;
-    let mut answer = reserved.try_commit();
+    let mut answer = block.commit_within(Duration::ZERO);
     loop {
-        let Uncommitted { error, reserved, .. } = match answer {
+        let CommitError { error, reservation, .. } = match answer {
             Ok(()) => return Ok(()),
-            Err(uncommitted) => uncommitted,
+            Err(refused) => refused,
         };
         if matches!(error, PutError::NotReady) && opened(handle) {
-            answer = reserved.try_commit();
+            answer = reservation.commit_within(Duration::ZERO);
             continue;
         }
         if !matches!(error, PutError::Full | PutError::TimedOut) {
-            return Err((errors::put(error, queue), reserved));
+            return Err((errors::put(error, queue), reservation));
         }
         let error = match (check(py), until.slice()) {
             (Err(interrupted), _) => interrupted,
             (Ok(()), Some(slice)) => {
-                answer = away(py, || reserved.commit_timeout(slice));
+                answer = away(py, || reservation.commit_within(slice));
                 continue;
             }
             (Ok(()), None) => errors::put(if until.is_now() { PutError::Full } else { PutError::TimedOut }, queue),
         };
-        return Err((error, reserved));
+        return Err((error, reservation));
     }
 }
 
-impl Reserved {
+impl Reservation {
     fn put(&self, py: Python<'_>, until: Until) -> PyResult<()> {
         let _inside = enter(py)?;
         let mut state = self.guard.lock("block")?;
@@ -103,10 +105,10 @@ impl Reserved {
         state.busy = true;
         drop(state); // not kept while the interpreter's lock is given up
         let failed = open.with_dependent_mut(|_, block| {
-            let reserved = block.take().expect("a guard that has not ended has its block");
-            commit(py, reserved, until, &self.guard.handle)
-                .map_err(|(error, reserved)| {
-                    *block = Some(reserved);
+            let reservation = block.take().expect("a guard that has not ended has its block");
+            commit(py, reservation, until, &self.guard.handle)
+                .map_err(|(error, reservation)| {
+                    *block = Some(reservation);
                     error
                 })
                 .err()
@@ -134,11 +136,11 @@ impl Reserved {
 }
 
 #[pymethods]
-impl Reserved {
+impl Reservation {
     #[new]
     fn new(parts: &Bound<'_, Parts>) -> PyResult<Self> {
         match locked(&parts.get().0).take() {
-            Some(Made::Reserved(reserved)) => Ok(reserved),
+            Some(Made::Reservation(reserved)) => Ok(reserved),
             _ => Err(PyTypeError::new_err("use ReadyQueue.reserve()")),
         }
     }
@@ -204,7 +206,7 @@ impl Reserved {
     }
 }
 
-impl Export for Reserved {
+impl Export for Reservation {
     fn lend(&self) -> PyResult<Lending> {
         self.guard.lend("block", false)
     }
@@ -215,7 +217,7 @@ impl Export for Reserved {
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.give_up();
     }
