@@ -12,6 +12,7 @@ use super::state::{End, LOOK, Watch};
 use crate::error::{Error, ErrorKind, Fault, GetError, PutError, Result, Worker};
 use crate::queue::{AttachOptions, Control, ReadyQueue};
 use crate::state::{Role, State};
+use std::fmt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,15 @@ struct Leave {
 impl Drop for Leave {
     fn drop(&mut self) {
         remove_if_abandoned(&self.control);
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("name", &self.name())
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 

@@ -17,6 +17,7 @@ use crate::worker::message::Message;
 use crate::worker::program::Program;
 use crate::worker::settings::Settings;
 use crate::worker::{Producing, named};
+use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,24 @@ pub struct Consumer<T: Payload + ?Sized> {
     settings: Settings,
     processes: usize,
     queue: ReadyQueue<T>,
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("name", &self.name())
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Payload + ?Sized> fmt::Debug for Consumer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("name", &self.name())
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }
 
 macro_rules! lend {
