@@ -29,7 +29,6 @@ done
 
 lib=$DESTDIR$LIBDIR
 include=$DESTDIR$INCLUDEDIR
-soversion=0
 
 case ${1:-} in
 '') ;;
@@ -43,6 +42,11 @@ esac
 
 cargo=${CARGO:-cargo}
 version=$(cd "$here" && "$cargo" pkgid -p prodcon-ffi | sed 's/.*[#@]//')
+# As build.rs says it.
+case $version in
+0.*) soversion=${version%.*} ;;
+*) soversion=${version%%.*} ;;
+esac
 if [ -z "$LIBRARIES" ]; then
     (cd "$here" && "$cargo" build --release -p prodcon-ffi)
     LIBRARIES=$(cd "$here" && "$cargo" metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
@@ -59,6 +63,7 @@ esac
 
 fill() {
     sed -e "s|@PREFIX@|$PREFIX|g" -e "s|@LIBDIR@|$LIBDIR|g" -e "s|@INCLUDEDIR@|$INCLUDEDIR|g" -e "s|@VERSION@|$version|g" -e "s|@SOVERSION@|$soversion|g" \
+        -e "s|@COMPATIBLE@|$(printf '%s' "$soversion" | sed 's|[.]|[.]|g')|g" \
         -e "s|\${CMAKE_CURRENT_LIST_DIR}/@INCLUDE_FROM_CMAKE@|${include_from_cmake:+\${CMAKE_CURRENT_LIST_DIR\}/}${include_from_cmake:-$INCLUDEDIR}|g" "$here/$1" > "$2"
     chmod 644 "$2"
 }

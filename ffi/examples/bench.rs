@@ -3,7 +3,7 @@
 //! Both sides do the same on queues that were made alike (one endpoint, capacity 1024, an item in, an item out), in two processes that take turns every millisecond or so, so that
 //! whatever else the machine does falls on both; what is measured is CPU time. Rust is `ReadyQueue<u64>`; C is `c/bench.c`, compiled with `cc -O2` against the shared library. Prints medians of the rounds and the median of their ratios.
 
-use rust::{Options, ReadyQueue};
+use rust::{AttachOptions, QueueOptions, ReadyQueue};
 use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
@@ -62,7 +62,9 @@ fn pairs_of_bytes(queue: &mut ReadyQueue<[u8]>, next: &mut u64) -> Result<f64> {
     let began = cpu_time();
     for _ in 0..PAIRS {
         queue.put(&next.to_ne_bytes())?;
-        let got = u64::from_ne_bytes((*queue.take()?).try_into()?);
+        let item = queue.take()?;
+        let got = u64::from_ne_bytes((*item).try_into()?);
+        item.ack();
         assert_eq!(black_box(got), *next, "another item came out than went in");
         *next += 1;
     }
@@ -98,7 +100,7 @@ fn main() -> Result<()> {
         return Err("cc could not compile c/bench.c".into());
     }
 
-    let options = Options::new(1024).item_size(8).directory(&scratch.0);
+    let options = QueueOptions::new(1024).item_size(8).attach(AttachOptions::new().directory(&scratch.0));
     drop(ReadyQueue::<[u8]>::create("c", &options)?);
     let mut queue = ReadyQueue::<u64>::create("rust", &options)?;
     let mut bytes = ReadyQueue::<[u8]>::create("bytes", &options)?;

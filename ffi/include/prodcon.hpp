@@ -1,13 +1,21 @@
 /*
  * prodcon for C++17 and later: a thin header over prodcon.h. Link with -lprodcon.
  *
- *     auto queue = prodcon::queue::attach("frames");
- *     while (auto item = queue.take()) use(item->data(), item->size());      // until end of stream
+ *     auto queue = prodcon::queue::attach("jobs");
+ *     while (auto item = queue.take()) { // until the end of the stream
+ *         work(item->data(), item->size());
+ *         item->ack(); // an exception before this line: another consumer gets the item
+ *     }
  *
- * What a running program has to expect is an answer: full, empty, timed_out, not_ready, stopped come back as a `status` or as an empty optional. Everything else (a bad name, no such
- * queue, no seat, damage, misuse) is thrown as `prodcon::error`, with the text of prodcon_last_error().
+ * What a running program has to expect is an answer: full, empty, timed_out, not_ready, stopped come
+ * back as a `status` or as an empty optional. Everything else (a bad name, no such queue, no seat,
+ * damage, misuse) is thrown as `prodcon::error`, with the text of prodcon_last_error().
  *
- * A queue is for one thread at a time and for the process that made it, as in prodcon.h. Items and blocks must not outlive their queue; moving the queue leaves them valid.
+ * An item in hand that is destroyed without ack(), by an exception or at the end of its scope, is given
+ * back (at-least-once), or counts as got (at-most-once).
+ *
+ * A queue is for one thread at a time and for the process that made it, as in prodcon.h. Items, slices
+ * and blocks must not outlive their queue; moving the queue leaves them valid.
  */
 #ifndef PRODCON_HPP
 #define PRODCON_HPP
@@ -52,7 +60,9 @@ enum class status : prodcon_status {
     invalid = PRODCON_INVALID,
     os = PRODCON_OS,
     panic = PRODCON_PANIC,
-    exhausted = PRODCON_EXHAUSTED
+    exhausted = PRODCON_EXHAUSTED,
+    cancelled = PRODCON_CANCELLED,
+    differs = PRODCON_DIFFERS
 };
 
 /// A status in a few words.
@@ -79,6 +89,7 @@ inline status answer(prodcon_status code) {
     case PRODCON_TIMED_OUT:
     case PRODCON_NOT_READY:
     case PRODCON_STOPPED:
+    case PRODCON_CANCELLED:
         return static_cast<status>(code);
     default:
         throw error(static_cast<status>(code), prodcon_last_error());
@@ -150,7 +161,19 @@ inline constexpr timeout no_wait = std::chrono::nanoseconds::zero();
 
 enum class state : std::int32_t { stopped = PRODCON_STOPPED_STATE, started = PRODCON_STARTED, stop_at_queue_end = PRODCON_STOP_AT_QUEUE_END };
 
-/// How a queue is created.
+/// What an endpoint is for.
+enum class role : std::uint32_t { both = PRODCON_BOTH, producer = PRODCON_PRODUCER, consumer = PRODCON_CONSUMER };
+
+/// How an endpoint attaches; see prodcon_attach_options.
+struct attach_options {
+    prodcon::role role = prodcon::role::both;
+    std::uint32_t max_unacked = 0;                      ///< seats set aside for items in hand
+    std::uint32_t min_unacked = 0;                      ///< 0: max_unacked
+    std::optional<std::chrono::nanoseconds> spin_limit; ///< nothing: 20 microseconds
+    std::string directory;                              ///< empty: PRODCON_DIR or /dev/shm
+};
+
+/// How a queue is created; see prodcon_options.
 struct options {
     std::uint32_t capacity = 0;
     std::uint32_t item_size = 0;
@@ -158,48 +181,142 @@ struct options {
     bool lossy = false;
     bool at_least_once = false;
     bool ready = true;
-    std::uint32_t mode = 0; ///< 0: 0600
+    std::uint32_t mode = 0;           ///< 0: 0600
+    std::uint32_t batch = 0;          ///< items of a block; more than 1 needs a type_name
+    std::string dead_letter;          ///< the queue for items that always fail; empty: none
+    std::uint32_t max_deliveries = 0; ///< how often an item is delivered before it goes there
+    std::string type_name;            ///< of the plain type that all items have; empty: bytes
+    std::uint32_t align = 0;          ///< of items; 0: 8
+    std::string directory;            ///< empty: that of `attach`
+    attach_options attach;            ///< of the endpoint that creates the queue
 };
 
-/// An item in hand, in place. Acknowledged when it is destroyed.
-class item {
+namespace detail {
+
+/// Nothing says more about a missing text than NULL.
+inline const char *or_null(const std::string &text) noexcept { return text.empty() ? nullptr : text.c_str(); }
+
+inline prodcon_attach_options for_c(const attach_options &how) noexcept {
+    prodcon_attach_options c{};
+    c.size = sizeof c;
+    c.role = static_cast<std::uint32_t>(how.role);
+    c.max_unacked = how.max_unacked;
+    c.min_unacked = how.min_unacked;
+    if (how.spin_limit) c.spin_limit_ns = how.spin_limit->count() > 0 ? how.spin_limit->count() : -1;
+    c.directory = or_null(how.directory);
+    return c;
+}
+
+/// `attach` has to live as long as what this returns.
+inline prodcon_options for_c(const options &how, const prodcon_attach_options &attach) noexcept {
+    prodcon_options c{};
+    c.size = sizeof c;
+    c.capacity = how.capacity;
+    c.item_size = how.item_size;
+    c.seats = how.seats;
+    c.flags = (how.lossy ? PRODCON_LOSSY : 0u) | (how.at_least_once ? PRODCON_AT_LEAST_ONCE : 0u) |
+              (how.ready ? 0u : PRODCON_CREATE_NOT_READY);
+    c.mode = how.mode;
+    c.batch = how.batch;
+    c.max_deliveries = how.max_deliveries;
+    c.dead_letter = or_null(how.dead_letter);
+    c.type_name = or_null(how.type_name);
+    c.directory = or_null(how.directory);
+    c.attach = &attach;
+    c.align = how.align;
+    return c;
+}
+
+/// What is in hand of a queue.
+class in_hand {
   public:
-    item(item &&other) noexcept : queue_(std::exchange(other.queue_, nullptr)), view_(other.view_) {}
-    item &operator=(item &&other) noexcept {
+    in_hand(in_hand &&other) noexcept : queue_(std::exchange(other.queue_, nullptr)) {}
+    in_hand &operator=(in_hand &&other) noexcept {
         if (this != &other) {
             settle();
             queue_ = std::exchange(other.queue_, nullptr);
-            view_ = other.view_;
         }
         return *this;
     }
-    ~item() { settle(); }
 
-    const std::byte *data() const noexcept { return view_.data(); }
-    std::size_t size() const noexcept { return view_.size(); }
-    bytes_view view() const noexcept { return view_; }
-
-    /// Acknowledges it now.
-    void release() { detail::done(prodcon_queue_release(std::exchange(queue_, nullptr))); }
-    /// Gives it back for another consumer (at-least-once). If that throws, the item is still in hand.
-    void give_back() {
-        detail::done(prodcon_queue_nack(queue_));
+    /// Acknowledges it: the work is done, and nobody else gets it.
+    void ack() { done(prodcon_queue_ack(std::exchange(queue_, nullptr))); }
+    /// Gives it back, to another consumer. If that throws (at-most-once), it is still in hand.
+    void nack() {
+        done(prodcon_queue_nack(queue_));
         queue_ = nullptr;
+    }
+    /// How many times it has been delivered, this time included.
+    [[nodiscard]] std::uint32_t delivery_count() const {
+        std::uint32_t count = 0;
+        done(prodcon_queue_delivery_count(queue_, &count));
+        return count;
+    }
+
+  protected:
+    explicit in_hand(prodcon_queue *queue) noexcept : queue_(queue) {}
+    ~in_hand() { settle(); }
+    [[nodiscard]] prodcon_item_id id_of(std::size_t number) const {
+        prodcon_item_id id{};
+        id.size = sizeof id;
+        done(prodcon_queue_item_id(queue_, number, &id));
+        return id;
     }
 
   private:
-    friend class queue;
-    item(prodcon_queue *queue, bytes_view view) noexcept : queue_(queue), view_(view) {}
     void settle() noexcept {
-        if (queue_) (void)prodcon_queue_release(std::exchange(queue_, nullptr));
+        if (queue_) (void)prodcon_queue_drop(std::exchange(queue_, nullptr));
     }
 
     prodcon_queue *queue_;
+};
+
+} // namespace detail
+
+/// An item in hand, in place. Call ack() when the work is done; destroyed without, it is given back
+/// (at-least-once) or counts as got (at-most-once).
+class [[nodiscard]] item : public detail::in_hand {
+  public:
+    const std::byte *data() const noexcept { return view_.data(); }
+    std::size_t size() const noexcept { return view_.size(); }
+    bytes_view view() const noexcept { return view_; }
+    /// What tells it from every other item, for ever.
+    [[nodiscard]] prodcon_item_id id() const { return id_of(0); }
+
+  private:
+    friend class queue;
+    item(prodcon_queue *queue, bytes_view view) noexcept : in_hand(queue), view_(view) {}
+
     bytes_view view_;
 };
 
+/// The items of one block in hand, in place. ack() acknowledges them all; else as an item.
+template <class T>
+class [[nodiscard]] slice : public detail::in_hand {
+  public:
+    const T *data() const noexcept { return data_; }
+    std::size_t size() const noexcept { return size_; }
+    bool empty() const noexcept { return size_ == 0; }
+    const T *begin() const noexcept { return data_; }
+    const T *end() const noexcept { return data_ + size_; }
+    const T &operator[](std::size_t index) const noexcept { return data_[index]; }
+    /// What tells item `index` from every other one, for ever.
+    [[nodiscard]] prodcon_item_id id(std::size_t index) const { return id_of(index); }
+#ifdef __cpp_lib_span
+    operator std::span<const T>() const noexcept { return {data_, size_}; }
+#endif
+
+  private:
+    friend class queue;
+    slice(prodcon_queue *queue, const void *data, std::size_t size) noexcept
+        : in_hand(queue), data_(static_cast<const T *>(data)), size_(size) {}
+
+    const T *data_;
+    std::size_t size_;
+};
+
 /// A block to be filled in place, then committed. Destroyed without that, nothing is put.
-class block {
+class [[nodiscard]] block {
   public:
     block(block &&other) noexcept : queue_(std::exchange(other.queue_, nullptr)), data_(other.data_), size_(other.size_) {}
     block &operator=(block &&other) noexcept {
@@ -255,24 +372,26 @@ class queue {
     }
     ~queue() { close(); }
 
-    static queue create(const std::string &name, const options &how) {
-        prodcon_options c{};
-        c.size = sizeof c;
-        c.capacity = how.capacity;
-        c.item_size = how.item_size;
-        c.seats = how.seats;
-        c.flags = (how.lossy ? PRODCON_LOSSY : 0u) | (how.at_least_once ? PRODCON_AT_LEAST_ONCE : 0u) | (how.ready ? 0u : PRODCON_CREATE_NOT_READY);
-        c.mode = how.mode;
-        queue made;
-        detail::done(prodcon_queue_create(name.c_str(), &c, &made.handle_));
-        return made;
+    static queue create(const std::string &name, const options &how) { return made(prodcon_queue_create, name, how); }
+    /// Attaches if it exists; other options there are thrown as status::differs.
+    static queue create_or_attach(const std::string &name, const options &how) {
+        return made(prodcon_queue_create_or_attach, name, how);
     }
     static queue attach(const std::string &name) {
         queue made;
         detail::done(prodcon_queue_attach(name.c_str(), &made.handle_));
         return made;
     }
+    static queue attach(const std::string &name, const attach_options &how) {
+        const prodcon_attach_options c = detail::for_c(how);
+        queue made;
+        detail::done(prodcon_queue_attach_with(name.c_str(), &c, &made.handle_));
+        return made;
+    }
     static void unlink(const std::string &name) { detail::done(prodcon_queue_unlink(name.c_str())); }
+    static void unlink(const std::string &directory, const std::string &name) {
+        detail::done(prodcon_queue_unlink_in(directory.c_str(), name.c_str()));
+    }
 
     void close() noexcept { prodcon_queue_close(std::exchange(handle_, nullptr)); }
     explicit operator bool() const noexcept { return handle_ != nullptr; }
@@ -306,17 +425,45 @@ class queue {
     [[nodiscard]] std::optional<std::vector<std::byte>> get(timeout wait = forever, status *why = nullptr) {
         auto taken = take(wait, why);
         if (!taken) return std::nullopt;
-        return std::vector<std::byte>(taken->view().begin(), taken->view().end());
+        std::vector<std::byte> copy(taken->view().begin(), taken->view().end());
+        taken->ack();
+        return copy;
     }
-    /// The oldest item as a value; nothing as in take. An item of another size is thrown as too_large or invalid, and is acknowledged in the latter case only.
+    /// All items of the oldest block, in place, in a queue of a plain type (in one without batches that
+    /// is one item); nothing as in take. A type of another size or alignment is thrown as
+    /// incompatible, and nothing is taken.
+    template <class T, class = detail::plain<T>>
+    [[nodiscard]] std::optional<slice<T>> take_slice(timeout wait = forever, status *why = nullptr) {
+        if (item_size() != sizeof(T)) {
+            const std::string sizes = std::to_string(item_size()) + " bytes, where the type has " + std::to_string(sizeof(T));
+            throw error(status::incompatible, ("take_slice: the queue's items have " + sizes).c_str());
+        }
+        const void *data = nullptr;
+        std::size_t count = 0;
+        const status answered = detail::answer(prodcon_queue_take_slice(handle_, &data, &count, wait.nanoseconds()));
+        if (why) *why = answered;
+        if (answered != status::ok) return std::nullopt;
+        slice<T> items(handle_, data, count);
+        if (reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0)
+            throw error(status::incompatible, "take_slice: the queue's items are not aligned for the type: create it with that align");
+        return items;
+    }
+    /// The oldest item as a value; nothing as in take. An item of another size is thrown away, and that
+    /// is thrown: as too_large if it is longer, as invalid if it is shorter. Read a queue that has items
+    /// of several sizes with get or take.
     template <class T, class = detail::plain<T>>
     [[nodiscard]] std::optional<T> get_value(timeout wait = forever, status *why = nullptr) {
         T value;
         std::size_t size = 0;
-        const status answered = detail::answer(prodcon_queue_get(handle_, &value, sizeof value, &size, wait.nanoseconds()));
+        const prodcon_status code = prodcon_queue_get(handle_, &value, sizeof value, &size, wait.nanoseconds());
+        if (code == PRODCON_TOO_LARGE) {
+            detail::done(prodcon_queue_ack(handle_)); // else every later call would meet it again
+            throw wrong_size(status::too_large, size, sizeof value);
+        }
+        const status answered = detail::answer(code);
         if (why) *why = answered;
         if (answered != status::ok) return std::nullopt;
-        if (size != sizeof value) throw error(status::invalid, ("an item of " + std::to_string(size) + " bytes, where the type has " + std::to_string(sizeof value)).c_str());
+        if (size != sizeof value) throw wrong_size(status::invalid, size, sizeof value);
         return value;
     }
 
@@ -340,6 +487,12 @@ class queue {
         std::size_t length = 0;
         detail::done(prodcon_queue_len(handle_, &length));
         return length;
+    }
+    /// Bytes of the longest item.
+    [[nodiscard]] std::size_t item_size() const {
+        std::size_t size = 0;
+        detail::done(prodcon_queue_item_size(handle_, &size));
+        return size;
     }
     [[nodiscard]] std::size_t capacity() const {
         std::size_t capacity = 0;
@@ -368,6 +521,19 @@ class queue {
     }
 
   private:
+    using maker = prodcon_status(const char *, const prodcon_options *, prodcon_queue **);
+    static queue made(maker *make, const std::string &name, const options &how) {
+        const prodcon_attach_options attach = detail::for_c(how.attach);
+        const prodcon_options c = detail::for_c(how, attach);
+        queue made;
+        detail::done(make(name.c_str(), &c, &made.handle_));
+        return made;
+    }
+    static error wrong_size(status code, std::size_t size, std::size_t expected) {
+        const std::string sizes = std::to_string(size) + " bytes, where the type has " + std::to_string(expected);
+        return error(code, ("an item of " + sizes + ", was thrown away: use get or take").c_str());
+    }
+
     prodcon_queue *handle_ = nullptr;
 };
 

@@ -49,7 +49,7 @@ fn everything_is_installed_below_destdir_and_removed_again() {
         "lib64/cmake/prodcon/prodconConfigVersion.cmake".to_owned(),
         "lib64/libprodcon.a".to_owned(),
         "lib64/libprodcon.so".to_owned(),
-        "lib64/libprodcon.so.0".to_owned(),
+        "lib64/libprodcon.so.0.2".to_owned(),
         format!("lib64/libprodcon.so.{version}"),
         "lib64/pkgconfig/prodcon.pc".to_owned(),
     ];
@@ -92,7 +92,13 @@ fn a_program_is_built_with_pkg_config() {
 const PROJECT: &str = r#"
 cmake_minimum_required(VERSION 3.16)
 project(user C CXX)
-find_package(prodcon 0.1 REQUIRED)
+set(given ${prodcon_DIR})
+find_package(prodcon 0.1 QUIET)
+if(prodcon_FOUND)
+  message(FATAL_ERROR "a program for 0.1 is told that it can have this version")
+endif()
+set(prodcon_DIR ${given} CACHE PATH "" FORCE)
+find_package(prodcon 0.2 REQUIRED)
 add_executable(in_c ${SOURCES}/basics.c)
 target_compile_definitions(in_c PRIVATE _GNU_SOURCE)
 target_link_libraries(in_c PRIVATE prodcon::prodcon)

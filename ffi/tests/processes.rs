@@ -2,7 +2,7 @@
 
 mod support;
 
-use rust::{Control, Delivery, GetError, Options, ReadyQueue, State};
+use rust::{AttachOptions, Control, GetError, QueueOptions, ReadyQueue, State};
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -12,6 +12,10 @@ fn peer(stage: &Stage, program: &PathBuf, arguments: &[&str]) -> Command {
     let mut command = stage.command(program);
     command.arg("q").args(arguments).stdout(Stdio::piped());
     command
+}
+
+fn options(stage: &Stage, capacity: u32) -> QueueOptions {
+    QueueOptions::new(capacity).attach(AttachOptions::new().directory(stage.queues()))
 }
 
 fn numbers(bytes: &[u8]) -> Vec<u64> {
@@ -29,8 +33,8 @@ fn two_c_processes_and_a_rust_process_share_one_queue() {
     let stage = Stage::new();
     let program = stage.compile("gcc", "c11", &["tests/peer.c"], &[]);
     // A queue of u64: the C processes attach to it as a queue of bytes.
-    let mut queue = ReadyQueue::<u64>::create("q", &Options::new(64).seats(8).directory(stage.queues())).unwrap();
-    let control = queue.control().unwrap();
+    let mut queue = ReadyQueue::<u64>::create("q", &options(&stage, 64).seats(8)).unwrap();
+    let control = queue.control().try_clone().unwrap();
     let mut consumer = queue.try_clone().unwrap();
     let mut in_c = peer(&stage, &program, &["get"]).spawn().unwrap();
     let mut out = in_c.stdout.take().unwrap();
@@ -73,22 +77,22 @@ fn two_c_processes_and_a_rust_process_share_one_queue() {
     all.sort_unstable();
     assert!(all.into_iter().eq((0..EACH).chain(RUST..RUST + EACH)), "an item was lost or came twice");
     let stats = control.stats().unwrap();
-    assert_eq!((stats.puts, stats.gets, stats.held, stats.lost), (2 * EACH, 2 * EACH, 0, 0));
+    assert_eq!((stats.puts, stats.gets, stats.unacked, stats.lost), (2 * EACH, 2 * EACH, 0, 0));
     drop(queue);
     control.unlink().unwrap();
     stage.is_clean();
 }
 
 /// A C consumer is killed with an item in hand; what comes of the item.
-fn killed(role: &str, delivery: Delivery) -> (Stage, ReadyQueue<[u8]>, Control) {
+fn killed(role: &str, at_least_once: bool) -> (Stage, ReadyQueue<[u8]>, Control) {
     let mut stage = Stage::new();
     let program = stage.compile("gcc", "c11", &["tests/peer.c"], &[]);
-    let options = Options::new(4).item_size(8).seats(4).delivery(delivery).directory(stage.queues());
+    let options = options(&stage, 4).item_size(8).seats(4).at_least_once(at_least_once);
     let mut queue = ReadyQueue::<[u8]>::create("q", &options).unwrap();
-    let control = queue.control().unwrap();
+    let control = queue.control().try_clone().unwrap();
     queue.put(&7u64.to_ne_bytes()).unwrap();
     let child = stage.start(&mut peer(&stage, &program, &[role]));
-    until("an item in hand", || control.stats().unwrap().held == 1);
+    until("an item in hand", || control.stats().unwrap().unacked == 1);
     stage.kill(child);
     (stage, queue, control)
 }
@@ -99,12 +103,12 @@ fn an_item_in_the_hand_of_a_killed_c_consumer_comes_again() {
         return;
     }
     for role in ["hold", "hold-get"] {
-        let (stage, mut queue, control) = killed(role, Delivery::AtLeastOnce);
-        let item = queue.take_timeout(std::time::Duration::from_secs(60)).unwrap();
-        assert_eq!((&*item, item.deliveries()), (&7u64.to_ne_bytes()[..], 2));
-        drop(item);
+        let (stage, mut queue, control) = killed(role, true);
+        let item = queue.within(std::time::Duration::from_secs(60)).take().unwrap();
+        assert_eq!((&*item, item.delivery_count()), (&7u64.to_ne_bytes()[..], 2));
+        item.ack();
         let stats = control.stats().unwrap();
-        assert_eq!((stats.gets, stats.lost, stats.held, stats.redelivered), (1, 0, 0, 1));
+        assert_eq!((stats.gets, stats.lost, stats.unacked, stats.redelivered), (1, 0, 0, 1));
         assert!(control.doctor().unwrap().ok());
         drop(stage);
     }
@@ -115,14 +119,14 @@ fn an_item_in_the_hand_of_a_killed_c_consumer_is_counted_as_lost() {
     if !have("gcc") {
         return;
     }
-    let (stage, mut queue, control) = killed("hold", Delivery::AtMostOnce);
+    let (stage, mut queue, control) = killed("hold", false);
     until("recovery", || {
-        queue.recover().unwrap();
+        control.recover().unwrap();
         control.stats().unwrap().lost == 1
     });
-    assert_eq!(queue.try_get(), Err(GetError::Empty));
+    assert!(matches!(queue.try_get(), Err(GetError::Empty)));
     let stats = control.stats().unwrap();
-    assert!(stats.adds_up() && stats.held == 0, "{stats:?}");
+    assert!(stats.adds_up() && stats.unacked == 0, "{stats:?}");
     assert!(control.doctor().unwrap().ok());
     drop(stage);
 }
@@ -134,13 +138,9 @@ fn killed_c_producers_and_consumers_stop_nobody() {
     }
     let mut stage = Stage::new();
     let program = stage.compile("gcc", "c11", &["tests/peer.c"], &[]);
-    let options = Options::new(16)
-        .item_size(8)
-        .seats(16)
-        .delivery(Delivery::AtLeastOnce)
-        .directory(stage.queues());
+    let options = options(&stage, 16).item_size(8).seats(16).at_least_once(true);
     let mut queue = ReadyQueue::<[u8]>::create("q", &options).unwrap();
-    let control = queue.control().unwrap();
+    let control = queue.control().try_clone().unwrap();
     for round in 0..20u64 {
         let before = control.stats().unwrap().puts;
         let first = (round << 32).to_string();
@@ -156,5 +156,5 @@ fn killed_c_producers_and_consumers_stop_nobody() {
     }
     let report = control.doctor().unwrap();
     let stats = control.stats().unwrap();
-    assert!(report.ok() && stats.adds_up() && stats.held == 0 && stats.lost == 0, "{report:?} {stats:?}");
+    assert!(report.ok() && stats.adds_up() && stats.unacked == 0 && stats.lost == 0, "{report:?} {stats:?}");
 }

@@ -2,8 +2,8 @@
 
 mod support;
 
-use rust::worker::{Consumer, ConsumerOptions, OnFull, Producer, ProducerOptions, WorkerError};
-use rust::{Control, Delivery, Options, ReadyQueue};
+use rust::worker::{Consumer, ConsumerOptions, OnFull, Producer, ProducerOptions, Program};
+use rust::{Control, ErrorKind, QueueOptions, ReadyQueue};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -33,6 +33,10 @@ fn alone() -> Option<Alone> {
     Some(Alone { stage, program, _turn: turn })
 }
 
+fn at_least_once() -> QueueOptions {
+    QueueOptions::new(1024).at_least_once(true)
+}
+
 fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env("LD_LIBRARY_PATH", library());
@@ -43,10 +47,10 @@ fn command(program: &Path) -> Command {
 fn a_c_consumer_works_off_its_queue_and_sends_results() {
     let Some(alone) = alone() else { return };
     let program = &alone.program;
-    let mut sum = Consumer::<u64>::create("c-sum", &ConsumerOptions::new().delivery(Delivery::AtLeastOnce)).unwrap();
+    let mut sum = Consumer::<u64>::create("c-sum", &ConsumerOptions::new().queue(at_least_once())).unwrap();
     let (send, results) = mpsc::channel();
     sum.on_result_ready(move |result| send.send(result.text().unwrap().to_owned()).unwrap());
-    sum.start_new(command(program), [""; 0]).unwrap();
+    sum.start_new(command(program)).unwrap();
     for number in 1..=100 {
         sum.put_in_queue(&number).unwrap();
     }
@@ -57,7 +61,7 @@ fn a_c_consumer_works_off_its_queue_and_sends_results() {
     assert_eq!(results.len(), 100, "{results:?}");
     assert_eq!(results[99], "the sum is 5050 now");
     let stats = sum.stats().unwrap();
-    assert_eq!((stats.gets, stats.len, stats.held, stats.lost), (100, 0, 0, 0));
+    assert_eq!((stats.gets, stats.len, stats.unacked, stats.lost), (100, 0, 0, 0));
     drop(sum);
     alone.stage.is_clean();
 }
@@ -66,7 +70,7 @@ fn a_c_consumer_works_off_its_queue_and_sends_results() {
 fn a_c_producer_serves_its_subscribers_and_obeys_messages() {
     let Some(alone) = alone() else { return };
     let program = &alone.program;
-    let mut queue = ReadyQueue::<u64>::create("c-numbers", &Options::new(8)).unwrap();
+    let mut queue = ReadyQueue::<u64>::create("c-numbers", &QueueOptions::new(8)).unwrap();
     let mut count = Producer::create(
         "c-count",
         &ProducerOptions::new().work_timeout(Duration::from_millis(1)).subscribers(["c-numbers"]),
@@ -74,15 +78,15 @@ fn a_c_producer_serves_its_subscribers_and_obeys_messages() {
     .unwrap();
     let (send, messages) = mpsc::channel();
     count.on_message_ready(move |message| send.send(message.text().unwrap().to_owned()).unwrap());
-    count.start_new(command(program), ["role=producer"]).unwrap();
+    count.start_new(Program::from(command(program)).arg("role=producer")).unwrap();
     // It waits for space: nothing is left out.
     for number in 1..=50 {
-        assert_eq!(queue.get_timeout(MINUTE).unwrap(), number);
+        assert_eq!(queue.within(MINUTE).get().unwrap(), number);
     }
     count.send_message("step 1000").unwrap();
     let mut last = 50;
     until("the new step", || {
-        let next = queue.get_timeout(MINUTE).unwrap();
+        let next = queue.within(MINUTE).get().unwrap();
         let step = next - last;
         last = next;
         step == 1000
@@ -90,7 +94,7 @@ fn a_c_producer_serves_its_subscribers_and_obeys_messages() {
     assert_eq!(messages.recv_timeout(MINUTE).unwrap(), "step 1000: done");
     count.send_message("jump").unwrap();
     let answer = loop {
-        let _ = queue.get_timeout(MINUTE).unwrap();
+        let _ = queue.within(MINUTE).get().unwrap();
         if let Ok(answer) = messages.try_recv() {
             break answer;
         }
@@ -100,7 +104,7 @@ fn a_c_producer_serves_its_subscribers_and_obeys_messages() {
     until("a full queue", || queue.is_full());
     let ended = count.stop().unwrap();
     assert!(ended.success(), "{ended:?}");
-    let control = queue.control().unwrap();
+    let control = queue.control().try_clone().unwrap();
     drop(queue);
     control.unlink().unwrap();
     drop(count);
@@ -111,7 +115,7 @@ fn a_c_producer_serves_its_subscribers_and_obeys_messages() {
 fn a_c_producer_leaves_full_queues_out_if_told_so() {
     let Some(alone) = alone() else { return };
     let program = &alone.program;
-    let mut queue = ReadyQueue::<u64>::create("c-full", &Options::new(2)).unwrap();
+    let mut queue = ReadyQueue::<u64>::create("c-full", &QueueOptions::new(2)).unwrap();
     let options = ProducerOptions::new()
         .work_timeout(Duration::from_millis(1))
         .subscribers(["c-full"])
@@ -120,15 +124,15 @@ fn a_c_producer_leaves_full_queues_out_if_told_so() {
     let mut count = Producer::create("c-skip", &options).unwrap();
     let (send, results) = mpsc::channel();
     count.on_result_ready(move |result| send.send(result.item::<u64>().unwrap()).unwrap());
-    count.start_new(command(program), ["role=producer"]).unwrap();
+    count.start_new(Program::from(command(program)).arg("role=producer")).unwrap();
     // Each number is a result too, whether the queue took it or not.
     for number in 1..=50 {
         assert_eq!(results.recv_timeout(MINUTE).unwrap(), number);
     }
-    assert_eq!((queue.get_timeout(MINUTE).unwrap(), queue.get_timeout(MINUTE).unwrap()), (1, 2));
-    assert!(queue.get_timeout(MINUTE).unwrap() > 2, "the queue was full: numbers were left out");
+    assert_eq!((queue.within(MINUTE).get().unwrap(), queue.within(MINUTE).get().unwrap()), (1, 2));
+    assert!(queue.within(MINUTE).get().unwrap() > 2, "the queue was full: numbers were left out");
     assert!(count.stop().unwrap().success());
-    let control = queue.control().unwrap();
+    let control = queue.control().try_clone().unwrap();
     drop(queue);
     control.unlink().unwrap();
     drop(count);
@@ -139,11 +143,11 @@ fn a_c_producer_leaves_full_queues_out_if_told_so() {
 fn a_killed_c_consumer_is_heard_of_and_its_item_comes_again() {
     let Some(alone) = alone() else { return };
     let program = &alone.program;
-    let options = ConsumerOptions::new().delivery(Delivery::AtLeastOnce);
+    let options = ConsumerOptions::new().queue(at_least_once());
     let mut sum = Consumer::<u64>::create("c-killed", &options).unwrap();
     let (send, exits) = mpsc::channel();
     sum.on_exit(move |exit| send.send(exit).unwrap());
-    sum.start_new(command(program), [""; 0]).unwrap();
+    sum.start_new(command(program)).unwrap();
     let pid = sum.pids()[0];
     // SAFETY: signals to a child of ours that has not been waited for.
     assert_eq!(unsafe { libc::kill(pid as i32, libc::SIGSTOP) }, 0);
@@ -151,10 +155,10 @@ fn a_killed_c_consumer_is_heard_of_and_its_item_comes_again() {
     // SAFETY: as above.
     assert_eq!(unsafe { libc::kill(pid as i32, libc::SIGKILL) }, 0);
     assert_eq!(exits.recv_timeout(MINUTE).unwrap().pid, pid);
-    sum.wait().unwrap();
+    assert!(!sum.wait().unwrap().success());
     let (send, results) = mpsc::channel();
     sum.on_result_ready(move |result| send.send(result.text().unwrap().to_owned()).unwrap());
-    sum.start_new(command(program), [""; 0]).unwrap();
+    sum.start_new(command(program)).unwrap();
     sum.put_in_queue(&1).unwrap();
     assert!(results.recv_timeout(MINUTE).unwrap().starts_with("the sum is "));
     sum.set_stop_at_queue_end().unwrap();
@@ -168,7 +172,7 @@ fn a_c_worker_ends_when_its_controlling_process_is_gone() {
     let Some(mut alone) = alone() else { return };
     let program = &alone.program.clone();
     // The state that a killed controlling process leaves: the segments, the supervised worker, and nobody who watches.
-    let control = Control::create_for::<u64>("c-left", &Options::new(4)).unwrap();
+    let control = Control::create::<u64>("c-left", &QueueOptions::new(4)).unwrap();
     let mut command = command(program);
     let told = format!("c-left {}", control.id());
     command.args(["--attach", "c-left"]).env("PRODCON_WORKER", told).stderr(Stdio::null());
@@ -184,14 +188,14 @@ fn a_c_worker_that_fails_says_why() {
     let program = &alone.program;
     let mut count = Producer::create("c-fails", &ProducerOptions::new().work_timeout(Duration::from_millis(1))).unwrap();
     // The subscribed queue is of another size than the worker's items.
-    let queue = ReadyQueue::<u32>::create("c-narrow", &Options::new(4)).unwrap();
+    let queue = ReadyQueue::<u32>::create("c-narrow", &QueueOptions::new(4)).unwrap();
     count.set_subscribers(["c-narrow"]).unwrap();
     let mut quiet = command(program);
     quiet.stderr(Stdio::null());
-    count.start_new(quiet, ["role=producer"]).unwrap();
+    count.start_new(Program::from(quiet).arg("role=producer")).unwrap();
     let ended = count.wait().unwrap();
     assert!(!ended.success() && ended.error().is_some_and(|text| text.contains("'c-narrow'")), "{ended:?}");
-    let control = queue.control().unwrap();
+    let control = queue.control().try_clone().unwrap();
     drop(queue);
     control.unlink().unwrap();
     // A program that is started as a worker of a name that is not there.
@@ -219,12 +223,12 @@ fn a_c_worker_that_fails_says_why() {
 fn a_c_worker_works_by_hand() {
     let Some(mut alone) = alone() else { return };
     let program = &alone.program.clone();
-    let mut queue = ReadyQueue::<u64>::create("c-by-hand", &Options::new(64)).unwrap();
+    let mut queue = ReadyQueue::<u64>::create("c-by-hand", &QueueOptions::new(64)).unwrap();
     let child = alone.stage.start(command(program).args(["--attach", "c-by-hand"]));
     for number in 0..1000 {
         queue.put(&number).unwrap();
     }
-    let control = queue.control().unwrap();
+    let control = queue.control().try_clone().unwrap();
     control.set_state(rust::State::StopAtQueueEnd).unwrap();
     alone.stage.end_of(child);
     assert_eq!(control.stats().unwrap().gets, 1000);
@@ -237,8 +241,8 @@ fn a_c_worker_works_by_hand() {
 fn a_program_that_is_no_worker_is_told_from_one() {
     let Some(alone) = alone() else { return };
     let mut count = Producer::create("c-true", &ProducerOptions::new()).unwrap();
-    let error = count.start_new(Command::new("true"), [""; 0]).unwrap_err();
-    assert!(matches!(error, WorkerError::NotAWorker { .. }), "{error}");
+    let error = count.start_new("true").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAWorker, "{error}");
     drop(count);
     alone.stage.is_clean();
 }
@@ -253,7 +257,7 @@ fn calls(alone: &Alone, program: &Path, through: &[&str]) {
         }
         [] => alone.stage.command(program),
     };
-    let control = Control::create("calls", &Options::new(2).item_size(8).seats(8)).unwrap();
+    let control = Control::create::<[u8]>("calls", &QueueOptions::new(2).item_size(8).seats(8)).unwrap();
     command.args(["--attach", "calls", "text", "key=value", "last"]);
     command.env("PRODCON_SUBSCRIBERS", "calls").env("PRODCON_ON_FULL", "skip");
     command.env("PRODCON_WORK_TIMEOUT", "0.25").env("PRODCON_MAX_BUFFER_SIZE", "7");

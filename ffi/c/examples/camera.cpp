@@ -1,7 +1,7 @@
 // camera NAME FRAMES: puts FRAMES frames of 1 MiB into the queue NAME.
 // camera NAME --watch: makes that queue, looks at each frame until the end of the stream, and removes it.
 //
-// No frame is ever copied: the camera draws into a block of the queue (reserve, commit), the watcher reads the same memory (take, release).
+// No frame is ever copied: the camera draws into a block of the queue (reserve, commit), the watcher reads the same memory (take, ack).
 
 #include "prodcon.hpp"
 
@@ -61,9 +61,10 @@ int watch(const std::string &name) {
     options.seats = 8;
     auto queue = prodcon::queue::create(name, options);
     std::uint64_t frames = 0, wrong = 0;
-    while (auto frame = queue.take()) { // released at the end of each round
+    while (auto frame = queue.take()) {
         if (!looks_right(*frame, frames)) wrong++;
         frames++;
+        frame->ack();
     }
     std::cout << frames << " frames, " << wrong << " wrong\n";
     prodcon::queue::unlink(name);

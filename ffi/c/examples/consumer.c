@@ -15,10 +15,14 @@ int main(int count, char **arguments) {
         return 2;
     }
     const char *name = arguments[1];
-    prodcon_options options = {sizeof options, 1024, sizeof(struct sample), 0, PRODCON_AT_LEAST_ONCE, 0};
+    prodcon_options options = {
+        .size = sizeof options,
+        .capacity = 1024,
+        .item_size = sizeof(struct sample),
+        .flags = PRODCON_AT_LEAST_ONCE,
+    };
     prodcon_queue *queue;
-    prodcon_status status = prodcon_queue_create(name, &options, &queue);
-    if (status == PRODCON_EXISTS) status = prodcon_queue_attach(name, &queue);
+    prodcon_status status = prodcon_queue_create_or_attach(name, &options, &queue);
     if (status != PRODCON_OK) {
         fprintf(stderr, "consumer: %s\n", prodcon_last_error());
         return 1;
@@ -32,7 +36,7 @@ int main(int count, char **arguments) {
         const struct sample *sample = item; /* in place, in shared memory: nothing is copied */
         samples++;
         sum += sample->celsius;
-        prodcon_queue_release(queue); /* until here another consumer would get it, should this one be killed */
+        prodcon_queue_ack(queue); /* until here another consumer would get it, should this one be killed */
     }
     if (status != PRODCON_STOPPED) fprintf(stderr, "consumer: %s\n", prodcon_last_error());
     printf("%" PRIu64 " samples, mean %.3f degrees\n", samples, samples ? sum / (double)samples : 0.0);

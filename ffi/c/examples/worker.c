@@ -51,7 +51,7 @@ static prodcon_status consume(prodcon_worker *worker) {
         sum += number;
         snprintf(text, sizeof text, "the sum is %" PRIu64 " now", sum);
         if ((status = prodcon_worker_send_result(worker, text, strlen(text))) != PRODCON_OK) break;
-        if ((status = prodcon_queue_release(queue)) != PRODCON_OK) break; /* worked on: until here it would come again, should this process be killed (at-least-once) */
+        if ((status = prodcon_queue_ack(queue)) != PRODCON_OK) break; /* worked on: until here it would come again, should this process be killed (at-least-once) */
         if ((status = obey(worker, &unused)) != PRODCON_OK) break;
     }
     prodcon_queue_close(queue);

@@ -16,8 +16,10 @@ static void refused(prodcon_queue *queue, const char *why) {
     void *block = buffer;
     const void *item = buffer;
     prodcon_stats stats;
+    prodcon_item_id id;
     stats.size = sizeof stats;
     stats.capacity = 7;
+    id.size = sizeof id;
     ANSWERS(PRODCON_INVALID, prodcon_queue_put(queue, "x", 1, -1));
     SAYS(why);
     ANSWERS(PRODCON_INVALID, prodcon_queue_put_many(queue, "x", 1, 1, &len, -1));
@@ -27,7 +29,12 @@ static void refused(prodcon_queue *queue, const char *why) {
     ANSWERS(PRODCON_INVALID, prodcon_queue_commit(queue, 1, -1));
     ANSWERS(PRODCON_INVALID, prodcon_queue_cancel(queue));
     ANSWERS(PRODCON_INVALID, prodcon_queue_take(queue, &item, &len, -1));
-    ANSWERS(PRODCON_INVALID, prodcon_queue_release(queue));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_take_slice(queue, &item, &len, -1));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_ack(queue));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_drop(queue));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_item_id(queue, 0, &id));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_delivery_count(queue, &a));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_item_size(queue, &len));
     ANSWERS(PRODCON_INVALID, prodcon_queue_nack(queue));
     ANSWERS(PRODCON_INVALID, prodcon_queue_set_ready(queue));
     ANSWERS(PRODCON_INVALID, prodcon_queue_set_not_ready(queue));
@@ -47,7 +54,7 @@ static void refused(prodcon_queue *queue, const char *why) {
 
 static void null_is_answered_everywhere(void) {
     const char *name = name_of("null");
-    prodcon_options options = {sizeof options, 2, 8, 0, 0, 0};
+    prodcon_options options = {.size = sizeof options, .capacity = 2, .item_size = 8};
     prodcon_queue *queue = nothing();
     char buffer[8];
     size_t len = 7;
@@ -67,6 +74,11 @@ static void null_is_answered_everywhere(void) {
     ANSWERS(PRODCON_INVALID, prodcon_queue_unlink(NULL));
     queue = make(name, 2, 8, 0);
     ANSWERS(PRODCON_INVALID, prodcon_queue_attach(name, NULL));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_attach_with(name, NULL, &queue));
+    SAYS("attach_options");
+    ANSWERS(PRODCON_INVALID, prodcon_queue_create_or_attach(name, NULL, &queue));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_unlink_in(NULL, name));
+    SAYS("directory");
     CHECK(figures(queue).seats_live == 1);
     ANSWERS(PRODCON_INVALID, prodcon_queue_put(queue, NULL, 1, 0));
     SAYS("'data'");
@@ -81,7 +93,10 @@ static void null_is_answered_everywhere(void) {
     ANSWERS(PRODCON_INVALID, prodcon_queue_get_many(queue, buffer, 1, 1, NULL, NULL, 0));
     ANSWERS(PRODCON_INVALID, prodcon_queue_take(queue, NULL, &len, 0));
     ANSWERS(PRODCON_INVALID, prodcon_queue_take(queue, &item, NULL, 0));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_take_slice(queue, NULL, &len, 0));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_take_slice(queue, &item, NULL, 0));
     ANSWERS(PRODCON_INVALID, prodcon_queue_reserve(queue, 1, NULL));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_item_size(queue, NULL));
     OK(prodcon_queue_put(queue, "y", 1, 0)); /* nothing was reserved by that */
     ANSWERS(PRODCON_INVALID, prodcon_queue_is_ready(queue, NULL));
     ANSWERS(PRODCON_INVALID, prodcon_queue_len(queue, NULL));
@@ -120,7 +135,7 @@ static void closed_handles_and_strange_pointers_are_refused(void) {
 
 static void bad_names_are_refused(void) {
     const char *names[] = {"", ".", "..", "-x", ".x", "a/b", "a b", "../x", "a\xFF\xFE", "\xC3\x28", "\xC3\xA9", "a\nb", "\x01"};
-    prodcon_options options = {sizeof options, 2, 8, 0, 0, 0};
+    prodcon_options options = {.size = sizeof options, .capacity = 2, .item_size = 8};
     char longest[201], longer[202];
     prodcon_queue *queue = NULL;
     for (size_t each = 0; each < sizeof names / sizeof names[0]; each++) {
@@ -145,18 +160,18 @@ static void bad_names_are_refused(void) {
 static void bad_numbers_are_refused(void) {
     const char *name = name_of("numbers");
     const prodcon_options bad[] = {
-        {0, 2, 8, 0, 0, 0},
-        {3, 2, 8, 0, 0, 0},
-        {UINT32_MAX, 2, 8, 0, 0, 0},
-        {sizeof bad[0], 0, 8, 0, 0, 0},
-        {4, 2, 8, 0, 0, 0}, /* no capacity told */
-        {sizeof bad[0], 2, 0, 0, 0, 0},
-        {sizeof bad[0], UINT32_MAX, UINT32_MAX, 0, 0, 0},
-        {sizeof bad[0], 1 << 20, 8, 0, 0, 0},
-        {sizeof bad[0], 2, 8, 1024, 0, 0},
-        {sizeof bad[0], 2, 8, UINT32_MAX, 0, 0},
-        {sizeof bad[0], 2, 8, 0, 8, 0},
-        {sizeof bad[0], 2, 8, 0, UINT32_MAX, 0},
+        {.size = 0, .capacity = 2, .item_size = 8},
+        {.size = 3, .capacity = 2, .item_size = 8},
+        {.size = UINT32_MAX, .capacity = 2, .item_size = 8},
+        {.size = sizeof bad[0], .item_size = 8},
+        {.size = 4, .capacity = 2, .item_size = 8}, /* no capacity told */
+        {.size = sizeof bad[0], .capacity = 2},
+        {.size = sizeof bad[0], .capacity = UINT32_MAX, .item_size = UINT32_MAX},
+        {.size = sizeof bad[0], .capacity = 1 << 20, .item_size = 8},
+        {.size = sizeof bad[0], .capacity = 2, .item_size = 8, .seats = 1024},
+        {.size = sizeof bad[0], .capacity = 2, .item_size = 8, .seats = UINT32_MAX},
+        {.size = sizeof bad[0], .capacity = 2, .item_size = 8, .flags = 8},
+        {.size = sizeof bad[0], .capacity = 2, .item_size = 8, .flags = UINT32_MAX},
     };
     prodcon_queue *queue = NULL;
     for (size_t each = 0; each < sizeof bad / sizeof bad[0]; each++) {

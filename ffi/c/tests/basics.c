@@ -177,8 +177,7 @@ static void options_of_other_versions_are_understood(void) {
     struct {
         prodcon_options options;
         uint32_t later[2];
-    } newer = {{0, 2, 8, 0, 0, 0}, {0, 0}};
-    newer.options.size = sizeof newer;
+    } newer = {.options = {.size = sizeof newer, .capacity = 2, .item_size = 8}};
     prodcon_queue *queue = NULL;
     OK(prodcon_queue_create(name, &newer.options, &queue));
     prodcon_stats stats = figures(queue);
@@ -202,13 +201,24 @@ static void options_of_other_versions_are_understood(void) {
     ANSWERS(PRODCON_INVALID, prodcon_queue_create(name, &newer.options, &queue));
     SAYS("newer library");
     CHECK(queue == NULL);
-    prodcon_options older = {offsetof(prodcon_options, seats), 2, 8, 99999, 99999, 99999};
+    prodcon_options older;
+    memset(&older, 0xA5, sizeof older); /* what is beyond its size is not looked at */
+    older.size = offsetof(prodcon_options, seats);
+    older.capacity = 2;
+    older.item_size = 8;
     OK(prodcon_queue_create(name, &older, &queue));
     CHECK(figures(queue).seats == 64);
     ANSWERS(PRODCON_EXISTS, prodcon_queue_create(name, &older, &queue));
     SAYS(name);
     prodcon_queue_close(queue);
     OK(prodcon_queue_unlink(name));
+    older.seats = older.flags = older.mode = older.batch = older.max_deliveries = 0;
+    for (older.size = offsetof(prodcon_options, flags); older.size < sizeof older; older.size++) {
+        if (older.size >= offsetof(prodcon_options, dead_letter) + sizeof(char *)) break;
+        OK(prodcon_queue_create(name, &older, &queue)); /* half a pointer is none */
+        prodcon_queue_close(queue);
+        OK(prodcon_queue_unlink(name));
+    }
 }
 
 static void texts_and_numbers_are_as_published(void) {
@@ -217,8 +227,10 @@ static void texts_and_numbers_are_as_published(void) {
     CHECK(PRODCON_CORRUPT == 11 && PRODCON_FORKED == 12 && PRODCON_INVALID == 13 && PRODCON_OS == 14 && PRODCON_PANIC == 15 && PRODCON_EXHAUSTED == 16);
     CHECK(PRODCON_LOSSY == 1 && PRODCON_AT_LEAST_ONCE == 2 && PRODCON_CREATE_NOT_READY == 4);
     CHECK(PRODCON_STOPPED_STATE == 1 && PRODCON_STARTED == 2 && PRODCON_STOP_AT_QUEUE_END == 3);
-    CHECK(sizeof(prodcon_options) == 24 && sizeof(prodcon_stats) == 112 && offsetof(prodcon_stats, epoch) == 40);
-    for (prodcon_status status = 0; status <= 16; status++) {
+    CHECK(PRODCON_CANCELLED == 17 && PRODCON_DIFFERS == 18);
+    CHECK(sizeof(prodcon_options) == 72 && sizeof(prodcon_attach_options) == 32 && sizeof(prodcon_item_id) == 32);
+    CHECK(offsetof(prodcon_options, mode) == 20 && offsetof(prodcon_options, dead_letter) == 32 && sizeof(prodcon_stats) == 112 && offsetof(prodcon_stats, epoch) == 40);
+    for (prodcon_status status = 0; status <= 18; status++) {
         CHECK(strlen(prodcon_status_text(status)) > 0);
         CHECK(strcmp(prodcon_status_text(status), prodcon_status_text(99)) != 0);
         for (prodcon_status other = 0; other < status; other++) CHECK(strcmp(prodcon_status_text(status), prodcon_status_text(other)) != 0);

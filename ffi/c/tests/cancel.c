@@ -43,6 +43,10 @@ static void *calls_everything(void *done) {
     uint32_t recovered = 0, undecided = 0;
     bool ready = false;
     size_t *reached = done;
+    prodcon_item_id id = {.size = sizeof id};
+    prodcon_options options = {.size = sizeof options, .capacity = 2, .item_size = 8, .type_name = "u64", .batch = 2};
+    prodcon_attach_options attach = {.size = sizeof attach, .role = PRODCON_CONSUMER};
+    uint64_t numbers[4] = {1, 2, 3, 4};
     cancel_this_thread();
     prodcon_queue *queue = make(name, 2, 8, PRODCON_AT_LEAST_ONCE), *other = join(name);
     for (int round = 0; round < 3; round++) {
@@ -54,7 +58,11 @@ static void *calls_everything(void *done) {
         OK(prodcon_queue_take(other, &item, &len, SECOND));
         OK(prodcon_queue_nack(other));
         OK(prodcon_queue_take(queue, &item, &len, SECOND));
-        OK(prodcon_queue_release(queue));
+        OK(prodcon_queue_item_id(queue, 0, &id));
+        OK(prodcon_queue_delivery_count(queue, &recovered));
+        OK(prodcon_queue_drop(queue));
+        OK(prodcon_queue_take(other, &item, &len, SECOND));
+        OK(prodcon_queue_ack(other));
         ANSWERS(PRODCON_TIMED_OUT, prodcon_queue_get(other, buffer, sizeof buffer, &len, SECOND / 100));
         OK(prodcon_queue_reserve(queue, 8, &block));
         OK(prodcon_queue_cancel(queue));
@@ -66,7 +74,7 @@ static void *calls_everything(void *done) {
         OK(prodcon_queue_cancel(queue));
         OK(prodcon_queue_get_many(other, buffer, 1, 0, NULL, &len, 0));
         ANSWERS(PRODCON_TOO_LARGE, prodcon_queue_get_many(other, buffer, 1, 2, NULL, &len, 0));
-        OK(prodcon_queue_release(other));
+        OK(prodcon_queue_ack(other));
         OK(prodcon_queue_clear(queue));
         OK(prodcon_queue_set_not_ready(queue));
         ANSWERS(PRODCON_TIMED_OUT, prodcon_queue_wait_ready(queue, SECOND / 100));
@@ -84,6 +92,17 @@ static void *calls_everything(void *done) {
         OK(prodcon_queue_attach(name, &other));
         ++*reached;
     }
+    prodcon_queue_close(other);
+    prodcon_queue_close(queue);
+    OK(prodcon_queue_unlink(name));
+    OK(prodcon_queue_create_or_attach(name, &options, &queue));
+    OK(prodcon_queue_create_or_attach(name, &options, &other));
+    prodcon_queue_close(other);
+    OK(prodcon_queue_attach_with(name, &attach, &other));
+    ANSWERS(PRODCON_TIMED_OUT, prodcon_queue_take_slice(other, &item, &len, SECOND / 100));
+    OK(prodcon_queue_put_many(queue, numbers, 8, 4, &len, SECOND));
+    OK(prodcon_queue_take_slice(other, &item, &len, SECOND));
+    OK(prodcon_queue_item_size(other, &len));
     prodcon_queue_close(other);
     prodcon_queue_close(queue);
     OK(prodcon_queue_unlink(name));

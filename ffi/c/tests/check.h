@@ -47,7 +47,13 @@ static inline const char *name_of(const char *what) {
 
 /* A queue with the flags given. */
 static inline prodcon_queue *make(const char *name, uint32_t capacity, uint32_t item_size, uint32_t flags) {
-    prodcon_options options = {sizeof options, capacity, item_size, 8, flags, 0};
+    prodcon_options options;
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    options.capacity = capacity;
+    options.item_size = item_size;
+    options.seats = 8;
+    options.flags = flags;
     prodcon_queue *queue = NULL;
     OK(prodcon_queue_create(name, &options, &queue));
     CHECK(queue != NULL);

@@ -37,7 +37,7 @@ static void copies_go_through() {
     CHECK(thrown_by([&] { (void)consumer.take(); }) == prodcon::status::invalid); // one is in hand
     auto moved = std::move(*numbers);
     CHECK(consumer.stats().held == 1);
-    moved.release();
+    moved.ack();
     CHECK(consumer.stats().held == 0 && consumer.stats().gets == 2);
 
     struct point {
@@ -52,8 +52,10 @@ static void copies_go_through() {
     CHECK(producer.put_value(std::uint8_t{1}) == prodcon::status::ok);
     CHECK(thrown_by([&] { (void)consumer.get_value<point>(); }) == prodcon::status::invalid);
     CHECK(producer.put_value(point{1, 2}) == prodcon::status::ok);
+    CHECK(producer.put_value(std::uint8_t{2}) == prodcon::status::ok);
     CHECK(thrown_by([&] { (void)consumer.get_value<std::uint8_t>(); }) == prodcon::status::too_large);
-    CHECK(consumer.get_value<point>().has_value());
+    CHECK(consumer.put("not wedged") == prodcon::status::ok); // nothing is in hand
+    CHECK(consumer.get_value<std::uint8_t>() == std::uint8_t{2} && consumer.get().has_value());
 #ifdef __cpp_lib_span
     std::array<std::byte, 3> three{std::byte{1}, std::byte{2}, std::byte{3}};
     CHECK(producer.put(std::span<const std::byte>(three)) == prodcon::status::ok);
@@ -87,12 +89,14 @@ static void blocks_are_filled_in_place() {
     {
         auto item = other.take();
         CHECK(item && item->size() == 10 && item->data()[9] == std::byte{7});
-        item->give_back();
+        item->nack();
     }
     {
         auto item = other.take(1min);
-        CHECK(item && item->size() == 10);
-    } // acknowledged
+        CHECK(item && item->size() == 10 && item->delivery_count() == 2);
+        item->ack();
+        CHECK(thrown_by([&] { item->ack(); }) == prodcon::status::invalid);
+    }
     CHECK(second.commit(1min) == prodcon::status::ok);
     CHECK(other.get()->size() == 4);
     CHECK(other.stats().redelivered == 1 && other.stats().gets == 2);
@@ -121,6 +125,7 @@ static void a_stream_ends() {
         std::uint64_t number = 0;
         std::memcpy(&number, item->data(), item->size());
         CHECK(number == expected++);
+        item->ack();
     }
     producer.join();
     CHECK(expected == 1000 && queue.get_state() == prodcon::state::stop_at_queue_end);
@@ -212,7 +217,105 @@ static void what_is_wrong_is_thrown() {
     prodcon::queue::unlink(name);
 }
 
+/// Fails on its first item.
+static void fails(prodcon::queue &queue) {
+    auto item = queue.take(1min);
+    CHECK(item && item->view().as_text() == "job");
+    throw std::runtime_error("the work failed");
+}
+
+static void what_is_not_acknowledged_is_given_back_or_counts_as_got() {
+    for (const bool at_least_once : {true, false}) {
+        const std::string name = name_of("fails");
+        prodcon::options options;
+        options.capacity = options.item_size = 8;
+        options.at_least_once = at_least_once;
+        auto queue = prodcon::queue::create_or_attach(name, options);
+        auto other = prodcon::queue::create_or_attach(name, options);
+        CHECK(queue.put("job") == prodcon::status::ok);
+        bool failed = false;
+        try {
+            fails(other);
+        } catch (const std::runtime_error &) {
+            failed = true;
+        }
+        CHECK(failed && other.put("next") == prodcon::status::ok); // nothing is in hand
+        if (at_least_once) {
+            auto item = queue.take(1min);
+            CHECK(item && item->view().as_text() == "job" && item->delivery_count() == 2);
+            const prodcon_item_id id = item->id();
+            item->nack();
+            auto again = other.take(1min);
+            const prodcon_item_id same = again->id();
+            CHECK(std::memcmp(&id, &same, sizeof id) == 0);
+            again->ack();
+        } else {
+            auto item = queue.take(1min);
+            CHECK(item && item->view().as_text() == "next");
+            CHECK(thrown_by([&] { item->nack(); }) == prodcon::status::invalid); // and it is still in hand
+            CHECK(queue.stats().held == 1);
+        }
+        CHECK(queue.stats().gets == (at_least_once ? 1 : 2) && queue.stats().lost == 0);
+        options.capacity = 16;
+        CHECK(thrown_by([&] { prodcon::queue::create_or_attach(name, options); }) == prodcon::status::differs);
+        prodcon::queue::unlink(name);
+    }
+}
+
+struct sample {
+    std::uint32_t station;
+    float celsius;
+};
+
+static void a_block_is_a_slice() {
+    const std::string name = name_of("slices"), directory = std::getenv("PRODCON_DIR");
+    prodcon::options options;
+    options.capacity = 4;
+    options.item_size = sizeof(sample);
+    options.batch = 16;
+    options.type_name = "weather.sample";
+    options.at_least_once = true;
+    options.directory = directory;
+    options.attach.role = prodcon::role::producer;
+    auto producer = prodcon::queue::create(name, options);
+    prodcon::attach_options how;
+    how.role = prodcon::role::consumer;
+    how.max_unacked = 1;
+    how.spin_limit = 0ns;
+    how.directory = directory;
+    auto consumer = prodcon::queue::attach(name, how);
+    CHECK(consumer.stats().seats_live == 3 && consumer.item_size() == sizeof(sample));
+    CHECK(thrown_by([&] { (void)consumer.take_slice<std::uint32_t>(); }) == prodcon::status::incompatible);
+    prodcon::status why = prodcon::status::ok;
+    CHECK(!consumer.take_slice<sample>(1ms, &why) && why == prodcon::status::timed_out);
+    sample samples[20] = {};
+    for (std::uint32_t each = 0; each < 20; each++) samples[each].station = each;
+    std::size_t put = 0;
+    OK(prodcon_queue_put_many(producer.handle(), samples, sizeof samples[0], 20, &put, 0));
+    {
+        auto slice = consumer.take_slice<sample>();
+        CHECK(slice && slice->size() == 16 && !slice->empty() && (*slice)[15].station == 15);
+        CHECK(slice->id(3).index == 3);
+    } // given back: all of it
+    auto slice = consumer.take_slice<sample>(1min);
+    CHECK(slice && slice->delivery_count() == 2 && slice->size() == 16);
+    std::uint32_t expected = 0;
+    for (const sample &each : *slice) CHECK(each.station == expected++);
+#ifdef __cpp_lib_span
+    std::span<const sample> span = *slice;
+    CHECK(span.size() == 16 && span.back().station == 15);
+#endif
+    auto moved = std::move(*slice);
+    moved.ack();
+    auto rest = consumer.take_slice<sample>();
+    CHECK(rest && rest->size() == 4 && consumer.stats().gets == 16);
+    rest->ack();
+    prodcon::queue::unlink(directory, name);
+}
+
 int main() {
+    what_is_not_acknowledged_is_given_back_or_counts_as_got();
+    a_block_is_a_slice();
     copies_go_through();
     blocks_are_filled_in_place();
     a_stream_ends();

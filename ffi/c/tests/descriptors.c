@@ -9,7 +9,7 @@ static int chatters_without(int first, int last) {
     prodcon_queue *made = NULL, *second = NULL, *third = NULL;
     char buffer[16];
     size_t len = 0;
-    prodcon_options options = {sizeof options, 16, 16, 8, 0, 0};
+    prodcon_options options = {.size = sizeof options, .capacity = 16, .item_size = 16, .seats = 8};
     for (int number = first; number <= last; number++) close(number);
     if (prodcon_queue_create("chatter", &options, &made) || prodcon_queue_attach("chatter", &second) ||
         prodcon_queue_attach("there", &third))
@@ -35,9 +35,12 @@ static int chatters_without(int first, int last) {
     return prodcon_queue_unlink("chatter");
 }
 
+/* Not the caller's: its children have no use for it, but they know where it is. */
+static prodcon_queue *there;
+
 static void no_standard_stream_becomes_a_queue(void) {
     static const int closed[4][2] = {{0, 0}, {1, 1}, {2, 2}, {0, 2}};
-    prodcon_queue *there = make("there", 16, 16, 0);
+    there = make("there", 16, 16, 0);
     for (int round = 0; round < 4; round++) {
         int status = 0;
         pid_t child = fork();

@@ -11,7 +11,8 @@ static void a_reserved_block_is_put_by_commit(void) {
     bool ready = false;
     int32_t state = 0;
     uint32_t recovered = 0, undecided = 0;
-    prodcon_stats stats = {sizeof stats, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    prodcon_stats stats = {.size = sizeof stats};
+    prodcon_item_id id = {.size = sizeof id};
 
     ANSWERS(PRODCON_INVALID, prodcon_queue_commit(queue, 1, 0));
     SAYS("no block is reserved");
@@ -30,8 +31,13 @@ static void a_reserved_block_is_put_by_commit(void) {
     ANSWERS(PRODCON_INVALID, prodcon_queue_get(queue, buffer, sizeof buffer, &len, 0));
     ANSWERS(PRODCON_INVALID, prodcon_queue_get_many(queue, buffer, 1, 1, NULL, &len, 0));
     ANSWERS(PRODCON_INVALID, prodcon_queue_take(queue, &item, &len, 0));
-    ANSWERS(PRODCON_INVALID, prodcon_queue_release(queue));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_take_slice(queue, &item, &len, 0));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_ack(queue));
     ANSWERS(PRODCON_INVALID, prodcon_queue_nack(queue));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_drop(queue));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_delivery_count(queue, &recovered));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_item_id(queue, 0, &id));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_item_size(queue, &len));
     ANSWERS(PRODCON_INVALID, prodcon_queue_set_ready(queue));
     ANSWERS(PRODCON_INVALID, prodcon_queue_set_not_ready(queue));
     ANSWERS(PRODCON_INVALID, prodcon_queue_clear(queue));
@@ -81,7 +87,7 @@ static void a_reserved_block_is_put_by_commit(void) {
     prodcon_queue_close(other);
 }
 
-static void an_item_taken_stays_in_hand_until_released(void) {
+static void an_item_taken_stays_in_hand_until_it_is_settled(void) {
     const char *name = name_of("take");
     prodcon_queue *queue = make(name, 4, 64, 0);
     const void *item = NULL, *second = NULL;
@@ -91,14 +97,14 @@ static void an_item_taken_stays_in_hand_until_released(void) {
     bool ready = false;
     uint32_t recovered = 99, undecided = 99;
 
-    ANSWERS(PRODCON_INVALID, prodcon_queue_release(queue));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_ack(queue));
     SAYS("no item is in hand");
     OK(prodcon_queue_put(queue, "first", 5, 0));
     OK(prodcon_queue_put(queue, "second", 6, 0));
     OK(prodcon_queue_take(queue, &item, &len, LONG));
     CHECK(len == 5 && memcmp(item, "first", 5) == 0 && (uintptr_t)item % 8 == 0);
     ANSWERS(PRODCON_INVALID, prodcon_queue_put(queue, "x", 1, 0));
-    SAYS("release it first");
+    SAYS("acknowledge it or give it back");
     ANSWERS(PRODCON_INVALID, prodcon_queue_put_many(queue, "x", 1, 1, &number, 0));
     ANSWERS(PRODCON_INVALID, prodcon_queue_reserve(queue, 1, &block));
     ANSWERS(PRODCON_INVALID, prodcon_queue_take(queue, &second, &number, 0));
@@ -122,8 +128,8 @@ static void an_item_taken_stays_in_hand_until_released(void) {
     OK(prodcon_queue_set_not_ready(queue));
     OK(prodcon_queue_set_ready(queue));
     CHECK(len == 5 && memcmp(item, "first", 5) == 0);
-    OK(prodcon_queue_release(queue));
-    ANSWERS(PRODCON_INVALID, prodcon_queue_release(queue));
+    OK(prodcon_queue_ack(queue));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_ack(queue));
     stats = figures(queue);
     CHECK(stats.held == 0 && stats.gets == 1);
     ANSWERS(PRODCON_EMPTY, prodcon_queue_get(queue, buffer, sizeof buffer, &len, 0));
@@ -177,7 +183,7 @@ static void an_item_too_large_for_the_buffer_comes_again(void) {
 
     /* thrown away */
     ANSWERS(PRODCON_TOO_LARGE, prodcon_queue_get(queue, buffer, 8, &len, 0));
-    OK(prodcon_queue_release(queue));
+    OK(prodcon_queue_ack(queue));
     OK(prodcon_queue_get(queue, buffer, 8, &len, 0));
     CHECK(len == 8 && figures(queue).gets == 5);
 
@@ -202,7 +208,7 @@ static void an_item_too_large_for_the_buffer_comes_again(void) {
 
 static void a_full_house_keeps_what_nobody_can_take_back(void) {
     const char *name = name_of("house");
-    prodcon_options options = {sizeof options, 2, 8, 1, PRODCON_AT_LEAST_ONCE, 0};
+    prodcon_options options = {.size = sizeof options, .capacity = 2, .item_size = 8, .seats = 1, .flags = PRODCON_AT_LEAST_ONCE};
     prodcon_queue *queue = NULL, *second = NULL;
     const void *item = NULL;
     size_t len = 0;
@@ -212,20 +218,93 @@ static void a_full_house_keeps_what_nobody_can_take_back(void) {
     OK(prodcon_queue_put(queue, "a", 1, 0));
     OK(prodcon_queue_take(queue, &item, &len, 0));
     OK(prodcon_queue_nack(queue)); /* no other seat: it comes with the next get, and until then nothing can be put */
-    ANSWERS(PRODCON_INVALID, prodcon_queue_put(queue, "b", 1, 0));
-    SAYS("item in hand");
+    ANSWERS(PRODCON_NO_SEAT, prodcon_queue_put(queue, "b", 1, 0));
     OK(prodcon_queue_take(queue, &item, &len, 0));
     CHECK(len == 1 && *(const char *)item == 'a');
-    OK(prodcon_queue_release(queue));
+    OK(prodcon_queue_ack(queue));
     OK(prodcon_queue_put(queue, "b", 1, 0));
+    prodcon_queue_close(queue);
+    OK(prodcon_queue_unlink(name));
+}
+
+static void a_dropped_item_is_given_back_or_counts_as_got(void) {
+    for (int at_least_once = 0; at_least_once < 2; at_least_once++) {
+        const char *name = name_of("drop");
+        prodcon_queue *queue = make(name, 4, 8, at_least_once ? PRODCON_AT_LEAST_ONCE : 0), *other = join(name);
+        const void *item = NULL;
+        size_t len = 0;
+        ANSWERS(PRODCON_INVALID, prodcon_queue_drop(queue));
+        SAYS("no item is in hand");
+        OK(prodcon_queue_put(queue, "item", 4, 0));
+        OK(prodcon_queue_take(queue, &item, &len, 0));
+        OK(prodcon_queue_drop(queue));
+        ANSWERS(PRODCON_INVALID, prodcon_queue_ack(queue));
+        if (at_least_once) {
+            uint32_t count = 0;
+            OK(prodcon_queue_take(other, &item, &len, LONG));
+            OK(prodcon_queue_delivery_count(other, &count));
+            CHECK(count == 2 && len == 4 && memcmp(item, "item", 4) == 0);
+            OK(prodcon_queue_ack(other));
+        }
+        ANSWERS(PRODCON_EMPTY, prodcon_queue_take(other, &item, &len, 0));
+        prodcon_stats stats = figures(queue);
+        CHECK(stats.gets == 1 && stats.lost == 0 && stats.redelivered == (uint64_t)at_least_once);
+        prodcon_queue_close(other);
+        prodcon_queue_close(queue);
+        OK(prodcon_queue_unlink(name));
+    }
+}
+
+static void an_item_in_hand_has_a_number_that_it_keeps(void) {
+    const char *name = name_of("id");
+    prodcon_queue *queue = make(name, 4, 8, PRODCON_AT_LEAST_ONCE), *other = join(name);
+    prodcon_item_id first = {.size = sizeof first}, again = first, second = first;
+    const void *item = NULL;
+    char buffer[1];
+    size_t len = 0;
+    uint32_t count = 0;
+    ANSWERS(PRODCON_INVALID, prodcon_queue_item_id(queue, 0, &first));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_delivery_count(queue, &count));
+    OK(prodcon_queue_put(queue, "1", 1, 0));
+    OK(prodcon_queue_put(queue, "22", 2, 0));
+    OK(prodcon_queue_take(queue, &item, &len, 0));
+    OK(prodcon_queue_item_id(queue, 0, &first));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_item_id(queue, 1, &again));
+    SAYS("count from 0");
+    again.size = 7;
+    ANSWERS(PRODCON_INVALID, prodcon_queue_item_id(queue, 0, &again));
+    ANSWERS(PRODCON_INVALID, prodcon_queue_item_id(queue, 0, NULL));
+    again.size = sizeof again;
+    OK(prodcon_queue_delivery_count(queue, &count));
+    CHECK(count == 1);
+    OK(prodcon_queue_nack(queue));
+    OK(prodcon_queue_take(other, &item, &len, LONG));
+    OK(prodcon_queue_item_id(other, 0, &again));
+    CHECK(memcmp(&first, &again, sizeof first) == 0);
+    OK(prodcon_queue_ack(other));
+    ANSWERS(PRODCON_TOO_LARGE, prodcon_queue_get(other, buffer, 1, &len, 0)); /* that is in hand too */
+    OK(prodcon_queue_item_id(other, 0, &second));
+    CHECK(second.sequence > first.sequence && second.index == 0 && memcmp(second.queue, first.queue, 16) == 0);
+    OK(prodcon_queue_ack(other));
+    prodcon_queue_close(other);
+    prodcon_queue_close(queue);
+    OK(prodcon_queue_unlink(name));
+
+    queue = make(name, 4, 8, 0); /* another queue, though its name is the same */
+    OK(prodcon_queue_put(queue, "1", 1, 0));
+    OK(prodcon_queue_take(queue, &item, &len, 0));
+    OK(prodcon_queue_item_id(queue, 0, &again));
+    CHECK(again.sequence == first.sequence && memcmp(again.queue, first.queue, 16) != 0);
     prodcon_queue_close(queue);
     OK(prodcon_queue_unlink(name));
 }
 
 int main(void) {
     a_reserved_block_is_put_by_commit();
-    an_item_taken_stays_in_hand_until_released();
+    an_item_taken_stays_in_hand_until_it_is_settled();
     an_item_too_large_for_the_buffer_comes_again();
     a_full_house_keeps_what_nobody_can_take_back();
+    a_dropped_item_is_given_back_or_counts_as_got();
+    an_item_in_hand_has_a_number_that_it_keeps();
     return 0;
 }

@@ -151,7 +151,7 @@ static void *closes(void *unused) {
 /* LeakSanitizer looks whether their memory is known to somebody. */
 static void handles_that_are_closed_at_once_are_not_lost(void) {
     char name[64];
-    prodcon_options options = {sizeof options, 2, 8, 100, 0, 0};
+    prodcon_options options = {.size = sizeof options, .capacity = 2, .item_size = 8, .seats = 100};
     prodcon_queue *queue = NULL;
     pthread_t threads[4];
     snprintf(name, sizeof name, "%s", name_of("closes"));
@@ -192,6 +192,7 @@ static void in_child(prodcon_queue *queue, const char *name) {
     void *block = buffer;
     const void *item = buffer;
     prodcon_stats stats;
+    prodcon_item_id id = {.size = sizeof id};
     stats.size = sizeof stats;
     ANSWERS(PRODCON_FORKED, prodcon_queue_put(queue, "x", 1, -1));
     SAYS("attach again");
@@ -202,7 +203,12 @@ static void in_child(prodcon_queue *queue, const char *name) {
     ANSWERS(PRODCON_FORKED, prodcon_queue_commit(queue, 1, -1));
     ANSWERS(PRODCON_FORKED, prodcon_queue_cancel(queue));
     ANSWERS(PRODCON_FORKED, prodcon_queue_take(queue, &item, &len, -1));
-    ANSWERS(PRODCON_FORKED, prodcon_queue_release(queue));
+    ANSWERS(PRODCON_FORKED, prodcon_queue_take_slice(queue, &item, &len, -1));
+    ANSWERS(PRODCON_FORKED, prodcon_queue_ack(queue));
+    ANSWERS(PRODCON_FORKED, prodcon_queue_drop(queue));
+    ANSWERS(PRODCON_FORKED, prodcon_queue_item_id(queue, 0, &id));
+    ANSWERS(PRODCON_FORKED, prodcon_queue_delivery_count(queue, &a));
+    ANSWERS(PRODCON_FORKED, prodcon_queue_item_size(queue, &len));
     ANSWERS(PRODCON_FORKED, prodcon_queue_nack(queue));
     ANSWERS(PRODCON_FORKED, prodcon_queue_set_ready(queue));
     ANSWERS(PRODCON_FORKED, prodcon_queue_set_not_ready(queue));
@@ -249,7 +255,7 @@ static void a_forked_child_is_told_so_and_harms_nobody(void) {
         }
         if (state == 2) {
             CHECK(memcmp(item, "parent", 6) == 0 && figures(queue).held == 1);
-            OK(prodcon_queue_release(queue));
+            OK(prodcon_queue_ack(queue));
         }
         OK(prodcon_queue_get(queue, buffer, sizeof buffer, &len, 0));
         CHECK(len == 5 && memcmp(buffer, "child", 5) == 0);

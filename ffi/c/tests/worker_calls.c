@@ -139,10 +139,10 @@ int main(int argc, char **argv) {
     OK(prodcon_worker_take(worker, queue, &item, &len, LONG));
     CHECK(len == 4 && memcmp(item, "item", 4) == 0);
     ANSWERS(PRODCON_INVALID, prodcon_worker_take(worker, queue, &item, &len, 0));
-    OK(prodcon_queue_release(queue));
+    OK(prodcon_queue_ack(queue));
     OK(prodcon_worker_take(worker, queue, &item, &len, 0));
     CHECK(len == 0);
-    OK(prodcon_queue_release(queue));
+    OK(prodcon_queue_ack(queue));
     ANSWERS(PRODCON_EMPTY, prodcon_worker_take(worker, queue, &item, &len, 0));
     ANSWERS(PRODCON_TIMED_OUT, prodcon_worker_take(worker, queue, &item, &len, SECOND / 5));
     SAYS("time");

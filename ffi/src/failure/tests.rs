@@ -1,10 +1,8 @@
 //! Each error has its number, and its text names the queue.
 
 use super::*;
-
-fn queue() -> std::sync::Arc<str> {
-    "frames".into()
-}
+use rust::bindings::TestName;
+use rust::{Control, QueueOptions, ReadyQueue};
 
 #[test]
 fn errors_have_the_numbers_that_the_contract_gives_them() {
@@ -16,128 +14,53 @@ fn errors_have_the_numbers_that_the_contract_gives_them() {
     assert_eq!(status(PutError::NotReady.into()), PRODCON_NOT_READY);
     assert_eq!(status(PutError::Stopped.into()), PRODCON_STOPPED);
     assert_eq!(status(GetError::Stopped.into()), PRODCON_STOPPED);
-    assert_eq!(
-        status(
-            PutError::TooLarge {
-                queue: queue(),
-                len: 9,
-                max: 8
-            }
-            .into()
-        ),
-        PRODCON_TOO_LARGE
-    );
-    assert_eq!(
-        status(
-            PutError::WrongLength {
-                queue: queue(),
-                len: 7,
-                expected: 8
-            }
-            .into()
-        ),
-        PRODCON_INVALID
-    );
-    assert_eq!(status(PutError::InHand { queue: queue() }.into()), PRODCON_INVALID);
-    for (fault, expected) in [
-        (Fault::Removed { queue: queue() }, PRODCON_NOT_FOUND),
-        (
-            Fault::Corrupt {
-                queue: queue(),
-                what: "x".into(),
-            },
-            PRODCON_CORRUPT,
-        ),
-        (Fault::Exhausted { queue: queue() }, PRODCON_EXHAUSTED),
-        (Fault::Forked { queue: queue() }, PRODCON_FORKED),
-        (Fault::AtMostOnce { queue: queue() }, PRODCON_INVALID),
-        (Fault::ReadOnly { queue: queue() }, PRODCON_OS),
-        (
-            Fault::Os {
-                queue: queue(),
-                call: "open",
-                errno: 2,
-            },
-            PRODCON_OS,
-        ),
+    assert_eq!(status(PutError::Cancelled.into()), PRODCON_CANCELLED);
+    assert_eq!(status(GetError::Cancelled.into()), PRODCON_CANCELLED);
+    for (kind, expected) in [
+        (ErrorKind::NotFound, PRODCON_NOT_FOUND),
+        (ErrorKind::Removed, PRODCON_NOT_FOUND),
+        (ErrorKind::AlreadyExists, PRODCON_EXISTS),
+        (ErrorKind::InvalidName, PRODCON_INVALID),
+        (ErrorKind::InvalidOption, PRODCON_INVALID),
+        (ErrorKind::OptionsDiffer, PRODCON_DIFFERS),
+        (ErrorKind::Incompatible, PRODCON_INCOMPATIBLE),
+        (ErrorKind::NoSeat, PRODCON_NO_SEAT),
+        (ErrorKind::PermissionDenied, PRODCON_OS),
+        (ErrorKind::ReadOnly, PRODCON_OS),
+        (ErrorKind::NoSpace, PRODCON_OS),
+        (ErrorKind::TooLarge, PRODCON_TOO_LARGE),
+        (ErrorKind::WrongLength, PRODCON_INVALID),
+        (ErrorKind::AtMostOnce, PRODCON_INVALID),
+        (ErrorKind::StateRefused, PRODCON_INVALID),
+        (ErrorKind::Forked, PRODCON_FORKED),
+        (ErrorKind::Corrupt, PRODCON_CORRUPT),
+        (ErrorKind::Exhausted, PRODCON_EXHAUSTED),
+        (ErrorKind::Os, PRODCON_OS),
+        (ErrorKind::NotAWorker, PRODCON_INVALID),
     ] {
-        let failure = Failure::from(PutError::from(fault));
-        assert_eq!(failure.status, expected);
-        assert!(matches!(&failure.text, Text::Whole(text) if text.contains("'frames'")), "{failure:?}");
+        assert_eq!(status_of(kind), expected, "{kind:?}");
     }
-    for (error, expected) in [
-        (
-            OpenError::NotFound {
-                queue: queue(),
-                directory: "/d".into(),
-            },
-            PRODCON_NOT_FOUND,
-        ),
-        (OpenError::NoDirectory { directory: "/d/frames".into() }, PRODCON_NOT_FOUND),
-        (OpenError::Replaced { queue: queue() }, PRODCON_NOT_FOUND),
-        (OpenError::Removed { queue: queue() }, PRODCON_NOT_FOUND),
-        (OpenError::Busy { queue: queue() }, PRODCON_OS),
-        (OpenError::Exists { queue: queue() }, PRODCON_EXISTS),
-        (OpenError::Name { name: "frames/".into() }, PRODCON_INVALID),
-        (
-            OpenError::Invalid {
-                queue: queue(),
-                what: "x".into(),
-            },
-            PRODCON_INVALID,
-        ),
-        (
-            OpenError::Denied {
-                queue: queue(),
-                path: "/p".into(),
-            },
-            PRODCON_OS,
-        ),
-        (
-            OpenError::NoSpace {
-                queue: queue(),
-                bytes: 1,
-                directory: "/d".into(),
-            },
-            PRODCON_OS,
-        ),
-        (
-            OpenError::Corrupt {
-                queue: queue(),
-                what: "x".into(),
-            },
-            PRODCON_CORRUPT,
-        ),
-        (
-            OpenError::NoSeat {
-                queue: queue(),
-                seats: 1,
-                wanted: 1,
-            },
-            PRODCON_NO_SEAT,
-        ),
-        (
-            OpenError::Incompatible {
-                queue: queue(),
-                what: "version",
-                expected: "2".into(),
-                found: "3".into(),
-            },
-            PRODCON_INCOMPATIBLE,
-        ),
-        (
-            OpenError::Os {
-                queue: queue(),
-                call: "open",
-                errno: 24,
-            },
-            PRODCON_OS,
-        ),
-    ] {
-        let failure = Failure::from(error);
-        assert_eq!(failure.status, expected, "{failure:?}");
-        assert!(matches!(&failure.text, Text::Whole(text) if text.contains("frames")), "{failure:?}");
-    }
+}
+
+#[test]
+fn the_text_of_an_error_names_the_queue_and_what_differs() {
+    let name = TestName::new();
+    let mut queue = ReadyQueue::<[u8]>::create(&name, &QueueOptions::new(1).item_size(8)).unwrap();
+    let says = |failure: Failure, status, text: &str| {
+        assert_eq!(failure.status, status, "{failure:?}");
+        assert!(
+            matches!(&failure.text, Text::Whole(whole) if whole.contains(&*name) && whole.contains(text)),
+            "{failure:?}"
+        );
+    };
+    says(queue.put(&[0; 9]).unwrap_err().into(), PRODCON_TOO_LARGE, "9 bytes");
+    let wider = QueueOptions::new(2).item_size(8);
+    let differs = ReadyQueue::<[u8]>::create_or_attach(&name, &wider).unwrap_err();
+    says(differs.into(), PRODCON_DIFFERS, "capacity is 1, wanted 2");
+    let exists = ReadyQueue::<[u8]>::create(&name, &wider).unwrap_err();
+    says(exists.into(), PRODCON_EXISTS, "");
+    rust::unlink(&name).unwrap();
+    says(Control::attach(&name).unwrap_err().into(), PRODCON_NOT_FOUND, "");
 }
 
 #[test]

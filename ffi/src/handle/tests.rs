@@ -4,7 +4,7 @@ use super::{Handle, Queue, RESTING, close, open, with};
 use crate::endpoint::Endpoint;
 use crate::failure::prodcon_last_error;
 use crate::status::*;
-use rust::{Options, ReadyQueue};
+use rust::{AttachOptions, QueueOptions, ReadyQueue};
 use std::ffi::CStr;
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ impl Scratch {
     }
 
     fn queue(&self) -> *mut Queue {
-        let options = Options::new(2).item_size(8).directory(&self.0);
+        let options = QueueOptions::new(2).item_size(8).attach(AttachOptions::new().directory(&self.0));
         open(Endpoint::new(ReadyQueue::create_or_attach("q", &options).unwrap()))
     }
 }
