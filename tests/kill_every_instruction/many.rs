@@ -1,15 +1,15 @@
 //! Operations on several items: blocks of several, several in hand, dead letters.
 
-use crate::scenes::{at_least_once, attached, get, kill_after, leave_an_item_in_a_dead_hand, marked, options, scene};
-use crate::stage::{After, Item, NAME, Queue, Stage, item, number};
+use crate::scenes::{Body, at_least_once, attached, get, kill_after, leave_an_item_in_a_dead_hand, marked, options, put_all, scene};
+use crate::stage::{After, BLOCK, Item, NAME, Queue, Stage, at, item, number};
 use crate::sweep::Scene;
 use crate::trace::mark;
-use prodcon::{Attach, Options};
+use prodcon::{AttachOptions, Batch, QueueOptions};
 use std::path::Path;
 use std::time::Duration;
 
 /// Blocks of up to three items.
-fn blocks() -> Options {
+fn blocks() -> QueueOptions {
     options().batch(3)
 }
 
@@ -24,7 +24,7 @@ fn three_and_one(stage: &mut Stage) {
 }
 
 pub(crate) fn puts_of_blocks() -> Vec<Scene> {
-    let put_two = || attached(|queue| queue.try_put_batch(&items([1000, 1001])) == Ok(2));
+    let put_two = || attached(|queue| put_all(queue, &items([1000, 1001])));
     let full = |stage: &mut Stage| {
         stage.put_batch(&[1, 2]);
         stage.put_batch(&[3]);
@@ -35,7 +35,7 @@ pub(crate) fn puts_of_blocks() -> Vec<Scene> {
             "put_batch",
             blocks(),
             |stage| stage.put(1..=1),
-            attached(|queue| queue.try_put_batch(&items([1000, 1001, 1002, 1003, 1004])) == Ok(5)),
+            attached(|queue| put_all(queue, &items([1000, 1001, 1002, 1003, 1004]))),
             [
                 After::items([1]),
                 After::items([1, 1000, 1001, 1002]),
@@ -69,22 +69,45 @@ pub(crate) fn puts_of_blocks() -> Vec<Scene> {
     ]
 }
 
+/// A child that has up to so many items of a block in hand, and does this with them.
+fn in_one_block(max: usize, operation: fn(Batch<'_, Item>) -> bool) -> Body {
+    Box::new(move |dir| {
+        let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();
+        let batch = queue.within(Duration::ZERO).take_many(max).unwrap();
+        marked(|| operation(batch))
+    })
+}
+
+fn ack_first_and_drop(mut batch: Batch<'_, Item>) -> bool {
+    batch.ack_first(1);
+    let good = batch.len() == 1 && number(batch.get(0).unwrap()) == 2;
+    drop(batch); // not acknowledged
+    good
+}
+
 pub(crate) fn gets_of_blocks() -> Vec<Scene> {
     let before = || After::items([1, 2, 3, 4]);
-    let get_batch = |queue: &mut Queue| queue.try_get_batch().is_ok_and(|found| found == items([1, 2, 3]));
+    let get_block = |queue: &mut Queue| {
+        let Ok(batch) = queue.within(Duration::ZERO).take_many(BLOCK) else {
+            return false;
+        };
+        let good = batch.iter().map(number).eq([1, 2, 3]);
+        batch.ack();
+        good
+    };
     vec![
         scene(
-            "get_batch",
+            "take_many_of_a_block",
             blocks(),
             three_and_one,
-            attached(get_batch),
+            attached(get_block),
             [before(), After::items([4]).lost(3), After::items([4]).got(3)],
         ),
         scene(
-            "get_batch_at_least_once",
-            blocks().delivery(prodcon::Delivery::AtLeastOnce),
+            "take_many_of_a_block_at_least_once",
+            blocks().at_least_once(true),
             three_and_one,
-            attached(get_batch),
+            attached(get_block),
             [before(), before().delivery(3, 2), After::items([4]).got(3)],
         ),
         scene(
@@ -102,7 +125,7 @@ pub(crate) fn gets_of_blocks() -> Vec<Scene> {
         ),
         scene(
             "get_of_a_batch_one_by_one_at_least_once",
-            blocks().delivery(prodcon::Delivery::AtLeastOnce),
+            blocks().at_least_once(true),
             three_and_one,
             attached(|queue| get(queue, 1) && get(queue, 2) && get(queue, 3)),
             [
@@ -113,14 +136,33 @@ pub(crate) fn gets_of_blocks() -> Vec<Scene> {
                 After::items([4]).got(3),
             ],
         ),
+        // A batch that is dropped when its first item was acknowledged: in one block, and the block has more.
+        scene(
+            "drop_of_a_block_after_ack_first",
+            blocks(),
+            three_and_one,
+            in_one_block(2, ack_first_and_drop),
+            [
+                After::items([4]).lost(3),
+                After::items([4]).lost(2).got(1),
+                After::items([4]).lost(1).got(2), // the rest of the block is the endpoint's
+            ],
+        ),
+        scene(
+            "drop_of_a_block_after_ack_first_at_least_once",
+            blocks().at_least_once(true),
+            three_and_one,
+            in_one_block(2, ack_first_and_drop),
+            [before().delivery(3, 2), After::items([2, 3, 4]).delivery(2, 2).got(1)],
+        ),
         // The rest of a block is in hand when it is cleared; the get throws it away.
         scene(
             "get_behind_a_cleared_rest",
             blocks(),
             three_and_one,
             Box::new(|dir: &Path| {
-                let mut queue = Queue::attach_in(dir, NAME).unwrap();
-                let mut other = Queue::attach_in(dir, NAME).unwrap();
+                let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();
+                let mut other = Queue::attach_with(NAME, &at(dir)).unwrap();
                 assert!(get(&mut queue, 1) && queue.clear().is_ok() && other.try_put(&item(1000)).is_ok());
                 marked(|| get(&mut queue, 1000))
             }),
@@ -132,10 +174,10 @@ pub(crate) fn gets_of_blocks() -> Vec<Scene> {
         ),
         scene(
             "adoption_of_the_rest_of_a_batch",
-            blocks().delivery(prodcon::Delivery::AtLeastOnce),
+            blocks().at_least_once(true),
             |stage| {
                 three_and_one(stage);
-                kill_after(stage, Attach::new(), |queue| {
+                kill_after(stage, AttachOptions::new(), |queue| {
                     assert!(get(queue, 1));
                     mark();
                 });
@@ -155,27 +197,27 @@ pub(crate) fn hands() -> Vec<Scene> {
     let three = |stage: &mut Stage| stage.put(1..=3);
     let two_in_a_dead_hand = move |stage: &mut Stage| {
         three(stage);
-        kill_after(stage, Attach::new().in_hand(2), |queue| {
-            let hand = queue.try_take_many(2).unwrap();
-            assert_eq!(hand.len(), 2);
+        kill_after(stage, AttachOptions::new().max_unacked(2), |queue| {
+            let batch = queue.within(Duration::ZERO).take_many(2).unwrap();
+            assert_eq!(batch.len(), 2);
             mark();
-            drop(hand);
+            batch.ack();
         });
     };
-    let holding = |operation: fn(prodcon::Hand<'_, Item>) -> bool| {
+    let holding = |operation: fn(Batch<'_, Item>) -> bool| {
         Box::new(move |dir: &Path| {
-            let mut queue = Queue::attach_with(NAME, &Attach::new().in_hand(2).directory(dir)).unwrap();
-            let hand = queue.try_take_many(2).unwrap();
-            marked(|| operation(hand))
+            let mut queue = Queue::attach_with(NAME, &at(dir).max_unacked(2)).unwrap();
+            let batch = queue.within(Duration::ZERO).take_many(2).unwrap();
+            marked(|| operation(batch))
         })
     };
     let take_and_ack = || {
         Box::new(|dir: &Path| {
-            let mut queue = Queue::attach_with(NAME, &Attach::new().in_hand(2).directory(dir)).unwrap();
+            let mut queue = Queue::attach_with(NAME, &at(dir).max_unacked(2)).unwrap();
             marked(|| {
-                let Ok(hand) = queue.try_take_many(2) else { return false };
-                let good = hand.iter().map(number).eq([1, 2]);
-                hand.ack();
+                let Ok(batch) = queue.within(Duration::ZERO).take_many(2) else { return false };
+                let good = batch.iter().map(number).eq([1, 2]);
+                batch.ack();
                 good
             })
         })
@@ -186,21 +228,21 @@ pub(crate) fn hands() -> Vec<Scene> {
     };
     let one_in_a_dead_buffer = move |stage: &mut Stage| {
         three(stage);
-        kill_after(stage, Attach::new().in_hand(1), |queue| {
-            let hand = queue.take_buffered(Duration::from_secs(60)).unwrap();
-            assert_eq!(hand.len(), 1);
+        kill_after(stage, AttachOptions::new().max_unacked(1), |queue| {
+            let batch = queue.take_buffered(Duration::from_secs(60)).unwrap();
+            assert_eq!(batch.len(), 1);
             mark();
-            drop(hand);
+            batch.ack();
         });
     };
     let buffer_one = || {
         Box::new(|dir: &Path| {
-            let mut queue = Queue::attach_with(NAME, &Attach::new().in_hand(1).directory(dir)).unwrap();
+            let mut queue = Queue::attach_with(NAME, &at(dir).max_unacked(1)).unwrap();
             marked(|| {
-                let Ok(mut hand) = queue.take_buffered(Duration::ZERO) else { return false };
-                hand.show();
-                let good = hand.iter().map(number).eq([1]);
-                hand.ack();
+                let Ok(mut batch) = queue.take_buffered(Duration::ZERO) else { return false };
+                batch.show();
+                let good = batch.iter().map(number).eq([1]);
+                batch.ack();
                 good
             })
         })
@@ -238,18 +280,32 @@ pub(crate) fn hands() -> Vec<Scene> {
             "nack_of_a_hand",
             at_least_once().seats(5),
             three,
-            holding(|hand| hand.nack().is_ok()),
+            holding(|batch| batch.nack().is_ok()),
             [again(2)],
         ),
         scene(
             "ack_of_the_first_in_hand",
             at_least_once().seats(5),
             three,
-            holding(|mut hand| {
-                hand.ack_first(1);
-                hand.len() == 1 && hand.nack().is_ok()
+            holding(|mut batch| {
+                batch.ack_first(1);
+                batch.len() == 1 && batch.nack().is_ok()
             }),
             [again(2), After::items([2, 3]).delivery(1, 2).got(1)],
+        ),
+        scene(
+            "drop_of_a_hand_after_ack_first_at_least_once",
+            at_least_once().seats(5),
+            three,
+            holding(ack_first_and_drop),
+            [again(2), After::items([2, 3]).delivery(1, 2).got(1)],
+        ),
+        scene(
+            "drop_of_a_hand_after_ack_first",
+            options().seats(5),
+            three,
+            holding(ack_first_and_drop),
+            [After::items([3]).lost(2), After::items([3]).lost(1).got(1), After::items([3]).got(2)],
         ),
         // A worker's buffer: what nobody was shown was not delivered.
         scene(
@@ -257,13 +313,13 @@ pub(crate) fn hands() -> Vec<Scene> {
             at_least_once().seats(5),
             three,
             Box::new(|dir: &Path| {
-                let mut queue = Queue::attach_with(NAME, &Attach::new().in_hand(2).directory(dir)).unwrap();
+                let mut queue = Queue::attach_with(NAME, &at(dir).max_unacked(2)).unwrap();
                 marked(|| {
-                    let Ok(mut hand) = queue.take_buffered(Duration::ZERO) else { return false };
-                    let filled = hand.take_more(2, Some(Duration::ZERO)) == Ok(1);
-                    hand.show();
-                    let good = hand.iter().map(number).eq([1, 2]);
-                    hand.ack();
+                    let Ok(mut batch) = queue.take_buffered(Duration::ZERO) else { return false };
+                    let filled = matches!(batch.take_more(2, Some(Duration::ZERO)), Ok(1));
+                    batch.show();
+                    let good = batch.iter().map(number).eq([1, 2]);
+                    batch.ack();
                     filled && good
                 })
             }),

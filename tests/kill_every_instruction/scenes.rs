@@ -1,17 +1,18 @@
 //! The operations, and what each may leave behind.
 
-use crate::stage::{After, Item, NAME, Queue, Stage, item, number};
+use crate::stage::{After, Item, NAME, Queue, Stage, at, item, number};
 use crate::sweep::Scene;
 use crate::trace::{Child, mark};
-use prodcon::{Attach, Control, Delivery, GetError, Options, PutError, ReadyQueue, State};
+use prodcon::{AttachOptions, Control, GetError, PutError, QueueOptions, ReadyQueue, State};
 use std::path::Path;
+use std::time::Duration;
 
-pub(crate) fn options() -> Options {
-    Options::new(3).seats(3)
+pub(crate) fn options() -> QueueOptions {
+    QueueOptions::new(3).seats(3)
 }
 
-pub(crate) fn at_least_once() -> Options {
-    options().delivery(Delivery::AtLeastOnce)
+pub(crate) fn at_least_once() -> QueueOptions {
+    options().at_least_once(true)
 }
 
 pub(crate) type Body = Box<dyn Fn(&Path) -> i32>;
@@ -19,7 +20,7 @@ pub(crate) type Body = Box<dyn Fn(&Path) -> i32>;
 /// A child that attaches; the operation is what is between the marks, and true if it went as it should.
 pub(crate) fn attached(operation: impl Fn(&mut Queue) -> bool + 'static) -> Body {
     Box::new(move |dir| {
-        let mut queue = Queue::attach_in(dir, NAME).unwrap();
+        let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();
         marked(|| operation(&mut queue))
     })
 }
@@ -27,7 +28,7 @@ pub(crate) fn attached(operation: impl Fn(&mut Queue) -> bool + 'static) -> Body
 /// The same with a control handle.
 pub(crate) fn controlling(operation: impl Fn(&Control) -> bool + 'static) -> Body {
     Box::new(move |dir| {
-        let control = Control::attach_in(dir, NAME).unwrap();
+        let control = Control::attach_with(NAME, &at(dir)).unwrap();
         marked(|| operation(&control))
     })
 }
@@ -35,7 +36,7 @@ pub(crate) fn controlling(operation: impl Fn(&Control) -> bool + 'static) -> Bod
 /// The same with an endpoint of bytes.
 fn of_bytes(operation: impl Fn(&mut ReadyQueue<[u8]>) -> bool + 'static) -> Body {
     Box::new(move |dir| {
-        let mut queue = ReadyQueue::<[u8]>::attach_in(dir, NAME).unwrap();
+        let mut queue = ReadyQueue::<[u8]>::attach_with(NAME, &at(dir)).unwrap();
         marked(|| operation(&mut queue))
     })
 }
@@ -47,7 +48,7 @@ pub(crate) fn marked(operation: impl FnOnce() -> bool) -> i32 {
     i32::from(!good)
 }
 
-pub(crate) fn scene(name: &str, options: Options, before: impl Fn(&mut Stage) + 'static, child: Body, stages: impl IntoIterator<Item = After>) -> Scene {
+pub(crate) fn scene(name: &str, options: QueueOptions, before: impl Fn(&mut Stage) + 'static, child: Body, stages: impl IntoIterator<Item = After>) -> Scene {
     Scene {
         name: name.into(),
         options,
@@ -62,14 +63,19 @@ pub(crate) fn scene(name: &str, options: Options, before: impl Fn(&mut Stage) + 
 }
 
 pub(crate) fn get(queue: &mut Queue, expected: u64) -> bool {
-    queue.try_get().map(|found| number(&found)) == Ok(expected)
+    queue.try_get().is_ok_and(|found| number(&found) == expected)
+}
+
+/// Puts items without waiting.
+pub(crate) fn put_all(queue: &mut Queue, items: &[Item]) -> bool {
+    queue.within(Duration::ZERO).put_slice(items).is_ok()
 }
 
 /// A child whose operation is to attach. If it lives on after others worked, it works too.
 pub(crate) fn attach() -> Body {
     Box::new(|dir| {
         let mut queue = None;
-        let status = marked(|| queue.insert(Queue::attach_in(dir, NAME)).is_ok());
+        let status = marked(|| queue.insert(Queue::attach_with(NAME, &at(dir))).is_ok());
         match queue {
             Some(Ok(mut queue)) if Stage::others_worked(dir) => {
                 let worked = (queue.try_put(&item(1001)), queue.try_get().map(|found| number(&found)));
@@ -82,15 +88,15 @@ pub(crate) fn attach() -> Body {
 
 /// A consumer that is killed with the oldest item in its hand.
 pub(crate) fn leave_an_item_in_a_dead_hand(stage: &mut Stage) {
-    kill_after(stage, Attach::new(), |queue| {
+    kill_after(stage, AttachOptions::new(), |queue| {
         let taken = queue.try_take().unwrap();
         mark();
-        drop(taken);
+        taken.ack();
     });
 }
 
 /// A child that does this and is killed at its mark.
-pub(crate) fn kill_after(stage: &mut Stage, attach: Attach, body: impl FnOnce(&mut Queue)) {
+pub(crate) fn kill_after(stage: &mut Stage, attach: AttachOptions, body: impl FnOnce(&mut Queue)) {
     let child = Child::at_mark(|| {
         let mut queue = Queue::attach_with(NAME, &attach.directory(&stage.dir)).unwrap();
         body(&mut queue);
@@ -118,14 +124,14 @@ pub(crate) fn puts() -> Vec<Scene> {
             "put_many",
             options(),
             |stage| stage.put(1..=1),
-            attached(|queue| queue.try_put_many(&[item(1000), item(1001)]) == Ok(2)),
+            attached(|queue| put_all(queue, &[item(1000), item(1001)])),
             [After::items([1]), After::items([1, 1000]), After::items([1, 1000, 1001])],
         ),
         scene(
             "put_refused",
             options(),
             three,
-            attached(|queue| queue.try_put(&item(1000)) == Err(PutError::Full)),
+            attached(|queue| queue.try_put(&item(1000)).is_err_and(|error| matches!(error, PutError::Full))),
             [After::items([1, 2, 3])],
         ),
         scene(
@@ -150,9 +156,9 @@ pub(crate) fn puts() -> Vec<Scene> {
             options(),
             two,
             attached(|queue| {
-                let mut block = queue.reserve_item().unwrap();
+                let mut block = queue.reserve().unwrap();
                 *block = item(1000);
-                block.try_commit().is_ok()
+                block.commit_within(Duration::ZERO).is_ok()
             }),
             [before(), after()],
         ),
@@ -163,7 +169,7 @@ pub(crate) fn puts() -> Vec<Scene> {
             of_bytes(|queue| {
                 let mut block = queue.reserve(size_of::<Item>()).unwrap();
                 block.copy_from_slice(bytemuck::bytes_of(&item(1000)));
-                block.try_commit().is_ok()
+                block.commit_within(Duration::ZERO).is_ok()
             }),
             [before(), after()],
         ),
@@ -178,7 +184,7 @@ pub(crate) fn gets() -> Vec<Scene> {
     let done = || After::items([2, 3]).got(1);
     let take = |queue: &mut Queue| {
         let Ok(taken) = queue.try_take() else { return false };
-        let good = number(&taken) == 1 && taken.deliveries() == 1;
+        let good = number(&taken) == 1 && taken.delivery_count() == 1;
         taken.ack();
         good
     };
@@ -202,7 +208,7 @@ pub(crate) fn gets() -> Vec<Scene> {
             "get_many",
             options(),
             three,
-            attached(|queue| queue.try_get_many(2).is_ok_and(|found| found == [item(1), item(2)])),
+            attached(|queue| get(queue, 1) && get(queue, 2)),
             [before(), lost(), done(), After::items([3]).got(1).lost(1), After::items([3]).got(2)],
         ),
         scene("take_and_ack", options(), three, attached(take), [before(), lost(), done()]),
@@ -217,7 +223,7 @@ pub(crate) fn gets() -> Vec<Scene> {
             "get_of_nothing",
             options(),
             |_| {},
-            attached(|queue| queue.try_get() == Err(GetError::Empty)),
+            attached(|queue| queue.try_get().is_err_and(|error| matches!(error, GetError::Empty))),
             [After::items([])],
         ),
         scene(
@@ -254,6 +260,16 @@ pub(crate) fn items_in_hand() -> Vec<Scene> {
     };
     let again = |count: u32| After::items([1, 2, 3]).delivery(1, count);
     let done = || After::items([2, 3]).got(1).redelivered(1);
+    let dropped_delivery = || -> Body {
+        Box::new(|dir| {
+            let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();
+            let taken = queue.try_take().unwrap();
+            marked(|| {
+                drop(taken); // not acknowledged
+                true
+            })
+        })
+    };
     let adoption = move || {
         [
             again(2),
@@ -268,7 +284,7 @@ pub(crate) fn items_in_hand() -> Vec<Scene> {
             at_least_once(),
             three,
             Box::new(|dir| {
-                let mut queue = Queue::attach_in(dir, NAME).unwrap();
+                let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();
                 let taken = queue.try_take().unwrap();
                 marked(|| taken.nack().is_ok())
             }),
@@ -280,8 +296,28 @@ pub(crate) fn items_in_hand() -> Vec<Scene> {
             at_least_once().seats(2),
             three,
             Box::new(|dir| {
-                let mut queue = Queue::attach_in(dir, NAME).unwrap();
+                let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();
                 queue.try_take().unwrap().nack().unwrap();
+                marked(|| get(&mut queue, 1))
+            }),
+            adoption(),
+        ),
+        scene("dropped_delivery_at_least_once", at_least_once(), three, dropped_delivery(), [again(2)]),
+        scene(
+            "dropped_delivery_counts_as_got",
+            options(),
+            three,
+            dropped_delivery(),
+            [After::items([2, 3]).lost(1), After::items([2, 3]).got(1)],
+        ),
+        // No seat is free to go to: the item is kept, and the next get delivers it.
+        scene(
+            "dropped_delivery_kept_then_get",
+            at_least_once().seats(2),
+            three,
+            Box::new(|dir| {
+                let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();
+                drop(queue.try_take().unwrap());
                 marked(|| get(&mut queue, 1))
             }),
             adoption(),
@@ -304,7 +340,7 @@ pub(crate) fn items_in_hand() -> Vec<Scene> {
                 stage.others.push(producer);
             },
             Box::new(|dir| {
-                let mut queue = Queue::attach_in(dir, NAME).unwrap();
+                let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();
                 marked(|| get(&mut queue, 1))
             }),
             adoption(),
@@ -314,8 +350,8 @@ pub(crate) fn items_in_hand() -> Vec<Scene> {
             options(),
             three,
             Box::new(|dir| {
-                let control = Control::attach_in(dir, NAME).unwrap();
-                let mut queue = Queue::attach_in(dir, NAME).unwrap();
+                let control = Control::attach_with(NAME, &at(dir)).unwrap();
+                let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();
                 let taken = queue.try_take().unwrap();
                 marked(|| {
                     let good = control.clear().is_ok();
@@ -357,7 +393,7 @@ pub(crate) fn comings_and_goings() -> Vec<Scene> {
     // In the hand of an endpoint that ends in good order, without having acknowledged.
     let close_with_an_item = || -> Body {
         Box::new(|dir| {
-            let mut queue = Queue::attach_in(dir, NAME).unwrap();
+            let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();
             std::mem::forget(queue.try_take().unwrap());
             marked(|| {
                 drop(queue);
@@ -375,7 +411,7 @@ pub(crate) fn comings_and_goings() -> Vec<Scene> {
             options(),
             three,
             Box::new(|dir| {
-                let queue = Queue::attach_in(dir, NAME).unwrap();
+                let queue = Queue::attach_with(NAME, &at(dir)).unwrap();
                 marked(|| {
                     drop(queue);
                     true
@@ -402,14 +438,14 @@ pub(crate) fn ends() -> Vec<Scene> {
             stage.control.set_state(State::StopAtQueueEnd).unwrap();
         }
     };
-    let stopped = |queue: &mut Queue| queue.try_get() == Err(GetError::Stopped);
-    let put_many = |queue: &mut Queue| queue.try_put_many(&[item(1000), item(1001)]) == Ok(2);
+    let stopped = |queue: &mut Queue| queue.try_get().is_err_and(|error| matches!(error, GetError::Stopped));
+    let put_many = |queue: &mut Queue| put_all(queue, &[item(1000), item(1001)]);
     let before_the_end = |scene: Scene| Scene { ends: true, ..scene };
     vec![
         scene("end_of_stream", options(), ending(0), attached(stopped), [After::items([])]),
         scene(
             "end_of_stream_at_least_once",
-            Options::new(1).seats(3).delivery(Delivery::AtLeastOnce),
+            QueueOptions::new(1).seats(3).at_least_once(true),
             ending(0),
             attached(stopped),
             [After::items([])],

@@ -3,7 +3,7 @@
 //! Owns the examination. It uses the public interface alone. Items are numbers with a seal, so that a torn one is seen: 1, 2, .. were put before the operation,
 //! 100, .. by the bystander, 1000, .. by the child.
 
-use prodcon::{Control, GetError, Options, PutError, ReadyQueue, State, Stats};
+use prodcon::{AttachOptions, Control, GetError, PutError, QueueOptions, ReadyQueue, State, Stats};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,14 @@ pub(crate) fn number(found: &Item) -> u64 {
     found[0]
 }
 
+/// Attaches in this directory.
+pub(crate) fn at(dir: &Path) -> AttachOptions {
+    AttachOptions::new().directory(dir)
+}
+
 pub(crate) const NAME: &str = "q";
+/// More items than a block of any scene has.
+pub(crate) const BLOCK: usize = 9;
 const LETTERS: &str = "letters";
 const WORKED: &str = "others-worked";
 
@@ -105,14 +112,14 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(dir: &Path, mut options: Options, letters: bool, ends: bool) -> Self {
+    pub(crate) fn new(dir: &Path, mut options: QueueOptions, letters: bool, ends: bool) -> Self {
         if letters {
-            Control::create_for::<Item>(LETTERS, &Options::new(4).seats(3).directory(dir)).unwrap();
-            options = options.max_deliveries(2).dead_letter(LETTERS);
+            Control::create::<Item>(LETTERS, &QueueOptions::new(4).seats(3).attach(at(dir))).unwrap();
+            options = options.dead_letter(LETTERS, 2);
         }
-        let bystander = Queue::create(NAME, &options.directory(dir)).unwrap();
-        let control = bystander.control().unwrap();
-        let batch = control.header().batch > 1;
+        let bystander = Queue::create(NAME, &options.attach(at(dir))).unwrap();
+        let control = bystander.control().try_clone().unwrap();
+        let batch = control.info().batch > 1;
         Self {
             dir: dir.into(),
             bystander,
@@ -139,7 +146,7 @@ impl Stage {
     /// Puts items in one block.
     pub(crate) fn put_batch(&mut self, numbers: &[u64]) {
         let items: Vec<Item> = numbers.iter().copied().map(item).collect();
-        assert_eq!(self.bystander.try_put_batch(&items), Ok(items.len()));
+        self.bystander.within(Duration::ZERO).put_slice(&items).unwrap();
         self.puts += items.len() as u64;
         self.puts_before += items.len() as u64;
     }
@@ -149,7 +156,7 @@ impl Stage {
         if self.ends {
             self.control.set_state(State::StopAtQueueEnd).unwrap();
             self.take_all();
-            self.ended = self.bystander.try_get() == Err(GetError::Stopped);
+            self.ended = self.bystander.try_get().is_err_and(|error| matches!(error, GetError::Stopped));
             assert!(self.ended, "nobody has an item in hand, and the stream does not end");
             return;
         }
@@ -168,7 +175,7 @@ impl Stage {
         self.control.recover().unwrap();
         let stats = self.control.stats().unwrap();
         if stats.seats_live < stats.seats {
-            let mut newcomer = Queue::attach_in(&self.dir, NAME).unwrap();
+            let mut newcomer = Queue::attach_with(NAME, &at(&self.dir)).unwrap();
             // First the item that it may have found in its seat.
             get(&mut newcomer, self.batch, &mut self.got);
             self.puts += put(&mut newcomer, 200);
@@ -187,7 +194,7 @@ impl Stage {
             last = Instant::now();
             worst
         };
-        let mut newcomer = Queue::attach_in(&self.dir, NAME).unwrap();
+        let mut newcomer = Queue::attach_with(NAME, &at(&self.dir)).unwrap();
         lap();
         get(&mut newcomer, self.batch, &mut self.got);
         lap();
@@ -256,17 +263,20 @@ impl Stage {
             control.set_state(State::Started).unwrap();
         }
 
-        let mut one = Queue::attach_in(&dir, NAME).unwrap();
+        let mut one = Queue::attach_with(NAME, &at(&dir)).unwrap();
         let mut items = vec![];
         loop {
             match one.try_take() {
-                Ok(taken) => items.push((number(&taken), taken.deliveries())),
+                Ok(taken) => {
+                    items.push((number(&taken), taken.delivery_count()));
+                    taken.ack();
+                }
                 Err(GetError::Empty) => break,
                 Err(error) => panic!("{error}"),
             }
         }
         let stats = healthy(1);
-        assert_eq!((stats.len, stats.held), (0, 0), "{stats:?}");
+        assert_eq!((stats.len, stats.unacked), (0, 0), "{stats:?}");
         let mut after = After {
             gets: stats.gets - (items.len() + got.len()) as u64,
             items,
@@ -296,8 +306,12 @@ impl Stage {
 
 /// Gets an item, or a whole block, so that no rest stays in hand. False: there was none.
 fn get(queue: &mut Queue, batch: bool, got: &mut Vec<u64>) -> bool {
-    let found = if batch {
-        queue.try_get_batch()
+    let found: Result<Vec<Item>, GetError> = if batch {
+        queue.within(Duration::ZERO).take_many(BLOCK).map(|batch| {
+            let found = batch.iter().copied().collect();
+            batch.ack();
+            found
+        })
     } else {
         queue.try_get().map(|found| vec![found])
     };
@@ -307,6 +321,11 @@ fn get(queue: &mut Queue, batch: bool, got: &mut Vec<u64>) -> bool {
         Err(error) => panic!("{error}"),
     }
     true
+}
+
+/// All that is there, acknowledged.
+fn drain(queue: &mut Queue) -> Vec<Item> {
+    std::iter::from_fn(|| queue.try_get().ok()).collect()
 }
 
 /// Puts an item if that can be. Returns how many.
@@ -329,10 +348,12 @@ fn healthy(control: &Control, live: u32) -> Stats {
 
 /// What lies in the dead-letter queue, if there is one; then it goes.
 fn read_letters(dir: &Path) -> Vec<u64> {
-    let Ok(control) = Control::attach_in(dir, LETTERS) else { return vec![] };
+    let Ok(control) = Control::attach_with(LETTERS, &at(dir)) else {
+        return vec![];
+    };
     let stats = healthy(&control, 0);
-    let mut letters = Queue::attach_in(dir, LETTERS).unwrap();
-    let items = letters.try_get_many(9).unwrap_or_default();
+    let mut letters = Queue::attach_with(LETTERS, &at(dir)).unwrap();
+    let items: Vec<Item> = drain(&mut letters);
     assert_eq!(stats.len, items.len() as u64);
     drop(letters);
     let before = control.stats().unwrap();
@@ -345,7 +366,7 @@ fn read_letters(dir: &Path) -> Vec<u64> {
 fn full_capacity(dir: &Path, name: &str, control: &Control, mut all: Vec<Queue>, before: &Stats) {
     control.set_ready().unwrap();
     while all.len() < before.seats as usize {
-        all.push(Queue::attach_in(dir, name).unwrap());
+        all.push(Queue::attach_with(name, &at(dir)).unwrap());
     }
     let (seats, capacity) = (all.len(), before.capacity as usize);
     for round in 0..2 {
@@ -353,20 +374,20 @@ fn full_capacity(dir: &Path, name: &str, control: &Control, mut all: Vec<Queue>,
             all[(i + round) % seats].try_put(&item(i as u64)).unwrap();
         }
         if !before.lossy {
-            assert_eq!(all[0].try_put(&item(9)), Err(PutError::Full));
+            assert!(matches!(all[0].try_put(&item(9)), Err(PutError::Full)));
         }
         for i in 0..capacity {
-            assert_eq!(all[(i + round + 1) % seats].try_get().map(|found| number(&found)), Ok(i as u64));
+            assert_eq!(number(&all[(i + round + 1) % seats].try_get().unwrap()), i as u64);
         }
         for queue in &mut all {
-            assert_eq!(queue.try_get(), Err(GetError::Empty));
+            assert!(matches!(queue.try_get(), Err(GetError::Empty)));
         }
     }
     let mut items = 2 * capacity;
     if before.batch > 1 {
         let batch: Vec<Item> = (0..capacity as u64 * u64::from(before.batch)).map(item).collect();
-        assert_eq!(all[0].try_put_batch(&batch), Ok(batch.len()));
-        assert_eq!(all[seats - 1].try_get_many(batch.len() + 1).as_ref(), Ok(&batch));
+        all[0].within(Duration::ZERO).put_slice(&batch).unwrap();
+        assert_eq!(drain(&mut all[seats - 1]), batch);
         items += batch.len();
     }
     let stats = control.stats().unwrap();

@@ -4,9 +4,9 @@
 
 use crate::plays::{Play, scenes, states_of};
 use crate::scenes::{Body, controlling, marked, options, scene};
-use crate::stage::{After, Item, NAME, Stage};
+use crate::stage::{After, Item, NAME, Stage, at};
 use crate::sweep::{Deed, Figures, Policy, Scene, cut_short, stops};
-use prodcon::{Control, OpenError, Options};
+use prodcon::{Control, ErrorKind, QueueOptions};
 use std::path::Path;
 
 /// Made by a child, or removed by it.
@@ -100,7 +100,7 @@ fn doctor() -> Body {
 
 fn create() -> Body {
     Box::new(|dir| {
-        let made = marked(|| Control::create_for::<Item>(OTHER, &Options::new(3).seats(3).directory(dir)).is_ok());
+        let made = marked(|| Control::create::<Item>(OTHER, &QueueOptions::new(3).seats(3).attach(at(dir))).is_ok());
         let _ = prodcon::unlink_in(dir, OTHER);
         made
     })
@@ -116,7 +116,7 @@ fn unlink() -> Body {
 
 fn supervise() -> Body {
     Box::new(|dir| {
-        let control = Control::attach_in(dir, NAME).unwrap();
+        let control = Control::attach_with(NAME, &at(dir)).unwrap();
         marked(|| control.supervise(true).is_ok_and(|lease| lease.is_some()))
     })
 }
@@ -124,18 +124,19 @@ fn supervise() -> Body {
 fn nothing(_: &mut Stage) {}
 
 fn other_queue(stage: &mut Stage) {
-    let options = Options::new(3).seats(3).directory(&stage.dir);
-    Control::create_for::<Item>(OTHER, &options).unwrap();
+    let options = QueueOptions::new(3).seats(3).attach(at(&stage.dir));
+    Control::create::<Item>(OTHER, &options).unwrap();
 }
 
 /// The name that is being made or removed is there or not; either way it can be had, and the
 /// supervisor's lease is answered for at once.
 fn touch_the_other_queue(stage: &mut Stage) {
-    match Control::attach_in(&stage.dir, OTHER) {
-        Ok(_) | Err(OpenError::NotFound { .. }) => {}
+    match Control::attach_with(OTHER, &at(&stage.dir)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => panic!("{error}"),
     }
-    let options = Options::new(3).seats(3).directory(&stage.dir);
+    let options = QueueOptions::new(3).seats(3).attach(at(&stage.dir));
     crate::stage::Queue::create_or_attach(OTHER, &options).unwrap();
     stage.control.supervise(true).unwrap();
 }

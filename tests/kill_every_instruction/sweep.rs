@@ -5,7 +5,7 @@
 
 use crate::stage::{After, Examined, Stage};
 use crate::trace::{Child, Stop};
-use prodcon::Options;
+use prodcon::QueueOptions;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// An operation and what may have become of the queue when it is cut short.
 pub(crate) struct Scene {
     pub(crate) name: String,
-    pub(crate) options: Options,
+    pub(crate) options: QueueOptions,
     /// The queue has a dead-letter queue.
     pub(crate) letters: bool,
     /// Others who work end the stream.
