@@ -15,7 +15,7 @@
 //!   `membarrier` was between the store of REVOKING and that of OVER. O stores `inside`, then loads `owner`, in program order (a compiler fence); the barrier falls before or after
 //!   that load. After it: `inside` is visible to F, who goes away. Before it: O sees REVOKING, and goes away (enters by the exchange).
 //!
-//! Without `membarrier` (a kernel before 4.14, a sandbox) F sleeps for a millisecond instead, by when the owner's store is long visible on any real machine. Callers: handle.
+//! Without `membarrier` (a kernel before 4.14, a sandbox) F sleeps for a millisecond instead, by when the owner's store is long visible on any real machine.
 
 use crate::cancel::Held;
 use rustix::thread::{MembarrierCommand, membarrier};
