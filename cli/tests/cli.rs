@@ -62,7 +62,7 @@ fn every_failure_has_its_status_and_names_the_queue() {
     dir.ok("ready q", b"");
     dir.ok("state q started", b""); // as it is
     dir.ok("state q stopped", b"");
-    dir.fails("state q stop_at_queue_end", 1, "set it to started first");
+    dir.fails("state q stop_at_queue_end", 1, "to started first, and then to stop_at_queue_end");
     dir.ok("state q started", b"");
     std::fs::write(dir.0.join("prodcon.bad"), b"hello").unwrap();
     dir.fails("get bad", 1, "'bad'");
