@@ -125,10 +125,11 @@ impl Hand {
             State::Holding(mut holding) => {
                 let settled = holding.with_dependent_mut(|_, hand| match hand.take() {
                     Some(batch) if back => batch.nack(),
-                    batch => {
-                        batch.map(Batch::ack);
+                    Some(batch) => {
+                        batch.ack();
                         Ok(())
                     }
+                    None => Ok(()),
                 });
                 (holding.into_owner().into_inner(), settled)
             }

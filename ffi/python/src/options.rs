@@ -159,7 +159,11 @@ impl Create {
         };
         // As compilers have it, for numbers and structs of words.
         let align = self.align.map_or_else(|| 1 << size.trailing_zeros().min(3), |align| align as usize);
-        Ok(Some(NamedType { name: name.clone(), size, align }))
+        Ok(Some(NamedType {
+            name: name.clone(),
+            size,
+            align,
+        }))
     }
 
     /// A queue of that name; an `owned` one goes with its users.

@@ -556,7 +556,15 @@ impl ReadyQueue {
         let attach = py.import("prodcon._native")?.getattr("_attach")?;
         let class = slf.get_type();
         let (handle, drops) = (&*this.handle, this.drops());
-        let arguments = (&handle.name, this.objects, &handle.dir, handle.id.as_bytes().as_slice(), class, drops, handle.max_unacked);
+        let arguments = (
+            &handle.name,
+            this.objects,
+            &handle.dir,
+            handle.id.as_bytes().as_slice(),
+            class,
+            drops,
+            handle.max_unacked,
+        );
         let state = py.import("prodcon._exit")?.getattr("state_of")?.call1((slf,))?;
         (attach, arguments, state).into_pyobject(py)
     }

@@ -90,10 +90,11 @@ fn settle(guard: &Guard<Held>, held: Held, back: bool) -> PyResult<()> {
     let Held { mut item, unacked } = held;
     let settled = item.with_dependent_mut(|_, item| match item.take() {
         Some(item) if back => item.nack(),
-        item => {
-            item.map(Core::ack);
+        Some(item) => {
+            item.ack();
             Ok(())
         }
+        None => Ok(()),
     });
     if back {
         // Where no seat was free the item stays in this one: dropping the endpoint leaves it to whoever comes next.
