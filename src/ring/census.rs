@@ -1,16 +1,19 @@
-//! What lies where, read without a lock while others go on.
+//! Reads where every block is, without a lock, while others go on.
 //!
-//! One reading proves nothing: the words are read one after the other. Two equal ones, in which
-//! every seat is at rest, do. A slot's stamps never repeat, so no slot changed between its two
-//! readings; so at the moment between the two rounds all slots held what was read. A seat's block
-//! changes only with a slot's word, and its record says so before (it is not at rest) and after.
-//! Counters only grow.
+//! One reading proves nothing, because the words are read one after the other. Two equal readings
+//! in which every seat is at rest do prove something. A slot's stamps never repeat, so no slot
+//! changed between its two readings. So at the moment between the two rounds all slots held what
+//! was read. A seat's block changes only with a slot's word, and the seat's record says so before
+//! (it is not at rest) and after. Counters only grow.
+//!
+//! docs/design.md, section 6, explains how `doctor` uses it.
 
 use super::seat::{Counts, Record};
 use super::{Memory, Ring};
 use crate::sync::atomic::{Ordering, load_sc};
 
-/// Blocks that are named one by one. For each of them everything is gone through once more.
+/// Most blocks that are reported one by one. For each of them all slots and seats are searched once
+/// more.
 const NAMED: usize = 16;
 
 /// All slots, and all seats, as they were read.
@@ -28,8 +31,8 @@ impl Census {
 }
 
 impl<M: Memory> Ring<M> {
-    /// Reads all slots, then all seats. Before it is compared with an earlier one, that one's loads
-    /// have to be done: the caller puts an acquire fence between the two.
+    /// Reads all slots, then all seats. The loads of an earlier reading must be complete before the
+    /// two are compared, so the caller puts an acquire fence between the two.
     pub(crate) fn census(&self) -> Census {
         let shape = self.memory.shape();
         let seat = |index| {
@@ -43,7 +46,7 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// What contradicts the permutation of blocks.
+    /// Returns what contradicts the permutation of blocks.
     pub(crate) fn permutation(&self, census: &Census) -> Vec<String> {
         let shape = self.memory.shape();
         let places = || {
@@ -77,13 +80,13 @@ impl<M: Memory> Ring<M> {
         problems
     }
 
-    /// What is wrong, in short and at little cost: a block that two of the slots and seats at rest
-    /// name, or that does not exist. Of a seat in mid-exchange one of its two blocks must be
-    /// nowhere else.
+    /// Returns what is wrong, briefly and at little cost: a block that two of the slots and seats
+    /// at rest name, or one that does not exist. Of the two blocks of a seat in mid-exchange, one
+    /// must be nowhere else.
     pub(crate) fn contradiction(&self, census: &Census) -> Option<String> {
         let shape = self.memory.shape();
         let mut places = vec![0u64; (shape.blocks as usize).div_ceil(64)];
-        // False: it has a place already, or does not exist.
+        // False if the block has a place already, or does not exist.
         let mut place = |block: u32| {
             let (bits, bit) = (places.get_mut(block as usize / 64), 1u64 << (block % 64));
             bits.filter(|bits| block < shape.blocks && **bits & bit == 0).map(|bits| *bits |= bit).is_some()

@@ -1,6 +1,7 @@
-//! Head and tail, read off the stamps. Exact when nobody is in mid-operation; never ahead of the truth at the time of return.
+//! Head and tail, read from the stamps.
 //!
-//! The hints alone lag behind.
+//! They are exact while nobody is in mid-operation, and never ahead of the truth when a function
+//! returns. The hints alone lag behind.
 
 use super::slot::{self, BlockWord, Cursor};
 use super::{Cursors, Memory, Ring, RingError};
@@ -17,7 +18,7 @@ pub(super) enum Side {
 pub(super) struct Walk {
     pub(super) side: Side,
     steps: u32,
-    /// The cursor was taken from the stamps once; hints are not trusted any more.
+    /// The cursor was taken from the stamps once. From then on hints are not trusted.
     rescanned: bool,
 }
 
@@ -34,17 +35,18 @@ impl Walk {
 const IMPOSSIBLE: RingError = RingError::Corrupt("a slot's stamp is older than any it can have");
 
 impl<M: Memory> Ring<M> {
-    /// Position of the oldest item.
+    /// Returns the position of the oldest item.
     pub(crate) fn head(&self) -> Cursor {
         self.find(Side::Get)
     }
 
-    /// Position of the next put.
+    /// Returns the position of the next put.
     pub(crate) fn tail(&self) -> Cursor {
         self.find(Side::Put)
     }
 
-    /// Blocks in the ring, cleared ones that were not yet thrown away included. 0 to the capacity.
+    /// Returns the number of blocks in the ring, from 0 to the capacity. It includes cleared blocks
+    /// that were not discarded yet.
     pub(crate) fn len(&self) -> u64 {
         let shape = self.memory.shape();
         let mut head = self.head();
@@ -60,10 +62,12 @@ impl<M: Memory> Ring<M> {
         shape.count(tail).saturating_sub(shape.count(head)).min(u64::from(shape.slots))
     }
 
-    /// Blocks in the ring that were not cleared. Exact when nobody is in mid-operation.
+    /// Returns the number of blocks in the ring that were not cleared. It is exact while nobody is
+    /// in mid-operation.
     pub(crate) fn live(&self) -> u64 {
         let (all, head) = (self.len(), self.head());
-        // Cleared ones are always the oldest (see `put_slow`): halves the part in which the first live one is.
+        // Cleared blocks are always the oldest (see `put_slow`), so a binary search finds the first
+        // live one.
         let (mut cleared, mut live) = (0, all);
         while cleared < live {
             let middle = if cleared == 0 && live == all { 0 } else { cleared.midpoint(live) };
@@ -72,7 +76,8 @@ impl<M: Memory> Ring<M> {
         all - live
     }
 
-    /// The block so many places behind `head` was not cleared. `by` is less than the number of slots.
+    /// Returns whether the block `by` places behind `head` was not cleared. `by` is less than the
+    /// number of slots.
     fn is_live_at(&self, head: Cursor, by: u64) -> bool {
         let shape = self.memory.shape();
         self.look(shape.ahead(head.index, by as u32)).is_ok_and(|slot| self.is_live(slot.block))
@@ -83,7 +88,8 @@ impl<M: Memory> Ring<M> {
         !self.is_void(BlockWord(self.memory.block(block).load(Ordering::Relaxed)))
     }
 
-    /// Items in the ring that were not cleared, as [`live`](Self::live) counts blocks.
+    /// Returns the number of items in the ring that were not cleared, counted as by
+    /// [`live`](Self::live).
     pub(crate) fn live_items(&self) -> u64 {
         if self.batch == 1 {
             self.live()
@@ -92,7 +98,7 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Items in the ring, as [`len`](Self::len) counts blocks.
+    /// Returns the number of items in the ring, counted as by [`len`](Self::len).
     pub(crate) fn items(&self) -> u64 {
         if self.batch == 1 {
             return self.len();
@@ -100,13 +106,13 @@ impl<M: Memory> Ring<M> {
         self.sum(|_| true)
     }
 
-    /// Items in the blocks that count.
+    /// Returns the number of items in the blocks that count.
     fn sum(&self, counts: impl Fn(u32) -> bool) -> u64 {
         let full = (0..self.memory.shape().slots).filter_map(|index| self.look(index).ok().filter(|slot| slot.is_full()));
         full.filter(|slot| counts(slot.block)).map(|slot| u64::from(self.items_in(slot.block))).sum()
     }
 
-    /// Walks from the hint; from the smallest stamp if the hint is of no use.
+    /// Walks from the hint, or from the smallest stamp if the hint is of no use.
     fn find(&self, side: Side) -> Cursor {
         let shape = self.memory.shape();
         let word = match side {
@@ -134,7 +140,7 @@ impl<M: Memory> Ring<M> {
         self.scan(side)
     }
 
-    /// The smallest position still to be done, over all slots.
+    /// Returns the smallest position still to be done, over all slots.
     pub(super) fn scan(&self, side: Side) -> Cursor {
         (0..self.memory.shape().slots)
             .map(|index| Cursor {
@@ -145,7 +151,7 @@ impl<M: Memory> Ring<M> {
             .unwrap_or_default()
     }
 
-    /// The cycle in which slot `index` is written (or read) next.
+    /// Returns the cycle in which slot `index` is written (or read) next.
     fn next_cycle(&self, side: Side, index: u32) -> u64 {
         let stamp = self.memory.shape().slot(load_sc(self.memory.slot(index))).stamp;
         match side {
@@ -156,7 +162,8 @@ impl<M: Memory> Ring<M> {
 }
 
 impl<M: Memory> Ring<M> {
-    /// Moves the walk's cursor behind `passed`, the last position known to be done, and further if the hint knows more. Returns what is there.
+    /// Moves the cursor behind `passed`, the last position known to be done, or further if the hint
+    /// knows more. Returns what is there.
     pub(super) fn step(&self, c: &mut Cursors, walk: &mut Walk, stamp: u64, passed: Cursor) -> Result<slot::Slot, RingError> {
         let shape = self.memory.shape();
         let (two_ahead, cursor, word) = match walk.side {
@@ -166,7 +173,8 @@ impl<M: Memory> Ring<M> {
         *cursor = passed.next(shape.slots);
         walk.steps = walk.steps.wrapping_add(1);
         if !walk.rescanned && (stamp >= two_ahead || walk.steps % 8 == 0) {
-            // Acquire: pairs with the Release store of whoever passed that position; Relaxed gave a spurious Empty.
+            // Acquire: pairs with the Release store of the process that passed that position.
+            // Relaxed gave a spurious Empty.
             if let Some(hint) = shape.cursor(word.load(Ordering::Acquire)) {
                 *cursor = hint.max(*cursor);
             }
@@ -175,7 +183,8 @@ impl<M: Memory> Ring<M> {
         self.look(index)
     }
 
-    /// The cursor contradicts the stamps: a hint was damaged, or the stamps are. Starts from the stamps, once.
+    /// Handles a cursor that contradicts the stamps: the hint was damaged, or the stamps are.
+    /// Starts from the stamps, once.
     #[cold]
     pub(super) fn rescan(&self, c: &mut Cursors, walk: &mut Walk) -> Result<slot::Slot, RingError> {
         if walk.rescanned {
@@ -191,7 +200,8 @@ impl<M: Memory> Ring<M> {
         self.look(index)
     }
 
-    /// Now and then tells newcomers and laggards how far we have come. `at` is a position we have passed.
+    /// Now and then writes the hint, for newcomers and laggards. `at` is a position that we have
+    /// passed.
     #[inline(always)]
     pub(super) fn hint(&self, word: &AtomicU64, at: Cursor) {
         if at.index % 32 == 0 {

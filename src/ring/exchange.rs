@@ -1,7 +1,8 @@
-//! The one primitive: exchange_at the seat's block for the slot's block with a single compare-and-swap.
+//! The one primitive: a single compare-and-swap trades the seat's block for the slot's block.
 //!
-//! Before the CAS nothing has happened; after it everything has. What may be left unfinished by a death, counters and the record at rest, is
-//! for `recover` to finish.
+//! Before the CAS nothing has happened; after it everything has. A death after it may leave the
+//! counters and the record at rest unfinished. `recover` finishes them. docs/design.md, section 3,
+//! has the protocol.
 
 use super::seat::{Event, Kind, Seat};
 use super::slot::{Cursor, Slot};
@@ -9,22 +10,23 @@ use super::{Memory, Ring, RingError};
 use crate::layout::SeatLine;
 use crate::sync::atomic::{AtomicU64, cas_sc, load_sc, pause};
 
-/// How an exchange ended that did not fail for good.
+/// How an exchange ended, unless it failed for good.
 pub(super) enum Exchanged {
-    /// It happened; the seat owns the slot's former block and is at rest.
+    /// It happened. The seat owns the slot's former block and is at rest.
     Done,
-    /// Somebody was faster: this is what the slot holds now. The record is still announced.
+    /// Another process was faster. This is what the slot holds now, and the record is still
+    /// announced.
     Lost(Slot),
 }
 
 impl<M: Memory> Ring<M> {
-    /// What slot `index` holds.
+    /// Returns what slot `index` holds.
     #[inline(always)]
     pub(super) fn look(&self, index: u32) -> Result<Slot, RingError> {
         self.checked(load_sc(self.memory.slot(index)))
     }
 
-    /// A block number read from shared memory is never used unchecked.
+    /// Checks a block number that was read from shared memory. None is ever used unchecked.
     #[inline(always)]
     fn checked(&self, raw: u64) -> Result<Slot, RingError> {
         let slot = self.memory.shape().slot(raw);
@@ -35,7 +37,8 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// What happens to whom by an exchange of this kind, in the order in which it is counted. A take counts nothing yet.
+    /// Returns what an exchange of this kind counts, in the order in which it is counted. A take
+    /// counts nothing yet.
     #[inline(always)]
     pub(super) fn events(&self, kind: Kind) -> [Option<Event>; 2] {
         let put = (self.batch > 1).then_some(Event::Put);
@@ -49,7 +52,8 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// How many this event counts. `outgoing`: of a put; `received`: the block that came out of the slot.
+    /// Returns how many items this event counts. `outgoing` are those of a put; `received` is the
+    /// block that came out of the slot.
     #[inline(always)]
     pub(super) fn items_of(&self, event: Event, outgoing: u32, received: u32) -> u32 {
         match event {
@@ -59,8 +63,9 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Trades `seat`'s block for the block of `seen` in slot `at.index`, whose stamp becomes the next of its kind. `outgoing`: items in the seat's block, of a put.
-    /// A take leaves the seat with `hold`; the seat must have none before.
+    /// Trades `seat`'s block for the block of `seen` in slot `at.index`, whose stamp becomes the
+    /// next of its kind. `outgoing` is the number of items in the seat's block, for a put. A take
+    /// leaves the seat with `hold`, and the seat must have no `hold` before.
     #[inline]
     pub(super) fn exchange(&self, seat: &mut Seat, at: Cursor, seen: Slot, kind: Kind, outgoing: u32) -> Result<Exchanged, RingError> {
         let (line, slot) = (self.memory.seat(seat.index), self.memory.slot(at.index));
@@ -73,8 +78,10 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// As `exchange`, with all that is needed at hand: the seat's line, the slot `at.index`, and whether there may be several items in a block. `Err`: somebody was faster, this is what the slot
-    /// holds now, and the record is still announced. `open`: of a take that happened it is too, for the caller to finish.
+    /// Does the same as `exchange`, with all that is needed at hand: the seat's line, the slot
+    /// `at.index`, and whether a block may have several items. `Err` means that another process was
+    /// faster: it contains what the slot holds now, and the record is still announced. With `open`
+    /// the record also stays announced after a take that happened, and the caller finishes it.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "what the fast paths have in registers already")]
     pub(super) fn exchange_at(

@@ -1,7 +1,9 @@
-//! The ready gate: who may put, and the clear in one step.
+//! The ready gate: it decides who may put, and clears the queue in one step.
 //!
-//! Owns the ready word. Void always means OLDER than the epoch in hand, never merely different. A put loads the ready word after the slot's word (see `put_slow`), so
-//! along the ring epochs never fall: cleared items are always the oldest.
+//! This module owns the ready word. Void always means OLDER than the epoch in hand, never merely
+//! different. A put loads the ready word after the slot's word (see `put_slow`), so along the ring
+//! epochs never fall, and cleared items are always the oldest. docs/design.md, section 5, explains
+//! the rules.
 
 use super::cursor::{Side, Walk};
 use super::exchange::Exchanged;
@@ -11,12 +13,12 @@ use super::{Cursors, Memory, Ring, RingError};
 use crate::sync::atomic::{Ordering, cas_sc, load_sc};
 
 impl<M: Memory> Ring<M> {
-    /// The gate as it stands.
+    /// Returns the gate as it stands.
     pub(crate) fn gate(&self) -> Ready {
         Ready(load_sc(self.memory.ready()))
     }
 
-    /// The item was put before the last clear.
+    /// Returns whether the item was put before the last clear.
     #[inline(always)]
     pub(crate) fn is_void(&self, word: BlockWord) -> bool {
         // Relaxed: after the CAS that took the item, whose acquire shows at least the epoch it was put in.
@@ -28,7 +30,7 @@ impl<M: Memory> Ring<M> {
         let _ = self.change(|gate| Ok(Ready(gate.0 | 1)));
     }
 
-    /// Opens the gate if it has never been open; false if it is closed because somebody closed it.
+    /// Opens the gate if it has never been open. Returns false if somebody has closed it.
     pub(crate) fn open_first(&self) -> bool {
         let mut first = false;
         let _ = self.change(|gate| {
@@ -38,7 +40,8 @@ impl<M: Memory> Ring<M> {
         first
     }
 
-    /// Closes the gate and makes every item void, in one step. Returns the epoch that begins. On a closed gate nothing changes.
+    /// Closes the gate and makes every item void, in one step. Returns the epoch that begins.
+    /// Nothing changes if the gate is closed already.
     pub(crate) fn set_not_ready(&self) -> Result<u64, RingError> {
         self.change(|gate| {
             if gate.is_ready() {
@@ -76,7 +79,8 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Throws away the items at the front that are older than `epoch`; stops at the first that is not, or at the end.
+    /// Discards the items at the front that are older than `epoch`. Stops at the first one that is
+    /// not older, or at the end.
     pub(crate) fn drain(&self, c: &mut Cursors, seat: &mut Seat, epoch: u64) -> Result<(), RingError> {
         let result = self.drain_announced(c, seat, epoch);
         seat.retreat(&self.memory);
@@ -91,7 +95,8 @@ impl<M: Memory> Ring<M> {
             if !oldest.is_full() {
                 return Ok(());
             }
-            // Relaxed: proof only if the CAS succeeds. An epoch of the block's next life ends the draining early; then others have come by, and drain too.
+            // Relaxed: it counts only if the CAS succeeds. An epoch of the block's next life ends
+            // the draining early. Then others have come by, and they drain too.
             if BlockWord(self.memory.block(oldest.block).load(Ordering::Relaxed)).epoch() >= epoch {
                 return Ok(());
             }

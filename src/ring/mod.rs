@@ -1,8 +1,31 @@
 //! The exchange ring: the protocol itself, without an operating system, files or time.
 //!
-//! Owns the meaning of slots, seats, blocks and the ready word. It is handed them through [`Memory`] and seat locks through [`Locks`]; so the same
-//! code runs over a mapped segment and under loom. Invariants: slots and seats together hold each block exactly once; every operation is one exchange
-//! (`exchange.rs`); a cursor never runs ahead of the stamps; a seat with `hold` never exchanges; every refusal leaves the seat at rest.
+//! ```text
+//!   slots, one word each        blocks                  seats, one line each
+//!   +----------------+
+//!   | FULL(4)  | b2 -+------> [header | item ]
+//!   +----------------+
+//!   | EMPTY(4) | b0 -+------> [header |      ]
+//!   +----------------+
+//!                             [header | item ] <------- mine = b3   (a producer fills it)
+//!                             [header | item ] <------- mine = b1   (a consumer reads it)
+//! ```
+//!
+//! Slots and seats together hold each block exactly once. A put trades the seat's full block for
+//! the empty block of a slot; a get trades the seat's block for a full one. Each is a single
+//! compare-and-swap of the slot's word.
+//!
+//! Two things differ from Vyukov's bounded queue (1024cores.net), whose stamps and cursors these
+//! are. There, an operation claims a position and then works on its slot, so a death between the
+//! two steps blocks the queue; here, the claim *is* the operation. And head and tail are only hints
+//! here: the stamps are the whole truth.
+//!
+//! This module owns the meaning of slots, seats, blocks and the ready word. It is handed the words
+//! through [`Memory`] and the seat locks through [`Locks`], so the same code runs over a mapped
+//! segment and under loom. docs/design.md explains the protocol: sections 2 to 6 and 8.
+//!
+//! Invariants: every operation is one exchange (`exchange.rs`). A cursor never runs ahead of the
+//! stamps. A seat with `hold` never exchanges. Every refusal leaves the seat at rest.
 
 mod census;
 mod cursor;
@@ -26,26 +49,30 @@ use crate::sync::atomic::{AtomicU64, Ordering, pause};
 use seat::Seat;
 use slot::{BlockWord, Cursor, Shape};
 
-/// The shared words. Indices are checked by the ring before they come here.
+/// The shared words. The ring checks indices before it passes them here.
 pub(crate) trait Memory {
     fn shape(&self) -> &Shape;
     /// `index < slots`
     fn slot(&self, index: u32) -> &AtomicU64;
     /// `index < seats`
     fn seat(&self, index: u32) -> &SeatLine;
-    /// First header word of a block; `block < blocks`.
+    /// Returns the first header word of a block; `block < blocks`.
     fn block(&self, block: u32) -> &AtomicU64;
-    /// Notes an item's length (in queues with batches: the number of items): in the second header word if the queue has one (then returns 0), else returns what
-    /// the first word takes.
+    /// Notes an item's length (in queues with batches: the number of items). If the queue has a
+    /// second header word the length goes there, and 0 is returned. Otherwise the value for the
+    /// first word is returned.
     fn set_length(&self, block: u32, length: u64) -> u16;
-    /// The length noted (in queues with batches: the number of items); not yet checked.
+    /// Returns the length noted (in queues with batches: the number of items). It is not checked
+    /// yet.
     fn length(&self, block: u32, word: BlockWord) -> u64;
-    /// Several blocks lie in one cache line, and this is the first of them.
+    /// Returns whether several blocks lie in one cache line and this is the first of them.
     fn is_first_in_line(&self, block: u32) -> bool;
-    /// The block was read and will be somebody else's to write: if it has cache lines of its own, has them fetched for writing. Changes nothing. The block is the caller's.
+    /// Fetches the cache lines of a block for writing, if the block has lines of its own, because
+    /// another process will write them next. Changes nothing. The caller owns the block and has
+    /// read it.
     fn claim_cache_lines(&self, block: u32);
     fn ready(&self) -> &AtomicU64;
-    /// The state says that items may be put. One sequentially consistent load.
+    /// Returns whether the state admits puts. This is one sequentially consistent load.
     fn started(&self) -> bool;
     fn orphans(&self) -> &AtomicU64;
     fn head(&self) -> &AtomicU64;
@@ -56,11 +83,11 @@ pub(crate) trait Memory {
 pub(crate) trait Locks {
     fn try_lock(&mut self, seat: u32) -> bool;
     fn unlock(&mut self, seat: u32);
-    /// Somebody else has the lock. Takes none.
+    /// Returns whether somebody else has the lock. Takes none.
     fn is_locked(&mut self, seat: u32) -> bool;
 }
 
-/// Why an operation was given up. The seat is at rest and owns the block it owned.
+/// Why an operation was given up. The seat is at rest and owns the block it owned before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RingError {
     Full,
@@ -68,13 +95,13 @@ pub(crate) enum RingError {
     NotReady,
     /// The state admits no put.
     Stopped,
-    /// Stamps or epochs have come to their end.
+    /// Stamps or epochs are used up.
     Exhausted,
     /// The shared words contradict each other.
     Corrupt(&'static str),
 }
 
-/// What a consumer found who wanted to end the stream.
+/// What a consumer found when it wanted to end the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// It has ended.
@@ -85,12 +112,12 @@ pub(crate) enum Ending {
     Held,
 }
 
-/// Where an endpoint stands. Never ahead of the stamps.
+/// Where an endpoint stands. It is never ahead of the stamps.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cursors {
     pub(crate) put: Cursor,
     pub(crate) get: Cursor,
-    /// Cleared items thrown away since the caller last looked: slots that became free.
+    /// Cleared items discarded since the caller last looked. So many slots became free.
     pub(crate) discarded: u32,
 }
 
@@ -99,16 +126,18 @@ pub(crate) struct Cursors {
 pub(crate) struct Ring<M> {
     pub(crate) memory: M,
     pub(crate) at_least_once: bool,
-    /// Most items in a block.
+    /// The most items in a block.
     pub(crate) batch: u32,
-    /// One item in a block, whose length is in the header's first word: what nearly all queues are, so that the fast paths are compiled for it.
+    /// A block has one item, whose length is in the header's first word. Nearly all queues are like
+    /// this, so the fast paths are compiled for it.
     pub(crate) single: bool,
     /// Pause instructions after a lost CAS, about a microsecond's worth.
     pub(crate) contention: u32,
 }
 
 impl<M: Memory> Ring<M> {
-    /// Items in a block that carries some; the header is read if there can be more than one. A damaged header gives a number from 1 to `batch` too.
+    /// Returns the number of items in a block that carries some. The header is read if there can be
+    /// more than one. A damaged header gives a number from 1 to `batch` too.
     #[inline(always)]
     pub(crate) fn items_in(&self, block: u32) -> u32 {
         if self.batch == 1 {
@@ -119,7 +148,7 @@ impl<M: Memory> Ring<M> {
         u32::from(word.length()).clamp(1, self.batch)
     }
 
-    /// Somebody was faster: waits a little, for they will be there for the next slot too.
+    /// Lost the race. Backs off briefly, because the winner will contend for the next slot too.
     #[cold]
     fn back_off(&self, seat: &mut Seat) {
         pause(self.contention);

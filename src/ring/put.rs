@@ -1,4 +1,7 @@
-//! Putting: one exchange.
+//! Putting: one exchange of the own block, which has the item, for the block in a free slot.
+//!
+//! [`Ring::put_fast`] is the usual case, and [`Ring::put`] has all the others. docs/design.md,
+//! section 4, has the rules.
 
 use super::cursor::{Side, Walk};
 use super::exchange::Exchanged;
@@ -8,18 +11,20 @@ use super::{Cursors, Memory, Ring, RingError};
 use crate::sync::atomic::{AtomicU64, Ordering, load_sc, store};
 
 impl<M: Memory> Ring<M> {
-    /// The usual put: the cursor is right, the slot is free, nobody interferes. `header`: of the seat's block. False: nothing has happened, and [`put`](Self::put) finds out why.
+    /// Puts in the usual case: the cursor is right, the slot is free, and nobody interferes.
+    /// `header` is that of the seat's block. Returns false if nothing has happened; then
+    /// [`put`](Self::put) finds out why.
     #[inline(always)]
     pub(crate) fn put_fast<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat, header: &AtomicU64, length: u64) -> bool {
         debug_assert!(!SINGLE || self.single);
         let (memory, shape, at, batches) = (&self.memory, self.memory.shape(), c.put, !SINGLE && self.batch > 1);
-        // Looked up once, before the ordered accesses, over which the compiler keeps nothing.
+        // Looked up once, before the ordered accesses: the compiler keeps nothing across those.
         let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
         let short = if SINGLE { length as u16 } else { memory.set_length(seat.block, length) };
         let Some(seen) = shape.slot_of_cycle(load_sc(slot), at.cycle, false) else {
             return false;
         };
-        // After the slot's word; Acquire, Release: all as in `put_slow`.
+        // Loaded after the slot's word. Acquire and Release are explained in `put_slow`.
         let gate = Ready(memory.ready().load(Ordering::Acquire));
         if !memory.started() || !gate.is_ready() {
             return false;
@@ -35,7 +40,9 @@ impl<M: Memory> Ring<M> {
         true
     }
 
-    /// Puts the item that lies in `seat`'s block, if the state and the gate admit it. `length` in bytes; in queues with batches: in items. `lossy`: on a full ring drops the oldest block in the same step.
+    /// Puts the item in `seat`'s block, if the state and the gate admit it. `length` is in bytes,
+    /// or in items in queues with batches. With `lossy`, a put on a full ring drops the oldest
+    /// block in the same step.
     #[inline]
     pub(crate) fn put(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), RingError> {
         let result = self.put_slow(c, seat, length, lossy);
@@ -66,17 +73,22 @@ impl<M: Memory> Ring<M> {
                 seen = self.rescan(c, &mut walk)?;
                 continue;
             }
-            // The epoch of the oldest item, if the ring is full. Proof only if the CAS succeeds: else the block may be in its next life.
-            // Acquire: pairs with the Release stores of headers. Whoever wrote this epoch had loaded it from the gate, so the load that follows is no older.
+            // The epoch of the oldest item, if the ring is full. It counts only if the CAS
+            // succeeds: otherwise the block may be in its next life. Acquire: pairs with the
+            // Release stores of headers. The process that wrote this epoch had loaded it from the
+            // gate, so the load that follows is no older.
             let old = (seen.stamp < empty).then(|| BlockWord(self.memory.block(seen.block).load(Ordering::Acquire)).epoch());
-            // The rule of the state: it is loaded after the slot's word that the CAS compares with. Whoever ended the stream has passed this position, or has found
-            // our item: see `end`.
+            // The rule of the state: it is loaded after the slot's word that the CAS compares with.
+            // A process that ended the stream has passed this position, or has found our item: see
+            // `end`.
             if !self.memory.started() {
                 return Err(RingError::Stopped);
             }
-            // The rule of the gate is the same. While that word stands nobody puts, so an item in front of ours was put before, and its epoch is not newer than
-            // the one loaded here: along the ring epochs never fall, and cleared items are always the oldest.
-            // Acquire: pairs with the CAS that changes the gate; what its writer did before is seen by who is admitted by it.
+            // The rule of the gate is the same. While that word stands nobody puts. So an item in
+            // front of ours was put before, and its epoch is not newer than the one loaded here:
+            // along the ring epochs never fall, and cleared items are always the oldest. Acquire:
+            // pairs with the CAS that changes the gate. Whoever is admitted by it sees what its
+            // writer did before.
             let gate = Ready(self.memory.ready().load(Ordering::Acquire));
             if !gate.is_ready() {
                 return Err(RingError::NotReady);
@@ -88,7 +100,8 @@ impl<M: Memory> Ring<M> {
                 Some(old) if old > epoch => return Err(RingError::Corrupt("an item's epoch is newer than the queue's")),
                 Some(_) if lossy => Kind::Drop,
                 Some(_) => {
-                    // Full only if that was the epoch of the item that stands there, and not of the block's next life.
+                    // Full only if that was the epoch of the item in this slot, and not of the
+                    // block's next life.
                     let now = self.look(at.index)?;
                     if now == seen {
                         return Err(RingError::Full);
@@ -97,7 +110,8 @@ impl<M: Memory> Ring<M> {
                     continue;
                 }
             };
-            // Release: pairs with the Acquire load above, of a racy reader who finds this block in a slot that it has left.
+            // Release: pairs with the Acquire load above, by a racy reader that finds this block in
+            // a slot it has left.
             store(self.memory.block(seat.block), BlockWord::new(epoch, 0, short).0, Ordering::Release);
             match self.exchange(seat, at, seen, kind, items)? {
                 Exchanged::Done => {

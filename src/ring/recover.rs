@@ -1,8 +1,12 @@
-//! Recovery: what becomes of a seat whose owner died, and of the item it had in hand.
+//! Recovery: decides what becomes of a seat whose owner died, and of the item it had in hand.
 //!
-//! Owns the verdict on an interrupted exchange (one sighting decides, because exactly one of the two blocks is in circulation and a dead process
-//! changes nothing any more), the settling of what was counted but not yet recorded, orphans and their adoption. Every write to a seat happens under its
-//! lock, and one store writes the record at rest, so a death in here is harmless too.
+//! This module resolves interrupted exchanges, settles what was counted but not recorded yet, and
+//! handles orphans and their adoption. One sighting decides an interrupted exchange, because
+//! exactly one of the two blocks is in circulation and a dead process changes nothing any more.
+//! docs/design.md, sections 6 and 7, has the rules.
+//!
+//! Invariants: every write to a seat happens under its lock. One store writes the record at rest,
+//! so a death in here is harmless too.
 
 use super::seat::{Event, Kind, Seat};
 use super::slot::BlockWord;
@@ -16,10 +20,10 @@ pub(crate) struct Recovered {
     pub(crate) recovered: u32,
     /// Seats that cannot be decided yet because others are in mid-operation.
     pub(crate) undecided: u32,
-    /// Seats in mid-exchange or with items whose lock somebody has: mostly their owner, but perhaps
-    /// another recoverer, for a moment.
+    /// Seats in mid-exchange or with items whose lock somebody has. That is mostly their owner, but
+    /// for a moment it may be another recoverer.
     pub(crate) busy: u32,
-    /// Orphans announced: as many sleepers are to be woken.
+    /// Orphans announced. As many sleepers are to be woken.
     pub(crate) announced: u32,
     /// A record that contradicts the segment.
     pub(crate) corrupt: Option<&'static str>,
@@ -36,9 +40,9 @@ enum Resolved {
 const BAD_RECORD: RingError = RingError::Corrupt("a seat's record names a block that does not exist");
 
 impl<M: Memory> Ring<M> {
-    /// Takes a free seat: its lock is ours then. A consumer of an at-least-once queue that finds none
-    /// takes the seat of the oldest orphan; its first get delivers that item.
-    /// `skip`: seats that this endpoint holds already.
+    /// Takes a free seat and its lock. A consumer of an at-least-once queue that finds none takes
+    /// the seat of the oldest orphan, and its first get delivers that item. `skip` names seats that
+    /// this endpoint holds already.
     pub(crate) fn attach(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, consumer: bool, out: &mut Recovered) -> Result<Option<Seat>, RingError> {
         *out = self.recover(locks, &skip);
         for index in self.others(&skip).filter(|index| !self.wants_care(*index)) {
@@ -66,9 +70,9 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Looks after all seats but ours: resolves those whose owner is gone, and tells consumers of the
-    /// orphans. Takes no orphan's lock: two that lock in turn only to look keep each other, and who
-    /// would adopt it, from it for ever.
+    /// Looks after all seats except for ours. Resolves those whose owner is gone, and tells
+    /// consumers of the orphans. It takes no orphan's lock: two processes that lock in turn only to
+    /// look would keep each other, and the one that would adopt it, from it forever.
     pub(crate) fn recover(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool) -> Recovered {
         let mut out = Recovered::default();
         self.decide(locks, &skip, &mut out);
@@ -79,26 +83,27 @@ impl<M: Memory> Ring<M> {
                 }
                 continue;
             }
-            // Settled, and only the record is late; or lost.
+            // Its items are settled and only the record is late, or they are lost.
             self.visit(locks, index, &mut out);
         }
         out
     }
 
-    /// Locks the seat of the oldest orphan, for its item to be delivered from there.
+    /// Locks the seat of the oldest orphan, so that its item can be delivered from there.
     pub(crate) fn adopt(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, out: &mut Recovered) -> Option<Seat> {
         self.decide(locks, &skip, out);
         self.keep_oldest(locks, &skip, out)
     }
 
-    /// Resolves the exchanges of the dead until nothing more can be decided: what was resolved may
-    /// decide what was passed over before, of two dead ones that traded for the same block.
+    /// Resolves the exchanges of the dead until nothing more can be decided. If two dead processes
+    /// traded for the same block, resolving the second may decide the first, which was passed over
+    /// before.
     fn decide(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, out: &mut Recovered) {
         loop {
             let resolved = out.recovered;
             (out.undecided, out.busy) = (0, 0);
             for index in self.others(&skip) {
-                // In mid-exchange when last seen; judged under its lock.
+                // It was in mid-exchange when last seen. It is resolved under its lock.
                 if self.memory.seat(index).read_record().incoming.is_some() {
                     self.visit(locks, index, out);
                 }
@@ -109,7 +114,7 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Judges a seat under its lock, and leaves it.
+    /// Resolves a seat under its lock, and leaves it.
     fn visit(&self, locks: &mut impl Locks, index: u32, out: &mut Recovered) {
         if !locks.try_lock(index) {
             out.busy += 1;
@@ -129,7 +134,7 @@ impl<M: Memory> Ring<M> {
         let mut candidates: Vec<(u64, u32)> = self
             .others(skip)
             .filter(|index| self.rests_with_items(*index))
-            // Relaxed: a wish about the order; the seat is judged under its lock.
+            // Relaxed: it only wishes for an order. The seat is resolved under its lock.
             .map(|index| (self.memory.seat(index).position.load(Ordering::Relaxed), index))
             .collect();
         candidates.sort_unstable();
@@ -149,9 +154,9 @@ impl<M: Memory> Ring<M> {
         None
     }
 
-    /// Before adopted or kept items are handed out: cleared ones are settled (then `None`), others are
-    /// counted as delivered once more if they were shown to anybody. `buffered`: they go to a buffer, and
-    /// are shown later.
+    /// Prepares adopted or kept items for delivery. If they were cleared they are settled, and
+    /// `None` is returned. Otherwise they count as delivered once more if they were shown to
+    /// anybody. `buffered` means that they go to a buffer and are shown later.
     pub(crate) fn deliver_again(&self, seat: &mut Seat, buffered: bool) -> Option<BlockWord> {
         let block = self.memory.block(seat.block);
         // Relaxed: the block is this seat's, and the seat is ours.
@@ -167,8 +172,9 @@ impl<M: Memory> Ring<M> {
             return Some(word);
         }
         let word = word.delivered_again();
-        // Release: as every store of a header, see `put_slow`. It keeps the store above before it: a death between the two must not count a delivery that nobody saw. Read by the next holder of the seat's lock; racy readers look at the
-        // epoch alone, which stays.
+        // Release: as every store of a header, see `put_slow`. It keeps the store above before it:
+        // a death between the two must not count a delivery that nobody saw. The next holder of the
+        // seat's lock reads it. Racy readers look at the epoch alone, which stays.
         store(block, word.0, Ordering::Release);
         let redelivered = &self.memory.seat(seat.index).redelivered;
         // Relaxed: single writer, the lock's holder.
@@ -180,38 +186,41 @@ impl<M: Memory> Ring<M> {
         Some(word)
     }
 
-    /// How often the items in hand were delivered, the time under way included if they were shown. Read before [`deliver_again`](Self::deliver_again).
+    /// Returns how often the items in hand were delivered, including this time if they were shown.
+    /// Call it before [`deliver_again`](Self::deliver_again).
     pub(crate) fn deliveries(&self, seat: &Seat) -> u32 {
         // Relaxed: the block is this seat's, and the seat is ours.
         let before = BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)).deliveries();
         u32::from(before) + u32::from(self.was_shown(seat))
     }
 
-    /// The items in hand did not only wait in a buffer.
+    /// Returns whether the items in hand were shown, and did not only wait in a buffer.
     fn was_shown(&self, seat: &Seat) -> bool {
         // Relaxed: the seat is ours.
         self.memory.seat(seat.index).buffered.load(Ordering::Relaxed) != 1
     }
 
-    /// What is in a seat of ours, or what its next take brings, waits in a buffer (or does not any more).
+    /// Notes whether what is in a seat of ours, or what its next take brings, waits in a buffer.
     pub(crate) fn set_buffered(&self, seat: &Seat, buffered: bool) {
         let word = &self.memory.seat(seat.index).buffered;
         // Relaxed: the seat is ours.
         if word.load(Ordering::Relaxed) != u32::from(buffered) {
-            // Release: what was done with the items before stays before it. Read by the next holder of the seat's lock.
+            // Release: what was done with the items before stays before it. The next holder of the
+            // seat's lock reads it.
             store32(word, buffered.into(), Ordering::Release);
-            // A death cuts in instruction order: neither a take nor a look at the items may be moved up by the compiler.
+            // A death cuts in the order of instructions, so the compiler must not move a take or a
+            // look at the items up.
             compiler_fence(Ordering::SeqCst);
         }
     }
 
-    /// The items in hand were cleared.
+    /// Returns whether the items in hand were cleared.
     pub(crate) fn holds_void(&self, seat: &Seat) -> bool {
         // Relaxed: our own block.
         self.is_void(BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)))
     }
 
-    /// Settles cleared items in hand; true if they were cleared.
+    /// Settles cleared items in hand. Returns true if they were cleared.
     pub(crate) fn settle_void(&self, seat: &mut Seat) -> bool {
         let void = self.holds_void(seat);
         if void {
@@ -227,7 +236,8 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Items of another's seat that were taken and not settled. A figure: exact while its holder does nothing.
+    /// Returns how many items of another's seat were taken and not settled. It is exact while the
+    /// seat's holder does nothing.
     pub(crate) fn held(&self, index: u32) -> u32 {
         let line = self.memory.seat(index);
         let record = line.read_record();
@@ -237,13 +247,15 @@ impl<M: Memory> Ring<M> {
         line.read_counts().unsettled(&record, self.items_in(record.mine))
     }
 
-    /// Gives a seat up. True if it carries an item for others to adopt: then `orphans` was raised, and the caller wakes one sleeper.
+    /// Gives a seat up. Returns true if it carries an item for others to adopt: then `orphans` was
+    /// raised, and the caller wakes one sleeper.
     pub(crate) fn leave(&self, locks: &mut impl Locks, mut seat: Seat) -> bool {
         seat.retreat(&self.memory);
         if seat.hold && !self.at_least_once {
             self.give_up(&mut seat);
         }
-        // Unlock, THEN raise: an adopter that looks in between must find the lock free or the word raised afterwards.
+        // Unlock, THEN raise: an adopter that looks in between must find the lock free, or the word
+        // raised afterwards.
         locks.unlock(seat.index);
         if seat.hold {
             self.raise_orphans();
@@ -260,39 +272,44 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Some seat that is not ours has, or may be about to have, an item in hand. Takes no lock. Who has found the ring empty before knows then of every item that was in it.
+    /// Returns whether a seat that is not ours has, or may be about to have, an item in hand. Takes
+    /// no lock. A caller that has found the ring empty before knows then of every item that was in
+    /// it.
     pub(crate) fn others_may_carry(&self, skip: impl Fn(u32) -> bool) -> bool {
         (0..self.memory.shape().seats).filter(|index| !skip(*index)).any(|index| {
-            // Relaxed: whoever took an item announced it before its exchange, and the look at the slot acquired that.
+            // Relaxed: a process that took an item announced it before its exchange, and the look
+            // at the slot acquired that.
             let record = self.memory.seat(index).read_record();
             record.hold || record.incoming.is_some() && record.kind == Kind::Take
         })
     }
 
-    /// Some seat that is not ours is in mid-exchange or carries an item. Takes no lock.
+    /// Returns whether a seat that is not ours is in mid-exchange or carries an item. Takes no
+    /// lock.
     #[cfg(all(test, loom))]
     pub(crate) fn needs_care(&self, skip: impl Fn(u32) -> bool) -> bool {
         self.others(skip).any(|index| self.wants_care(index))
     }
 
-    /// All seats but those to be skipped.
+    /// Returns all seats except for those to be skipped.
     fn others(&self, skip: impl Fn(u32) -> bool) -> impl Iterator<Item = u32> {
         (0..self.memory.shape().seats).filter(move |index| !skip(*index))
     }
 
-    /// Read without the lock: at rest, with items in hand?
+    /// Returns whether the seat is at rest with items in hand. Read without the lock.
     fn rests_with_items(&self, index: u32) -> bool {
         let record = self.memory.seat(index).read_record();
         record.incoming.is_none() && record.hold
     }
 
-    /// Read without the lock: is there something to resolve or adopt?
+    /// Returns whether there is something to resolve or adopt. Read without the lock.
     fn wants_care(&self, index: u32) -> bool {
         let record = self.memory.seat(index).read_record();
         record.incoming.is_some() || record.hold
     }
 
-    /// Leaves a locked seat to its item: unlock, then raise. Raised for every held seat that recovery visits, announced before or not.
+    /// Leaves a locked seat to its item: unlocks it, then raises `orphans`. That is done for every
+    /// held seat that recovery visits, announced before or not.
     fn announce(&self, locks: &mut impl Locks, index: u32, out: &mut Recovered) {
         locks.unlock(index);
         self.raise(out);
@@ -303,10 +320,12 @@ impl<M: Memory> Ring<M> {
         out.announced += 1;
     }
 
-    /// A seat that we have just locked: resolves its exchange, settles what is only late, counts what is lost.
+    /// Resolves the exchange of a seat that we have just locked, settles what is only late, and
+    /// counts what is lost.
     fn resolve(&self, index: u32, out: &mut Recovered) -> Result<Resolved, RingError> {
         let line = self.memory.seat(index);
-        // Read once: who may write to the segment may do so at any time, and what was checked is what is used.
+        // Read once: a process that may write to the segment may do so at any time, so what was
+        // checked is what is used.
         let record = line.read_record();
         let blocks = self.memory.shape().blocks;
         if record.mine >= blocks || record.incoming.is_some_and(|incoming| incoming >= blocks) {
@@ -320,7 +339,8 @@ impl<M: Memory> Ring<M> {
             };
             if happened {
                 seat.receive(incoming, record.kind == Kind::Take, self.items_in(incoming));
-                // Those that its owner counted before it died are the difference of the sequences; each further one is one store, so that a death in here is seen too.
+                // The difference of the sequences is what its owner counted before it died. Each
+                // further event is one store, so a death in here is seen too.
                 let done = counts.sequence().wrapping_sub(record.sequence) & 3;
                 for event in self.events(record.kind).into_iter().flatten().skip(done.into()) {
                     let outgoing = line.read_outgoing().clamp(1, self.batch.into()) as u32;
@@ -340,7 +360,7 @@ impl<M: Memory> Ring<M> {
             counts.unsettled(&record, seat.items)
         };
         if unsettled == 0 {
-            // Acknowledged, or counted as lost or cleared; only the record is late.
+            // Acknowledged, or counted as lost or cleared. Only the record is late.
             seat.let_go(&self.memory);
             return Ok(Resolved::Free(seat));
         }
@@ -352,7 +372,8 @@ impl<M: Memory> Ring<M> {
         Ok(Resolved::Free(seat))
     }
 
-    /// Is `mine` in circulation (the exchange happened) or `incoming` (it did not)? In circulation: in a slot, or the resting block of another seat.
+    /// Returns whether `mine` is in circulation (the exchange happened) or `incoming` (it did not).
+    /// In circulation means in a slot, or the resting block of another seat.
     fn find_outcome(&self, dead: u32, mine: u32, incoming: u32) -> Option<bool> {
         let shape = self.memory.shape();
         let verdict = |block: u32| {

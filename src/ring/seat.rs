@@ -1,7 +1,9 @@
-//! A seat: the record that makes a death readable, and the counters that survive it.
+//! A seat: the record that shows what a dead process was doing, and the counters that survive it.
 //!
-//! Owns the packing of the record word and [`Seat`], the private copy that the seat's holder works from: nothing a live holder
-//! needs is read back from shared memory. Only the holder of a seat's lock calls what writes here.
+//! This module owns the packing of the record word, and [`Seat`], the private copy that the seat's
+//! holder works from. A live holder reads nothing back from shared memory. Only the holder of a
+//! seat's lock calls what writes here. docs/design.md, sections 2 and 8, explains record and
+//! counters.
 
 use super::Memory;
 use crate::layout::SeatLine;
@@ -10,24 +12,24 @@ use crate::sync::atomic::{AtomicU64, Ordering, compiler_fence, store};
 /// What an exchange does to the block in the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// There is no item in it.
+    /// A put: there is no item in it.
     Put = 0,
-    /// Taken for delivery.
+    /// A take for delivery.
     Take = 1,
-    /// Live items dropped by a lossy put.
+    /// A lossy put drops live items.
     Drop = 2,
-    /// Cleared items thrown away.
+    /// Cleared items are discarded.
     Discard = 3,
-    /// Cleared items thrown away by a put, which puts in the same step.
+    /// A put discards cleared items in the same step.
     Replace = 4,
-    /// There is no item in it, and it is passed: the end of a stream.
+    /// There is no item in it, and the position is passed: the end of a stream.
     Skip = 5,
 }
 
-/// What a seat counts beside acknowledgements; the index of its counter.
+/// What a seat counts beside acknowledgements. The value is the index of its counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// Items put; counted in queues with batches only, elsewhere the stamps tell.
+    /// Items put. Counted in queues with batches only; elsewhere the stamps tell.
     Put = 0,
     /// Live items dropped by lossy puts.
     Dropped = 1,
@@ -59,11 +61,11 @@ impl Count {
 pub(crate) struct Record {
     /// The block this seat owns.
     pub(crate) mine: u32,
-    /// The block it is about to receive; `None`: the seat is at rest.
+    /// The block it is about to receive. `None` means that the seat is at rest.
     pub(crate) incoming: Option<u32>,
-    /// The block carries items taken and not yet acknowledged.
+    /// The block carries items that were taken and are not acknowledged yet.
     pub(crate) hold: bool,
-    /// Of the exchange under way.
+    /// The kind of the exchange under way.
     pub(crate) kind: Kind,
     /// Events that the seat had counted when this was written, mod 4.
     pub(crate) sequence: u8,
@@ -104,7 +106,8 @@ impl Record {
             mine: (word & NONE) as u32,
             incoming: (incoming != NONE).then_some(incoming as u32),
             hold: word >> HOLD & 1 == 1,
-            // Only six are written; the rest means that the word was damaged, and any answer does.
+            // Only six are ever written. Any other value means that the word was damaged, and any
+            // answer will do.
             kind: [
                 Kind::Put,
                 Kind::Take,
@@ -129,26 +132,27 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Items counted as this.
+    /// Returns the number of items counted as this.
     pub(crate) fn items(&self, event: Event) -> u64 {
         self.events[event as usize].items()
     }
 
-    /// The events counted, mod 4.
+    /// Returns the number of events counted, mod 4.
     pub(super) fn sequence(&self) -> u8 {
         (self.events.iter().fold(0, |sum: u64, count| sum.wrapping_add(count.0)) & 3) as u8
     }
 
-    /// Of a block with `items`, taken when `base` was written: those not yet acknowledged.
+    /// Returns how many of `items` in a block, taken when `base` was written, are not acknowledged.
     #[inline(always)]
     fn left(&self, items: u32) -> u32 {
         let done = self.got.wrapping_sub(self.base);
         if done >= u64::from(items) { 0 } else { items - done as u32 }
     }
 
-    /// Items in hand that nobody has settled, of a seat with this record whose block has `items`.
+    /// Returns how many items in hand nobody has settled, for a seat with this record whose block
+    /// has `items`.
     pub(crate) fn unsettled(&self, record: &Record, items: u32) -> u32 {
-        // Another sequence: the rest was counted as lost or cleared, only the record is late.
+        // Another sequence: the rest was counted as lost or cleared, and only the record is late.
         if record.hold && record.sequence == self.sequence() {
             self.left(items)
         } else {
@@ -158,7 +162,8 @@ impl Counts {
 }
 
 impl SeatLine {
-    // Relaxed: read under the seat's lock (whose hand-over is the happens-before), or as a hint of what to look at under it.
+    // Relaxed: read under the seat's lock, whose hand-over is the happens-before, or as a hint of
+    // what to look at under it.
     pub(crate) fn read_record(&self) -> Record {
         Record::unpack(self.record.load(Ordering::Relaxed))
     }
@@ -177,7 +182,7 @@ impl SeatLine {
         self.counts.get(event as usize).unwrap_or(&self.skipped)
     }
 
-    /// Items of the put under way.
+    /// Returns the number of items of the put under way.
     pub(super) fn read_outgoing(&self) -> u64 {
         // Relaxed: as read_record.
         self.outgoing.load(Ordering::Relaxed)
@@ -190,11 +195,12 @@ pub(crate) struct Seat {
     pub(crate) index: u32,
     /// The block it owns.
     pub(crate) block: u32,
-    /// The block carries items taken and not acknowledged: the seat never exchanges.
+    /// The block carries items that were taken and are not acknowledged. Such a seat never
+    /// exchanges.
     pub(crate) hold: bool,
-    /// With `hold`: items in the block.
+    /// With `hold`: the number of items in the block.
     pub(super) items: u32,
-    /// An exchange was announced, has failed and was not yet given up.
+    /// An exchange was announced, has failed, and was not given up yet.
     announced: bool,
     /// The sequence of `counts`, where it stands in a record.
     sequence: u64,
@@ -202,7 +208,8 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// The private copy of a seat that is locked by us. `record`: its own, checked, and never read again; at rest or about to be. `items`: in its block.
+    /// Makes the private copy of a seat that we have locked. `record` is its own, was checked, and
+    /// is never read again; it is at rest or about to be. `items` are those in its block.
     pub(super) fn adopt(index: u32, record: &Record, counts: Counts, items: u32) -> Self {
         Self {
             index,
@@ -215,7 +222,7 @@ impl Seat {
         }
     }
 
-    /// Stands in for a seat that was given up or put aside: it never exchanges.
+    /// Makes a stand-in for a seat that was given up or put aside. It never exchanges.
     pub(crate) fn gone(index: u32) -> Self {
         Self {
             index,
@@ -228,71 +235,74 @@ impl Seat {
         }
     }
 
-    /// Items that this seat has counted so.
+    /// Returns the number of items that this seat has counted so.
     pub(crate) fn counted(&self, event: Event) -> u64 {
         self.counts.items(event)
     }
 
-    /// Made by [`gone`](Self::gone).
+    /// Returns whether this was made by [`gone`](Self::gone).
     pub(crate) fn is_gone(&self) -> bool {
         self.hold && self.items == 0
     }
 
-    /// Items in hand and not acknowledged.
+    /// Returns the number of items in hand that are not acknowledged.
     #[inline(always)]
     pub(crate) fn left(&self) -> u32 {
         if self.hold { self.counts.left(self.items) } else { 0 }
     }
 
-    /// Items of the block in hand that were acknowledged: the number of the next one.
+    /// Returns how many items of the block in hand were acknowledged, which is the number of the
+    /// next one.
     #[inline(always)]
     pub(crate) fn acknowledged(&self) -> u32 {
         self.items - self.counts.left(self.items)
     }
 
-    /// Says what the exchange that follows will do. If it fails: see `failed`.
+    /// Announces what the exchange that follows will do. If that fails, see `failed`.
     #[inline(always)]
     pub(super) fn announce(&self, line: &SeatLine, incoming: u32, kind: Kind) {
         // Relaxed: the slot's CAS, which follows, releases it.
         store(&line.record, pack(self.block, incoming.into(), false, kind, self.sequence), Ordering::Relaxed);
     }
 
-    /// The exchange announced has failed; it is announced still.
+    /// Notes that the exchange announced has failed. It is announced still.
     #[inline(always)]
     pub(super) fn failed(&mut self) {
         self.announced = true;
     }
 
-    /// The exchange announced has happened, and was a take: the block's items are in hand.
+    /// Notes that the exchange announced has happened and was a take: the block's items are in
+    /// hand.
     #[inline(always)]
     pub(super) fn take_hold(&mut self) {
         self.hold = true; // it was false, else there is no exchange
         self.counts.base = self.counts.got; // as `prepare_take` has noted
     }
 
-    /// Of a take that is announced still: the items are in hand.
+    /// Notes that the items of a take that is announced still are in hand.
     #[inline(always)]
     pub(super) fn keep<M: Memory>(&mut self, memory: &M) {
         self.take_hold();
         self.rest(memory);
     }
 
-    /// Of a dead owner's exchange that happened: this is the seat's block now.
+    /// Notes that a dead owner's exchange happened: this is the seat's block now.
     pub(super) fn receive(&mut self, block: u32, hold: bool, items: u32) {
         (self.block, self.hold, self.items) = (block, hold, items);
     }
 
-    /// The record at rest.
+    /// Writes the record at rest.
     #[inline(always)]
     pub(super) fn rest<M: Memory>(&mut self, memory: &M) {
         self.rest_at(memory.seat(self.index), self.hold);
     }
 
-    /// As `rest`, with the own line and whether the seat holds items at hand.
+    /// Does the same as `rest`, with the own line and whether the seat holds items at hand.
     #[inline(always)]
     pub(super) fn rest_at(&mut self, line: &SeatLine, hold: bool) {
         debug_assert_eq!(hold, self.hold);
-        // Release keeps the counter store before it: a death between the two must show the counter, never the record alone. Pairs with: the lock's hand-over.
+        // Release keeps the counter store before it: a death between the two must show the counter,
+        // never the record alone. It pairs with the lock's hand-over.
         store(&line.record, pack(self.block, NONE, hold, Kind::Put, self.sequence), Ordering::Release);
         if self.announced {
             self.announced = false;
@@ -307,7 +317,7 @@ impl Seat {
         }
     }
 
-    /// Counts an event: one store to the own line.
+    /// Counts an event, by one store to the own line.
     #[inline(always)]
     pub(super) fn count(&mut self, line: &SeatLine, event: Event, items: u64) {
         let count = &mut self.counts.events[event as usize];
@@ -317,7 +327,8 @@ impl Seat {
         store(line.counter(event), count.0, Ordering::Release);
     }
 
-    /// Acknowledges the next `items` in hand: the counter store IS the acknowledgement, the record follows when it was the last one.
+    /// Acknowledges the next `items` in hand. The counter store IS the acknowledgement. The record
+    /// follows if it was the last one.
     #[inline(always)]
     pub(crate) fn acknowledge<M: Memory>(&mut self, memory: &M, items: u32) {
         debug_assert!(self.hold && items <= self.left());
@@ -332,7 +343,7 @@ impl Seat {
         }
     }
 
-    /// As `acknowledge`, of the one item that a block has.
+    /// Acknowledges as `acknowledge` does, where a block has one item.
     #[inline(always)]
     pub(crate) fn acknowledge_one<M: Memory>(&mut self, memory: &M) {
         debug_assert!(self.hold && self.items == 1 && self.left() == 1);
@@ -342,7 +353,8 @@ impl Seat {
         self.let_go_at(line);
     }
 
-    /// Acknowledges the one item of a take that is announced still. A death before the second store: the exchange has happened, and nothing of the block is left.
+    /// Acknowledges the one item of a take that is announced still. After a death before the second
+    /// store the exchange has happened, and nothing of the block is left.
     #[inline(always)]
     pub(super) fn acknowledge_open(&mut self, line: &SeatLine) {
         self.got(line, 1);
@@ -356,7 +368,8 @@ impl Seat {
         store(&line.got, self.counts.got, Ordering::Release);
     }
 
-    /// Settles all that is in hand and not acknowledged as lost or cleared: the counter store IS the event, the record follows.
+    /// Settles all that is in hand and not acknowledged as lost or cleared. The counter store IS
+    /// the event; the record follows.
     #[inline(always)]
     pub(crate) fn settle<M: Memory>(&mut self, memory: &M, event: Event) {
         debug_assert!(self.hold);
@@ -375,11 +388,12 @@ impl Seat {
         self.rest_free(line);
     }
 
-    /// The record at rest, of a block that the next put may fill.
+    /// Writes the record at rest, of a block that the next put may fill.
     #[inline(always)]
     fn rest_free(&mut self, line: &SeatLine) {
         self.rest_at(line, false);
-        // A death cuts in instruction order: no store of the next payload into this block may be moved up by the compiler.
+        // A death cuts in the order of instructions, so the compiler must not move a store of the
+        // next payload into this block up.
         compiler_fence(Ordering::SeqCst);
     }
 
@@ -391,7 +405,8 @@ impl Seat {
         store(&line.position, position, Ordering::Relaxed);
     }
 
-    /// Notes how many items are about to be put: after the exchange the block is somebody else's.
+    /// Notes how many items are about to be put. After the exchange the block belongs to another
+    /// seat.
     #[inline(always)]
     pub(super) fn prepare_put(&self, line: &SeatLine, items: u32) {
         // Relaxed: as above.

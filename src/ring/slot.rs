@@ -1,6 +1,8 @@
-//! Words of the ring: slots, positions, the ready word, block headers. Pure packing; no memory is touched here.
+//! Words of the ring: slots, positions, the ready word, block headers. Only packing; no memory is
+//! touched here.
 //!
-//! A slot is `stamp << B | block`. Its stamp runs `EMPTY(0) < FULL(0) < EMPTY(1) < FULL(1) < ...` with `EMPTY(c) = 2c`, `FULL(c) = 2c + 1`.
+//! A slot is `stamp << B | block`. Its stamp runs `EMPTY(0) < FULL(0) < EMPTY(1) < FULL(1) < ...`
+//! with `EMPTY(c) = 2c` and `FULL(c) = 2c + 1`. docs/design.md, section 2, explains them.
 
 /// The numbers that give the words their fields.
 #[derive(Clone, Copy, Debug)]
@@ -11,17 +13,17 @@ pub(crate) struct Shape {
     pub(crate) seats: u32,
     /// Blocks: slots + seats.
     pub(crate) blocks: u32,
-    /// The last stamp: an exchange never goes beyond it.
+    /// The last stamp. An exchange never goes beyond it.
     pub(crate) last_stamp: u64,
-    /// B: bits of a block number.
+    /// B: the number of bits of a block number.
     block_bits: u32,
     /// One stamp in a slot's word: `1 << B`.
     one: u64,
-    /// Bits of a slot's index in a position word; never more than B.
+    /// Bits of a slot's index in a position word. Never more than B.
     index_bits: u32,
 }
 
-/// Bits needed to write the numbers below `count`.
+/// Returns the bits needed to write the numbers below `count`.
 const fn bits(count: u32) -> u32 {
     u32::BITS - (count - 1).leading_zeros()
 }
@@ -53,7 +55,8 @@ impl Shape {
         stamp << self.block_bits | u64::from(block)
     }
 
-    /// The slot that this word is, if it has the stamp EMPTY (or FULL) of this cycle and names a block that exists: one comparison says all of that.
+    /// Returns the slot that this word is, if it has the stamp EMPTY (or FULL) of this cycle and
+    /// names a block that exists. One comparison says all of that.
     #[inline(always)]
     pub(crate) fn slot_of_cycle(&self, raw: u64, cycle: u64, full: bool) -> Option<Slot> {
         let stamp = 2 * cycle + u64::from(full);
@@ -65,26 +68,27 @@ impl Shape {
         })
     }
 
-    /// The word with the stamp `more` further on and this block in it; `None` beyond the last stamp.
+    /// Returns the word with a stamp that is `more` further on and with this block, or `None`
+    /// beyond the last stamp.
     #[inline(always)]
     pub(crate) fn follow(&self, seen: Slot, more: u64, block: u32) -> Option<u64> {
         let stamp = (seen.raw - u64::from(seen.block)).checked_add(more * self.one)?;
         Some(stamp + u64::from(block))
     }
 
-    /// The slot so many places behind this one; `by <= slots`.
+    /// Returns the slot `by` places behind this one; `by <= slots`.
     #[inline(always)]
     pub(crate) fn ahead(&self, index: u32, by: u32) -> u32 {
         if index + by >= self.slots { index + by - self.slots } else { index + by }
     }
 
-    /// A position as one word; words compare as positions do.
+    /// Packs a position into one word. Words compare as positions do.
     #[inline(always)]
     pub(crate) fn position(&self, at: Cursor) -> u64 {
         at.cycle << self.index_bits | u64::from(at.index)
     }
 
-    /// The position in a word read from shared memory, unless no position is written so.
+    /// Unpacks the position in a word read from shared memory. `None` if no position is written so.
     #[inline(always)]
     pub(crate) fn cursor(&self, word: u64) -> Option<Cursor> {
         let at = Cursor {
@@ -94,7 +98,7 @@ impl Shape {
         (at.index < self.slots && at.cycle <= self.last_stamp / 2).then_some(at)
     }
 
-    /// Puts (or removals) before this position.
+    /// Returns the number of puts (or removals) before this position.
     pub(crate) fn count(&self, at: Cursor) -> u64 {
         at.cycle.wrapping_mul(u64::from(self.slots)).wrapping_add(u64::from(at.index))
     }
@@ -115,7 +119,7 @@ impl Slot {
     }
 }
 
-/// A position: cycle and index, so that nobody divides. Ordered as the queue is.
+/// A position: cycle and index, so nobody divides. The order is that of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Cursor {
     pub(crate) cycle: u64,
@@ -135,7 +139,8 @@ impl Cursor {
         }
     }
 
-    /// From `at`, where it stands, to the next position: one store, where assigning `next` would be two.
+    /// Moves from `at`, where it stands, to the next position: one store, where assigning `next`
+    /// would be two.
     #[inline(always)]
     pub(crate) fn advance(&mut self, at: Self, slots: u32) {
         if at.index + 1 == slots {
@@ -145,7 +150,7 @@ impl Cursor {
         }
     }
 
-    /// A call, so that the usual case is a branch foreseen and no longer chain of operations.
+    /// A call, so that the usual case is a predicted branch and not a longer chain of operations.
     #[cold]
     fn first_of_next_cycle(self) -> Self {
         Self {
@@ -174,7 +179,8 @@ impl Ready {
     }
 }
 
-/// First word of a block: `epoch 40 | deliveries 8 | length 16`. The length is 0 where a second word holds it.
+/// The first word of a block: `epoch 40 | deliveries 8 | length 16`. The length is 0 if a second
+/// word holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockWord(pub(crate) u64);
 
@@ -189,7 +195,7 @@ impl BlockWord {
         self.0 >> 24
     }
 
-    /// Deliveries after the first.
+    /// Returns the deliveries after the first.
     #[inline(always)]
     pub(crate) fn deliveries(self) -> u8 {
         (self.0 >> 16) as u8
@@ -200,7 +206,7 @@ impl BlockWord {
         self.0 as u16
     }
 
-    /// One delivery more, stopping at 255.
+    /// Counts one delivery more, stopping at 255.
     pub(crate) fn delivered_again(self) -> Self {
         Self::new(self.epoch(), self.deliveries().saturating_add(1), self.length())
     }

@@ -1,4 +1,7 @@
-//! Taking: one exchange, and the block is the seat's. The end of a stream.
+//! Taking: one exchange, after which the block is the seat's. Also the end of a stream.
+//!
+//! [`Ring::take_fast`] and [`Ring::get_fast`] are the usual case, and [`Ring::take`] has all the
+//! others. docs/design.md, section 4, has the rules.
 
 use super::cursor::{Side, Walk};
 use super::exchange::Exchanged;
@@ -9,8 +12,9 @@ use crate::layout::SeatLine;
 use crate::sync::atomic::{Ordering, load_sc, store};
 
 impl<M: Memory> Ring<M> {
-    /// The usual take: the cursor is right, there is an item, nobody interferes. Returns the header, and the block, which is the seat's now. `None`: at most a cleared block was thrown away, and
-    /// [`take`](Self::take) goes on.
+    /// Takes in the usual case: the cursor is right, there is an item, and nobody interferes.
+    /// Returns the header and the block, which is the seat's now. `None` means that at most a
+    /// cleared block was discarded; then [`take`](Self::take) goes on.
     #[inline(always)]
     pub(crate) fn take_fast<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat) -> Option<(BlockWord, u32)> {
         debug_assert!(!SINGLE || self.single);
@@ -25,8 +29,11 @@ impl<M: Memory> Ring<M> {
         Some((word, block))
     }
 
-    /// As `take_fast`, where the item is copied at once and then acknowledged. Until then the seat's record stays announced: to the others this is a longer exchange, and one store less.
-    /// `copy` answers to header and block whether the item can be copied, and copies it; if not, it stays in hand. It does not panic: the seat's private copy is not up to date meanwhile.
+    /// Takes as `take_fast` does, copies the item at once, and acknowledges it. Until then the
+    /// seat's record stays announced. To the others this is a longer exchange; here it saves a
+    /// store. `copy` gets header and block, says whether the item can be copied, and copies it. If
+    /// it cannot, the item stays in hand. `copy` must not panic, because the seat's private copy is
+    /// not up to date meanwhile.
     #[inline(always)]
     pub(crate) fn get_fast<R>(&self, c: &mut Cursors, seat: &mut Seat, copy: impl FnOnce(BlockWord, u32) -> Option<R>) -> Option<R> {
         debug_assert!(self.single);
@@ -42,7 +49,7 @@ impl<M: Memory> Ring<M> {
         None
     }
 
-    /// A get that was not usual: its item was cleared, or stays in hand.
+    /// Finishes a get that was not usual: its item was cleared, or stays in hand.
     #[cold]
     fn keep_claimed(&self, c: &mut Cursors, seat: &mut Seat, word: BlockWord) {
         seat.keep(&self.memory);
@@ -51,11 +58,12 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// What `take_fast` and `get_fast` have in common: the exchange. Returns the seat's line, the header and the block. `open`: the record is announced still.
+    /// Does the exchange, which `take_fast` and `get_fast` have in common. Returns the seat's line,
+    /// the header and the block. With `open` the record stays announced.
     #[inline(always)]
     fn claim_front<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat, open: bool) -> Option<(&SeatLine, BlockWord, u32)> {
         let (memory, shape, at, batches) = (&self.memory, self.memory.shape(), c.get, !SINGLE && self.batch > 1);
-        // Looked up once, before the ordered accesses, over which the compiler keeps nothing.
+        // Looked up once, before the ordered accesses: the compiler keeps nothing across those.
         let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
         let seen = shape.slot_of_cycle(load_sc(slot), at.cycle, true)?;
         if !matches!(self.exchange_at(line, slot, seat, at, seen, Kind::Take, 0, batches, open), Ok(Ok(()))) {
@@ -68,21 +76,24 @@ impl<M: Memory> Ring<M> {
         // Relaxed, both: the block is ours alone; the CAS acquired what its putter wrote.
         let word = BlockWord(header.load(Ordering::Relaxed));
         if memory.is_first_in_line(seen.block) {
-            // Nothing changes but that we have the cache line for ourselves. A line that a consumer has only read stays with both processors, and the producer's next write to it takes several times
-            // as long (docs/performance.md). Release: as every store of a header, see `put_slow`.
+            // Nothing changes, except that we get the cache line for ourselves. A line that a
+            // consumer has only read stays with both processors, and the producer's next write to
+            // it takes several times as long (docs/performance.md). Release: as every store of a
+            // header, see `put_slow`.
             store(header, word.0, Ordering::Release);
         }
         Some((line, word, seen.block))
     }
 
-    /// The block taken was cleared.
+    /// Handles a block that was taken and had been cleared.
     #[cold]
     fn discard_void(&self, c: &mut Cursors, seat: &mut Seat) {
         seat.settle(&self.memory, Event::Cleared);
         c.discarded += 1;
     }
 
-    /// Takes the oldest block that was not cleared; it is then `seat`'s, and the seat holds its items. Cleared ones are thrown away on the way.
+    /// Takes the oldest block that was not cleared. It is `seat`'s then, and the seat holds its
+    /// items. Cleared blocks on the way are discarded.
     #[inline]
     pub(crate) fn take(&self, c: &mut Cursors, seat: &mut Seat) -> Result<BlockWord, RingError> {
         let result = self.take_slow(c, seat);
@@ -120,11 +131,16 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Ends the stream, if the ring is empty: passes the position at the tail as a put and a get would that leave nothing there. The caller had seen before that the state is *stop at queue
-    /// end*. `carry`: whether others have items in hand that may come back; asked after the look at the slot.
+    /// Ends the stream if the ring is empty: passes the position at the tail, as a put and a get
+    /// there would. The caller has seen before that the state is *stop at queue end*. `carry` says
+    /// whether others have items in hand that may come back; it is asked after the look at the
+    /// slot.
     ///
-    /// A put loads the state after the word of its slot, and that word stands until its exchange. If it looked after we passed, it saw this state or a later stream's. If its exchange came
-    /// before, the ring was empty after it: its item was taken. In between it cannot be: the position it saw was at or before the one we pass, and it would be the one behind it.
+    /// A put loads the state after the word of its slot, and that word stands until its exchange.
+    /// If the put looked after we passed, it saw this state or a later stream's. If its exchange
+    /// came before, the ring was empty after it, so its item was taken. It cannot be in between:
+    /// the position it saw was at or before the one we pass, so it would be behind the tail at its
+    /// exchange.
     pub(crate) fn end(&self, c: &mut Cursors, seat: &mut Seat, carry: impl Fn(&Self) -> bool) -> Result<Ending, RingError> {
         let ending = self.end_slow(c, seat, carry);
         if ending != Ok(Ending::Ended) {
@@ -148,7 +164,7 @@ impl<M: Memory> Ring<M> {
             match self.exchange(seat, at, last, Kind::Skip, 0)? {
                 Exchanged::Done => {
                     c.get = at.next(self.memory.shape().slots);
-                    // Both: a producer would walk over all that was skipped.
+                    // Both cursors: otherwise a producer would walk over all that was skipped.
                     self.hint(self.memory.head(), c.get);
                     self.hint(self.memory.tail(), c.get);
                     return Ok(Ending::Ended);
@@ -158,7 +174,8 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Walks the get cursor from `seen`, which is what its slot holds, to the oldest block; if the ring is empty, to the position of the next put.
+    /// Walks the get cursor from `seen`, which is what its slot holds, to the oldest block, or to
+    /// the position of the next put if the ring is empty.
     #[inline(always)]
     pub(super) fn oldest(&self, c: &mut Cursors, walk: &mut Walk, mut seen: slot::Slot) -> Result<slot::Slot, RingError> {
         loop {

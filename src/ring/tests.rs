@@ -1,4 +1,5 @@
-//! One operation interrupted by others at each of its accesses to shared memory, one after the other: what needs a pause at the worst place is found without luck.
+//! Tests in which others interrupt one operation at each of its accesses to shared memory, one
+//! after the other. So a fault that needs a pause at the worst place is found without luck.
 
 use super::seat::{Event, Kind, Record, Seat};
 use super::slot::{BlockWord, Shape};
@@ -143,7 +144,7 @@ impl End {
         }
     }
 
-    /// Before this endpoint's next access but `at` the others act.
+    /// Lets the others act before this endpoint's access number `at`, counted from now.
     fn interrupt(&self, at: u32, others: impl FnOnce() + 'static) {
         self.ring.memory.at.set(at);
         *self.ring.memory.others.borrow_mut() = Some(Box::new(others));
@@ -169,7 +170,8 @@ impl End {
     }
 }
 
-/// The items that a get would deliver, oldest first, by their headers alone; and whether a cleared one lies behind another.
+/// Returns the items that a get would deliver, oldest first, by their headers alone; and whether a
+/// cleared one lies behind another.
 fn live(words: &Rc<Words>) -> (Vec<u64>, bool) {
     let end = End::new(words, 0);
     let (head, tail) = (end.ring.head(), end.ring.tail());
@@ -285,7 +287,8 @@ fn a_record_that_changes_while_it_is_judged_harms_nobody() {
 }
 
 impl End {
-    /// Gets all and ends the stream, as a consumer does that has found the state *stop at queue end*.
+    /// Gets everything and ends the stream, as a consumer does that has found the state *stop at
+    /// queue end*.
     fn get_to_the_end(&mut self) -> Vec<u64> {
         let mut got = vec![];
         loop {
@@ -344,7 +347,7 @@ fn a_put_that_overlaps_the_end_of_a_stream_was_got_or_is_refused() {
             }
             let (items, skipped) = (live(&words).0, words.skipped());
             let what = format!("{slots} slots, {filled} items before, interrupted at access {at}: {put:?}, {items:?} are left");
-            // Without a restart there was no later stream that could have admitted it.
+            // Without a restart no later stream could have admitted it.
             assert_eq!(
                 items,
                 if restarts > 0 && put.is_ok() && !got.borrow().contains(&20) {

@@ -1,10 +1,21 @@
 //! Models of the ring: what each plays through, with deaths.
 //!
-//! Planted bugs, each seen failing: record at rest before the counter (model_put_dies, model_clear_dies); recovery that counts without looking at the sequence (the same,
-//! model_recoverer_dies_too); recovery that skips no event, or all (model_deaths_between_the_counters_of_a_put_on_a_full_ring); no announcement before the CAS (all with deaths);
-//! adoption without looking whether it is settled (model_adoption_loses_nothing, model_get_dies); no `base` before the take (model_a_second_get_dies); no `outgoing` before the
-//! put (model_deaths_between_...); verdict inverted (all with deaths); a drain that takes any other epoch for void, and a lossy put that ignores a newer epoch
-//! (model_late_puts_and_slow_drains); a put that does not look at the state again after it has lost an exchange (model_a_put_against_the_end_of_a_stream).
+//! These bugs were planted, and each was seen failing:
+//!
+//! - the record at rest before the counter (model_put_dies, model_clear_dies);
+//! - recovery that counts without looking at the sequence (the same, and model_recoverer_dies_too);
+//! - recovery that skips no event, or all
+//!   (model_deaths_between_the_counters_of_a_put_on_a_full_ring);
+//! - no announcement before the CAS (all with deaths);
+//! - adoption without looking whether the item is settled (model_adoption_loses_nothing,
+//!   model_get_dies);
+//! - no `base` before the take (model_a_second_get_dies);
+//! - no `outgoing` before the put (model_deaths_between_...);
+//! - the verdict inverted (all with deaths);
+//! - a drain that takes any other epoch for void, and a lossy put that ignores a newer epoch
+//!   (model_late_puts_and_slow_drains);
+//! - a put that does not look at the state again after it has lost an exchange
+//!   (model_a_put_against_the_end_of_a_stream).
 
 use super::super::seat::Seat;
 use super::{Case, Plan, STARTED, STOP_AT_QUEUE_END, STOPPED, at_least, case, deaths, each_death, explore, explore_at_least, two_deaths};
@@ -126,7 +137,7 @@ fn model_late_puts_and_slow_drains() {
     });
 }
 
-/// Takes an item, clears, and puts into the block that was the item's.
+/// Takes an item, clears, and puts into the block in which the item was.
 const GET_CLEAR_PUT: Plan = |actor| {
     let _ = actor.get();
     let _ = actor.ring.clear();
@@ -157,7 +168,7 @@ fn dies_beside(victim: Plan, others: &[Plan], lossy: bool) {
                     lossy,
                     ..case(slots, &[victim, *other])
                 };
-                // A get on an empty ring changes nothing it could die in.
+                // A get on an empty ring changes nothing in which it could die.
                 let dead = deaths(&both, 0) > 0;
                 assert!(dead || filled == 0, "nobody died");
             }
@@ -236,7 +247,7 @@ fn model_adoption_loses_nothing() {
 
 // ---------------------------------------------------------------- blocks of two items
 
-/// Acknowledges one item of its block and goes, leaving the rest.
+/// Acknowledges one item of its block and leaves the rest.
 const GET_ONE: Plan = |actor| {
     if actor.take().is_ok() {
         let mut seat = std::mem::replace(&mut actor.seat, Seat::gone(0));
@@ -296,7 +307,8 @@ fn model_deaths_between_the_counters_of_a_put_on_a_full_ring() {
     });
 }
 
-/// What an endpoint got before is not taken for an acknowledgement of what it has in hand.
+/// Checks that what an endpoint got before is not taken for an acknowledgement of what it has in
+/// hand.
 #[test]
 fn model_a_second_get_dies() {
     at_least(12_900, 12_900, || {

@@ -1,20 +1,28 @@
-//! loom models of the real ring code under weak memory, with participants that die before any store
-//! or compare-and-swap. `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib -p prodcon -- model
-//! --nocapture` prints how many executions each model has; with `PRODCON_LOOM_FENCES=0` it is the
-//! second pass, see `sync/checked.rs`.
+//! Loom models of the real ring code under weak memory, with participants that die before any store
+//! or compare-and-swap.
 //!
-//! What is explored: the interleavings with at most three forced thread switches, deaths counted,
+//! `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib -p prodcon -- model --nocapture` prints
+//! how many executions each model has. With `PRODCON_LOOM_FENCES=0` it is the second pass, see
+//! `sync/checked.rs`.
+//!
+//! The models explore the interleavings with at most three forced thread switches, deaths counted,
 //! as far as loom takes two accesses for dependent, with the participants in both orders.
-//! LOOM_MAX_PREEMPTIONS=4 goes deeper and takes hours; `.ci/long` does.
+//! LOOM_MAX_PREEMPTIONS=4 goes deeper and takes hours; `.ci/long` does that.
 //!
-//! Owns the simulated memory and locks, participants and their deaths, and what is checked after
-//! each execution: the permutation of blocks; `puts = got + dropped + cleared + lost + len` in
-//! items (nothing is held at the end), puts also against the stamps and skips; no item read twice
-//! (but redelivered ones); nothing put after the end of a stream; payloads are read and written
-//! without a race (`UnsafeCell`); no answer that the segment is damaged; no seat undecided once all
-//! have ended. `cases` has the models of the ring, `sleepers` those of the event word. Planted
-//! bugs, each seen failing, stand at the head of `cases`; `weaker` plants weaker orderings in each
-//! run.
+//! This module has the simulated memory and locks, participants and their deaths, and the checks
+//! after each execution:
+//!
+//! - the permutation of blocks;
+//! - `puts = got + dropped + cleared + lost + len` in items (nothing is held at the end), with puts
+//!   compared with the stamps and skips too;
+//! - no item is read twice, except for redelivered ones;
+//! - nothing is put after the end of a stream;
+//! - payloads are read and written without a race (`UnsafeCell`);
+//! - no answer says that the segment is damaged;
+//! - no seat is undecided once all have ended.
+//!
+//! `cases` has the models of the ring, and `sleepers` those of the event word. The head of `cases`
+//! lists planted bugs, each seen failing. `weaker` plants weaker orderings in each run.
 
 mod cases;
 mod sleepers;
@@ -31,7 +39,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64 as Tally, Ordering as Std};
 
-/// Just after an exchange: no live item is discarded, and no put that is void itself drops a live one.
+/// Checks, just after an exchange, that no live item is discarded, and that no put that is void
+/// itself drops a live one.
 pub(super) fn witness<M: Memory>(memory: &M, kind: Kind, given: u32, received: u32) {
     let epoch = |block| BlockWord(memory.block(block).load(Ordering::Relaxed)).epoch();
     match kind {
@@ -130,7 +139,7 @@ impl Memory for Shared {
         &self.0.words[0]
     }
     fn started(&self) -> bool {
-        // Where nobody changes the state its loads would only make more executions.
+        // Where nobody changes the state, its loads would only add executions.
         !self.0.ends || load_sc(&self.0.words[4]) == STARTED
     }
     fn orphans(&self) -> &AtomicU64 {
@@ -174,7 +183,7 @@ impl Locks for &Held {
     }
 }
 
-/// What the participants have told, in the order of the execution. Not seen by loom.
+/// What the participants have reported, in the order of the execution. Loom does not see it.
 #[derive(Clone, Default)]
 struct Log(Arc<std::sync::Mutex<Told>>);
 
@@ -204,7 +213,8 @@ struct Actor<'a> {
     log: Log,
 }
 
-/// The answer, which finds no contradiction in a segment that nobody damaged.
+/// Returns the answer. It fails if the answer finds a contradiction in a segment that nobody
+/// damaged.
 fn told(answer: Result<(), RingError>) -> Result<(), RingError> {
     let plain = matches!(
         answer,
@@ -243,7 +253,8 @@ impl Actor<'_> {
         let block = self.ring.memory.0.payload[seat.block as usize].with(|cell| unsafe { *cell });
         self.log.read(block * 10 + u64::from(seat.acknowledged()));
     }
-    /// Reads and acknowledges up to `items` of those in hand, one by one, each only if it was not cleared meanwhile.
+    /// Reads and acknowledges up to `items` of those in hand, one by one, each only if it was not
+    /// cleared meanwhile.
     fn consume(&self, seat: &mut Seat, items: u32) {
         for _ in 0..items {
             if !seat.hold || self.ring.settle_void(seat) {
@@ -315,8 +326,8 @@ impl Actor<'_> {
     fn set_state(&self, from: u64, to: u64) {
         cas_sc(&self.ring.memory.0.words[4], from, to).unwrap();
     }
-    /// Gets until the ring is empty, and ends the stream if the state said so before. `sole`: there is no other consumer, so that all that was put so far has been
-    /// read by this one.
+    /// Gets until the ring is empty, and ends the stream if the state said so before. With `sole`
+    /// there is no other consumer, so this one has read all that was put so far.
     fn get_to_the_end(&mut self, sole: bool) {
         loop {
             let ends = load_sc(&self.ring.memory.0.words[4]) == STOP_AT_QUEUE_END;
@@ -357,14 +368,15 @@ struct Case {
     filled: u64,
     /// Somebody changes the state.
     ends: bool,
-    /// Most thread switches and deaths that are forced.
+    /// The most thread switches and deaths that are forced.
     forced: usize,
     /// What each participant does, and after how many stores it dies.
     plans: Vec<(Plan, Option<u32>)>,
 }
 
 impl Case {
-    /// The seat of who fills the ring before, and repairs and empties it afterwards.
+    /// Returns the seat of the participant that fills the ring before, and repairs and empties it
+    /// afterwards.
     fn filler(&self) -> u32 {
         self.plans.len() as u32
     }
@@ -427,8 +439,9 @@ thread_local! {
     static EXECUTIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Runs a test's models, prints how many executions loom found, and fails if they are fewer than `fenced` and `bare`,
-/// which each pass was seen to have: a change that hides accesses from loom shows here.
+/// Runs the models of a test and prints how many executions loom found. Fails if they are fewer
+/// than `fenced` and `bare`, which each pass was seen to have: a change that hides accesses from
+/// loom shows here.
 fn at_least(fenced: u64, bare: u64, models: impl FnOnce()) {
     EXECUTIONS.set(0);
     models();
@@ -444,8 +457,8 @@ fn assert_executions(found: u64, floor: u64) {
     assert!(bound < FORCED || found >= floor, "loom ran {found} executions of at least {floor}");
 }
 
-/// Most thread switches and deaths that are forced in one execution, unless LOOM_MAX_PREEMPTIONS says another number of
-/// switches.
+/// The most thread switches and deaths that are forced in one execution, unless
+/// LOOM_MAX_PREEMPTIONS has another number of switches.
 const FORCED: usize = 3;
 
 /// Runs the executions that loom finds, and counts them.
@@ -466,8 +479,8 @@ fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     }
 }
 
-/// Runs the executions that loom finds, with the participants in this order and in the reverse one, for loom does not
-/// treat them alike. True if somebody died in one of them.
+/// Runs the executions that loom finds, with the participants in this order and in the reverse one,
+/// because loom does not treat them alike. Returns true if somebody died in one of them.
 fn explore(case: &Case) -> bool {
     let died = explore_as_listed(case);
     explore_as_listed(&reversed(case)) || died
@@ -479,7 +492,8 @@ fn reversed(case: &Case) -> Case {
     reversed
 }
 
-/// As `explore`, and fails if loom runs fewer executions than this in the first order.
+/// Explores as `explore` does, and fails if loom runs fewer executions than this in the first
+/// order.
 fn explore_at_least(executions: u64, case: &Case) {
     let before = EXECUTIONS.get();
     explore_as_listed(case);
@@ -561,7 +575,8 @@ fn explore_as_listed(case: &Case) -> bool {
     outer.load(Std::Relaxed)
 }
 
-/// The case with its first two participants dying, one of them and both, each before each of its stores.
+/// Runs the case with its first two participants dying, one of them and both, each before each of
+/// its stores.
 fn two_deaths(case: &Case) {
     let [first, second] = [0, 1].map(|who| deaths(case, who));
     for k in 0..first {
@@ -573,7 +588,8 @@ fn two_deaths(case: &Case) {
     }
 }
 
-/// The case with participant `who` dying before its k-th store, for every k until it survives; how many there are.
+/// Runs the case with participant `who` dying before its k-th store, for every k until it survives.
+/// Returns how many there are.
 fn deaths(case: &Case, who: usize) -> u32 {
     for k in 0..100 {
         let mut mortal = case.clone();
@@ -585,7 +601,7 @@ fn deaths(case: &Case, who: usize) -> u32 {
     panic!("it never survives");
 }
 
-/// As `deaths`, of somebody who stores something.
+/// Runs `deaths` for a participant that stores something.
 fn each_death(case: &Case, who: usize) {
     assert!(deaths(case, who) > 2, "nobody died");
 }

@@ -1,4 +1,5 @@
-//! Models of the event word: no wake-up is lost. A sleeper that does not look again after it registered, and a waker that does not change the word, fail here.
+//! Models of the event word: no wake-up is lost. A sleeper that does not look again after it
+//! registered fails here, and so does a waker that does not change the word.
 
 use super::{FORCED, at_least, check};
 use crate::sync::atomic::{AtomicU32, AtomicU64, cas_sc, load_sc, load32_sc};
@@ -26,7 +27,7 @@ impl Futex for Simulated {
     }
 }
 
-/// A lost wake-up shows as loom's "deadlock".
+/// Runs a model. A lost wake-up shows as loom's "deadlock".
 pub(super) fn sleepers_and_wakers(sleepers: usize, killed: bool) {
     check(FORCED, move || {
         let all = std::sync::Arc::new((AtomicU32::new(0), AtomicU64::new(0), Simulated(Mutex::new(0), Condvar::new())));

@@ -1,4 +1,4 @@
-//! Weaker orderings are found: each of these tests plants one, and a model fails by it.
+//! Weaker orderings are found: each of these tests plants one, and a model fails because of it.
 
 use super::cases::{GET, PUT_A, next_life};
 use super::sleepers::sleepers_and_wakers;
