@@ -474,8 +474,9 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
         }
     }
 
-    /// Acknowledges all, and goes on showing them.
-    pub(crate) fn ack_in_place(&mut self) {
+    /// Acknowledges all, and goes on showing them. For workers, and for the fuzzer.
+    #[doc(hidden)]
+    pub fn ack_in_place(&mut self) {
         let Source::InPlace(held, _) = &mut self.source else { return };
         if held.endpoint.control.segment.lease.forked() || std::mem::replace(&mut held.settled, true) {
             return;

@@ -2,7 +2,7 @@
 
 use crate::scratch;
 use prodcon::pretend::Pretended;
-use prodcon::{Control, Options, Payload};
+use prodcon::{AttachOptions, Control, Payload, QueueOptions};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -28,10 +28,10 @@ impl<K: Eq + Hash> Made<K> {
     }
 
     /// The bytes of a fresh segment with these options. `key` stands for them.
-    pub(crate) fn fresh<T: Payload + ?Sized>(&mut self, key: K, options: impl FnOnce() -> Options) -> Rc<Bytes> {
+    pub(crate) fn fresh<T: Payload + ?Sized>(&mut self, key: K, options: impl FnOnce() -> QueueOptions) -> Rc<Bytes> {
         let make = || {
             let dir = scratch::real();
-            drop(Control::create_for::<T>("made", &options().directory(&dir)).expect("a good plan"));
+            drop(Control::create::<T>("made", &options().attach(AttachOptions::new().directory(&dir))).expect("a good plan"));
             let mut head = std::fs::read(dir.join("prodcon.made")).expect("it was just made");
             prodcon::unlink_in(&dir, "made").expect("it was just made");
             let len = head.len() as u64;
@@ -85,11 +85,11 @@ pub(crate) fn place_really(name: &'static str, head: &[u8], len: u64) -> Rc<std:
 }
 
 /// These options with the dead-letter queue `name`, if there is one. It is placed where the library makes the queue.
-pub(crate) fn with_letters(options: Options, name: &'static str, letters: Option<&Bytes>, limit: u8) -> Options {
+pub(crate) fn with_letters(options: QueueOptions, name: &'static str, letters: Option<&Bytes>, limit: u8) -> QueueOptions {
     match letters {
         Some(letters) => {
             place_really(name, &letters.head, letters.len);
-            options.max_deliveries(limit).dead_letter(name)
+            options.dead_letter(name, limit)
         }
         None => options,
     }

@@ -15,7 +15,7 @@ use crate::scratch::{self, Kernel};
 use arbitrary::{Result, Unstructured};
 use end::Way;
 use plan::Plan;
-use prodcon::{Attach, Control, Role, State};
+use prodcon::{Control, Role, State};
 use world::{Put, World};
 
 /// Actions of one run.
@@ -67,21 +67,17 @@ fn action<T: end::Kind + ?Sized>(world: &mut World<T>, input: &mut Unstructured)
         None => match what {
             0..=25 => {
                 let role = *input.choose(&[Role::Both, Role::Both, Role::Consumer, Role::Producer])?;
-                let attach = Attach::new().role(role);
-                let hands = input.int_in_range(0..=3)?;
-                let attach = if input.arbitrary()? {
-                    attach.in_hand(hands)
-                } else {
-                    attach.in_hand_at_most(hands)
-                };
-                world.attach(who, role == Role::Producer, attach);
+                let max_unacked = input.int_in_range(0..=3)?;
+                let content_with_one = !input.arbitrary::<bool>()?;
+                world.attach(who, role, max_unacked, content_with_one);
             }
             _ => look_after(world, what),
         },
         // It has something in hand.
         Some(true) => match what {
             0..=8 => world.acknowledge(who),
-            9..=12 => world.nack(who),
+            9 | 10 => world.nack(who),
+            11 | 12 => world.let_go(who),
             13..=15 => world.forget(who),
             16 => world.kill(who),
             17 => world.close(who),
@@ -96,9 +92,9 @@ fn action<T: end::Kind + ?Sized>(world: &mut World<T>, input: &mut Unstructured)
             5 => world.put(who, Put::Many(input.int_in_range(2..=3)?)),
             6 | 7 => world.put(who, Put::Batch(input.int_in_range(1..=5)?)),
             8..=10 => world.get(who, Way::One),
-            11 => world.get(who, Way::Batch),
+            11 => world.get(who, Way::Whole),
             12 | 13 => world.take(who, Way::One),
-            14 => world.take(who, Way::Batch),
+            14 => world.take(who, Way::Whole),
             15..=17 => world.take(who, Way::Several(input.int_in_range(1..=7)?)),
             18 => world.close(who),
             19 => world.kill(who),

@@ -12,7 +12,7 @@ use crate::trace::tell;
 use arbitrary::{Result, Unstructured};
 use image::{Image, Plan};
 use operate::End;
-use prodcon::{Attach, OpenError, Role, mortal};
+use prodcon::{AttachOptions, ErrorKind, Role, mortal};
 use std::path::PathBuf;
 
 /// Actions of one run: enough to get anywhere, few enough to be fast.
@@ -106,15 +106,16 @@ impl Run {
         let life = if input.ratio(1, 16)? { input.int_in_range(0..=12)? } else { u32::MAX };
         let kind = input.int_in_range(0..=3u8)?;
         let role = *input.choose(&[Role::Both, Role::Producer, Role::Consumer])?;
-        let attach = Attach::new().directory(&self.dir).role(role).in_hand_at_most(input.int_in_range(0..=3)?);
-        match mortal::live(life, || End::attach(&attach, &self.dir, kind)) {
+        let attach = AttachOptions::new().directory(&self.dir).role(role);
+        let attach = attach.max_unacked(input.int_in_range(0..=3)?).min_unacked(1);
+        match mortal::live(life, || End::attach(&attach, kind)) {
             None => Ok(None),
             Some(Ok(end)) => {
                 end.check_attached();
                 Ok(Some(end))
             }
             Some(Err(error)) => {
-                let expected = matches!(error, OpenError::Incompatible { .. } | OpenError::NoSeat { .. });
+                let expected = matches!(error.kind(), ErrorKind::Incompatible | ErrorKind::NoSeat);
                 assert!(expected || self.damaged, "attaching to a good segment: {error}");
                 assert!(!error.to_string().is_empty());
                 Ok(None)
@@ -132,7 +133,7 @@ impl Run {
 
     /// The doctor, whom nothing may disturb either.
     fn check(&self) {
-        let control = match prodcon::Control::attach_in(&self.dir, image::NAME) {
+        let control = match prodcon::Control::attach_with(image::NAME, &AttachOptions::new().directory(&self.dir)) {
             Ok(control) => control,
             Err(error) => {
                 assert!(self.damaged, "a good segment: {error}");

@@ -1,19 +1,19 @@
 //! An endpoint, with what it has in hand beside it; and the kinds of items.
 
 use super::guard::{Guard, Shown};
-use prodcon::{Fault, GetError, Options, PartialPut, Payload, PutError, ReadyQueue};
+use prodcon::{GetError, Payload, PutError, QueueOptions, ReadyQueue};
 use std::borrow::Borrow;
 use std::ptr::NonNull;
+use std::time::Duration;
 
 /// Items that carry a number, and show if they were torn.
 pub(super) trait Kind: Payload + 'static {
-    fn options(options: Options) -> Options;
+    fn options(options: QueueOptions) -> QueueOptions;
     fn item(id: u64) -> Self::Owned;
     fn id(&self) -> u64;
     fn reserve(queue: &mut ReadyQueue<Self>, id: u64) -> Result<(), PutError>;
-    fn put_batch(queue: &mut ReadyQueue<Self>, ids: &[u64]) -> Result<usize, PartialPut>;
-    fn get_batch(queue: &mut ReadyQueue<Self>) -> Result<Vec<u64>, GetError>;
-    fn take_batch(queue: &'static mut ReadyQueue<Self>) -> Result<Box<dyn Guard>, GetError>;
+    /// Puts them in blocks of as many as a block can have. Returns how many, and why the next one was not put.
+    fn put_slice(queue: &mut ReadyQueue<Self>, ids: &[u64]) -> (usize, Option<PutError>);
 }
 
 const LONGEST: usize = 24;
@@ -23,7 +23,7 @@ fn length(id: u64) -> usize {
 }
 
 impl Kind for [u8] {
-    fn options(options: Options) -> Options {
+    fn options(options: QueueOptions) -> QueueOptions {
         options.item_size(LONGEST)
     }
     fn item(id: u64) -> Vec<u8> {
@@ -43,25 +43,18 @@ impl Kind for [u8] {
         let mut reserved = queue.reserve(LONGEST)?;
         reserved[..length(id)].copy_from_slice(&Self::item(id));
         reserved.truncate(length(id));
-        reserved.try_commit().map_err(|uncommitted| uncommitted.error)
+        reserved.commit_within(Duration::ZERO).map_err(|refused| refused.error)
     }
     // Blocks of several items are for plain types; one by one it is the same to the model.
-    fn put_batch(queue: &mut ReadyQueue<Self>, ids: &[u64]) -> Result<usize, PartialPut> {
-        let items: Vec<_> = ids.iter().map(|id| Self::item(*id)).collect();
-        queue.try_put_many(items.iter().map(Vec::as_slice))
-    }
-    fn get_batch(queue: &mut ReadyQueue<Self>) -> Result<Vec<u64>, GetError> {
-        queue.try_get().map(|item| vec![Self::id(&item)])
-    }
-    fn take_batch(queue: &'static mut ReadyQueue<Self>) -> Result<Box<dyn Guard>, GetError> {
-        Ok(Box::new(queue.try_take()?))
+    fn put_slice(queue: &mut ReadyQueue<Self>, ids: &[u64]) -> (usize, Option<PutError>) {
+        put_one_by_one(queue, ids)
     }
 }
 
 const MARK: u64 = 0x5a5a_0000_0000_0000;
 
 impl Kind for u64 {
-    fn options(options: Options) -> Options {
+    fn options(options: QueueOptions) -> QueueOptions {
         options
     }
     fn item(id: u64) -> u64 {
@@ -72,27 +65,38 @@ impl Kind for u64 {
         self ^ MARK
     }
     fn reserve(queue: &mut ReadyQueue<Self>, id: u64) -> Result<(), PutError> {
-        let mut reserved = queue.reserve_item()?;
+        let mut reserved = queue.reserve()?;
         *reserved = MARK | id;
-        reserved.try_commit().map_err(|uncommitted| uncommitted.error)
+        reserved.commit_within(Duration::ZERO).map_err(|refused| refused.error)
     }
-    fn put_batch(queue: &mut ReadyQueue<Self>, ids: &[u64]) -> Result<usize, PartialPut> {
+    fn put_slice(queue: &mut ReadyQueue<Self>, ids: &[u64]) -> (usize, Option<PutError>) {
         let items: Vec<_> = ids.iter().map(|id| Self::item(*id)).collect();
-        queue.try_put_batch(&items)
-    }
-    fn get_batch(queue: &mut ReadyQueue<Self>) -> Result<Vec<u64>, GetError> {
-        queue.try_get_batch().map(|items| items.iter().map(Kind::id).collect())
-    }
-    fn take_batch(queue: &'static mut ReadyQueue<Self>) -> Result<Box<dyn Guard>, GetError> {
-        Ok(Box::new(queue.try_take_batch()?))
+        match queue.within(Duration::ZERO).put_slice(&items) {
+            Ok(()) => (ids.len(), None),
+            Err(partial) => (partial.put, Some(partial.error)),
+        }
     }
 }
+
+/// As `put_slice`, each item in a block of its own.
+pub(super) fn put_one_by_one<T: Kind + ?Sized>(queue: &mut ReadyQueue<T>, ids: &[u64]) -> (usize, Option<PutError>) {
+    for (put, id) in ids.iter().enumerate() {
+        if let Err(error) = queue.try_put(T::item(*id).borrow()) {
+            return (put, Some(error));
+        }
+    }
+    (ids.len(), None)
+}
+
+/// More than a queue can hold.
+const ALL: usize = 64;
 
 /// How items are taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Way {
     One,
-    Batch,
+    /// Whole blocks, as many as can be in hand.
+    Whole,
     Several(usize),
 }
 
@@ -131,8 +135,8 @@ impl<T: Kind + ?Sized> End<T> {
         let queue: &'static mut ReadyQueue<T> = unsafe { self.queue.as_mut() };
         let guard: Box<dyn Guard> = match way {
             Way::One => Box::new(queue.try_take()?),
-            Way::Batch => T::take_batch(queue)?,
-            Way::Several(max) => Box::new(queue.try_take_many(max)?),
+            Way::Whole => Box::new(queue.within(Duration::ZERO).take_many(ALL)?),
+            Way::Several(max) => Box::new(queue.within(Duration::ZERO).take_many(max)?),
         };
         Ok(self.guard.insert(guard).shown())
     }
@@ -149,8 +153,13 @@ impl<T: Kind + ?Sized> End<T> {
         }
     }
 
-    pub(super) fn nack(&mut self) -> Result<(), Fault> {
+    pub(super) fn nack(&mut self) -> prodcon::Result<()> {
         self.guard.take().map_or(Ok(()), |guard| guard.nack())
+    }
+
+    /// Drops what shows it: given back, or counted as got.
+    pub(super) fn let_go(&mut self) {
+        drop(self.guard.take());
     }
 
     pub(super) fn forget(&mut self) {

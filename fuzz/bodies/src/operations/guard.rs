@@ -1,7 +1,7 @@
-//! What an endpoint has in hand, whichever way it took it: one item, a block, or several.
+//! What an endpoint has in hand, whichever way it took it: one item or several.
 
 use super::end::Kind;
-use prodcon::{Fault, GetError, Hand, Item, Taken, TakenBatch};
+use prodcon::{Batch, Delivery, GetError};
 use std::time::Duration;
 
 /// An item's number, and how often it was delivered.
@@ -12,7 +12,7 @@ pub(super) trait Guard {
     /// What it shows, oldest first.
     fn shown(&self) -> Vec<Shown>;
     fn ack(self: Box<Self>);
-    fn nack(self: Box<Self>) -> Result<(), Fault>;
+    fn nack(self: Box<Self>) -> prodcon::Result<()>;
     fn forget(self: Box<Self>);
     /// Several items: takes more, until there are so many. `None`: it cannot.
     fn more(&mut self, _: usize) -> Option<Result<usize, GetError>> {
@@ -28,45 +28,30 @@ pub(super) trait Guard {
     }
 }
 
-impl<T: Kind + ?Sized> Guard for Taken<'static, T> {
+impl<T: Kind + ?Sized> Guard for Delivery<'static, T> {
     fn shown(&self) -> Vec<Shown> {
-        vec![(T::id(self), self.deliveries())]
+        vec![(T::id(self), self.delivery_count())]
     }
     fn ack(self: Box<Self>) {
-        Taken::ack(*self);
+        Delivery::ack(*self);
     }
-    fn nack(self: Box<Self>) -> Result<(), Fault> {
-        Taken::nack(*self)
+    fn nack(self: Box<Self>) -> prodcon::Result<()> {
+        Delivery::nack(*self)
     }
     fn forget(self: Box<Self>) {
         std::mem::forget(*self);
     }
 }
 
-impl<T: Kind + Item> Guard for TakenBatch<'static, T> {
+impl<T: Kind + ?Sized> Guard for Batch<'static, T> {
     fn shown(&self) -> Vec<Shown> {
-        self.iter().map(|item| (T::id(item), self.deliveries())).collect()
+        self.iter().enumerate().map(|(index, item)| (T::id(item), self.delivery_count(index))).collect()
     }
     fn ack(self: Box<Self>) {
-        TakenBatch::ack(*self);
+        Batch::ack(*self);
     }
-    fn nack(self: Box<Self>) -> Result<(), Fault> {
-        TakenBatch::nack(*self)
-    }
-    fn forget(self: Box<Self>) {
-        std::mem::forget(*self);
-    }
-}
-
-impl<T: Kind + ?Sized> Guard for Hand<'static, T> {
-    fn shown(&self) -> Vec<Shown> {
-        self.iter().enumerate().map(|(index, item)| (T::id(item), self.deliveries(index))).collect()
-    }
-    fn ack(self: Box<Self>) {
-        Hand::ack(*self);
-    }
-    fn nack(self: Box<Self>) -> Result<(), Fault> {
-        Hand::nack(*self)
+    fn nack(self: Box<Self>) -> prodcon::Result<()> {
+        Batch::nack(*self)
     }
     fn forget(self: Box<Self>) {
         std::mem::forget(*self);
@@ -75,11 +60,11 @@ impl<T: Kind + ?Sized> Guard for Hand<'static, T> {
         Some(self.take_more(max, Some(Duration::ZERO)))
     }
     fn ack_first(&mut self, count: usize) -> bool {
-        Hand::ack_first(self, count);
+        Batch::ack_first(self, count);
         true
     }
     fn ack_in_place(&mut self) -> bool {
-        Hand::ack_in_place(self);
+        Batch::ack_in_place(self);
         true
     }
 }

@@ -5,7 +5,7 @@
 use super::ENDS;
 use super::guard::Shown;
 use super::plan::Plan;
-use prodcon::{GetError, PutError, State};
+use prodcon::{ErrorKind, State};
 use std::collections::VecDeque;
 
 /// Items that move together.
@@ -39,7 +39,7 @@ pub(super) struct Owner {
     pub(super) hand: VecDeque<InHand>,
     /// A guard is alive. Else what is shown was forgotten.
     pub(super) guard: bool,
-    /// It is a `Hand`: it throws a cleared rest away; after another guard the next get does that.
+    /// It is a `Batch` of blocks put aside: it throws a cleared rest away; after another guard the next get does that.
     pub(super) several: bool,
     /// One of the orphans may lie in its seat: it gave some back, and there may have been no seat free to leave them in.
     pub(super) keeps: bool,
@@ -234,14 +234,12 @@ impl Model {
     // ---------------------------------------------------------------- put
 
     /// `blocks`: the items, as they are put together.
-    pub(super) fn put(&mut self, who: usize, blocks: &[&[u64]], put: usize, error: Option<PutError>) {
+    pub(super) fn put(&mut self, who: usize, blocks: &[&[u64]], put: usize, error: Option<ErrorKind>) {
         self.settle_forgotten(who);
         let mut done = 0;
         for block in blocks {
             // Who has items in hand needs another seat for a put.
-            if let Some(PutError::InHand { .. }) = error
-                && done == put
-            {
+            if error == Some(ErrorKind::NoSeat) && done == put {
                 let owner = self.owner(who);
                 assert!(owner.keeps || !owner.hand.is_empty(), "nothing in hand");
                 return;
@@ -257,14 +255,14 @@ impl Model {
     }
 
     /// Why the next put is not done.
-    fn put_refused(&self) -> Option<PutError> {
+    fn put_refused(&self) -> Option<ErrorKind> {
         let full = self.ring.len() == self.plan.capacity as usize;
         if self.state != State::Started {
-            Some(PutError::Stopped)
+            Some(ErrorKind::Stopped)
         } else if !self.ready {
-            Some(PutError::NotReady)
+            Some(ErrorKind::NotReady)
         } else if full && !self.plan.lossy && !self.void(&self.ring[0]) {
-            Some(PutError::Full)
+            Some(ErrorKind::Full)
         } else {
             None
         }
@@ -378,7 +376,7 @@ impl Model {
         }
     }
 
-    /// The rests of blocks that were cleared: what a `Hand` shows last may have a rest, and blocks before it whose rest was cleared when it took more.
+    /// The rests of blocks that were cleared: what a `Batch` shows last may have a rest, and blocks before it whose rest was cleared when it took more.
     fn throw_rest_away(&mut self, who: usize) {
         let epoch = self.epoch;
         let mut cleared = 0;
@@ -442,9 +440,9 @@ impl Model {
     }
 
     /// Nothing came.
-    pub(super) fn nothing(&mut self, who: usize, error: &GetError, letters: &[u64]) {
+    pub(super) fn nothing(&mut self, who: usize, error: ErrorKind, letters: &[u64]) {
         if self.state == State::Stopped {
-            assert_eq!((error, letters), (&GetError::Stopped, &[][..]));
+            assert_eq!((error, letters), (ErrorKind::Stopped, &[][..]));
             return;
         }
         self.settle_forgotten(who);
@@ -470,14 +468,14 @@ impl Model {
                 .any(|hand| !hand.block.ids.is_empty());
         let in_hand = !self.owner(who).hand.is_empty();
         match (self.state, error) {
-            (State::Started, GetError::Empty) => {}
+            (State::Started, ErrorKind::Empty) => {}
             // Who has items in hand and wants more is told of the end whatever others have.
-            (State::StopAtQueueEnd, GetError::Stopped) => {
+            (State::StopAtQueueEnd, ErrorKind::Stopped) => {
                 assert!(!self.plan.at_least_once || !held || in_hand, "end of stream, but an item may come back");
                 self.skipped();
             }
             // A void orphan, or a dead one that nobody has resolved, may look like an item that comes back.
-            (State::StopAtQueueEnd, GetError::Empty) => assert!(self.plan.at_least_once),
+            (State::StopAtQueueEnd, ErrorKind::Empty) => assert!(self.plan.at_least_once),
             (state, error) => panic!("{error:?} from an empty queue, {state}"),
         }
     }

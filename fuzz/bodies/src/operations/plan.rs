@@ -3,7 +3,7 @@
 use super::end::Kind;
 use crate::file::{self, Made};
 use arbitrary::{Result, Unstructured};
-use prodcon::{Delivery, Options};
+use prodcon::QueueOptions;
 use std::cell::RefCell;
 
 /// Name of the queue.
@@ -55,18 +55,17 @@ impl Plan {
     /// Writes the queue, and the one for its dead letters.
     pub(super) fn make<T: Kind + ?Sized>(&self) {
         let letters = (self.limit > 0).then(|| {
-            let options = || T::options(Options::new(LETTERS_CAPACITY).seats(6));
+            let options = || T::options(QueueOptions::new(LETTERS_CAPACITY).seats(6));
             LETTERS_MADE.with_borrow_mut(|made| made.fresh::<T>(self.bytes, options))
         });
         if let Some(letters) = &letters {
             file::place(LETTERS, &letters.head, letters.len);
         }
-        let delivery = if self.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
         let options = || {
-            let options = Options::new(self.capacity)
+            let options = QueueOptions::new(self.capacity)
                 .seats(self.seats)
                 .lossy(self.lossy)
-                .delivery(delivery)
+                .at_least_once(self.at_least_once)
                 .batch(self.batch);
             T::options(file::with_letters(options, LETTERS, letters.as_deref(), self.limit))
         };

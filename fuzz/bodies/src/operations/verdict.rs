@@ -206,7 +206,7 @@ impl Model {
         let (void, live): (Vec<_>, Vec<_>) = std::mem::take(&mut self.orphans).into_iter().partition(|block| self.void(block));
         self.orphans = live;
         let due = self.in_hands() + self.orphans.iter().map(Block::items).sum::<u64>();
-        let there = seen.held.checked_sub(due).unwrap_or_else(|| panic!("held: {seen:?}\n{self:?}"));
+        let there = seen.unacked.checked_sub(due).unwrap_or_else(|| panic!("unacked: {seen:?}\n{self:?}"));
         let mut cleared = void.iter().map(Block::items).sum::<u64>();
         let mut sets = BTreeMap::from([(0, 0u64)]);
         for (number, block) in void.iter().enumerate() {
@@ -215,7 +215,7 @@ impl Model {
                 sets.entry(items).or_insert(set);
             }
         }
-        let set = *sets.get(&there).unwrap_or_else(|| panic!("held: {seen:?}\n{void:?}\n{self:?}"));
+        let set = *sets.get(&there).unwrap_or_else(|| panic!("unacked: {seen:?}\n{void:?}\n{self:?}"));
         cleared -= there;
         let remain = void.into_iter().enumerate().filter(|(number, _)| set >> number & 1 == 1);
         self.orphans.extend(remain.map(|(_, block)| block));

@@ -1,11 +1,11 @@
 //! The endpoints, the control handle and the model, and each action on all of them.
 
 use super::ENDS;
-use super::end::{End, Kind, Way};
+use super::end::{End, Kind, Way, put_one_by_one};
 use super::model::{Model, counted, numbers};
 use super::plan::{LETTERS, LETTERS_CAPACITY, NAME, Plan};
 use crate::{scratch, trace};
-use prodcon::{Attach, Control, GetError, OpenError, PutError, ReadyQueue, State, Stats, mortal};
+use prodcon::{AttachOptions, Control, ErrorKind, GetError, PutError, ReadyQueue, Role, State, Stats, mortal};
 use std::borrow::Borrow;
 
 /// How items are put.
@@ -19,8 +19,15 @@ pub(super) enum Put {
     Batch(u64),
 }
 
+/// Attaches in the directory of this input.
+fn here() -> AttachOptions {
+    AttachOptions::new().directory(scratch::directory())
+}
+
 pub(super) struct World<T: Kind + ?Sized> {
     ends: [Option<End<T>>; ENDS],
+    /// What each asked for when it attached.
+    max_unacked: [u32; ENDS],
     control: Option<Control>,
     /// Takes out what goes to the dead letters.
     letters: Option<ReadyQueue<T>>,
@@ -34,9 +41,10 @@ pub(super) struct World<T: Kind + ?Sized> {
 impl<T: Kind + ?Sized> World<T> {
     pub(super) fn new(plan: Plan) -> Self {
         plan.make::<T>();
-        let letters = (plan.limit > 0).then(|| ReadyQueue::attach_in(&scratch::directory(), LETTERS).expect("it was just made"));
+        let letters = (plan.limit > 0).then(|| ReadyQueue::attach_with(LETTERS, &here()).expect("it was just made"));
         Self {
             ends: [const { None }; ENDS],
+            max_unacked: [0; ENDS],
             control: None,
             letters,
             model: Model::new(plan),
@@ -56,7 +64,7 @@ impl<T: Kind + ?Sized> World<T> {
 
     fn control(&mut self) -> &Control {
         self.control
-            .get_or_insert_with(|| Control::attach_in(&scratch::directory(), NAME).expect("the segment is good"))
+            .get_or_insert_with(|| Control::attach_with(NAME, &here()).expect("the segment is good"))
     }
 
     /// The figures, but for who lives.
@@ -101,13 +109,15 @@ impl<T: Kind + ?Sized> World<T> {
 
     /// Items in the hands of the living.
     fn held(&mut self) -> u64 {
-        self.look().members.iter().map(|member| u64::from(member.held)).sum()
+        self.look().members.iter().map(|member| u64::from(member.unacked)).sum()
     }
 
     // ---------------------------------------------------------------- endpoints come and go
 
-    pub(super) fn attach(&mut self, who: usize, producer: bool, attach: Attach) {
-        let attach = attach.directory(scratch::directory());
+    pub(super) fn attach(&mut self, who: usize, role: Role, max_unacked: u32, content_with_one: bool) {
+        let attach = here().role(role).max_unacked(max_unacked);
+        let attach = if content_with_one { attach.min_unacked(1) } else { attach };
+        self.max_unacked[who] = max_unacked;
         let Some(attached) = mortal::live(self.life, || ReadyQueue::<T>::attach_with(NAME, &attach)) else {
             self.model.unresolved = true;
             return;
@@ -120,11 +130,12 @@ impl<T: Kind + ?Sized> World<T> {
                     self.model.owner(who).keeps = true;
                 }
             }
-            Err(OpenError::NoSeat { wanted, .. }) => {
+            Err(error) if error.kind() == ErrorKind::NoSeat => {
+                let wanted = if max_unacked == 0 || content_with_one { 1 } else { max_unacked + 1 };
                 let seen = self.look();
                 let free = seen.seats - seen.seats_live;
                 // The seats of orphans are for consumers.
-                let (more, any) = if producer {
+                let (more, any) = if role == Role::Producer {
                     (self.model.orphans.len() as u32, false)
                 } else {
                     (0, wanted == 1)
@@ -174,21 +185,16 @@ impl<T: Kind + ?Sized> World<T> {
         let together = if let Put::Batch(_) = put { self.model.plan.batch as usize } else { 1 };
         let blocks: Vec<_> = ids.chunks(together).collect();
         let one = |result: Result<(), PutError>| (usize::from(result.is_ok()), result.err());
-        let done = self.live(who, |end| {
-            let partial = match put {
-                Put::One => return one(end.queue().try_put(T::item(ids[0]).borrow())),
-                Put::Reserved => return one(T::reserve(end.queue(), ids[0])),
-                Put::Many(_) => {
-                    let items: Vec<_> = ids.iter().map(|id| T::item(*id)).collect();
-                    end.queue().try_put_many(items.iter().map(Borrow::borrow))
-                }
-                Put::Batch(_) => T::put_batch(end.queue(), &ids),
-            };
-            partial.map_or_else(|partial| (partial.put, Some(partial.error)), |put| (put, None))
+        let done = self.live(who, |end| match put {
+            Put::One => one(end.queue().try_put(T::item(ids[0]).borrow())),
+            Put::Reserved => one(T::reserve(end.queue(), ids[0])),
+            Put::Many(_) => put_one_by_one(end.queue(), &ids),
+            Put::Batch(_) => T::put_slice(end.queue(), &ids),
         });
         match done {
             Some((put, error)) => {
-                if let Some(PutError::InHand { .. }) = error {
+                let error = error.map(|error| error.kind());
+                if error == Some(ErrorKind::NoSeat) {
                     let seen = self.look();
                     let taken = seen.seats_live + self.model.orphans.len() as u32;
                     assert!(
@@ -228,11 +234,14 @@ impl<T: Kind + ?Sized> World<T> {
     }
 
     pub(super) fn get(&mut self, who: usize, way: Way) {
+        if !matches!(way, Way::One) {
+            self.take(who, way);
+            return self.acknowledge_if_any(who);
+        }
         self.spare_the_forgetful(who);
-        let got = self.live(who, |end| if let Way::Batch = way { T::get_batch(end.queue()) } else { end.get() });
+        let got = self.live(who, End::get);
         let Some(got) = got else { return self.died_getting(who, false) };
         if self.came(who, got.map(|ids| numbers(&ids)), false) {
-            self.check_whole(who, way);
             self.model.done(who);
         }
     }
@@ -240,17 +249,29 @@ impl<T: Kind + ?Sized> World<T> {
     pub(super) fn take(&mut self, who: usize, way: Way) {
         self.spare_the_forgetful(who);
         let taken = self.live(who, |end| end.take(way));
-        let several = matches!(way, Way::Several(_));
+        let several = !matches!(way, Way::One) && self.puts_aside(who);
         let Some(taken) = taken else { return self.died_getting(who, several) };
         if self.came(who, taken.map(|shown| counted(&shown)), several) {
             self.check_whole(who, way);
         }
     }
 
-    /// A batch is the whole rest of its block.
+    /// A batch shows blocks that it puts aside. Else it shows a part of the one block in hand, as a
+    /// `Delivery` does, and other seats are not touched.
+    fn puts_aside(&self, who: usize) -> bool {
+        self.max_unacked[who] > 0 || self.model.plan.batch == 1
+    }
+
+    fn acknowledge_if_any(&mut self, who: usize) {
+        if self.guarded(who) == Some(true) {
+            self.acknowledge(who);
+        }
+    }
+
+    /// Who took whole blocks has no part of one.
     fn check_whole(&mut self, who: usize, way: Way) {
         let whole = self.model.owner(who).hand.iter().all(|hand| hand.shown == hand.block.ids.len());
-        assert!(whole || !matches!(way, Way::Batch), "a part of a block");
+        assert!(whole || !matches!(way, Way::Whole), "a part of a block");
     }
 
     /// False: nothing came.
@@ -263,7 +284,7 @@ impl<T: Kind + ?Sized> World<T> {
                 true
             }
             Err(error) => {
-                self.model.nothing(who, &error, &letters);
+                self.model.nothing(who, error.kind(), &letters);
                 false
             }
         }
@@ -275,7 +296,7 @@ impl<T: Kind + ?Sized> World<T> {
         self.model.get_died(who, several, &letters, now, &seen);
     }
 
-    /// A `Hand` takes more; another guard is acknowledged.
+    /// A `Batch` takes more; another guard is acknowledged.
     pub(super) fn more(&mut self, who: usize, max: usize) {
         let before = self.ends[who].as_mut().map_or(0, |end| end.guard().shown().len());
         let more = self.live(who, |end| end.guard().more(max).map(|more| (more, end.guard().shown())));
@@ -285,7 +306,8 @@ impl<T: Kind + ?Sized> World<T> {
             Ok(0) => assert_eq!(shown.len(), before),
             Ok(count) => {
                 assert!(shown.len() == before + count && shown.len() <= max);
-                self.came(who, Ok(counted(&shown[before..])), true);
+                let several = self.puts_aside(who);
+                self.came(who, Ok(counted(&shown[before..])), several);
             }
             Err(error) => {
                 assert_eq!(shown.len(), before);
@@ -340,12 +362,33 @@ impl<T: Kind + ?Sized> World<T> {
     pub(super) fn nack(&mut self, who: usize) {
         match self.live(who, End::nack) {
             Some(result) => {
-                assert_eq!(result.is_ok(), self.model.plan.at_least_once);
-                self.model.give_back(who);
-                if self.model.owner(who).keeps && self.held() == self.model.in_hands() {
-                    self.model.keeps_none(who, true);
-                }
+                let any = self.model.owner(who).hand.iter().any(|hand| hand.shown > 0);
+                assert_eq!(result.is_ok(), self.model.plan.at_least_once || !any);
+                self.gave_back(who);
             }
+            None => self.model.died_with_hand(who, true),
+        }
+    }
+
+    fn gave_back(&mut self, who: usize) {
+        self.model.give_back(who);
+        if self.model.owner(who).keeps && self.held() == self.model.in_hands() {
+            self.model.keeps_none(who, true);
+        }
+    }
+
+    /// A guard is dropped: at-least-once gives back what it showed, at-most-once counts it as got.
+    pub(super) fn let_go(&mut self, who: usize) {
+        if !self.model.plan.at_least_once {
+            let let_go = |end: &mut End<T>| {
+                end.let_go();
+                true
+            };
+            self.acknowledging(who, let_go, |model| model.done(who));
+            return;
+        }
+        match self.live(who, End::let_go) {
+            Some(()) => self.gave_back(who),
             None => self.model.died_with_hand(who, true),
         }
     }
@@ -379,7 +422,7 @@ impl<T: Kind + ?Sized> World<T> {
         };
         let done = self.controlled(change);
         if let Some(result) = &done {
-            assert_eq!(*result, Ok(()));
+            assert!(result.is_ok(), "{result:?}");
         }
         let seen = self.glance();
         self.model.gate_moved(done.is_some(), clears, ready, (seen.epoch, seen.ready));
@@ -392,7 +435,7 @@ impl<T: Kind + ?Sized> World<T> {
             .gate_moved(done.is_some(), true, not_ready.then_some(false), (seen.epoch, seen.ready));
         match done {
             Some(result) => {
-                assert_eq!(result, Ok(()));
+                result.expect("nobody forked");
                 // It drains, unless its seat has items in hand.
                 if self.model.owner(who).hand.is_empty() {
                     self.model.throw_away();
@@ -403,7 +446,7 @@ impl<T: Kind + ?Sized> World<T> {
     }
 
     pub(super) fn recover(&mut self, who: usize) {
-        match self.live(who, |end| end.queue().recover()) {
+        match self.live(who, |end| end.queue().control().recover()) {
             Some(result) => {
                 result.expect("a good segment");
                 self.model.all_announced();
@@ -414,10 +457,11 @@ impl<T: Kind + ?Sized> World<T> {
 
     pub(super) fn state(&mut self, to: State) {
         let from = self.model.state;
-        let allowed = matches!(
-            (from, to),
-            (State::Stopped, State::Started) | (State::Started, State::Stopped | State::StopAtQueueEnd) | (State::StopAtQueueEnd, State::Stopped)
-        );
+        let allowed = from == to
+            || matches!(
+                (from, to),
+                (State::Stopped, State::Started) | (State::Started, State::Stopped | State::StopAtQueueEnd) | (State::StopAtQueueEnd, State::Stopped)
+            );
         if let Some(result) = self.controlled(|control| control.set_state(to)) {
             assert_eq!(result.is_ok(), allowed);
         }
@@ -456,7 +500,7 @@ impl<T: Kind + ?Sized> World<T> {
         }
         self.gate(false, Some(true));
         // A fresh consumer gets all that is due: what the dead had in hand, oldest first, then the queue.
-        self.attach(0, false, Attach::new());
+        self.attach(0, Role::Both, 0, false);
         self.settle_up(0);
         if self.guarded(0) == Some(true) {
             self.acknowledge(0);
@@ -479,7 +523,7 @@ impl<T: Kind + ?Sized> World<T> {
         // Nobody has died since the doctor came.
         let seen = self.glance();
         self.model.settled(&seen);
-        assert_eq!((self.model.ring.len(), seen.held), (0, 0), "{:?}", self.model);
+        assert_eq!((self.model.ring.len(), seen.unacked), (0, 0), "{:?}", self.model);
         if self.model.plan.thorough {
             self.doctor();
         }
@@ -490,18 +534,18 @@ impl<T: Kind + ?Sized> World<T> {
         let Plan { seats, capacity, .. } = self.model.plan;
         let users = ENDS.min(seats as usize);
         for who in 1..users {
-            self.attach(who, false, Attach::new());
+            self.attach(who, Role::Both, 0, false);
         }
-        let attach = || ReadyQueue::<T>::attach_in(&scratch::directory(), NAME);
+        let attach = || ReadyQueue::<T>::attach_with(NAME, &here());
         let extra: Vec<_> = (users..seats as usize).map(|_| attach().expect("a seat")).collect();
-        assert!(matches!(attach(), Err(OpenError::NoSeat { .. })));
+        assert!(attach().is_err_and(|error| error.kind() == ErrorKind::NoSeat));
         drop(extra);
         for number in 0..=capacity as usize {
             self.put(number % users, Put::Batch(self.model.plan.batch.into()));
         }
         assert!(self.control().is_full());
         for number in 0..capacity as usize {
-            self.get(number % users, Way::Batch);
+            self.get(number % users, Way::Whole);
             self.settle_up(number % users);
         }
     }

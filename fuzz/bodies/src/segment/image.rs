@@ -4,7 +4,7 @@
 
 use crate::file::{self, Bytes, File, Made};
 use arbitrary::{Result, Unstructured};
-use prodcon::{Delivery, Options};
+use prodcon::QueueOptions;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -71,21 +71,20 @@ impl Plan {
 
     /// The bytes of such a segment.
     fn bytes(&self) -> Rc<Bytes> {
-        let delivery = if self.at_least_once { Delivery::AtLeastOnce } else { Delivery::AtMostOnce };
         let letters = (self.limit > 0).then(|| {
             let most = if let Kind::Bytes { size: 65_536, .. } = self.kind { 65_536 } else { 100 };
-            LETTERS_MADE.with_borrow_mut(|made| made.fresh::<[u8]>(most, || Options::new(2).seats(4).item_size(most)))
+            LETTERS_MADE.with_borrow_mut(|made| made.fresh::<[u8]>(most, || QueueOptions::new(2).seats(4).item_size(most)))
         });
         if let Some(letters) = &letters {
             file::place(LETTERS, &letters.head, letters.len);
         }
         let options = || {
-            let options = Options::new(self.capacity)
+            let options = QueueOptions::new(self.capacity)
                 .seats(self.seats)
                 .batch(self.batch)
                 .lossy(self.lossy)
                 .ready(self.ready)
-                .delivery(delivery);
+                .at_least_once(self.at_least_once);
             file::with_letters(options, LETTERS, letters.as_deref(), self.limit)
         };
         MADE.with_borrow_mut(|made| match self.kind {

@@ -2,9 +2,8 @@
 
 use super::image::NAME;
 use arbitrary::{Result, Unstructured};
-use prodcon::{Attach, Control, Fault, GetError, Hand, Item, OpenError, Payload, PutError, ReadyQueue, State, Stats};
+use prodcon::{AttachOptions, Batch, Control, ErrorKind, GetError, Item, Payload, PutError, ReadyQueue, State, Stats};
 use std::borrow::Borrow;
-use std::path::Path;
 use std::time::Duration;
 
 /// Somebody attached.
@@ -43,8 +42,7 @@ impl Sample for [u8] {
                 reserved.fill(input.arbitrary()?);
                 reserved.truncate(input.int_in_range(0..=len)?);
                 match input.int_in_range(0..=2u8)? {
-                    0 => told(reserved.try_commit().map_err(|uncommitted| uncommitted.error)),
-                    1 => told(reserved.commit_timeout(Duration::ZERO).map_err(|uncommitted| uncommitted.error)),
+                    0 | 1 => told(reserved.commit_within(Duration::ZERO).map_err(|refused| refused.error)),
                     _ => {} // not put
                 }
             }
@@ -67,9 +65,9 @@ impl Sample for u64 {
         *self
     }
     fn reserve(queue: &mut ReadyQueue<Self>, _: &mut Unstructured) -> Result<()> {
-        if let Ok(mut reserved) = queue.reserve_item() {
+        if let Ok(mut reserved) = queue.reserve() {
             *reserved ^= 1;
-            told(reserved.try_commit().map_err(|uncommitted| uncommitted.error));
+            told(reserved.commit_within(Duration::ZERO).map_err(|refused| refused.error));
         }
         Ok(())
     }
@@ -87,9 +85,9 @@ impl Sample for [u64; 3] {
         self.iter().fold(0, |sum, word| sum.wrapping_add(*word))
     }
     fn reserve(queue: &mut ReadyQueue<Self>, _: &mut Unstructured) -> Result<()> {
-        if let Ok(mut reserved) = queue.reserve_item() {
+        if let Ok(mut reserved) = queue.reserve() {
             reserved[1] ^= 1;
-            told(reserved.try_commit().map_err(|uncommitted| uncommitted.error));
+            told(reserved.commit_within(Duration::ZERO).map_err(|refused| refused.error));
         }
         Ok(())
     }
@@ -100,20 +98,29 @@ impl Sample for [u64; 3] {
 
 fn batch<T: Sample + Item>(queue: &mut ReadyQueue<T>, items: &[T], input: &mut Unstructured) -> Result<()> {
     match input.int_in_range(0..=5u8)? {
-        0 | 1 => told(
-            queue
-                .try_put_batch(&items[..input.int_in_range(0..=items.len())?])
-                .map_err(|partial| partial.error),
-        ),
-        2 | 3 => told(queue.try_get_batch().map(|items| items.iter().for_each(|item| read(item)))),
-        _ => match queue.try_take_batch() {
-            Ok(taken) => {
-                taken.iter().for_each(|item| read(item));
+        0 | 1 => told(queue.within(Duration::ZERO).put_slice(&items[..input.int_in_range(0..=items.len())?])),
+        2 => {
+            let mut place = items[0];
+            told(queue.try_get_into(&mut place));
+            read(&place);
+        }
+        3 => match queue.reserve_slice(input.int_in_range(0..=items.len())?) {
+            Ok(mut reserved) => {
+                let len = reserved.len();
+                reserved.copy_from_slice(&items[..len]);
+                reserved.truncate(input.int_in_range(0..=len)?);
+                told(reserved.commit_within(Duration::ZERO).map_err(|refused| refused.error));
+            }
+            Err(error) => told::<(), _>(Err(error)),
+        },
+        _ => match queue.within(Duration::ZERO).take_many(9) {
+            Ok(batch) => {
+                batch.slices().flatten().for_each(|item| read(item));
                 match input.int_in_range(0..=3u8)? {
-                    0 => taken.ack(),
-                    1 => told(taken.nack()),
-                    2 => std::mem::forget(taken),
-                    _ => drop(taken),
+                    0 => batch.ack(),
+                    1 => told(batch.nack()),
+                    2 => std::mem::forget(batch),
+                    _ => drop(batch),
                 }
             }
             Err(error) => told::<(), _>(Err(error)),
@@ -123,26 +130,26 @@ fn batch<T: Sample + Item>(queue: &mut ReadyQueue<T>, items: &[T], input: &mut U
 }
 
 /// Several in hand.
-fn several<T: Sample + ?Sized>(mut hand: Hand<'_, T>, input: &mut Unstructured) -> Result<()> {
+fn several<T: Sample + ?Sized>(mut batch: Batch<'_, T>, input: &mut Unstructured) -> Result<()> {
     for _ in 0..3 {
-        hand.iter().for_each(|item| read(item));
-        assert!(hand.get(hand.len()).is_none() && hand.deliveries(hand.len()) == 0);
+        batch.iter().for_each(|item| read(item));
+        assert!(batch.get(batch.len()).is_none() && batch.delivery_count(batch.len()) == 0);
         match input.int_in_range(0..=6u8)? {
             0 => {
-                hand.ack();
+                batch.ack();
                 break;
             }
             1 => {
-                told(hand.nack());
+                told(batch.nack());
                 break;
             }
             2 => {
-                std::mem::forget(hand);
+                std::mem::forget(batch);
                 break;
             }
-            3 => hand.ack_first(input.int_in_range(0..=3)?),
-            4 => hand.ack_in_place(),
-            _ => told(hand.take_more(input.int_in_range(0..=9)?, Some(Duration::ZERO))),
+            3 => batch.ack_first(input.int_in_range(0..=3)?),
+            4 => batch.ack_in_place(),
+            _ => told(batch.take_more(input.int_in_range(0..=9)?, Some(Duration::ZERO))),
         }
     }
     Ok(())
@@ -162,12 +169,12 @@ fn read<T: Sample + ?Sized>(item: &T) {
 }
 
 impl End {
-    pub(super) fn attach(attach: &Attach, dir: &Path, kind: u8) -> std::result::Result<Self, OpenError> {
+    pub(super) fn attach(attach: &AttachOptions, kind: u8) -> prodcon::Result<Self> {
         Ok(match kind {
             0 => Self::Bytes(ReadyQueue::attach_with(NAME, attach)?),
             1 => Self::Number(ReadyQueue::attach_with(NAME, attach)?),
             2 => Self::Three(ReadyQueue::attach_with(NAME, attach)?),
-            _ => Self::Control(Control::attach_in(dir, NAME)?),
+            _ => Self::Control(Control::attach_with(NAME, attach)?),
         })
     }
 
@@ -209,13 +216,13 @@ where
         }
         4 => {
             let item = T::sample(input, queue.item_size())?;
-            let result = queue.put_timeout(item.borrow(), Duration::ZERO);
-            assert!(result != Err(PutError::Full));
+            let result = queue.within(Duration::ZERO).put(item.borrow());
+            assert!(!matches!(result, Err(PutError::TimedOut)));
             told(result);
         }
         5 => {
-            let items = [T::sample(input, queue.item_size())?, T::sample(input, queue.item_size())?];
-            told(queue.try_put_many(items.iter().map(Borrow::borrow)));
+            let item = T::sample(input, queue.item_size())?;
+            told(queue.force_put(item.borrow()));
         }
         6 | 7 => T::reserve(queue, input)?,
         8..=10 => match queue.try_get() {
@@ -223,19 +230,20 @@ where
             Err(error) => refused(queue, error, input)?,
         },
         11 => {
-            let result = queue.get_timeout(Duration::ZERO);
-            assert!(!matches!(result, Err(GetError::Empty)));
+            let result = queue.within(Duration::ZERO).get();
+            assert!(!matches!(result, Err(GetError::TimedOut)));
             told(result.map(|item| read::<T>(item.borrow())));
         }
         12 => {
-            let many = queue.try_get_many(input.int_in_range(0..=9)?);
-            told(many.map(|items| items.iter().for_each(|item| read::<T>(item.borrow()))));
+            for _ in 0..input.int_in_range(0..=9)? {
+                told(queue.try_get().map(|item| read::<T>(item.borrow())));
+            }
         }
         13..=15 => {
             let refusal = match queue.try_take() {
                 Ok(taken) => {
                     read::<T>(&taken);
-                    assert!((1..=256).contains(&taken.deliveries()));
+                    assert!((1..=256).contains(&taken.delivery_count()));
                     match input.int_in_range(0..=3u8)? {
                         0 => taken.ack(),
                         1 => told(taken.nack()),
@@ -253,25 +261,25 @@ where
         16 => told(queue.clear()),
         17 => told(queue.set_not_ready()),
         18 => told(queue.set_ready()),
-        19 => told(queue.recover()),
+        19 => told(queue.control().recover()),
         20 => {
             let states = [State::Started, State::Started, State::Stopped, State::StopAtQueueEnd];
-            told(queue.set_state(*input.choose(&states)?));
+            told(queue.control().set_state(*input.choose(&states)?));
         }
         21 => {
-            std::hint::black_box((queue.is_empty(), queue.is_full(), queue.is_ready(), queue.state()));
-            told(queue.stats().map(|stats| check_stats(&stats)));
+            std::hint::black_box((queue.is_empty(), queue.is_full(), queue.is_ready(), queue.control().state()));
+            told(queue.control().stats().map(|stats| check_stats(&stats)));
         }
         22 => {
             // Without a free seat an attach tries for some milliseconds; a control handle does not.
-            told(queue.control().map(|control| drop(control.stats())));
+            told(queue.control().try_clone().map(|control| drop(control.stats())));
         }
         23 => {
             queue.discard();
         }
         24 | 25 => T::batch(queue, input)?,
-        _ => match queue.try_take_many(input.int_in_range(0..=9)?) {
-            Ok(hand) => several(hand, input)?,
+        _ => match queue.within(Duration::ZERO).take_many(input.int_in_range(0..=9)?) {
+            Ok(batch) => several(batch, input)?,
             Err(error) => told::<(), _>(Err(error)),
         },
     }
@@ -281,7 +289,7 @@ where
 /// An item that its taker cannot read stays in hand until it is discarded.
 fn refused<T: Sample + ?Sized>(queue: &mut ReadyQueue<T>, error: GetError, input: &mut Unstructured) -> Result<()> {
     told::<(), _>(Err(&error));
-    let bad = matches!(error, GetError::WrongLength { .. } | GetError::Fault(Fault::Corrupt { .. }));
+    let bad = matches!(error.kind(), ErrorKind::WrongLength | ErrorKind::Corrupt);
     if bad && input.arbitrary()? {
         queue.discard();
     }
@@ -310,7 +318,7 @@ fn look_after(control: &Control, input: &mut Unstructured) -> Result<()> {
 pub(super) fn check_stats(stats: &Stats) {
     let batch = u64::from(stats.batch);
     assert!(stats.len <= u64::from(stats.capacity) * batch, "{stats:?}");
-    assert!(stats.held <= u64::from(stats.seats) * batch, "{stats:?}");
+    assert!(stats.unacked <= u64::from(stats.seats) * batch, "{stats:?}");
     assert!(stats.seats_live as usize == stats.members.len() && stats.seats_live <= stats.seats, "{stats:?}");
     std::hint::black_box(stats.adds_up());
 }
