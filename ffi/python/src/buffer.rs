@@ -268,5 +268,8 @@ where
     let made = unsafe { ffi::PyType_FromSpecWithBases(&mut spec, bases.as_ptr()) };
     // SAFETY: a new reference, or NULL with an exception set.
     let made = unsafe { Bound::from_owned_ptr_or_err(py, made) }?;
-    Ok(made.cast_into::<PyType>()?.unbind())
+    let made = made.cast_into::<PyType>()?;
+    // help() shows no inherited text.
+    made.setattr("__doc__", T::type_object(py).getattr("__doc__")?)?;
+    Ok(made.unbind())
 }

@@ -27,6 +27,7 @@ def test_rust_puts_and_python_gets(cli, children, tmp_path):
     with queue.reserve(5) as block:
         memoryview(block)[:] = b"three"
     assert children.run(cli, "get", "lines")[0] == "three\n"
+    queue.close()  # one that is in use is not removed
     children.run(cli, "rm", "lines")
 
 

@@ -190,7 +190,7 @@ def test_the_state_stops_put_and_get_and_lets_a_queue_be_worked_off(octets):
     assert octets.get() == b"1"
     with pytest.raises(prodcon.Stopped):
         octets.get()
-    with pytest.raises(prodcon.Invalid, match="set it to stopped first"):
+    with pytest.raises(prodcon.Invalid, match="to stopped first"):
         octets.state = 2
     with pytest.raises(prodcon.Invalid, match="no state"):
         octets.state = 9

@@ -357,6 +357,11 @@ def test_a_block_in_use_by_another_thread_is_refused():
         queue.unlink()
 
 
+def test_help_says_when_an_item_is_gone():
+    assert "given" in prodcon.Delivery.__doc__ and "put at the end" in prodcon.Reservation.__doc__
+    assert "acknowledged when this returns" in prodcon.ReadyQueue.get.__doc__
+
+
 def test_guards_cannot_be_made_by_hand():
     for kind in (prodcon.Delivery, prodcon.Reservation):
         with pytest.raises(TypeError):
