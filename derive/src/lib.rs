@@ -85,6 +85,7 @@ fn checks(item: &Struct) -> TokenStream {
         sum.extend(call("size_of", ty));
         sum.extend("()".parse::<TokenStream>());
     }
+    body.extend(as_compiled(item));
     let text = format!(
         "prodcon: `{}` has padding between or after its fields: reorder them from the largest \
          alignment to the smallest, or fill the gaps with fields such as `_padding: [u8; 4]`",
@@ -101,6 +102,28 @@ fn checks(item: &Struct) -> TokenStream {
         TokenTree::Group(Group::new(Delimiter::Brace, body)),
         TokenTree::Punct(Punct::new(';', Spacing::Alone)),
     ]);
+    out
+}
+
+/// The fields that the struct has when it is compiled, which an attribute below the derive may have
+/// changed: a pattern that names all of them, each with its type.
+fn as_compiled(item: &Struct) -> TokenStream {
+    let (mut pattern, mut uses) = (TokenStream::new(), TokenStream::new());
+    for (number, Field { name, ty, .. }) in item.fields.iter().enumerate() {
+        let place = TokenTree::Ident(Ident::new(&format!("field{number}"), Span::mixed_site()));
+        let punct = |c| TokenTree::Punct(Punct::new(c, Spacing::Alone));
+        pattern.extend([name.clone(), punct(':'), place.clone(), punct(',')]);
+        uses.extend("let _ :".parse::<TokenStream>());
+        uses.extend(ty.clone());
+        uses.extend([punct('='), place, punct(';')]);
+    }
+    let mut body: TokenStream = "let".parse().expect("Rust");
+    body.extend(fill("__Item", item));
+    body.extend([TokenTree::Group(Group::new(Delimiter::Brace, pattern))]);
+    body.extend("= item;".parse::<TokenStream>());
+    body.extend(uses);
+    let mut out = fill("#[allow(dead_code)] fn fields_are_as_they_were_read(item: __Item)", item);
+    out.extend([TokenTree::Group(Group::new(Delimiter::Brace, body))]);
     out
 }
 

@@ -95,7 +95,11 @@ pub(crate) fn read(input: TokenStream) -> Result<Struct, Refused> {
         }
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => fields(group.stream(), true)?,
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => fields(group.stream(), false)?,
-        _ => vec![],
+        None => vec![],
+        Some(TokenTree::Punct(punct)) if punct.as_char() == ';' => vec![],
+        Some(other) => {
+            return Err(Refused::new(other.span(), format!("`{name}` has a where clause: an item needs none")));
+        }
     };
     if !attributes.fixed_layout {
         return Err(Refused::new(
@@ -125,6 +129,15 @@ fn attribute(tokens: &mut Tokens) -> Option<Group> {
 }
 
 fn skip_visibility(tokens: &mut Tokens) {
+    // What a `macro_rules` put in the place of a `$vis` is one group without delimiters.
+    let whole = |token: &TokenTree| {
+        let TokenTree::Group(group) = token else { return false };
+        let first = group.stream().into_iter().next();
+        group.delimiter() == Delimiter::None && first.is_none_or(|first| first.to_string() == "pub")
+    };
+    if tokens.next_if(whole).is_some() {
+        return;
+    }
     let public = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word.to_string() == "pub");
     if tokens.next_if(public).is_none() {
         return;

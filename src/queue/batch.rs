@@ -166,7 +166,8 @@ impl Held<'_> {
             return;
         };
         let more = if self.lone {
-            let left = self.endpoint.shown.items - last.lot.items;
+            let void = self.endpoint.rest_is_void();
+            let left = if void { 0 } else { self.endpoint.shown.items - last.lot.items };
             left.min(u32::try_from(most).unwrap_or(u32::MAX))
         } else {
             self.endpoint.show_more(most)
@@ -179,6 +180,7 @@ impl Held<'_> {
 
     fn grow(&mut self, max: usize, until: Until) -> Result<usize, GetError> {
         let before = self.len();
+        self.endpoint.control.readable()?;
         self.extend_last(max - before);
         if self.lone {
             if self.end == 0 {
@@ -200,7 +202,11 @@ impl Held<'_> {
                 Ok(()) => self.endpoint.shown,
                 Err(GetError::TimedOut) if awaited => break,
                 Err(error) if self.len() == before => return Err(error),
-                Err(_) => break, // it will be told again by the next call
+                Err(_) => {
+                    // Told again by the next call; an item of a wrong length stays in hand until then.
+                    self.endpoint.lent = 0;
+                    break;
+                }
             };
             let shown = (lot.items as usize).min(max - self.len()) as u32;
             self.push(lot, shown);

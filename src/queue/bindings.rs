@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::item::Plain;
 use super::wait::Until;
 use super::{ItemId, Payload, QueueOptions, ReadyQueue};
-use crate::error::{GetError, PutError, PutSliceError, Result};
+use crate::error::{GetError, PutSliceError, Result};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -117,13 +117,6 @@ impl ReadyQueue<[u8]> {
     #[doc(hidden)]
     pub fn attach_if(name: &str, options: &QueueOptions, item: Option<NamedType>) -> Result<Self> {
         Endpoint::attach_if(name, options, item.map(NamedType::plain).as_ref()).map(Self::over)
-    }
-
-    /// Puts the first `len` bytes of the own block, as a reservation that was forgotten left them.
-    /// On failure they stay there.
-    #[doc(hidden)]
-    pub fn commit_forgotten(&mut self, len: usize, timeout: Option<Duration>) -> std::result::Result<(), PutError> {
-        self.endpoint.put_own_bytes(len, until(timeout))
     }
 
     /// Puts `count` items of `len` bytes that lie one after the other; in a queue with batches as

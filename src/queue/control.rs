@@ -16,8 +16,8 @@ use crate::segment::{Place, QueueId, QueueInfo, Segment};
 use crate::state::{Role, State};
 use crate::sync::event::{Futex, register, wake_all, wake_one};
 use crate::sys::futex::Kernel;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often `doctor` looks whether everybody rests, with pauses of 0, 1, 2 ... ms after it.
@@ -44,6 +44,9 @@ pub struct Control {
     pub(super) typed: bool,
     /// Seats of the endpoint that this handle belongs to.
     pub(super) own: SeatSet,
+    /// Locks of one description do not exclude each other: of the threads that share the handle one
+    /// at a time looks after the dead.
+    recovering: Mutex<()>,
 }
 
 impl Control {
@@ -135,6 +138,7 @@ impl Control {
             segment,
             typed,
             own: SeatSet::default(),
+            recovering: Mutex::new(()),
         }
     }
 
@@ -640,6 +644,7 @@ impl Control {
 
     pub(super) fn recover_pass(&self) -> Result<Recovery, Fault> {
         self.writable()?;
+        let _alone = self.recovering.lock().unwrap_or_else(PoisonError::into_inner);
         let mut locks = Leases::new(&self.segment.lease);
         let pass = self.ring.recover(&mut locks, |index| self.own.has(index));
         self.wake_after(&pass);

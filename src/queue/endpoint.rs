@@ -76,8 +76,16 @@ pub(super) struct Endpoint {
 impl Endpoint {
     /// Creates a queue and attaches to it.
     pub(super) fn create(name: &str, options: &QueueOptions, plain: Option<Plain>) -> Result<Self, Error> {
-        let control = Control::over(Segment::create(options.place(name)?, &options.spec(name, plain)?)?);
-        Ok(Self::enter(control, options.attach_options())?)
+        let place = options.place(name)?;
+        let control = Control::over(Segment::create(place.clone(), &options.spec(name, plain)?)?);
+        let id = control.id();
+        Self::enter(control, options.attach_options()).map_err(|error| {
+            // A create that fails leaves nothing: the queue goes if the name still is this one's.
+            if let Some(made) = Control::open(place).ok().filter(|made| made.id() == id) {
+                let _ = made.unlink();
+            }
+            error.into()
+        })
     }
 
     /// Attaches to a queue that is what was asked for, or creates it.
@@ -102,6 +110,9 @@ impl Endpoint {
             let differences = options.differences(&segment.header, plain);
             if !differences.is_empty() {
                 return Err(Error::new(Reason::Differ(place.name, differences)));
+            }
+            if let Some(plain) = plain {
+                fits(&segment, plain)?; // its alignment
             }
             match Self::enter_checked(segment, options.attach_options()) {
                 Err(OpenError::Removed { .. }) => {} // meanwhile, as in `join`

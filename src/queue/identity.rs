@@ -49,6 +49,7 @@ impl Endpoint {
     /// The position of the block in hand, as a number. It was written before the take and stands in
     /// the seat for as long as the seat holds the block, whoever holds the seat.
     pub(super) fn sequence_in_hand(&self) -> u64 {
+        self.assert_mapped();
         let seat = self.adopted.as_ref().unwrap_or(&self.seat).index;
         let memory = &self.control.ring.memory;
         // Relaxed: the seat is ours, and nobody else writes to its line.

@@ -249,6 +249,11 @@ impl Endpoint {
         more
     }
 
+    /// The block in hand was cleared since it was taken.
+    pub(super) fn rest_is_void(&self) -> bool {
+        self.control.ring.holds_void(self.adopted.as_ref().unwrap_or(&self.seat))
+    }
+
     /// One more block can be put aside.
     pub(super) fn can_set_aside(&self) -> bool {
         self.aside.len() < self.in_hand() && !self.seat.is_gone()

@@ -64,8 +64,9 @@ impl Control {
                 return Ok(None);
             }
         }
-        let random = std::collections::hash_map::RandomState::new();
         loop {
+            // A new one each time: one hasher's first answer is always the same.
+            let random = std::collections::hash_map::RandomState::new();
             let number = (random.build_hasher().finish() as u32).wrapping_add(std::process::id()) % NUMBERS;
             if number != 0 && lock(NUMBERS + number)? {
                 return Ok(Some(Supervision { control, number }));

@@ -11,6 +11,7 @@
 use super::seat::{Counts, Record};
 use super::{Memory, Ring};
 use crate::sync::atomic::{Ordering, load_sc};
+use std::cell::RefCell;
 
 /// Most blocks that are reported one by one. For each of them all slots and seats are searched once
 /// more.
@@ -85,11 +86,15 @@ impl<M: Memory> Ring<M> {
     /// must be nowhere else.
     pub(crate) fn contradiction(&self, census: &Census) -> Option<String> {
         let shape = self.memory.shape();
-        let mut places = vec![0u64; (shape.blocks as usize).div_ceil(64)];
-        // False if the block has a place already, or does not exist.
-        let mut place = |block: u32| {
-            let (bits, bit) = (places.get_mut(block as usize / 64), 1u64 << (block % 64));
-            bits.filter(|bits| block < shape.blocks && **bits & bit == 0).map(|bits| *bits |= bit).is_some()
+        let places = RefCell::new(vec![0u64; (shape.blocks as usize).div_ceil(64)]);
+        // False: it has a place already, or does not exist.
+        let is_free = |block: u32| block < shape.blocks && places.borrow()[block as usize / 64] >> (block % 64) & 1 == 0;
+        let place = |block: u32| {
+            let free = is_free(block);
+            if free {
+                places.borrow_mut()[block as usize / 64] |= 1 << (block % 64);
+            }
+            free
         };
         for (index, word) in census.slots.iter().enumerate() {
             let block = shape.slot(*word).block;
@@ -103,11 +108,29 @@ impl<M: Memory> Ring<M> {
                 return Some(format!("seat {index} owns block {}, which has another place or does not exist", record.mine));
             }
         }
-        for (index, record) in records() {
-            if record.incoming.is_some_and(|incoming| ![record.mine, incoming].into_iter().any(&mut place)) {
-                return Some(format!("seat {index} is to own block {} or another, which have other places", record.mine));
+        // Of a chain of dead ones that traded for each other's blocks, one decides the next: whose one
+        // block has a place owns the other. Who may still own either contradicts nothing.
+        let mut open: Vec<(usize, u32, u32)> = records().filter_map(|(index, record)| Some((index, record.mine, record.incoming?))).collect();
+        loop {
+            let before = open.len();
+            let mut wrong = None;
+            open.retain(|(index, mine, incoming)| match (is_free(*mine), is_free(*incoming)) {
+                (true, true) => true,
+                (false, false) => {
+                    wrong.get_or_insert((*index, *mine));
+                    false
+                }
+                (first, _) => {
+                    place(if first { *mine } else { *incoming });
+                    false
+                }
+            });
+            if let Some((index, mine)) = wrong {
+                return Some(format!("seat {index} is to own block {mine} or another, which have other places"));
+            }
+            if open.len() == before {
+                return None;
             }
         }
-        None
     }
 }

@@ -79,7 +79,8 @@ pub(crate) trait Memory {
     fn tail(&self) -> &AtomicU64;
 }
 
-/// Seat locks. An error of the operating system counts as "not locked".
+/// Seat locks. After an error of the operating system `try_lock` answers false and `is_locked` true,
+/// so that nothing is done; the implementation keeps the error for its caller.
 pub(crate) trait Locks {
     fn try_lock(&mut self, seat: u32) -> bool;
     fn unlock(&mut self, seat: u32);

@@ -71,7 +71,7 @@ impl Segment {
 
     /// Our own description holds the owner's lock, as that of whoever made an owned segment.
     pub(crate) fn is_owner(&self) -> bool {
-        // Relaxed, here and below: a handle belongs to one thread at a time.
+        // Relaxed, here and below: the value is only a note of what this process did; the lock decides.
         self.owner.load(Ordering::Relaxed)
     }
 
