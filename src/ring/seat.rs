@@ -41,7 +41,8 @@ pub(crate) enum Event {
     Skipped = 4,
 }
 
-/// A counter word: `items << 2 | events mod 4`. One store counts an event and says that it was counted.
+/// A counter word: `items << 2 | events mod 4`. One store counts an event and says that it was
+/// counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Count(u64);
 
@@ -56,7 +57,8 @@ impl Count {
     }
 }
 
-/// The record: ONE word, `mine 24 | incoming 24 | hold 1 | kind 3 | sequence 2` from the low bits up.
+/// The record: ONE word, `mine 24 | incoming 24 | hold 1 | kind 3 | sequence 2` from the low bits
+/// up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// The block this seat owns.
