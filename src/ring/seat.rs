@@ -366,7 +366,8 @@ impl Seat {
     #[inline(always)]
     fn got(&mut self, line: &SeatLine, items: u32) {
         self.counts.got = self.counts.got.wrapping_add(u64::from(items));
-        // Release: what was read from the block happens before its acknowledgement. Pairs with: the lock's hand-over.
+        // Release: what was read from the block happens before its acknowledgement. It pairs with
+        // the lock's hand-over.
         store(&line.got, self.counts.got, Ordering::Release);
     }
 

@@ -122,7 +122,8 @@ impl Mapped {
             // SAFETY: a block's start and size are multiples of 16 and `at` is one of 64, so the word is 8-aligned and ends within the block; every bit pattern is a u64. The block is the caller's:
             // nobody else reads or writes its payload, and the caller has no reference to it now.
             let word = unsafe { &*word.cast::<AtomicU64>() };
-            // Release: the first one is the header, and pairs with the Acquire load in `Ring::put_slow`.
+            // Release: the first one is the header, and pairs with the Acquire load in
+            // `Ring::put_slow`.
             word.store(word.load(Ordering::Relaxed), Ordering::Release);
         }
     }
@@ -243,7 +244,8 @@ impl Locks for Leases<'_> {
         self.told(self.lease.try_lock(seat), false)
     }
     fn unlock(&mut self, seat: u32) {
-        // An error means that the program closed our descriptor: the lock then goes with the mapping.
+        // An error means that the program closed our descriptor. The lock then goes with the
+        // mapping.
         let _ = self.lease.unlock(seat);
     }
     fn is_locked(&mut self, seat: u32) -> bool {
