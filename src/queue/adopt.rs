@@ -1,7 +1,10 @@
-//! What dead consumers left: when it is looked for, and how it is adopted.
+//! Looks for what dead consumers left, and adopts it.
+//!
+//! `due` says when it is time to look. docs/design.md, sections 6 and 7, explains the rules and why
+//! an orphan never depends on luck.
 //!
 //! Invariant: every path that ends with the seat of another process gives it up or makes it this
-//! endpoint's own. `due` says when it is time to look; `docs/design.md` says why nobody waits for luck.
+//! endpoint's own.
 
 use super::endpoint::Endpoint;
 use super::memory::Leases;
@@ -14,7 +17,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 impl Endpoint {
-    /// What is to be delivered before anything of the ring: the rest of a block, an item that was kept, one that a dead consumer left.
+    /// Returns what is to be delivered before anything in the ring: the rest of a block, an item
+    /// that was kept, or one that a dead consumer left.
     #[cold]
     pub(super) fn left_over(&mut self) -> Result<Option<BlockWord>, Fault> {
         loop {
@@ -39,7 +43,8 @@ impl Endpoint {
         }
     }
 
-    /// The header of the block in a seat of ours whose items can be delivered now. `None`: they were cleared, or went to the dead letters.
+    /// Returns the header of the block in a seat of ours, if its items can be delivered now. `None`
+    /// means that they were cleared, or went to the dead letters.
     fn word_of(&mut self, seat: &mut Seat) -> Option<BlockWord> {
         let ring = &self.control.ring;
         if !std::mem::take(&mut self.kept) {
@@ -57,24 +62,25 @@ impl Endpoint {
         }
     }
 
-    /// A lap has ended, or an endpoint is about to wait: looks at the clock, and if it is time, after
-    /// the dead.
+    /// Called when a lap has ended or an endpoint is about to wait. Looks at the clock and, if it
+    /// is time, after the dead.
     #[cold]
     pub(super) fn look_at_the_clock(&mut self, what: For) -> Result<(), Fault> {
         let now = Instant::now();
-        // Two are as many as a thousand to `keep_distance`; and so the sum never wraps.
+        // Two are as many as a thousand to `keep_distance`, and so the sum never wraps.
         self.burst = self.burst.min(2);
         self.care_at = self.burst + self.due.next_lap(now);
         self.look_after_the_dead(what, now)
     }
 
-    /// If it is time. A consumer does it by adopting: it forgets that there was no orphan, and its
-    /// next attempt looks again and keeps what it finds. Everybody else tells the consumers.
+    /// Looks after the dead if it is time. A consumer does so by adopting: it forgets that there
+    /// was no orphan, and its next attempt looks again and keeps what it finds. Everybody else
+    /// tells the consumers.
     pub(super) fn look_after_the_dead(&mut self, what: For, now: Instant) -> Result<(), Fault> {
         if !self.due.is_due(now) {
             return Ok(());
         }
-        // Items are got as long as there are any, whoever has the name.
+        // Items are got as long as there are any, even if another queue has the name now.
         match self.control.is_there() {
             Err(Fault::Removed { .. }) if what == For::Items => {}
             told => told?,
@@ -88,14 +94,15 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The successes since the last empty or full, which are counted anew from here. The lap goes on.
+    /// Returns the successes since the last empty or full, and counts them anew from here. The lap
+    /// goes on.
     pub(super) fn end_burst(&mut self) -> u32 {
         let burst = std::mem::take(&mut self.burst);
         self.care_at = self.care_at.saturating_sub(burst);
         burst
     }
 
-    /// Adopts the oldest orphan: its items are in hand then. False: there is none.
+    /// Adopts the oldest orphan: its items are in hand then. Returns false if there is none.
     fn adopt(&mut self) -> Result<bool, Fault> {
         let ring = &self.control.ring;
         let orphans = ring.memory.orphans().load(Ordering::SeqCst);
@@ -123,7 +130,8 @@ impl Endpoint {
         }
     }
 
-    /// An orphan is there, which a buffer that fills must not be given: the next take is to adopt it.
+    /// Returns whether an orphan waits. It must not be added to a buffer that fills: the next take
+    /// adopts it.
     pub(super) fn orphan_waits(&mut self) -> Result<bool, Fault> {
         let ring = &self.control.ring;
         let orphans = ring.memory.orphans().load(Ordering::SeqCst);

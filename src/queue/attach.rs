@@ -1,4 +1,4 @@
-//! Taking seats: how an endpoint gets them, and gives them up.
+//! How an endpoint takes seats and gives them up.
 
 use super::control::Control;
 use super::due::Due;
@@ -19,12 +19,13 @@ use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
-/// How long an attach that finds no seat goes on looking: somebody may have the free one for as long as
-/// it takes to recover it. (The fuzzer runs alone: nobody holds a lock for a moment.)
+/// How long an attach that finds no seat goes on looking: somebody may hold the free one for as
+/// long as it takes to recover it. (The fuzzer runs alone, so nobody holds a lock for a moment.)
 const SEAT_WAIT: Duration = Duration::from_millis(if cfg!(fuzzing) { 0 } else { 200 });
 
 impl Control {
-    /// Takes a free seat that is not in `own`; an orphan's if `orphan` and there is no other.
+    /// Takes a free seat that is not in `own`. Takes an orphan's if `orphan` is set and no other is
+    /// free.
     pub(super) fn lock_seat(&self, own: &SeatSet, role: Role, orphan: bool) -> Result<Option<Seat>, Fault> {
         let (mut pass, mut locks) = (Pass::default(), Leases::new(&self.segment.lease));
         let taken = self.ring.attach(&mut locks, |index| own.has(index), orphan, &mut pass);
@@ -44,27 +45,30 @@ impl Control {
         taken.map_err(|refusal| self.fault(refusal))
     }
 
-    /// Seats not in `own` that nobody holds and that carry items (at-least-once).
+    /// Returns how many seats that are not in `own` nobody holds, and carry items (at-least-once).
     pub(super) fn orphans(&self, own: &SeatSet) -> usize {
-        // What cannot be told is no orphan for this count; `lock_seat` has told the error, or will.
+        // A seat whose lock cannot be tested is no orphan for this count. `lock_seat` reports the
+        // error.
         let left = |index| matches!(self.segment.lease.is_locked(index), Ok(false));
         let orphan = |index: &u32| !own.has(*index) && self.ring.held(*index) > 0 && left(*index);
         (0..self.segment.geometry.seats).filter(orphan).count()
     }
 
-    /// Refuses a segment in which two slots or seats name one block: two endpoints would then have the
-    /// same memory. Only while all seats are free; where others are attached, one of them has looked.
+    /// Refuses a segment in which two slots or seats name one block: two endpoints would then have
+    /// the same memory. It looks only while all seats are free. If others are attached, one of them
+    /// has looked.
     pub(super) fn check_blocks(&self) -> Result<(), OpenError> {
         let free = |seat: u32| !self.segment.lease.is_locked(seat).unwrap_or(true);
         let mut before = None;
-        // Two looks that agree, with all seats free, are of a ring at rest. Somebody who comes meanwhile makes them differ.
+        // Two looks that agree, with all seats free, see a ring at rest. A process that comes
+        // meanwhile makes them differ.
         for _ in 0..4 {
             if !(0..self.segment.geometry.seats).all(free) {
                 break;
             }
             let census = self.ring.census();
             let Some(what) = self.ring.contradiction(&census) else { break };
-            // Acquire: this look's loads are done before those of the next one.
+            // Acquire: this look's loads are complete before those of the next one.
             fence(Ordering::Acquire);
             // The fuzzer goes on, to see what the others make of it.
             if before.as_ref() == Some(&census) && !cfg!(fuzzing) {
@@ -90,7 +94,8 @@ impl Control {
 }
 
 impl Endpoint {
-    /// Takes the seats; tries for some milliseconds, because a recoverer may hold a lock for a moment.
+    /// Takes the seats. Tries for some milliseconds, because a recoverer may hold a lock for a
+    /// moment.
     pub(super) fn enter(mut control: Control, attach: &AttachOptions) -> Result<Self, OpenError> {
         let (queue, seats) = (control.shared_name(), control.segment.geometry.seats);
         let (wanted, content) = attach.seats();
@@ -106,7 +111,8 @@ impl Endpoint {
                     deadline = Instant::now() + SEAT_WAIT;
                 }
                 Ok(None) if taken.len() >= content as usize => break,
-                // The seats of orphans count: their items are the first that its gets deliver, and then the seats are free.
+                // The seats of orphans count: their items are the first that the gets of this
+                // endpoint deliver, and then the seats are free.
                 Ok(None) if attach.role != Role::Producer && !taken.is_empty() && taken.len() + control.orphans(&own) >= wanted as usize => break,
                 Ok(None) if wanted <= seats && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
                 Ok(None) => {
@@ -126,7 +132,7 @@ impl Endpoint {
                 return Err(removed.map_or_else(|error| control.os_fault(&error).of_opening(), |_| OpenError::Removed { queue }));
             }
         }
-        // The first may carry an orphan; it is the one whose item is in hand then.
+        // The first seat may carry an orphan. It is the one whose item is in hand then.
         let seat = taken.remove(0);
         control.own = own;
         Ok(Self {

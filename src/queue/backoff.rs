@@ -1,13 +1,14 @@
-//! How long one pauses and sleeps.
+//! How long a waiter pauses and sleeps.
 
 use crate::sync::atomic::pause;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Nobody sleeps longer without looking: covers sleepers and wakers that were killed.
+/// The longest sleep without a look. It covers sleepers and wakers that were killed.
 pub(super) const MAX_SLEEP: Duration = Duration::from_millis(100);
 
-/// Pause instructions that take about so long. They take 4 to 60 ns each, depending on the processor; measured once in a process.
+/// Returns how many pause instructions take about `nanoseconds`. One takes 4 to 60 ns, depending on
+/// the processor; this is measured once in a process.
 pub(super) fn pauses(nanoseconds: u32) -> u32 {
     static PER_MICROSECOND: OnceLock<u32> = OnceLock::new();
     let rate = *PER_MICROSECOND.get_or_init(|| {

@@ -43,36 +43,36 @@ pub struct Batch<'q, T: Payload + ?Sized> {
 
 enum Source<'q, T: Payload + ?Sized> {
     InPlace(Held<'q>, PhantomData<&'q T>),
-    /// Acknowledged when they were copied.
+    /// Copies of items that were acknowledged when they were copied.
     Copied(&'q [T::Owned]),
 }
 
 /// Items of one block.
 #[derive(Debug, Clone, Copy)]
 struct Span {
-    /// The first item shown, and how many are.
+    /// The first item shown, and the number of items shown.
     lot: HeldSpan,
-    /// Position of the block's put.
+    /// The position of the block's put.
     sequence: u64,
-    /// Number of its first item in the batch, acknowledged ones included.
+    /// The number of its first item in the batch, counting acknowledged items.
     start: usize,
 }
 
 struct Held<'q> {
     endpoint: &'q mut Endpoint,
-    /// Bytes of the endpoint's type.
+    /// The size of the endpoint's type, in bytes.
     size: Option<usize>,
-    /// The first span stands apart, so that a batch of one block allocates nothing.
+    /// The first span is apart from the others, so a batch of one block allocates nothing.
     first: Option<Span>,
     rest: VecDeque<Span>,
-    /// Items acknowledged, and items shown in all.
+    /// The number of items acknowledged, and of items shown in all.
     done: usize,
     end: usize,
     /// The only block is in the seat in hand.
     lone: bool,
     /// All were acknowledged in place.
     settled: bool,
-    /// Not shown to anybody yet.
+    /// The items were not shown to anybody yet.
     buffering: bool,
 }
 
@@ -87,9 +87,9 @@ impl Endpoint {
         self.take_many_to(max, until, false)
     }
 
-    /// Takes one item to a buffer: until [`Batch::show`] is called what is in it was not delivered,
-    /// whatever happens to this process. What was delivered before is never added to it:
-    /// [`Batch::take_more`] returns 0 if that is to come next.
+    /// Takes one item to a buffer. Until [`Batch::show`] is called, what is in the buffer does not
+    /// count as delivered, whatever happens to this process. An item that was delivered before is
+    /// never added: [`Batch::take_more`] returns 0 if one comes next.
     pub(super) fn take_buffered<T: Payload + ?Sized>(&mut self, until: Until) -> Result<Batch<'_, T>, GetError> {
         self.take_many_to(1, until, true)
     }
@@ -131,7 +131,7 @@ impl Held<'_> {
         self.first.iter().chain(&self.rest)
     }
 
-    /// The span of item `index`, and the item's place in it.
+    /// Returns the span of item `index`, and the item's place in it.
     fn find(&self, index: usize) -> Option<(&Span, u32)> {
         if index >= self.len() {
             return None;
@@ -215,7 +215,7 @@ impl Held<'_> {
         Ok(self.len() - before)
     }
 
-    /// The oldest `count` are shown no more.
+    /// Stops showing the oldest `count` items.
     fn forget_first(&mut self, count: usize) {
         self.done += count;
         while let Some(first) = &mut self.first {
@@ -389,9 +389,9 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
     /// [`AttachOptions::max_unacked`](crate::AttachOptions::max_unacked)).
     ///
     /// # Errors
-    /// As [`ReadyQueue::take`](crate::ReadyQueue::take): `Empty`, `TimedOut`, `Cancelled`, `Failed`;
-    /// `Stopped` at the end of the stream although others still have items in hand. What is in hand
-    /// stays there.
+    /// As [`ReadyQueue::take`](crate::ReadyQueue::take): `Empty`, `TimedOut`, `Cancelled`,
+    /// `Failed`; `Stopped` at the end of the stream although others still have items in hand. What
+    /// is in hand stays there.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue};
@@ -471,7 +471,7 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
         }
     }
 
-    /// Ends the filling of a buffer: from now on what is in hand counts as delivered.
+    /// Ends the filling of a buffer. From now on what is in hand counts as delivered.
     #[doc(hidden)]
     pub fn show(&mut self) {
         let Source::InPlace(held, _) = &mut self.source else { return };
@@ -480,7 +480,7 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
         }
     }
 
-    /// Acknowledges all, and goes on showing them. For workers, and for the fuzzer.
+    /// Acknowledges all items, and goes on showing them. For workers, and for the fuzzer.
     #[doc(hidden)]
     pub fn ack_in_place(&mut self) {
         let Source::InPlace(held, _) = &mut self.source else { return };
@@ -539,7 +539,7 @@ impl<T: Item> Batch<'_, T> {
 impl Held<'_> {
     fn slice<T: Item>(&self, span: &Span) -> &[T] {
         if span.lot.items == 1 {
-            // A type without bytes too.
+            // This holds for a type without bytes too.
             return std::slice::from_ref(Batch::<T>::view(self.endpoint.view_bytes(&span.lot, 0)));
         }
         bytemuck::try_cast_slice(self.endpoint.view_all_bytes(&span.lot)).expect("length and alignment were checked when the block was taken")

@@ -1,7 +1,9 @@
-//! Waiting for one queue while the state of another decides how long: a worker waits for space in somebody else's queue and must stop when its own state says so.
+//! Waiting for one queue while the state of another decides how long. A worker waits for space in
+//! somebody else's queue, and must stop when its own state says so.
 //!
-//! Invariant: a wait registers on both event words before it looks again, so that neither wake-up is lost; who leaves without an item or space hands the queue's wake-up on.
-//! Where the system cannot sleep on two words, the wait is cut into short pieces.
+//! Invariant: a wait registers on both event words before it looks again, so neither wake-up is
+//! lost. A waiter that leaves without an item or space passes the queue's wake-up on. Where the
+//! system cannot sleep on two words, the wait is cut into short pieces.
 
 use super::control::Control;
 use super::endpoint::Endpoint;
@@ -13,14 +15,16 @@ use crate::sys::futex::Kernel;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Without sleeping on two words.
+/// The longest sleep where the system cannot sleep on two words.
 const MAX_SLEEP_ON_ONE_WORD: Duration = Duration::from_millis(2);
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
-    /// Puts an item; waits for space at most so long (`None`: for ever), and as long as `goes_on` says so. That is asked whenever the gate or state of `other` changes, and at least every 100 ms.
+    /// Puts an item. Waits for space for at most `timeout` (`None`: forever), and as long as
+    /// `goes_on` returns true. That is asked whenever the gate or state of `other` changes, and at
+    /// least every 100 ms.
     ///
     /// # Errors
-    /// As [`put`](Self::put), and `TimedOut` when the time was over or `goes_on` said no.
+    /// As [`put`](Self::put), and `TimedOut` when the time was over or `goes_on` returned false.
     #[doc(hidden)]
     pub fn put_while(&mut self, item: &T, timeout: Option<Duration>, other: &Control, goes_on: impl FnMut() -> bool) -> Result<(), PutError> {
         let attempt = |endpoint: &mut Endpoint| match endpoint.put_until(item.bytes(), T::SIZE.is_some(), Until::Now) {
@@ -33,10 +37,12 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
             .ok_or(PutError::TimedOut)
     }
 
-    /// Gets the oldest item; waits for one at most so long (`None`: for ever), and as long as `goes_on` says so. That is asked whenever the gate or state of `other` changes, and at least every 100 ms.
+    /// Gets the oldest item. Waits for one for at most `timeout` (`None`: forever), and as long as
+    /// `goes_on` returns true. That is asked whenever the gate or state of `other` changes, and at
+    /// least every 100 ms.
     ///
     /// # Errors
-    /// As [`get`](Self::get), and `TimedOut` when the time was over or `goes_on` said no.
+    /// As [`get`](Self::get), and `TimedOut` when the time was over or `goes_on` returned false.
     #[doc(hidden)]
     pub fn get_while(&mut self, timeout: Option<Duration>, other: &Control, goes_on: impl FnMut() -> bool) -> Result<T::Owned, GetError> {
         let attempt = |endpoint: &mut Endpoint| match endpoint.get_with(T::SIZE, Until::Now, T::read) {
@@ -51,7 +57,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 }
 
 impl Endpoint {
-    /// `None`: the time was over, or `goes_on` said no.
+    /// Waits. Returns `None` if the time was over, or if `goes_on` returned false.
     fn wait_while<R, E: From<Fault>>(
         &mut self,
         what: For,

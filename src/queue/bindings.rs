@@ -1,8 +1,8 @@
-//! What bindings to languages without borrows need, and the tests. Outside semver: nobody else
-//! should use it.
+//! What the bindings to languages without borrows need, and the tests. This is outside semver:
+//! nobody else should use it.
 //!
 //! A guard that is forgotten (`mem::forget`) leaves its item in hand until the endpoint's next put,
-//! get or take settles it; until then it can be settled from here.
+//! get or take settles it. Until then it can be settled from here.
 
 use super::endpoint::Endpoint;
 use super::item::Plain;
@@ -16,16 +16,17 @@ use std::time::Duration;
 pub use super::supervise::Supervision;
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
-    /// Returns whether the handle was made before a fork, and this is the child: it answers `Forked`
-    /// to everything. One load.
+    /// Returns whether the handle was made before a fork and this is the child, in which it answers
+    /// `Forked` to everything. One load.
     #[doc(hidden)]
     #[inline]
     pub fn is_forked(&self) -> bool {
         self.endpoint.control.segment.lease.forked()
     }
 
-    /// Gives the item in hand back, as [`Delivery::nack`](super::Delivery::nack) does, if its guard was
-    /// forgotten. Returns false if none was in hand. To acknowledge it: [`discard`](Self::discard).
+    /// Gives the item in hand back, as [`Delivery::nack`](super::Delivery::nack) does, if its guard
+    /// was forgotten. Returns false if none was in hand. To acknowledge it:
+    /// [`discard`](Self::discard).
     ///
     /// # Errors
     /// `AtMostOnce`: the item was counted as lost.
@@ -38,8 +39,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Ok(false)
     }
 
-    /// Puts an item if nothing stands in the way. Returns false if nothing was put;
-    /// [`try_put`](Self::try_put) says why, if it does not put it.
+    /// Puts an item if nothing stands in the way. Returns false if nothing was put. Then
+    /// [`try_put`](Self::try_put) says why, or puts it.
     #[doc(hidden)]
     #[inline(always)]
     pub fn put_at_once(&mut self, item: &T) -> bool {
@@ -47,9 +48,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.endpoint.control.ring.single && self.endpoint.is_ready_to_fill(bytes.len(), T::SIZE.is_some()) && self.endpoint.put_fast(bytes)
     }
 
-    /// Has the oldest item's bytes copied and acknowledges it, if nothing stands in the way and it
-    /// has at most `max` bytes. `None`: nothing was copied; [`try_take`](Self::try_take) says why, or
-    /// takes it. `copy` must not panic: its item would be counted as nothing.
+    /// Copies the oldest item by `copy` and acknowledges it, if nothing stands in the way and it
+    /// has at most `max` bytes. Returns `None` if nothing was copied. Then
+    /// [`try_take`](Self::try_take) says why, or takes it. `copy` must not panic: its item would
+    /// not be counted.
     #[doc(hidden)]
     #[inline(always)]
     pub fn get_at_once<R>(&mut self, max: usize, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
@@ -60,14 +62,14 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         }
     }
 
-    /// Bytes of the longest item.
+    /// Returns the size of the longest item, in bytes.
     #[doc(hidden)]
     pub fn item_size(&self) -> usize {
         self.endpoint.control.item_size()
     }
 }
 
-/// A plain type that has no Rust type: what a queue's header says of its items.
+/// A plain type that has no Rust type: what a queue's header says about its items.
 #[derive(Debug, Clone)]
 pub struct NamedType {
     /// 1 to 128 bytes.
@@ -129,8 +131,8 @@ impl ReadyQueue<[u8]> {
         self.endpoint.put_items(items, len, count, until(timeout))
     }
 
-    /// Takes the items of the next block, one in a queue without batches, as a guard that was
-    /// forgotten leaves them: they are in hand. Returns their bytes, and how many they are.
+    /// Takes the items of the next block (one item in a queue without batches) and leaves them in
+    /// hand, as a forgotten guard does. Returns their bytes and their number.
     #[doc(hidden)]
     pub fn take_forgotten(&mut self, timeout: Option<Duration>) -> std::result::Result<(&[u8], usize), GetError> {
         let endpoint = &mut self.endpoint;
@@ -139,7 +141,7 @@ impl ReadyQueue<[u8]> {
         Ok((endpoint.view_all_bytes(&endpoint.shown), endpoint.shown.items as usize))
     }
 
-    /// Acknowledges what a forgotten guard left in hand. Returns false if that is nothing.
+    /// Acknowledges what a forgotten guard left in hand. Returns false if there is nothing.
     #[doc(hidden)]
     pub fn ack_forgotten(&mut self) -> bool {
         let items = self.endpoint.lent;
@@ -156,7 +158,8 @@ impl ReadyQueue<[u8]> {
         Some(self.endpoint.id_in_hand(self.endpoint.shown.first + index))
     }
 
-    /// Returns how many times what a forgotten guard left in hand has been delivered; 0: nothing.
+    /// Returns how many times what a forgotten guard left in hand has been delivered, or 0 if there
+    /// is nothing.
     #[doc(hidden)]
     pub fn deliveries_forgotten(&self) -> u32 {
         if self.endpoint.lent > 0 { self.endpoint.shown.deliveries } else { 0 }

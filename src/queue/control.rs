@@ -1,6 +1,7 @@
 //! The control handle: gate, state, figures and repair, without a seat.
 //!
-//! It works when no seat is left, and in part when the user may only read. Every endpoint has one inside.
+//! It works when no seat is left, and in part when the user may only read. Every endpoint contains
+//! one.
 
 use super::Payload;
 use super::backoff::{MAX_SLEEP, pauses};
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often `doctor` looks whether everybody rests, with pauses of 0, 1, 2 ... ms after it.
+/// How often `doctor` looks whether everybody is at rest, with pauses of 0, 1, 2 ... ms after it.
 const LOOKS: u64 = 5;
 
 /// A handle to a queue that takes no seat: gate, state, figures and repair.
@@ -40,7 +41,7 @@ const LOOKS: u64 = 5;
 pub struct Control {
     pub(super) ring: Ring<Mapped>, // before segment: it points into it
     pub(super) segment: Segment,
-    /// Of a plain type: every item has the same length.
+    /// The queue is of a plain type, so every item has the same length.
     pub(super) typed: bool,
     /// Seats of the endpoint that this handle belongs to.
     pub(super) own: SeatSet,
@@ -129,7 +130,8 @@ impl Control {
             at_least_once: segment.header.at_least_once,
             batch: segment.geometry.batch,
             single: segment.geometry.batch == 1 && !segment.geometry.long(),
-            // A reader that loses a slot to a lossy put loses the next ones too while it stays away.
+            // A reader that loses a slot to a lossy put loses the next ones too while it stays
+            // away.
             contention: pauses(if segment.header.lossy { 100 } else { 1000 }),
         };
         let typed = !segment.header.type_name.is_empty();
@@ -182,8 +184,8 @@ impl Control {
         self.segment.read_only
     }
 
-    /// Returns whether the queue's name was removed, or is another queue's by now. Attached endpoints
-    /// keep working; new ones can no longer find the queue.
+    /// Returns whether the queue's name was removed, or is another queue's by now. Attached
+    /// endpoints keep working; new ones can no longer find the queue.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -197,7 +199,8 @@ impl Control {
         self.segment.lease.links().is_ok_and(|links| links == 0)
     }
 
-    /// The name still is this queue's, and the program has left the descriptor alone.
+    /// Checks that the name still is this queue's, and that the program has left the descriptor
+    /// alone.
     pub(super) fn is_there(&self) -> Result<(), Fault> {
         match self.segment.lease.links() {
             Ok(0) => Err(Fault::Removed { queue: self.shared_name() }),
@@ -206,12 +209,12 @@ impl Control {
         }
     }
 
-    /// Unlinks the queue, if the name is still this queue's. Attached endpoints keep working; new ones
-    /// can no longer find it.
+    /// Unlinks the queue, if the name is still this queue's. Attached endpoints keep working; new
+    /// ones can no longer find it.
     ///
     /// # Errors
-    /// `NotFound` if it is gone already, `Removed` if another queue has the name now, `TimedOut` if another
-    /// process is removing it and does not come to an end, `PermissionDenied`, `Os`.
+    /// `NotFound` if it is gone already, `Removed` if another queue has the name now, `TimedOut` if
+    /// another process is removing it and does not come to an end, `PermissionDenied`, `Os`.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -249,8 +252,9 @@ impl Control {
         Ok(self.segment.is_stale().map_err(|error| self.os_fault(&error))?)
     }
 
-    /// Unlinks the queue if it is [stale](Self::is_stale) and the name is still its own. Returns false
-    /// if it is not stale. A process that attaches meanwhile prevents it, or does not find the queue.
+    /// Unlinks the queue if it is [stale](Self::is_stale) and the name is still its own. Returns
+    /// false if it is not stale. A process that attaches meanwhile prevents it, or does not find
+    /// the queue.
     ///
     /// # Errors
     /// As [`unlink`](Self::unlink).
@@ -356,8 +360,9 @@ impl Control {
         Ok(self.gate(Ring::set_not_ready).map(drop)?)
     }
 
-    /// Removes every item, in one step. An operation that overlaps it takes effect before it or after
-    /// it. A put that takes effect before may answer `Ok` afterwards, and its item is cleared.
+    /// Removes every item, in one step. An operation that overlaps it takes effect before it or
+    /// after it. A put that takes effect before may answer `Ok` afterwards, and its item is
+    /// cleared.
     ///
     /// # Errors
     /// `Forked`, `ReadOnly`, `Exhausted` after 2^40 clears in a queue's life.
@@ -381,7 +386,7 @@ impl Control {
         Ok(epoch)
     }
 
-    /// Gate or state changed: everybody looks.
+    /// Wakes everybody, because the gate or the state changed.
     pub(super) fn changed(&self) {
         let words = self.words();
         for word in [&words.items.0, &words.space.0, &words.changed.0] {
@@ -394,7 +399,8 @@ impl Control {
         !self.segment.lease.forked() && self.ring.gate().is_ready()
     }
 
-    /// Waits until the queue is ready, for at most `timeout`. Returns false if the time passed first.
+    /// Waits until the queue is ready, for at most `timeout`. Returns false if the time passed
+    /// first.
     ///
     /// # Errors
     /// `Removed`, `Forked`, `Os`.
@@ -410,7 +416,8 @@ impl Control {
         Ok(self.wait(timeout, Self::is_ready)?)
     }
 
-    /// Waits until the state is `state`, for at most `timeout`. Returns false if the time passed first.
+    /// Waits until the state is `state`, for at most `timeout`. Returns false if the time passed
+    /// first.
     ///
     /// # Errors
     /// `Removed`, `Forked`, `Os`.
@@ -467,18 +474,18 @@ impl Control {
         State::from_word(self.words().gate.state.load(Ordering::SeqCst))
     }
 
-    /// As `state`, of a handle that is not forked.
+    /// Returns the state, for a handle that is not forked.
     #[inline(always)]
     pub(super) fn state_word(&self) -> u32 {
         self.words().gate.state.load(Ordering::SeqCst)
     }
 
-    /// Changes the state and wakes every process that waits. Setting the state that the queue has is
-    /// allowed.
+    /// Changes the state and wakes every process that waits. Setting the state that the queue has
+    /// is allowed.
     ///
     /// # Errors
-    /// `StateRefused` for a change that is not allowed; its text names the way that works. `Forked`,
-    /// `ReadOnly`.
+    /// `StateRefused` for a change that is not allowed; its text names the way that works.
+    /// `Forked`, `ReadOnly`.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -498,7 +505,8 @@ impl Control {
                 return Ok(());
             }
             let from = State::from_word(now);
-            // Equal here: the word is damaged, reads as stopped, and is to be so.
+            // They are equal here: the word is damaged and reads as stopped, and it is to be
+            // stopped.
             if from != to && !from.may_become(to) {
                 return Err(StateRefused {
                     queue: self.shared_name(),
@@ -516,8 +524,9 @@ impl Control {
         Ok(())
     }
 
-    /// Returns the number of items in the queue (in queues with batches too), without those that were
-    /// cleared: exact while nobody is in the middle of an operation. A handle in a forked child answers 0.
+    /// Returns the number of items in the queue (in queues with batches too), without those that
+    /// were cleared: exact while nobody is in the middle of an operation. A handle in a forked
+    /// child answers 0.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -543,7 +552,8 @@ impl Control {
         self.segment.geometry.capacity as usize
     }
 
-    /// Returns whether there is no space, not even what a put could make by discarding cleared items.
+    /// Returns whether there is no space, not even what a put could make by discarding cleared
+    /// items.
     pub fn is_full(&self) -> bool {
         !self.segment.lease.forked() && self.ring.live() == u64::from(self.segment.geometry.capacity)
     }
@@ -619,7 +629,8 @@ impl Control {
             }
         }
         if header.batch == 1 {
-            // The slots tell the positions passed; all but those at the ends of streams were puts.
+            // The slots tell the positions passed. All of them were puts, except for those at the
+            // ends of streams.
             stats.puts = self.ring.memory.shape().count(self.ring.tail()).saturating_sub(skipped);
         }
         Ok(stats)
@@ -658,8 +669,8 @@ impl Control {
         }
     }
 
-    /// Wakes whom a look after the dead concerns: a consumer for each orphan, and one on each side
-    /// for what those may have left undone who are resolved now.
+    /// Wakes the waiters whom a look after the dead concerns: a consumer for each orphan, and one
+    /// on each side for what the dead processes that were resolved may have left undone.
     pub(super) fn wake_after(&self, pass: &Pass) {
         for _ in 0..pass.announced + u32::from(pass.recovered > 0) {
             wake_one(&self.words().items.0, &Kernel);
@@ -670,8 +681,8 @@ impl Control {
     }
 
     /// Recovers what can be recovered and checks every invariant, while others go on and without
-    /// keeping anything from them. [`Report::busy`] says that they were at it all the time, so that the
-    /// blocks and the accounts could not be checked.
+    /// keeping anything from them. [`Report::busy`] says that they were at it all the time, so that
+    /// the blocks and the accounts could not be checked.
     ///
     /// # Errors
     /// `Forked`, `ReadOnly`, `Os`.
@@ -715,14 +726,14 @@ impl Control {
         Ok(report)
     }
 
-    /// What contradicts the permutation of blocks and the accounts. `None`: nobody rested for as long
-    /// as it takes to read everything twice.
+    /// Returns what contradicts the permutation of blocks and the accounts. `None` means that
+    /// nobody rested for as long as it takes to read everything twice.
     fn check_at_rest(&self) -> Result<Option<Vec<String>>, Fault> {
         for attempt in 0..LOOKS {
             let before = self.ring.census();
             if before.at_rest() {
-                // Acquire, both: the loads before are done before those after. The figures, read between
-                // the two censuses, are of the same moment.
+                // Acquire, both: the loads before are complete before those after. The figures,
+                // which are read between the two censuses, are of the same moment.
                 fence(Ordering::Acquire);
                 let accounts = self.check_accounts()?;
                 fence(Ordering::Acquire);
@@ -737,7 +748,7 @@ impl Control {
         Ok(None)
     }
 
-    /// What contradicts the accounts. Only meaningful while nobody does anything.
+    /// Returns what contradicts the accounts. It is only meaningful while nobody does anything.
     fn check_accounts(&self) -> Result<Vec<String>, Fault> {
         let mut problems = vec![];
         let shape = self.ring.memory.shape();
@@ -760,13 +771,14 @@ impl Control {
 #[cfg(fuzzing)]
 #[doc(hidden)]
 impl Control {
-    /// Blocks put and blocks removed, as the slots tell: exact while nobody alive is in mid-operation, whoever has died.
+    /// Returns blocks put and blocks removed, as the slots tell. Exact while nobody alive is in
+    /// mid-operation, whoever has died.
     pub fn positions(&self) -> (u64, u64) {
         let shape = self.ring.memory.shape();
         (shape.count(self.ring.tail()), shape.count(self.ring.head()))
     }
 
-    /// The figures without asking the kernel who lives: all seats are listed.
+    /// Returns the figures without asking the kernel who lives: all seats are listed.
     pub fn glance(&self) -> Result<Stats> {
         Ok(self.stats_but_mine(|_| true)?)
     }

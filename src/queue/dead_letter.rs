@@ -1,7 +1,7 @@
-//! Items that were delivered too often go to another queue.
+//! Moves items that were delivered too often to another queue.
 //!
-//! Invariant: an item is acknowledged here only after the dead-letter queue has taken it, so a kill
-//! in between delivers it to both rather than to neither.
+//! Invariant: an item is acknowledged here only after the dead-letter queue has taken it. So a kill
+//! in between delivers it to both queues rather than to neither.
 
 use super::endpoint::Endpoint;
 use super::options::AttachOptions;
@@ -14,7 +14,8 @@ use crate::state::Role;
 use std::sync::atomic::Ordering;
 
 impl Endpoint {
-    /// Moves the items in `seat` to the dead-letter queue, one by one. What that queue does not take stays in hand, and is delivered once more.
+    /// Moves the items in `seat` to the dead-letter queue, one by one. What that queue does not
+    /// take stays in hand, and is delivered once more.
     pub(super) fn dead_letter_items(&mut self, seat: &mut Seat) {
         let Some(mut letters) = self.dead_letters.take().or_else(|| self.open_dead_letters()) else {
             return;
@@ -33,7 +34,7 @@ impl Endpoint {
             match letters.put_until(item, false, Until::Now) {
                 Ok(()) => {
                     let count = &self.control.segment.seat(seat.index).dead_lettered;
-                    // Relaxed: single writer, the lock's holder.
+                    // Relaxed: there is a single writer, the lock's holder.
                     count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
                     seat.acknowledge(&self.control.ring.memory, 1);
                 }

@@ -39,8 +39,8 @@ use std::ops::Deref;
 /// job.ack();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-// What it shows is in the endpoint: a guard of one word is moved in a register, a larger one by
-// wide loads of what narrow stores have just written, which stall.
+// What it shows is in the endpoint. A guard of one word is moved in a register. A larger one is
+// moved by wide loads of what narrow stores have just written, which stall.
 #[must_use = "an unacknowledged delivery goes back to its queue when it is dropped (at-least-once): call ack() when the work is done"]
 pub struct Delivery<'q, T: Payload + ?Sized> {
     endpoint: &'q mut Endpoint,

@@ -1,38 +1,40 @@
-//! When an endpoint looks after the dead: so often that nobody waits long for what they left, and so
-//! seldom that nobody pays for it.
+//! Decides when an endpoint looks after the dead: often enough that nobody waits long for what they
+//! left, and seldom enough that it costs nothing.
 //!
-//! The clock is not looked at with each operation, but after a *lap* of successes, or of polls in
-//! vain: a long one for who is fast, a single one for who is slow and has the time. Also before each
-//! sleep, and wherever a waiter looks at it anyway. Knows no queue.
+//! The clock is not read with each operation, but after a *lap* of successes or of polls in vain. A
+//! fast endpoint has long laps, and a slow one, which has the time, looks after each operation. The
+//! clock is also looked at before each sleep, and wherever a waiter reads it anyway. This module
+//! knows no queue.
 
 use super::backoff::MAX_SLEEP;
 use std::time::{Duration, Instant};
 
-/// Between two looks after the dead. The fuzzer's reference cannot know what time it is.
+/// The time between two looks after the dead. The fuzzer's reference model cannot know what time it
+/// is.
 const PERIOD: Duration = if cfg!(fuzzing) { Duration::MAX } else { Duration::from_millis(50) };
-/// As `PERIOD`, if the last look has left a seat undecided, or found it locked.
+/// Replaces `PERIOD` if the last look has left a seat undecided, or found it locked.
 const SOON: Duration = if cfg!(fuzzing) { Duration::MAX } else { Duration::from_millis(20) };
-/// Who needs less for a lap makes longer ones.
+/// An endpoint that needs less than this for a lap makes longer laps.
 const SHORT_LAP: Duration = Duration::from_millis(1);
-/// Operations of the longest lap.
+/// The number of operations in the longest lap.
 const LONGEST: u32 = 64;
 
-/// When an endpoint has looked last, and has to look again.
+/// When an endpoint looked last, and when it has to look again.
 #[derive(Debug)]
 pub(super) struct Due {
     looked: Instant,
     lap_began: Instant,
     lap: u32,
-    /// Polls in vain of this lap.
+    /// The polls in vain of this lap.
     polls: u32,
-    /// To be looked at again soon.
+    /// The dead are to be looked after again soon.
     again: bool,
     /// The last look was such a repetition.
     repeated: bool,
 }
 
 impl Due {
-    /// Operations of the first lap.
+    /// Returns the number of operations in the first lap.
     pub(super) const FIRST: u32 = 1;
 
     pub(super) fn new() -> Self {
@@ -47,13 +49,13 @@ impl Due {
         }
     }
 
-    /// Counts a poll in vain; true at the end of a lap.
+    /// Counts a poll in vain. Returns true at the end of a lap.
     pub(super) fn polled(&mut self) -> bool {
         self.polls += 1;
         self.polls >= self.lap
     }
 
-    /// A lap has ended: returns how long the next one is.
+    /// Ends a lap. Returns how long the next one is.
     pub(super) fn next_lap(&mut self, now: Instant) -> u32 {
         let took = now.saturating_duration_since(self.lap_began);
         self.lap = if took < SHORT_LAP { (2 * self.lap).min(LONGEST) } else { 1 };
@@ -61,7 +63,7 @@ impl Due {
         self.lap
     }
 
-    /// True when it is time to look; then it counts as done.
+    /// Returns true when it is time to look. The look then counts as done.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let wait = if self.again { SOON } else { PERIOD };
         let due = now.saturating_duration_since(self.looked) >= wait;
@@ -71,13 +73,13 @@ impl Due {
         due
     }
 
-    /// What the look has left. A seat that somebody has locked is mostly its living owner's, so one
-    /// repetition has to do; an undecided one is a dead one's.
+    /// Notes what the look has left. A seat that somebody has locked is mostly its living owner's,
+    /// so one repetition has to do. An undecided seat is a dead process's.
     pub(super) fn has_left(&mut self, undecided: bool, locked: bool) {
         self.again = undecided || locked && !self.repeated;
     }
 
-    /// No sleep is longer.
+    /// Returns the longest time that a sleep may last.
     pub(super) fn longest_sleep(&self) -> Duration {
         if self.again { SOON.min(MAX_SLEEP) } else { MAX_SLEEP }
     }

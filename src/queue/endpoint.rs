@@ -1,7 +1,7 @@
 //! The endpoint without its type: seats, cursors, what is in hand, and how it waits.
 //!
-//! Invariants: one thread uses an endpoint at a time; a seat with items in hand never exchanges; a
-//! forked copy touches nothing; the seats in `control.own` are locked by this endpoint's own
+//! Invariants: one thread uses an endpoint at a time. A seat with items in hand never exchanges. A
+//! forked copy touches nothing. The seats in `control.own` are locked by this endpoint's own
 //! description and by nothing else.
 
 use super::control::Control;
@@ -25,50 +25,53 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) control: Control,
-    /// Exchanges. With `hold`, the block in hand is here.
+    /// The seat that exchanges. With `hold`, the block in hand is here.
     pub(super) seat: Seat,
-    /// A further seat whose items are the ones in hand: a dead consumer's, or our own while `seat` is needed for a put. Only while `seat` has no `hold`.
+    /// A further seat, whose items are the ones in hand: a dead consumer's, or our own while `seat`
+    /// is needed for a put. It is used only while `seat` has no `hold`.
     pub(super) adopted: Option<Seat>,
     /// Free seats, for several items in hand.
     pub(super) spare: Vec<Seat>,
-    /// What a [`Batch`](super::Batch) shows, oldest first. Without a `Batch`: it was forgotten.
+    /// What a [`Batch`](super::Batch) shows, oldest first. If there is no `Batch`, it was
+    /// forgotten.
     pub(super) aside: VecDeque<Aside>,
     /// A `Batch` is taking more.
     pub(super) growing: bool,
-    /// When the last seat that was wanted for more items in hand was not to be had.
+    /// When a further seat for more items in hand was last asked for in vain.
     pub(super) short: Option<Instant>,
-    /// Blocks that may be put aside at once.
+    /// The number of blocks that may be put aside at once.
     pub(super) hands: u32,
     pub(super) attach: AttachOptions,
     pub(super) cursors: Cursors,
     /// What was taken last.
     pub(super) shown: HeldSpan,
-    /// Items of the block in hand that a guard shows. Without a guard: it was forgotten.
+    /// Items of the block in hand that a guard shows. If there is no guard, it was forgotten.
     pub(super) lent: u32,
-    /// What is taken goes to a worker's buffer: nobody is shown it yet, and nothing that was delivered
-    /// before is added to it.
+    /// What is taken goes to a worker's buffer. Nobody is shown it yet, and nothing that was
+    /// delivered before is added to it.
     pub(super) buffering: bool,
     /// The buffer was not filled further because an orphan waits.
     pub(super) awaited: bool,
     /// The block in hand was delivered before: the next get delivers it once more.
     pub(super) kept: bool,
-    /// The `orphans` word when a whole pass last found none.
+    /// The value of the `orphans` word when a whole pass last found none.
     pub(super) orphans: Option<u64>,
-    /// Where items go that were delivered too often; attached when it is first needed.
+    /// The queue for items that were delivered too often. It is attached when it is first needed.
     pub(super) dead_letters: Option<Box<Endpoint>>,
     /// Successes since the last empty or full.
     pub(super) burst: u32,
-    /// Empties or fulls running with one success before each.
+    /// The number of empties or fulls in a row with one success before each.
     pub(super) singles: u32,
-    /// After so many of them a distance is tried, see `keep_distance`.
+    /// After this many of them a distance is tried, see `keep_distance`.
     pub(super) patience: u32,
     /// Items dropped in a row by lossy puts.
     pub(super) drops: u32,
-    /// Spins since the last that was worth it.
+    /// Spins since the last one that was worth it.
     pub(super) failed_spins: u32,
     /// When it looks after the dead.
     pub(super) due: Due,
-    /// The usual ways end at so many successes in a burst: it is time to look at the clock.
+    /// After this many successes in a burst the fast paths end, because it is time to look at the
+    /// clock.
     pub(super) care_at: u32,
     pub(super) _one_thread: PhantomData<Cell<()>>,
 }
@@ -88,7 +91,7 @@ impl Endpoint {
         })
     }
 
-    /// Attaches to a queue that is what was asked for, or creates it.
+    /// Attaches to a queue if it has the options that were asked for, or creates it.
     pub(super) fn create_or_attach(name: &str, options: &QueueOptions, plain: impl Fn() -> Option<Plain>) -> Result<Self, Error> {
         loop {
             match Self::attach_if(name, options, plain().as_ref()) {
@@ -102,7 +105,7 @@ impl Endpoint {
         }
     }
 
-    /// Attaches to a queue that is what was asked for.
+    /// Attaches to a queue if it has the options that were asked for.
     pub(super) fn attach_if(name: &str, options: &QueueOptions, plain: Option<&Plain>) -> Result<Self, Error> {
         let place = options.place(name)?;
         loop {
@@ -121,7 +124,7 @@ impl Endpoint {
         }
     }
 
-    /// Another endpoint of the same queue, attached as this one.
+    /// Opens another endpoint of the same queue, attached as this one.
     pub(super) fn try_clone(&self) -> Result<Self, OpenError> {
         Self::enter(Control::over(self.control.segment.again()?), &self.attach)
     }
@@ -134,7 +137,8 @@ impl Endpoint {
                 fits(&segment, plain)?;
             }
             match Self::enter_checked(segment, attach) {
-                // Removed between our open and our lock: the name, if it is there, is another queue's.
+                // The name was removed between our open and our lock. If it is there, it is another
+                // queue's.
                 Err(OpenError::Removed { .. }) => {}
                 joined => return joined,
             }
@@ -149,9 +153,10 @@ impl Endpoint {
 }
 
 impl Endpoint {
-    /// The program has closed our descriptor: no lock could be given back, they go with the mapping. Only
-    /// after that consumers are told to look for orphans, through a mapping of another description.
-    /// Without one (the name is gone too) they find them when they look of themselves.
+    /// Handles a program that has closed our descriptor. No lock can be given back; the locks go
+    /// with the mapping. Only after that are consumers told to look for orphans, through a mapping
+    /// of another description. Without one (the name is gone too) they find the orphans when they
+    /// look by themselves.
     #[cold]
     fn let_go_of_a_closed_file(&mut self) {
         if let Ok(segment) = self.control.segment.again() {
@@ -161,7 +166,7 @@ impl Endpoint {
     }
 }
 
-/// The gate, by an endpoint: it throws the void items away, where a handle without a seat cannot.
+/// The gate, used by an endpoint: it discards the void items, which a handle without a seat cannot.
 impl Endpoint {
     pub(super) fn set_not_ready(&mut self) -> Result<(), Error> {
         self.clear_by(Ring::set_not_ready)
@@ -230,7 +235,7 @@ impl Drop for Endpoint {
         if held && self.control.segment.lease.links().is_err() {
             self.let_go_of_a_closed_file();
         }
-        // A wake-up that was meant for us goes to the next.
+        // A wake-up that was meant for us goes to the next waiter.
         wake_one(&self.control.words().items.0, &Kernel);
         wake_one(&self.control.words().space.0, &Kernel);
     }

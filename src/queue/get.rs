@@ -1,4 +1,6 @@
-//! Getting: one exchange, and the items are in hand; a copying get acknowledges before it returns.
+//! Getting: one exchange, and the items are in hand. A copying get acknowledges before it returns.
+//!
+//! `get_fast` and `take_fast` are the usual case. `find_and_show` has all the others.
 
 use super::endpoint::Endpoint;
 use super::held::HeldSpan;
@@ -13,7 +15,8 @@ use crate::sys::futex::Kernel;
 use std::sync::atomic::Ordering;
 
 impl Endpoint {
-    /// Takes the oldest item, has it copied, acknowledges it. `size`: of the endpoint's type; `None` for bytes.
+    /// Takes the oldest item, copies it, and acknowledges it. `size` is that of the endpoint's
+    /// type, or `None` for bytes.
     #[inline(always)]
     pub(super) fn get_with<R>(&mut self, size: Option<usize>, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
         if self.control.ring.single {
@@ -37,18 +40,19 @@ impl Endpoint {
         Ok(copied)
     }
 
-    /// The next items are in hand, `shown` says which, and nothing of them is lent yet.
+    /// Takes the next items: they are in hand, `shown` says which, and none of them is lent yet.
     #[inline(always)]
     pub(super) fn take_next(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
         if self.take_fast(size) { Ok(()) } else { self.take_slow(size, until) }
     }
 
-    /// Nothing was there: waits for the answer of a peer that is about to give it, as long as the usual way of taking it is open.
+    /// Polls, when nothing was there, for an answer that a peer is about to give, as long as the
+    /// fast path is open.
     fn poll_for_item(&mut self, until: Until) -> bool {
         !matches!(until, Until::Now) && self.may_take() && self.item_arrives()
     }
 
-    /// Nothing stands in the way of the usual take.
+    /// Returns whether nothing stands in the way of the fast path.
     #[inline(always)]
     pub(super) fn may_take(&self) -> bool {
         let control = &self.control;
@@ -61,7 +65,7 @@ impl Endpoint {
             && (!control.ring.at_least_once || self.orphans == Some(control.ring.memory.orphans().load(Ordering::SeqCst)))
     }
 
-    /// An item of a queue with this item size may be so long.
+    /// Returns whether an item of a queue with this item size may have this length.
     #[inline(always)]
     pub(super) fn is_length(size: Option<usize>, len: usize, item_size: usize) -> bool {
         match size {
@@ -70,7 +74,7 @@ impl Endpoint {
         }
     }
 
-    /// The usual case: nothing stands in the way, and an item of the right length is there.
+    /// The usual case: nothing stands in the way, and there is an item of the right length.
     #[inline(always)]
     fn take_fast(&mut self, size: Option<usize>) -> bool {
         if !self.may_take() {
@@ -91,16 +95,17 @@ impl Endpoint {
             len: word.length().into(),
             deliveries: u32::from(word.deliveries()) + 1,
         };
-        // Mostly the block alone differs, and each store delays the next exchange.
+        // Mostly only the block differs, and each store delays the next exchange.
         self.shown.block = block;
         if self.shown != lot {
             self.shown = lot;
         }
-        // Of a wrong length: it is in hand now, and the slow path, which finds it there, says what is wrong.
+        // The length is wrong. The item is in hand now, and the slow path finds it there and says
+        // what is wrong.
         Self::is_length(size, word.length().into(), self.control.item_size())
     }
 
-    /// As `take_fast`, with batches or long items.
+    /// Takes as `take_fast` does, with batches or long items.
     #[inline(never)]
     fn take_general(&mut self, size: Option<usize>) -> bool {
         let Some((word, _)) = self.control.ring.take_fast::<false>(&mut self.cursors, &mut self.seat) else {
@@ -188,8 +193,10 @@ impl Endpoint {
         }
     }
 
-    /// The queue was found empty, and its state says that it ends then. Under at-least-once it has not ended while another has an item in hand that may come back;
-    /// a `Hand` that has items of its own is told of the end whatever others have.
+    /// Ends the stream, if that is possible. The queue was found empty, and its state says that it
+    /// ends then. Under at-least-once the stream has not ended while another endpoint has an item
+    /// in hand that may come back. A `Batch` that has items of its own is told of the end whatever
+    /// others have.
     fn end_stream(&mut self) -> Result<Ending, Fault> {
         let control = &self.control;
         let waits = control.ring.at_least_once && (!self.growing || self.aside.is_empty());
@@ -200,7 +207,8 @@ impl Endpoint {
             .map_err(|refusal| control.fault(refusal))
     }
 
-    /// A take that did not succeed may have thrown cleared items away: that frees slots too.
+    /// Signals the slots that a take which did not succeed has freed: it may have discarded cleared
+    /// items.
     #[inline(always)]
     pub(super) fn has_discarded(&mut self) {
         if self.cursors.discarded > 0 {
@@ -208,7 +216,7 @@ impl Endpoint {
         }
     }
 
-    /// Cleared items were thrown away: so many slots are free.
+    /// Signals that cleared items were discarded, so this many slots are free.
     #[cold]
     pub(super) fn wake_for_discarded(&mut self) {
         for _ in 0..std::mem::take(&mut self.cursors.discarded) {
@@ -216,7 +224,8 @@ impl Endpoint {
         }
     }
 
-    /// What of the block in hand is not acknowledged; `word` is its header. The length is not checked yet.
+    /// Returns what is not acknowledged of the block in hand. `word` is its header. The length is
+    /// not checked yet.
     #[inline(always)]
     fn span_unchecked(&self, word: BlockWord) -> HeldSpan {
         let seat = self.adopted.as_ref().unwrap_or(&self.seat);
@@ -271,7 +280,7 @@ mod tests {
             queue.put(&1).unwrap();
             queue.control().clear().unwrap();
             queue.put(&2).unwrap();
-            // The usual way throws 1 away, then 2 comes the usual way.
+            // The fast path discards 1, and then 2 comes by the fast path.
             let got = if kind == "get" { queue.get().unwrap() } else { *queue.take().unwrap() };
             assert_eq!((got, queue.endpoint.cursors.discarded), (2, 0), "{kind} in batches of {batch}");
         }

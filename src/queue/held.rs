@@ -1,4 +1,4 @@
-//! What describes items in hand. Plain values.
+//! Types that describe items in hand. Plain values.
 
 use super::memory::Mapped;
 use crate::ring::seat::Seat;
@@ -7,13 +7,13 @@ use crate::ring::seat::Seat;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct HeldSpan {
     pub(super) block: u32,
-    /// Number of the first one in its block.
+    /// The number of the first one in its block.
     pub(super) first: u32,
     /// How many there are from there on, at least 1.
     pub(super) items: u32,
-    /// Bytes of an item.
+    /// The bytes of an item.
     pub(super) len: usize,
-    /// This time included.
+    /// The number of deliveries, including this one.
     pub(super) deliveries: u32,
 }
 
@@ -21,9 +21,9 @@ pub(super) struct HeldSpan {
 #[derive(Debug)]
 pub(super) struct Aside {
     pub(super) seat: Seat,
-    /// To be given up when its items are settled.
+    /// It is given up when its items are settled.
     pub(super) adopted: bool,
-    /// Items shown.
+    /// The number of items shown.
     pub(super) shown: u32,
     /// They were acknowledged and are still shown.
     pub(super) done: bool,

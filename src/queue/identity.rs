@@ -1,4 +1,4 @@
-//! What tells one item from every other one.
+//! What distinguishes one item from every other one.
 
 use super::endpoint::Endpoint;
 use crate::ring::Memory;
@@ -46,8 +46,8 @@ impl Endpoint {
         }
     }
 
-    /// The position of the block in hand, as a number. It was written before the take and stands in
-    /// the seat for as long as the seat holds the block, whoever holds the seat.
+    /// Returns the position of the block in hand as a number. It was written before the take, and
+    /// stays in the seat for as long as the seat holds the block, whoever holds the seat.
     pub(super) fn sequence_in_hand(&self) -> u64 {
         self.assert_mapped();
         let seat = self.adopted.as_ref().unwrap_or(&self.seat).index;

@@ -1,7 +1,7 @@
-//! What an endpoint has in hand: acknowledging it, giving it back, what was forgotten.
+//! What an endpoint has in hand: acknowledging it, giving it back, and settling what was forgotten.
 //!
 //! Invariants: items are in hand in `adopted` or else in `seat` (with `hold`), and those that a
-//! [`super::Batch`] shows in `aside`. A seat with items in hand never exchanges.
+//! [`super::Batch`] shows are in `aside`. A seat with items in hand never exchanges.
 
 use super::backoff::MAX_SLEEP;
 use super::endpoint::Endpoint;
@@ -11,11 +11,11 @@ use crate::ring::seat::{Event, Seat};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-/// Seats that a `take_many` takes for itself where nobody said how many items may be in hand.
+/// The most seats that a `take_many` takes for itself if `max_unacked` is not set.
 const MAX_UNASKED: u32 = 16;
 
 impl Endpoint {
-    /// The next `items` in hand are done with.
+    /// Acknowledges the next `items` in hand.
     #[inline(always)]
     pub(super) fn acknowledge(&mut self, items: u32) {
         if self.control.segment.lease.forked() {
@@ -29,7 +29,8 @@ impl Endpoint {
         }
     }
 
-    /// The item of a [`Delivery`](super::Delivery) is done with: short enough to stand where the guard is dropped.
+    /// Acknowledges the item of a [`Delivery`](super::Delivery). It is short enough to be inlined
+    /// where the guard is dropped.
     #[inline(always)]
     pub(super) fn acknowledge_taken(&mut self) {
         let control = &self.control;
@@ -58,7 +59,8 @@ impl Endpoint {
         }
     }
 
-    /// Acknowledges an item that a get refused because of its length. False: none was in hand.
+    /// Acknowledges an item that a get refused because of its length. Returns false if none was in
+    /// hand.
     pub(super) fn discard(&mut self) -> bool {
         let held = self.lent > 0;
         if held {
@@ -67,7 +69,7 @@ impl Endpoint {
         held
     }
 
-    /// The block in hand goes to somebody else.
+    /// Gives the block in hand to other consumers.
     pub(super) fn give_back(&mut self) -> Result<(), Fault> {
         self.control.readable()?;
         self.lent = 0;
@@ -77,7 +79,8 @@ impl Endpoint {
         }
         match self.adopted.take() {
             Some(seat) => self.release(seat),
-            // First a refuge, then leave the seat to its items. Without one they are kept.
+            // A free seat first, then the old one is left to its items. Without a free seat the
+            // items are kept.
             None => match self.free_seat() {
                 Some(seat) => {
                     let old = std::mem::replace(&mut self.seat, seat);
@@ -89,7 +92,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// A guard was dropped without an acknowledgement.
+    /// Settles what a guard showed that was dropped without an acknowledgement.
     #[cold]
     pub(super) fn give_back_dropped(&mut self) {
         // In a forked child this is an error, and nothing happens.
@@ -111,7 +114,7 @@ impl Endpoint {
         }
     }
 
-    /// A spare seat, or one that is free now.
+    /// Returns a spare seat, or one that is free now.
     fn free_seat(&mut self) -> Option<Seat> {
         if let Some(seat) = self.spare.pop() {
             return Some(seat);
@@ -121,7 +124,8 @@ impl Endpoint {
         Some(seat)
     }
 
-    /// Makes `seat` free for an exchange although items are in hand there. False: no other seat is free.
+    /// Makes `seat` free for an exchange although items are in hand there. Returns false if no
+    /// other seat is free.
     #[cold]
     pub(super) fn step_aside(&mut self) -> bool {
         let Some(free) = self.free_seat() else { return false };
@@ -129,7 +133,7 @@ impl Endpoint {
         true
     }
 
-    /// Guards that were forgotten: lost under at-most-once, given back else.
+    /// Settles guards that were forgotten: lost under at-most-once, otherwise given back.
     #[inline(always)]
     pub(super) fn settle_forgotten(&mut self) {
         if !self.nothing_forgotten() {
@@ -161,7 +165,7 @@ impl Endpoint {
 
     // ---------------------------------------------------------------- several blocks in hand
 
-    /// Gets ready for `max` items in hand.
+    /// Prepares for `max` items in hand.
     pub(super) fn reserve_seats_for(&mut self, max: usize) {
         if self.attach.max_unacked == 0 && self.control.ring.batch == 1 && max > 1 {
             let wanted = u32::try_from(max).unwrap_or(u32::MAX).min(MAX_UNASKED);
@@ -173,23 +177,25 @@ impl Endpoint {
         self.refill();
     }
 
-    /// Blocks that can be put aside at once, at least 1.
+    /// Returns the number of blocks that can be put aside at once, at least 1.
     pub(super) fn in_hand(&self) -> usize {
         self.hands.max(1) as usize
     }
 
-    /// Seats that were not asked for when the endpoint attached are not the last ones.
+    /// Returns whether an endpoint that did not ask for several seats when it attached may take one
+    /// more. The last free ones are left to others.
     fn leaves_enough(&self) -> bool {
         if self.attach.max_unacked > 0 {
             return true;
         }
         let seats = self.control.segment.geometry.seats;
-        // Relaxed: a figure for a choice that others may overtake.
+        // Relaxed: the figure serves a choice that others may overtake.
         let free = self.control.seats().filter(|(_, line)| line.pid.load(Ordering::Relaxed) == 0).count();
         free > (seats / 4).max(2) as usize
     }
 
-    /// Locks spare seats until there are as many as were asked for, or no more are free; then it is not tried again for a while.
+    /// Locks spare seats until there are as many as were asked for, or no more are free. After that
+    /// it does not try again for a while.
     pub(super) fn refill(&mut self) {
         while self.spare.len() < self.hands as usize && self.short.is_none_or(|since| since.elapsed() >= MAX_SLEEP) {
             let free = self.leaves_enough();
@@ -206,7 +212,8 @@ impl Endpoint {
         }
     }
 
-    /// The block in hand is shown by a `Batch`, `shown` items of it; a spare seat exchanges from now on.
+    /// Puts the block in hand aside, with `shown` items for a `Batch`. From now on a spare seat
+    /// exchanges.
     pub(super) fn set_aside(&mut self, shown: u32) {
         let (seat, adopted) = match self.adopted.take() {
             Some(seat) => (seat, true),
@@ -223,7 +230,7 @@ impl Endpoint {
         });
     }
 
-    /// What the own seats take from now on waits in a buffer: said before it is taken.
+    /// Notes, before it is taken, that what the own seats take from now on waits in a buffer.
     pub(super) fn buffer_what_comes(&mut self) {
         if self.control.ring.at_least_once {
             let seats = self.spare.iter().chain([&self.seat]).filter(|seat| !seat.hold);
@@ -231,14 +238,15 @@ impl Endpoint {
         }
     }
 
-    /// What was put aside is about to be shown.
+    /// Notes that what was put aside is about to be shown.
     pub(super) fn show_buffered(&mut self) {
         if self.control.ring.at_least_once {
             self.aside.iter().for_each(|aside| self.control.ring.set_buffered(&aside.seat, false));
         }
     }
 
-    /// Shows up to `items` more of the block put aside last. A cleared rest is not shown: `put_back` settles it.
+    /// Shows up to `items` more of the block put aside last. A cleared rest is not shown:
+    /// `put_back` settles it.
     pub(super) fn show_more(&mut self, items: usize) -> u32 {
         let ring = &self.control.ring;
         let Some(last) = self.aside.back_mut().filter(|last| !ring.holds_void(&last.seat)) else {
@@ -249,17 +257,17 @@ impl Endpoint {
         more
     }
 
-    /// The block in hand was cleared since it was taken.
+    /// Returns whether the block in hand was cleared: then what was not shown of it is not shown.
     pub(super) fn rest_is_void(&self) -> bool {
         self.control.ring.holds_void(self.adopted.as_ref().unwrap_or(&self.seat))
     }
 
-    /// One more block can be put aside.
+    /// Returns whether one more block can be put aside.
     pub(super) fn can_set_aside(&self) -> bool {
         self.aside.len() < self.in_hand() && !self.seat.is_gone()
     }
 
-    /// Acknowledges the first `items` that are shown.
+    /// Acknowledges the first `items` of those shown.
     pub(super) fn acknowledge_shown(&mut self, mut items: usize) {
         while let Some(first) = self.aside.front_mut() {
             let now = items.min(first.shown as usize);
@@ -275,7 +283,7 @@ impl Endpoint {
         }
     }
 
-    /// Acknowledges all that are shown; they can still be looked at.
+    /// Acknowledges all that are shown. They can still be looked at.
     pub(super) fn acknowledge_in_place(&mut self) {
         for aside in &mut self.aside {
             aside.acknowledge(&self.control.ring.memory, aside.shown);
@@ -283,7 +291,7 @@ impl Endpoint {
         }
     }
 
-    /// A seat that was put aside is used again.
+    /// Takes a seat that was put aside into use again.
     fn put_back(&mut self, aside: Aside) {
         let Aside { mut seat, adopted, .. } = aside;
         let rest = seat.hold && !self.control.ring.settle_void(&mut seat);
@@ -298,7 +306,7 @@ impl Endpoint {
         }
     }
 
-    /// What a `Batch` shows goes to others (at-least-once), or is lost.
+    /// Gives what a `Batch` shows to others (at-least-once), or counts it as lost.
     pub(super) fn give_all_back(&mut self) {
         while let Some(mut aside) = self.aside.pop_front() {
             if aside.done || !self.control.ring.at_least_once {

@@ -1,12 +1,15 @@
 //! Queues over segments: the endpoint, its guards, and the handle without a seat.
 //!
-//! [`ReadyQueue`] is the public endpoint and says what can be done; [`endpoint::Endpoint`] is the
-//! same without the type. `put` and `get` move items, `delivery`, `batch` and `reservation` show
-//! them in place, `in_hand` settles what is in hand, `adopt` looks after the dead, `wait` waits, `own`
-//! touches the bytes of blocks. `control` needs no seat.
+//! [`ReadyQueue`] is the public endpoint and says what can be done. [`endpoint::Endpoint`] is the
+//! same without the type. `put` and `get` move items. `delivery`, `batch` and `reservation` show
+//! them in place. `in_hand` settles what is in hand, `adopt` looks after the dead, `wait` waits,
+//! and `own` touches the bytes of blocks. `control` needs no seat.
 //!
-//! Invariants: an endpoint is used by one thread at a time (`Send`, not `Sync`); a seat with items
-//! in hand never exchanges; a forked copy touches nothing.
+//! An item goes from `put` through `own` to `ring::put`, and comes back through `ring::take` and
+//! `own` to `get`.
+//!
+//! Invariants: an endpoint is used by one thread at a time (`Send`, not `Sync`). A seat with items
+//! in hand never exchanges. A forked copy touches nothing.
 
 mod adopt;
 mod attach;
@@ -55,8 +58,8 @@ use std::path::Path;
 /// Unlinks a queue. Attached endpoints keep working; new ones can no longer find it.
 ///
 /// # Errors
-/// `NotFound`, `PermissionDenied`, `TimedOut` if another process is removing it and does not come to
-/// an end, `InvalidName`, `Os`.
+/// `NotFound`, `PermissionDenied`, `TimedOut` if another process is removing it and does not come
+/// to an end, `InvalidName`, `Os`.
 ///
 /// ```
 /// # use prodcon::{Control, QueueOptions};

@@ -1,5 +1,5 @@
-//! How a queue is made, and how an endpoint attaches to one. Plain values, checked where they are
-//! used.
+//! How a queue is created, and how an endpoint attaches to one. Plain values, checked where they
+//! are used.
 
 use super::item::Plain;
 use crate::error::{Difference, Error, OpenError};
@@ -11,9 +11,9 @@ use crate::state::Role;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Seats of a queue whose creator did not say how many.
+/// The number of seats if the creator did not set one.
 const DEFAULT_SEATS: u32 = 64;
-/// Alignment of the items of a queue of bytes whose creator did not say one.
+/// The alignment of items of a queue of bytes if the creator did not set one.
 const DEFAULT_ALIGN: u32 = 8;
 
 /// How a queue is created: what all its endpoints share. It stands in the queue's header.
@@ -202,11 +202,11 @@ impl QueueOptions {
 
     /// Sets the permission bits of the queue's file, whatever the umask. The default is 0600.
     ///
-    /// A process that may write the file is trusted as the program's own code is: with bytes written
-    /// past this library it can make two endpoints use the same memory at once, which is undefined
-    /// behaviour, and by truncating the file it can cause SIGBUS. Give write permission only to users
-    /// who may run code in your process too. A process that may only read the file can look at the
-    /// figures, and can keep seats occupied with read locks.
+    /// A process that may write the file is trusted as the program's own code is: with bytes
+    /// written past this library it can make two endpoints use the same memory at once, which is
+    /// undefined behaviour, and by truncating the file it can cause SIGBUS. Give write permission
+    /// only to users who may run code in your process too. A process that may only read the file
+    /// can look at the figures, and can keep seats occupied with read locks.
     ///
     /// ```
     /// let options = prodcon::QueueOptions::new(1024).mode(0o660);
@@ -228,10 +228,11 @@ impl QueueOptions {
         self
     }
 
-    /// Makes a queue that goes with its owner, instead of one that lasts until it is removed. Only for
-    /// workers' segments and unnamed queues. The owner is the handle that creates it, for as long as it
-    /// lives, or the process that supervises the worker. Once the owner is gone and nobody is attached,
-    /// the queue is stale: see [`Control::remove_if_stale`](crate::Control::remove_if_stale).
+    /// Makes a queue that goes with its owner, instead of one that lasts until it is removed. Only
+    /// for workers' segments and unnamed queues. The owner is the handle that creates it, for as
+    /// long as it lives, or the process that supervises the worker. Once the owner is gone and
+    /// nobody is attached, the queue is stale: see
+    /// [`Control::remove_if_stale`](crate::Control::remove_if_stale).
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions};
@@ -253,7 +254,7 @@ impl QueueOptions {
         &self.attach
     }
 
-    /// The dead-letter queue, checked: it is there and takes items of so many bytes.
+    /// Checks the dead-letter queue: it exists and takes items of this many bytes.
     fn check_dead_letter(&self, queue: &str, size: usize) -> Result<(), Error> {
         let invalid = |what: String| Err(OpenError::Invalid { queue: queue.into(), what }.into());
         let name = match &self.dead_letter {
@@ -276,7 +277,8 @@ impl QueueOptions {
         Ok(())
     }
 
-    /// These, with so many seats unless others were set; what a worker's handle decides is replaced.
+    /// Returns these options with this many seats unless others were set. What a worker's handle
+    /// decides is replaced.
     pub(crate) fn for_worker(mut self, seats: u32, mode: u32, dir: Option<&Path>) -> Self {
         self.seats.get_or_insert(seats);
         self.ready = false;
@@ -334,13 +336,13 @@ impl QueueOptions {
             layout,
             mode: self.mode,
             ready: self.ready,
-            // Slots have the first blocks, seats the others; everything is at rest.
+            // Slots have the first blocks and seats the others. Everything is at rest.
             slot: |g, index| Shape::new(g.capacity, g.seats).pack(0, index),
             record: |g, index| Record::at_rest(g.capacity + index).pack(),
         })
     }
 
-    /// In what a queue that exists differs from these options.
+    /// Returns in what a queue that exists differs from these options.
     pub(super) fn differences(&self, info: &QueueInfo, plain: Option<&Plain>) -> Vec<Difference> {
         let mut out = vec![];
         let mut compare = |option, wanted: String, found: String| {
@@ -390,7 +392,7 @@ impl QueueOptions {
 #[must_use = "options do nothing until an endpoint attaches with them"]
 pub struct AttachOptions {
     pub(super) role: Role,
-    /// Blocks in hand at once; 0: not set.
+    /// Blocks in hand at once; 0 means not set.
     pub(super) max_unacked: u32,
     min_unacked: Option<u32>,
     pub(super) spin_limit: Duration,
@@ -478,7 +480,8 @@ impl AttachOptions {
         Place::new(self.directory.as_deref().map(Path::new), name)
     }
 
-    /// Seats that the endpoint wants, and with how many it is content.
+    /// Returns the number of seats that the endpoint wants, and the number with which it is
+    /// content.
     pub(super) fn seats(&self) -> (u32, u32) {
         let seats = |items: u32| if items <= 1 { 1 } else { items.saturating_add(1) };
         let wanted = if self.max_unacked == 0 { 1 } else { self.max_unacked.saturating_add(1) };

@@ -1,6 +1,7 @@
 //! The bytes of blocks that this endpoint's seats own.
 //!
-//! Invariant: a slice made here is of a block that a seat of this endpoint owns, and borrows the endpoint for as long as it lives.
+//! Invariant: a slice made here is of a block that a seat of this endpoint owns, and it borrows the
+//! endpoint for as long as it lives.
 
 use super::endpoint::Endpoint;
 use super::held::HeldSpan;
@@ -8,8 +9,9 @@ use crate::error::Fault;
 use crate::ring::Memory;
 use std::ptr::NonNull;
 
-/// Copies an item that its producer has most likely just written, field by field. A load that is wider than the stores before it has to wait until they have left the store buffer, behind
-/// whatever misses the cache there; one word at a time is taken from the buffer.
+/// Copies an item that its producer has most likely just written, field by field. A load that is
+/// wider than the stores before it has to wait until they have left the store buffer, behind
+/// whatever misses the cache there. One word at a time is taken from the buffer.
 #[inline(always)]
 fn copy_by_words(from: &[u8], to: &mut [u8]) {
     const MOST: usize = 128;
@@ -29,7 +31,8 @@ fn copy_by_words(from: &[u8], to: &mut [u8]) {
 }
 
 impl Endpoint {
-    /// A guard made before a fork shows memory that the child does not have: better a clear end than a fault.
+    /// Panics in a forked child. A guard made before the fork shows memory that the child does not
+    /// have, and a clear end is better than a fault.
     #[inline(always)]
     pub(super) fn assert_mapped(&self) {
         if self.control.segment.lease.forked() {
@@ -43,14 +46,14 @@ impl Endpoint {
         panic!("{}", Fault::Forked { queue })
     }
 
-    /// The first `len` bytes of the own block. `len`: checked against the block's size.
+    /// Returns the first `len` bytes of the own block. `len` is checked against the block's size.
     #[inline(always)]
     pub(super) fn own_bytes_mut(&mut self, len: usize) -> &mut [u8] {
         self.assert_mapped();
         self.own_bytes_unforked(len)
     }
 
-    /// As `own_bytes_mut`; the caller has looked whether this is a forked child.
+    /// Does the same as `own_bytes_mut`. The caller has checked that this is no forked child.
     #[inline(always)]
     pub(super) fn own_bytes_unforked(&mut self, len: usize) -> &mut [u8] {
         debug_assert!(!self.seat.hold);
@@ -60,13 +63,15 @@ impl Endpoint {
         unsafe { &mut *bytes }
     }
 
-    /// The payload of the own block, for a reservation. `len`: checked against the block's size.
+    /// Returns the payload of the own block, for a reservation. `len` is checked against the
+    /// block's size.
     pub(super) fn own_payload(&mut self, len: usize) -> NonNull<[u8]> {
         NonNull::from(self.own_bytes_mut(len))
     }
 
-    /// The usual put of an item, where the ring is `single`: copies it into the own block and exchanges. False: it lies there, and nothing else has happened.
-    /// The caller has looked whether this is a forked child, and that the item fits.
+    /// Puts an item in the usual case, where the ring is `single`: copies it into the own block and
+    /// exchanges. Returns false if the item lies there and nothing else has happened. The caller
+    /// has checked that this is no forked child and that the item fits.
     #[inline(always)]
     pub(super) fn put_fast(&mut self, item: &[u8]) -> bool {
         debug_assert!(!self.seat.hold);
@@ -83,7 +88,9 @@ impl Endpoint {
         put
     }
 
-    /// The usual get of an item, where the ring is `single`: exchanges, has it copied, and acknowledges it. `None`: nothing has happened but that a block may be in hand, which the slow path finds: so one with an item that is longer than `max`.
+    /// Gets an item in the usual case, where the ring is `single`: exchanges, copies it by `copy`,
+    /// and acknowledges it. `None` means that nothing has happened, except that a block may be in
+    /// hand, which the slow path finds. So it is with an item that is longer than `max`.
     #[inline(always)]
     pub(super) fn get_fast<R>(&mut self, size: Option<usize>, max: usize, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
         if !self.may_take() {
@@ -108,7 +115,8 @@ impl Endpoint {
         got
     }
 
-    /// A get that did not succeed may have taken an item all the same, or thrown one away.
+    /// Settles what a get that did not succeed has left: it may still have claimed an item, or
+    /// discarded one.
     #[cold]
     fn has_kept(&mut self) {
         self.has_discarded();
@@ -123,7 +131,7 @@ impl Endpoint {
         self.bytes_unforked(block, offset, len)
     }
 
-    /// As `bytes_of`; the caller has looked whether this is a forked child.
+    /// Does the same as `bytes_of`. The caller has checked that this is no forked child.
     #[inline(always)]
     fn bytes_unforked(&self, block: u32, offset: usize, len: usize) -> &[u8] {
         // SAFETY: callers pass the block of a seat that this endpoint holds, and `payload` checks the bounds; self is borrowed as long as the slice.
@@ -132,25 +140,25 @@ impl Endpoint {
         unsafe { &*bytes }
     }
 
-    /// The bytes of item `number` of those in hand.
+    /// Returns the bytes of item `number` of those in hand.
     #[inline(always)]
     pub(super) fn view_bytes(&self, lot: &HeldSpan, number: u32) -> &[u8] {
         self.bytes_of(lot.block, (lot.first + number) as usize * lot.len, lot.len)
     }
 
-    /// The bytes of all items in hand of one block.
+    /// Returns the bytes of all items in hand of one block.
     #[inline(always)]
     pub(super) fn view_all_bytes(&self, lot: &HeldSpan) -> &[u8] {
         self.bytes_of(lot.block, lot.first as usize * lot.len, lot.items as usize * lot.len)
     }
 
-    /// The first item in hand, just after it was taken: this is no forked child.
+    /// Returns the first item in hand, just after it was taken. This is no forked child.
     #[inline(always)]
     pub(super) fn read_bytes(&self, lot: &HeldSpan) -> &[u8] {
         self.bytes_unforked(lot.block, lot.first as usize * lot.len, lot.len)
     }
 
-    /// The bytes of item `number` of the block in hand, counted from its first.
+    /// Returns the bytes of item `number` of the block in hand, counted from its first.
     pub(super) fn item_bytes(&self, block: u32, number: u32, len: usize) -> &[u8] {
         self.bytes_of(block, number as usize * len, len)
     }

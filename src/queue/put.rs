@@ -1,4 +1,7 @@
 //! Putting: fill the own block, then one exchange.
+//!
+//! `put_fast` (in `own`) is the usual case. `put_general`, `put_filled` and `put_slow` have all the
+//! others.
 
 use super::Item;
 use super::endpoint::Endpoint;
@@ -9,11 +12,12 @@ use crate::ring::{Memory, RingError};
 use crate::sync::event::wake_one;
 use crate::sys::futex::Kernel;
 
-/// Drops in a row after which a lossy put looks again whether somebody reads.
+/// After this many drops in a row, a lossy put looks again whether somebody reads.
 const DROPS_PER_LOOK: u32 = 32;
 
 impl Endpoint {
-    /// Puts an item. `plain`: the endpoint is of a plain type, whose length was checked at the attach.
+    /// Puts an item. `plain` says that the endpoint is of a plain type, whose length was checked at
+    /// the attach.
     #[inline(always)]
     pub(super) fn put_until(&mut self, bytes: &[u8], plain: bool, until: Until) -> Result<(), PutError> {
         self.may_fill(bytes.len(), plain)?;
@@ -26,20 +30,20 @@ impl Endpoint {
         self.put_general(bytes, until)
     }
 
-    /// As `put_until`, with batches or long items.
+    /// Puts as `put_until` does, with batches or long items.
     #[inline(never)]
     fn put_general(&mut self, bytes: &[u8], until: Until) -> Result<(), PutError> {
         self.own_bytes_unforked(bytes.len()).copy_from_slice(bytes);
         self.put_filled(self.length_of_one(bytes.len()), until)
     }
 
-    /// What is noted as the length of a block with one item of so many bytes.
+    /// Returns what is noted as the length of a block with one item of `len` bytes.
     #[inline(always)]
     pub(super) fn length_of_one(&self, bytes: usize) -> usize {
         if self.control.ring.batch == 1 { bytes } else { 1 }
     }
 
-    /// The own block may be written: an item of this length fits, and none is in hand.
+    /// Checks that the own block may be written: an item of this length fits, and none is in hand.
     #[inline(always)]
     pub(super) fn may_fill(&mut self, len: usize, plain: bool) -> Result<(), PutError> {
         if self.is_ready_to_fill(len, plain) {
@@ -48,11 +52,11 @@ impl Endpoint {
         self.make_ready_to_fill(len)
     }
 
-    /// The usual case of `may_fill`.
+    /// Checks what `may_fill` does, in the usual case.
     #[inline(always)]
     pub(super) fn is_ready_to_fill(&self, len: usize, plain: bool) -> bool {
         let max = self.control.item_size();
-        // A type that is too long for the queue, or not its own, was refused at the attach.
+        // A type that is too long for the queue, or not the queue's own, was refused at the attach.
         let fits = plain || len == max || len < max && !self.control.typed;
         fits && self.burst < self.care_at && !self.seat.hold && self.nothing_forgotten() && !self.control.segment.lease.forked()
     }
@@ -83,13 +87,14 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Puts what lies in the own block. `len` in bytes; in queues with batches: in items.
+    /// Puts what lies in the own block. `len` is in bytes, or in items in queues with batches.
     pub(super) fn put_own_block(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         self.control.readable()?;
         self.put_filled(len, until)
     }
 
-    /// As `put_own_block`, for an item of `len` bytes: all that the type has, if the queue has one.
+    /// Puts as `put_own_block` does, for an item of `len` bytes: all that the type has, if the
+    /// queue has one.
     pub(super) fn put_own_bytes(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         let expected = self.control.item_size();
         if self.control.typed && len != expected {
@@ -99,7 +104,7 @@ impl Endpoint {
         self.put_own_block(self.length_of_one(len), until)
     }
 
-    /// As `put_own_block`; the caller has looked whether this is a forked child.
+    /// Puts as `put_own_block` does. The caller has checked that this is no forked child.
     #[inline(always)]
     fn put_filled(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         let ring = &self.control.ring;
@@ -120,7 +125,7 @@ impl Endpoint {
     #[inline(never)]
     fn put_slow(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         let done = self.put_in_its_way(len, until);
-        // Who asks again and again hears in the end that the name is gone.
+        // A caller that asks again and again is told in the end that the name is gone.
         if matches!(done, Err(PutError::Full | PutError::NotReady | PutError::Stopped)) && self.due.polled() {
             self.look_at_the_clock(For::Space)?;
         }
@@ -146,8 +151,9 @@ impl Endpoint {
         }
     }
 
-    /// A put that may drop the oldest. At the edge after a burst it first lets a reader that keeps its rate get some microseconds ahead (see `keep_distance`): two processes
-    /// that fight over the oldest slot would lose most of what is put.
+    /// Puts an item and may drop the oldest one. At the edge after a burst it first lets a reader
+    /// that keeps its rate get some microseconds ahead (see `keep_distance`). Two processes that
+    /// contend for the oldest slot would lose most of what is put.
     fn put_lossy(&mut self, len: usize) -> Result<(), PutError> {
         if self.burst >= 2 || self.drops % DROPS_PER_LOOK == 0 {
             if let Some(done) = self.attempt_put(len, false)? {
@@ -160,7 +166,7 @@ impl Endpoint {
         if self.seat.counted(Event::Dropped) == dropped {
             self.drops = 0;
         } else {
-            // Nobody reads fast enough: no more waiting, but for a look now and then.
+            // Nobody reads fast enough. It does not wait any more, except for a look now and then.
             self.drops = self.drops.wrapping_add(1);
             self.end_burst();
         }
@@ -190,7 +196,7 @@ impl Endpoint {
     /// Puts items in order, in blocks of as many as a block can have.
     pub(super) fn put_slice<T: Item>(&mut self, items: &[T], until: Until) -> Result<(), PutSliceError> {
         let batch = self.control.ring.batch as usize;
-        // One deadline for all, if there is more than one to wait for.
+        // There is one deadline for all, if there is more than one to wait for.
         let until = if items.len() > batch { until.fixed() } else { until };
         for (number, block) in items.chunks(batch).enumerate() {
             self.put_block(block, until).map_err(|error| PutSliceError { put: number * batch, error })?;
@@ -220,7 +226,7 @@ impl Endpoint {
         self.put_filled(items.len().checked_div(len).unwrap_or(0), until)
     }
 
-    /// One block; it has at most `batch` items.
+    /// Puts one block. It has at most `batch` items.
     fn put_block<T: Item>(&mut self, items: &[T], until: Until) -> Result<(), PutError> {
         let bytes: &[u8] = bytemuck::cast_slice(items);
         self.may_fill(size_of::<T>(), true)?;

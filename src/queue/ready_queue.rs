@@ -55,8 +55,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Creates a queue and attaches to it.
     ///
     /// # Errors
-    /// `AlreadyExists`, `InvalidName`, `InvalidOption`, `PermissionDenied`, `NoSpace`, `NotFound` if
-    /// there is no such directory, `Os`.
+    /// `AlreadyExists`, `InvalidName`, `InvalidOption`, `PermissionDenied`, `NoSpace`, `NotFound`
+    /// if there is no such directory, `Os`.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -104,7 +104,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Ok(Self::over(Endpoint::join(&options.place(name)?, options, T::plain().as_ref())?))
     }
 
-    /// Attaches to the queue if it exists, else creates it.
+    /// Attaches to the queue if it exists; otherwise creates it.
     ///
     /// # Errors
     /// `OptionsDiffer` if it exists with other options: [`Error::differences`] lists them. Else as
@@ -149,9 +149,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// instead.
     ///
     /// # Errors
-    /// `NotReady`, `Stopped`, `Cancelled`, or `Failed` with `TooLarge`, `WrongLength`, `NoSeat` if an
-    /// item is in hand and no other seat is free, `Removed`, `Forked`, `Corrupt`, `Exhausted`, `Os`.
-    /// The item was not put then.
+    /// `NotReady`, `Stopped`, `Cancelled`, or `Failed` with `TooLarge`, `WrongLength`, `NoSeat` if
+    /// an item is in hand and no other seat is free, `Removed`, `Forked`, `Corrupt`, `Exhausted`,
+    /// `Os`. The item was not put then.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -208,8 +208,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// call returns: if the *work* on it must survive a crash, use [`take`](Self::take) and
     /// [`ack`](Delivery::ack).
     ///
-    /// It waits on a queue that is not ready as on an empty one. Types above 64 KiB are refused when
-    /// they are compiled: use `take`, or [`get_into`](Self::get_into).
+    /// It waits on a queue that is not ready as on an empty one. Types above 64 KiB are refused
+    /// when they are compiled: use `take`, or [`get_into`](Self::get_into).
     ///
     /// # Errors
     /// `Stopped` at the end of the stream, `Cancelled`, or `Failed` with `WrongLength` (see
@@ -247,7 +247,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.try_get_value()
     }
 
-    /// As `try_get`, of a type of any size.
+    /// Gets as `try_get` does, for a type of any size.
     #[inline(always)]
     pub(crate) fn try_get_value(&mut self) -> Result<T::Owned, GetError> {
         self.endpoint.get_with(T::SIZE, Until::Now, T::read)
@@ -340,8 +340,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Waits for an item and takes what is there in place, up to `max` items.
     ///
     /// How many items one endpoint can have in hand: [`AttachOptions::max_unacked`] blocks. If that
-    /// is not set: one block in a queue with batches; else as many items as there are free seats, up
-    /// to 16, while a quarter of the queue's seats stays free for others.
+    /// is not set: one block in a queue with batches; else as many items as there are free seats,
+    /// up to 16, while a quarter of the queue's seats stays free for others.
     ///
     /// # Errors
     /// As [`get`](Self::get), if there is not even one item.
@@ -360,8 +360,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.endpoint.take_many(max, Until::Forever)
     }
 
-    /// Takes one item to a buffer; waits for at most `timeout`. Until [`Batch::show`] is called what is
-    /// in the buffer was not delivered. For workers, and for the tests of what their deaths leave.
+    /// Takes one item to a buffer, waiting for at most `timeout`. What is in the buffer does not
+    /// count as delivered until [`Batch::show`] is called. For workers, and for the tests of what
+    /// their deaths leave.
     #[doc(hidden)]
     pub fn take_buffered(&mut self, timeout: Duration) -> Result<Batch<'_, T>, GetError> {
         self.endpoint.take_buffered(Until::within(timeout))
@@ -392,8 +393,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Within::new(&mut self.endpoint, Until::within(timeout))
     }
 
-    /// Bounds the wait of the next operation by a point in time. If that has passed the operation is
-    /// tried once, and answers `TimedOut`.
+    /// Bounds the wait of the next operation by a point in time. If that has passed the operation
+    /// is tried once, and answers `TimedOut`.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -473,7 +474,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.endpoint.clear()
     }
 
-    /// Waits until the queue is ready, for at most `timeout`. Returns false if the time passed first.
+    /// Waits until the queue is ready, for at most `timeout`. Returns false if the time passed
+    /// first.
     ///
     /// # Errors
     /// `Removed`, `Forked`.
@@ -515,7 +517,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.endpoint.control.is_full()
     }
 
-    /// Returns how many items the queue can hold; in queues with batches: blocks of items.
+    /// Returns how many items the queue can hold, or blocks of items in queues with batches.
     pub fn capacity(&self) -> usize {
         self.endpoint.control.capacity()
     }
@@ -544,8 +546,8 @@ impl ReadyQueue<[u8]> {
     /// Reserves a block for an item of `len` bytes, to be filled in place.
     ///
     /// # Errors
-    /// `Failed` with `TooLarge`, `WrongLength`, `NoSeat`, `Forked`. State and space of the queue count
-    /// at the commit.
+    /// `Failed` with `TooLarge`, `WrongLength`, `NoSeat`, `Forked`. State and space of the queue
+    /// count at the commit.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

@@ -33,12 +33,12 @@ use std::time::Duration;
 #[must_use = "a reservation that is dropped puts nothing: call commit()"]
 pub struct Reservation<'q, T: ?Sized> {
     endpoint: &'q mut Endpoint,
-    /// The payload of the endpoint's own block. A pointer, because others write there as soon as
-    /// the block was put.
+    /// The payload of the endpoint's own block. It is a pointer, because others write there as soon
+    /// as the block was put.
     place: NonNull<T>,
     /// What one element counts in the length that the ring notes: bytes, or items in batches.
     unit: usize,
-    /// An empty slice is an item without bytes, and not nothing.
+    /// An empty slice is an item without bytes, and not no item.
     bytes: bool,
     _place: PhantomData<&'q mut T>,
 }
@@ -51,7 +51,8 @@ unsafe impl<T: Send + ?Sized> Send for Reservation<'_, T> {}
 unsafe impl<T: Sync + ?Sized> Sync for Reservation<'_, T> {}
 
 impl<'q, T: ?Sized> Reservation<'q, T> {
-    /// `place`: in the endpoint's own block, which may be written (see `may_fill`).
+    /// Makes a reservation of `place`, which is in the endpoint's own block and may be written (see
+    /// `may_fill`).
     pub(super) fn new(endpoint: &'q mut Endpoint, place: NonNull<T>, unit: usize, bytes: bool) -> Self {
         Self {
             endpoint,
@@ -106,7 +107,8 @@ impl<'q, T: Elements + ?Sized> Reservation<'q, T> {
     /// fails the reservation comes back with the error.
     ///
     /// # Errors
-    /// As [`ReadyQueue::put`](crate::ReadyQueue::put), `TimedOut`, or `Full` if the timeout is zero.
+    /// As [`ReadyQueue::put`](crate::ReadyQueue::put), `TimedOut`, or `Full` if the timeout is
+    /// zero.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

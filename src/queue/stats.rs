@@ -106,10 +106,10 @@ impl Stats {
         }
     }
 
-    /// Returns whether every put is accounted for. Only meaningful while nobody is in the middle of an
-    /// operation.
+    /// Returns whether every put is accounted for. Only meaningful while nobody is in the middle of
+    /// an operation.
     pub fn adds_up(&self) -> bool {
-        // Wrapping: a damaged segment may say anything.
+        // Wrapping: a damaged segment may contain anything.
         let accounted = [self.gets, self.dropped, self.cleared, self.lost, self.unacked, self.len];
         self.puts == accounted.into_iter().fold(0, u64::wrapping_add)
     }
@@ -152,14 +152,15 @@ pub struct Report {
     pub recovered: u32,
     /// Seats that cannot be resolved yet.
     pub undecided: u32,
-    /// Endpoints were in mid-operation whenever it looked: the blocks and the accounts are not checked.
+    /// Endpoints were in mid-operation whenever it looked, so the blocks and the accounts are not
+    /// checked.
     pub busy: bool,
-    /// What is wrong, a sentence each.
+    /// What is wrong, one sentence for each fault.
     pub problems: Vec<String>,
 }
 
 impl Report {
-    /// Nothing wrong was found.
+    /// Returns whether nothing wrong was found.
     pub fn ok(&self) -> bool {
         self.problems.is_empty()
     }

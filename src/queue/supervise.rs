@@ -1,7 +1,8 @@
-//! Who watches over a queue: the controlling process's lease, and the owner's.
+//! Who watches over a queue: the lease of the controlling process, and that of the owner.
 //!
-//! A controlling process holds lock bytes on the segment, beside those of the seats; the kernel drops them when it dies, whatever the way. Invariant: at most one process
-//! supervises a queue at a time, and at most one owns it.
+//! A controlling process holds lock bytes on the segment, beside those of the seats. The kernel
+//! drops them when the process dies, in whatever way. Invariant: at most one process supervises a
+//! queue at a time, and at most one owns it.
 
 use super::control::Control;
 use crate::error::{Fault, OpenError, Result};
@@ -11,10 +12,11 @@ use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 use std::time::Duration;
 
-/// This and a supervision's number: so that those whom a dead controller started do not take its successor for it.
+/// Added to a supervision's number, this is a lock byte. So workers of a dead controller do not
+/// take its successor for it.
 const NUMBERS: u32 = 1 << 24;
 
-/// The lease of a controlling process. Ends when it is dropped, or when the process dies.
+/// The lease of a controlling process. It ends when it is dropped, or when the process dies.
 #[derive(Debug)]
 pub struct Supervision {
     control: Control,
@@ -22,7 +24,7 @@ pub struct Supervision {
 }
 
 impl Supervision {
-    /// What distinguishes it from those before and after it: 1 to 2^24 - 1.
+    /// Returns the number that distinguishes it from those before and after it: 1 to 2^24 - 1.
     pub fn number(&self) -> u32 {
         self.number
     }
@@ -31,18 +33,20 @@ impl Supervision {
 impl Drop for Supervision {
     fn drop(&mut self) {
         for byte in [NUMBERS + self.number, OWNER, SUPERVISOR] {
-            // An error means that the descriptor was closed under us; then the lock goes with the mapping, right now.
+            // An error means that the descriptor was closed under us. Then the lock goes with the
+            // mapping, right now.
             let _ = self.control.segment.lease.unlock(byte);
         }
     }
 }
 
 impl Control {
-    /// Takes the supervisor's lease; `None` if another process (or handle) has it. `owner`: this process is to remove the queue's name
-    /// in the end, and who finds that lease gone may do it in its place.
+    /// Takes the supervisor's lease. Returns `None` if another process (or handle) has it. With
+    /// `owner`, this process is to remove the queue's name in the end, and a process that finds the
+    /// lease gone may remove the name in its place.
     ///
     /// # Errors
-    /// The name is gone or another queue's by now, or a system call failed.
+    /// Fails if the name is gone or another queue's by now, or if a system call failed.
     pub fn supervise(&self, owner: bool) -> Result<Option<Supervision>> {
         self.writable()?;
         // A description of its own: locks of one description do not exclude each other.
@@ -53,12 +57,14 @@ impl Control {
         if !lock(SUPERVISOR)? {
             return Ok(None);
         }
-        // Whoever removes a stale name looks at this lease first: now the name is ours or gone for good.
+        // A process that removes a stale name looks at this lease first. Now the name is ours, or
+        // gone for good.
         if control.segment.was_removed().map_err(|error| control.os_fault(&error))? {
             return Err(Fault::Removed { queue: self.shared_name() }.into());
         }
         if owner {
-            // As its maker we have that lock ourselves; nobody else can take it now, since nobody else supervises.
+            // As its maker we have that lock ourselves. Nobody else can take it now, because nobody
+            // else supervises.
             self.segment.disown().map_err(|error| self.os_fault(&error))?;
             if !lock(OWNER)? {
                 return Ok(None);
@@ -75,26 +81,26 @@ impl Control {
         }
     }
 
-    /// A controlling process watches over the queue.
+    /// Returns whether a controlling process watches over the queue.
     ///
     /// # Errors
-    /// A system call failed.
+    /// Fails if a system call failed.
     pub fn is_supervised(&self) -> Result<bool> {
         self.is_locked(SUPERVISOR)
     }
 
-    /// The controlling process with this number ([`Supervision::number`]) is alive.
+    /// Returns whether the controlling process with this number ([`Supervision::number`]) is alive.
     ///
     /// # Errors
-    /// A system call failed.
+    /// Fails if a system call failed.
     pub fn is_supervised_by(&self, number: u32) -> Result<bool> {
         self.is_locked(NUMBERS + number % NUMBERS)
     }
 
-    /// The process that is to remove the name in the end is alive.
+    /// Returns whether the process that is to remove the name in the end is alive.
     ///
     /// # Errors
-    /// A system call failed.
+    /// Fails if a system call failed.
     pub fn has_owner(&self) -> Result<bool> {
         Ok(self.segment.is_owner() || self.is_locked(OWNER)?)
     }
@@ -104,12 +110,12 @@ impl Control {
         Ok(self.segment.lease.is_locked(byte).map_err(|error| self.os_fault(&error))?)
     }
 
-    /// Where the queue's file lies.
+    /// Returns where the queue's file is.
     pub fn directory(&self) -> &Path {
         &self.segment.place.dir
     }
 
-    /// Waits until the state is no longer `from`; false if `timeout` passed first.
+    /// Waits until the state is no longer `from`. Returns false if `timeout` passed first.
     ///
     /// # Errors
     /// `Removed`, `Forked`, `Os`.

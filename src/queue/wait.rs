@@ -1,7 +1,9 @@
-//! How an endpoint waits: pause, spin, sleep. Never a condition for progress; the ring is looked at again after every wait.
+//! How an endpoint waits: pause, spin, sleep. Waiting is never a condition for progress: the ring
+//! is looked at again after every wait.
 //!
-//! Two sides that fight over one line at the edge of empty or full lose more than anything else costs: after a burst of successes the waiter stays away until
-//! its peer is well ahead. In ping-pong it never does.
+//! Two sides that contend for one line at the edge of empty or full lose more than anything else
+//! costs. So after a burst of successes the waiter stays away until its peer is well ahead. In
+//! ping-pong it never does. docs/design.md, section 9, explains the rules.
 
 use super::backoff::{MAX_SLEEP, pauses};
 use super::endpoint::Endpoint;
@@ -19,7 +21,7 @@ pub(super) enum Until {
     Now,
     Forever,
     Deadline(Instant),
-    /// As long as this from the first time that it waits.
+    /// For at most this long, from the first time that it waits.
     Within(Duration),
 }
 
@@ -30,7 +32,7 @@ impl Until {
         if timeout.is_zero() { Self::Now } else { Self::Within(timeout) }
     }
 
-    /// A time counts from now on.
+    /// Turns a duration into a deadline that counts from now.
     pub(super) fn fixed(self) -> Self {
         match self {
             Self::Within(timeout) => Instant::now().checked_add(timeout).map_or(Self::Forever, Self::Deadline),
@@ -61,22 +63,25 @@ pub(super) enum GaveUp<E> {
     Failed(E),
 }
 
-/// Rounds of polling between two attempts, looks at the clock and offers of the processor to others.
+/// Rounds of polling between two attempts, looks at the clock and yields of the processor.
 const POLLS_PER_ATTEMPT: u32 = 16;
 /// Polls for an answer that comes at once.
 const REPLY_POLLS: u32 = 64;
-/// Spins in vain after which an endpoint sleeps at once; each so many waits it spins all the same.
+/// After this many fruitless spins an endpoint sleeps at once. It spins all the same every so many
+/// waits.
 const MAX_FAILED_SPINS: u32 = 8;
-/// What one slot further costs a peer that keeps its rate at most, what it takes to get going, and the first wait for it, in nanoseconds (measured on two cores).
+/// In nanoseconds, measured on two cores: the most that one further slot costs a peer that keeps
+/// its rate, the time it takes to get going, and the first wait for it.
 const NS_PER_SLOT: u32 = 75;
 const NS_TO_START: u32 = 150;
 const FIRST_DISTANCE_NS: u32 = 200;
-/// Single successes running after which distance is tried: as long as it helps, and at most.
+/// Single successes in a row after which a distance is tried: as long as it helps, and at most.
 pub(super) const MIN_SINGLES: u32 = 4;
 const MAX_SINGLES: u32 = 1024;
 
 impl Endpoint {
-    /// Tries again until it succeeds, fails, or the time is over. `attempt` answers `Ok(None)` where waiting may help.
+    /// Tries again until it succeeds, fails, or the time is over. `attempt` returns `Ok(None)` if
+    /// waiting may help.
     pub(super) fn wait_for<R, E: From<Fault>>(
         &mut self,
         what: For,
@@ -91,7 +96,7 @@ impl Endpoint {
         }
     }
 
-    /// Tries again as long as it pays not to sleep.
+    /// Tries again as long as that is cheaper than sleeping.
     pub(super) fn spin_until<R, E: From<Fault>>(
         &mut self,
         what: For,
@@ -99,7 +104,8 @@ impl Endpoint {
         attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>,
     ) -> Result<Option<R>, E> {
         self.keep_distance(what);
-        // Who spun in vain several times running sleeps at once, but tries again now and then: how long it slept says little, a wake-up takes its time.
+        // After several fruitless spins, sleep at once and spin again only occasionally. How long
+        // it slept says little, because a wake-up takes its time.
         let limit = if self.failed_spins < MAX_FAILED_SPINS || self.failed_spins % MAX_FAILED_SPINS == 0 {
             self.attach.spin_limit
         } else {
@@ -110,7 +116,8 @@ impl Endpoint {
         Ok(spun)
     }
 
-    /// Keeps the distance, and polls the slot at the cursor for about a microsecond: whether there is an item now.
+    /// Keeps the distance, and polls the slot at the cursor for about a microsecond. Returns
+    /// whether there is an item now.
     pub(super) fn item_arrives(&mut self) -> bool {
         self.keep_distance(For::Items);
         let full = 2 * self.cursors.get.cycle + 1;
@@ -124,8 +131,9 @@ impl Endpoint {
         false
     }
 
-    /// Polls the slot at the cursor; a full attempt when it changes, and now and then, since what is waited for may come another way (gate, state, orphans).
-    /// The clock is first looked at after a fraction of a microsecond.
+    /// Polls the slot at the cursor. Makes a full attempt when it changes, and now and then,
+    /// because what it waits for may come another way (gate, state, orphans). The clock is first
+    /// read after a fraction of a microsecond.
     fn spin<R, E: From<Fault>>(
         &mut self,
         what: For,
@@ -160,7 +168,7 @@ impl Endpoint {
         let failed = |fault: Fault| GaveUp::Failed(E::from(fault));
         loop {
             if until.left().is_zero() {
-                // Whoever leaves hands on a wake-up that may have been meant for it.
+                // A waiter that leaves passes on a wake-up that may have been meant for it.
                 wake_one(self.event(what), &Kernel);
                 return Err(GaveUp::TimedOut);
             }
@@ -187,7 +195,7 @@ impl Endpoint {
         }
     }
 
-    /// The stamp of the slot `ahead` places behind the cursor.
+    /// Returns the stamp of the slot `ahead` places behind the cursor.
     #[inline(always)]
     fn peek(&self, what: For, ahead: u32) -> u64 {
         let cursor = match what {
@@ -197,10 +205,13 @@ impl Endpoint {
         self.control.ring.memory.peek(cursor.index, ahead)
     }
 
-    /// At the edge: waits until the peer is a good piece ahead, as long as it keeps its rate; some microseconds at most.
+    /// At the edge: waits until the peer is a good piece ahead, as long as the peer keeps its rate,
+    /// and for some microseconds at most.
     ///
-    /// After a burst it pays at once. After a single success nobody can tell a peer that answers (ping-pong: any wait is lost time) from one that streams and is held up by our looking
-    /// at the very line that it writes (lockstep): so now and then it is tried, the less often the less it helped.
+    /// After a burst this pays at once. After a single success nobody can tell a peer that answers
+    /// (ping-pong, where any wait is lost time) from one that streams and is held up by our looking
+    /// at the very line that it writes (lockstep). So it is tried now and then, and less often the
+    /// less it helped.
     pub(super) fn keep_distance(&mut self, what: For) {
         let capacity = self.control.segment.geometry.capacity;
         let far = (capacity / 8).min(128);

@@ -83,7 +83,7 @@ impl<'q, T: Payload + ?Sized> Within<'q, T> {
         self.get_value()
     }
 
-    /// As `get`, of a type of any size.
+    /// Gets as `get` does, for a type of any size.
     #[inline(always)]
     pub(crate) fn get_value(self) -> Result<T::Owned, GetError> {
         self.endpoint.get_with(T::SIZE, self.until, T::read)

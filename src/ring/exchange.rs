@@ -109,8 +109,9 @@ impl<M: Memory> Ring<M> {
             seat.prepare_put(line, outgoing);
         }
         seat.announce(line, seen.block, kind);
-        // SeqCst: pairs with every look and exchange of the others; with less, two dead seats can become undecidable for ever,
-        // and the event word's proof needs the slot in the one order of all.
+        // SeqCst: pairs with every look and exchange of the others. With less, two dead seats can
+        // become undecidable forever, and the event word's proof needs the slot in the one order of
+        // all.
         match cas_sc(slot, seen.raw, new) {
             Ok(_) => {
                 #[cfg(all(test, loom))]

@@ -21,7 +21,8 @@ impl<M: Memory> Ring<M> {
     /// Returns whether the item was put before the last clear.
     #[inline(always)]
     pub(crate) fn is_void(&self, word: BlockWord) -> bool {
-        // Relaxed: after the CAS that took the item, whose acquire shows at least the epoch it was put in.
+        // Relaxed: it comes after the CAS that took the item, whose acquire shows at least the
+        // epoch in which the item was put.
         word.epoch() < Ready(self.memory.ready().load(Ordering::Relaxed)).epoch()
     }
 

@@ -41,7 +41,8 @@ pub(crate) enum Event {
     Skipped = 4,
 }
 
-/// A counter word: `items << 2 | events mod 4`. One store counts an event and says that it was counted.
+/// A counter word: `items << 2 | events mod 4`. One store counts an event and says that it was
+/// counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Count(u64);
 
@@ -56,7 +57,8 @@ impl Count {
     }
 }
 
-/// The record: ONE word, `mine 24 | incoming 24 | hold 1 | kind 3 | sequence 2` from the low bits up.
+/// The record: ONE word, `mine 24 | incoming 24 | hold 1 | kind 3 | sequence 2` from the low bits
+/// up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// The block this seat owns.
@@ -364,7 +366,8 @@ impl Seat {
     #[inline(always)]
     fn got(&mut self, line: &SeatLine, items: u32) {
         self.counts.got = self.counts.got.wrapping_add(u64::from(items));
-        // Release: what was read from the block happens before its acknowledgement. Pairs with: the lock's hand-over.
+        // Release: what was read from the block happens before its acknowledgement. It pairs with
+        // the lock's hand-over.
         store(&line.got, self.counts.got, Ordering::Release);
     }
 

@@ -1,6 +1,8 @@
-//! The ring's memory over a mapped segment, and its locks over a lease. The only place where a block's bytes are touched.
+//! The ring's memory over a mapped segment, and its locks over a lease. This is the only place
+//! where a block's bytes are touched.
 //!
-//! Invariant: every pointer made here lies within the mapping, because the segment's geometry was checked against the file and indices are checked before use.
+//! Invariant: every pointer made here lies within the mapping, because the segment's geometry was
+//! checked against the file and indices are checked before use.
 
 use crate::layout::{SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words};
 use crate::ring::slot::{BlockWord, Shape};
@@ -27,13 +29,14 @@ pub(crate) struct Mapped {
     blocks: *mut u8,
     /// Items' lengths are in the second header word.
     long: bool,
-    /// As in the geometry, in bytes: of a block, of its header, of its payload.
+    /// As in the geometry, in bytes: the sizes of a block, of its header and of its payload.
     block_size: usize,
     payload_offset: usize,
     payload_size: usize,
-    /// Blocks that lie in one cache line, less 1; a power of two less 1. `None`: a block has lines of its own.
+    /// The number of blocks that lie in one cache line, less 1: a power of two less 1. `None` if a
+    /// block has lines of its own.
     others_in_line: Option<u32>,
-    /// Bytes that a block's length counts in: an item's in queues with batches, else 1.
+    /// The unit of a block's length: an item's bytes in queues with batches, else 1.
     unit: usize,
     shape: Shape,
 }
@@ -45,7 +48,7 @@ unsafe impl Send for Mapped {}
 unsafe impl Sync for Mapped {}
 
 impl Mapped {
-    /// The caller keeps `segment` for as long as this value.
+    /// The caller keeps `segment` for as long as this value lives.
     pub(super) fn new(segment: &Segment) -> Self {
         let (base, geometry) = (segment.base(), segment.geometry);
         // SAFETY: by the geometry's arithmetic slots_offset <= total_size, and all total_size bytes are mapped.
@@ -75,7 +78,7 @@ impl Mapped {
         unsafe { &*words.cast::<Words>() }
     }
 
-    /// The first byte of a block; all its block_size bytes are mapped.
+    /// Returns the first byte of a block. All its block_size bytes are mapped.
     #[inline(always)]
     fn block_start(&self, block: u32) -> *mut u8 {
         assert!(block < self.shape.blocks);
@@ -83,7 +86,7 @@ impl Mapped {
         unsafe { self.blocks.add(block as usize * self.block_size) }
     }
 
-    /// Header word `number` (0, or 1 in queues that have a second one) of a block.
+    /// Returns header word `number` (0, or 1 in queues that have a second one) of a block.
     #[inline(always)]
     fn header(&self, block: u32, number: usize) -> &AtomicU64 {
         // SAFETY: a block begins with its header: payload_offset >= 8, and >= 16 where there is a second word; so the word is within the block, which is mapped.
@@ -92,10 +95,11 @@ impl Mapped {
         unsafe { &*word.cast::<AtomicU64>() }
     }
 
-    /// `len` payload bytes of a block from `offset` on.
+    /// Returns `len` payload bytes of a block from `offset` on.
     ///
     /// # Safety
-    /// The caller's seat owns `block`; for the life of the slice nobody else of this process makes an overlapping one of this block.
+    /// The caller's seat owns `block`; for the life of the slice nobody else of this process makes
+    /// an overlapping one of this block.
     #[inline(always)]
     pub(super) unsafe fn payload(&self, block: u32, offset: usize, len: usize) -> *mut [u8] {
         assert!(offset.checked_add(len).is_some_and(|end| end <= self.payload_size));
@@ -118,12 +122,14 @@ impl Mapped {
             // SAFETY: a block's start and size are multiples of 16 and `at` is one of 64, so the word is 8-aligned and ends within the block; every bit pattern is a u64. The block is the caller's:
             // nobody else reads or writes its payload, and the caller has no reference to it now.
             let word = unsafe { &*word.cast::<AtomicU64>() };
-            // Release: the first one is the header, and pairs with the Acquire load in `Ring::put_slow`.
+            // Release: the first one is the header, and pairs with the Acquire load in
+            // `Ring::put_slow`.
             word.store(word.load(Ordering::Relaxed), Ordering::Release);
         }
     }
 
-    /// The stamp of the slot `ahead` places behind `index`, for a peek that decides nothing.
+    /// Returns the stamp of the slot `ahead` places behind `index`, for a look that decides
+    /// nothing.
     #[inline(always)]
     pub(super) fn peek(&self, index: u32, ahead: u32) -> u64 {
         // Relaxed: only chooses how long to pause.
@@ -207,8 +213,9 @@ impl Memory for Mapped {
     }
 }
 
-/// Seat locks through a lease. What the kernel refuses to tell counts as locked by somebody else, so that
-/// the ring leaves the seat alone; whoever gave it these locks asks afterwards.
+/// Seat locks through a lease. A lock whose state the kernel refuses to tell counts as held by
+/// somebody else, so the ring leaves the seat alone. The code that gave it these locks asks
+/// afterwards.
 pub(crate) struct Leases<'a> {
     lease: &'a Lease,
     failed: Option<io::Error>,
@@ -237,7 +244,8 @@ impl Locks for Leases<'_> {
         self.told(self.lease.try_lock(seat), false)
     }
     fn unlock(&mut self, seat: u32) {
-        // An error means that the program closed our descriptor: the lock then goes with the mapping.
+        // An error means that the program closed our descriptor. The lock then goes with the
+        // mapping.
         let _ = self.lease.unlock(seat);
     }
     fn is_locked(&mut self, seat: u32) -> bool {

@@ -1,5 +1,8 @@
-//! Threads over one mapping: what ThreadSanitizer can see of the ring. Endpoints of one process map the segment each for itself, so to it their accesses are to
-//! different memory; here all threads use the same addresses, and the payload is read and written without atomics. Also run without it.
+//! Threads over one mapping: what ThreadSanitizer can see of the ring.
+//!
+//! Endpoints of one process map the segment each for itself, so to the sanitizer their accesses are
+//! to different memory. Here all threads use the same addresses, and the payload is read and
+//! written without atomics. The tests also run without the sanitizer.
 
 use super::*;
 use crate::queue::{AttachOptions, Control, QueueOptions};
@@ -8,7 +11,7 @@ use crate::ring::{Cursors, Recovered, Ring, RingError};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A thread's seat is its number: nobody else wants it.
+/// A thread's seat is its number, which nobody else wants.
 struct Own;
 
 impl Locks for Own {
@@ -143,7 +146,7 @@ fn threads(lossy: bool, clears: bool) {
                 }
             }));
         }
-        // The sanitizer knows a join, not the end of a scope.
+        // The sanitizer knows a join, but not the end of a scope.
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
     let (report, stats) = (control.doctor().unwrap(), control.stats().unwrap());

@@ -158,7 +158,8 @@ fn model_the_next_life_of_a_block() {
     at_least(5_400, 10_200, || [false, true].into_iter().for_each(next_life));
 }
 
-/// `victim` dies before each of its stores, beside each of the others, at both capacities, with the ring empty and full.
+/// `victim` dies before each of its stores, beside each of the others, at both capacities, with the
+/// ring empty and full.
 fn dies_beside(victim: Plan, others: &[Plan], lossy: bool) {
     for other in others {
         for slots in 1..=2 {

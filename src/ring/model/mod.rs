@@ -203,7 +203,8 @@ impl Log {
     }
 }
 
-/// A participant. Items are numbers; a block put as `n` carries the items `10 n` to `10 n + batch - 1`.
+/// A participant. Items are numbers; a block put as `n` carries the items `10 n` to
+/// `10 n + batch - 1`.
 struct Actor<'a> {
     ring: &'a Ring<Shared>,
     held: &'a Held,
