@@ -254,6 +254,11 @@ impl Endpoint {
         self.aside.len() < self.in_hand() && !self.seat.is_gone()
     }
 
+    /// The block in hand was cleared: what was not shown of it is not shown. The next take settles it.
+    pub(super) fn rest_is_void(&self) -> bool {
+        self.control.ring.holds_void(self.adopted.as_ref().unwrap_or(&self.seat))
+    }
+
     /// Acknowledges the first `items` that are shown.
     pub(super) fn acknowledge_shown(&mut self, mut items: usize) {
         while let Some(first) = self.aside.front_mut() {
