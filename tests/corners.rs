@@ -102,23 +102,3 @@ fn a_wrong_length_behind_a_batch_is_told_by_the_next_call() {
     assert!(queue.try_get().is_err());
     assert_eq!(producer.control().stats().unwrap().lost, 0);
 }
-
-#[test]
-fn taking_more_shows_nothing_that_was_cleared() {
-    let dir = Dir::new();
-    let added: Vec<usize> = [0, 1]
-        .into_iter()
-        .map(|unacked| {
-            let name = format!("q{unacked}");
-            let mut producer = ReadyQueue::<u64>::create(&name, &dir.options(4).batch(8)).unwrap();
-            let mut queue = ReadyQueue::<u64>::attach_with(&name, &dir.attach().max_unacked(unacked)).unwrap();
-            producer.put_slice(&[1, 2, 3]).unwrap();
-            let mut batch = queue.take_many(1).unwrap();
-            producer.clear().unwrap();
-            let added = batch.take_more(3, Some(Duration::ZERO)).unwrap_or(0);
-            batch.ack();
-            added
-        })
-        .collect();
-    assert_eq!(added, [0, 0]);
-}

@@ -473,6 +473,23 @@ fn what_is_taken_next_goes_on_with_the_block_that_was_begun() {
 }
 
 #[test]
+fn a_rest_that_was_cleared_is_not_added_to_what_is_in_hand() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.options(8).batch(3)).unwrap();
+    let mut consumer = ReadyQueue::<u64>::attach_with("q", &dir.attach()).unwrap();
+    queue.put_slice(&[1, 2, 3]).unwrap();
+    let mut batch = consumer.take_many(1).unwrap();
+    queue.clear().unwrap();
+    queue.put(&4).unwrap();
+    assert_eq!(batch.take_more(9, Some(Duration::ZERO)).unwrap(), 0);
+    assert_eq!(values(&batch), [1]);
+    batch.ack();
+    assert_eq!(drain(&mut consumer), [4]);
+    let figures = stats(&consumer);
+    assert_eq!((figures.gets, figures.cleared, figures.unacked), (2, 2, 0));
+}
+
+#[test]
 fn discarding_takes_only_what_was_refused() {
     let dir = Dir::new();
     let mut queue = ReadyQueue::<u64>::create("q", &dir.options(8).batch(3)).unwrap();

@@ -165,9 +165,10 @@ impl Held<'_> {
         let Some(last) = self.rest.back().or(self.first.as_ref()).copied() else {
             return;
         };
-        let more = if self.lone {
-            let void = self.endpoint.rest_is_void();
-            let left = if void { 0 } else { self.endpoint.shown.items - last.lot.items };
+        let more = if self.lone && self.endpoint.rest_is_void() {
+            0
+        } else if self.lone {
+            let left = self.endpoint.shown.items - last.lot.items;
             left.min(u32::try_from(most).unwrap_or(u32::MAX))
         } else {
             self.endpoint.show_more(most)
