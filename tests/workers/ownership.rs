@@ -50,7 +50,7 @@ fn names_of_others_are_not_taken() {
             (&name, Consumer::<u64>::create_or_attach("w", &options)),
             (&vname, Consumer::<u64>::attach("v", &options)),
         ] {
-            let error = handle.err().expect("an error");
+            let error = handle.expect_err("an error");
             assert_eq!((error.kind(), error.queue()), (ErrorKind::AlreadyExists, Some(taken.as_str())), "{error}");
         }
         assert_eq!((queue.try_get().unwrap(), other.try_get().unwrap()), (77, 77), "they are still theirs");

@@ -1,7 +1,6 @@
 //! Latency between two processes: round trips, and one way by the clock. The latter without coordinated omission: an item's time counts from when it was due, not from
 //! when its producer came to put it.
 //!
-//! Callers: bench.
 
 use super::round::{Team, core};
 use super::shape::Shape;

@@ -1,4 +1,4 @@
-//! A picture of a benchmark: throughput by size, percentiles of latency. SVG. Callers: bench.
+//! A picture of a benchmark: throughput by size, percentiles of latency. SVG.
 
 use super::latency::Times;
 use super::report::Measured;

@@ -1,6 +1,5 @@
 //! One run of one shape: its processes started, let loose at once, heard, and their items added up.
 //!
-//! Callers: bench.
 
 use super::shape::Shape;
 use crate::child::{self, Crew};

@@ -1,6 +1,6 @@
 //! What is measured: how many processes, what items, what queue. And the items: numbered, with bytes that can be checked.
 //!
-//! Sizes of 8, 64, 1024 and 65,536 bytes are plain types, as a program would use; others are byte strings. Callers: bench.
+//! Sizes of 8, 64, 1024 and 65,536 bytes are plain types, as a program would use; others are byte strings.
 
 use crate::exit::End;
 use clap::Args;

@@ -1,6 +1,5 @@
 //! What makes a measurement worthless, noticed: two "cores" that are one, a hypervisor or other processes that take the cores away, more processes than cores.
 //!
-//! Callers: bench.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::sync::atomic::{AtomicU64, Ordering};

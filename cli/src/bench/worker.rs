@@ -1,6 +1,5 @@
 //! The processes that a benchmark measures. Each tells at its end, on stdout, what it did: one JSON object.
 //!
-//! Callers: main, for the hidden command `bench-worker`; bench reads what they tell.
 
 use super::shape::{Sample, label, read, stamp, sum, with};
 use super::traps;

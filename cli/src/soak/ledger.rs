@@ -1,7 +1,7 @@
 //! What the consumers of one round told, item by item, held against the accounts of the queue.
 //!
 //! Owns the set of items that were told: a bitmap for each incarnation of a producer, so the memory is bounded by what one round can put. Invariant: `distinct`
-//! is the number of bits set. Knows no processes and no clocks. Callers: soak.
+//! is the number of bits set. Knows no processes and no clocks.
 
 use prodcon::Stats;
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! What a queue of a soak promises. Callers: soak.
+//! What a queue of a soak promises.
 
 use std::fmt;
 

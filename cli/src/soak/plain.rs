@@ -1,7 +1,7 @@
 //! What the processes of a soak do in a queue with batches: puts and gets of one item and of many, several blocks in hand, some acknowledged before others, some given
 //! back.
 //!
-//! As everywhere in a soak, an item is told of before it is acknowledged. Callers: the worker.
+//! As everywhere in a soak, an item is told of before it is acknowledged.
 
 use super::behaviour::{Dice, Tale, again, is_busy, mix, rest};
 use super::ledger::{NACKED, SOUND, Told};

@@ -1,6 +1,5 @@
 //! What a soak shows: a table that is redrawn on a terminal, else a line a second; and the summary.
 //!
-//! Callers: soak.
 
 use super::mode::Mode;
 use crate::exit::Outcome;

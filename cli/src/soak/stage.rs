@@ -1,6 +1,6 @@
 //! The processes of one queue: started, killed, stopped, frozen all at once, and heard.
 //!
-//! Owns the children and their pipes; invariant: when it is dropped, no child of it is left. It decides nothing. Callers: soak.
+//! Owns the children and their pipes; invariant: when it is dropped, no child of it is left. It decides nothing.
 
 use super::ledger::Told;
 use super::worker::{Bug, Role};

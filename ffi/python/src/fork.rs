@@ -1,6 +1,5 @@
 //! Which process this is: a number that a fork changes.
 //!
-//! Callers: handle, guard, options.
 
 use crate::{views, wait};
 use std::sync::Once;

@@ -1,7 +1,7 @@
 //! The quick way for small tuples, lists and dicts of plain things: `marshal` takes a third of the time that pickling does.
 //!
 //! It also writes things that it does not give back as they were: whatever has a buffer becomes bytes. Therefore only exact types that it keeps are handed to it;
-//! one look at each element, up to a limit. Callers: object.
+//! one look at each element, up to a limit.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

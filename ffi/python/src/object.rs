@@ -11,7 +11,7 @@
 //!                                                              the pickle, then each buffer at the next multiple of 64
 //!     @           the item is in a file                        see `spill`
 //!
-//! Numbers are in the machine's byte order. Callers: queue.
+//! Numbers are in the machine's byte order.
 
 use crate::buffer::Part;
 use crate::errors::Invalid;

@@ -1,6 +1,6 @@
 //! What becomes of views (memoryviews, arrays) in a forked child: they show a copy of what they showed when it was forked.
 //!
-//! A segment is not mapped in a forked child, so there a view would end in a fault. The child gets private pages in that place instead. Callers: guard, fork.
+//! A segment is not mapped in a forked child, so there a view would end in a fault. The child gets private pages in that place instead.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

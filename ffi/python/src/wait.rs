@@ -2,7 +2,7 @@
 //!
 //! Owns how `block` and `timeout` are read, and what becomes of threads that are in an operation when the interpreter ends: up to Python 3.13 a daemon thread that
 //! asks for the lock then is ended by unwinding its stack, which Rust's frames do not stand (the process aborts). So before that they are let out: their
-//! operations end with SystemExit, and begin with it from then on. Callers: queue, transfer, guard, hand, spill, fork, options.
+//! operations end with SystemExit, and begin with it from then on.
 
 use pyo3::exceptions::{PySystemExit, PyValueError};
 use pyo3::prelude::*;

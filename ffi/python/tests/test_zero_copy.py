@@ -125,8 +125,10 @@ def test_a_copying_get_acknowledges(octets):
 
 def test_room_is_made_for_good(octets):
     octets.lossy = True  # by this handle, as adv_prodcon does it
-    for number in range(20):
-        octets.put(b"%d" % number)
+    thread = threading.Thread(target=octets.put_many, args=([b"%d" % number for number in range(20)],), daemon=True)
+    thread.start()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
     assert octets.get_many(9) == [b"16", b"17", b"18", b"19"]
     assert octets.empty() and unacked(octets) == 0 and octets.stats().redelivered == 0
 

@@ -1,7 +1,6 @@
 //! One round of a soak: processes at work on one queue, killed and stopped at random; each second everything stands still and is checked; at the end all is at
 //! rest, and every figure has to be exact.
 //!
-//! Callers: soak.
 
 mod unreplaced;
 
