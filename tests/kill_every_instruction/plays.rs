@@ -77,7 +77,7 @@ fn after_a_death(what: &str, victim: &'static str, operation: impl Fn() -> Body 
             let (victim, way, options) = (victim.clone(), way.clone(), victim.options.clone());
             let before = move |stage: &mut Stage| {
                 (victim.before)(stage);
-                cut_short(stage, &victim, &way, k, Deed::Kill);
+                assert!(cut_short(stage, &victim, &way, k, Deed::Kill), "the child took another way than the one before it");
             };
             let scene = Scene {
                 last,

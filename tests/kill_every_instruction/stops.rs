@@ -79,7 +79,7 @@ fn in_care_of(operation: &'static str, victim: &'static str, body: fn() -> Body)
             let (victim, way, options) = (victim.clone(), way.clone(), victim.options.clone());
             let before = move |stage: &mut Stage| {
                 (victim.before)(stage);
-                cut_short(stage, &victim, &way, k, Deed::Kill);
+                assert!(cut_short(stage, &victim, &way, k, Deed::Kill), "the child took another way than the one before it");
             };
             let scene: Scene = scene("", options, before, body(), [after]);
             // The C library's own heap, of which `doctor` takes to list the directory, is never the same.
