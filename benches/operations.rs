@@ -21,7 +21,10 @@ type Page = [u64; 128];
 type Frame = [[u64; 64]; 128];
 
 fn queue<T: Item>(dir: &Dir, lossy: bool) -> ReadyQueue<T> {
-    let options = QueueOptions::new(CAPACITY).lossy(lossy).seats(2).attach(dir.attach());
+    let options = QueueOptions::new(CAPACITY)
+        .lossy(lossy)
+        .seats(2)
+        .attach(dir.attach());
     let queue = ReadyQueue::create("q", &options).expect("a queue");
     prodcon::unlink_in(&dir.0, "q").expect("its name"); // the next one may have it
     queue
@@ -52,7 +55,12 @@ fn assert_first_in_first_out<T: Item>(queue: &mut ReadyQueue<T>) {
 }
 
 /// Measures `operation` alone, a queue's capacity at a time; `between` makes room, or items, and does not count.
-fn in_laps<T: Item>(iterations: u64, queue: &mut ReadyQueue<T>, operation: impl Fn(&mut ReadyQueue<T>), between: impl Fn(&mut ReadyQueue<T>)) -> Duration {
+fn in_laps<T: Item>(
+    iterations: u64,
+    queue: &mut ReadyQueue<T>,
+    operation: impl Fn(&mut ReadyQueue<T>),
+    between: impl Fn(&mut ReadyQueue<T>),
+) -> Duration {
     let (mut left, mut time) = (iterations, Duration::ZERO);
     while left > 0 {
         let lap = left.min(CAPACITY.into());
@@ -74,11 +82,17 @@ fn get<T: Item>(queue: &mut ReadyQueue<T>) {
     black_box(queue.try_get().expect("an item"));
 }
 
-fn by_size<T: Item>(group: &mut BenchmarkGroup<'_, WallTime>, lossy: bool, body: impl Fn(&mut criterion::Bencher<'_, WallTime>, &mut ReadyQueue<T>)) {
+fn by_size<T: Item>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    lossy: bool,
+    body: impl Fn(&mut criterion::Bencher<'_, WallTime>, &mut ReadyQueue<T>),
+) {
     let dir = Dir::new("operations");
     let mut queue = queue::<T>(&dir, lossy);
     group.throughput(Throughput::Bytes(size_of::<T>() as u64));
-    group.bench_function(BenchmarkId::from_parameter(size_of::<T>()), |bencher| body(bencher, &mut queue));
+    group.bench_function(BenchmarkId::from_parameter(size_of::<T>()), |bencher| {
+        body(bencher, &mut queue)
+    });
     assert!(queue.control().stats().expect("figures").adds_up());
 }
 
@@ -98,7 +112,8 @@ fn puts(criterion: &mut Criterion) {
     fn body<T: Item>(bencher: &mut criterion::Bencher<'_, WallTime>, queue: &mut ReadyQueue<T>) {
         assert_first_in_first_out(queue);
         let item = item(1);
-        bencher.iter_custom(|iterations| in_laps(iterations, queue, |queue| put(queue, &item), get));
+        bencher
+            .iter_custom(|iterations| in_laps(iterations, queue, |queue| put(queue, &item), get));
     }
     sizes!(criterion, "put", lossy: false, body);
 }
@@ -134,8 +149,12 @@ fn overwrites(criterion: &mut Criterion) {
     fn body<T: Item>(bencher: &mut criterion::Bencher<'_, WallTime>, queue: &mut ReadyQueue<T>) {
         while queue.try_take().map(Delivery::ack).is_ok() {}
         let dropped = queue.control().stats().expect("figures").dropped;
-        (0..CAPACITY as usize + 3).for_each(|number| queue.try_put(&item(number)).expect("a lossy put"));
-        assert_eq!(queue.control().stats().expect("figures").dropped - dropped, 3);
+        (0..CAPACITY as usize + 3)
+            .for_each(|number| queue.try_put(&item(number)).expect("a lossy put"));
+        assert_eq!(
+            queue.control().stats().expect("figures").dropped - dropped,
+            3
+        );
         let oldest = queue.try_take().expect("an item");
         assert!(same(&*oldest, &item(3)));
         oldest.ack();
@@ -143,7 +162,10 @@ fn overwrites(criterion: &mut Criterion) {
         let (item, before) = (item(1), queue.control().stats().expect("figures"));
         bencher.iter(|| put(queue, &item));
         let after = queue.control().stats().expect("figures");
-        assert_eq!((after.puts - before.puts, after.len), (after.dropped - before.dropped, CAPACITY.into()));
+        assert_eq!(
+            (after.puts - before.puts, after.len),
+            (after.dropped - before.dropped, CAPACITY.into())
+        );
     }
     sizes!(criterion, "overwrite", lossy: true, body);
 }

@@ -7,7 +7,9 @@
 
 use prodcon::Batch;
 use prodcon::bytemuck::bytes_of;
-use prodcon::worker::{BoxError, Consume, Consumer, ConsumerOptions, Context, Produce, Producer, ProducerOptions};
+use prodcon::worker::{
+    BoxError, Consume, Consumer, ConsumerOptions, Context, Produce, Producer, ProducerOptions,
+};
 use prodcon::{AttachOptions, GetError, QueueOptions, ReadyQueue, Role, State};
 use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
@@ -90,7 +92,8 @@ impl Produce for Idle {
 
 /// The bare loop, in a process of its own: prints its account.
 fn bare(name: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let mut queue = ReadyQueue::<u64>::attach_with(name, &AttachOptions::new().role(Role::Consumer))?;
+    let mut queue =
+        ReadyQueue::<u64>::attach_with(name, &AttachOptions::new().role(Role::Consumer))?;
     let mut sum = Sum::default();
     loop {
         match queue.get() {
@@ -151,7 +154,12 @@ fn round(worker: Option<(usize, bool)>, stream: bool) -> Result<f64, Box<dyn std
     } else {
         let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(capacity))?;
         let _end = Unlink(&name);
-        let start = || Command::new(std::env::current_exe()?).args(["bare", &name]).stdout(Stdio::piped()).spawn();
+        let start = || {
+            Command::new(std::env::current_exe()?)
+                .args(["bare", &name])
+                .stdout(Stdio::piped())
+                .spawn()
+        };
         let child = if stream {
             let child = start()?;
             while queue.control().stats()?.seats_live < 2 {
@@ -166,10 +174,17 @@ fn round(worker: Option<(usize, bool)>, stream: bool) -> Result<f64, Box<dyn std
             start()?
         };
         let output = child.wait_with_output()?;
-        let words: Vec<u64> = String::from_utf8(output.stdout)?.split_whitespace().flat_map(str::parse).collect();
+        let words: Vec<u64> = String::from_utf8(output.stdout)?
+            .split_whitespace()
+            .flat_map(str::parse)
+            .collect();
         words.try_into().map_err(|_| "the bare loop said nothing")?
     };
-    assert_eq!(account[..2], [items, items * (items - 1) / 2], "not every item arrived once");
+    assert_eq!(
+        account[..2],
+        [items, items * (items - 1) / 2],
+        "not every item arrived once"
+    );
     Ok(items as f64 * 1e9 / account[2] as f64)
 }
 
@@ -188,15 +203,22 @@ fn overhead() -> Result<(), Box<dyn std::error::Error>> {
         ("worker, buffer of 1", Some((1, false))),
         ("worker, buffer of 64, at-least-once", Some((64, true))),
     ];
-    for (stream, what) in [(false, "draining a full queue"), (true, "beside a producer")] {
+    for (stream, what) in [
+        (false, "draining a full queue"),
+        (true, "beside a producer"),
+    ] {
         let mut rates = ways.map(|_| vec![]);
         for _ in 0..ROUNDS {
             for (rates, (_, way)) in rates.iter_mut().zip(ways) {
                 rates.push(round(way, stream)? / 1e6);
             }
         }
-        rates.iter_mut().for_each(|rates| rates.sort_by(f64::total_cmp));
-        println!("{what}, 8-byte items, M items/s (median of {ROUNDS}, least to most), and beside the bare loop:");
+        rates
+            .iter_mut()
+            .for_each(|rates| rates.sort_by(f64::total_cmp));
+        println!(
+            "{what}, 8-byte items, M items/s (median of {ROUNDS}, least to most), and beside the bare loop:"
+        );
         for ((way, _), own) in ways.iter().zip(&rates) {
             let median = own[ROUNDS / 2];
             println!(
@@ -227,7 +249,10 @@ fn stops() -> Result<(), Box<dyn std::error::Error>> {
     let hour = Duration::from_secs(3600);
     let (send, stopped) = mpsc::channel();
     for what in ["asleep for its work_timeout", "waiting for space"] {
-        let mut full = Consumer::<u64>::create("bench-full", &ConsumerOptions::new().queue(QueueOptions::new(1)))?;
+        let mut full = Consumer::<u64>::create(
+            "bench-full",
+            &ConsumerOptions::new().queue(QueueOptions::new(1)),
+        )?;
         full.start_external()?;
         let options = if what == "waiting for space" {
             ProducerOptions::new().subscribers(["bench-full"])
@@ -259,7 +284,10 @@ fn stops() -> Result<(), Box<dyn std::error::Error>> {
         times.push(stopped.recv()??.saturating_sub(asked));
         consumer.wait()?.into_result()?;
     }
-    show("set_stopped to on_stop, a consumer waiting for items", times);
+    show(
+        "set_stopped to on_stop, a consumer waiting for items",
+        times,
+    );
     Ok(())
 }
 
@@ -274,11 +302,16 @@ fn deaths() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..50 {
         consumer.start_new(Sum::program()?)?;
         let killed = now();
-        Command::new("kill").args(["-KILL", &consumer.pids()[0].to_string()]).status()?;
+        Command::new("kill")
+            .args(["-KILL", &consumer.pids()[0].to_string()])
+            .status()?;
         times.push(heard.recv()?.saturating_sub(killed));
         assert!(!consumer.wait()?.success(), "it was killed");
     }
-    show("kill -KILL of a worker (with starting kill(1)) to on_exit", times);
+    show(
+        "kill -KILL of a worker (with starting kill(1)) to on_exit",
+        times,
+    );
     drop(consumer);
     // A controlling process in the middle: it prints when its worker is there, and is killed. The worker's last message is in a file, because nobody reads its ring.
     let mut times = vec![];
@@ -287,16 +320,26 @@ fn deaths() -> Result<(), Box<dyn std::error::Error>> {
             .args(["controller", &name])
             .stdout(Stdio::piped())
             .spawn()?;
-        controller.stdout.take().ok_or("no stdout")?.read_exact(&mut [0; 8])?;
+        controller
+            .stdout
+            .take()
+            .ok_or("no stdout")?
+            .read_exact(&mut [0; 8])?;
         let killed = Instant::now();
         controller.kill()?;
         controller.wait()?;
-        while prodcon::list()?.iter().any(|entry| entry.name.starts_with(&name)) {
+        while prodcon::list()?
+            .iter()
+            .any(|entry| entry.name.starts_with(&name))
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
         times.push(killed.elapsed().as_nanos() as u64);
     }
-    show("kill of a controlling process to its worker having left and removed the segments", times);
+    show(
+        "kill of a controlling process to its worker having left and removed the segments",
+        times,
+    );
     Ok(())
 }
 

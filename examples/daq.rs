@@ -9,15 +9,26 @@ use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let output = arguments.first().ok_or("usage: daq OUTPUT [SECONDS [INPUT]]")?;
+    let output = arguments
+        .first()
+        .ok_or("usage: daq OUTPUT [SECONDS [INPUT]]")?;
     let time = Duration::try_from_secs_f64(arguments.get(1).map_or(Ok(3.0), |text| text.parse())?)?;
     let beside = std::env::current_exe()?;
     let program = |name: &str| Program::new(beside.with_file_name(name));
 
     // The plot may miss samples, the file may not.
     let shared = ConsumerOptions::new().work_timeout(Duration::from_millis(200));
-    let mut plot = Consumer::<[f64; 2]>::create("daq-plot", &shared.clone().queue(QueueOptions::new(32).lossy(true)).max_buffer_size(8))?;
-    let mut file = Consumer::<[f64; 2]>::create("daq-file", &shared.queue(QueueOptions::new(4096)).max_buffer_size(64))?;
+    let mut plot = Consumer::<[f64; 2]>::create(
+        "daq-plot",
+        &shared
+            .clone()
+            .queue(QueueOptions::new(32).lossy(true))
+            .max_buffer_size(8),
+    )?;
+    let mut file = Consumer::<[f64; 2]>::create(
+        "daq-file",
+        &shared.queue(QueueOptions::new(4096)).max_buffer_size(64),
+    )?;
     plot.on_result_ready(|line| println!("{}", line.text().unwrap_or("?")));
     file.on_result_ready(|report| println!("{}", report.text().unwrap_or("?")));
     plot.start_new(program("daq_plot"))?;
@@ -27,7 +38,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .work_timeout(Duration::from_millis(10))
         .subscribers([plot.name(), file.name()]);
     let mut sampler = Producer::create("daq-sampler", &rate)?;
-    sampler.on_exit(|exit| println!("the sampler ended: {}", exit.error.as_deref().unwrap_or("stopped")));
+    sampler.on_exit(|exit| {
+        println!(
+            "the sampler ended: {}",
+            exit.error.as_deref().unwrap_or("stopped")
+        )
+    });
     sampler.start_new(program("daq_sampler").args(arguments.get(2)))?;
     sampler.wait_timeout(time)?; // it ends by itself where its input does
     sampler.stop()?.into_result()?;

@@ -15,7 +15,10 @@ impl Consume for Recorder {
     type Item = [f64; 2];
 
     fn on_start(worker: &mut Context) -> Result<Self, BoxError> {
-        let path = worker.args().first().ok_or("the first argument is the file to be written")?;
+        let path = worker
+            .args()
+            .first()
+            .ok_or("the first argument is the file to be written")?;
         let file = BufWriter::new(File::create(path)?);
         Ok(Self { file, lines: 0 })
     }

@@ -50,9 +50,19 @@ impl Produce for Sampler {
 /// Ticks since the machine started: busy, and all.
 fn processor_time() -> Result<[f64; 2], BoxError> {
     let stat = std::fs::read_to_string("/proc/stat")?;
-    let ticks: Vec<f64> = stat.lines().next().unwrap_or("").split_whitespace().skip(1).flat_map(str::parse).collect();
+    let ticks: Vec<f64> = stat
+        .lines()
+        .next()
+        .unwrap_or("")
+        .split_whitespace()
+        .skip(1)
+        .flat_map(str::parse)
+        .collect();
     let all: f64 = ticks.iter().sum();
-    Ok([all - ticks.get(3).unwrap_or(&0.0) - ticks.get(4).unwrap_or(&0.0), all])
+    Ok([
+        all - ticks.get(3).unwrap_or(&0.0) - ticks.get(4).unwrap_or(&0.0),
+        all,
+    ])
 }
 
 fn main() -> ExitCode {

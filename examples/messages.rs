@@ -34,7 +34,9 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     if let Some(status) = Steps::run_if_worker() {
         return Ok(status); // this process is the worker
     }
-    let options = ProducerOptions::new().work_timeout(Duration::from_millis(20)).items_to_results(true);
+    let options = ProducerOptions::new()
+        .work_timeout(Duration::from_millis(20))
+        .items_to_results(true);
     let mut steps = Producer::create("steps", &options)?;
     let (confirm, confirmed) = mpsc::channel();
     steps.on_message_ready(move |message| {

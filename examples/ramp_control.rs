@@ -9,11 +9,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let beside = std::env::current_exe()?;
     let program = |name: &str| beside.with_file_name(name);
 
-    let mut sum = Consumer::<u64>::create("sum", &ConsumerOptions::new().max_buffer_size(5).work_timeout(Duration::from_secs(1)))?;
+    let mut sum = Consumer::<u64>::create(
+        "sum",
+        &ConsumerOptions::new()
+            .max_buffer_size(5)
+            .work_timeout(Duration::from_secs(1)),
+    )?;
     sum.on_result_ready(|result| println!("{}", result.text().unwrap_or("?")));
     let mut ramp = Producer::create(
         "ramp",
-        &ProducerOptions::new().work_timeout(Duration::from_millis(10)).subscribers([sum.name()]),
+        &ProducerOptions::new()
+            .work_timeout(Duration::from_millis(10))
+            .subscribers([sum.name()]),
     )?;
     ramp.on_result_ready(|result| println!("{}", result.text().unwrap_or("?")));
 

@@ -15,8 +15,16 @@ impl Consume for Tagger {
     type Item = u64;
 
     fn on_start(worker: &mut Context) -> Result<Self, BoxError> {
-        let times = worker.arg("times").unwrap_or("1").parse().map_err(|error| format!("times: {error}"))?;
-        let tag = worker.args().first().ok_or("the first argument is the tag")?.clone();
+        let times = worker
+            .arg("times")
+            .unwrap_or("1")
+            .parse()
+            .map_err(|error| format!("times: {error}"))?;
+        let tag = worker
+            .args()
+            .first()
+            .ok_or("the first argument is the tag")?
+            .clone();
         Ok(Self { tag, times })
     }
 
@@ -33,7 +41,10 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         return Ok(status); // this process is the worker
     }
     let mut consumers = vec![];
-    for (name, arguments) in [("first", ["plain", "times=1"]), ("second", ["tenfold", "times=10"])] {
+    for (name, arguments) in [
+        ("first", ["plain", "times=1"]),
+        ("second", ["tenfold", "times=10"]),
+    ] {
         let mut consumer = Consumer::<u64>::create(name, &ConsumerOptions::new())?;
         consumer.on_result_ready(|result| println!("{}", result.text().unwrap_or("?")));
         consumer.start_new(Tagger::program()?.args(arguments))?;

@@ -17,7 +17,9 @@ fn main() -> std::io::Result<()> {
     println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,{soname}");
     // OUT_DIR is TARGET/PROFILE/build/PACKAGE/out; the library will be TARGET/PROFILE/libprodcon.so.
     let out = std::env::var_os("OUT_DIR").expect("cargo sets it");
-    let Some(profile) = Path::new(&out).ancestors().nth(3) else { return Ok(()) };
+    let Some(profile) = Path::new(&out).ancestors().nth(3) else {
+        return Ok(());
+    };
     let link = profile.join(soname);
     let _ = std::fs::remove_file(&link);
     std::os::unix::fs::symlink("libprodcon.so", link)

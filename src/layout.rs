@@ -106,7 +106,9 @@ impl RawHeader {
         let bytes = bytemuck::bytes_of(self);
         bytes[..size_of::<Self>() - 8]
             .iter()
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            })
     }
 }
 
@@ -206,7 +208,11 @@ const _: () = {
     assert!(offset_of!(RawHeader, reserved) == 472);
     assert!(offset_of!(RawHeader, checksum) == 504);
     assert!(offset_of!(Words, gate) == 0);
-    assert!(offset_of!(Gate, ready) == 0 && offset_of!(Gate, orphans) == 8 && offset_of!(Gate, state) == 16);
+    assert!(
+        offset_of!(Gate, ready) == 0
+            && offset_of!(Gate, orphans) == 8
+            && offset_of!(Gate, state) == 16
+    );
     assert!(WORDS_OFFSET + offset_of!(Words, head) == 640);
     assert!(WORDS_OFFSET + offset_of!(Words, tail) == 768);
     assert!(WORDS_OFFSET + offset_of!(Words, items) == 896);
@@ -214,10 +220,22 @@ const _: () = {
     assert!(WORDS_OFFSET + offset_of!(Words, changed) == 1152);
     assert!(WORDS_OFFSET + size_of::<Words>() == SEATS_OFFSET);
     assert!(size_of::<SeatLine>() == SEAT_SIZE);
-    assert!(offset_of!(SeatLine, record) == 0 && offset_of!(SeatLine, position) == 8 && offset_of!(SeatLine, got) == 16);
-    assert!(offset_of!(SeatLine, base) == 24 && offset_of!(SeatLine, outgoing) == 32 && offset_of!(SeatLine, counts) == 40);
+    assert!(
+        offset_of!(SeatLine, record) == 0
+            && offset_of!(SeatLine, position) == 8
+            && offset_of!(SeatLine, got) == 16
+    );
+    assert!(
+        offset_of!(SeatLine, base) == 24
+            && offset_of!(SeatLine, outgoing) == 32
+            && offset_of!(SeatLine, counts) == 40
+    );
     assert!(offset_of!(SeatLine, redelivered) == 72 && offset_of!(SeatLine, dead_lettered) == 80);
-    assert!(offset_of!(SeatLine, pid) == 88 && offset_of!(SeatLine, role) == 92 && offset_of!(SeatLine, asleep) == 96);
+    assert!(
+        offset_of!(SeatLine, pid) == 88
+            && offset_of!(SeatLine, role) == 92
+            && offset_of!(SeatLine, asleep) == 96
+    );
     assert!(offset_of!(SeatLine, buffered) == 100 && offset_of!(SeatLine, skipped) == 104);
     assert!(offset_of!(SeatLine, not_before) == 112 && offset_of!(SeatLine, since) == 120);
 };
@@ -243,7 +261,13 @@ pub(crate) struct Geometry {
 impl Geometry {
     /// # Errors
     /// A sentence that says which number is out of range and what the range is.
-    pub(crate) fn new(capacity: u32, seats: u32, item_size: u64, item_align: u32, batch: u32) -> Result<Self, String> {
+    pub(crate) fn new(
+        capacity: u32,
+        seats: u32,
+        item_size: u64,
+        item_align: u32,
+        batch: u32,
+    ) -> Result<Self, String> {
         if capacity == 0 {
             return Err("a capacity of 0 holds nothing: choose 1 or more".into());
         }
@@ -257,7 +281,9 @@ impl Geometry {
             ));
         }
         if !item_align.is_power_of_two() || u64::from(item_align) > MAX_ALIGN {
-            return Err(format!("item alignment {item_align}: choose a power of two up to {MAX_ALIGN}"));
+            return Err(format!(
+                "item alignment {item_align}: choose a power of two up to {MAX_ALIGN}"
+            ));
         }
         if batch == 0 || batch > MAX_BATCH {
             return Err(format!("batches of {batch} items: choose 1 to {MAX_BATCH}"));
@@ -265,8 +291,16 @@ impl Geometry {
         if batch > 1 && item_size == 0 {
             return Err("items without bytes cannot be put in batches".into());
         }
-        let too_large = || format!("{capacity} items of {item_size} bytes are more than a segment can hold: choose fewer or smaller ones");
-        let header: u64 = if item_size <= MAX_SHORT || batch > 1 { 8 } else { 16 };
+        let too_large = || {
+            format!(
+                "{capacity} items of {item_size} bytes are more than a segment can hold: choose fewer or smaller ones"
+            )
+        };
+        let header: u64 = if item_size <= MAX_SHORT || batch > 1 {
+            8
+        } else {
+            16
+        };
         let align = u64::from(item_align);
         let payload_offset = header.next_multiple_of(align);
         let used = item_size
@@ -280,9 +314,12 @@ impl Geometry {
         } else {
             64
         };
-        let block_size = used.checked_next_multiple_of(unit.max(align)).ok_or_else(too_large)?;
+        let block_size = used
+            .checked_next_multiple_of(unit.max(align))
+            .ok_or_else(too_large)?;
         let slots_offset = SEATS_OFFSET as u64 + u64::from(seats) * SEAT_SIZE as u64;
-        let blocks_offset = (slots_offset + u64::from(capacity) * SLOT_SIZE as u64).next_multiple_of(align.max(64));
+        let blocks_offset =
+            (slots_offset + u64::from(capacity) * SLOT_SIZE as u64).next_multiple_of(align.max(64));
         let blocks = u64::from(capacity + seats);
         let total_size = blocks
             .checked_mul(block_size)
@@ -352,7 +389,10 @@ mod tests {
             (1, 4096, 8192),
         ] {
             let g = Geometry::new(3, 5, size, align, 1).unwrap();
-            assert_eq!(g.block_size, block, "item of {size} bytes, alignment {align}");
+            assert_eq!(
+                g.block_size, block,
+                "item of {size} bytes, alignment {align}"
+            );
             assert_eq!(g.total_size, g.blocks_offset + 8 * block);
             assert_eq!(g.blocks_offset % u64::from(align), 0);
         }

@@ -108,8 +108,13 @@
 #![deny(unsafe_code)]
 #![cfg_attr(all(test, loom), allow(dead_code, unused_imports))]
 
-#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-compile_error!("prodcon needs Linux on x86_64 or aarch64: 64-bit atomics, shared futexes, open-file-description locks");
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+compile_error!(
+    "prodcon needs Linux on x86_64 or aarch64: 64-bit atomics, shared futexes, open-file-description locks"
+);
 
 #[cfg(not(all(test, loom)))]
 mod error;
@@ -136,8 +141,9 @@ pub mod worker;
 pub use error::{Difference, Error, ErrorKind, GetError, PutError, PutSliceError, Result};
 #[cfg(not(all(test, loom)))]
 pub use queue::{
-    AttachOptions, Batch, BatchIter, CommitError, Control, Delivery, ItemId, Iter, Payload, QueueOptions, ReadyQueue, Recovery, Report, Reservation, SeatInfo,
-    Stats, Within, list, list_in, unlink, unlink_in,
+    AttachOptions, Batch, BatchIter, CommitError, Control, Delivery, ItemId, Iter, Payload,
+    QueueOptions, ReadyQueue, Recovery, Report, Reservation, SeatInfo, Stats, Within, list,
+    list_in, unlink, unlink_in,
 };
 #[cfg(not(all(test, loom)))]
 #[doc(hidden)]

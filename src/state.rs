@@ -39,7 +39,10 @@ impl State {
 
     pub(crate) fn may_become(self, to: Self) -> bool {
         use State::{Started, StopAtQueueEnd, Stopped};
-        let change = matches!((self, to), (Stopped, Started) | (Started, Stopped | StopAtQueueEnd) | (StopAtQueueEnd, Stopped));
+        let change = matches!(
+            (self, to),
+            (Stopped, Started) | (Started, Stopped | StopAtQueueEnd) | (StopAtQueueEnd, Stopped)
+        );
         change || self == to
     }
 }
@@ -102,7 +105,11 @@ pub struct ParseStateError(pub(crate) String);
 
 impl fmt::Display for ParseStateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' is no state: use stopped, started or stop_at_queue_end", self.0)
+        write!(
+            f,
+            "'{}' is no state: use stopped, started or stop_at_queue_end",
+            self.0
+        )
     }
 }
 

@@ -3,7 +3,10 @@
 mod common;
 
 use common::Dir;
-use prodcon::{AttachOptions, Batch, CommitError, Control, Delivery, Error, ErrorKind, GetError, Item, PutError, ReadyQueue, Reservation};
+use prodcon::{
+    AttachOptions, Batch, CommitError, Control, Delivery, Error, ErrorKind, GetError, Item,
+    PutError, ReadyQueue, Reservation,
+};
 use std::error::Error as _;
 use std::time::{Duration, Instant};
 
@@ -29,8 +32,14 @@ fn derived_items_have_a_name_and_a_layout() {
     let fields = [("station", 0, 4), ("flags", 4, 4), ("celsius", 8, 8)];
     assert_eq!(Sample::type_name(), "weather.sample");
     assert_eq!(Sample::layout(), prodcon::item_layout(&fields));
-    assert_eq!((Meters::type_name(), Nested::type_name()), ("Meters".into(), "Nested".into()));
-    assert_eq!(Nested::layout(), prodcon::item_layout(&[("0", 0, 8), ("1", 8, 32), ("2", 40, 8)]));
+    assert_eq!(
+        (Meters::type_name(), Nested::type_name()),
+        ("Meters".into(), "Nested".into())
+    );
+    assert_eq!(
+        Nested::layout(),
+        prodcon::item_layout(&[("0", 0, 8), ("1", 8, 32), ("2", 40, 8)])
+    );
     assert_eq!(<[Sample; 3]>::type_name(), "[weather.sample; 3]");
     assert_eq!(<[Sample; 3]>::layout(), Sample::layout());
     let dir = Dir::new();
@@ -63,9 +72,15 @@ fn programs_whose_structs_drifted_apart_cannot_attach() {
     let _queue = ReadyQueue::<Sample>::create("q", &dir.options(4)).unwrap();
     let attach = AttachOptions::new().directory(&dir.0);
     let error = ReadyQueue::<drifted::Sample>::attach_with("q", &attach).unwrap_err();
-    assert!(error.kind() == ErrorKind::Incompatible && error.to_string().contains("layout"), "{error}");
+    assert!(
+        error.kind() == ErrorKind::Incompatible && error.to_string().contains("layout"),
+        "{error}"
+    );
     let error = ReadyQueue::<drifted::Sample>::create_or_attach("q", &dir.options(4)).unwrap_err();
-    assert_eq!((error.kind(), error.differences()[0].option), (ErrorKind::OptionsDiffer, "layout"));
+    assert_eq!(
+        (error.kind(), error.differences()[0].option),
+        (ErrorKind::OptionsDiffer, "layout")
+    );
 }
 
 #[test]
@@ -75,23 +90,55 @@ fn every_option_that_differs_is_listed() {
     let made = Control::create::<u64>("q", &dir.options(64).seats(9)).unwrap();
     // What is not said is not compared: the number of seats.
     ReadyQueue::<u64>::create_or_attach("q", &dir.options(64)).unwrap();
-    let options = dir.options(1024).lossy(true).at_least_once(true).seats(8).dead_letter("letters", 3);
+    let options = dir
+        .options(1024)
+        .lossy(true)
+        .at_least_once(true)
+        .seats(8)
+        .dead_letter("letters", 3);
     let error = ReadyQueue::<u32>::create_or_attach("q", &options).unwrap_err();
-    assert_eq!((error.kind(), error.queue()), (ErrorKind::OptionsDiffer, Some("q")));
-    let options: Vec<_> = error.differences().iter().map(|difference| difference.option).collect();
-    assert_eq!(options, ["capacity", "type", "item_size", "lossy", "at_least_once", "dead_letter", "seats"]);
+    assert_eq!(
+        (error.kind(), error.queue()),
+        (ErrorKind::OptionsDiffer, Some("q"))
+    );
+    let options: Vec<_> = error
+        .differences()
+        .iter()
+        .map(|difference| difference.option)
+        .collect();
+    assert_eq!(
+        options,
+        [
+            "capacity",
+            "type",
+            "item_size",
+            "lossy",
+            "at_least_once",
+            "dead_letter",
+            "seats"
+        ]
+    );
     let text = error.to_string();
     for difference in error.differences() {
         assert!(
-            text.contains(difference.option) && text.contains(&difference.wanted) && text.contains(&difference.found),
+            text.contains(difference.option)
+                && text.contains(&difference.wanted)
+                && text.contains(&difference.found),
             "{text}"
         );
     }
     assert_eq!(made.stats().unwrap().seats_live, 0, "nothing was attached");
-    let _bytes = Control::create::<[u8]>("bytes", &dir.options(4).item_size(100).align(64)).unwrap();
+    let _bytes =
+        Control::create::<[u8]>("bytes", &dir.options(4).item_size(100).align(64)).unwrap();
     ReadyQueue::<[u8]>::create_or_attach("bytes", &dir.options(4).item_size(100)).unwrap();
-    let error = ReadyQueue::<[u8]>::create_or_attach("bytes", &dir.options(4).item_size(101).align(8)).unwrap_err();
-    let options: Vec<_> = error.differences().iter().map(|difference| difference.option).collect();
+    let error =
+        ReadyQueue::<[u8]>::create_or_attach("bytes", &dir.options(4).item_size(101).align(8))
+            .unwrap_err();
+    let options: Vec<_> = error
+        .differences()
+        .iter()
+        .map(|difference| difference.option)
+        .collect();
     assert_eq!(options, ["item_size", "align"]);
 }
 
@@ -99,15 +146,28 @@ fn every_option_that_differs_is_listed() {
 fn an_error_is_a_sentence_for_people_and_a_kind_for_programs() {
     let error = ReadyQueue::<u64>::attach("nobody-made-it").unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("'nobody-made-it'") && text.contains("create it first"), "{text}");
+    assert!(
+        text.contains("'nobody-made-it'") && text.contains("create it first"),
+        "{text}"
+    );
     assert_eq!(format!("{error:?}"), text, "what main prints");
     assert!(format!("{error:#?}").contains("NotFound"), "the structure");
     let boxed: Box<dyn std::error::Error + Send + Sync> = error.into();
-    assert_eq!(boxed.downcast_ref::<Error>().map(Error::kind), Some(ErrorKind::NotFound));
+    assert_eq!(
+        boxed.downcast_ref::<Error>().map(Error::kind),
+        Some(ErrorKind::NotFound)
+    );
     // An answer that becomes an error keeps its kind.
     let answer = |answer: PutError| Error::from(answer).kind();
     assert_eq!(
-        [PutError::Full, PutError::TimedOut, PutError::NotReady, PutError::Stopped, PutError::Cancelled].map(answer),
+        [
+            PutError::Full,
+            PutError::TimedOut,
+            PutError::NotReady,
+            PutError::Stopped,
+            PutError::Cancelled
+        ]
+        .map(answer),
         [
             ErrorKind::Full,
             ErrorKind::TimedOut,
@@ -118,7 +178,11 @@ fn an_error_is_a_sentence_for_people_and_a_kind_for_programs() {
     );
     assert_eq!(Error::from(GetError::Empty).kind(), ErrorKind::Empty);
     assert_eq!(
-        "paused".parse::<prodcon::State>().map_err(Error::from).unwrap_err().kind(),
+        "paused"
+            .parse::<prodcon::State>()
+            .map_err(Error::from)
+            .unwrap_err()
+            .kind(),
         ErrorKind::InvalidOption
     );
     assert_eq!(size_of::<Result<(), PutError>>(), 16);
@@ -150,12 +214,24 @@ fn a_limited_wait_tries_once_whatever_the_time() {
     let past = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
     queue.until(past).put(&1).unwrap();
     assert!(matches!(queue.until(past).put(&2), Err(PutError::TimedOut)));
-    assert!(matches!(queue.within(Duration::ZERO).put(&2), Err(PutError::Full)));
-    assert!(matches!(queue.within(Duration::from_millis(2)).put(&2), Err(PutError::TimedOut)));
+    assert!(matches!(
+        queue.within(Duration::ZERO).put(&2),
+        Err(PutError::Full)
+    ));
+    assert!(matches!(
+        queue.within(Duration::from_millis(2)).put(&2),
+        Err(PutError::TimedOut)
+    ));
     assert_eq!(queue.until(past).get().unwrap(), 1);
     assert!(matches!(queue.until(past).get(), Err(GetError::TimedOut)));
-    assert!(matches!(queue.within(Duration::ZERO).take(), Err(GetError::Empty)));
-    assert!(matches!(queue.within(Duration::from_millis(2)).take_many(3), Err(GetError::TimedOut)));
+    assert!(matches!(
+        queue.within(Duration::ZERO).take(),
+        Err(GetError::Empty)
+    ));
+    assert!(matches!(
+        queue.within(Duration::from_millis(2)).take_many(3),
+        Err(GetError::TimedOut)
+    ));
     queue.within(Duration::MAX).put(&3).unwrap();
     let mut place = 0;
     queue.within(Duration::MAX).get_into(&mut place).unwrap();
@@ -171,9 +247,13 @@ fn a_refused_commit_keeps_what_was_filled_in() {
     let mut block = queue.reserve(8).unwrap();
     block.copy_from_slice(b"second!!");
     block.truncate(6);
-    let CommitError { error, reservation, .. } = block.commit_within(Duration::ZERO).unwrap_err();
+    let CommitError {
+        error, reservation, ..
+    } = block.commit_within(Duration::ZERO).unwrap_err();
     assert!(matches!(error, PutError::Full));
-    let refused = reservation.commit_within(Duration::from_millis(1)).unwrap_err();
+    let refused = reservation
+        .commit_within(Duration::from_millis(1))
+        .unwrap_err();
     assert!(matches!(refused.error, PutError::TimedOut));
     assert_eq!(other.get().unwrap(), b"first");
     refused.reservation.commit().unwrap();
@@ -182,7 +262,9 @@ fn a_refused_commit_keeps_what_was_filled_in() {
     queue.reserve(0).unwrap().commit().unwrap();
     assert!(other.get().unwrap().is_empty());
     // `?` works in a function of boxed errors.
-    let put = |queue: &mut ReadyQueue<[u8]>| -> Result<(), Box<dyn std::error::Error>> { Ok(queue.reserve(3)?.commit()?) };
+    let put = |queue: &mut ReadyQueue<[u8]>| -> Result<(), Box<dyn std::error::Error>> {
+        Ok(queue.reserve(3)?.commit()?)
+    };
     put(&mut queue).unwrap();
 }
 
@@ -206,7 +288,12 @@ fn a_large_item_never_passes_over_the_stack() {
         queue.force_put(&place).unwrap();
         queue.take().unwrap().copy_into(&mut place);
     };
-    std::thread::Builder::new().stack_size(256 << 10).spawn(work).unwrap().join().unwrap();
+    std::thread::Builder::new()
+        .stack_size(256 << 10)
+        .spawn(work)
+        .unwrap()
+        .join()
+        .unwrap();
 }
 
 #[test]

@@ -21,7 +21,13 @@ struct Words(File);
 
 impl Words {
     fn of(dir: &Dir) -> Self {
-        Self(OpenOptions::new().read(true).write(true).open(dir.path("q")).unwrap())
+        Self(
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(dir.path("q"))
+                .unwrap(),
+        )
     }
 
     fn write(&self, at: u64, value: u64) {
@@ -67,7 +73,10 @@ fn an_item_of_a_forked_child_tells_nothing_and_breaks_nothing() {
         let _ = item.id();
         true
     });
-    assert!(status == 0 || status == 101, "the child ended with {status}");
+    assert!(
+        status == 0 || status == 101,
+        "the child ended with {status}"
+    );
 }
 
 #[test]
@@ -76,7 +85,10 @@ fn a_batch_of_a_forked_child_takes_no_more() {
     let mut queue = ReadyQueue::<u64>::create("q", &dir.options(4)).unwrap();
     queue.put(&1).unwrap();
     let mut batch = queue.take_many(2).unwrap();
-    assert_eq!(in_child(|| batch.take_more(2, Some(Duration::ZERO)).is_err()), 0);
+    assert_eq!(
+        in_child(|| batch.take_more(2, Some(Duration::ZERO)).is_err()),
+        0
+    );
 }
 
 #[test]

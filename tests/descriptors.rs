@@ -45,10 +45,14 @@ fn no_standard_stream_becomes_a_queue() {
             let clone = made.try_clone().unwrap();
             let control = dir.control("there");
             let watch = control.supervise(true).unwrap().unwrap();
-            assert!(prodcon::list_in(&dir.0).unwrap().len() == 2 && control.doctor().unwrap().problems.is_empty());
+            assert!(
+                prodcon::list_in(&dir.0).unwrap().len() == 2
+                    && control.doctor().unwrap().problems.is_empty()
+            );
             made.put(&2).unwrap();
             let kept = closed.iter().all(|number| cannot_be_written(*number));
-            let whole = made.get().unwrap() == 2 && there.get().unwrap() == 1 && there.put(&1).is_ok();
+            let whole =
+                made.get().unwrap() == 2 && there.get().unwrap() == 1 && there.put(&1).is_ok();
             drop((clone, watch));
             kept && whole && control.unlink().is_ok() && {
                 drop(there);
@@ -63,7 +67,10 @@ fn no_standard_stream_becomes_a_queue() {
 fn shared_word() -> &'static AtomicU32 {
     // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
     let page = unsafe {
-        let (read_write, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        let (read_write, shared) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+        );
         libc::mmap(std::ptr::null_mut(), 4096, read_write, shared, -1, 0)
     };
     assert_ne!(page, libc::MAP_FAILED);
@@ -76,15 +83,23 @@ const ENDPOINTS: i64 = 16;
 /// The description behind one of this process's numbers has a seat of the queue in `path`, all of whose
 /// first seats are taken.
 fn has_a_seat_through_any_number(path: &Path) -> bool {
-    let Ok(file) = std::fs::metadata(path) else { return false };
-    let same = |number: &i32| std::fs::metadata(format!("/proc/self/fd/{number}")).is_ok_and(|meta| (meta.dev(), meta.ino()) == (file.dev(), file.ino()));
+    let Ok(file) = std::fs::metadata(path) else {
+        return false;
+    };
+    let same = |number: &i32| {
+        std::fs::metadata(format!("/proc/self/fd/{number}"))
+            .is_ok_and(|meta| (meta.dev(), meta.ino()) == (file.dev(), file.ino()))
+    };
     (3..256).filter(same).any(|number| {
         (0..ENDPOINTS).any(|seat| {
             // SAFETY: all zeros are a value of this plain structure.
             let mut lock: libc::flock = unsafe { std::mem::zeroed() };
             (lock.l_type, lock.l_start, lock.l_len) = (libc::F_WRLCK as i16, (1 << 62) + seat, 1);
             // SAFETY: the kernel checks the number; `lock` is a valid flock. Who has the lock is told nothing.
-            unsafe { libc::fcntl(number, libc::F_OFD_GETLK, &raw mut lock) == 0 && lock.l_type == libc::F_UNLCK as i16 }
+            unsafe {
+                libc::fcntl(number, libc::F_OFD_GETLK, &raw mut lock) == 0
+                    && lock.l_type == libc::F_UNLCK as i16
+            }
         })
     })
 }
@@ -119,7 +134,10 @@ fn a_fork_while_another_thread_creates_and_attaches_leaves_the_child_no_seat() {
             );
             done.store(round, SeqCst);
         }
-        assert_eq!(leaks, 0, "children of {rounds} have a description that would keep a dead endpoint's seats");
+        assert_eq!(
+            leaks, 0,
+            "children of {rounds} have a description that would keep a dead endpoint's seats"
+        );
     });
 }
 
@@ -132,7 +150,11 @@ fn an_endpoint_whose_descriptor_the_program_closed_says_so() {
         other.put(&7).unwrap();
         // SAFETY: the child's own descriptors; what follows is what happens then.
         unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
-        let closed = |error: &dyn std::error::Error| error.to_string().contains("the program closed this queue's descriptor");
+        let closed = |error: &dyn std::error::Error| {
+            error
+                .to_string()
+                .contains("the program closed this queue's descriptor")
+        };
         let until = Instant::now() + Duration::from_secs(20);
         // A put and a get that never wait notice too.
         let put = loop {
@@ -160,7 +182,12 @@ fn a_closed_consumers_item_goes_to_another_when_it_is_dropped() {
     let mut queue = dir.queue("q");
     let orphans = || {
         let mut word = [0; 8];
-        std::os::unix::fs::FileExt::read_exact_at(&std::fs::File::open(dir.path("q")).unwrap(), &mut word, 512 + 8).unwrap();
+        std::os::unix::fs::FileExt::read_exact_at(
+            &std::fs::File::open(dir.path("q")).unwrap(),
+            &mut word,
+            512 + 8,
+        )
+        .unwrap();
         u64::from_ne_bytes(word)
     };
     queue.put(&1).unwrap();
@@ -172,7 +199,12 @@ fn a_closed_consumers_item_goes_to_another_when_it_is_dropped() {
         unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
         drop(consumer);
         let raised = orphans() > before;
-        let got = dir.attached("q").within(Duration::from_secs(20)).get().unwrap() == 1;
+        let got = dir
+            .attached("q")
+            .within(Duration::from_secs(20))
+            .get()
+            .unwrap()
+            == 1;
         raised && got
     });
     assert_eq!(code, 0);
@@ -187,7 +219,14 @@ fn a_clone_and_a_control_stay_with_their_own_queue() {
     let other = dir.queue("q");
     assert_eq!(queue.try_clone().unwrap_err().kind(), ErrorKind::Removed);
     let control = queue.control().try_clone().unwrap();
-    assert_eq!((control.len(), control.id() == other.control().id(), control.is_removed()), (1, false, true));
+    assert_eq!(
+        (
+            control.len(),
+            control.id() == other.control().id(),
+            control.is_removed()
+        ),
+        (1, false, true)
+    );
     let mine = queue.control().try_clone().unwrap();
     assert_eq!(mine.supervise(true).unwrap_err().kind(), ErrorKind::Removed);
     assert_eq!(other.len(), 0);
@@ -204,7 +243,11 @@ fn a_control_of_a_closed_endpoint_comes_by_the_name_or_not_at_all() {
         let again = queue.control().try_clone().unwrap().id() == id;
         prodcon::unlink_in(&dir.0, "q").unwrap();
         let _other = dir.queue("q");
-        again && queue.control().try_clone().is_err_and(|error| error.kind() == ErrorKind::Removed)
+        again
+            && queue
+                .control()
+                .try_clone()
+                .is_err_and(|error| error.kind() == ErrorKind::Removed)
     });
     assert_eq!(code, 0);
 }
@@ -217,16 +260,22 @@ fn a_put_that_never_waits_hears_that_the_name_is_gone() {
         ("plain", dir.plain()),
         ("not-ready", dir.plain().ready(false)),
     ] {
-        let mut queue = ReadyQueue::<u64>::create(name, &options.attach(dir.attach().role(Role::Producer))).unwrap();
+        let mut queue =
+            ReadyQueue::<u64>::create(name, &options.attach(dir.attach().role(Role::Producer)))
+                .unwrap();
         prodcon::unlink_in(&dir.0, name).unwrap();
         until("the answer that the name is gone", || {
-            queue.try_put(&1).is_err_and(|error| error.kind() == ErrorKind::Removed)
+            queue
+                .try_put(&1)
+                .is_err_and(|error| error.kind() == ErrorKind::Removed)
         });
     }
     let mut queue = ReadyQueue::<u64>::create("waiting", &dir.plain().lossy(true)).unwrap();
     prodcon::unlink_in(&dir.0, "waiting").unwrap();
     until("the answer that the name is gone", || {
-        queue.put(&1).is_err_and(|error| error.kind() == ErrorKind::Removed)
+        queue
+            .put(&1)
+            .is_err_and(|error| error.kind() == ErrorKind::Removed)
     });
     // What is there is got all the same.
     assert_eq!(queue.try_get().unwrap(), 1);

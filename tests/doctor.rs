@@ -39,7 +39,10 @@ fn an_attach_never_fails_beside_a_doctor_at_work() {
             attaches += 1;
         }
         over.store(true, Ordering::Relaxed);
-        println!("{attaches} attaches beside {} visits", doctor.join().unwrap());
+        println!(
+            "{attaches} attaches beside {} visits",
+            doctor.join().unwrap()
+        );
     });
 }
 
@@ -64,15 +67,25 @@ fn the_doctor_finds_nothing_wrong_beside_traffic_and_says_that_it_is_busy() {
         });
         let (began, mut visits) = (Instant::now(), [0, 0]);
         while began.elapsed() < Duration::from_secs(1) || visits[1] == 0 {
-            assert!(began.elapsed() < Duration::from_secs(60), "never busy in {visits:?} visits");
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "never busy in {visits:?} visits"
+            );
             let report = control.doctor().unwrap();
             assert!(report.ok(), "{report:?}");
             visits[usize::from(report.busy)] += 1;
         }
-        println!("{} visits, {} of them in vain", visits[0] + visits[1], visits[1]);
+        println!(
+            "{} visits, {} of them in vain",
+            visits[0] + visits[1],
+            visits[1]
+        );
     });
     let report = control.doctor().unwrap();
-    assert!(report.ok() && !report.busy, "both are there still, but at rest: {report:?}");
+    assert!(
+        report.ok() && !report.busy,
+        "both are there still, but at rest: {report:?}"
+    );
 }
 
 #[test]
@@ -87,8 +100,19 @@ fn the_doctor_checks_blocks_and_accounts_while_endpoints_are_there() {
     let mut bytes = std::fs::read(&path).unwrap();
     let slots = u64::from_le_bytes(bytes[48..56].try_into().unwrap()) as usize;
     bytes.copy_within(slots..slots + 8, slots + 8);
-    std::os::unix::fs::FileExt::write_all_at(&std::fs::File::options().write(true).open(&path).unwrap(), &bytes, 0).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(
+        &std::fs::File::options().write(true).open(&path).unwrap(),
+        &bytes,
+        0,
+    )
+    .unwrap();
     let report = control.doctor().unwrap();
     assert!(!report.ok() && !report.busy, "{report:?}");
-    assert!(report.problems.iter().any(|problem| problem.contains("slot 0 and slot 1")), "{report:?}");
+    assert!(
+        report
+            .problems
+            .iter()
+            .any(|problem| problem.contains("slot 0 and slot 1")),
+        "{report:?}"
+    );
 }

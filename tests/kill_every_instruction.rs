@@ -74,7 +74,10 @@ fn main() -> ExitCode {
     if let Some(why) = &obstacle {
         println!("SKIPPED: {why}");
     }
-    let trial = |play: plays::Play| Trial::test(play.name.clone(), move || start(&play.name)).with_ignored_flag(obstacle.is_some());
+    let trial = |play: plays::Play| {
+        Trial::test(play.name.clone(), move || start(&play.name))
+            .with_ignored_flag(obstacle.is_some())
+    };
     let trials = plays::all().into_iter().map(trial).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -85,12 +88,20 @@ fn start(name: &str) -> Result<(), Failed> {
     let mut command = Command::new(std::env::current_exe()?);
     command.env(SCENE, name).env(DIRECTORY, &dir.0);
     // Functions are bound before the operation, not by it.
-    let output = command.env("LD_BIND_NOW", "1").env("RUST_BACKTRACE", "0").output()?;
+    let output = command
+        .env("LD_BIND_NOW", "1")
+        .env("RUST_BACKTRACE", "0")
+        .output()?;
     print!("{}", String::from_utf8_lossy(&output.stdout));
     if output.status.success() {
         Ok(())
     } else {
-        Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
+        Err(format!(
+            "{}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )
+        .into())
     }
 }
 
@@ -100,7 +111,11 @@ struct Directory(PathBuf);
 impl Directory {
     fn new(name: &str) -> Self {
         let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
+        let parent = if memory.is_dir() {
+            memory.into()
+        } else {
+            std::env::temp_dir()
+        };
         let dir = parent.join(format!("prodcon-kill-{}-{name}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
         Self(dir)
@@ -120,7 +135,10 @@ fn run_scene(name: &str, dir: &Path) {
     let handler: extern "C" fn(libc::c_int) = a_second_passed;
     // SAFETY: the handler calls only async-signal-safe functions.
     unsafe { libc::signal(libc::SIGALRM, handler as libc::sighandler_t) };
-    let second = libc::timeval { tv_sec: 1, tv_usec: 0 };
+    let second = libc::timeval {
+        tv_sec: 1,
+        tv_usec: 0,
+    };
     let every_second = libc::itimerval {
         it_interval: second,
         it_value: second,
@@ -133,7 +151,10 @@ fn run_scene(name: &str, dir: &Path) {
         eprintln!("after {k} instructions, {deed:?}");
         default(info);
     }));
-    let play = plays::all().into_iter().find(|play| play.name == name).expect("a scene of that name");
+    let play = plays::all()
+        .into_iter()
+        .find(|play| play.name == name)
+        .expect("a scene of that name");
     let began = Instant::now();
     let figures = (play.run)(dir, sweep::Policy::of_environment());
     println!("{name}: {figures}, {:.1} s", began.elapsed().as_secs_f64());

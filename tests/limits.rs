@@ -31,10 +31,20 @@ fn refuse(number: libc::c_long, at: u32, test: Test, errno: i32) {
     };
     let mut program = [
         load(0),
-        filter(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 3, number as u32),
+        filter(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            0,
+            3,
+            number as u32,
+        ),
         load(16 + 8 * at), // the lower half: little-endian
         jump,
-        filter(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        filter(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | errno as u32,
+        ),
         filter(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let program = libc::sock_fprog {
@@ -42,10 +52,24 @@ fn refuse(number: libc::c_long, at: u32, test: Test, errno: i32) {
         filter: program.as_mut_ptr(),
     };
     // SAFETY: sets a flag of this process.
-    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+    assert_eq!(
+        unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) },
+        0
+    );
     // SAFETY: `program` is a valid filter of its length for the length of the call.
-    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
-    assert_eq!(done, 0, "this system has no seccomp filters: {}", std::io::Error::last_os_error());
+    let done = unsafe {
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            &raw const program,
+        )
+    };
+    assert_eq!(
+        done,
+        0,
+        "this system has no seccomp filters: {}",
+        std::io::Error::last_os_error()
+    );
 }
 
 enum Test {
@@ -55,7 +79,12 @@ enum Test {
 }
 
 fn filter(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code: code as u16, jt, jf, k }
+    libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    }
 }
 
 /// False, and says so, where no filter can be had.
@@ -101,7 +130,11 @@ fn a_file_system_without_fallocate_gets_zeros_written() {
     });
     assert_eq!(code, 0);
     let meta = std::fs::metadata(dir.0.join("prodcon.q")).unwrap();
-    assert!(meta.blocks() * 512 >= meta.len(), "holes: {} blocks", meta.blocks());
+    assert!(
+        meta.blocks() * 512 >= meta.len(),
+        "holes: {} blocks",
+        meta.blocks()
+    );
 }
 
 #[test]
@@ -112,11 +145,24 @@ fn where_unnamed_files_are_refused_a_named_one_does() {
     for errno in [libc::EPERM, libc::ENOSYS, libc::ENOENT, libc::EOPNOTSUPP] {
         let dir = Dir::new();
         let code = in_child(|| {
-            refuse(libc::SYS_openat, 2, Test::Bits(libc::O_TMPFILE as u32 & !(libc::O_DIRECTORY as u32)), errno);
+            refuse(
+                libc::SYS_openat,
+                2,
+                Test::Bits(libc::O_TMPFILE as u32 & !(libc::O_DIRECTORY as u32)),
+                errno,
+            );
             let mut queue = dir.queue("q").unwrap();
-            queue.put(&5).is_ok() && queue.try_clone().is_ok_and(|mut clone| clone.get().unwrap() == 5)
+            queue.put(&5).is_ok()
+                && queue
+                    .try_clone()
+                    .is_ok_and(|mut clone| clone.get().unwrap() == 5)
         });
-        assert_eq!((code, dir.files()), (0, 1), "{}", std::io::Error::from_raw_os_error(errno));
+        assert_eq!(
+            (code, dir.files()),
+            (0, 1),
+            "{}",
+            std::io::Error::from_raw_os_error(errno)
+        );
     }
 }
 
@@ -125,7 +171,14 @@ fn locks_that_cannot_be_had_are_an_error_of_the_system_and_not_seats_taken() {
     if !has_filters() {
         return;
     }
-    for errno in [libc::ENOLCK, libc::EINVAL, libc::ENOSYS, libc::EPERM, libc::EDEADLK, libc::EOVERFLOW] {
+    for errno in [
+        libc::ENOLCK,
+        libc::EINVAL,
+        libc::ENOSYS,
+        libc::EPERM,
+        libc::EDEADLK,
+        libc::EOVERFLOW,
+    ] {
         let dir = Dir::new();
         let mut there = dir.queue("there").unwrap();
         let control = there.control().try_clone().unwrap();
@@ -133,8 +186,10 @@ fn locks_that_cannot_be_had_are_an_error_of_the_system_and_not_seats_taken() {
             let mut mine = dir.attached("there").unwrap();
             let other = dir.attached("there").unwrap();
             let of_the_system = |error: &Error| {
-                let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-                error.kind() == ErrorKind::Os && source.and_then(std::io::Error::raw_os_error) == Some(errno)
+                let source = std::error::Error::source(error)
+                    .and_then(|source| source.downcast_ref::<std::io::Error>());
+                error.kind() == ErrorKind::Os
+                    && source.and_then(std::io::Error::raw_os_error) == Some(errno)
             };
             let told = |error: Error| of_the_system(&error) && error.to_string().contains("lock");
             for command in [libc::F_OFD_SETLK, libc::F_OFD_GETLK] {
@@ -142,14 +197,22 @@ fn locks_that_cannot_be_had_are_an_error_of_the_system_and_not_seats_taken() {
             }
             let attach = told(dir.attached("there").unwrap_err());
             let create = told(dir.queue("new").unwrap_err());
-            let ask = mine.control().stats().is_err_and(|error| of_the_system(&error));
+            let ask = mine
+                .control()
+                .stats()
+                .is_err_and(|error| of_the_system(&error));
             let unlink = told(prodcon::unlink_in(&dir.0, "there").unwrap_err());
             let supervise = dir.control("there").supervise(false).is_err();
             let got = mine.try_get();
             drop(other);
             attach && create && ask && unlink && supervise && matches!(got, Err(GetError::Empty))
         });
-        assert_eq!((code, dir.files()), (0, 1), "{}", std::io::Error::from_raw_os_error(errno));
+        assert_eq!(
+            (code, dir.files()),
+            (0, 1),
+            "{}",
+            std::io::Error::from_raw_os_error(errno)
+        );
         assert!(there.put(&1).is_ok() && control.len() == 1);
     }
 }
@@ -165,13 +228,19 @@ fn a_forbidden_futex_does_not_burn_a_processor() {
         let mut mine = dir.attached("q").unwrap();
         refuse(libc::SYS_futex, 0, Test::Always, libc::EPERM);
         let used = || {
-            let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            let mut time = libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
             // SAFETY: `time` is a valid place.
             unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
             Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
         };
         let (before, began) = (used(), Instant::now());
-        let timed_out = matches!(mine.within(Duration::from_millis(500)).get(), Err(GetError::TimedOut));
+        let timed_out = matches!(
+            mine.within(Duration::from_millis(500)).get(),
+            Err(GetError::TimedOut)
+        );
         let (spent, took) = (used() - before, began.elapsed());
         timed_out && spent * 4 < took
     });
@@ -190,16 +259,23 @@ fn a_directory_that_is_of_no_use_is_what_the_text_is_about() {
         refuse(
             libc::SYS_openat,
             2,
-            Test::Bits(libc::O_CREAT as u32 | (libc::O_TMPFILE as u32 & !(libc::O_DIRECTORY as u32))),
+            Test::Bits(
+                libc::O_CREAT as u32 | (libc::O_TMPFILE as u32 & !(libc::O_DIRECTORY as u32)),
+            ),
             libc::EACCES,
         );
         let error = dir.queue("q").unwrap_err();
         let text = error.to_string();
-        error.kind() == ErrorKind::PermissionDenied && text.contains("written to") && !text.contains("owner")
+        error.kind() == ErrorKind::PermissionDenied
+            && text.contains("written to")
+            && !text.contains("owner")
     });
     assert_eq!(code, 0);
     let code = in_child(|| {
-        let limit = libc::rlimit { rlim_cur: 3, rlim_max: 3 };
+        let limit = libc::rlimit {
+            rlim_cur: 3,
+            rlim_max: 3,
+        };
         // SAFETY: lowers a limit of this process.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
         let text = prodcon::list_in(&dir.0).unwrap_err().to_string();

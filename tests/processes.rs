@@ -38,7 +38,10 @@ fn child() {
         // SAFETY: changes only this process's user; without the right to, it stays who it is.
         unsafe { libc::setuid(65_534) };
         let error = ReadyQueue::<u64>::attach("q").unwrap_err();
-        assert!(error.kind() == ErrorKind::PermissionDenied && error.to_string().contains("'q'"), "{error}");
+        assert!(
+            error.kind() == ErrorKind::PermissionDenied && error.to_string().contains("'q'"),
+            "{error}"
+        );
         return;
     }
     let mut queue = ReadyQueue::<u64>::attach("q").unwrap();
@@ -54,7 +57,10 @@ fn child() {
         // SAFETY: closes descriptors that nobody here uses by number any more, but the queue, which must cope with it.
         unsafe { libc::close_range(3, u32::MAX, 0) };
         let error = queue.take().unwrap_err();
-        assert!(error.kind() == ErrorKind::Os && error.to_string().contains("closed"), "{error}");
+        assert!(
+            error.kind() == ErrorKind::Os && error.to_string().contains("closed"),
+            "{error}"
+        );
         std::fs::write(&path, 0u64.to_ne_bytes()).unwrap();
         std::thread::sleep(Duration::from_secs(600));
     }
@@ -84,22 +90,38 @@ fn end_beside_stopped_producers(at_least_once: bool, pause: u64) {
     let dir = Dir::new();
     let control = {
         let options = dir.options(64).seats(8).at_least_once(at_least_once);
-        ReadyQueue::<u64>::create("q", &options).unwrap().control().try_clone().unwrap()
+        ReadyQueue::<u64>::create("q", &options)
+            .unwrap()
+            .control()
+            .try_clone()
+            .unwrap()
     };
     let role = |place: u64| if place < 4 { "put" } else { "get" };
-    let mut children: Vec<Started> = (0..6).map(|place| Started::new(&dir, role(place), place)).collect();
-    until("the start", || control.stats().unwrap().seats_live == 6 && control.stats().unwrap().gets > 1000);
+    let mut children: Vec<Started> = (0..6)
+        .map(|place| Started::new(&dir, role(place), place))
+        .collect();
+    until("the start", || {
+        control.stats().unwrap().seats_live == 6 && control.stats().unwrap().gets > 1000
+    });
     std::thread::sleep(Duration::from_micros(pause));
-    children[..4].iter().for_each(|child| child.signal(libc::SIGSTOP));
+    children[..4]
+        .iter()
+        .for_each(|child| child.signal(libc::SIGSTOP));
     children[0].signal(libc::SIGKILL);
     control.set_state(State::StopAtQueueEnd).unwrap();
     until("the end, for the consumers", || {
-        children[4..].iter_mut().all(|child| child.try_wait().unwrap().is_some())
+        children[4..]
+            .iter_mut()
+            .all(|child| child.try_wait().unwrap().is_some())
     });
     let (got, left) = (control.stats().unwrap().gets, control.len());
-    children[1..4].iter().for_each(|child| child.signal(libc::SIGCONT));
+    children[1..4]
+        .iter()
+        .for_each(|child| child.signal(libc::SIGCONT));
     until("the end, for the producers", || {
-        children.iter_mut().all(|child| child.try_wait().unwrap().is_some())
+        children
+            .iter_mut()
+            .all(|child| child.try_wait().unwrap().is_some())
     });
     let report = control.doctor().unwrap();
     assert!(report.ok() && report.undecided == 0, "{report:?}");
@@ -118,15 +140,24 @@ fn producers_stopped_in_mid_put_leave_nothing_behind_the_end_of_a_stream() {
 }
 
 fn random_kills(at_least_once: bool) {
-    let seconds = std::env::var("PRODCON_TEST_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let seconds = std::env::var("PRODCON_TEST_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20);
     let dir = Dir::new();
     let control = {
         let options = dir.options(16).seats(12).at_least_once(at_least_once);
-        ReadyQueue::<u64>::create("q", &options).unwrap().control().try_clone().unwrap()
+        ReadyQueue::<u64>::create("q", &options)
+            .unwrap()
+            .control()
+            .try_clone()
+            .unwrap()
     };
     let role = |place: usize| if place < 4 { "put" } else { "get" };
     let mut next = 8u64;
-    let mut children: Vec<Started> = (0..8).map(|place| Started::new(&dir, role(place), place as u64)).collect();
+    let mut children: Vec<Started> = (0..8)
+        .map(|place| Started::new(&dir, role(place), place as u64))
+        .collect();
     until("the start", || control.stats().unwrap().seats_live == 8);
     let (mut dice, mut killed_getters, mut kills, mut stops) = (Dice::new(), 0u64, 0u64, 0u64);
     let end = Instant::now() + Duration::from_secs(seconds);
@@ -143,22 +174,33 @@ fn random_kills(at_least_once: bool) {
         } else {
             // One of each role is stopped in the middle of whatever it is at: the others go on.
             let pair = [place % 4, 4 + place % 4];
-            pair.iter().for_each(|place| children[*place].signal(libc::SIGSTOP));
+            pair.iter()
+                .for_each(|place| children[*place].signal(libc::SIGSTOP));
             let before = control.stats().unwrap().gets;
-            until("progress beside stopped processes", || control.stats().unwrap().gets > before + 100);
-            pair.iter().for_each(|place| children[*place].signal(libc::SIGCONT));
+            until("progress beside stopped processes", || {
+                control.stats().unwrap().gets > before + 100
+            });
+            pair.iter()
+                .for_each(|place| children[*place].signal(libc::SIGCONT));
             stops += 2;
         }
     }
-    until("every child attached", || control.stats().unwrap().seats_live >= 8);
+    until("every child attached", || {
+        control.stats().unwrap().seats_live >= 8
+    });
     control.set_state(State::StopAtQueueEnd).unwrap();
     until("the end of each process", || {
-        children.iter_mut().all(|child| child.try_wait().unwrap().is_some())
+        children
+            .iter_mut()
+            .all(|child| child.try_wait().unwrap().is_some())
     });
     let report = control.doctor().unwrap();
     assert!(report.ok() && report.undecided == 0, "{report:?}");
     let stats = control.stats().unwrap();
-    assert!(stats.adds_up() && stats.seats_live == 0 && stats.seats_dead == 0 && stats.len == 0, "{stats:?}");
+    assert!(
+        stats.adds_up() && stats.seats_live == 0 && stats.seats_dead == 0 && stats.len == 0,
+        "{stats:?}"
+    );
     let logs = dir.logs();
     let mut seen: HashMap<u64, u32> = HashMap::new();
     for log in &logs {
@@ -179,11 +221,19 @@ fn random_kills(at_least_once: bool) {
         stats.puts, stats.lost, stats.redelivered
     );
     if at_least_once {
-        assert!(missing == 0 && stats.lost == 0 && twice <= killed_getters && stats.unacked == 0, "{stats:?}");
+        assert!(
+            missing == 0 && stats.lost == 0 && twice <= killed_getters && stats.unacked == 0,
+            "{stats:?}"
+        );
     } else {
-        assert!(twice == 0 && missing <= killed_getters && stats.lost <= killed_getters, "{stats:?}");
+        assert!(
+            twice == 0 && missing <= killed_getters && stats.lost <= killed_getters,
+            "{stats:?}"
+        );
     }
-    let mut all: Vec<_> = (0..12).map(|_| ReadyQueue::<u64>::attach_with("q", &dir.attach()).unwrap()).collect();
+    let mut all: Vec<_> = (0..12)
+        .map(|_| ReadyQueue::<u64>::attach_with("q", &dir.attach()).unwrap())
+        .collect();
     control.set_state(State::Stopped).unwrap();
     control.set_state(State::Started).unwrap();
     (0..16).for_each(|i| all[i as usize % 12].try_put(&i).unwrap());
@@ -204,15 +254,27 @@ fn random_kills_lose_nothing_under_at_least_once() {
 fn of_64_sleepers_40_are_killed_and_no_wake_up_is_lost() {
     let dir = Dir::new();
     let mut queue = ReadyQueue::<u64>::create("q", &dir.options(64).seats(70)).unwrap();
-    let mut children: Vec<Started> = (0..64).map(|number| Started::new(&dir, "one", number)).collect();
+    let mut children: Vec<Started> = (0..64)
+        .map(|number| Started::new(&dir, "one", number))
+        .collect();
     until("64 asleep", || {
-        queue.control().stats().unwrap().members.iter().filter(|member| member.asleep).count() == 64
+        queue
+            .control()
+            .stats()
+            .unwrap()
+            .members
+            .iter()
+            .filter(|member| member.asleep)
+            .count()
+            == 64
     });
     for child in &mut children[..40] {
         child.kill().unwrap();
     }
     (0..24).for_each(|i| queue.put(&i).unwrap());
-    until("24 items got", || dir.logs().iter().map(Vec::len).sum::<usize>() == 24);
+    until("24 items got", || {
+        dir.logs().iter().map(Vec::len).sum::<usize>() == 24
+    });
     let mut items: Vec<u64> = dir.logs().concat();
     items.sort_unstable();
     assert_eq!(items, (0..24).collect::<Vec<_>>());
@@ -222,7 +284,9 @@ fn of_64_sleepers_40_are_killed_and_no_wake_up_is_lost() {
 fn the_item_of_a_killed_consumer_is_lost_or_delivered_again_as_chosen() {
     for at_least_once in [false, true] {
         let dir = Dir::new();
-        let mut queue = ReadyQueue::<u64>::create("q", &dir.options(4).seats(3).at_least_once(at_least_once)).unwrap();
+        let mut queue =
+            ReadyQueue::<u64>::create("q", &dir.options(4).seats(3).at_least_once(at_least_once))
+                .unwrap();
         queue.put(&1).unwrap();
         queue.put(&2).unwrap();
         let mut child = Started::new(&dir, "hold", 1);
@@ -230,13 +294,22 @@ fn the_item_of_a_killed_consumer_is_lost_or_delivered_again_as_chosen() {
         assert_eq!(queue.control().stats().unwrap().unacked, 1);
         child.kill().unwrap();
         child.wait().unwrap();
-        until("recovery", || queue.control().recover().unwrap().recovered > 0 || at_least_once);
+        until("recovery", || {
+            queue.control().recover().unwrap().recovered > 0 || at_least_once
+        });
         let first = queue.within(Duration::from_secs(10)).take().unwrap();
         let (item, deliveries) = (*first, first.delivery_count());
         first.ack();
         let stats = queue.control().stats().unwrap();
         let found = (item, deliveries, stats.lost, stats.redelivered);
-        assert_eq!(found, if at_least_once { (1, 2, 0, 1) } else { (2, 1, 1, 0) });
+        assert_eq!(
+            found,
+            if at_least_once {
+                (1, 2, 0, 1)
+            } else {
+                (2, 1, 1, 0)
+            }
+        );
         assert!(stats.adds_up());
     }
 }
@@ -248,9 +321,16 @@ fn a_forked_handle_says_so_and_the_parents_seat_survives_the_child() {
     // SAFETY: the child only calls the queue (whose forked handle touches nothing) and _exit.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        let forked =
-            queue.try_put(&1).is_err_and(|error| error.kind() == ErrorKind::Forked) && queue.try_get().is_err_and(|error| error.kind() == ErrorKind::Forked);
-        let forked = forked && !queue.is_ready() && queue.is_empty() && queue.control().state() == State::Stopped;
+        let forked = queue
+            .try_put(&1)
+            .is_err_and(|error| error.kind() == ErrorKind::Forked)
+            && queue
+                .try_get()
+                .is_err_and(|error| error.kind() == ErrorKind::Forked);
+        let forked = forked
+            && !queue.is_ready()
+            && queue.is_empty()
+            && queue.control().state() == State::Stopped;
         drop(queue);
         // SAFETY: ends the child without running anything else of the test program.
         unsafe { libc::_exit(i32::from(!forked)) };
@@ -259,7 +339,10 @@ fn a_forked_handle_says_so_and_the_parents_seat_survives_the_child() {
     // SAFETY: pid is our child, status is writable.
     assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
     assert_eq!(status, 0);
-    assert!(ReadyQueue::<u64>::attach_with("q", &dir.attach()).is_err(), "the only seat is still taken");
+    assert!(
+        ReadyQueue::<u64>::attach_with("q", &dir.attach()).is_err(),
+        "the only seat is still taken"
+    );
     queue.put(&1).unwrap();
     assert_eq!(queue.get().unwrap(), 1);
 }
@@ -278,7 +361,10 @@ fn a_program_that_closes_all_its_descriptors_keeps_its_seat_until_it_ends() {
     let queue = ReadyQueue::<u64>::create("q", &dir.options(4).seats(2)).unwrap();
     let mut child = Started::new(&dir, "deaf", 1);
     until("the child's error", || !dir.logs().concat().is_empty());
-    assert!(queue.try_clone().is_err(), "its seat was given to somebody else");
+    assert!(
+        queue.try_clone().is_err(),
+        "its seat was given to somebody else"
+    );
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(queue.control().stats().unwrap().seats_live, 1);
@@ -294,6 +380,9 @@ fn a_removed_queue_is_noticed_by_who_waits() {
     control.unlink().unwrap();
     let mut new = ReadyQueue::<u64>::create("q", &dir.options(4)).unwrap();
     new.put(&1).unwrap();
-    assert_eq!(waiter.join().unwrap().unwrap_err().kind(), ErrorKind::Removed);
+    assert_eq!(
+        waiter.join().unwrap().unwrap_err().kind(),
+        ErrorKind::Removed
+    );
     assert!(dir.control("q").stats().unwrap().len == 1);
 }

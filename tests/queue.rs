@@ -39,7 +39,10 @@ fn items_come_out_in_order_at_any_capacity() {
             assert!(matches!(b.try_get(), Err(GetError::Empty)));
         }
         let stats = a.control().stats().unwrap();
-        assert!(stats.adds_up() && stats.gets == 5 * u64::from(capacity) && stats.seats_live == 2, "{stats:?}");
+        assert!(
+            stats.adds_up() && stats.gets == 5 * u64::from(capacity) && stats.seats_live == 2,
+            "{stats:?}"
+        );
     }
 }
 
@@ -65,7 +68,10 @@ fn bytes_of_any_length_up_to_the_item_size() {
         assert_eq!(q.get().unwrap(), item);
         assert!(q.get().unwrap().is_empty());
         let error = q.put(&vec![0; size + 1]).unwrap_err();
-        assert!(error.kind() == ErrorKind::TooLarge && error.to_string().contains("'q'"), "{error}");
+        assert!(
+            error.kind() == ErrorKind::TooLarge && error.to_string().contains("'q'"),
+            "{error}"
+        );
     }
 }
 
@@ -106,7 +112,10 @@ fn the_gate_keeps_producers_out_and_clears() {
     q.clear().unwrap();
     assert_eq!((q.len(), drain(&mut q)), (0, vec![]));
     let stats = q.control().stats().unwrap();
-    assert_eq!((stats.puts, stats.gets, stats.cleared, stats.epoch), (3, 1, 2, 2));
+    assert_eq!(
+        (stats.puts, stats.gets, stats.cleared, stats.epoch),
+        (3, 1, 2, 2)
+    );
     assert!(stats.adds_up());
     // A full queue of cleared items has room at once.
     (0..4).for_each(|i| q.try_put(&i).unwrap());
@@ -125,8 +134,14 @@ fn cleared_items_are_neither_counted_nor_in_the_way() {
         let control = q.control().try_clone().unwrap();
         control.clear().unwrap();
         (0..live).for_each(|i| q.put(&i).unwrap());
-        assert_eq!((q.len() as u64, q.is_empty(), q.is_full()), (live, live == 0, live == 5));
-        assert_eq!((control.len() as u64, control.is_empty(), control.is_full()), (live, live == 0, live == 5));
+        assert_eq!(
+            (q.len() as u64, q.is_empty(), q.is_full()),
+            (live, live == 0, live == 5)
+        );
+        assert_eq!(
+            (control.len() as u64, control.is_empty(), control.is_full()),
+            (live, live == 0, live == 5)
+        );
         assert!(q.control().stats().unwrap().adds_up());
         assert_eq!(drain(&mut q).len() as u64, live);
     }
@@ -139,8 +154,17 @@ fn state_ends_the_stream() {
     (0..5).for_each(|i| q.put(&i).unwrap());
     q.control().set_state(State::StopAtQueueEnd).unwrap();
     assert!(matches!(q.put(&9), Err(PutError::Stopped)));
-    assert_eq!(q.iter().map(Result::unwrap).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-    assert!(q.control().set_state(State::Started).unwrap_err().to_string().contains("stop_at_queue_end"));
+    assert_eq!(
+        q.iter().map(Result::unwrap).collect::<Vec<_>>(),
+        [0, 1, 2, 3, 4]
+    );
+    assert!(
+        q.control()
+            .set_state(State::Started)
+            .unwrap_err()
+            .to_string()
+            .contains("stop_at_queue_end")
+    );
     q.control().set_state(State::Stopped).unwrap();
     assert!(matches!(q.try_get(), Err(GetError::Stopped)));
     q.control().set_state(State::Started).unwrap();
@@ -166,7 +190,10 @@ fn the_state_that_a_queue_has_may_be_set_and_a_refusal_names_the_way_that_works(
         assert_eq!(q.control().state(), from);
         for step in way {
             let refused = q.control().set_state(to).unwrap_err().to_string();
-            assert!(refused.contains(&format!("set its state to {step} first, and then to {to}")), "{refused}");
+            assert!(
+                refused.contains(&format!("set its state to {step} first, and then to {to}")),
+                "{refused}"
+            );
             q.control().set_state(*step).unwrap();
         }
         q.control().set_state(to).unwrap();
@@ -179,11 +206,18 @@ fn the_state_that_a_queue_has_may_be_set_and_a_refusal_names_the_way_that_works(
 fn timeouts_time_out_and_sleepers_wake() {
     let dir = Dir::new();
     let mut a = dir.numbers(1);
-    assert!(matches!(a.within(Duration::from_millis(30)).get(), Err(GetError::TimedOut)));
+    assert!(matches!(
+        a.within(Duration::from_millis(30)).get(),
+        Err(GetError::TimedOut)
+    ));
     a.put(&1).unwrap();
-    assert!(matches!(a.within(Duration::from_millis(30)).put(&2), Err(PutError::TimedOut)));
+    assert!(matches!(
+        a.within(Duration::from_millis(30)).put(&2),
+        Err(PutError::TimedOut)
+    ));
     let mut b = a.try_clone().unwrap();
-    let reader = std::thread::spawn(move || (0..1000).map(|_| b.get().unwrap()).collect::<Vec<_>>());
+    let reader =
+        std::thread::spawn(move || (0..1000).map(|_| b.get().unwrap()).collect::<Vec<_>>());
     (2..=1000).for_each(|i| a.put(&i).unwrap());
     assert_eq!(reader.join().unwrap(), (1..=1000).collect::<Vec<_>>());
     let mut c = a.try_clone().unwrap();
@@ -196,7 +230,8 @@ fn timeouts_time_out_and_sleepers_wake() {
 #[test]
 fn at_least_once_gives_back_what_was_not_acknowledged() {
     let dir = Dir::new();
-    let mut a = ReadyQueue::<u64>::create("q", &dir.options(4).at_least_once(true).seats(4)).unwrap();
+    let mut a =
+        ReadyQueue::<u64>::create("q", &dir.options(4).at_least_once(true).seats(4)).unwrap();
     let mut b = a.try_clone().unwrap();
     (1..=3).for_each(|i| a.put(&i).unwrap());
     a.take().unwrap().nack().unwrap();
@@ -207,7 +242,10 @@ fn at_least_once_gives_back_what_was_not_acknowledged() {
     assert_eq!(a.get().unwrap(), 1);
     assert_eq!(drain(&mut a), [2, 3]);
     let stats = a.control().stats().unwrap();
-    assert!(stats.adds_up() && stats.gets == 3 && stats.redelivered == 2 && stats.unacked == 0, "{stats:?}");
+    assert!(
+        stats.adds_up() && stats.gets == 3 && stats.redelivered == 2 && stats.unacked == 0,
+        "{stats:?}"
+    );
 }
 
 #[test]
@@ -219,7 +257,10 @@ fn a_forgotten_guard_is_counted_as_lost() {
     assert_eq!(q.control().stats().unwrap().unacked, 1);
     assert_eq!(q.get().unwrap(), 2);
     let stats = q.control().stats().unwrap();
-    assert!(stats.adds_up() && (stats.gets, stats.lost) == (1, 1), "{stats:?}");
+    assert!(
+        stats.adds_up() && (stats.gets, stats.lost) == (1, 1),
+        "{stats:?}"
+    );
 }
 
 #[test]
@@ -228,7 +269,10 @@ fn seats_run_out_and_come_back() {
     let first = ReadyQueue::<u64>::create("q", &dir.options(1).seats(2)).unwrap();
     let second = first.try_clone().unwrap();
     let error = first.try_clone().unwrap_err();
-    assert!(error.kind() == ErrorKind::NoSeat && error.to_string().contains("'q'"), "{error}");
+    assert!(
+        error.kind() == ErrorKind::NoSeat && error.to_string().contains("'q'"),
+        "{error}"
+    );
     let control = dir.control("q");
     assert_eq!(control.stats().unwrap().seats_live, 2);
     drop(second);
@@ -247,11 +291,17 @@ fn other_types_are_refused() {
         ReadyQueue::<i64>::attach_with("q", &dir.attach()).unwrap_err(),
         ReadyQueue::<u32>::attach_with("q", &dir.attach()).unwrap_err(),
     ] {
-        assert!(error.kind() == ErrorKind::Incompatible && error.to_string().contains("'q'"), "{error}");
+        assert!(
+            error.kind() == ErrorKind::Incompatible && error.to_string().contains("'q'"),
+            "{error}"
+        );
     }
     let mut bytes = ReadyQueue::<[u8]>::attach_with("q", &dir.attach()).unwrap();
     let error = bytes.put(&[1, 2]).unwrap_err();
-    assert!(error.kind() == ErrorKind::WrongLength && error.to_string().contains('8'), "{error}");
+    assert!(
+        error.kind() == ErrorKind::WrongLength && error.to_string().contains('8'),
+        "{error}"
+    );
     bytes.put(&7u64.to_ne_bytes()).unwrap();
     drop(bytes);
     drop(q);
@@ -307,7 +357,10 @@ fn a_segment_in_which_two_places_name_one_block_is_refused() {
         bytes[at..at + 8].copy_from_slice(&bad.to_ne_bytes());
         std::fs::write(&path, &bytes).unwrap();
         let error = dir.attached().unwrap_err();
-        assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("'q'"), "{error}");
+        assert!(
+            error.kind() == ErrorKind::Corrupt && error.to_string().contains("'q'"),
+            "{error}"
+        );
         // A control handle looks, and says what is wrong.
         assert!(!dir.control("q").doctor().unwrap().ok());
     }
@@ -329,13 +382,18 @@ fn a_damaged_header_is_refused() {
         std::fs::write(&path, &bytes).unwrap();
         let error = dir.attached().unwrap_err();
         assert!(
-            matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible) && error.to_string().contains("'q'"),
+            matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible)
+                && error.to_string().contains("'q'"),
             "byte {byte}: {error}"
         );
     }
     for len in [0, 100, 511, 512, whole.len() - 1] {
         std::fs::write(&path, &whole[..len]).unwrap();
-        assert!(dir.attached().is_err_and(|error| error.kind() == ErrorKind::Corrupt), "{len} bytes");
+        assert!(
+            dir.attached()
+                .is_err_and(|error| error.kind() == ErrorKind::Corrupt),
+            "{len} bytes"
+        );
     }
     std::fs::write(&path, &whole).unwrap();
     dir.attached().unwrap();
@@ -344,39 +402,68 @@ fn a_damaged_header_is_refused() {
 #[test]
 fn no_space_is_an_error_at_create_and_leaves_nothing() {
     let dir = Dir::new();
-    let error = ReadyQueue::<[u8]>::create("q", &dir.options(1 << 19).item_size(1 << 30)).unwrap_err();
-    assert!(error.kind() == ErrorKind::NoSpace && error.to_string().contains("'q'"), "{error}");
+    let error =
+        ReadyQueue::<[u8]>::create("q", &dir.options(1 << 19).item_size(1 << 30)).unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::NoSpace && error.to_string().contains("'q'"),
+        "{error}"
+    );
     assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
 }
 
 #[test]
 fn names_and_numbers_are_checked() {
     let dir = Dir::new();
-    let kind = |name: &str, options: &QueueOptions| ReadyQueue::<u64>::create(name, options).unwrap_err().kind();
+    let kind = |name: &str, options: &QueueOptions| {
+        ReadyQueue::<u64>::create(name, options).unwrap_err().kind()
+    };
     for name in ["", ".x", "-x", "a/b", "a b", "ä", &"x".repeat(201)] {
-        assert_eq!(kind(name, &dir.options(1)), ErrorKind::InvalidName, "{name}");
+        assert_eq!(
+            kind(name, &dir.options(1)),
+            ErrorKind::InvalidName,
+            "{name}"
+        );
     }
-    for options in [dir.options(0), dir.options(u32::MAX), dir.options(1).seats(0), dir.options(1).seats(1024)] {
+    for options in [
+        dir.options(0),
+        dir.options(u32::MAX),
+        dir.options(1).seats(0),
+        dir.options(1).seats(1024),
+    ] {
         assert_eq!(kind("q", &options), ErrorKind::InvalidOption);
     }
     assert_eq!(dir.attached().unwrap_err().kind(), ErrorKind::NotFound);
     let none = AttachOptions::new().directory(dir.0.join("none"));
-    assert_eq!(ReadyQueue::<u64>::attach_with("q", &none).unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(kind("q", &QueueOptions::new(1).attach(none)), ErrorKind::NotFound);
+    assert_eq!(
+        ReadyQueue::<u64>::attach_with("q", &none)
+            .unwrap_err()
+            .kind(),
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        kind("q", &QueueOptions::new(1).attach(none)),
+        ErrorKind::NotFound
+    );
     let q = dir.numbers(1);
     assert_eq!(kind("q", &dir.options(1)), ErrorKind::AlreadyExists);
     q.control().try_clone().unwrap().unlink().unwrap();
     let fresh = dir.numbers(2);
-    assert!(q.control().stats().unwrap().removed_name && !fresh.control().stats().unwrap().removed_name);
+    assert!(
+        q.control().stats().unwrap().removed_name && !fresh.control().stats().unwrap().removed_name
+    );
 }
 
 /// Ends a stream while a producer puts as fast as it can. True: a put answered Ok, and nobody got its item.
 fn strands_an_item(dir: &Dir, at_least_once: bool, round: u64) -> bool {
     const LONG: usize = 32 << 10; // the copy is what makes the put slow
     const LIMIT: Duration = Duration::from_secs(30);
-    let options = dir.options(2 + round as u32 % 64).item_size(LONG).at_least_once(at_least_once);
+    let options = dir
+        .options(2 + round as u32 % 64)
+        .item_size(LONG)
+        .at_least_once(at_least_once);
     let mut producer = ReadyQueue::<[u8]>::create("end", &options).unwrap();
-    let mut consumers = [0; 2].map(|_| ReadyQueue::<[u8]>::attach_with("end", &dir.attach()).unwrap());
+    let mut consumers =
+        [0; 2].map(|_| ReadyQueue::<[u8]>::attach_with("end", &dir.attach()).unwrap());
     let (control, begin) = (producer.control().try_clone().unwrap(), Barrier::new(4));
     let (put, got) = std::thread::scope(|scope| {
         let putting = scope.spawn(|| {
@@ -409,7 +496,13 @@ fn strands_an_item(dir: &Dir, at_least_once: bool, round: u64) -> bool {
             std::hint::spin_loop();
         }
         control.set_state(State::StopAtQueueEnd).unwrap();
-        (putting.join().unwrap(), getting.map(|consumer| consumer.join().unwrap()).iter().sum::<usize>())
+        (
+            putting.join().unwrap(),
+            getting
+                .map(|consumer| consumer.join().unwrap())
+                .iter()
+                .sum::<usize>(),
+        )
     });
     let stats = control.stats().unwrap();
     assert!(stats.adds_up() && stats.puts == put as u64, "{stats:?}");
@@ -422,7 +515,12 @@ fn at_the_end_of_a_stream_every_item_that_was_put_was_got() {
     let dir = Dir::new();
     let rounds = std::env::var("PRODCON_ROUNDS").map_or(300, |rounds| rounds.parse().unwrap());
     for at_least_once in [false, true] {
-        let stranded = (0..rounds).filter(|round| strands_an_item(&dir, at_least_once, *round)).count();
-        assert_eq!(stranded, 0, "of {rounds} streams, at least once: {at_least_once}");
+        let stranded = (0..rounds)
+            .filter(|round| strands_an_item(&dir, at_least_once, *round))
+            .count();
+        assert_eq!(
+            stranded, 0,
+            "of {rounds} streams, at least once: {at_least_once}"
+        );
     }
 }

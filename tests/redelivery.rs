@@ -35,7 +35,9 @@ fn child() {
 /// Returns when it has its item in hand.
 fn start_victim(dir: &Dir, queue: &ReadyQueue<u64>) -> Started {
     let victim = Started::new(dir, "hold", 0);
-    until("that the victim takes an item", || queue.control().stats().unwrap().unacked > 0);
+    until("that the victim takes an item", || {
+        queue.control().stats().unwrap().unacked > 0
+    });
     victim
 }
 
@@ -76,7 +78,10 @@ fn feed(producer: &mut ReadyQueue<u64>, traffic: Traffic, enough: &AtomicBool) {
 /// Gets what there is; how many, and whether the victim's item was among them.
 fn serve(consumer: &mut ReadyQueue<u64>, traffic: Traffic) -> (u64, bool) {
     let items = if traffic.hand > 1 {
-        let batch = consumer.within(Duration::from_secs(1)).take_many(traffic.hand).unwrap();
+        let batch = consumer
+            .within(Duration::from_secs(1))
+            .take_many(traffic.hand)
+            .unwrap();
         let items = batch.iter().copied().collect();
         batch.ack();
         items
@@ -95,7 +100,13 @@ fn serve(consumer: &mut ReadyQueue<u64>, traffic: Traffic) -> (u64, bool) {
 
 /// A consumer that has looked for orphans once, and a victim that is killed with an item in hand.
 /// Returns when `done` says so of the consumer, or the victim's item has come.
-fn kill_beside(name: &str, dir: &Dir, options: QueueOptions, traffic: Traffic, done: impl Fn(&mut ReadyQueue<u64>) -> bool) {
+fn kill_beside(
+    name: &str,
+    dir: &Dir,
+    options: QueueOptions,
+    traffic: Traffic,
+    done: impl Fn(&mut ReadyQueue<u64>) -> bool,
+) {
     let mut producer = ReadyQueue::<u64>::create("q", &options).unwrap();
     let attach = dir.attach().max_unacked(traffic.hand as u32);
     let mut consumer = ReadyQueue::<u64>::attach_with("q", &attach).unwrap();
@@ -129,8 +140,13 @@ fn kill_beside(name: &str, dir: &Dir, options: QueueOptions, traffic: Traffic, d
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
         enough.store(true, Ordering::Relaxed);
         match outcome {
-            Ok(Some((after, others))) => println!("{name}: {after:?} after the kill; {others} other items"),
-            Ok(None) => panic!("{name}: nothing in {DEADLINE:?}; {:?}", consumer.control().stats()),
+            Ok(Some((after, others))) => {
+                println!("{name}: {after:?} after the kill; {others} other items")
+            }
+            Ok(None) => panic!(
+                "{name}: nothing in {DEADLINE:?}; {:?}",
+                consumer.control().stats()
+            ),
             Err(cause) => std::panic::resume_unwind(cause),
         }
     });
@@ -147,9 +163,13 @@ fn is_delivered_again(name: &str, traffic: Traffic) {
 
 fn is_counted_as_lost(name: &str, traffic: Traffic) {
     let dir = Dir::new();
-    kill_beside(name, &dir, dir.options(1024).seats(8), traffic, |consumer| {
-        consumer.control().stats().unwrap().lost == 1
-    });
+    kill_beside(
+        name,
+        &dir,
+        dir.options(1024).seats(8),
+        traffic,
+        |consumer| consumer.control().stats().unwrap().lost == 1,
+    );
 }
 
 #[test]
@@ -178,7 +198,13 @@ fn an_item_comes_back_to_a_consumer_that_polls() {
 
 #[test]
 fn an_item_comes_back_to_a_consumer_with_a_backlog() {
-    is_delivered_again("backlog", Traffic { backlog: 500, ..FULL_SPEED });
+    is_delivered_again(
+        "backlog",
+        Traffic {
+            backlog: 500,
+            ..FULL_SPEED
+        },
+    );
 }
 
 #[test]
@@ -197,12 +223,25 @@ fn an_item_comes_back_to_a_slow_consumer_with_a_backlog() {
 #[test]
 fn an_item_comes_back_to_a_consumer_with_several_in_hand() {
     let (backlog, hand) = (500, 4);
-    is_delivered_again("several in hand", Traffic { backlog, hand, ..FULL_SPEED });
+    is_delivered_again(
+        "several in hand",
+        Traffic {
+            backlog,
+            hand,
+            ..FULL_SPEED
+        },
+    );
 }
 
 #[test]
 fn an_item_is_counted_as_lost_beside_a_consumer_with_a_backlog() {
-    is_counted_as_lost("lost, backlog", Traffic { backlog: 500, ..FULL_SPEED });
+    is_counted_as_lost(
+        "lost, backlog",
+        Traffic {
+            backlog: 500,
+            ..FULL_SPEED
+        },
+    );
 }
 
 #[test]
@@ -219,13 +258,20 @@ fn an_item_is_counted_as_lost_by_a_producer_that_finds_space() {
     drop(start_victim(&dir, &producer));
     let killed = Instant::now();
     while producer.control().stats().unwrap().lost == 0 {
-        assert!(killed.elapsed() < DEADLINE, "{:?}", producer.control().stats());
+        assert!(
+            killed.elapsed() < DEADLINE,
+            "{:?}",
+            producer.control().stats()
+        );
         match producer.try_put(&5) {
             Ok(()) => std::thread::sleep(Duration::from_millis(1)),
             Err(_) => producer.control().clear().unwrap(), // nobody gets
         }
     }
-    println!("lost, seen by a producer: {:?} after the kill", killed.elapsed());
+    println!(
+        "lost, seen by a producer: {:?} after the kill",
+        killed.elapsed()
+    );
 }
 
 #[test]
@@ -235,7 +281,10 @@ fn a_dead_letter_arrives_beside_a_consumer_with_a_backlog() {
     let mut letters = ReadyQueue::<[u8]>::create("letters", &letters).unwrap();
     let options = dir.at_least_once(1024).seats(8);
     let options = options.dead_letter("letters", 1);
-    let traffic = Traffic { backlog: 500, ..FULL_SPEED };
+    let traffic = Traffic {
+        backlog: 500,
+        ..FULL_SPEED
+    };
     kill_beside("dead letter", &dir, options, traffic, |consumer| {
         consumer.control().stats().unwrap().dead_lettered == 1
     });
@@ -252,7 +301,11 @@ fn an_item_whose_seat_somebody_had_locked_when_it_was_looked_for_comes_back() {
     let seats = producer.control().stats().unwrap().members;
     let seat = seats.iter().find(|member| member.unacked > 0).unwrap().seat;
     // As a recoverer that is paused while it has the seat.
-    let file = std::fs::File::options().read(true).write(true).open(dir.0.join("prodcon.q")).unwrap();
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(dir.0.join("prodcon.q"))
+        .unwrap();
     let mut lock = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -263,7 +316,13 @@ fn an_item_whose_seat_somebody_had_locked_when_it_was_looked_for_comes_back() {
     let mut set = |kind: i32| {
         lock.l_type = kind as libc::c_short;
         // SAFETY: an open descriptor, and a flock that is valid for the length of the call.
-        unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_OFD_SETLKW, &lock) }
+        unsafe {
+            libc::fcntl(
+                std::os::fd::AsRawFd::as_raw_fd(&file),
+                libc::F_OFD_SETLKW,
+                &lock,
+            )
+        }
     };
     drop(victim);
     assert_eq!(set(libc::F_WRLCK), 0);
@@ -281,7 +340,14 @@ fn an_item_whose_seat_somebody_had_locked_when_it_was_looked_for_comes_back() {
     assert_eq!(set(libc::F_UNLCK), 0);
     let unlocked = Instant::now();
     while served(&mut consumer, &mut producer) != VICTIMS {
-        assert!(unlocked.elapsed() < DEADLINE, "{:?}", consumer.control().stats());
+        assert!(
+            unlocked.elapsed() < DEADLINE,
+            "{:?}",
+            consumer.control().stats()
+        );
     }
-    println!("locked by another: {:?} after the unlock", unlocked.elapsed());
+    println!(
+        "locked by another: {:?} after the unlock",
+        unlocked.elapsed()
+    );
 }

@@ -23,7 +23,10 @@ fn an_old_handle_does_not_remove_the_queue_that_has_its_name_now() {
     let dir = Dir::new();
     let (old, older) = {
         let queue = dir.queue("q");
-        (queue.control().try_clone().unwrap(), queue.control().try_clone().unwrap())
+        (
+            queue.control().try_clone().unwrap(),
+            queue.control().try_clone().unwrap(),
+        )
     };
     old.unlink().unwrap();
     let new = dir.queue("q");
@@ -37,7 +40,10 @@ fn an_old_handle_does_not_remove_the_queue_that_has_its_name_now() {
 fn a_queue_that_is_gone_is_not_removed_twice() {
     let dir = Dir::new();
     let queue = dir.queue("q");
-    let (first, second) = (queue.control().try_clone().unwrap(), queue.control().try_clone().unwrap());
+    let (first, second) = (
+        queue.control().try_clone().unwrap(),
+        queue.control().try_clone().unwrap(),
+    );
     first.unlink().unwrap();
     assert_eq!(second.unlink().unwrap_err().kind(), ErrorKind::NotFound);
 }
@@ -62,15 +68,25 @@ fn what_its_owner_left_is_stale_once_nobody_is_attached() {
     assert!(!owner.remove_if_stale().unwrap() && !other.remove_if_stale().unwrap());
     let seat = ReadyQueue::<[u8]>::attach_with("q", &dir.attach()).unwrap();
     drop(owner);
-    assert!(!other.has_owner().unwrap() && !other.is_stale().unwrap() && !other.remove_if_stale().unwrap());
+    assert!(
+        !other.has_owner().unwrap()
+            && !other.is_stale().unwrap()
+            && !other.remove_if_stale().unwrap()
+    );
     drop(seat);
     let watch = other.supervise(false).unwrap().unwrap();
     assert!(!other.is_stale().unwrap());
     drop(watch);
     assert!(other.is_stale().unwrap() && other.remove_if_stale().unwrap() && other.is_removed());
-    assert_eq!(other.remove_if_stale().unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        other.remove_if_stale().unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     let _new = dir.queue("q");
-    assert_eq!(other.remove_if_stale().unwrap_err().kind(), ErrorKind::Removed);
+    assert_eq!(
+        other.remove_if_stale().unwrap_err().kind(),
+        ErrorKind::Removed
+    );
     assert!(!dir.control("q").is_removed());
 }
 
@@ -94,24 +110,43 @@ fn what_is_no_segment_or_damaged_can_be_removed_by_name() {
     std::fs::write(path("empty"), "").unwrap();
     std::os::unix::fs::symlink("/dev/null", path("link")).unwrap();
     std::fs::write(path("hidden"), "").unwrap();
-    std::fs::set_permissions(path("hidden"), std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    std::fs::set_permissions(
+        path("hidden"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o000),
+    )
+    .unwrap();
     std::fs::write(path("read-only"), "").unwrap();
-    std::fs::set_permissions(path("read-only"), std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+    std::fs::set_permissions(
+        path("read-only"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o400),
+    )
+    .unwrap();
     drop(dir.queue("cut"));
-    std::fs::File::options().write(true).open(path("cut")).unwrap().set_len(100).unwrap();
+    std::fs::File::options()
+        .write(true)
+        .open(path("cut"))
+        .unwrap()
+        .set_len(100)
+        .unwrap();
     for name in ["text", "empty", "link", "hidden", "read-only", "cut"] {
         prodcon::unlink_in(&dir.0, name).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
     std::fs::create_dir(path("directory")).unwrap();
-    assert_eq!(prodcon::unlink_in(&dir.0, "directory").unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(
+        prodcon::unlink_in(&dir.0, "directory").unwrap_err().kind(),
+        ErrorKind::Corrupt
+    );
 }
 
 #[test]
 fn a_forked_child_removes_its_parents_queue_and_no_other() {
     let dir = Dir::new();
     let queue = dir.queue("q");
-    let (mine, other) = (queue.control().try_clone().unwrap(), queue.control().try_clone().unwrap());
+    let (mine, other) = (
+        queue.control().try_clone().unwrap(),
+        queue.control().try_clone().unwrap(),
+    );
     let unlinked = |control: Control| {
         // SAFETY: the child removes a name and leaves by _exit.
         let pid = unsafe { libc::fork() };
@@ -151,11 +186,17 @@ impl Drop for End<'_> {
 fn removers_and_a_creator_in_a_race_remove_each_queue_once() {
     let dir = Dir::new();
     let options = dir.options(1).item_size(8).seats(1);
-    let (told, removed, made) = (Mutex::new(HashSet::new()), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (told, removed, made) = (
+        Mutex::new(HashSet::new()),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
     let (done, mut gone) = (AtomicBool::new(false), 0);
     let remover = || {
         while !done.load(SeqCst) {
-            let Ok(handle) = Control::attach_with("q", &dir.attach()) else { continue };
+            let Ok(handle) = Control::attach_with("q", &dir.attach()) else {
+                continue;
+            };
             told.lock().unwrap().insert(handle.id());
             let seen = made.load(SeqCst);
             // Now and then the handle is an old one: the other has removed the queue, and the next is there.
@@ -177,13 +218,19 @@ fn removers_and_a_creator_in_a_race_remove_each_queue_once() {
         let removers = [scope.spawn(remover), scope.spawn(remover)];
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut last: Option<Control> = None;
-        while made.load(SeqCst) < 60 && Instant::now() < deadline && !removers.iter().any(|thread| thread.is_finished()) {
+        while made.load(SeqCst) < 60
+            && Instant::now() < deadline
+            && !removers.iter().any(|thread| thread.is_finished())
+        {
             match Control::create::<[u8]>("q", &options) {
                 Ok(control) => {
                     made.fetch_add(1, SeqCst);
                     if let Some(before) = last.replace(control) {
                         assert!(before.is_removed(), "a creator replaced it");
-                        assert!(told.lock().unwrap().contains(&before.id()), "removed by somebody who was not told to");
+                        assert!(
+                            told.lock().unwrap().contains(&before.id()),
+                            "removed by somebody who was not told to"
+                        );
                         gone += 1;
                     }
                 }

@@ -3,19 +3,25 @@
 mod common;
 
 use common::Dir;
-use prodcon::{Batch, Control, ErrorKind, GetError, PutError, QueueOptions, ReadyQueue, Role, State, Stats};
+use prodcon::{
+    Batch, Control, ErrorKind, GetError, PutError, QueueOptions, ReadyQueue, Role, State, Stats,
+};
 use std::time::Duration;
 
 impl Dir {
     fn consumer(&self, items: u32) -> ReadyQueue<u64> {
-        ReadyQueue::attach_with("q", &self.attach().role(Role::Consumer).max_unacked(items)).unwrap()
+        ReadyQueue::attach_with("q", &self.attach().role(Role::Consumer).max_unacked(items))
+            .unwrap()
     }
     /// Nothing of the queue is out of order, and every seat is free but those in use.
     fn check(&self, live: u32) {
         let control = self.control("q");
         let (report, stats) = (control.doctor().unwrap(), control.stats().unwrap());
         assert!(report.ok() && report.undecided == 0, "{report:?}");
-        assert!(stats.adds_up() && stats.seats_live == live && stats.seats_dead == 0, "{stats:?}");
+        assert!(
+            stats.adds_up() && stats.seats_live == live && stats.seats_dead == 0,
+            "{stats:?}"
+        );
     }
 }
 
@@ -42,13 +48,24 @@ fn several_items_are_in_hand_and_acknowledged_together() {
     (0..10).for_each(|i| producer.put(&i).unwrap());
     let mut batch = consumer.take_many(3).unwrap();
     assert_eq!(values(&batch), [0, 1, 2]);
-    assert_eq!(batch.take_more(9, Some(Duration::ZERO)).unwrap(), 1, "four seats, four items");
+    assert_eq!(
+        batch.take_more(9, Some(Duration::ZERO)).unwrap(),
+        1,
+        "four seats, four items"
+    );
     let counts = (batch.delivery_count(0), batch.delivery_count(4));
     assert_eq!((values(&batch), counts), (vec![0, 1, 2, 3], (1, 0)));
-    assert_eq!(batch.take_more(9, None).unwrap(), 0, "no more can be in hand");
+    assert_eq!(
+        batch.take_more(9, None).unwrap(),
+        0,
+        "no more can be in hand"
+    );
     assert_eq!(stats(&producer).unacked, 4);
     batch.ack_first(1);
-    assert_eq!((values(&batch), batch.get(0), batch.get(3)), (vec![1, 2, 3], Some(&1), None));
+    assert_eq!(
+        (values(&batch), batch.get(0), batch.get(3)),
+        (vec![1, 2, 3], Some(&1), None)
+    );
     let sequences = [0, 1, 2].map(|index| batch.id(index).unwrap().sequence);
     assert_eq!((sequences, batch.id(3)), ([1, 2, 3], None));
     assert_eq!(batch.take_more(4, None).unwrap(), 1);
@@ -130,7 +147,10 @@ fn what_is_given_back_comes_oldest_first_and_counted() {
     (0..6).for_each(|i| producer.put(&i).unwrap());
     drop(one.take_many(3).unwrap());
     let taken = other.take().unwrap();
-    assert_eq!((*taken, taken.delivery_count(), taken.id().sequence), (0, 2, 0));
+    assert_eq!(
+        (*taken, taken.delivery_count(), taken.id().sequence),
+        (0, 2, 0)
+    );
     taken.ack();
     let batch = one.take_many(3).unwrap();
     assert_eq!(values(&batch), [1, 2, 3]);
@@ -184,8 +204,14 @@ fn a_consumer_that_goes_leaves_what_it_had_in_hand() {
     let mut two = dir.consumer(6);
     let batch = two.take_many(6).unwrap();
     assert_eq!(values(&batch), [0, 1, 2, 3, 4]);
-    assert_eq!([0, 1, 2, 3, 4].map(|i| batch.delivery_count(i)), [2, 2, 2, 1, 1]);
-    assert_eq!([0, 1, 2, 3, 4].map(|i| batch.id(i).unwrap().sequence), [0, 1, 2, 3, 4]);
+    assert_eq!(
+        [0, 1, 2, 3, 4].map(|i| batch.delivery_count(i)),
+        [2, 2, 2, 1, 1]
+    );
+    assert_eq!(
+        [0, 1, 2, 3, 4].map(|i| batch.id(i).unwrap().sequence),
+        [0, 1, 2, 3, 4]
+    );
     batch.ack();
     drop((producer, two));
     dir.check(0);
@@ -198,8 +224,14 @@ fn at_most_once_takes_nothing_back() {
     let mut consumer = dir.consumer(2);
     (0..4).for_each(|i| producer.put(&i).unwrap());
     let error = consumer.take_many(2).unwrap().nack().unwrap_err();
-    assert!(error.kind() == ErrorKind::AtMostOnce && error.to_string().contains("'q'"), "{error}");
-    assert_eq!(consumer.take().unwrap().nack().unwrap_err().kind(), ErrorKind::AtMostOnce);
+    assert!(
+        error.kind() == ErrorKind::AtMostOnce && error.to_string().contains("'q'"),
+        "{error}"
+    );
+    assert_eq!(
+        consumer.take().unwrap().nack().unwrap_err().kind(),
+        ErrorKind::AtMostOnce
+    );
     assert_eq!(consumer.get().unwrap(), 3);
     assert_eq!((stats(&producer).lost, stats(&producer).gets), (3, 1));
 }
@@ -218,17 +250,37 @@ fn seats_are_taken_as_far_as_they_go_when_fewer_will_do() {
 #[test]
 fn an_item_delivered_too_often_goes_to_the_dead_letters() {
     let dir = Dir::new();
-    let error = |options: QueueOptions| ReadyQueue::<u64>::create("q", &options).unwrap_err().kind();
-    assert_eq!(error(dir.at_least_once(4).dead_letter("bad", 0)), ErrorKind::InvalidOption);
-    assert_eq!(error(dir.options(4).dead_letter("bad", 2)), ErrorKind::InvalidOption);
-    assert_eq!(error(dir.at_least_once(4).dead_letter("bad", 2)), ErrorKind::NotFound);
-    assert_eq!(error(dir.at_least_once(4).dead_letter("q", 2)), ErrorKind::InvalidOption);
+    let error =
+        |options: QueueOptions| ReadyQueue::<u64>::create("q", &options).unwrap_err().kind();
+    assert_eq!(
+        error(dir.at_least_once(4).dead_letter("bad", 0)),
+        ErrorKind::InvalidOption
+    );
+    assert_eq!(
+        error(dir.options(4).dead_letter("bad", 2)),
+        ErrorKind::InvalidOption
+    );
+    assert_eq!(
+        error(dir.at_least_once(4).dead_letter("bad", 2)),
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        error(dir.at_least_once(4).dead_letter("q", 2)),
+        ErrorKind::InvalidOption
+    );
     let short = Control::create::<[u8]>("bad", &dir.options(1).item_size(4)).unwrap();
-    assert_eq!(error(dir.at_least_once(4).dead_letter("bad", 2)), ErrorKind::InvalidOption);
+    assert_eq!(
+        error(dir.at_least_once(4).dead_letter("bad", 2)),
+        ErrorKind::InvalidOption
+    );
     short.unlink().unwrap();
     let mut bad = ReadyQueue::<[u8]>::create("bad", &dir.options(1).item_size(8)).unwrap();
-    assert_eq!(error(dir.at_least_once(4).dead_letter("bad", 2).batch(2)), ErrorKind::InvalidOption);
-    let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(4).dead_letter("bad", 2)).unwrap();
+    assert_eq!(
+        error(dir.at_least_once(4).dead_letter("bad", 2).batch(2)),
+        ErrorKind::InvalidOption
+    );
+    let mut queue =
+        ReadyQueue::<u64>::create("q", &dir.at_least_once(4).dead_letter("bad", 2)).unwrap();
     (1..=3).for_each(|i| queue.put(&i).unwrap());
     for count in 1..=2 {
         let taken = queue.take().unwrap();
@@ -238,7 +290,15 @@ fn an_item_delivered_too_often_goes_to_the_dead_letters() {
     queue.take().unwrap().ack();
     assert_eq!(bad.get().unwrap(), 1u64.to_ne_bytes());
     let figures = stats(&queue);
-    assert_eq!((figures.dead_lettered, figures.gets, figures.redelivered, figures.len), (1, 2, 1, 1));
+    assert_eq!(
+        (
+            figures.dead_lettered,
+            figures.gets,
+            figures.redelivered,
+            figures.len
+        ),
+        (1, 2, 1, 1)
+    );
     // While the dead letters are full, the item is delivered once more instead.
     bad.put(b"occupied").unwrap();
     (0..3).for_each(|_| queue.take().unwrap().nack().unwrap());
@@ -256,20 +316,39 @@ fn a_block_of_items_moves_in_one_exchange() {
     let mut other = queue.try_clone().unwrap();
     let items: Vec<u64> = (0..7).collect();
     queue.put_slice(&items).unwrap();
-    assert_eq!((queue.len(), queue.is_full(), queue.capacity()), (7, true, 2));
+    assert_eq!(
+        (queue.len(), queue.is_full(), queue.capacity()),
+        (7, true, 2)
+    );
     let partial = queue.within(Duration::ZERO).put_slice(&[9]).unwrap_err();
     assert!(partial.put == 0 && matches!(partial.error, PutError::Full));
     assert_eq!(other.get().unwrap(), 0);
     let figures = stats(&queue);
-    assert_eq!((figures.puts, figures.unacked, figures.len, figures.gets), (7, 3, 3, 1));
-    assert_eq!(values(&other.take_many(9).unwrap()), [1, 2, 3], "the rest of the block, in order");
+    assert_eq!(
+        (figures.puts, figures.unacked, figures.len, figures.gets),
+        (7, 3, 3, 1)
+    );
+    assert_eq!(
+        values(&other.take_many(9).unwrap()),
+        [1, 2, 3],
+        "the rest of the block, in order"
+    );
     let batch = other.take_many(9).unwrap();
-    assert_eq!((batch.as_slice(), batch.delivery_count(0)), (Some(&[4, 5, 6][..]), 1));
+    assert_eq!(
+        (batch.as_slice(), batch.delivery_count(0)),
+        (Some(&[4, 5, 6][..]), 1)
+    );
     assert_eq!(batch.slices().collect::<Vec<_>>(), [[4, 5, 6]]);
     let id = batch.id(2).unwrap();
-    assert_eq!((id.sequence, id.index, id.queue), (1, 2, queue.control().id()));
+    assert_eq!(
+        (id.sequence, id.index, id.queue),
+        (1, 2, queue.control().id())
+    );
     batch.ack();
-    assert!(matches!(other.within(Duration::ZERO).take_many(9), Err(GetError::Empty)));
+    assert!(matches!(
+        other.within(Duration::ZERO).take_many(9),
+        Err(GetError::Empty)
+    ));
     // Single puts take a block each.
     queue.put(&10).unwrap();
     queue.put(&11).unwrap();
@@ -330,10 +409,16 @@ fn the_rest_of_a_block_comes_again_after_its_consumer() {
         queue.put_slice(&[1, 2, 3]).unwrap();
         assert_eq!(consumer.get().unwrap(), 1);
         drop(consumer);
-        assert_eq!((stats(&queue).lost, stats(&queue).unacked), (lost, 2 - lost));
+        assert_eq!(
+            (stats(&queue).lost, stats(&queue).unacked),
+            (lost, 2 - lost)
+        );
         if at_least_once {
             let batch = queue.take_many(9).unwrap();
-            assert_eq!((batch.as_slice(), batch.delivery_count(0)), (Some(&[2, 3][..]), 2));
+            assert_eq!(
+                (batch.as_slice(), batch.delivery_count(0)),
+                (Some(&[2, 3][..]), 2)
+            );
             assert_eq!(batch.id(0).unwrap().index, 1);
             batch.nack().unwrap();
             assert_eq!(drain(&mut queue), [2, 3]);
@@ -348,7 +433,9 @@ fn a_lossy_queue_of_batches_drops_the_oldest_block() {
     let dir = Dir::new();
     let mut queue = ReadyQueue::<u64>::create("q", &dir.options(2).batch(3).lossy(true)).unwrap();
     for i in 0..4u64 {
-        queue.put_slice(&[i * 10, i * 10 + 1, i * 10 + 2][..1 + i as usize % 3]).unwrap();
+        queue
+            .put_slice(&[i * 10, i * 10 + 1, i * 10 + 2][..1 + i as usize % 3])
+            .unwrap();
     }
     let figures = stats(&queue);
     assert_eq!((figures.puts, figures.dropped, figures.len), (7, 3, 4));
@@ -378,7 +465,10 @@ fn items_in_hand_may_be_more_than_one_of_a_block() {
     let mut batch = consumer.take_many(9).unwrap();
     assert_eq!(values(&batch), [7, 8, 9, 10, 11]);
     batch.ack_first(3);
-    assert_eq!((values(&batch), batch.id(0).unwrap().index), (vec![10, 11], 2));
+    assert_eq!(
+        (values(&batch), batch.id(0).unwrap().index),
+        (vec![10, 11], 2)
+    );
     batch.nack().unwrap();
     let batch = consumer.take_many(9).unwrap();
     assert_eq!((values(&batch), batch.delivery_count(0)), (vec![10, 11], 2));
@@ -400,7 +490,10 @@ fn the_first_items_of_one_block_are_acknowledged_and_the_rest_given_back() {
     drop(batch);
     assert_eq!(stats(&queue).gets, 2);
     let batch = queue.take_many(9).unwrap();
-    assert_eq!((values(&batch), batch.delivery_count(2)), (vec![3, 4, 5], 2));
+    assert_eq!(
+        (values(&batch), batch.delivery_count(2)),
+        (vec![3, 4, 5], 2)
+    );
     batch.ack();
     drop(queue);
     dir.check(0);
@@ -413,9 +506,15 @@ fn batches_need_a_plain_type_and_an_item_without_bytes_is_one_too() {
     empty.put(&[]).unwrap();
     empty.reserve().unwrap().commit().unwrap();
     assert_eq!(empty.len(), 2);
-    assert_eq!(empty.take_many(1).unwrap().as_slice().map(<[_]>::len), Some(1));
+    assert_eq!(
+        empty.take_many(1).unwrap().as_slice().map(<[_]>::len),
+        Some(1)
+    );
     let error = ReadyQueue::<[u8]>::create("q", &dir.options(2).item_size(8).batch(4)).unwrap_err();
-    assert!(error.kind() == ErrorKind::InvalidOption && error.to_string().contains("plain type"), "{error}");
+    assert!(
+        error.kind() == ErrorKind::InvalidOption && error.to_string().contains("plain type"),
+        "{error}"
+    );
     let mut queue = ReadyQueue::<u64>::create("q", &dir.options(2).batch(4)).unwrap();
     queue.put_slice(&[1, 2]).unwrap();
     let mut bytes = ReadyQueue::<[u8]>::attach_with("q", &dir.attach()).unwrap();
@@ -438,7 +537,10 @@ fn an_endpoint_with_items_in_hand_is_told_of_the_end_though_others_have_some_too
     batch.ack();
     second.ack();
     assert!(matches!(one.get(), Err(GetError::Stopped)));
-    assert_eq!((stats(&producer).gets, stats(&producer).redelivered), (2, 0));
+    assert_eq!(
+        (stats(&producer).gets, stats(&producer).redelivered),
+        (2, 0)
+    );
 }
 
 #[test]
@@ -453,7 +555,11 @@ fn what_is_taken_next_goes_on_with_the_block_that_was_begun() {
             queue.clear().unwrap();
             queue.put(&10).unwrap();
             assert_eq!(batch.take_more(9, Some(Duration::ZERO)).unwrap(), 1);
-            assert_eq!(values(&batch), [1, 2, 10], "the rest of the first block was cleared");
+            assert_eq!(
+                values(&batch),
+                [1, 2, 10],
+                "the rest of the first block was cleared"
+            );
         } else {
             assert_eq!(batch.take_more(4, Some(Duration::ZERO)).unwrap(), 2);
             assert_eq!(values(&batch), [1, 2, 3, 4]);
@@ -464,7 +570,10 @@ fn what_is_taken_next_goes_on_with_the_block_that_was_begun() {
         let figures = stats(&consumer);
         let expected = if clear { (3, 7, 0) } else { (8, 0, 1) };
         let found = (figures.gets, figures.cleared, figures.unacked);
-        assert_eq!(found, expected, "a cleared rest is settled together with what was shown of its block");
+        assert_eq!(
+            found, expected,
+            "a cleared rest is settled together with what was shown of its block"
+        );
         assert_eq!(drain(&mut consumer), if clear { vec![] } else { vec![9] });
         drop(consumer);
         dir.check(1);
@@ -545,7 +654,11 @@ fn bytes_reserved_in_a_queue_of_a_plain_type_are_put_as_one_item_of_its_size() {
         taken.ack();
         let mut block = bytes.reserve(8).unwrap();
         block.truncate(4);
-        assert_eq!(block.commit().unwrap_err().kind(), ErrorKind::WrongLength, "batch {batch}");
+        assert_eq!(
+            block.commit().unwrap_err().kind(),
+            ErrorKind::WrongLength,
+            "batch {batch}"
+        );
         assert!(numbers.is_empty());
     }
 }

@@ -9,7 +9,11 @@ impl Dir {
     /// In memory where there is memory for it: what is measured is the queue, not a disk.
     pub fn new(name: &str) -> Self {
         let shared = PathBuf::from("/dev/shm");
-        let base = if shared.is_dir() { shared } else { std::env::temp_dir() };
+        let base = if shared.is_dir() {
+            shared
+        } else {
+            std::env::temp_dir()
+        };
         let dir = base.join(format!("prodcon-bench-{name}-{}", std::process::id()));
         std::fs::create_dir(&dir).expect("a directory for the benchmark's queues");
         Self(dir)

@@ -11,23 +11,33 @@ use std::process::{Child, Command};
 const PARENT: &str = "PRODCON_PARENT";
 
 /// This program again, with other arguments.
-pub fn command<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<Command, End> {
-    let program = std::env::current_exe().map_err(|error| End::failed(format!("cannot find the own program: {error}")))?;
+pub fn command<S: AsRef<std::ffi::OsStr>>(
+    arguments: impl IntoIterator<Item = S>,
+) -> Result<Command, End> {
+    let program = std::env::current_exe()
+        .map_err(|error| End::failed(format!("cannot find the own program: {error}")))?;
     let mut command = Command::new(program);
-    command.args(arguments).env(PARENT, std::process::id().to_string());
+    command
+        .args(arguments)
+        .env(PARENT, std::process::id().to_string());
     Ok(command)
 }
 
 /// Starts what [`command`] made.
 pub fn spawn(command: &mut Command) -> Result<Child, End> {
-    command.spawn().map_err(|error| End::failed(format!("cannot start a process: {error}")))
+    command
+        .spawn()
+        .map_err(|error| End::failed(format!("cannot start a process: {error}")))
 }
 
 /// The first thing a started process does.
 pub fn born() {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    let parent = std::env::var(PARENT).ok().and_then(|pid| pid.parse::<i32>().ok());
-    if parent.is_some_and(|parent| getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(parent)) {
+    let parent = std::env::var(PARENT)
+        .ok()
+        .and_then(|pid| pid.parse::<i32>().ok());
+    if parent.is_some_and(|parent| getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(parent))
+    {
         std::process::exit(1); // it died before we asked
     }
 }

@@ -64,8 +64,13 @@ macro_rules! plain {
 plain!(U8 u8, U16 u16, U32 u32, U64 u64, U128 u128, I8 i8, I16 i16, I32 i32, I64 i64, I128 i128, F32 f32, F64 f64);
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    let mut options = QueueOptions::new(arguments.capacity).lossy(arguments.lossy).seats(arguments.seats);
-    options = options.mode(arguments.mode).at_least_once(arguments.at_least_once).ready(!arguments.not_ready);
+    let mut options = QueueOptions::new(arguments.capacity)
+        .lossy(arguments.lossy)
+        .seats(arguments.seats);
+    options = options
+        .mode(arguments.mode)
+        .at_least_once(arguments.at_least_once)
+        .ready(!arguments.not_ready);
     if let (Some(times), Some(name)) = (arguments.max_deliveries, &arguments.dead_letter) {
         options = options.dead_letter(name, times);
     }
@@ -83,7 +88,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
         "" => format!("items of up to {} bytes", control.item_size()),
         name => format!("items of type {name}"),
     };
-    let blocks = arguments.batch.map_or(String::new(), |batch| format!("blocks of up to {batch} "));
-    output::note(&format!("created '{}': {} {blocks}{what}", control.name(), control.capacity()));
+    let blocks = arguments
+        .batch
+        .map_or(String::new(), |batch| format!("blocks of up to {batch} "));
+    output::note(&format!(
+        "created '{}': {} {blocks}{what}",
+        control.name(),
+        control.capacity()
+    ));
     Ok(())
 }

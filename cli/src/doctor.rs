@@ -50,15 +50,24 @@ fn look(name: &str, json: bool, several: bool) -> Outcome {
 fn text(name: &str, report: &Report, stats: &Stats) -> String {
     let seats = |count: u32| format!("{count} seat{}", if count == 1 { "" } else { "s" });
     let mut text = match (report.ok(), report.busy) {
-        (false, _) => report.problems.iter().map(|problem| format!("{name}: {problem}\n")).collect(),
-        (true, false) => format!("{name}: sound; every block, the accounts and the state were checked\n"),
+        (false, _) => report
+            .problems
+            .iter()
+            .map(|problem| format!("{name}: {problem}\n"))
+            .collect(),
+        (true, false) => {
+            format!("{name}: sound; every block, the accounts and the state were checked\n")
+        }
         (true, true) => format!(
             "{name}: sound as far as can be seen while it is busy ({} taken); when everybody rests for a moment, every block and the accounts are checked too\n",
             seats(stats.seats_live)
         ),
     };
     if report.recovered > 0 {
-        text += &format!("{name}: {} of dead processes recovered\n", seats(report.recovered));
+        text += &format!(
+            "{name}: {} of dead processes recovered\n",
+            seats(report.recovered)
+        );
     }
     if report.undecided > 0 {
         text += &format!(
@@ -67,7 +76,10 @@ fn text(name: &str, report: &Report, stats: &Stats) -> String {
         );
     }
     if stats.at_least_once && stats.unacked > 0 && stats.seats_live == 0 {
-        text += &format!("{name}: {} items of dead consumers wait to be delivered again\n", stats.unacked);
+        text += &format!(
+            "{name}: {} items of dead consumers wait to be delivered again\n",
+            stats.unacked
+        );
     }
     text
 }

@@ -74,11 +74,17 @@ impl End {
     /// Why an item was not put into the queue `name`.
     pub fn put(name: &str, error: &PutError) -> Self {
         match error {
-            PutError::Full => Self::nothing(format!("queue '{name}' is full: get from it, or wait with a longer --timeout")),
-            PutError::TimedOut => Self::timed_out(format!("timed out: queue '{name}' stayed full; is anybody getting? see `prodcon stat {name}`")),
+            PutError::Full => Self::nothing(format!(
+                "queue '{name}' is full: get from it, or wait with a longer --timeout"
+            )),
+            PutError::TimedOut => Self::timed_out(format!(
+                "timed out: queue '{name}' stayed full; is anybody getting? see `prodcon stat {name}`"
+            )),
             PutError::NotReady => Self::new(
                 4,
-                format!("queue '{name}' is not ready: its consumer has to open it (`prodcon ready {name}`), or wait with --wait-ready"),
+                format!(
+                    "queue '{name}' is not ready: its consumer has to open it (`prodcon ready {name}`), or wait with --wait-ready"
+                ),
             ),
             PutError::Stopped => Self::failed(format!(
                 "queue '{name}' takes no items in its state: see `prodcon state {name}`, and set it to started"
@@ -90,9 +96,15 @@ impl End {
     /// Why there was no item in the queue `name`.
     pub fn get(name: &str, error: &GetError) -> Self {
         match error {
-            GetError::Empty => Self::nothing(format!("queue '{name}' is empty: put something, or wait with --timeout or --follow")),
-            GetError::TimedOut => Self::timed_out(format!("timed out: queue '{name}' stayed empty; is anybody putting? see `prodcon stat {name}`")),
-            GetError::Stopped => Self::failed(format!("queue '{name}' is stopped: set it to started with `prodcon state {name} started`")),
+            GetError::Empty => Self::nothing(format!(
+                "queue '{name}' is empty: put something, or wait with --timeout or --follow"
+            )),
+            GetError::TimedOut => Self::timed_out(format!(
+                "timed out: queue '{name}' stayed empty; is anybody putting? see `prodcon stat {name}`"
+            )),
+            GetError::Stopped => Self::failed(format!(
+                "queue '{name}' is stopped: set it to started with `prodcon state {name} started`"
+            )),
             other => Self::failed(other),
         }
     }

@@ -31,10 +31,13 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let name = &arguments.name;
-    let mut queue = ReadyQueue::<[u8]>::attach_with(name, &AttachOptions::new().role(Role::Consumer))?;
+    let mut queue =
+        ReadyQueue::<[u8]>::attach_with(name, &AttachOptions::new().role(Role::Consumer))?;
     signals::install()?;
     let mut out = Items::open()?;
-    let waits = arguments.timeout.map_or(arguments.follow, |limit| !limit.is_zero());
+    let waits = arguments
+        .timeout
+        .map_or(arguments.follow, |limit| !limit.is_zero());
     let mut patience = Patience::new(arguments.timeout);
     let mut got = 0u64;
     let mut line = vec![];
@@ -82,11 +85,16 @@ fn given_back(item: Delivery<'_, [u8]>, bytes: usize) -> String {
     let length = item.len();
     let part = match bytes {
         0 => "the item in hand was not written".to_owned(),
-        some => format!("of the item in hand {} of {length} bytes were written", some.min(length)),
+        some => format!(
+            "of the item in hand {} of {length} bytes were written",
+            some.min(length)
+        ),
     };
     match item.nack() {
         Ok(()) => format!("{part}: it was given back and is delivered again"),
-        Err(error) if error.kind() == ErrorKind::AtMostOnce => format!("{part}: it is counted as lost, because the queue is at-most-once"),
+        Err(error) if error.kind() == ErrorKind::AtMostOnce => {
+            format!("{part}: it is counted as lost, because the queue is at-most-once")
+        }
         Err(error) => format!("{part}: {error}"),
     }
 }

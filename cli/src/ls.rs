@@ -52,19 +52,45 @@ fn print(arguments: &Arguments, found: &[Value]) -> Outcome {
     if arguments.json {
         return output::print(&format!("{}\n", Value::Array(found.to_vec())));
     }
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let keys = ["name", "type", "capacity", "item_size", "len", "state", "seats_live"];
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let keys = [
+        "name",
+        "type",
+        "capacity",
+        "item_size",
+        "len",
+        "state",
+        "seats_live",
+    ];
     let mut rows = vec![
-        ["NAME", "TYPE", "CAPACITY", "ITEM SIZE", "LEN", "STATE", "LIVE", ""]
-            .map(str::to_owned)
-            .to_vec(),
+        [
+            "NAME",
+            "TYPE",
+            "CAPACITY",
+            "ITEM SIZE",
+            "LEN",
+            "STATE",
+            "LIVE",
+            "",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     ];
     for figures in found {
         let note = match figures.get("error") {
             Some(error) => text(error),
-            None if figures["stale"] == true => "stale: nobody is attached, and its owner is gone".into(),
+            None if figures["stale"] == true => {
+                "stale: nobody is attached, and its owner is gone".into()
+            }
             None if figures["seats_live"] == 0 => {
-                let items = ["len", "held"].iter().filter_map(|key| figures[key].as_u64()).sum::<u64>();
+                let items = ["len", "held"]
+                    .iter()
+                    .filter_map(|key| figures[key].as_u64())
+                    .sum::<u64>();
                 format!("idle, {items} item{}", if items == 1 { "" } else { "s" })
             }
             None => String::new(),
@@ -73,5 +99,8 @@ fn print(arguments: &Arguments, found: &[Value]) -> Outcome {
         rows.push(keys.iter().map(cell).chain([note]).collect());
     }
     use Side::{Left, Right};
-    output::print(&columns(&[Left, Left, Right, Right, Right, Left, Right, Left], &rows))
+    output::print(&columns(
+        &[Left, Left, Right, Right, Right, Left, Right, Left],
+        &rows,
+    ))
 }

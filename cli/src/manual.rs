@@ -26,7 +26,9 @@ pub struct Pages {
 /// The program as its user sees it: without the commands that are not for people, which a script
 /// would offer although they are hidden. It has no options of its own that could be forgotten here.
 fn shown(program: &Command) -> Command {
-    let commands = program.get_subcommands().filter(|command| !command.is_hide_set());
+    let commands = program
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
     Command::new("prodcon")
         .version(env!("CARGO_PKG_VERSION"))
         .about(program.get_about().cloned().unwrap_or_default())
@@ -35,13 +37,23 @@ fn shown(program: &Command) -> Command {
 
 pub fn completions(arguments: &Completions, program: Command) -> Outcome {
     let mut script = vec![];
-    clap_complete::generate(arguments.shell, &mut shown(&program), "prodcon", &mut script);
+    clap_complete::generate(
+        arguments.shell,
+        &mut shown(&program),
+        "prodcon",
+        &mut script,
+    );
     output::print(&String::from_utf8_lossy(&script))
 }
 
 pub fn pages(arguments: &Pages, program: Command) -> Outcome {
     if let Some(dir) = &arguments.to {
-        let failed = |error: std::io::Error| End::failed(format!("cannot write the pages to {}: {error}", dir.display()));
+        let failed = |error: std::io::Error| {
+            End::failed(format!(
+                "cannot write the pages to {}: {error}",
+                dir.display()
+            ))
+        };
         return clap_mangen::generate_to(program, dir).map_err(failed);
     }
     let mut program = program.disable_help_subcommand(true);
@@ -49,8 +61,12 @@ pub fn pages(arguments: &Pages, program: Command) -> Outcome {
     let page = match &arguments.command {
         None => program,
         Some(name) => {
-            let found = program.get_subcommands().find(|command| command.get_name() == name);
-            let command = found.ok_or_else(|| End::usage(format!("there is no command '{name}': see `prodcon help`")))?;
+            let found = program
+                .get_subcommands()
+                .find(|command| command.get_name() == name);
+            let command = found.ok_or_else(|| {
+                End::usage(format!("there is no command '{name}': see `prodcon help`"))
+            })?;
             command.clone()
         }
     };

@@ -21,12 +21,23 @@ pub fn expand(arguments: &[String]) -> Result<Vec<String>, End> {
         }
         let all: &Vec<String> = match &mut all {
             Some(all) => all,
-            none => none.insert(prodcon::list()?.into_iter().map(|entry| entry.name).collect()),
+            none => none.insert(
+                prodcon::list()?
+                    .into_iter()
+                    .map(|entry| entry.name)
+                    .collect(),
+            ),
         };
         let before = names.len();
-        names.extend(all.iter().filter(|name| fits(argument.as_bytes(), name.as_bytes())).cloned());
+        names.extend(
+            all.iter()
+                .filter(|name| fits(argument.as_bytes(), name.as_bytes()))
+                .cloned(),
+        );
         if names.len() == before {
-            return Err(End::failed(format!("no queue fits '{argument}': see `prodcon ls`")));
+            return Err(End::failed(format!(
+                "no queue fits '{argument}': see `prodcon ls`"
+            )));
         }
     }
     let mut seen = std::collections::HashSet::new();
@@ -55,7 +66,9 @@ pub fn fits(pattern: &[u8], name: &[u8]) -> bool {
                 from += 1;
             }
             _ => {
-                let Some((star_at, end)) = star else { return false };
+                let Some((star_at, end)) = star else {
+                    return false;
+                };
                 star = Some((star_at, end + 1));
                 (at, from) = (star_at + 1, end + 1);
             }
@@ -67,8 +80,12 @@ pub fn fits(pattern: &[u8], name: &[u8]) -> bool {
 /// The queue in a directory that may have been meant by a name that nothing has.
 pub fn meant(directory: &Path, name: &str) -> Option<String> {
     let all = prodcon::list_in(directory).ok()?;
-    let alike = all.into_iter().map(|entry| (strsim::jaro_winkler(&entry.name, name), entry.name));
-    let best = alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let alike = all
+        .into_iter()
+        .map(|entry| (strsim::jaro_winkler(&entry.name, name), entry.name));
+    let best = alike
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))?;
     Some(best.1)
 }
 
@@ -90,7 +107,11 @@ mod tests {
             ("**", "", true),
             ("a*b*c", "a-b-b-d", false),
         ] {
-            assert_eq!(fits(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+            assert_eq!(
+                fits(pattern.as_bytes(), name.as_bytes()),
+                expected,
+                "{pattern} {name}"
+            );
         }
     }
 }

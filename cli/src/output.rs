@@ -16,7 +16,9 @@ const PIPE_BUF: usize = 4096;
 /// Writes to stdout, all of it.
 pub fn print(text: &str) -> Outcome {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| failed(&error))
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| failed(&error))
 }
 
 /// A line on stderr, with the program's name. If stderr is closed there is nobody to tell.
@@ -27,7 +29,9 @@ pub fn note(message: &str) {
 fn failed(error: &io::Error) -> End {
     match error.kind() {
         io::ErrorKind::BrokenPipe => End::signal(SIGPIPE),
-        io::ErrorKind::FileTooLarge => End::failed(format!("cannot write to stdout: {error}; `ulimit -f` or the file system sets the limit")),
+        io::ErrorKind::FileTooLarge => End::failed(format!(
+            "cannot write to stdout: {error}; `ulimit -f` or the file system sets the limit"
+        )),
         _ => End::failed(format!("cannot write to stdout: {error}")),
     }
 }
@@ -41,7 +45,12 @@ pub struct Items {
 
 impl Items {
     pub fn open() -> Result<Self, End> {
-        let out = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(|error| failed(&error))?);
+        let out = File::from(
+            io::stdout()
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(|error| failed(&error))?,
+        );
         let blocks = !out.metadata().map_err(|error| failed(&error))?.is_file();
         Ok(Self { out, blocks })
     }
@@ -54,7 +63,8 @@ impl Items {
         }
         loop {
             signals::check()?;
-            let events = wait::ready(&self.out, PollFlags::OUT).map_err(|errno| failed(&errno.into()))?;
+            let events =
+                wait::ready(&self.out, PollFlags::OUT).map_err(|errno| failed(&errno.into()))?;
             if events.intersects(PollFlags::ERR | PollFlags::HUP) {
                 return Err(failed(&io::ErrorKind::BrokenPipe.into()));
             }
@@ -79,7 +89,11 @@ impl Items {
                 Ok(some) => {
                     written += some;
                     // The last piece is out: whoever is gone now was there to get it.
-                    if written < item.len() { self.wait_writable() } else { Ok(()) }
+                    if written < item.len() {
+                        self.wait_writable()
+                    } else {
+                        Ok(())
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_writable(),

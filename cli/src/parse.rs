@@ -4,8 +4,11 @@ use std::time::Duration;
 
 /// Seconds, fractions allowed: `0`, `0.5`, `30`. Not negative, not endless, not NaN.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| "expected a number of seconds such as 0.5 or 30".to_string())?;
-    Duration::try_from_secs_f64(number).map_err(|_| "expected seconds that are not negative, not NaN and not endless".into())
+    let number: f64 = text
+        .parse()
+        .map_err(|_| "expected a number of seconds such as 0.5 or 30".to_string())?;
+    Duration::try_from_secs_f64(number)
+        .map_err(|_| "expected seconds that are not negative, not NaN and not endless".into())
 }
 
 /// Seconds that something is to run: at least one, at most a year.
@@ -21,8 +24,11 @@ pub fn run_time(text: &str) -> Result<Duration, String> {
 /// Minutes that something is to run: at least a second, at most a year.
 #[cfg(feature = "soak")]
 pub fn minutes(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| "expected a number of minutes such as 0.5 or 30".to_string())?;
-    run_time(&(number * 60.0).to_string()).map_err(|_| "expected at least 1 second (0.0167 minutes) and at most a year".into())
+    let number: f64 = text
+        .parse()
+        .map_err(|_| "expected a number of minutes such as 0.5 or 30".to_string())?;
+    run_time(&(number * 60.0).to_string())
+        .map_err(|_| "expected at least 1 second (0.0167 minutes) and at most a year".into())
 }
 
 /// A file mode in octal: `600`, `0660`.
@@ -58,16 +64,22 @@ const COUNTS: [(&str, u64); 7] = [
 
 /// A number of bytes: `4096`, `64KiB`, `2MB`.
 pub fn bytes<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
-    whole(text, &SIZES).ok_or_else(|| "expected a number of bytes such as 4096, 64KiB or 2MB, and not too large a one".into())
+    whole(text, &SIZES).ok_or_else(|| {
+        "expected a number of bytes such as 4096, 64KiB or 2MB, and not too large a one".into()
+    })
 }
 
 /// A number of things: `1000`, `1k`, `64Ki`.
 pub fn count<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
-    whole(text, &COUNTS).ok_or_else(|| "expected a number such as 1000, 1k or 64Ki (65536), and not too large a one".into())
+    whole(text, &COUNTS).ok_or_else(|| {
+        "expected a number such as 1000, 1k or 64Ki (65536), and not too large a one".into()
+    })
 }
 
 fn whole<N: TryFrom<u64>>(text: &str, units: &[(&str, u64)]) -> Option<N> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
     let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
     N::try_from(digits.parse::<u64>().ok()?.checked_mul(*factor)?).ok()
@@ -89,17 +101,36 @@ mod tests {
     #[test]
     fn sizes_and_counts_have_units_that_mean_one_thing() {
         assert_eq!(
-            ["7", "7B", "2KiB", "3MiB", "1GiB", "2kB", "5MB"].map(bytes::<u64>).map(Result::unwrap),
+            ["7", "7B", "2KiB", "3MiB", "1GiB", "2kB", "5MB"]
+                .map(bytes::<u64>)
+                .map(Result::unwrap),
             [7, 7, 2048, 3 << 20, 1 << 30, 2000, 5_000_000]
         );
         assert_eq!(
-            ["7", "1k", "64Ki", "1Mi", "2M"].map(count::<u32>).map(Result::unwrap),
+            ["7", "1k", "64Ki", "1Mi", "2M"]
+                .map(count::<u32>)
+                .map(Result::unwrap),
             [7, 1000, 65_536, 1 << 20, 2_000_000]
         );
-        for bad in ["", "k", "-1", "+1", "1.5k", "1 k", "2M", "99999999999999999999", "20000000000GiB", "1kib"] {
+        for bad in [
+            "",
+            "k",
+            "-1",
+            "+1",
+            "1.5k",
+            "1 k",
+            "2M",
+            "99999999999999999999",
+            "20000000000GiB",
+            "1kib",
+        ] {
             assert!(bytes::<u64>(bad).is_err(), "{bad}");
         }
-        assert!(count::<u32>("5G").is_err() && count::<u32>("1KiB").is_err() && bytes::<u32>("4GiB").is_err());
+        assert!(
+            count::<u32>("5G").is_err()
+                && count::<u32>("1KiB").is_err()
+                && bytes::<u32>("4GiB").is_err()
+        );
     }
 
     #[test]

@@ -46,10 +46,15 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let typed = !Control::attach(name)?.info().type_name.is_empty();
     let (input, source) = match &arguments.from {
         Some(path) => (File::open(path), path.display().to_string()),
-        None => (io::stdin().as_fd().try_clone_to_owned().map(File::from), "stdin".to_owned()),
+        None => (
+            io::stdin().as_fd().try_clone_to_owned().map(File::from),
+            "stdin".to_owned(),
+        ),
     };
-    let input = input.map_err(|error| End::failed(format!("cannot read {source}: {error}; nothing was put")))?;
-    let mut queue = ReadyQueue::<[u8]>::attach_with(name, &AttachOptions::new().role(Role::Producer))?;
+    let input = input
+        .map_err(|error| End::failed(format!("cannot read {source}: {error}; nothing was put")))?;
+    let mut queue =
+        ReadyQueue::<[u8]>::attach_with(name, &AttachOptions::new().role(Role::Producer))?;
     signals::install()?;
     let mut items = Items {
         input: BufReader::new(input),
@@ -68,7 +73,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         put(&mut queue, &items, arguments).map_err(|end| items.not_put(end))?;
         if let (Found::Short, Some(bytes)) = (found, items.frames) {
             let (number, length) = (items.number, items.item.len());
-            output::note(&format!("the last frame, {number}, has {length} of {bytes} bytes: it was put as it is"));
+            output::note(&format!(
+                "the last frame, {number}, has {length} of {bytes} bytes: it was put as it is"
+            ));
         }
     }
 }
@@ -112,7 +119,11 @@ impl Items {
             }
             let buffer = match self.input.fill_buf() {
                 Ok(buffer) => buffer,
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => continue,
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) =>
+                {
+                    continue;
+                }
                 Err(error) => return Err(self.unreadable(&error)),
             };
             if buffer.is_empty() {
@@ -147,7 +158,8 @@ impl Items {
     }
 
     fn wait(&self) -> Result<PollFlags, End> {
-        wait::ready(self.input.get_ref(), PollFlags::IN).map_err(|errno| self.unreadable(&errno.into()))
+        wait::ready(self.input.get_ref(), PollFlags::IN)
+            .map_err(|errno| self.unreadable(&errno.into()))
     }
 
     fn unreadable(&self, error: &io::Error) -> End {
@@ -161,7 +173,15 @@ impl Items {
 
     /// "line 3".
     fn which(&self) -> String {
-        format!("{} {}", if self.frames.is_some() { "frame" } else { "line" }, self.number)
+        format!(
+            "{} {}",
+            if self.frames.is_some() {
+                "frame"
+            } else {
+                "line"
+            },
+            self.number
+        )
     }
 
     /// Adds to an end what it means for the items.
@@ -171,21 +191,29 @@ impl Items {
             1 => "the one before it was".to_owned(),
             count => format!("the {count} before it were"),
         };
-        end.or_say("interrupted")
-            .after(&format!("{} and what follows it were not put, {before}", self.which()))
+        end.or_say("interrupted").after(&format!(
+            "{} and what follows it were not put, {before}",
+            self.which()
+        ))
     }
 
     /// Why an item does not fit a queue, in the words of who wrote the line.
     fn unfit(&self, queue: &str, error: &PutError) -> Option<End> {
-        if !matches!(error, PutError::Failed(error) if matches!(error.kind(), Kind::TooLarge | Kind::WrongLength)) {
+        if !matches!(error, PutError::Failed(error) if matches!(error.kind(), Kind::TooLarge | Kind::WrongLength))
+        {
             return None;
         }
         let fits = self.longest;
         let (which, length) = (self.which(), self.item.len());
         let least = if self.is_cut() { "at least " } else { "" };
         let (room, remedy) = match (self.typed, self.frames) {
-            (false, _) => ("at most", "shorten it, or create the queue with a larger --item-size".to_owned()),
-            (true, Some(bytes)) if bytes as usize == fits => ("exactly", "is the input complete?".to_owned()),
+            (false, _) => (
+                "at most",
+                "shorten it, or create the queue with a larger --item-size".to_owned(),
+            ),
+            (true, Some(bytes)) if bytes as usize == fits => {
+                ("exactly", "is the input complete?".to_owned())
+            }
             (true, _) => ("exactly", format!("use --frames {fits}, or another queue")),
         };
         Some(End::failed(format!(
@@ -203,7 +231,11 @@ fn put(queue: &mut ReadyQueue<[u8]>, items: &Items, arguments: &Arguments) -> Ou
             Err(PutError::TimedOut | PutError::Full) if !patience.is_over() => {}
             // Which of the two it says depends on whether there was a moment left to wait.
             Err(PutError::TimedOut | PutError::Full) => {
-                let answer = if patience.is_none() { PutError::Full } else { PutError::TimedOut };
+                let answer = if patience.is_none() {
+                    PutError::Full
+                } else {
+                    PutError::TimedOut
+                };
                 return Err(End::put(queue.name(), &answer));
             }
             Err(PutError::NotReady) if arguments.wait_ready => {
@@ -217,7 +249,9 @@ fn put(queue: &mut ReadyQueue<[u8]>, items: &Items, arguments: &Arguments) -> Ou
             }
             Err(error) => {
                 let name = queue.name();
-                return Err(items.unfit(name, &error).unwrap_or_else(|| End::put(name, &error)));
+                return Err(items
+                    .unfit(name, &error)
+                    .unwrap_or_else(|| End::put(name, &error)));
             }
         }
     }

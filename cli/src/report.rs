@@ -34,7 +34,9 @@ fn tell(end: &End) {
     if end.message().is_empty() {
         return;
     }
-    let meant = end.missing().and_then(|name| names::meant(&prodcon::directory(), name));
+    let meant = end
+        .missing()
+        .and_then(|name| names::meant(&prodcon::directory(), name));
     match meant {
         Some(meant) => output::note(&format!("{}; did you mean '{meant}'?", end.message())),
         None => output::note(end.message()),

@@ -17,7 +17,10 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     report::each(&arguments.names, |name| {
-        output::note(&format!("removed '{name}'{}", remove(name, arguments.force)?));
+        output::note(&format!(
+            "removed '{name}'{}",
+            remove(name, arguments.force)?
+        ));
         Ok(())
     })
 }
@@ -27,7 +30,12 @@ fn remove(name: &str, force: bool) -> Result<String, End> {
     let control = match Control::attach(name) {
         Ok(control) => control,
         // No segment of ours, or not to be read: nobody can be seen in it.
-        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible | ErrorKind::PermissionDenied) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::Corrupt | ErrorKind::Incompatible | ErrorKind::PermissionDenied
+            ) =>
+        {
             prodcon::unlink(name)?;
             return Ok(String::new());
         }

@@ -17,7 +17,13 @@ pub fn install() -> Outcome {
     for signal in [SIGINT, SIGTERM] {
         flag::register_conditional_shutdown(signal, 128 + signal, armed.clone())
             .and_then(|_| flag::register(signal, armed.clone()))
-            .and_then(|_| flag::register_usize(signal, caught.clone(), usize::try_from(signal).unwrap_or_default()))
+            .and_then(|_| {
+                flag::register_usize(
+                    signal,
+                    caught.clone(),
+                    usize::try_from(signal).unwrap_or_default(),
+                )
+            })
             .map_err(|error| End::failed(format!("cannot catch signal {signal}: {error}")))?;
     }
     Ok(())

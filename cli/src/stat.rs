@@ -32,9 +32,18 @@ pub fn run(arguments: &Arguments) -> Outcome {
 
 /// A figure a line.
 fn text(figures: Value) -> String {
-    let Value::Object(map) = figures else { return String::new() };
+    let Value::Object(map) = figures else {
+        return String::new();
+    };
     map.iter()
-        .map(|(key, value)| format!("{key:<14} {}\n", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .map(|(key, value)| {
+            format!(
+                "{key:<14} {}\n",
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            )
+        })
         .collect()
 }
 

@@ -19,10 +19,13 @@ pub fn columns(sides: &[Side], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..sides.len()).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().zip(sides.iter().zip(&widths)).map(|(cell, (side, width))| match side {
-            Side::Left => format!("{cell:<width$}"),
-            Side::Right => format!("{cell:>width$}"),
-        });
+        let cells =
+            row.iter()
+                .zip(sides.iter().zip(&widths))
+                .map(|(cell, (side, width))| match side {
+                    Side::Left => format!("{cell:<width$}"),
+                    Side::Right => format!("{cell:>width$}"),
+                });
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
@@ -35,7 +38,13 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_end_without_spaces() {
-        let rows = [vec!["a".into(), "long".into(), String::new()], vec!["bcd".into(), "7".into(), "x".into()]];
-        assert_eq!(columns(&[Side::Left, Side::Right, Side::Left], &rows), "a    long\nbcd     7  x\n");
+        let rows = [
+            vec!["a".into(), "long".into(), String::new()],
+            vec!["bcd".into(), "7".into(), "x".into()],
+        ];
+        assert_eq!(
+            columns(&[Side::Left, Side::Right, Side::Left], &rows),
+            "a    long\nbcd     7  x\n"
+        );
     }
 }

@@ -17,17 +17,23 @@ pub struct Patience {
 impl Patience {
     /// `None`: as long as it takes.
     pub fn new(limit: Option<Duration>) -> Self {
-        Self { limit, since: Instant::now() }
+        Self {
+            limit,
+            since: Instant::now(),
+        }
     }
 
     /// How long to wait before looking up again.
     pub fn slice(&self) -> Duration {
-        self.limit.map_or(SLICE, |limit| limit.saturating_sub(self.since.elapsed()).min(SLICE))
+        self.limit.map_or(SLICE, |limit| {
+            limit.saturating_sub(self.since.elapsed()).min(SLICE)
+        })
     }
 
     /// Nothing came for as long as was asked for.
     pub fn is_over(&self) -> bool {
-        self.limit.is_some_and(|limit| self.since.elapsed() >= limit)
+        self.limit
+            .is_some_and(|limit| self.since.elapsed() >= limit)
     }
 
     /// Nobody wants to wait at all.

@@ -6,20 +6,33 @@ use serde_json::Value;
 use support::{Dir, until};
 
 fn bench(dir: &Dir, line: &str) -> Value {
-    serde_json::from_str(&dir.ok(&format!("bench --seconds 1 --rounds 2 --json {line}"), b"")).unwrap()
+    serde_json::from_str(&dir.ok(&format!("bench --seconds 1 --rounds 2 --json {line}"), b""))
+        .unwrap()
 }
 
 /// What every measured shape says.
 fn check(shape: &Value) {
-    let number = |key: &str| shape[key].as_f64().unwrap_or_else(|| panic!("{key}: {shape}"));
-    assert!(shape["verified"] == true && number("delivered") > 0.0, "{shape}");
+    let number = |key: &str| {
+        shape[key]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{key}: {shape}"))
+    };
     assert!(
-        number("msgs_per_s_min") <= number("msgs_per_s") && number("msgs_per_s") <= number("msgs_per_s_max"),
+        shape["verified"] == true && number("delivered") > 0.0,
+        "{shape}"
+    );
+    assert!(
+        number("msgs_per_s_min") <= number("msgs_per_s")
+            && number("msgs_per_s") <= number("msgs_per_s_max"),
         "{shape}"
     );
     assert_eq!(shape["rounds"].as_array().map(Vec::len), Some(2), "{shape}");
     if shape["lossy"] == false {
-        assert_eq!((number("put"), number("dropped")), (number("delivered"), 0.0), "{shape}");
+        assert_eq!(
+            (number("put"), number("dropped")),
+            (number("delivered"), 0.0),
+            "{shape}"
+        );
     }
 }
 
@@ -27,29 +40,51 @@ fn check(shape: &Value) {
 fn a_sweep_has_every_size_and_shape_and_is_drawn() {
     let dir = Dir::new();
     let picture = dir.0.join("picture.svg");
-    let line = format!("--sizes 8,100 --shapes 1x1,2x1 --rates 500,5000 --plot {}", picture.display());
+    let line = format!(
+        "--sizes 8,100 --shapes 1x1,2x1 --rates 500,5000 --plot {}",
+        picture.display()
+    );
     let result = bench(&dir, &line);
     check(&result);
     let sweep = result["sweep"].as_array().unwrap();
     sweep.iter().for_each(check);
     let shapes: Vec<_> = sweep
         .iter()
-        .map(|shape| ["item_size", "producers", "consumers"].map(|key| shape[key].as_u64().unwrap()))
+        .map(|shape| {
+            ["item_size", "producers", "consumers"].map(|key| shape[key].as_u64().unwrap())
+        })
         .collect();
     assert_eq!(shapes, [[8, 1, 1], [100, 1, 1], [8, 2, 1], [100, 2, 1]]);
-    let quantiles = |times: &Value| ["p50_ns", "p99_ns", "p999_ns", "max_ns"].map(|key| times[key].as_u64().unwrap());
-    assert!(quantiles(&result).is_sorted() && quantiles(&result)[0] > 0, "{result}");
+    let quantiles = |times: &Value| {
+        ["p50_ns", "p99_ns", "p999_ns", "max_ns"].map(|key| times[key].as_u64().unwrap())
+    };
+    assert!(
+        quantiles(&result).is_sorted() && quantiles(&result)[0] > 0,
+        "{result}"
+    );
     let paced = result["paced"].as_array().unwrap();
     // Half a second each: every item that was due was put and came.
     let counts: Vec<_> = paced
         .iter()
-        .map(|times| (times["rate"].as_f64().unwrap(), times["count"].as_u64().unwrap()))
+        .map(|times| {
+            (
+                times["rate"].as_f64().unwrap(),
+                times["count"].as_u64().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(counts, [(500.0, 250), (5000.0, 2500)]);
-    paced.iter().for_each(|times| assert!(quantiles(times).is_sorted(), "{times}"));
+    paced
+        .iter()
+        .for_each(|times| assert!(quantiles(times).is_sorted(), "{times}"));
     let svg = std::fs::read_to_string(&picture).unwrap();
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-    for label in ["Throughput by size", "Latency by percentile", "2 producers, 1 consumer", "one way, 5 k/s"] {
+    for label in [
+        "Throughput by size",
+        "Latency by percentile",
+        "2 producers, 1 consumer",
+        "one way, 5 k/s",
+    ] {
         assert!(svg.contains(label), "{label}");
     }
     std::fs::remove_file(&picture).unwrap();

@@ -17,12 +17,21 @@ fn lines_and_frames_come_out_as_they_went_in() {
     assert_eq!(dir.ok("get q --frames", b""), "efgh\nx");
     let stat = dir.stat("q");
     assert_eq!(
-        (stat["puts"].as_u64(), stat["gets"].as_u64(), stat["seats_live"].as_u64()),
+        (
+            stat["puts"].as_u64(),
+            stat["gets"].as_u64(),
+            stat["seats_live"].as_u64()
+        ),
         (Some(6), Some(6), Some(0))
     );
     let doctor: serde_json::Value = serde_json::from_str(&dir.ok("doctor q --json", b"")).unwrap();
     assert_eq!(
-        (&doctor["ok"], &doctor["recovered"], &doctor["undecided"], &doctor["problems"]),
+        (
+            &doctor["ok"],
+            &doctor["recovered"],
+            &doctor["undecided"],
+            &doctor["problems"]
+        ),
         (&true.into(), &0.into(), &0.into(), &serde_json::json!([]))
     );
     assert_eq!(doctor["busy"], false);
@@ -47,7 +56,15 @@ fn every_failure_has_its_status_and_names_the_queue() {
         let status = dir.run(line, b"").0;
         assert_eq!(status, 2, "{line}");
     }
-    for line in ["put none", "get none", "stat none", "doctor none", "rm none", "ready none", "state none"] {
+    for line in [
+        "put none",
+        "get none",
+        "stat none",
+        "doctor none",
+        "rm none",
+        "ready none",
+        "state none",
+    ] {
         dir.fails(line, 1, "'none'");
     }
     dir.fails("get q", 5, "'q'");
@@ -62,12 +79,24 @@ fn every_failure_has_its_status_and_names_the_queue() {
     dir.ok("ready q", b"");
     dir.ok("state q started", b""); // as it is
     dir.ok("state q stopped", b"");
-    dir.fails("state q stop_at_queue_end", 1, "to started first, and then to stop_at_queue_end");
+    dir.fails(
+        "state q stop_at_queue_end",
+        1,
+        "to started first, and then to stop_at_queue_end",
+    );
     dir.ok("state q started", b"");
     std::fs::write(dir.0.join("prodcon.bad"), b"hello").unwrap();
     dir.fails("get bad", 1, "'bad'");
     assert!(dir.ok("ls", b"").contains("no prodcon segment"));
-    assert_eq!(dir.command("ls").env("PRODCON_DIR", "/nowhere").output().unwrap().status.code(), Some(1));
+    assert_eq!(
+        dir.command("ls")
+            .env("PRODCON_DIR", "/nowhere")
+            .output()
+            .unwrap()
+            .status
+            .code(),
+        Some(1)
+    );
 }
 
 #[test]
@@ -78,7 +107,10 @@ fn follow_ends_at_end_of_stream() {
     dir.ok("put q", b"a\nb\n");
     dir.ok("state q stop_at_queue_end", b"");
     let output = follower.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"a\nb\n"[..]));
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(0), &b"a\nb\n"[..])
+    );
     assert_eq!(dir.ok("state q", b""), "stop_at_queue_end\n");
 }
 
@@ -92,7 +124,13 @@ fn a_signal_leaves_no_seat_behind() {
         while dir.stat("q")["seats_live"] != 1 || dir.stat("q")["members"][0]["asleep"] != true {
             assert!(Instant::now() < deadline, "it never slept");
         }
-        assert!(Command::new("kill").args([signal, &follower.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &follower.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         follower.wait().unwrap();
         assert_eq!(dir.stat("q")["seats_live"], 0);
     }
@@ -103,7 +141,10 @@ fn a_signal_leaves_no_seat_behind() {
 fn the_demo_adds_up_and_leaves_nothing() {
     let dir = Dir::new();
     let out = dir.ok("demo --seconds 3", b"");
-    assert!(out.matches("adds up").count() == 2 && out.contains("2 processes were killed"), "{out}");
+    assert!(
+        out.matches("adds up").count() == 2 && out.contains("2 processes were killed"),
+        "{out}"
+    );
     assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
 }
 
@@ -113,10 +154,21 @@ fn a_demo_that_is_interrupted_leaves_nothing_whoever_the_signal_reaches() {
     use std::os::unix::process::CommandExt;
     for (signal, expected, everybody) in [("-INT", 130, true), ("-TERM", 143, false)] {
         let dir = Dir::new();
-        let mut demo = support::Started(dir.command("demo --seconds 60").process_group(0).spawn().unwrap());
+        let mut demo = support::Started(
+            dir.command("demo --seconds 60")
+                .process_group(0)
+                .spawn()
+                .unwrap(),
+        );
         support::until("its processes", || dir.processes().len() > 4);
         let whom = format!("{}{}", if everybody { "-" } else { "" }, demo.0.id());
-        assert!(Command::new("kill").args([signal, "--", &whom]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, "--", &whom])
+                .status()
+                .unwrap()
+                .success()
+        );
         support::until("its end", || demo.0.try_wait().unwrap().is_some());
         assert_eq!(demo.0.wait().unwrap().code(), Some(expected));
         support::until("the end of all", || dir.processes().is_empty());
@@ -128,9 +180,18 @@ fn a_demo_that_is_interrupted_leaves_nothing_whoever_the_signal_reaches() {
 #[test]
 fn the_benchmark_verifies_what_it_measures() {
     let dir = Dir::new();
-    for shape in ["--producers 2 --consumers 2 --item-size 64", "--lossy", "--latency"] {
-        let result: serde_json::Value = serde_json::from_str(&dir.ok(&format!("bench --seconds 1 --json {shape}"), b"")).unwrap();
-        assert!(result["verified"] == true && result["msgs_per_s"].as_f64() > Some(0.0), "{result}");
+    for shape in [
+        "--producers 2 --consumers 2 --item-size 64",
+        "--lossy",
+        "--latency",
+    ] {
+        let result: serde_json::Value =
+            serde_json::from_str(&dir.ok(&format!("bench --seconds 1 --json {shape}"), b""))
+                .unwrap();
+        assert!(
+            result["verified"] == true && result["msgs_per_s"].as_f64() > Some(0.0),
+            "{result}"
+        );
     }
     assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
 }

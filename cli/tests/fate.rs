@@ -18,8 +18,15 @@ fn figures(dir: &Dir, keys: [&str; 4]) -> [u64; 4] {
 /// Runs a command in a shell, for its redirections and limits: status and stderr.
 fn shell(dir: &Dir, before: &str, line: &str) -> (i32, String) {
     let text = format!("{before} exec {} {line}", env!("CARGO_BIN_EXE_prodcon"));
-    let output = Command::new("sh").args(["-c", &text]).env("PRODCON_DIR", &dir.0).output().unwrap();
-    (output.status.code().unwrap_or(-1), String::from_utf8(output.stderr).unwrap())
+    let output = Command::new("sh")
+        .args(["-c", &text])
+        .env("PRODCON_DIR", &dir.0)
+        .output()
+        .unwrap();
+    (
+        output.status.code().unwrap_or(-1),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }
 
 #[test]
@@ -30,14 +37,24 @@ fn an_item_whose_write_failed_is_delivered_again() {
     let limited = format!("> {}", file.display());
     for options in ["", "--count 1", "--follow", "--frames", "--timeout 5"] {
         for (before, to) in [("", &full), ("ulimit -f 0;", &limited)] {
-            dir.ok("create q --capacity 4 --item-size 8 --at-least-once --seats 1", b"");
+            dir.ok(
+                "create q --capacity 4 --item-size 8 --at-least-once --seats 1",
+                b"",
+            );
             dir.ok("put q", b"one\ntwo\n");
             let (status, err) = shell(&dir, before, &format!("get q {options} {to}"));
             assert_eq!(status, 1, "{options} {to}: {err}");
-            assert!(err.contains("cannot write to stdout") && err.contains("is delivered again"), "{err}");
+            assert!(
+                err.contains("cannot write to stdout") && err.contains("is delivered again"),
+                "{err}"
+            );
             assert_eq!(err.contains("ulimit -f"), to == &limited, "{err}");
             assert_eq!(dir.ok("get q", b""), "one\ntwo\n", "{options} {to}");
-            assert_eq!(figures(&dir, ["gets", "lost", "held", "seats_live"]), [2, 0, 0, 0], "{options} {to}");
+            assert_eq!(
+                figures(&dir, ["gets", "lost", "held", "seats_live"]),
+                [2, 0, 0, 0],
+                "{options} {to}"
+            );
             dir.ok("rm q", b"");
         }
     }
@@ -45,7 +62,10 @@ fn an_item_whose_write_failed_is_delivered_again() {
     dir.ok("create q --capacity 4 --item-size 8", b"");
     dir.ok("put q", b"one\ntwo\n");
     let (status, err) = shell(&dir, "", "get q > /dev/full");
-    assert!(status == 1 && err.contains("counted as lost"), "{status} {err}");
+    assert!(
+        status == 1 && err.contains("counted as lost"),
+        "{status} {err}"
+    );
     assert_eq!(figures(&dir, ["gets", "lost", "len", "held"]), [0, 1, 1, 0]);
 }
 
@@ -54,7 +74,10 @@ fn an_item_that_a_reader_or_a_signal_cut_off_is_delivered_again() {
     for options in ["", "--follow", "--count 2"] {
         for cut in ["pipe", "-INT", "-TERM"] {
             let dir = Dir::new();
-            dir.ok(&format!("create q --capacity 4 --item-size {LARGE} --at-least-once"), b"");
+            dir.ok(
+                &format!("create q --capacity 4 --item-size {LARGE} --at-least-once"),
+                b"",
+            );
             let items = [vec![b'a'; LARGE], vec![b'b'; LARGE]].concat();
             dir.ok(&format!("put q --frames {LARGE}"), &items);
             let mut get = dir.start(&format!("get q --frames {options}"));
@@ -73,8 +96,16 @@ fn an_item_that_a_reader_or_a_signal_cut_off_is_delivered_again() {
             };
             let (status, _, err) = get.end();
             assert_eq!((status, err.as_str()), (expected, ""), "{options} {cut}");
-            assert_eq!(figures(&dir, ["gets", "lost", "held", "seats_live"]), [0, 0, 1, 0], "{options} {cut}");
-            assert_eq!(dir.ok("get q --frames", b"").as_bytes(), items, "{options} {cut}");
+            assert_eq!(
+                figures(&dir, ["gets", "lost", "held", "seats_live"]),
+                [0, 0, 1, 0],
+                "{options} {cut}"
+            );
+            assert_eq!(
+                dir.ok("get q --frames", b"").as_bytes(),
+                items,
+                "{options} {cut}"
+            );
         }
     }
 }
@@ -96,18 +127,39 @@ fn a_line_that_does_not_fit_is_named_with_what_was_put_before() {
         "line 3 and what follows it were not put, the 2 before it were",
     ];
     fails("put q", b"a\nb\ntoo long\nc\n", &texts);
-    fails("put q", b"c\ntoo long", &["line 2 and what follows it were not put, the one before it was"]);
-    fails("put q", &[b'x'; 1 << 20], &["line 1 has at least", "were not put, nothing was put"]);
-    fails("put q --frames 5", b"12345", &["frame 1 has 5 bytes", "nothing was put"]);
+    fails(
+        "put q",
+        b"c\ntoo long",
+        &["line 2 and what follows it were not put, the one before it was"],
+    );
+    fails(
+        "put q",
+        &[b'x'; 1 << 20],
+        &["line 1 has at least", "were not put, nothing was put"],
+    );
+    fails(
+        "put q --frames 5",
+        b"12345",
+        &["frame 1 has 5 bytes", "nothing was put"],
+    );
     fails("put q --from /", b"", &["cannot read /", "nothing was put"]);
-    fails("put q --from /nowhere", b"", &["cannot read /nowhere", "nothing was put"]);
+    fails(
+        "put q --from /nowhere",
+        b"",
+        &["cannot read /nowhere", "nothing was put"],
+    );
     assert_eq!(dir.ok("get q", b""), "a\nb\nc\n");
 
     dir.ok("create typed --capacity 9 --type u32", b"");
     fails(
         "put typed",
         b"four\nthree\n",
-        &["line 2 has 5 bytes", "exactly 4", "--frames 4", "the one before it was"],
+        &[
+            "line 2 has 5 bytes",
+            "exactly 4",
+            "--frames 4",
+            "the one before it was",
+        ],
     );
     fails(
         "put typed --frames 4",
@@ -118,14 +170,18 @@ fn a_line_that_does_not_fit_is_named_with_what_was_put_before() {
 
     // Where items may be shorter, a last frame that is short is put, and that is said.
     let (status, _, err) = dir.run("put q --frames 4", b"123456");
-    assert!(status == 0 && err.contains("the last frame, 2, has 2 of 4 bytes: it was put as it is"), "{err}");
+    assert!(
+        status == 0 && err.contains("the last frame, 2, has 2 of 4 bytes: it was put as it is"),
+        "{err}"
+    );
     assert_eq!(dir.ok("get q --frames", b""), "123456");
 
     // So are the other ends.
     dir.ok("put q", b"1\n2\n3\n4\n5\n6\n7\n8\n");
     let (status, _, err) = dir.run("put q --timeout 0.05", b"9\n10\n11\n");
     assert!(
-        status == 3 && err.contains("line 2 and what follows it were not put, the one before it was"),
+        status == 3
+            && err.contains("line 2 and what follows it were not put, the one before it was"),
         "{err}"
     );
 }
@@ -142,26 +198,63 @@ fn no_signal_leaves_a_seat_behind_whatever_a_command_waits_for() {
             until(what, || started.0.try_wait().unwrap().is_some());
             assert_eq!(dir.stat("q")["seats_live"], 0, "{what}");
             let mut err = String::new();
-            started.0.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-            assert_eq!(started.0.wait().unwrap().code(), Some(expected), "{what}: {err}");
+            started
+                .0
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut err)
+                .unwrap();
+            assert_eq!(
+                started.0.wait().unwrap().code(),
+                Some(expected),
+                "{what}: {err}"
+            );
             err
         };
         let mut put = dir.start("put q");
-        put.0.stdin.as_mut().unwrap().write_all(b"whole\nhalf a li").unwrap();
+        put.0
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(b"whole\nhalf a li")
+            .unwrap();
         until("the whole line", || dir.stat("q")["len"] == 1);
         let err = ends(put, "the end of a put that waits for input");
-        assert!(err.contains("line 2 and what follows it were not put, the one before it was"), "{err}");
+        assert!(
+            err.contains("line 2 and what follows it were not put, the one before it was"),
+            "{err}"
+        );
         let mut put = dir.start("put q");
-        put.0.stdin.as_mut().unwrap().write_all(b"fits\ndoes not\n").unwrap();
+        put.0
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(b"fits\ndoes not\n")
+            .unwrap();
         until("a full queue", || dir.stat("q")["len"] == 2);
         let err = ends(put, "the end of a put that waits for space");
-        assert!(err.contains("line 2 and what follows it were not put, the one before it was"), "{err}");
+        assert!(
+            err.contains("line 2 and what follows it were not put, the one before it was"),
+            "{err}"
+        );
         dir.ok("get q", b"");
-        ends(dir.start("get q --follow"), "the end of a get that waits for items");
-        ends(dir.start("get q --timeout 300"), "the end of a get that waits so long");
+        ends(
+            dir.start("get q --follow"),
+            "the end of a get that waits for items",
+        );
+        ends(
+            dir.start("get q --timeout 300"),
+            "the end of a get that waits so long",
+        );
         dir.ok("put q", &[b'x'; LARGE]);
         let mut get = dir.start("get q --follow");
-        get.0.stdout.as_mut().unwrap().read_exact(&mut [0; 10]).unwrap();
+        get.0
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut [0; 10])
+            .unwrap();
         ends(get, "the end of a get that waits for its reader");
     }
 }
@@ -173,7 +266,12 @@ fn input_and_output_that_do_not_block_are_waited_for() {
     dir.ok(&format!("create q --capacity 4 --item-size {LARGE}"), b"");
     let (input, mut ours) = std::io::pipe().unwrap();
     fcntl_setfl(&input, fcntl_getfl(&input).unwrap() | OFlags::NONBLOCK).unwrap();
-    let mut put = Started(dir.command("put q").stdin(Stdio::from(input)).spawn().unwrap());
+    let mut put = Started(
+        dir.command("put q")
+            .stdin(Stdio::from(input))
+            .spawn()
+            .unwrap(),
+    );
     until("its seat", || dir.stat("q")["seats_live"] == 1);
     ours.write_all(b"late\n").unwrap();
     drop(ours);
@@ -182,10 +280,19 @@ fn input_and_output_that_do_not_block_are_waited_for() {
     dir.ok("put q", &[b'x'; LARGE]);
     let (mut ours, output) = std::io::pipe().unwrap();
     fcntl_setfl(&output, fcntl_getfl(&output).unwrap() | OFlags::NONBLOCK).unwrap();
-    let mut get = Started(dir.command("get q").stdout(Stdio::from(output)).spawn().unwrap());
+    let mut get = Started(
+        dir.command("get q")
+            .stdout(Stdio::from(output))
+            .spawn()
+            .unwrap(),
+    );
     until("a full pipe", || dir.stat("q")["held"] == 1);
     let mut text = String::new();
     ours.read_to_string(&mut text).unwrap();
-    assert!(text.starts_with("late\nxxx") && text.len() == LARGE + 6, "{}", text.len());
+    assert!(
+        text.starts_with("late\nxxx") && text.len() == LARGE + 6,
+        "{}",
+        text.len()
+    );
     assert_eq!(get.0.wait().unwrap().code(), Some(0));
 }

@@ -8,28 +8,61 @@ use support::{Dir, until};
 fn several_names_and_patterns_are_taken() {
     let dir = Dir::new();
     for name in ["cam-1", "cam-2", "other"] {
-        dir.ok(&format!("create {name} --capacity 1k --item-size 2KiB"), b"");
+        dir.ok(
+            &format!("create {name} --capacity 1k --item-size 2KiB"),
+            b"",
+        );
     }
     let names = |text: &str| -> Vec<String> {
-        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        lines.map(|figures| figures["name"].as_str().unwrap().to_owned()).collect()
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines
+            .map(|figures| figures["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(names(&dir.ok("stat cam-* --json", b"")), ["cam-1", "cam-2"]);
-    assert_eq!(names(&dir.ok("stat other cam-? other --json", b"")), ["other", "cam-1", "cam-2"]);
-    assert_eq!(names(&dir.ok("doctor other cam-1 --json", b"")), ["other", "cam-1"]);
-    assert_eq!(dir.ok("stat cam-*", b"").matches("capacity       1000\n").count(), 2);
+    assert_eq!(
+        names(&dir.ok("stat other cam-? other --json", b"")),
+        ["other", "cam-1", "cam-2"]
+    );
+    assert_eq!(
+        names(&dir.ok("doctor other cam-1 --json", b"")),
+        ["other", "cam-1"]
+    );
+    assert_eq!(
+        dir.ok("stat cam-*", b"")
+            .matches("capacity       1000\n")
+            .count(),
+        2
+    );
     assert_eq!(dir.ok("doctor *", b"").matches("sound").count(), 3);
-    let listed = |line: &str| dir.ok(line, b"").lines().skip(1).map(|line| line[..5].to_owned()).collect::<Vec<_>>();
+    let listed = |line: &str| {
+        dir.ok(line, b"")
+            .lines()
+            .skip(1)
+            .map(|line| line[..5].to_owned())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(listed("ls cam-2 o*"), ["cam-2", "other"]);
     #[cfg(feature = "top")]
-    assert_eq!(listed("top --once --interval 0.05 *2 cam-1"), ["cam-1", "cam-2"]);
+    assert_eq!(
+        listed("top --once --interval 0.05 *2 cam-1"),
+        ["cam-1", "cam-2"]
+    );
     for line in ["stat none* other --json", "ls none*", "doctor none*"] {
         dir.fails(line, 1, "no queue fits 'none*'");
     }
     let (status, out, err) = dir.run("stat none cam-1 --json", b"");
-    assert!(status == 1 && names(&out) == ["cam-1"] && err.contains("'none'"), "{out}{err}");
+    assert!(
+        status == 1 && names(&out) == ["cam-1"] && err.contains("'none'"),
+        "{out}{err}"
+    );
     let (status, out, err) = dir.run("ls none cam-1", b"");
-    assert!(status == 1 && out.contains("cam-1") && err.contains("'none'"), "{out}{err}");
+    assert!(
+        status == 1 && out.contains("cam-1") && err.contains("'none'"),
+        "{out}{err}"
+    );
 }
 
 #[test]
@@ -39,7 +72,10 @@ fn what_was_meant_is_proposed() {
     dir.fails("get camera-frame", 1, "did you mean 'camera-frames'?");
     dir.fails("rm camrea-frames", 1, "did you mean 'camera-frames'?");
     let (_, _, err) = dir.run("get elsewhere", b"");
-    assert!(err.contains("'elsewhere'") && !err.contains("mean"), "{err}");
+    assert!(
+        err.contains("'elsewhere'") && !err.contains("mean"),
+        "{err}"
+    );
     let (status, _, err) = dir.run("creat q", b"");
     assert!(status == 2 && err.contains("'create'"), "{err}");
 }
@@ -49,7 +85,11 @@ fn a_put_can_wait_until_the_queue_is_ready() {
     let dir = Dir::new();
     dir.ok("create q --capacity 4 --item-size 4 --not-ready", b"");
     dir.fails("put q", 4, "--wait-ready");
-    dir.fails("put q --wait-ready --timeout 0.05", 3, "did not become ready");
+    dir.fails(
+        "put q --wait-ready --timeout 0.05",
+        3,
+        "did not become ready",
+    );
     let mut put = dir.start("put q --wait-ready");
     std::io::Write::write_all(put.0.stdin.as_mut().unwrap(), b"late\n").unwrap();
     drop(put.0.stdin.take());
@@ -64,11 +104,19 @@ fn completions_and_pages_name_what_there_is_and_nothing_internal() {
     let dir = Dir::new();
     for shell in ["bash", "zsh", "fish"] {
         let script = dir.ok(&format!("completions {shell}"), b"");
-        assert!(script.contains("not-ready") && script.contains("item-size"), "{shell}");
+        assert!(
+            script.contains("not-ready") && script.contains("item-size"),
+            "{shell}"
+        );
         assert!(!script.contains("worker"), "{shell}");
-        match std::process::Command::new(shell).arg("-n").stdin(std::process::Stdio::piped()).spawn() {
+        match std::process::Command::new(shell)
+            .arg("-n")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+        {
             Ok(mut child) => {
-                std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+                std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes())
+                    .unwrap();
                 assert!(child.wait().unwrap().success(), "{shell}");
             }
             Err(error) => println!("SKIPPED: syntax of the script for {shell}: {error}"),
@@ -82,7 +130,13 @@ fn completions_and_pages_name_what_there_is_and_nothing_internal() {
         .unwrap()
         .map(|file| file.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert!(pages.iter().any(|page| page == "prodcon-create.1"), "{pages:?}");
-    assert!(!pages.iter().any(|page| page.contains("worker")), "{pages:?}");
+    assert!(
+        pages.iter().any(|page| page == "prodcon-create.1"),
+        "{pages:?}"
+    );
+    assert!(
+        !pages.iter().any(|page| page.contains("worker")),
+        "{pages:?}"
+    );
     dir.fails("man --to /nowhere", 1, "/nowhere");
 }

@@ -12,19 +12,42 @@ const LARGE: usize = 300_000;
 #[test]
 fn an_item_that_get_had_not_written_when_it_was_killed_comes_again() {
     let dir = Dir::new();
-    dir.ok(&format!("create q --capacity 4 --item-size {LARGE} --at-least-once"), b"");
+    dir.ok(
+        &format!("create q --capacity 4 --item-size {LARGE} --at-least-once"),
+        b"",
+    );
     let items = [vec![b'a'; LARGE], vec![b'b'; LARGE]].concat();
     dir.ok(&format!("put q --frames {LARGE}"), &items);
     let mut get = dir.start("get q --frames --follow");
     let mut some = [0; 1000];
-    get.0.stdout.as_mut().unwrap().read_exact(&mut some).unwrap(); // it is in the middle of writing
-    assert_eq!((dir.stat("q")["held"].as_u64(), dir.stat("q")["gets"].as_u64()), (Some(1), Some(0)));
+    get.0
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut some)
+        .unwrap(); // it is in the middle of writing
+    assert_eq!(
+        (
+            dir.stat("q")["held"].as_u64(),
+            dir.stat("q")["gets"].as_u64()
+        ),
+        (Some(1), Some(0))
+    );
     get.signal("-KILL");
     drop(get);
-    assert_eq!(dir.ok("get q --frames", b""), String::from_utf8(items).unwrap());
+    assert_eq!(
+        dir.ok("get q --frames", b""),
+        String::from_utf8(items).unwrap()
+    );
     let stat = dir.stat("q");
     assert_eq!(
-        [&stat["gets"], &stat["lost"], &stat["redelivered"], &stat["held"]].map(|n| n.as_u64().unwrap()),
+        [
+            &stat["gets"],
+            &stat["lost"],
+            &stat["redelivered"],
+            &stat["held"]
+        ]
+        .map(|n| n.as_u64().unwrap()),
         [2, 0, 1, 0]
     );
 }
@@ -32,12 +55,17 @@ fn an_item_that_get_had_not_written_when_it_was_killed_comes_again() {
 #[test]
 fn an_item_that_get_had_written_when_it_was_killed_does_not_come_again() {
     let dir = Dir::new();
-    dir.ok(&format!("create q --capacity 4 --item-size {LARGE} --at-least-once"), b"");
+    dir.ok(
+        &format!("create q --capacity 4 --item-size {LARGE} --at-least-once"),
+        b"",
+    );
     dir.ok("put q", b"first\nsecond\n");
     dir.ok(&format!("put q --frames {LARGE}"), &vec![b'c'; LARGE]);
     let get = dir.start("get q --follow");
     // It waits for room for the third, so it has acknowledged what it wrote before.
-    until("two items written", || dir.stat("q")["gets"] == 2 && dir.stat("q")["held"] == 1);
+    until("two items written", || {
+        dir.stat("q")["gets"] == 2 && dir.stat("q")["held"] == 1
+    });
     get.signal("-KILL");
     let (_, out, _) = get.end();
     assert!(out.starts_with("first\nsecond\nccc"));
@@ -47,7 +75,10 @@ fn an_item_that_get_had_written_when_it_was_killed_does_not_come_again() {
 #[test]
 fn an_item_that_kills_its_consumers_becomes_a_dead_letter() {
     let dir = Dir::new();
-    dir.ok(&format!("create letters --capacity 4 --item-size {LARGE}"), b"");
+    dir.ok(
+        &format!("create letters --capacity 4 --item-size {LARGE}"),
+        b"",
+    );
     dir.ok(
         &format!("create q --capacity 4 --item-size {LARGE} --at-least-once --max-deliveries 2 --dead-letter letters"),
         b"",
@@ -56,13 +87,22 @@ fn an_item_that_kills_its_consumers_becomes_a_dead_letter() {
     dir.ok("put q", b"harmless\n");
     for _ in 0..2 {
         let mut get = dir.start("get q --frames --count 1");
-        get.0.stdout.as_mut().unwrap().read_exact(&mut [0; 10]).unwrap();
+        get.0
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut [0; 10])
+            .unwrap();
         get.signal("-KILL");
     }
     assert_eq!(dir.ok("get q", b""), "harmless\n");
     let stat = dir.stat("q");
     assert_eq!(
-        (&stat["dead_lettered"], &stat["max_deliveries"], &stat["dead_letter"]),
+        (
+            &stat["dead_lettered"],
+            &stat["max_deliveries"],
+            &stat["dead_letter"]
+        ),
         (&1.into(), &2.into(), &"letters".into())
     );
     assert_eq!(dir.ok("get letters --frames", b"").len(), LARGE);
@@ -89,7 +129,12 @@ fn a_queue_of_a_plain_type_has_batches_and_wants_items_of_its_length() {
     dir.ok("put q --frames 4", b"onlyfour");
     let stat = dir.stat("q");
     assert_eq!(
-        (&stat["type"], &stat["item_size"], &stat["batch"], &stat["len"]),
+        (
+            &stat["type"],
+            &stat["item_size"],
+            &stat["batch"],
+            &stat["len"]
+        ),
         (&"u32".into(), &4.into(), &8.into(), &2.into())
     );
     assert_eq!(dir.ok("get q --frames", b""), "onlyfour");
@@ -110,9 +155,19 @@ fn only_what_was_left_by_its_owner_is_stale_and_other_queues_are_idle() {
     let dir = Dir::new();
     let listed = |name: &str| {
         let all: serde_json::Value = serde_json::from_str(&dir.ok("ls --json", b"")).unwrap();
-        let found = all.as_array().unwrap().iter().find(|queue| queue["name"] == name).cloned().unwrap();
+        let found = all
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|queue| queue["name"] == name)
+            .cloned()
+            .unwrap();
         let table = dir.ok("ls", b"");
-        let line = table.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        let line = table
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap()
+            .to_owned();
         (found["stale"].as_bool().unwrap(), line)
     };
     dir.ok("create made --capacity 4 --item-size 4", b"");
@@ -125,13 +180,18 @@ fn only_what_was_left_by_its_owner_is_stale_and_other_queues_are_idle() {
     until("its seat", || dir.stat("made")["seats_live"] == 1);
     let (stale, line) = listed("made");
     assert!(!stale && line.ends_with(" 1"), "{line}");
-    let options = QueueOptions::new(4).item_size(4).attach(AttachOptions::new().directory(&dir.0));
+    let options = QueueOptions::new(4)
+        .item_size(4)
+        .attach(AttachOptions::new().directory(&dir.0));
     let own = Control::create::<[u8]>("owned", &options.owned(true)).unwrap();
     let (stale, line) = listed("owned");
     assert!(!stale && line.ends_with("idle, 0 items"), "{line}");
     drop(own); // as its process does when it is killed
     let (stale, line) = listed("owned");
-    assert!(stale && line.ends_with("stale: nobody is attached, and its owner is gone"), "{line}");
+    assert!(
+        stale && line.ends_with("stale: nobody is attached, and its owner is gone"),
+        "{line}"
+    );
     let mut follower = dir.start("get owned --follow");
     until("its seat", || dir.stat("owned")["seats_live"] == 1);
     let (stale, line) = listed("owned");
@@ -144,12 +204,18 @@ fn only_what_was_left_by_its_owner_is_stale_and_other_queues_are_idle() {
 #[test]
 fn doctor_says_what_it_found() {
     let dir = Dir::new();
-    dir.ok("create q --capacity 4 --item-size 300000 --at-least-once", b"");
+    dir.ok(
+        "create q --capacity 4 --item-size 300000 --at-least-once",
+        b"",
+    );
     assert!(dir.ok("doctor q", b"").contains("sound; every block"));
     let mut follower = dir.start("get q --follow");
     until("its seat", || dir.stat("q")["seats_live"] == 1);
     let text = dir.ok("doctor q", b"");
-    assert!(text.contains("sound; every block"), "who waits rests: {text}");
+    assert!(
+        text.contains("sound; every block"),
+        "who waits rests: {text}"
+    );
     dir.ok("put q --frames 300000", &[7; LARGE]);
     until("its item", || dir.stat("q")["held"] == 1);
     follower.0.kill().unwrap();
@@ -158,7 +224,11 @@ fn doctor_says_what_it_found() {
     assert!(text.contains("1 items of dead consumers wait"), "{text}");
     // Damage: the same block in two slots.
     let path = dir.0.join("prodcon.q");
-    let mut file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let mut file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
     let mut bytes = vec![];
     file.read_to_end(&mut bytes).unwrap();
     let slots = u64::from_le_bytes(bytes[48..56].try_into().unwrap()) as usize;
@@ -166,5 +236,8 @@ fn doctor_says_what_it_found() {
     std::io::Seek::rewind(&mut file).unwrap();
     file.write_all(&bytes).unwrap();
     let (status, text, err) = dir.run("doctor q", b"");
-    assert!(status == 1 && text.contains("block") && err.contains("prodcon rm q"), "{text}{err}");
+    assert!(
+        status == 1 && text.contains("block") && err.contains("prodcon rm q"),
+        "{text}{err}"
+    );
 }

@@ -38,7 +38,10 @@ fn a_queue_in_use_is_removed_by_force_only() {
     let (status, _, err) = dir.run("rm q free", b"");
     let user = format!("queue 'q' is in use by process {}", get.0.id());
     assert!(
-        status == 1 && err.contains(&user) && err.contains("--force") && err.contains("removed 'free'"),
+        status == 1
+            && err.contains(&user)
+            && err.contains("--force")
+            && err.contains("removed 'free'"),
         "{err}"
     );
     assert_eq!(dir.stat("q")["seats_live"], 1);

@@ -21,8 +21,14 @@ fn a_soak_in_every_mode_finds_nothing_wrong_and_leaves_nothing() {
             .lines()
             .rfind(|line| line.starts_with(&format!("{mode}  ")))
             .unwrap_or_else(|| panic!("{out}"));
-        let figures: Vec<u64> = line[mode.len()..].split_whitespace().map_while(|cell| cell.parse().ok()).collect();
-        assert!(figures.len() == 15 && figures[..3].iter().all(|figure| *figure > 0) && figures[4] > 0, "{out}");
+        let figures: Vec<u64> = line[mode.len()..]
+            .split_whitespace()
+            .map_while(|cell| cell.parse().ok())
+            .collect();
+        assert!(
+            figures.len() == 15 && figures[..3].iter().all(|figure| *figure > 0) && figures[4] > 0,
+            "{out}"
+        );
     }
     assert!(out.contains("nothing was wrong"), "{out}");
     assert!(dir.is_empty() && dir.processes().is_empty());
@@ -32,13 +38,21 @@ fn a_soak_in_every_mode_finds_nothing_wrong_and_leaves_nothing() {
 fn what_killed_consumers_had_in_hand_comes_though_nobody_replaces_them() {
     let dir = Dir::new();
     let out = dir.ok("soak --no-replace --minutes 0.08 --consumers 3", b"");
-    for mode in ["at-most-once", "at-least-once", "at-least-once, batches of 8"] {
+    for mode in [
+        "at-most-once",
+        "at-least-once",
+        "at-least-once, batches of 8",
+    ] {
         let line = out
             .lines()
-            .find_map(|line| line.strip_prefix(&format!("{mode}: "))?.split_once(" consumers were killed with items in hand"))
+            .find_map(|line| {
+                line.strip_prefix(&format!("{mode}: "))?
+                    .split_once(" consumers were killed with items in hand")
+            })
             .unwrap_or_else(|| panic!("{mode}: {out}"));
         assert!(
-            line.0.parse::<u64>().is_ok_and(|killed| killed > 0) && line.1.contains("at the longest"),
+            line.0.parse::<u64>().is_ok_and(|killed| killed > 0)
+                && line.1.contains("at the longest"),
             "{out}"
         );
     }
@@ -46,7 +60,10 @@ fn what_killed_consumers_had_in_hand_comes_though_nobody_replaces_them() {
     assert!(out.contains("nothing was wrong"), "{out}");
     assert!(dir.is_empty() && dir.processes().is_empty());
     let (status, _, err) = dir.run("soak --no-replace --consumers 1", b"");
-    assert!(status == 2 && err.contains("2 consumers or more"), "{status} {err}");
+    assert!(
+        status == 2 && err.contains("2 consumers or more"),
+        "{status} {err}"
+    );
 }
 
 #[test]
@@ -63,12 +80,16 @@ fn every_planted_bug_is_found() {
     ] {
         let dir = Dir::new();
         // A busy machine may not let the processes do anything in so short a time.
-        let tries = (0..20).map(|_| dir.run(&format!("soak --minutes 0.02 {mode} --plant {bug}"), b""));
+        let tries =
+            (0..20).map(|_| dir.run(&format!("soak --minutes 0.02 {mode} --plant {bug}"), b""));
         let (status, out, err) = tries
             .inspect(|_| assert!(dir.is_empty() && dir.processes().is_empty()))
             .find(|(status, ..)| *status != 0)
             .unwrap();
-        assert!(status == 1 && out.contains(found) && err.contains("wrong"), "{bug} {mode}: {status} {out}{err}");
+        assert!(
+            status == 1 && out.contains(found) && err.contains("wrong"),
+            "{bug} {mode}: {status} {out}{err}"
+        );
     }
 }
 
@@ -80,7 +101,11 @@ fn an_interrupted_soak_says_what_it_knows_and_leaves_nothing() {
         until("the start", || dir.processes().len() > 8);
         soak.signal(signal);
         let (status, out, err) = soak.end();
-        assert_eq!(status, if signal == "-INT" { 130 } else { 143 }, "{out}{err}");
+        assert_eq!(
+            status,
+            if signal == "-INT" { 130 } else { 143 },
+            "{out}{err}"
+        );
         assert!(out.contains("nothing was wrong"), "{out}{err}");
         assert!(dir.is_empty() && dir.processes().is_empty());
     }

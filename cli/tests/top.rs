@@ -11,7 +11,9 @@ use support::{Dir, Started, until};
 
 /// The cells of the line that begins with this name.
 fn row(table: &str, name: &str) -> Option<Vec<String>> {
-    let line = table.lines().find(|line| line.split_whitespace().next() == Some(name))?;
+    let line = table
+        .lines()
+        .find(|line| line.split_whitespace().next() == Some(name))?;
     Some(line.split_whitespace().map(str::to_owned).collect())
 }
 
@@ -27,8 +29,14 @@ fn one_table_shows_the_queue_and_takes_no_seat() {
         head.join(" "),
         "NAME STATE READY PUTS/S GETS/S DROPS/S LEN ROOM LIVE DEAD HELD ASLEEP LOST AGAIN"
     );
-    assert_eq!(row(&table, "q").unwrap().join(" "), "q started yes 0 0 0 3 8 0 0 0 0 0 0");
-    assert_eq!(row(&table, "closed").unwrap()[..3].join(" "), "closed started no");
+    assert_eq!(
+        row(&table, "q").unwrap().join(" "),
+        "q started yes 0 0 0 3 8 0 0 0 0 0 0"
+    );
+    assert_eq!(
+        row(&table, "closed").unwrap()[..3].join(" "),
+        "closed started no"
+    );
     let _follower = dir.start("get q --follow");
     until("its sleep", || {
         let table = dir.ok("top q --once --interval 0.05", b"");
@@ -45,13 +53,26 @@ fn tables_follow_what_happens_until_a_signal_comes() {
     let dir = Dir::new();
     dir.ok("create q --capacity 8 --item-size 4", b"");
     let mut top = dir.start("top --interval 0.1");
-    let mut lines = BufReader::new(top.0.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut table = || lines.by_ref().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+    let mut lines = BufReader::new(top.0.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let mut table = || {
+        lines
+            .by_ref()
+            .take_while(|line| !line.is_empty())
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
     assert_eq!(row(&table(), "q").unwrap()[3..5].join(" "), "0 0");
     let input = "x\n".repeat(200_000);
-    let mut put = dir.command("put q").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut put = dir
+        .command("put q")
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = put.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, input.as_bytes()));
+    let writer =
+        std::thread::spawn(move || std::io::Write::write_all(&mut stdin, input.as_bytes()));
     until("a full queue", || row(&table(), "q").unwrap()[6] == "8");
     let get = dir.start("get q --follow");
     until("a rate", || {
@@ -77,13 +98,29 @@ fn a_named_queue_that_was_removed_is_gone_and_its_successor_counts_anew() {
     let dir = Dir::new();
     dir.ok("create q --capacity 8 --item-size 4", b"");
     let mut top = dir.start("top q --interval 0.05");
-    let mut lines = BufReader::new(top.0.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut cells = || row(&lines.by_ref().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n"), "q").unwrap_or_default();
-    until("the first table", || cells().get(7).is_some_and(|room| room == "8"));
+    let mut lines = BufReader::new(top.0.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let mut cells = || {
+        row(
+            &lines
+                .by_ref()
+                .take_while(|line| !line.is_empty())
+                .collect::<Vec<_>>()
+                .join("\n"),
+            "q",
+        )
+        .unwrap_or_default()
+    };
+    until("the first table", || {
+        cells().get(7).is_some_and(|room| room == "8")
+    });
     dir.ok("rm q", b"");
     until("gone", || cells().get(1).is_some_and(|word| word == "gone"));
     dir.ok("create q --capacity 9 --item-size 4", b"");
-    until("the other one", || cells().get(7).is_some_and(|room| room == "9"));
+    until("the other one", || {
+        cells().get(7).is_some_and(|room| room == "9")
+    });
 }
 
 /// `top` on a terminal of its own, so wide; nobody sends it SIGHUP, as if it were ignored.
@@ -107,10 +144,18 @@ fn on_terminal(dir: &Dir, line: &str, width: u16) -> OnTerminal {
     tcsetwinsize(&terminal, size).unwrap();
     let name = ptsname(&terminal, vec![]).unwrap().into_string().unwrap();
     let end = || {
-        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC;
+        let flags =
+            rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC;
         Stdio::from(rustix::fs::open(&name, flags, rustix::fs::Mode::empty()).unwrap())
     };
-    let top = Started(dir.command(line).stdin(end()).stdout(end()).env("TERM", "xterm").spawn().unwrap());
+    let top = Started(
+        dir.command(line)
+            .stdin(end())
+            .stdout(end())
+            .env("TERM", "xterm")
+            .spawn()
+            .unwrap(),
+    );
     let terminal = File::from(terminal);
     let shown = Arc::new(Mutex::new(String::new()));
     let (mut screen, text) = (terminal.try_clone().unwrap(), shown.clone());
@@ -125,15 +170,23 @@ fn on_terminal(dir: &Dir, line: &str, width: u16) -> OnTerminal {
             }
         }
     });
-    until("the first screen", || shown.lock().unwrap().contains("q quit"));
-    OnTerminal { top, terminal, shown }
+    until("the first screen", || {
+        shown.lock().unwrap().contains("q quit")
+    });
+    OnTerminal {
+        top,
+        terminal,
+        shown,
+    }
 }
 
 #[test]
 fn it_ends_when_its_terminal_goes() {
     let dir = Dir::new();
     dir.ok("create q --capacity 8 --item-size 4", b"");
-    let OnTerminal { mut top, terminal, .. } = on_terminal(&dir, "top --interval 0.2", 80);
+    let OnTerminal {
+        mut top, terminal, ..
+    } = on_terminal(&dir, "top --interval 0.2", 80);
     drop(terminal);
     until("its end", || top.0.try_wait().unwrap().is_some());
     assert_eq!(top.0.wait().unwrap().code(), Some(129)); // as SIGHUP
@@ -154,8 +207,13 @@ fn keys_and_signals_end_it_and_a_narrow_terminal_has_whole_figures() {
             None => on.terminal.write_all(b"\x1b[Bjq").unwrap(),
         }
         until("its end", || on.top.0.try_wait().unwrap().is_some());
-        let expected = [("-TERM", 143), ("-INT", 130)].iter().find(|(name, _)| Some(*name) == signal);
-        assert_eq!(on.top.0.wait().unwrap().code(), Some(expected.map_or(0, |(_, status)| *status)));
+        let expected = [("-TERM", 143), ("-INT", 130)]
+            .iter()
+            .find(|(name, _)| Some(*name) == signal);
+        assert_eq!(
+            on.top.0.wait().unwrap().code(),
+            Some(expected.map_or(0, |(_, status)| *status))
+        );
     }
 }
 
@@ -163,19 +221,33 @@ fn keys_and_signals_end_it_and_a_narrow_terminal_has_whole_figures() {
 fn more_queues_than_descriptors_are_shown() {
     let dir = Dir::new();
     let attach = prodcon::AttachOptions::new().directory(&dir.0);
-    let options = prodcon::QueueOptions::new(1).item_size(4).seats(1).attach(attach);
+    let options = prodcon::QueueOptions::new(1)
+        .item_size(4)
+        .seats(1)
+        .attach(attach);
     for number in 0..300 {
         prodcon::Control::create::<[u8]>(&format!("q{number}"), &options).unwrap();
     }
     for line in ["top --once --interval 0.05", "ls"] {
-        let shell = format!("ulimit -n 64; exec {} {line}", env!("CARGO_BIN_EXE_prodcon"));
+        let shell = format!(
+            "ulimit -n 64; exec {} {line}",
+            env!("CARGO_BIN_EXE_prodcon")
+        );
         let output = std::process::Command::new("sh")
             .args(["-c", &shell])
             .env("PRODCON_DIR", &dir.0)
             .output()
             .unwrap();
         let table = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!((table.lines().count(), table.matches("started").count()), (301, 300), "{line}");
+        assert!(
+            output.status.success(),
+            "{line}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert_eq!(
+            (table.lines().count(), table.matches("started").count()),
+            (301, 300),
+            "{line}"
+        );
     }
 }

@@ -29,7 +29,9 @@ pub fn derive_item(input: TokenStream) -> TokenStream {
 /// Source text with holes: `$T` the struct, `$P` the path of prodcon, `$N` the type's name.
 /// Everything but the holes has the macro's own span, so that lints treat it as foreign code.
 fn fill(template: &str, item: &Struct) -> TokenStream {
-    let text = template.replace("$P", &item.path).replace("$N", &format!("{:?}", item.type_name));
+    let text = template
+        .replace("$P", &item.path)
+        .replace("$N", &format!("{:?}", item.type_name));
     let tokens: TokenStream = text.parse().expect("the templates below are Rust");
     put_name(tokens, item)
 }
@@ -37,7 +39,9 @@ fn fill(template: &str, item: &Struct) -> TokenStream {
 /// Puts the struct's identifier, with its own span, in the place of `__Item`.
 fn put_name(tokens: TokenStream, item: &Struct) -> TokenStream {
     let place = |token: TokenTree| match token {
-        TokenTree::Ident(ident) if ident.to_string() == "__Item" => TokenTree::Ident(item.name.clone()),
+        TokenTree::Ident(ident) if ident.to_string() == "__Item" => {
+            TokenTree::Ident(item.name.clone())
+        }
         TokenTree::Group(group) => {
             let mut filled = Group::new(group.delimiter(), put_name(group.stream(), item));
             filled.set_span(group.span());
@@ -68,14 +72,20 @@ fn implementation(item: &Struct) -> TokenStream {
         item,
     );
     body.extend(layout(item));
-    out.extend(fill("#[automatically_derived] impl $P::Item for __Item", item));
+    out.extend(fill(
+        "#[automatically_derived] impl $P::Item for __Item",
+        item,
+    ));
     out.extend([TokenTree::Group(Group::new(Delimiter::Brace, body))]);
     out
 }
 
 /// A constant that does not compile unless the fields are plain and fill the struct.
 fn checks(item: &Struct) -> TokenStream {
-    let mut body = fill("const fn every_field_must_be_plain_data<T: $P::bytemuck::Pod>() {}", item);
+    let mut body = fill(
+        "const fn every_field_must_be_plain_data<T: $P::bytemuck::Pod>() {}",
+        item,
+    );
     let mut sum: TokenStream = "0usize".parse().expect("a literal");
     for Field { ty, .. } in &item.fields {
         // every_field_must_be_plain_data::<TYPE>();
@@ -93,7 +103,10 @@ fn checks(item: &Struct) -> TokenStream {
     );
     let mut claim = fill("::core::mem::size_of::<__Item>() ==", item);
     claim.extend(sum);
-    claim.extend([TokenTree::Punct(Punct::new(',', Spacing::Alone)), TokenTree::Literal(Literal::string(&text))]);
+    claim.extend([
+        TokenTree::Punct(Punct::new(',', Spacing::Alone)),
+        TokenTree::Literal(Literal::string(&text)),
+    ]);
     body.extend("::core::assert!".parse::<TokenStream>());
     body.extend([TokenTree::Group(Group::new(Delimiter::Parenthesis, claim))]);
     body.extend(";".parse::<TokenStream>());
@@ -122,14 +135,19 @@ fn as_compiled(item: &Struct) -> TokenStream {
     body.extend([TokenTree::Group(Group::new(Delimiter::Brace, pattern))]);
     body.extend("= item;".parse::<TokenStream>());
     body.extend(uses);
-    let mut out = fill("#[allow(dead_code)] fn fields_are_as_they_were_read(item: __Item)", item);
+    let mut out = fill(
+        "#[allow(dead_code)] fn fields_are_as_they_were_read(item: __Item)",
+        item,
+    );
     out.extend([TokenTree::Group(Group::new(Delimiter::Brace, body))]);
     out
 }
 
 /// `name::<TYPE>`, with the type's own spans, so that errors point at the field.
 fn call(name: &str, ty: &TokenStream) -> TokenStream {
-    let mut out: TokenStream = [TokenTree::Ident(Ident::new(name, Span::call_site()))].into_iter().collect();
+    let mut out: TokenStream = [TokenTree::Ident(Ident::new(name, Span::call_site()))]
+        .into_iter()
+        .collect();
     out.extend("::<".parse::<TokenStream>());
     out.extend(ty.clone());
     out.extend(">".parse::<TokenStream>());
@@ -141,7 +159,10 @@ fn layout(item: &Struct) -> TokenStream {
     let mut rows = TokenStream::new();
     for Field { name, shown, ty } in &item.fields {
         let mut row = TokenStream::new();
-        row.extend([TokenTree::Literal(Literal::string(shown)), TokenTree::Punct(Punct::new(',', Spacing::Alone))]);
+        row.extend([
+            TokenTree::Literal(Literal::string(shown)),
+            TokenTree::Punct(Punct::new(',', Spacing::Alone)),
+        ]);
         row.extend(fill("::core::mem::offset_of!", item));
         let mut place = fill("__Item ,", item);
         place.extend([name.clone()]);
@@ -157,7 +178,10 @@ fn layout(item: &Struct) -> TokenStream {
     let mut body = fill("const LAYOUT: u64 = $P::item_layout", item);
     let mut argument: TokenStream = "&".parse().expect("Rust");
     argument.extend([TokenTree::Group(Group::new(Delimiter::Bracket, rows))]);
-    body.extend([TokenTree::Group(Group::new(Delimiter::Parenthesis, argument))]);
+    body.extend([TokenTree::Group(Group::new(
+        Delimiter::Parenthesis,
+        argument,
+    ))]);
     body.extend("; LAYOUT".parse::<TokenStream>());
     let mut out: TokenStream = "fn layout() -> u64".parse().expect("Rust");
     out.extend([TokenTree::Group(Group::new(Delimiter::Brace, body))]);

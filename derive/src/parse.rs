@@ -28,7 +28,10 @@ pub(crate) struct Refused {
 
 impl Refused {
     fn new(span: Span, text: impl Into<String>) -> Self {
-        Self { text: text.into(), span }
+        Self {
+            text: text.into(),
+            span,
+        }
     }
 
     pub(crate) fn into_compile_error(self) -> TokenStream {
@@ -37,7 +40,10 @@ impl Refused {
             token
         };
         let text = TokenTree::Literal(Literal::string(&format!("prodcon: {}", self.text)));
-        let argument = Group::new(Delimiter::Parenthesis, [spanned(text)].into_iter().collect());
+        let argument = Group::new(
+            Delimiter::Parenthesis,
+            [spanned(text)].into_iter().collect(),
+        );
         let tokens = [
             TokenTree::Punct(Punct::new(':', Spacing::Joint)),
             TokenTree::Punct(Punct::new(':', Spacing::Alone)),
@@ -90,21 +96,32 @@ pub(crate) fn read(input: TokenStream) -> Result<Struct, Refused> {
         Some(TokenTree::Punct(punct)) if punct.as_char() == '<' => {
             return Err(Refused::new(
                 punct.span(),
-                format!("`{name}` has generic parameters: an item must be one type with one layout"),
+                format!(
+                    "`{name}` has generic parameters: an item must be one type with one layout"
+                ),
             ));
         }
-        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => fields(group.stream(), true)?,
-        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => fields(group.stream(), false)?,
+        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
+            fields(group.stream(), true)?
+        }
+        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
+            fields(group.stream(), false)?
+        }
         None => vec![],
         Some(TokenTree::Punct(punct)) if punct.as_char() == ';' => vec![],
         Some(other) => {
-            return Err(Refused::new(other.span(), format!("`{name}` has a where clause: an item needs none")));
+            return Err(Refused::new(
+                other.span(),
+                format!("`{name}` has a where clause: an item needs none"),
+            ));
         }
     };
     if !attributes.fixed_layout {
         return Err(Refused::new(
             name.span(),
-            format!("`{name}` needs `#[repr(C)]` (or `#[repr(transparent)]`): without it each program may lay its fields out differently"),
+            format!(
+                "`{name}` needs `#[repr(C)]` (or `#[repr(transparent)]`): without it each program may lay its fields out differently"
+            ),
         ));
     }
     Ok(Struct {
@@ -116,7 +133,11 @@ pub(crate) fn read(input: TokenStream) -> Result<Struct, Refused> {
 }
 
 fn article(word: &Ident) -> &'static str {
-    if word.to_string().starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" }
+    if word.to_string().starts_with(['a', 'e', 'i', 'o']) {
+        "an"
+    } else {
+        "a"
+    }
 }
 
 /// The bracketed part of the next attribute.
@@ -131,20 +152,25 @@ fn attribute(tokens: &mut Tokens) -> Option<Group> {
 fn skip_visibility(tokens: &mut Tokens) {
     // What a `macro_rules` put in the place of a `$vis` is one group without delimiters.
     let whole = |token: &TokenTree| {
-        let TokenTree::Group(group) = token else { return false };
+        let TokenTree::Group(group) = token else {
+            return false;
+        };
         let first = group.stream().into_iter().next();
         group.delimiter() == Delimiter::None && first.is_none_or(|first| first.to_string() == "pub")
     };
     if tokens.next_if(whole).is_some() {
         return;
     }
-    let public = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word.to_string() == "pub");
+    let public =
+        |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word.to_string() == "pub");
     if tokens.next_if(public).is_none() {
         return;
     }
     // `pub (crate)`, but not the tuple of `pub (u32, u32)`.
     let scope = |token: &TokenTree| {
-        let TokenTree::Group(group) = token else { return false };
+        let TokenTree::Group(group) = token else {
+            return false;
+        };
         let first = group.stream().into_iter().next();
         group.delimiter() == Delimiter::Parenthesis
             && matches!(first, Some(TokenTree::Ident(word)) if ["crate", "self", "super", "in"].contains(&word.to_string().as_str()))
@@ -155,7 +181,9 @@ fn skip_visibility(tokens: &mut Tokens) {
 impl Attributes {
     fn read(&mut self, bracketed: &Group) -> Result<(), Refused> {
         let mut tokens = bracketed.stream().into_iter();
-        let (Some(TokenTree::Ident(word)), Some(TokenTree::Group(arguments))) = (tokens.next(), tokens.next()) else {
+        let (Some(TokenTree::Ident(word)), Some(TokenTree::Group(arguments))) =
+            (tokens.next(), tokens.next())
+        else {
             return Ok(());
         };
         match word.to_string().as_str() {
@@ -173,23 +201,43 @@ impl Attributes {
     fn read_item(&mut self, arguments: TokenStream) -> Result<(), Refused> {
         let mut tokens = arguments.into_iter().peekable();
         while let Some(key) = tokens.next() {
-            let expected = |found: &TokenTree| Refused::new(found.span(), "expected #[item(name = \"..\")] or #[item(crate = \"..\")]");
+            let expected = |found: &TokenTree| {
+                Refused::new(
+                    found.span(),
+                    "expected #[item(name = \"..\")] or #[item(crate = \"..\")]",
+                )
+            };
             let (Some(_), Some(value)) = (
-                tokens.next_if(|token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == '=')),
+                tokens.next_if(
+                    |token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == '='),
+                ),
                 tokens.next(),
             ) else {
                 return Err(expected(&key));
             };
-            let Some(text) = string(&value) else { return Err(expected(&value)) };
+            let Some(text) = string(&value) else {
+                return Err(expected(&value));
+            };
             match key.to_string().as_str() {
                 "name" if (1..=128).contains(&text.len()) => self.name = Some(text),
                 "name" => {
-                    return Err(Refused::new(value.span(), format!("a type name of {} bytes: choose 1 to 128", text.len())));
+                    return Err(Refused::new(
+                        value.span(),
+                        format!("a type name of {} bytes: choose 1 to 128", text.len()),
+                    ));
                 }
-                "crate" if text.parse::<TokenStream>().is_ok_and(|path| !path.is_empty()) => self.path = Some(text),
+                "crate"
+                    if text
+                        .parse::<TokenStream>()
+                        .is_ok_and(|path| !path.is_empty()) =>
+                {
+                    self.path = Some(text)
+                }
                 _ => return Err(expected(&key)),
             }
-            let _ = tokens.next_if(|token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ','));
+            let _ = tokens.next_if(
+                |token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ','),
+            );
         }
         Ok(())
     }
@@ -197,7 +245,9 @@ impl Attributes {
 
 /// The text of a plain string literal.
 fn string(token: &TokenTree) -> Option<String> {
-    let TokenTree::Literal(literal) = token else { return None };
+    let TokenTree::Literal(literal) = token else {
+        return None;
+    };
     let text = literal.to_string();
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     (!inner.contains('\\')).then(|| inner.to_owned())
@@ -210,7 +260,9 @@ fn fields(stream: TokenStream, named: bool) -> Result<Vec<Field>, Refused> {
         while attribute(&mut tokens).is_some() {}
         skip_visibility(&mut tokens);
         let name = if named {
-            let name = tokens.next().ok_or_else(|| Refused::new(Span::call_site(), "a field needs a name"))?;
+            let name = tokens
+                .next()
+                .ok_or_else(|| Refused::new(Span::call_site(), "a field needs a name"))?;
             let _colon = tokens.next();
             name
         } else {
@@ -249,7 +301,9 @@ fn field_type(tokens: &mut Tokens) -> TokenStream {
 
 /// What people try first gets a sentence of its own; everything else is refused by the bound on `Pod`.
 fn refuse_known(ty: &TokenStream) -> Result<(), Refused> {
-    let Some(first) = ty.clone().into_iter().next() else { return Ok(()) };
+    let Some(first) = ty.clone().into_iter().next() else {
+        return Ok(());
+    };
     let why = match first.to_string().as_str() {
         "bool" => "`bool` is not plain data, because only 0 and 1 are values of it: use `u8`",
         "char" => "`char` is not plain data, because not every number is a character: use `u32`",

@@ -72,11 +72,16 @@ fn pairs_of_bytes(queue: &mut ReadyQueue<[u8]>, next: &mut u64) -> Result<f64> {
 }
 
 fn main() -> Result<()> {
-    let rounds: usize = std::env::args().nth(1).map_or(Ok(1001), |text| text.parse())?;
+    let rounds: usize = std::env::args()
+        .nth(1)
+        .map_or(Ok(1001), |text| text.parse())?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // target/release/examples/bench: the library is beside the directory.
     let own = std::env::current_exe()?;
-    let libraries = own.ancestors().nth(2).ok_or("the program is not in a target directory")?;
+    let libraries = own
+        .ancestors()
+        .nth(2)
+        .ok_or("the program is not in a target directory")?;
     let build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
         .args(["build", "--release", "-p", "prodcon-ffi"])
         .current_dir(root)
@@ -84,7 +89,8 @@ fn main() -> Result<()> {
     if !build.success() {
         return Err("the library could not be built".into());
     }
-    let scratch = Scratch(std::env::temp_dir().join(format!("prodcon-c-bench-{}", std::process::id())));
+    let scratch =
+        Scratch(std::env::temp_dir().join(format!("prodcon-c-bench-{}", std::process::id())));
     std::fs::create_dir(&scratch.0)?;
     let program = scratch.0.join("bench");
     let compiled = Command::new("cc")
@@ -100,7 +106,9 @@ fn main() -> Result<()> {
         return Err("cc could not compile c/bench.c".into());
     }
 
-    let options = QueueOptions::new(1024).item_size(8).attach(AttachOptions::new().directory(&scratch.0));
+    let options = QueueOptions::new(1024)
+        .item_size(8)
+        .attach(AttachOptions::new().directory(&scratch.0));
     drop(ReadyQueue::<[u8]>::create("c", &options)?);
     let mut queue = ReadyQueue::<u64>::create("rust", &options)?;
     let mut bytes = ReadyQueue::<[u8]>::create("bytes", &options)?;
@@ -119,7 +127,11 @@ fn main() -> Result<()> {
         writeln!(to, "{PAIRS}")?;
         let mut line = String::new();
         from.read_line(&mut line)?;
-        Ok(line.trim().parse::<f64>().map_err(|_| "the C program ended")? / PAIRS as f64)
+        Ok(line
+            .trim()
+            .parse::<f64>()
+            .map_err(|_| "the C program ended")?
+            / PAIRS as f64)
     };
     let (mut next, mut next_bytes) = (0, 0);
     let mut figures: [Vec<f64>; 3] = Default::default();
@@ -137,12 +149,24 @@ fn main() -> Result<()> {
             }
         }
     }
-    println!("8-byte put+get, one endpoint, CPU time, medians of {rounds} alternating rounds of {PAIRS} pairs; fastest round in brackets");
+    println!(
+        "8-byte put+get, one endpoint, CPU time, medians of {rounds} alternating rounds of {PAIRS} pairs; fastest round in brackets"
+    );
     let fastest = |values: &[f64]| values.iter().copied().fold(f64::MAX, f64::min);
     let c = median(figures[0].clone());
-    println!("C                     {c:6.1} ns [{:.1}]", fastest(&figures[0]));
-    for (name, rust) in [("Rust, queue of u64", &figures[1]), ("Rust, queue of bytes", &figures[2])] {
-        let ratios = figures[0].iter().zip(rust).map(|(c, rust)| c / rust).collect();
+    println!(
+        "C                     {c:6.1} ns [{:.1}]",
+        fastest(&figures[0])
+    );
+    for (name, rust) in [
+        ("Rust, queue of u64", &figures[1]),
+        ("Rust, queue of bytes", &figures[2]),
+    ] {
+        let ratios = figures[0]
+            .iter()
+            .zip(rust)
+            .map(|(c, rust)| c / rust)
+            .collect();
         println!(
             "{name:21} {:6.1} ns [{:.1}]   C / Rust: median of rounds {:.3}",
             median(rust.clone()),

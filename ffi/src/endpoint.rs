@@ -95,7 +95,10 @@ unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
 impl Endpoint {
     /// Nothing in hand.
     pub fn new(queue: ReadyQueue<[u8]>) -> Self {
-        Self { queue, work: Work::None }
+        Self {
+            queue,
+            work: Work::None,
+        }
     }
 
     /// The queue's name.
@@ -131,7 +134,11 @@ impl Endpoint {
     /// No block is reserved and no item in hand.
     #[inline(always)]
     fn at_rest(&self, call: &str) -> Result<(), Failure> {
-        if matches!(self.work, Work::None) { Ok(()) } else { Err(self.busy(call)) }
+        if matches!(self.work, Work::None) {
+            Ok(())
+        } else {
+            Err(self.busy(call))
+        }
     }
 
     /// For calls that mind neither the seat nor its block.
@@ -173,7 +180,12 @@ impl Endpoint {
 
     /// # Safety
     /// `data` is readable for `len` bytes.
-    pub unsafe fn put(&mut self, data: *const u8, len: usize, timeout_ns: i64) -> Result<(), Failure> {
+    pub unsafe fn put(
+        &mut self,
+        data: *const u8,
+        len: usize,
+        timeout_ns: i64,
+    ) -> Result<(), Failure> {
         self.at_rest("put")?;
         if isize::try_from(len).is_err() {
             return Err(self.too_long_to_put(len));
@@ -189,14 +201,21 @@ impl Endpoint {
     #[cold]
     fn too_long_to_put(&self, len: usize) -> Failure {
         let (name, max) = (self.name(), self.queue.item_size());
-        let text = format!("an item of {len} bytes is too long for queue '{name}', whose items have at most {max}");
+        let text = format!(
+            "an item of {len} bytes is too long for queue '{name}', whose items have at most {max}"
+        );
         Failure::with(PRODCON_TOO_LARGE, text)
     }
 
     /// Apart, so that the way without waiting is short (and does not read the clock).
     #[cold]
     #[inline(never)]
-    fn wait_to_put(&mut self, item: &[u8], error: PutError, timeout_ns: i64) -> Result<(), Failure> {
+    fn wait_to_put(
+        &mut self,
+        item: &[u8],
+        error: PutError,
+        timeout_ns: i64,
+    ) -> Result<(), Failure> {
         if !matches!(error, PutError::Full) {
             return Err(error.into());
         }
@@ -243,7 +262,9 @@ impl Endpoint {
     #[cold]
     #[inline(never)]
     fn wait_to_commit(refused: CommitError<'_, [u8]>, timeout_ns: i64) -> Result<(), Failure> {
-        let CommitError { error, reservation, .. } = refused;
+        let CommitError {
+            error, reservation, ..
+        } = refused;
         if !matches!(error, PutError::Full) {
             return Err(error.into());
         }
@@ -251,7 +272,9 @@ impl Endpoint {
         match Wait::from_ns(timeout_ns) {
             Wait::Not => Err(error.into()),
             Wait::Forever => Ok(reservation.commit()?),
-            Wait::AtMost(timeout) => Ok(reservation.commit_within(timeout).map_err(PutError::from)?),
+            Wait::AtMost(timeout) => {
+                Ok(reservation.commit_within(timeout).map_err(PutError::from)?)
+            }
         }
     }
 
@@ -279,7 +302,11 @@ impl Endpoint {
     /// Waits for an item. Apart, so that the way without waiting is short (and does not read the clock).
     #[cold]
     #[inline(never)]
-    fn wait_to_take(queue: &mut ReadyQueue<[u8]>, error: GetError, timeout_ns: i64) -> Result<Delivery<'_, [u8]>, Failure> {
+    fn wait_to_take(
+        queue: &mut ReadyQueue<[u8]>,
+        error: GetError,
+        timeout_ns: i64,
+    ) -> Result<Delivery<'_, [u8]>, Failure> {
         if !matches!(error, GetError::Empty) {
             return Err(error.into());
         }
@@ -295,7 +322,12 @@ impl Endpoint {
     ///
     /// # Safety
     /// `buffer` is writable for `size` bytes.
-    pub unsafe fn get(&mut self, buffer: *mut u8, size: usize, timeout_ns: i64) -> Result<Got, Failure> {
+    pub unsafe fn get(
+        &mut self,
+        buffer: *mut u8,
+        size: usize,
+        timeout_ns: i64,
+    ) -> Result<Got, Failure> {
         if !matches!(self.work, Work::None) {
             // SAFETY: this function's contract.
             return unsafe { self.get_met(buffer, size) };
@@ -329,7 +361,13 @@ impl Endpoint {
     /// As [`get`](Self::get).
     #[cold]
     #[inline(never)]
-    unsafe fn wait_to_get(&mut self, error: GetError, buffer: *mut u8, size: usize, timeout_ns: i64) -> Result<Got, Failure> {
+    unsafe fn wait_to_get(
+        &mut self,
+        error: GetError,
+        buffer: *mut u8,
+        size: usize,
+        timeout_ns: i64,
+    ) -> Result<Got, Failure> {
         let guard = Self::wait_to_take(&mut self.queue, error, timeout_ns)?;
         // SAFETY: this function's contract.
         Ok(unsafe { Self::receive(&mut self.work, guard, buffer, size) })
@@ -338,7 +376,12 @@ impl Endpoint {
     /// # Safety
     /// As [`get`](Self::get).
     #[inline(always)]
-    unsafe fn receive(work: &mut Work, guard: Delivery<'_, [u8]>, buffer: *mut u8, size: usize) -> Got {
+    unsafe fn receive(
+        work: &mut Work,
+        guard: Delivery<'_, [u8]>,
+        buffer: *mut u8,
+        size: usize,
+    ) -> Got {
         let item: &[u8] = &guard;
         let len = item.len();
         if len > size {
@@ -403,19 +446,31 @@ impl Endpoint {
     pub fn take_slice(&mut self, timeout_ns: i64) -> Result<(*const u8, usize), Failure> {
         self.at_rest("take_slice")?;
         if self.queue.control().info().type_name.is_empty() {
-            return Err(self.not_now("take_slice", "its items are bytes, each with a length of its own: take them one by one"));
+            return Err(self.not_now(
+                "take_slice",
+                "its items are bytes, each with a length of its own: take them one by one",
+            ));
         }
         let shown = |(items, number): (&[u8], usize)| (items.as_ptr(), items.len(), number);
         let at_once = self.queue.take_forgotten(Some(Duration::ZERO)).map(shown);
         let (data, len, number) = match at_once {
             Ok(items) => items,
-            Err(error) if timeout_ns == 0 || !matches!(error, GetError::Empty) => return Err(error.into()),
+            Err(error) if timeout_ns == 0 || !matches!(error, GetError::Empty) => {
+                return Err(error.into());
+            }
             Err(_) => {
                 let _held = Held::begin();
-                shown(self.queue.take_forgotten(Wait::from_ns(timeout_ns).time())?)
+                shown(
+                    self.queue
+                        .take_forgotten(Wait::from_ns(timeout_ns).time())?,
+                )
             }
         };
-        self.work = Work::InHand(Item { data, len, taken: true });
+        self.work = Work::InHand(Item {
+            data,
+            len,
+            taken: true,
+        });
         Ok((data, number))
     }
 
@@ -473,7 +528,12 @@ impl Endpoint {
     pub fn item_id(&self, index: usize) -> Result<ItemId, Failure> {
         self.in_hand("item_id")?;
         let id = self.queue.id_forgotten(index);
-        id.ok_or_else(|| self.not_now("item_id", &format!("no item {index} is in hand: count from 0")))
+        id.ok_or_else(|| {
+            self.not_now(
+                "item_id",
+                &format!("no item {index} is in hand: count from 0"),
+            )
+        })
     }
 
     /// How many times what is in hand has been delivered.
@@ -488,14 +548,23 @@ impl Endpoint {
     ///
     /// # Safety
     /// `data` is readable for `len * count` bytes, a number that fits into `isize`.
-    pub unsafe fn put_many(&mut self, data: *const u8, len: usize, count: usize, timeout_ns: i64) -> (usize, Result<(), Failure>) {
+    pub unsafe fn put_many(
+        &mut self,
+        data: *const u8,
+        len: usize,
+        count: usize,
+        timeout_ns: i64,
+    ) -> (usize, Result<(), Failure>) {
         let _held = Held::begin();
         if let Err(failure) = self.at_rest("put_many") {
             return (0, Err(failure));
         }
         // SAFETY: readable for `len * count` bytes by this function's contract, which fit into isize.
         let items = unsafe { slice::from_raw_parts(data, len * count) };
-        match self.queue.put_items(items, len, count, Wait::from_ns(timeout_ns).time()) {
+        match self
+            .queue
+            .put_items(items, len, count, Wait::from_ns(timeout_ns).time())
+        {
             Ok(()) => (count, Ok(())),
             Err(partial) => (partial.put, Err(partial.into())),
         }

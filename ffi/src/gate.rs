@@ -64,7 +64,11 @@ pub struct Stats {
 impl Stats {
     fn from_rust(stats: &rust::Stats) -> Self {
         let mut flags = if stats.lossy { PRODCON_LOSSY } else { 0 };
-        flags |= if stats.at_least_once { PRODCON_AT_LEAST_ONCE } else { 0 };
+        flags |= if stats.at_least_once {
+            PRODCON_AT_LEAST_ONCE
+        } else {
+            0
+        };
         Self {
             size: 0,
             capacity: stats.capacity,
@@ -104,7 +108,11 @@ fn state(number: i32) -> Result<State, Failure> {
 ///
 /// # Safety
 /// As for [`with`].
-unsafe fn about(queue: *const Queue, call: &'static str, work: impl FnOnce(&mut Endpoint) -> Result<(), Failure>) -> Status {
+unsafe fn about(
+    queue: *const Queue,
+    call: &'static str,
+    work: impl FnOnce(&mut Endpoint) -> Result<(), Failure>,
+) -> Status {
     let work = |endpoint: &mut Endpoint| {
         endpoint.nothing_reserved(call)?;
         work(endpoint)
@@ -119,7 +127,11 @@ unsafe fn about(queue: *const Queue, call: &'static str, work: impl FnOnce(&mut 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_set_ready(queue: *mut Queue) -> Status {
     // SAFETY: what create or attach wrote, by the contract of the C function.
-    unsafe { about(queue, "set_ready", |endpoint| Ok(endpoint.queue.set_ready()?)) }
+    unsafe {
+        about(queue, "set_ready", |endpoint| {
+            Ok(endpoint.queue.set_ready()?)
+        })
+    }
 }
 
 /// Keeps producers out and makes every item void, in one step: no item that was put before is
@@ -129,7 +141,11 @@ pub unsafe extern "C" fn prodcon_queue_set_ready(queue: *mut Queue) -> Status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_set_not_ready(queue: *mut Queue) -> Status {
     // SAFETY: what create or attach wrote, by the contract of the C function.
-    unsafe { about(queue, "set_not_ready", |endpoint| Ok(endpoint.queue.set_not_ready()?)) }
+    unsafe {
+        about(queue, "set_not_ready", |endpoint| {
+            Ok(endpoint.queue.set_not_ready()?)
+        })
+    }
 }
 
 /// Makes every item void, in one step, and leaves the queue as ready as it was.
@@ -185,7 +201,10 @@ pub unsafe extern "C" fn prodcon_queue_wait_ready(queue: *mut Queue, timeout_ns:
         match (endpoint.queue.wait_ready(wait.time())?, wait) {
             (true, _) => Ok(()),
             (false, Wait::Not) => Err(Failure::answer(PRODCON_NOT_READY, "is not ready")),
-            (false, _) => Err(Failure::answer(PRODCON_TIMED_OUT, "stayed not ready: timed out")),
+            (false, _) => Err(Failure::answer(
+                PRODCON_TIMED_OUT,
+                "stayed not ready: timed out",
+            )),
         }
     };
     // SAFETY: what create or attach wrote, by the contract of the C function.
@@ -262,7 +281,11 @@ pub unsafe extern "C" fn prodcon_queue_get_state(queue: *mut Queue, state: *mut 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_set_state(queue: *mut Queue, state_number: i32) -> Status {
     // SAFETY: what create or attach wrote, by the contract of the C function.
-    unsafe { about(queue, "set_state", |endpoint| Ok(endpoint.queue.control().set_state(state(state_number)?)?)) }
+    unsafe {
+        about(queue, "set_state", |endpoint| {
+            Ok(endpoint.queue.control().set_state(state(state_number)?)?)
+        })
+    }
 }
 
 /// Waits until the state is `state_number`.
@@ -271,12 +294,23 @@ pub unsafe extern "C" fn prodcon_queue_set_state(queue: *mut Queue, state_number
 ///   no state; `PRODCON_NOT_FOUND` if the name was removed.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_wait_state(queue: *mut Queue, state_number: i32, timeout_ns: i64) -> Status {
+pub unsafe extern "C" fn prodcon_queue_wait_state(
+    queue: *mut Queue,
+    state_number: i32,
+    timeout_ns: i64,
+) -> Status {
     let work = |endpoint: &mut Endpoint| {
-        if endpoint.queue.control().wait_state(state(state_number)?, Wait::from_ns(timeout_ns).time())? {
+        if endpoint
+            .queue
+            .control()
+            .wait_state(state(state_number)?, Wait::from_ns(timeout_ns).time())?
+        {
             Ok(())
         } else {
-            Err(Failure::answer(PRODCON_TIMED_OUT, "kept another state: timed out"))
+            Err(Failure::answer(
+                PRODCON_TIMED_OUT,
+                "kept another state: timed out",
+            ))
         }
     };
     // SAFETY: what create or attach wrote, by the contract of the C function.
@@ -309,9 +343,16 @@ const _: () = assert!(
 /// - Returns: `PRODCON_CORRUPT`.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_recover(queue: *mut Queue, recovered: *mut u32, undecided: *mut u32) -> Status {
+pub unsafe extern "C" fn prodcon_queue_recover(
+    queue: *mut Queue,
+    recovered: *mut u32,
+    undecided: *mut u32,
+) -> Status {
     let work = |endpoint: &mut Endpoint| {
-        let (recovered, undecided) = (output(recovered, "recovered")?, output(undecided, "undecided")?);
+        let (recovered, undecided) = (
+            output(recovered, "recovered")?,
+            output(undecided, "undecided")?,
+        );
         let pass = endpoint.queue.control().recover()?;
         // SAFETY: the caller's variable.
         unsafe { recovered.write(pass.recovered) };

@@ -10,8 +10,14 @@ use std::ffi::c_void;
 
 /// The bytes of `count` items, if that is a number that memory can have.
 fn bytes(count: usize, len: usize) -> Result<usize, Failure> {
-    let bytes = count.checked_mul(len).filter(|bytes| isize::try_from(*bytes).is_ok());
-    bytes.ok_or_else(|| Failure::invalid(format!("{count} items of {len} bytes are more than memory can hold")))
+    let bytes = count
+        .checked_mul(len)
+        .filter(|bytes| isize::try_from(*bytes).is_ok());
+    bytes.ok_or_else(|| {
+        Failure::invalid(format!(
+            "{count} items of {len} bytes are more than memory can hold"
+        ))
+    })
 }
 
 /// Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in

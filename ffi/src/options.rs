@@ -150,13 +150,19 @@ impl AttachOptions {
             PRODCON_CONSUMER => Role::Consumer,
             other => {
                 let names = "PRODCON_BOTH, PRODCON_PRODUCER or PRODCON_CONSUMER";
-                return Err(Failure::invalid(format!("attach_options.role is {other}: use {names}")));
+                return Err(Failure::invalid(format!(
+                    "attach_options.role is {other}: use {names}"
+                )));
             }
         };
-        let mut attach = rust::AttachOptions::new().role(role).max_unacked(options.max_unacked);
+        let mut attach = rust::AttachOptions::new()
+            .role(role)
+            .max_unacked(options.max_unacked);
         if options.min_unacked > options.max_unacked {
             let (min, max) = (options.min_unacked, options.max_unacked);
-            let text = format!("attach_options.min_unacked is {min}, more than max_unacked ({max}): lower it");
+            let text = format!(
+                "attach_options.min_unacked is {min}, more than max_unacked ({max}): lower it"
+            );
             return Err(Failure::invalid(text));
         }
         if options.min_unacked > 0 {
@@ -164,7 +170,9 @@ impl AttachOptions {
         }
         match options.spin_limit_ns {
             0 => {}
-            limit => attach = attach.spin_limit(Duration::from_nanos(u64::try_from(limit).unwrap_or(0))),
+            limit => {
+                attach = attach.spin_limit(Duration::from_nanos(u64::try_from(limit).unwrap_or(0)))
+            }
         }
         // SAFETY: a C string or NULL by this function's contract.
         match unsafe { optional(options.directory, "directory") }? {
@@ -185,16 +193,21 @@ impl Options {
         // SAFETY: by this function's contract.
         let how = unsafe { sized_input(from) }?;
         let invalid = |text: String| Err(Failure::invalid(text));
-        let unknown = how.flags & !(PRODCON_LOSSY | PRODCON_AT_LEAST_ONCE | PRODCON_CREATE_NOT_READY);
+        let unknown =
+            how.flags & !(PRODCON_LOSSY | PRODCON_AT_LEAST_ONCE | PRODCON_CREATE_NOT_READY);
         if unknown != 0 {
             let names = "PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY";
-            return invalid(format!("options.flags has unknown bits {unknown:#x}: use {names}"));
+            return invalid(format!(
+                "options.flags has unknown bits {unknown:#x}: use {names}"
+            ));
         }
         if how.item_size == 0 {
             return invalid("options.item_size is 0: set it to the longest item in bytes".into());
         }
         if how.reserved != 0 {
-            return invalid("options.reserved is not 0: set it to 0, or use a newer library".into());
+            return invalid(
+                "options.reserved is not 0: set it to 0, or use a newer library".into(),
+            );
         }
         let mut options = QueueOptions::new(how.capacity)
             .item_size(how.item_size as usize)
@@ -211,11 +224,24 @@ impl Options {
             options = options.batch(how.batch);
         }
         // SAFETY: a C string or NULL by this function's contract.
-        match (unsafe { optional(how.dead_letter, "dead-letter queue") }?, u8::try_from(how.max_deliveries)) {
+        match (
+            unsafe { optional(how.dead_letter, "dead-letter queue") }?,
+            u8::try_from(how.max_deliveries),
+        ) {
             (Some(queue), Ok(times @ 1..)) => options = options.dead_letter(queue, times),
             (None, Ok(0)) => {}
-            (None, _) => return invalid("options.max_deliveries without a dead_letter queue: name one, or set it to 0".into()),
-            (Some(_), _) => return invalid(format!("options.max_deliveries is {}: choose 1 to 255", how.max_deliveries)),
+            (None, _) => {
+                return invalid(
+                    "options.max_deliveries without a dead_letter queue: name one, or set it to 0"
+                        .into(),
+                );
+            }
+            (Some(_), _) => {
+                return invalid(format!(
+                    "options.max_deliveries is {}: choose 1 to 255",
+                    how.max_deliveries
+                ));
+            }
         }
         // SAFETY: as above.
         let named = match unsafe { optional(how.type_name, "name of the type") }? {
@@ -244,7 +270,9 @@ impl Options {
         let align = if self.align == 0 { usual } else { self.align };
         if !align.is_power_of_two() || self.item_size & (align - 1) != 0 {
             let size = self.item_size;
-            let text = format!("options.align is {align}, and the type has {size} bytes: choose a power of two that divides its size");
+            let text = format!(
+                "options.align is {align}, and the type has {size} bytes: choose a power of two that divides its size"
+            );
             return Err(Failure::invalid(text));
         }
         Ok(NamedType {

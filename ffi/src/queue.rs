@@ -14,7 +14,11 @@ use std::path::Path;
 ///
 /// # Safety
 /// `name` is NULL or a C string, and `out` NULL or the address of a variable.
-unsafe fn opened(name: *const c_char, out: *mut *mut Queue, how: impl FnOnce(&str) -> Result<ReadyQueue<[u8]>, Failure>) -> Status {
+unsafe fn opened(
+    name: *const c_char,
+    out: *mut *mut Queue,
+    how: impl FnOnce(&str) -> Result<ReadyQueue<[u8]>, Failure>,
+) -> Status {
     run(|| {
         let out = output(out, "out")?;
         // SAFETY: a C string or NULL by this function's contract.
@@ -35,7 +39,11 @@ unsafe fn opened(name: *const c_char, out: *mut *mut Queue, how: impl FnOnce(&st
 ///   until `prodcon_queue_unlink` removes it. `options` and its strings may change afterwards.
 /// - Threads: any. Call it in the process that uses the handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_create(name: *const c_char, options: *const Options, out: *mut *mut Queue) -> Status {
+pub unsafe extern "C" fn prodcon_queue_create(
+    name: *const c_char,
+    options: *const Options,
+    out: *mut *mut Queue,
+) -> Status {
     let how = |name: &str| {
         // SAFETY: by the contract of the C function.
         let (options, named) = unsafe { Options::read(options) }?;
@@ -67,7 +75,11 @@ pub unsafe extern "C" fn prodcon_queue_attach(name: *const c_char, out: *mut *mu
 /// - Ownership: as `prodcon_queue_attach`. `options` and its strings may change afterwards.
 /// - Threads: any. Call it in the process that uses the handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_attach_with(name: *const c_char, options: *const AttachOptions, out: *mut *mut Queue) -> Status {
+pub unsafe extern "C" fn prodcon_queue_attach_with(
+    name: *const c_char,
+    options: *const AttachOptions,
+    out: *mut *mut Queue,
+) -> Status {
     let how = |name: &str| {
         // SAFETY: by the contract of the C function.
         let options = unsafe { AttachOptions::read(options) }?;
@@ -85,7 +97,11 @@ pub unsafe extern "C" fn prodcon_queue_attach_with(name: *const c_char, options:
 /// - Ownership: as `prodcon_queue_create`.
 /// - Threads: any. Call it in the process that uses the handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_create_or_attach(name: *const c_char, options: *const Options, out: *mut *mut Queue) -> Status {
+pub unsafe extern "C" fn prodcon_queue_create_or_attach(
+    name: *const c_char,
+    options: *const Options,
+    out: *mut *mut Queue,
+) -> Status {
     let how = |name: &str| {
         // SAFETY: by the contract of the C function.
         let (options, named) = unsafe { Options::read(options) }?;
@@ -132,19 +148,32 @@ pub unsafe extern "C" fn prodcon_queue_unlink(name: *const c_char) -> Status {
 /// - Returns: as `prodcon_queue_unlink`.
 /// - Threads: any, also after a fork.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_unlink_in(directory: *const c_char, name: *const c_char) -> Status {
+pub unsafe extern "C" fn prodcon_queue_unlink_in(
+    directory: *const c_char,
+    name: *const c_char,
+) -> Status {
     run(|| {
         // SAFETY: a C string or NULL by the contract of the C function.
         let directory = Path::new(unsafe { string(directory, "directory") }?);
         // SAFETY: as above.
-        Ok(rust::unlink_in(directory, unsafe { string(name, "name of the queue") }?)?)
+        Ok(rust::unlink_in(directory, unsafe {
+            string(name, "name of the queue")
+        }?)?)
     })
 }
 
 /// Input that C says is `len` bytes long.
 #[inline(always)]
-pub(crate) fn input(data: *const c_void, len: usize, what: &'static str) -> Result<*const u8, Failure> {
-    if data.is_null() { no_input(len, what) } else { Ok(data.cast()) }
+pub(crate) fn input(
+    data: *const c_void,
+    len: usize,
+    what: &'static str,
+) -> Result<*const u8, Failure> {
+    if data.is_null() {
+        no_input(len, what)
+    } else {
+        Ok(data.cast())
+    }
 }
 
 #[cold]
@@ -152,7 +181,9 @@ fn no_input(len: usize, what: &'static str) -> Result<*const u8, Failure> {
     if len == 0 {
         return Ok(std::ptr::dangling());
     }
-    Err(Failure::invalid(format!("'{what}' is NULL, but its length is {len}")))
+    Err(Failure::invalid(format!(
+        "'{what}' is NULL, but its length is {len}"
+    )))
 }
 
 /// Puts a copy of an item.
@@ -167,9 +198,15 @@ fn no_input(len: usize, what: &'static str) -> Result<*const u8, Failure> {
 /// - Ownership: `data` stays yours. It may be NULL if `len` is 0: an item of no bytes.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_put(queue: *mut Queue, data: *const c_void, len: usize, timeout_ns: i64) -> Status {
+pub unsafe extern "C" fn prodcon_queue_put(
+    queue: *mut Queue,
+    data: *const c_void,
+    len: usize,
+    timeout_ns: i64,
+) -> Status {
     // SAFETY: readable for len bytes by the contract of the C function.
-    let at_once = |endpoint: &mut Endpoint| unsafe { endpoint.put_at_once(data.cast(), len) }.then_some(());
+    let at_once =
+        |endpoint: &mut Endpoint| unsafe { endpoint.put_at_once(data.cast(), len) }.then_some(());
     // SAFETY: what create or attach wrote, by the contract of the C function.
     match unsafe { at_once_with(queue, at_once) } {
         Some(()) => PRODCON_OK,
@@ -183,7 +220,12 @@ pub unsafe extern "C" fn prodcon_queue_put(queue: *mut Queue, data: *const c_voi
 /// # Safety
 /// As there.
 #[inline(never)]
-unsafe fn put_slowly(queue: *mut Queue, data: *const c_void, len: usize, timeout_ns: i64) -> Status {
+unsafe fn put_slowly(
+    queue: *mut Queue,
+    data: *const c_void,
+    len: usize,
+    timeout_ns: i64,
+) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let data = input(data, len, "data")?;
         // SAFETY: readable for len bytes by the contract of the C function.
@@ -208,10 +250,17 @@ unsafe fn put_slowly(queue: *mut Queue, data: *const c_void, len: usize, timeout
 /// - Ownership: `buffer` is yours. It may be NULL if `size` is 0.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_get(queue: *mut Queue, buffer: *mut c_void, size: usize, len: *mut usize, timeout_ns: i64) -> Status {
+pub unsafe extern "C" fn prodcon_queue_get(
+    queue: *mut Queue,
+    buffer: *mut c_void,
+    size: usize,
+    len: *mut usize,
+    timeout_ns: i64,
+) -> Status {
     if !len.is_null() {
         // SAFETY: writable for size bytes by the contract of the C function.
-        let at_once = |endpoint: &mut Endpoint| unsafe { endpoint.get_at_once(buffer.cast(), size) };
+        let at_once =
+            |endpoint: &mut Endpoint| unsafe { endpoint.get_at_once(buffer.cast(), size) };
         // SAFETY: what create or attach wrote, by the contract of the C function.
         if let Some(copied) = unsafe { at_once_with(queue, at_once) } {
             // SAFETY: not NULL, the caller's variable; it need not be aligned.
@@ -228,7 +277,13 @@ pub unsafe extern "C" fn prodcon_queue_get(queue: *mut Queue, buffer: *mut c_voi
 /// # Safety
 /// As there.
 #[inline(never)]
-unsafe fn get_slowly(queue: *mut Queue, buffer: *mut c_void, size: usize, len: *mut usize, timeout_ns: i64) -> Status {
+unsafe fn get_slowly(
+    queue: *mut Queue,
+    buffer: *mut c_void,
+    size: usize,
+    len: *mut usize,
+    timeout_ns: i64,
+) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let to = input(buffer, size, "buffer")?.cast_mut();
         let len = output(len, "len")?;
@@ -257,7 +312,11 @@ unsafe fn get_slowly(queue: *mut Queue, buffer: *mut c_void, size: usize, len: *
 ///   bytes, or as the queue's options say.
 /// - Threads: one at a time on the handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_reserve(queue: *mut Queue, len: usize, data: *mut *mut c_void) -> Status {
+pub unsafe extern "C" fn prodcon_queue_reserve(
+    queue: *mut Queue,
+    len: usize,
+    data: *mut *mut c_void,
+) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let data = output(data, "data")?;
         let block = endpoint.reserve(len)?;
@@ -278,9 +337,17 @@ pub unsafe extern "C" fn prodcon_queue_reserve(queue: *mut Queue, len: usize, da
 /// - Ownership: after `PRODCON_OK` the block is no longer yours.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_commit(queue: *mut Queue, len: usize, timeout_ns: i64) -> Status {
+pub unsafe extern "C" fn prodcon_queue_commit(
+    queue: *mut Queue,
+    len: usize,
+    timeout_ns: i64,
+) -> Status {
     // SAFETY: what create or attach wrote, by the contract of the C function.
-    unsafe { with(queue, "commit", true, |endpoint| endpoint.commit(len, timeout_ns)) }
+    unsafe {
+        with(queue, "commit", true, |endpoint| {
+            endpoint.commit(len, timeout_ns)
+        })
+    }
 }
 
 /// Forgets the reserved block; nothing is put.
@@ -308,7 +375,12 @@ pub unsafe extern "C" fn prodcon_queue_cancel(queue: *mut Queue) -> Status {
 ///   aligned to 8 bytes, or as the queue's options say.
 /// - Threads: one at a time on the handle; any may read the bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_take(queue: *mut Queue, data: *mut *const c_void, len: *mut usize, timeout_ns: i64) -> Status {
+pub unsafe extern "C" fn prodcon_queue_take(
+    queue: *mut Queue,
+    data: *mut *const c_void,
+    len: *mut usize,
+    timeout_ns: i64,
+) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let (data, len) = (output(data, "data")?, output(len, "len")?);
         let (item, length) = endpoint.take(timeout_ns)?;
@@ -332,7 +404,12 @@ pub unsafe extern "C" fn prodcon_queue_take(queue: *mut Queue, data: *mut *const
 /// - Ownership: as `prodcon_queue_take`.
 /// - Threads: one at a time on the handle; any may read the items.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_take_slice(queue: *mut Queue, data: *mut *const c_void, count: *mut usize, timeout_ns: i64) -> Status {
+pub unsafe extern "C" fn prodcon_queue_take_slice(
+    queue: *mut Queue,
+    data: *mut *const c_void,
+    count: *mut usize,
+    timeout_ns: i64,
+) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let (data, count) = (output(data, "data")?, output(count, "count")?);
         let (items, number) = endpoint.take_slice(timeout_ns)?;
@@ -401,7 +478,10 @@ pub struct ItemId {
     pub queue: [u8; 16],
 }
 
-const _: () = assert!(size_of::<ItemId>() == 32, "no padding, and the size that programs were compiled with");
+const _: () = assert!(
+    size_of::<ItemId>() == 32,
+    "no padding, and the size that programs were compiled with"
+);
 
 /// Says what identifies an item in hand. `number` counts those in hand from 0: after take and get
 /// there is one. Set `id->size` first.
@@ -410,7 +490,11 @@ const _: () = assert!(size_of::<ItemId>() == 32, "no padding, and the size that 
 ///   more than 65536.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_item_id(queue: *mut Queue, number: usize, id: *mut ItemId) -> Status {
+pub unsafe extern "C" fn prodcon_queue_item_id(
+    queue: *mut Queue,
+    number: usize,
+    id: *mut ItemId,
+) -> Status {
     let work = |endpoint: &mut Endpoint| {
         output(id, "id")?;
         let found = endpoint.item_id(number)?;
@@ -434,7 +518,10 @@ pub unsafe extern "C" fn prodcon_queue_item_id(queue: *mut Queue, number: usize,
 /// - Returns: `PRODCON_INVALID` if nothing is in hand.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_queue_delivery_count(queue: *mut Queue, count: *mut u32) -> Status {
+pub unsafe extern "C" fn prodcon_queue_delivery_count(
+    queue: *mut Queue,
+    count: *mut u32,
+) -> Status {
     let work = |endpoint: &mut Endpoint| {
         let count = output(count, "count")?;
         let number = endpoint.delivery_count()?;

@@ -49,7 +49,9 @@ impl Work {
         let context = Context::attach(name, arguments)?;
         let subscribe = |name: &String| {
             let queue = ReadyQueue::attach(name).map_err(|error| match error.kind() {
-                ErrorKind::NotFound => Failure::with(PRODCON_NOT_FOUND, format!("its subscriber: {error}")),
+                ErrorKind::NotFound => {
+                    Failure::with(PRODCON_NOT_FOUND, format!("its subscriber: {error}"))
+                }
                 _ => error.into(),
             })?;
             Ok(Subscriber {
@@ -58,7 +60,13 @@ impl Work {
                 looked: Instant::now(),
             })
         };
-        match context.settings().subscribers.iter().map(subscribe).collect() {
+        match context
+            .settings()
+            .subscribers
+            .iter()
+            .map(subscribe)
+            .collect()
+        {
             Ok(subscribers) => Ok(Self {
                 pid: std::process::id(),
                 name: c_string(context.name()),
@@ -94,14 +102,19 @@ impl Work {
     /// The value of an argument `KEY=VALUE`.
     pub fn named(&self, key: &str) -> Option<&CStr> {
         self.arguments.iter().find_map(|argument| {
-            let rest = argument.to_bytes_with_nul().strip_prefix(key.as_bytes())?.strip_prefix(b"=")?;
+            let rest = argument
+                .to_bytes_with_nul()
+                .strip_prefix(key.as_bytes())?
+                .strip_prefix(b"=")?;
             CStr::from_bytes_with_nul(rest).ok()
         })
     }
 
     /// Names of the queues that subscribe.
     pub fn subscriber(&self, index: usize) -> Option<&CStr> {
-        self.subscribers.get(index).map(|subscriber| subscriber.name.as_c_str())
+        self.subscribers
+            .get(index)
+            .map(|subscriber| subscriber.name.as_c_str())
     }
 
     /// This is a forked child of the worker.
@@ -112,13 +125,21 @@ impl Work {
     /// # Errors
     /// `PRODCON_FORKED`
     pub fn of_this_process(&self) -> Result<(), Failure> {
-        if self.is_forked() { Err(forked::<Worker>()) } else { Ok(()) }
+        if self.is_forked() {
+            Err(forked::<Worker>())
+        } else {
+            Ok(())
+        }
     }
 
     /// # Errors
     /// `PRODCON_STOPPED`
     pub fn not_stopped(&mut self) -> Result<(), Failure> {
-        if self.context.is_stopped() { Err(stopped()) } else { Ok(()) }
+        if self.context.is_stopped() {
+            Err(stopped())
+        } else {
+            Ok(())
+        }
     }
 
     /// Waits until the next call of a producer is due.
@@ -132,11 +153,18 @@ impl Work {
             if period.is_zero() {
                 return Ok(());
             }
-            if self.context.sleep(self.next.saturating_duration_since(Instant::now()))? {
+            if self
+                .context
+                .sleep(self.next.saturating_duration_since(Instant::now()))?
+            {
                 // From the time it was due, not from now: lateness does not add up.
                 let next = self.next + period;
                 let late = Instant::now().saturating_duration_since(next);
-                self.next = if late <= MADE_UP { next } else { Instant::now() };
+                self.next = if late <= MADE_UP {
+                    next
+                } else {
+                    Instant::now()
+                };
                 return Ok(());
             }
         }
@@ -147,7 +175,9 @@ impl Work {
         let end = time.and_then(|time| Instant::now().checked_add(time));
         loop {
             self.not_stopped()?;
-            let left = end.map_or(Duration::from_secs(3600), |end| end.saturating_duration_since(Instant::now()));
+            let left = end.map_or(Duration::from_secs(3600), |end| {
+                end.saturating_duration_since(Instant::now())
+            });
             if left.is_zero() {
                 return Ok(());
             }
@@ -173,9 +203,15 @@ impl Subscriber {
     fn put(&mut self, item: &[u8], context: &mut Context) -> Result<bool, Failure> {
         if self.queue.is_none() && self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
-            self.queue = self.name.to_str().ok().and_then(|name| ReadyQueue::attach(name).ok());
+            self.queue = self
+                .name
+                .to_str()
+                .ok()
+                .and_then(|name| ReadyQueue::attach(name).ok());
         }
-        let Some(queue) = &mut self.queue else { return Ok(false) };
+        let Some(queue) = &mut self.queue else {
+            return Ok(false);
+        };
         let mut done = queue.try_put(item);
         loop {
             match done {
@@ -205,7 +241,9 @@ pub fn stopped() -> Failure {
 /// Why a result or a message was not sent.
 pub fn not_sent(error: PutError) -> Failure {
     match error {
-        PutError::Full | PutError::TimedOut => Failure::answer(PRODCON_FULL, "has no space for what it sends"),
+        PutError::Full | PutError::TimedOut => {
+            Failure::answer(PRODCON_FULL, "has no space for what it sends")
+        }
         PutError::Stopped => stopped(),
         other => other.into(),
     }

@@ -37,13 +37,20 @@ pub struct Settings {
     pub subscribers: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 32, "no padding, and the size that programs were compiled with");
+const _: () = assert!(
+    size_of::<Settings>() == 32,
+    "no padding, and the size that programs were compiled with"
+);
 
 /// Runs a call of a worker.
 ///
 /// # Safety
 /// As for [`with`].
-unsafe fn of(worker: *const Worker, call: &'static str, work: impl FnOnce(&mut Work) -> Result<(), Failure>) -> Status {
+unsafe fn of(
+    worker: *const Worker,
+    call: &'static str,
+    work: impl FnOnce(&mut Work) -> Result<(), Failure>,
+) -> Status {
     let work = |content: &mut Work| {
         content.of_this_process()?;
         work(content)
@@ -56,7 +63,11 @@ unsafe fn of(worker: *const Worker, call: &'static str, work: impl FnOnce(&mut W
 ///
 /// # Safety
 /// As for [`with`].
-unsafe fn text_of(worker: *const Worker, call: &'static str, work: impl FnOnce(&Work) -> Option<&CStr>) -> *const c_char {
+unsafe fn text_of(
+    worker: *const Worker,
+    call: &'static str,
+    work: impl FnOnce(&Work) -> Option<&CStr>,
+) -> *const c_char {
     let mut text = std::ptr::null();
     let work = |content: &mut Work| {
         text = work(content).map_or(std::ptr::null(), CStr::as_ptr);
@@ -101,14 +112,19 @@ fn attach(name: &str, arguments: Vec<String>) -> Result<*mut Worker, Failure> {
 ///   afterwards.
 /// - Threads: any. Call it in the process that is the worker.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_worker_from_arguments(argc: c_int, argv: *mut *mut c_char, out: *mut *mut Worker) -> Status {
+pub unsafe extern "C" fn prodcon_worker_from_arguments(
+    argc: c_int,
+    argv: *mut *mut c_char,
+    out: *mut *mut Worker,
+) -> Status {
     run(|| {
         let out = output(out, "out")?;
         if argv.is_null() {
             return Err(Failure::invalid("'argv' is NULL: pass what main got"));
         }
         // SAFETY: argv has argc strings by the contract of the C function.
-        let texts = unsafe { strings(argv.cast_const().cast(), usize::try_from(argc).unwrap_or(0)) }?;
+        let texts =
+            unsafe { strings(argv.cast_const().cast(), usize::try_from(argc).unwrap_or(0)) }?;
         match texts.as_slice() {
             [_, attach_to, name, arguments @ ..] if attach_to == "--attach" => {
                 let worker = attach(name, arguments.to_vec())?;
@@ -130,14 +146,22 @@ pub unsafe extern "C" fn prodcon_worker_from_arguments(argc: c_int, argv: *mut *
 /// - Ownership: as there. `arguments` may be NULL if `count` is 0.
 /// - Threads: any. Call it in the process that is the worker.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_worker_attach(name: *const c_char, count: c_int, arguments: *const *const c_char, out: *mut *mut Worker) -> Status {
+pub unsafe extern "C" fn prodcon_worker_attach(
+    name: *const c_char,
+    count: c_int,
+    arguments: *const *const c_char,
+    out: *mut *mut Worker,
+) -> Status {
     run(|| {
         let out = output(out, "out")?;
         // SAFETY: a C string or NULL by the contract of the C function.
         let name = unsafe { string(name, "name of the worker") }?;
-        let count = usize::try_from(count).map_err(|_| Failure::invalid(format!("{count} arguments: pass 0 or more")))?;
+        let count = usize::try_from(count)
+            .map_err(|_| Failure::invalid(format!("{count} arguments: pass 0 or more")))?;
         if arguments.is_null() && count > 0 {
-            return Err(Failure::invalid(format!("'arguments' is NULL, but there are {count}")));
+            return Err(Failure::invalid(format!(
+                "'arguments' is NULL, but there are {count}"
+            )));
         }
         // SAFETY: so many strings by the contract of the C function.
         let worker = attach(name, unsafe { strings(arguments, count) }?)?;
@@ -193,9 +217,16 @@ pub unsafe extern "C" fn prodcon_worker_name(worker: *mut Worker) -> *const c_ch
 /// - Ownership: the worker's; valid until its end.
 /// - Threads: one at a time; works in a forked child too.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_worker_argument(worker: *mut Worker, index: usize) -> *const c_char {
+pub unsafe extern "C" fn prodcon_worker_argument(
+    worker: *mut Worker,
+    index: usize,
+) -> *const c_char {
     // SAFETY: what attach wrote, by the contract of the C function.
-    unsafe { text_of(worker, "argument", |work| work.arguments().get(index).map(|text| text.as_c_str())) }
+    unsafe {
+        text_of(worker, "argument", |work| {
+            work.arguments().get(index).map(|text| text.as_c_str())
+        })
+    }
 }
 
 /// Gives VALUE of an argument `KEY=VALUE`.
@@ -204,7 +235,10 @@ pub unsafe extern "C" fn prodcon_worker_argument(worker: *mut Worker, index: usi
 /// - Ownership: the worker's; valid until its end.
 /// - Threads: one at a time; works in a forked child too.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_worker_named(worker: *mut Worker, key: *const c_char) -> *const c_char {
+pub unsafe extern "C" fn prodcon_worker_named(
+    worker: *mut Worker,
+    key: *const c_char,
+) -> *const c_char {
     // SAFETY: a C string or NULL by the contract of the C function.
     match unsafe { string(key, "key") } {
         // SAFETY: what attach wrote, by the contract of the C function.
@@ -222,7 +256,10 @@ pub unsafe extern "C" fn prodcon_worker_named(worker: *mut Worker, key: *const c
 /// - Ownership: the worker's; valid until its end.
 /// - Threads: one at a time; works in a forked child too.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_worker_subscriber(worker: *mut Worker, index: usize) -> *const c_char {
+pub unsafe extern "C" fn prodcon_worker_subscriber(
+    worker: *mut Worker,
+    index: usize,
+) -> *const c_char {
     // SAFETY: what attach wrote, by the contract of the C function.
     unsafe { text_of(worker, "subscriber", |work| work.subscriber(index)) }
 }
@@ -232,14 +269,20 @@ pub unsafe extern "C" fn prodcon_worker_subscriber(worker: *mut Worker, index: u
 /// - Returns: `PRODCON_INVALID` if `settings->size` is less than 8 or more than 65536.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_worker_get_settings(worker: *mut Worker, settings: *mut Settings) -> Status {
+pub unsafe extern "C" fn prodcon_worker_get_settings(
+    worker: *mut Worker,
+    settings: *mut Settings,
+) -> Status {
     let work = |work: &mut Work| {
         let told = work.context.settings();
         let flag = |set, flag| if set { flag } else { 0 };
         let mut figures = Settings {
             size: 0,
             flags: flag(work.context.is_supervised(), PRODCON_WORKER_SUPERVISED)
-                | flag(told.on_full == rust::worker::OnFull::Skip, PRODCON_WORKER_SKIP_FULL)
+                | flag(
+                    told.on_full == rust::worker::OnFull::Skip,
+                    PRODCON_WORKER_SKIP_FULL,
+                )
                 | flag(told.items_to_results, PRODCON_WORKER_ITEMS_TO_RESULTS),
             work_timeout_ns: u64::try_from(told.work_timeout.as_nanos()).unwrap_or(u64::MAX),
             max_buffer_size: told.max_buffer_size as u64,
@@ -274,7 +317,10 @@ pub unsafe extern "C" fn prodcon_worker_get_state(worker: *mut Worker, state: *m
 ///
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_worker_is_stopped(worker: *mut Worker, stopped: *mut bool) -> Status {
+pub unsafe extern "C" fn prodcon_worker_is_stopped(
+    worker: *mut Worker,
+    stopped: *mut bool,
+) -> Status {
     let work = |work: &mut Work| {
         let stopped = output(stopped, "stopped")?;
         // SAFETY: the caller's variable.
@@ -302,7 +348,11 @@ pub unsafe extern "C" fn prodcon_worker_stop(worker: *mut Worker) -> Status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_sleep(worker: *mut Worker, timeout_ns: i64) -> Status {
     // SAFETY: what attach wrote, by the contract of the C function.
-    unsafe { of(worker, "sleep", |work| work.sleep(Wait::from_ns(timeout_ns).time())) }
+    unsafe {
+        of(worker, "sleep", |work| {
+            work.sleep(Wait::from_ns(timeout_ns).time())
+        })
+    }
 }
 
 /// Is the beat of a producer: waits until its next call is due by the setting `work_timeout_ns`.
@@ -329,7 +379,12 @@ pub unsafe extern "C" fn prodcon_worker_next(worker: *mut Worker) -> Status {
 /// - Ownership: `data` stays yours. It may be NULL if `len` is 0; so may `reached`.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_worker_publish(worker: *mut Worker, data: *const c_void, len: usize, reached: *mut usize) -> Status {
+pub unsafe extern "C" fn prodcon_worker_publish(
+    worker: *mut Worker,
+    data: *const c_void,
+    len: usize,
+    reached: *mut usize,
+) -> Status {
     let work = |work: &mut Work| {
         // SAFETY: readable for len bytes by the contract of the C function.
         let number = work.publish(unsafe { bytes(data, len) }?)?;
@@ -351,7 +406,13 @@ pub unsafe extern "C" fn prodcon_worker_publish(worker: *mut Worker, data: *cons
 /// - Ownership: as `prodcon_queue_take`.
 /// - Threads: one at a time on either handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_worker_take(worker: *mut Worker, queue: *mut Queue, data: *mut *const c_void, len: *mut usize, timeout_ns: i64) -> Status {
+pub unsafe extern "C" fn prodcon_worker_take(
+    worker: *mut Worker,
+    queue: *mut Queue,
+    data: *mut *const c_void,
+    len: *mut usize,
+    timeout_ns: i64,
+) -> Status {
     let work = |work: &mut Work| {
         let (data, len) = (output(data, "data")?, output(len, "len")?);
         let end = match Wait::from_ns(timeout_ns) {
@@ -361,8 +422,14 @@ pub unsafe extern "C" fn prodcon_worker_take(worker: *mut Worker, queue: *mut Qu
         let mut taken = None;
         while taken.is_none() {
             work.not_stopped()?;
-            let left = end.map_or(LOOK, |end| end.saturating_duration_since(Instant::now()).min(LOOK));
-            let wait = if timeout_ns == 0 { 0 } else { left.as_nanos() as i64 };
+            let left = end.map_or(LOOK, |end| {
+                end.saturating_duration_since(Instant::now()).min(LOOK)
+            });
+            let wait = if timeout_ns == 0 {
+                0
+            } else {
+                left.as_nanos() as i64
+            };
             let attempt = |endpoint: &mut Endpoint| {
                 taken = Some(endpoint.take(wait)?);
                 Ok(())
@@ -371,7 +438,12 @@ pub unsafe extern "C" fn prodcon_worker_take(worker: *mut Worker, queue: *mut Qu
             match unsafe { with(queue, "take", true, attempt) } {
                 PRODCON_OK => {}
                 PRODCON_TIMED_OUT if left == LOOK => {}
-                PRODCON_EMPTY if timeout_ns > 0 => return Err(Failure::answer(PRODCON_TIMED_OUT, "got no item in that time")),
+                PRODCON_EMPTY if timeout_ns > 0 => {
+                    return Err(Failure::answer(
+                        PRODCON_TIMED_OUT,
+                        "got no item in that time",
+                    ));
+                }
                 status => return Err(Failure::reported(status)),
             }
         }
@@ -404,7 +476,10 @@ const LOOK: Duration = Duration::from_millis(100);
 unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8], Failure> {
     let data = input(data, len, "data")?;
     if isize::try_from(len).is_err() {
-        return Err(Failure::with(PRODCON_TOO_LARGE, format!("{len} bytes are more than memory can hold")));
+        return Err(Failure::with(
+            PRODCON_TOO_LARGE,
+            format!("{len} bytes are more than memory can hold"),
+        ));
     }
     // SAFETY: readable by this function's contract, and not longer than memory can be.
     Ok(unsafe { std::slice::from_raw_parts(data, len) })
@@ -420,9 +495,17 @@ unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8], Failure
 /// - Ownership: `data` stays yours. It may be NULL if `len` is 0.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_worker_send_result(worker: *mut Worker, data: *const c_void, len: usize) -> Status {
+pub unsafe extern "C" fn prodcon_worker_send_result(
+    worker: *mut Worker,
+    data: *const c_void,
+    len: usize,
+) -> Status {
     // SAFETY: readable for len bytes by the contract of the C function.
-    let work = |work: &mut Work| work.context.send_result(unsafe { bytes(data, len) }?).map_err(not_sent);
+    let work = |work: &mut Work| {
+        work.context
+            .send_result(unsafe { bytes(data, len) }?)
+            .map_err(not_sent)
+    };
     // SAFETY: what attach wrote, by the contract of the C function.
     unsafe { of(worker, "send_result", work) }
 }
@@ -432,9 +515,17 @@ pub unsafe extern "C" fn prodcon_worker_send_result(worker: *mut Worker, data: *
 /// - Waits, returns, ownership: as `prodcon_worker_send_result`.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_worker_send_message(worker: *mut Worker, data: *const c_void, len: usize) -> Status {
+pub unsafe extern "C" fn prodcon_worker_send_message(
+    worker: *mut Worker,
+    data: *const c_void,
+    len: usize,
+) -> Status {
     // SAFETY: readable for len bytes by the contract of the C function.
-    let work = |work: &mut Work| work.context.send_message(unsafe { bytes(data, len) }?).map_err(not_sent);
+    let work = |work: &mut Work| {
+        work.context
+            .send_message(unsafe { bytes(data, len) }?)
+            .map_err(not_sent)
+    };
     // SAFETY: what attach wrote, by the contract of the C function.
     unsafe { of(worker, "send_message", work) }
 }
@@ -449,7 +540,13 @@ pub unsafe extern "C" fn prodcon_worker_send_message(worker: *mut Worker, data: 
 /// - Ownership: `buffer` is yours. It may be NULL if `size` is 0.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prodcon_worker_receive(worker: *mut Worker, buffer: *mut c_void, size: usize, len: *mut usize, timeout_ns: i64) -> Status {
+pub unsafe extern "C" fn prodcon_worker_receive(
+    worker: *mut Worker,
+    buffer: *mut c_void,
+    size: usize,
+    len: *mut usize,
+    timeout_ns: i64,
+) -> Status {
     let work = |work: &mut Work| {
         let to = input(buffer, size, "buffer")?.cast_mut();
         let len = output(len, "len")?;

@@ -21,11 +21,19 @@ fn run_all(compiler: &str, cpp: bool, flags: &[&str]) {
         return;
     }
     let stage = Stage::new();
-    let (standard, sources) = if cpp { ("c++17", vec![IN_CPP]) } else { ("c11", IN_C.to_vec()) };
+    let (standard, sources) = if cpp {
+        ("c++17", vec![IN_CPP])
+    } else {
+        ("c11", IN_C.to_vec())
+    };
     for source in sources {
         let program = stage.compile(compiler, standard, &[source], flags);
         // AddressSanitizer's own end of a cancelled thread writes to a stack that it takes for another call's.
-        succeeds(stage.command(program).env("ASAN_OPTIONS", "use_sigaltstack=0"));
+        succeeds(
+            stage
+                .command(program)
+                .env("ASAN_OPTIONS", "use_sigaltstack=0"),
+        );
         stage.is_clean();
     }
 }
@@ -94,7 +102,16 @@ fn the_static_library_links_without_the_shared_one() {
         .arg(root().join("c/tests/basics.c"));
     command
         .arg(library().join("libprodcon.a"))
-        .args(["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc", "-o"])
+        .args([
+            "-lgcc_s",
+            "-lutil",
+            "-lrt",
+            "-lpthread",
+            "-lm",
+            "-ldl",
+            "-lc",
+            "-o",
+        ])
         .arg(&program);
     succeeds(&mut command);
     succeeds(stage.command(&program).env_remove("LD_LIBRARY_PATH"));

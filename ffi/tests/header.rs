@@ -5,9 +5,12 @@ use std::path::Path;
 #[test]
 fn the_committed_header_is_what_cbindgen_makes_of_the_sources() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut builder = cbindgen::Builder::new().with_config(cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap());
+    let mut builder = cbindgen::Builder::new()
+        .with_config(cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap());
     // In the order in which a reader of the header wants them.
-    for file in ["status", "handle", "failure", "options", "queue", "many", "gate", "worker"] {
+    for file in [
+        "status", "handle", "failure", "options", "queue", "many", "gate", "worker",
+    ] {
         builder = builder.with_src(root.join("src").join(file).with_extension("rs"));
     }
     let mut made = vec![];

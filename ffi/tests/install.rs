@@ -11,7 +11,10 @@ fn install(stage: &Stage, variables: &[(&str, &str)], arguments: &[&str]) {
     for key in ["PREFIX", "LIBDIR", "INCLUDEDIR", "DESTDIR"] {
         command.env_remove(key);
     }
-    command.envs(variables.iter().copied()).env("LIBRARIES", library()).env("CARGO", env!("CARGO"));
+    command
+        .envs(variables.iter().copied())
+        .env("LIBRARIES", library())
+        .env("CARGO", env!("CARGO"));
     succeeds(command.args(arguments).current_dir(&stage.dir));
 }
 
@@ -23,7 +26,15 @@ fn files(dir: &Path) -> Vec<String> {
             if entry.file_type().unwrap().is_dir() {
                 dirs.push(entry.path());
             } else {
-                found.push(entry.path().strip_prefix(dir).unwrap().to_str().unwrap().to_owned());
+                found.push(
+                    entry
+                        .path()
+                        .strip_prefix(dir)
+                        .unwrap()
+                        .to_str()
+                        .unwrap()
+                        .to_owned(),
+                );
             }
         }
     }
@@ -54,9 +65,12 @@ fn everything_is_installed_below_destdir_and_removed_again() {
         "lib64/pkgconfig/prodcon.pc".to_owned(),
     ];
     assert_eq!(files(&destination.join("opt/prodcon")), expected);
-    let pc = std::fs::read_to_string(destination.join("opt/prodcon/lib64/pkgconfig/prodcon.pc")).unwrap();
+    let pc = std::fs::read_to_string(destination.join("opt/prodcon/lib64/pkgconfig/prodcon.pc"))
+        .unwrap();
     assert!(
-        pc.contains("libdir=/opt/prodcon/lib64\n") && pc.contains(&format!("Version: {version}\n")) && !pc.contains('@'),
+        pc.contains("libdir=/opt/prodcon/lib64\n")
+            && pc.contains(&format!("Version: {version}\n"))
+            && !pc.contains('@'),
         "{pc}"
     );
     install(&stage, &variables, &["--uninstall"]);
@@ -120,7 +134,11 @@ fn cmake_finds_the_package_wherever_the_tree_was_moved() {
     let image = stage.dir.join("image");
     install(
         &stage,
-        &[("DESTDIR", image.to_str().unwrap()), ("PREFIX", "/usr"), ("LIBDIR", "/usr/lib/tuple")],
+        &[
+            ("DESTDIR", image.to_str().unwrap()),
+            ("PREFIX", "/usr"),
+            ("LIBDIR", "/usr/lib/tuple"),
+        ],
         &[],
     );
     let moved = stage.dir.join("moved here");
@@ -128,20 +146,35 @@ fn cmake_finds_the_package_wherever_the_tree_was_moved() {
     std::fs::write(stage.dir.join("CMakeLists.txt"), PROJECT).unwrap();
     let build = stage.dir.join("build");
     let mut configure = Command::new("cmake");
-    configure.arg("-S").arg(&stage.dir).arg("-B").arg(&build).args(["-G", "Unix Makefiles"]);
-    configure.arg(format!("-Dprodcon_DIR={}", moved.join("lib/tuple/cmake/prodcon").display()));
+    configure
+        .arg("-S")
+        .arg(&stage.dir)
+        .arg("-B")
+        .arg(&build)
+        .args(["-G", "Unix Makefiles"]);
+    configure.arg(format!(
+        "-Dprodcon_DIR={}",
+        moved.join("lib/tuple/cmake/prodcon").display()
+    ));
     succeeds(configure.arg(format!("-DSOURCES={}", root().join("c/tests").display())));
     succeeds(Command::new("cmake").arg("--build").arg(&build));
     for program in ["in_c", "in_c_static", "in_cpp"] {
         // CMake's own run path finds the library.
-        succeeds(stage.command(build.join(program)).env_remove("LD_LIBRARY_PATH"));
+        succeeds(
+            stage
+                .command(build.join(program))
+                .env_remove("LD_LIBRARY_PATH"),
+        );
         stage.is_clean();
     }
 }
 
 #[test]
 fn relative_directories_are_refused() {
-    let output = Command::new(root().join("install.sh")).env("PREFIX", "relative").output().unwrap();
+    let output = Command::new(root().join("install.sh"))
+        .env("PREFIX", "relative")
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("absolute"));
 }

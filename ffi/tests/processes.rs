@@ -20,7 +20,10 @@ fn options(stage: &Stage, capacity: u32) -> QueueOptions {
 
 fn numbers(bytes: &[u8]) -> Vec<u64> {
     assert!(bytes.len() % 8 == 0, "an item was torn");
-    bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect()
+    bytes
+        .chunks_exact(8)
+        .map(|word| u64::from_ne_bytes(word.try_into().unwrap()))
+        .collect()
 }
 
 #[test]
@@ -55,7 +58,9 @@ fn two_c_processes_and_a_rust_process_share_one_queue() {
                 }
             }
         });
-        let mut producer = peer(&stage, &program, &["put", "0", &EACH.to_string()]).spawn().unwrap();
+        let mut producer = peer(&stage, &program, &["put", "0", &EACH.to_string()])
+            .spawn()
+            .unwrap();
         for number in RUST..RUST + EACH {
             queue.put(&number).unwrap();
         }
@@ -75,9 +80,15 @@ fn two_c_processes_and_a_rust_process_share_one_queue() {
     }
     let mut all = [by_c, by_rust].concat();
     all.sort_unstable();
-    assert!(all.into_iter().eq((0..EACH).chain(RUST..RUST + EACH)), "an item was lost or came twice");
+    assert!(
+        all.into_iter().eq((0..EACH).chain(RUST..RUST + EACH)),
+        "an item was lost or came twice"
+    );
     let stats = control.stats().unwrap();
-    assert_eq!((stats.puts, stats.gets, stats.unacked, stats.lost), (2 * EACH, 2 * EACH, 0, 0));
+    assert_eq!(
+        (stats.puts, stats.gets, stats.unacked, stats.lost),
+        (2 * EACH, 2 * EACH, 0, 0)
+    );
     drop(queue);
     control.unlink().unwrap();
     stage.is_clean();
@@ -87,7 +98,10 @@ fn two_c_processes_and_a_rust_process_share_one_queue() {
 fn killed(role: &str, at_least_once: bool) -> (Stage, ReadyQueue<[u8]>, Control) {
     let mut stage = Stage::new();
     let program = stage.compile("gcc", "c11", &["tests/peer.c"], &[]);
-    let options = options(&stage, 4).item_size(8).seats(4).at_least_once(at_least_once);
+    let options = options(&stage, 4)
+        .item_size(8)
+        .seats(4)
+        .at_least_once(at_least_once);
     let mut queue = ReadyQueue::<[u8]>::create("q", &options).unwrap();
     let control = queue.control().try_clone().unwrap();
     queue.put(&7u64.to_ne_bytes()).unwrap();
@@ -104,11 +118,20 @@ fn an_item_in_the_hand_of_a_killed_c_consumer_comes_again() {
     }
     for role in ["hold", "hold-get"] {
         let (stage, mut queue, control) = killed(role, true);
-        let item = queue.within(std::time::Duration::from_secs(60)).take().unwrap();
-        assert_eq!((&*item, item.delivery_count()), (&7u64.to_ne_bytes()[..], 2));
+        let item = queue
+            .within(std::time::Duration::from_secs(60))
+            .take()
+            .unwrap();
+        assert_eq!(
+            (&*item, item.delivery_count()),
+            (&7u64.to_ne_bytes()[..], 2)
+        );
         item.ack();
         let stats = control.stats().unwrap();
-        assert_eq!((stats.gets, stats.lost, stats.unacked, stats.redelivered), (1, 0, 0, 1));
+        assert_eq!(
+            (stats.gets, stats.lost, stats.unacked, stats.redelivered),
+            (1, 0, 0, 1)
+        );
         assert!(control.doctor().unwrap().ok());
         drop(stage);
     }
@@ -138,13 +161,17 @@ fn killed_c_producers_and_consumers_stop_nobody() {
     }
     let mut stage = Stage::new();
     let program = stage.compile("gcc", "c11", &["tests/peer.c"], &[]);
-    let options = options(&stage, 16).item_size(8).seats(16).at_least_once(true);
+    let options = options(&stage, 16)
+        .item_size(8)
+        .seats(16)
+        .at_least_once(true);
     let mut queue = ReadyQueue::<[u8]>::create("q", &options).unwrap();
     let control = queue.control().try_clone().unwrap();
     for round in 0..20u64 {
         let before = control.stats().unwrap().puts;
         let first = (round << 32).to_string();
-        let producer = stage.start(peer(&stage, &program, &["put", &first, "1000000000"]).stdout(Stdio::null()));
+        let producer = stage
+            .start(peer(&stage, &program, &["put", &first, "1000000000"]).stdout(Stdio::null()));
         let consumer = stage.start(peer(&stage, &program, &["get"]).stdout(Stdio::null()));
         until("some puts", || control.stats().unwrap().puts > before + 100);
         stage.kill(producer);
@@ -156,5 +183,8 @@ fn killed_c_producers_and_consumers_stop_nobody() {
     }
     let report = control.doctor().unwrap();
     let stats = control.stats().unwrap();
-    assert!(report.ok() && stats.adds_up() && stats.unacked == 0 && stats.lost == 0, "{report:?} {stats:?}");
+    assert!(
+        report.ok() && stats.adds_up() && stats.unacked == 0 && stats.lost == 0,
+        "{report:?} {stats:?}"
+    );
 }

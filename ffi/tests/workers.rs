@@ -30,7 +30,11 @@ fn alone() -> Option<Alone> {
     let program = stage.compile("gcc", "c11", &["examples/worker.c"], &[]);
     // SAFETY: only tests read the environment here, and only those that have the turn, with threads of their own that have ended before.
     unsafe { std::env::set_var("PRODCON_DIR", stage.queues()) };
-    Some(Alone { stage, program, _turn: turn })
+    Some(Alone {
+        stage,
+        program,
+        _turn: turn,
+    })
 }
 
 fn at_least_once() -> QueueOptions {
@@ -47,7 +51,8 @@ fn command(program: &Path) -> Command {
 fn a_c_consumer_works_off_its_queue_and_sends_results() {
     let Some(alone) = alone() else { return };
     let program = &alone.program;
-    let mut sum = Consumer::<u64>::create("c-sum", &ConsumerOptions::new().queue(at_least_once())).unwrap();
+    let mut sum =
+        Consumer::<u64>::create("c-sum", &ConsumerOptions::new().queue(at_least_once())).unwrap();
     let (send, results) = mpsc::channel();
     sum.on_result_ready(move |result| send.send(result.text().unwrap().to_owned()).unwrap());
     sum.start_new(command(program)).unwrap();
@@ -61,7 +66,10 @@ fn a_c_consumer_works_off_its_queue_and_sends_results() {
     assert_eq!(results.len(), 100, "{results:?}");
     assert_eq!(results[99], "the sum is 5050 now");
     let stats = sum.stats().unwrap();
-    assert_eq!((stats.gets, stats.len, stats.unacked, stats.lost), (100, 0, 0, 0));
+    assert_eq!(
+        (stats.gets, stats.len, stats.unacked, stats.lost),
+        (100, 0, 0, 0)
+    );
     drop(sum);
     alone.stage.is_clean();
 }
@@ -73,12 +81,16 @@ fn a_c_producer_serves_its_subscribers_and_obeys_messages() {
     let mut queue = ReadyQueue::<u64>::create("c-numbers", &QueueOptions::new(8)).unwrap();
     let mut count = Producer::create(
         "c-count",
-        &ProducerOptions::new().work_timeout(Duration::from_millis(1)).subscribers(["c-numbers"]),
+        &ProducerOptions::new()
+            .work_timeout(Duration::from_millis(1))
+            .subscribers(["c-numbers"]),
     )
     .unwrap();
     let (send, messages) = mpsc::channel();
     count.on_message_ready(move |message| send.send(message.text().unwrap().to_owned()).unwrap());
-    count.start_new(Program::from(command(program)).arg("role=producer")).unwrap();
+    count
+        .start_new(Program::from(command(program)).arg("role=producer"))
+        .unwrap();
     // It waits for space: nothing is left out.
     for number in 1..=50 {
         assert_eq!(queue.within(MINUTE).get().unwrap(), number);
@@ -124,13 +136,24 @@ fn a_c_producer_leaves_full_queues_out_if_told_so() {
     let mut count = Producer::create("c-skip", &options).unwrap();
     let (send, results) = mpsc::channel();
     count.on_result_ready(move |result| send.send(result.item::<u64>().unwrap()).unwrap());
-    count.start_new(Program::from(command(program)).arg("role=producer")).unwrap();
+    count
+        .start_new(Program::from(command(program)).arg("role=producer"))
+        .unwrap();
     // Each number is a result too, whether the queue took it or not.
     for number in 1..=50 {
         assert_eq!(results.recv_timeout(MINUTE).unwrap(), number);
     }
-    assert_eq!((queue.within(MINUTE).get().unwrap(), queue.within(MINUTE).get().unwrap()), (1, 2));
-    assert!(queue.within(MINUTE).get().unwrap() > 2, "the queue was full: numbers were left out");
+    assert_eq!(
+        (
+            queue.within(MINUTE).get().unwrap(),
+            queue.within(MINUTE).get().unwrap()
+        ),
+        (1, 2)
+    );
+    assert!(
+        queue.within(MINUTE).get().unwrap() > 2,
+        "the queue was full: numbers were left out"
+    );
     assert!(count.stop().unwrap().success());
     let control = queue.control().try_clone().unwrap();
     drop(queue);
@@ -160,7 +183,12 @@ fn a_killed_c_consumer_is_heard_of_and_its_item_comes_again() {
     sum.on_result_ready(move |result| send.send(result.text().unwrap().to_owned()).unwrap());
     sum.start_new(command(program)).unwrap();
     sum.put_in_queue(&1).unwrap();
-    assert!(results.recv_timeout(MINUTE).unwrap().starts_with("the sum is "));
+    assert!(
+        results
+            .recv_timeout(MINUTE)
+            .unwrap()
+            .starts_with("the sum is ")
+    );
     sum.set_stop_at_queue_end().unwrap();
     assert!(sum.wait().unwrap().success());
     drop(sum);
@@ -175,7 +203,10 @@ fn a_c_worker_ends_when_its_controlling_process_is_gone() {
     let control = Control::create::<u64>("c-left", &QueueOptions::new(4)).unwrap();
     let mut command = command(program);
     let told = format!("c-left {}", control.id());
-    command.args(["--attach", "c-left"]).env("PRODCON_WORKER", told).stderr(Stdio::null());
+    command
+        .args(["--attach", "c-left"])
+        .env("PRODCON_WORKER", told)
+        .stderr(Stdio::null());
     let child = alone.stage.start(&mut command);
     alone.stage.end_of(child);
     let _ = control.unlink();
@@ -186,15 +217,27 @@ fn a_c_worker_ends_when_its_controlling_process_is_gone() {
 fn a_c_worker_that_fails_says_why() {
     let Some(alone) = alone() else { return };
     let program = &alone.program;
-    let mut count = Producer::create("c-fails", &ProducerOptions::new().work_timeout(Duration::from_millis(1))).unwrap();
+    let mut count = Producer::create(
+        "c-fails",
+        &ProducerOptions::new().work_timeout(Duration::from_millis(1)),
+    )
+    .unwrap();
     // The subscribed queue is of another size than the worker's items.
     let queue = ReadyQueue::<u32>::create("c-narrow", &QueueOptions::new(4)).unwrap();
     count.set_subscribers(["c-narrow"]).unwrap();
     let mut quiet = command(program);
     quiet.stderr(Stdio::null());
-    count.start_new(Program::from(quiet).arg("role=producer")).unwrap();
+    count
+        .start_new(Program::from(quiet).arg("role=producer"))
+        .unwrap();
     let ended = count.wait().unwrap();
-    assert!(!ended.success() && ended.error().is_some_and(|text| text.contains("'c-narrow'")), "{ended:?}");
+    assert!(
+        !ended.success()
+            && ended
+                .error()
+                .is_some_and(|text| text.contains("'c-narrow'")),
+        "{ended:?}"
+    );
     let control = queue.control().try_clone().unwrap();
     drop(queue);
     control.unlink().unwrap();
@@ -202,15 +245,20 @@ fn a_c_worker_that_fails_says_why() {
     let mut nobody = command(program);
     let output = nobody.args(["--attach", "c-nobody"]).output().unwrap();
     assert!(
-        output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("c-nobody"),
+        output.status.code() == Some(2)
+            && String::from_utf8_lossy(&output.stderr).contains("c-nobody"),
         "{output:?}"
     );
     let output = command(program).output().unwrap();
     assert!(
-        output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("usage: "),
+        output.status.code() == Some(2)
+            && String::from_utf8_lossy(&output.stderr).contains("usage: "),
         "{output:?}"
     );
-    let output = command(program).args(["--attach", "c\u{e9}\n"]).output().unwrap();
+    let output = command(program)
+        .args(["--attach", "c\u{e9}\n"])
+        .output()
+        .unwrap();
     assert!(
         output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("name"),
         "{output:?}"
@@ -224,7 +272,9 @@ fn a_c_worker_works_by_hand() {
     let Some(mut alone) = alone() else { return };
     let program = &alone.program.clone();
     let mut queue = ReadyQueue::<u64>::create("c-by-hand", &QueueOptions::new(64)).unwrap();
-    let child = alone.stage.start(command(program).args(["--attach", "c-by-hand"]));
+    let child = alone
+        .stage
+        .start(command(program).args(["--attach", "c-by-hand"]));
     for number in 0..1000 {
         queue.put(&number).unwrap();
     }
@@ -257,10 +307,15 @@ fn calls(alone: &Alone, program: &Path, through: &[&str]) {
         }
         [] => alone.stage.command(program),
     };
-    let control = Control::create::<[u8]>("calls", &QueueOptions::new(2).item_size(8).seats(8)).unwrap();
+    let control =
+        Control::create::<[u8]>("calls", &QueueOptions::new(2).item_size(8).seats(8)).unwrap();
     command.args(["--attach", "calls", "text", "key=value", "last"]);
-    command.env("PRODCON_SUBSCRIBERS", "calls").env("PRODCON_ON_FULL", "skip");
-    command.env("PRODCON_WORK_TIMEOUT", "0.25").env("PRODCON_MAX_BUFFER_SIZE", "7");
+    command
+        .env("PRODCON_SUBSCRIBERS", "calls")
+        .env("PRODCON_ON_FULL", "skip");
+    command
+        .env("PRODCON_WORK_TIMEOUT", "0.25")
+        .env("PRODCON_MAX_BUFFER_SIZE", "7");
     succeeds(&mut command);
     let stats = control.stats().unwrap();
     assert_eq!((stats.seats_live, stats.gets, stats.lost), (0, 2, 0));
@@ -273,7 +328,9 @@ fn calls(alone: &Alone, program: &Path, through: &[&str]) {
 #[test]
 fn the_calls_of_a_worker_answer_as_documented() {
     let Some(alone) = alone() else { return };
-    let program = alone.stage.compile("gcc", "c11", &["tests/worker_calls.c"], &[]);
+    let program = alone
+        .stage
+        .compile("gcc", "c11", &["tests/worker_calls.c"], &[]);
     calls(&alone, &program, &[]);
     if have("valgrind") {
         let options = [
@@ -286,7 +343,12 @@ fn the_calls_of_a_worker_answer_as_documented() {
         calls(&alone, &program, &[&["valgrind"], &options[..]].concat());
     }
     if support::have_sanitizers("gcc") {
-        let program = alone.stage.compile("gcc", "c11", &["tests/worker_calls.c"], &support::SANITIZERS);
+        let program = alone.stage.compile(
+            "gcc",
+            "c11",
+            &["tests/worker_calls.c"],
+            &support::SANITIZERS,
+        );
         calls(&alone, &program, &[]);
     }
 }

@@ -37,13 +37,24 @@ pub trait Explore: Sync {
 pub fn main(scenarios: &[impl Explore], floor: usize) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let trace = arguments.iter().any(|argument| argument == "--trace");
-    let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|word| *word != "--trace").collect();
+    let words: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|word| *word != "--trace")
+        .collect();
     let wanted = |name: &str| match words[..] {
         [] => !name.starts_with("heavy"),
         _ => words.iter().all(|word| name.contains(word)),
     };
-    let list: Vec<_> = scenarios.iter().filter(|scenario| wanted(scenario.name())).collect();
-    let (next, failures, states) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let list: Vec<_> = scenarios
+        .iter()
+        .filter(|scenario| wanted(scenario.name()))
+        .collect();
+    let (next, failures, states) = (
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
     let print = Mutex::new(());
     let work = || {
         while let Some(scenario) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -60,7 +71,10 @@ pub fn main(scenarios: &[impl Explore], floor: usize) -> ExitCode {
         }
     });
     let (failures, states) = (failures.into_inner(), states.into_inner());
-    println!("{} scenarios, {states} states, {failures} not as expected", list.len());
+    println!(
+        "{} scenarios, {states} states, {failures} not as expected",
+        list.len()
+    );
     let few = words.is_empty() && states < floor;
     if few {
         println!("TOO FEW STATES: expected at least {floor}");
@@ -73,8 +87,15 @@ pub fn main(scenarios: &[impl Explore], floor: usize) -> ExitCode {
 /// # Panics
 /// One of them is not as expected, or there is none.
 pub fn assert_as_expected<'a, S: Explore + 'a>(scenarios: impl IntoIterator<Item = &'a S>) {
-    let found: Vec<_> = scenarios.into_iter().map(|scenario| scenario.explore(false)).collect();
-    let wrong: Vec<_> = found.iter().filter(|found| !found.good).map(|found| &found.text).collect();
+    let found: Vec<_> = scenarios
+        .into_iter()
+        .map(|scenario| scenario.explore(false))
+        .collect();
+    let wrong: Vec<_> = found
+        .iter()
+        .filter(|found| !found.good)
+        .map(|found| &found.text)
+        .collect();
     assert!(!found.is_empty(), "there is no such scenario");
     assert!(wrong.is_empty(), "not as expected: {wrong:#?}");
 }

@@ -162,7 +162,11 @@ pub struct Difference {
 }
 
 impl Difference {
-    pub(crate) fn new(option: &'static str, wanted: impl fmt::Display, found: impl fmt::Display) -> Self {
+    pub(crate) fn new(
+        option: &'static str,
+        wanted: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Self {
         Self {
             option,
             wanted: wanted.to_string(),
@@ -179,7 +183,10 @@ impl Error {
 
     /// With what the operating system, or the standard library, said.
     pub(crate) fn with_source(reason: Reason, source: io::Error) -> Self {
-        Self(Box::new(Inner { reason, source: Some(source) }))
+        Self(Box::new(Inner {
+            reason,
+            source: Some(source),
+        }))
     }
 
     /// A sentence about `name`.
@@ -237,7 +244,9 @@ impl Reason {
             Self::Open(open) => open.queue(),
             Self::Fault(fault) => Some(fault.queue()),
             Self::State(refused) => Some(&refused.queue),
-            Self::Length(Length::TooLarge { queue, .. } | Length::Wrong { queue, .. }) => Some(queue),
+            Self::Length(Length::TooLarge { queue, .. } | Length::Wrong { queue, .. }) => {
+                Some(queue)
+            }
             Self::Worker(worker) => worker.name(),
             Self::Answer(..) => None,
             Self::Differ(queue, _) | Self::Other(_, queue, _) => Some(queue),
@@ -246,7 +255,8 @@ impl Reason {
 
     fn os_error(&self) -> Option<i32> {
         match self {
-            Self::Open(OpenError::Os { errno, .. } | OpenError::Directory { errno, .. }) | Self::Fault(Fault::Os { errno, .. }) => Some(*errno),
+            Self::Open(OpenError::Os { errno, .. } | OpenError::Directory { errno, .. })
+            | Self::Fault(Fault::Os { errno, .. }) => Some(*errno),
             _ => None,
         }
     }
@@ -264,11 +274,22 @@ impl fmt::Display for Error {
             Reason::Other(_, _, text) => f.write_str(text),
             Reason::Differ(queue, differences) => {
                 write!(f, "queue '{queue}' exists with other options:")?;
-                for (number, Difference { option, wanted, found }) in differences.iter().enumerate() {
+                for (
+                    number,
+                    Difference {
+                        option,
+                        wanted,
+                        found,
+                    },
+                ) in differences.iter().enumerate()
+                {
                     let comma = if number == 0 { "" } else { "," };
                     write!(f, "{comma} {option} is {found}, wanted {wanted}")?;
                 }
-                write!(f, "; ask for what it has, choose another name, or remove it with `prodcon rm {queue}`")
+                write!(
+                    f,
+                    "; ask for what it has, choose another name, or remove it with `prodcon rm {queue}`"
+                )
             }
         }
     }
@@ -278,7 +299,8 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() {
             let mut out = f.debug_struct("Error");
-            out.field("kind", &self.kind()).field("reason", &self.0.reason);
+            out.field("kind", &self.kind())
+                .field("reason", &self.0.reason);
             return out.field("source", &self.0.source).finish();
         }
         fmt::Display::fmt(self, f)?;

@@ -25,7 +25,11 @@ pub(crate) enum Fault {
     /// The handle could only be opened for reading.
     ReadOnly { queue: Arc<str> },
     /// A system call failed.
-    Os { queue: Arc<str>, call: &'static str, errno: i32 },
+    Os {
+        queue: Arc<str>,
+        call: &'static str,
+        errno: i32,
+    },
 }
 
 /// Why a queue could not be created, attached, removed or listed.
@@ -115,9 +119,17 @@ pub(crate) struct StateRefused {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Length {
     /// Longer than the queue's items can be.
-    TooLarge { queue: Arc<str>, len: usize, max: usize },
+    TooLarge {
+        queue: Arc<str>,
+        len: usize,
+        max: usize,
+    },
     /// A queue of a plain type takes items of exactly its size; an endpoint of one gets them.
-    Wrong { queue: Arc<str>, len: usize, expected: usize },
+    Wrong {
+        queue: Arc<str>,
+        len: usize,
+        expected: usize,
+    },
 }
 
 /// What is wrong with a worker, its settings, or what is asked of it.
@@ -134,7 +146,11 @@ pub(crate) enum Worker {
     /// The program's arguments are too large for the system.
     Arguments { worker: String, program: String },
     /// The program could not be started.
-    Spawn { worker: String, program: String, why: String },
+    Spawn {
+        worker: String,
+        program: String,
+        why: String,
+    },
     /// The program ended without attaching.
     NotAttached {
         worker: String,
@@ -142,7 +158,11 @@ pub(crate) enum Worker {
         status: Option<ExitStatus>,
     },
     /// The program ran into the start timeout.
-    Late { worker: String, program: String, seconds: f64 },
+    Late {
+        worker: String,
+        program: String,
+        seconds: f64,
+    },
     /// The call waits for the callback that it was made from.
     InCallback { worker: String },
     /// The worker said so itself, or its exit status did.
@@ -283,7 +303,10 @@ impl Fault {
             Self::Removed { queue } => OpenError::Removed { queue },
             Self::Os { queue, call, errno } => OpenError::Os { queue, call, errno },
             Self::Corrupt { queue, what } => OpenError::Corrupt { queue, what },
-            Self::Exhausted { ref queue } | Self::Forked { ref queue } | Self::AtMostOnce { ref queue } | Self::ReadOnly { ref queue } => OpenError::Corrupt {
+            Self::Exhausted { ref queue }
+            | Self::Forked { ref queue }
+            | Self::AtMostOnce { ref queue }
+            | Self::ReadOnly { ref queue } => OpenError::Corrupt {
                 queue: queue.clone(),
                 what: self.to_string(),
             },
@@ -297,17 +320,22 @@ fn os(f: &mut fmt::Formatter<'_>, queue: &str, call: &str, errno: i32) -> fmt::R
     write!(f, "queue '{queue}': ")?;
     match (call, errno) {
         (_, libc::EBADF) => f.write_str("the program closed this queue's descriptor: attach again"),
-        ("fcntl", libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM | libc::ENOLCK) => write!(
-            f,
-            "no lock can be had ({error}): this file system has no open-file-description locks, or the kernel has no room for more, \
+        ("fcntl", libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM | libc::ENOLCK) => {
+            write!(
+                f,
+                "no lock can be had ({error}): this file system has no open-file-description locks, or the kernel has no room for more, \
              or a filter forbids them; choose another directory (PRODCON_DIR)"
-        ),
+            )
+        }
         ("fcntl", _) => write!(f, "a lock of its file failed: {error}"),
         ("write" | "mmap", libc::EINVAL | libc::ENODEV | libc::EOPNOTSUPP) => write!(
             f,
             "its file system cannot hold queues ({call}: {error}): choose a directory on tmpfs, ext4, xfs or btrfs (PRODCON_DIR)"
         ),
-        (_, libc::EMFILE | libc::ENFILE) => write!(f, "no descriptor is left for it ({error}): close some, or raise the limit (`ulimit -n`)"),
+        (_, libc::EMFILE | libc::ENFILE) => write!(
+            f,
+            "no descriptor is left for it ({error}): close some, or raise the limit (`ulimit -n`)"
+        ),
         _ => write!(f, "{call} failed: {error}"),
     }
 }
@@ -315,12 +343,18 @@ fn os(f: &mut fmt::Formatter<'_>, queue: &str, call: &str, errno: i32) -> fmt::R
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Removed { queue } => write!(f, "queue '{queue}' was removed while attached: attach again to the one that now has the name"),
+            Self::Removed { queue } => write!(
+                f,
+                "queue '{queue}' was removed while attached: attach again to the one that now has the name"
+            ),
             Self::Corrupt { queue, what } => write!(
                 f,
                 "queue '{queue}' is damaged: {what}; run `prodcon doctor {queue}`, or remove and create it again"
             ),
-            Self::Exhausted { queue } => write!(f, "queue '{queue}' has used up its positions or epochs: remove and create it again"),
+            Self::Exhausted { queue } => write!(
+                f,
+                "queue '{queue}' has used up its positions or epochs: remove and create it again"
+            ),
             Self::Forked { queue } => write!(
                 f,
                 "this handle of queue '{queue}' belongs to the parent process: attach again in the forked child"
@@ -355,13 +389,24 @@ impl fmt::Display for OpenError {
                 f,
                 "queue '{queue}' exists already: attach to it, choose another name, or remove it with `prodcon rm {queue}`"
             ),
-            Self::Removed { queue } => Fault::Removed { queue: queue.clone() }.fmt(f),
-            Self::FileLimit { queue, bytes, limit } => write!(
+            Self::Removed { queue } => Fault::Removed {
+                queue: queue.clone(),
+            }
+            .fmt(f),
+            Self::FileLimit {
+                queue,
+                bytes,
+                limit,
+            } => write!(
                 f,
                 "queue '{queue}' needs a file of {bytes} bytes, and this process may make files of at most {limit} (RLIMIT_FSIZE): \
                  raise that limit (`ulimit -f`), or make the queue smaller"
             ),
-            Self::Directory { directory, what, errno } => write!(
+            Self::Directory {
+                directory,
+                what,
+                errno,
+            } => write!(
                 f,
                 "the segment directory {} cannot {what}: {}; see to that, or choose another one (PRODCON_DIR)",
                 directory.display(),
@@ -380,13 +425,22 @@ impl fmt::Display for OpenError {
                 "'{name}' cannot be the name of a queue: use 1 to 200 of A-Z a-z 0-9 . _ -, not beginning with . or -"
             ),
             Self::Invalid { queue, what } => write!(f, "queue '{queue}' cannot be made so: {what}"),
-            Self::Incompatible { queue, what, expected, found } => {
+            Self::Incompatible {
+                queue,
+                what,
+                expected,
+                found,
+            } => {
                 write!(
                     f,
                     "queue '{queue}' does not fit: {what} is {found}, expected {expected}; use the program it was created for, or another queue"
                 )
             }
-            Self::NoSeat { queue, seats, wanted } => write!(
+            Self::NoSeat {
+                queue,
+                seats,
+                wanted,
+            } => write!(
                 f,
                 "queue '{queue}' has {seats} seats, of which {wanted} are wanted and not free: close an endpoint, have fewer items in hand, or create it with more seats"
             ),
@@ -395,7 +449,11 @@ impl fmt::Display for OpenError {
                 "no permission for queue '{queue}' ({}): ask its owner to create it with a wider mode",
                 path.display()
             ),
-            Self::NoSpace { queue, bytes, directory } => {
+            Self::NoSpace {
+                queue,
+                bytes,
+                directory,
+            } => {
                 write!(
                     f,
                     "no space for queue '{queue}' ({bytes} bytes) in {}: make it smaller, or remove queues that nobody needs (`prodcon ls`)",
@@ -414,7 +472,11 @@ impl fmt::Display for OpenError {
 impl fmt::Display for StateRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { queue, from, to } = self;
-        let first = if *from == State::Stopped { State::Started } else { State::Stopped };
+        let first = if *from == State::Stopped {
+            State::Started
+        } else {
+            State::Stopped
+        };
         write!(
             f,
             "queue '{queue}' is {from} and cannot become {to} in one step: set its state to {first} first, and then to {to}"
@@ -429,7 +491,11 @@ impl fmt::Display for Length {
                 f,
                 "an item of {len} bytes is too long for queue '{queue}', whose items have at most {max}: put a shorter one, or create the queue with a larger item size"
             ),
-            Self::Wrong { queue, len, expected } => write!(
+            Self::Wrong {
+                queue,
+                len,
+                expected,
+            } => write!(
                 f,
                 "an item of {len} bytes in queue '{queue}', where the type has {expected}: use an endpoint of bytes, or discard the item"
             ),
@@ -441,8 +507,15 @@ impl fmt::Display for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid { worker, what } => write!(f, "worker '{worker}': {what}"),
-            Self::Time { seconds } => write!(f, "{seconds} s is no time to wait: give 0 to {} s (a year)", LONGEST.as_secs()),
-            Self::Running { worker, what } => write!(f, "worker '{worker}' is running: {what} must be set before start_new; stop it first"),
+            Self::Time { seconds } => write!(
+                f,
+                "{seconds} s is no time to wait: give 0 to {} s (a year)",
+                LONGEST.as_secs()
+            ),
+            Self::Running { worker, what } => write!(
+                f,
+                "worker '{worker}' is running: {what} must be set before start_new; stop it first"
+            ),
             Self::Controlled { worker } => write!(
                 f,
                 "worker '{worker}' has a living controlling process already: end that one first, or choose another name"
@@ -452,11 +525,19 @@ impl fmt::Display for Worker {
                 "worker '{worker}': the arguments for '{program}' are too large for the system (one: 128 KiB, all with the environment: see `getconf ARG_MAX`): \
                  send them as a message, or write them to a file and pass its name"
             ),
-            Self::Spawn { worker, program, why } => write!(
+            Self::Spawn {
+                worker,
+                program,
+                why,
+            } => write!(
                 f,
                 "worker '{worker}': '{program}' cannot be started: {why}; give the path of a worker executable"
             ),
-            Self::NotAttached { worker, program, status } => {
+            Self::NotAttached {
+                worker,
+                program,
+                status,
+            } => {
                 write!(f, "worker '{worker}': '{program}' ended ")?;
                 match status {
                     Some(status) => write!(f, "({status}) ")?,
@@ -464,7 +545,11 @@ impl fmt::Display for Worker {
                 }
                 f.write_str("without attaching: is it a prodcon worker? It is started as PROGRAM --attach NAME [ARGUMENTS]")
             }
-            Self::Late { worker, program, seconds } => write!(
+            Self::Late {
+                worker,
+                program,
+                seconds,
+            } => write!(
                 f,
                 "worker '{worker}': '{program}' did not attach within {seconds} s and was killed: is it a prodcon worker? If it only needs longer, raise start_timeout"
             ),
@@ -477,13 +562,21 @@ impl fmt::Display for Worker {
                 f,
                 "worker '{worker}' is stopped, so there is nothing to do: start it from its controlling handle, or with `prodcon state {worker} started`"
             ),
-            Self::TooLarge { queue, len, max, option } => write!(
+            Self::TooLarge {
+                queue,
+                len,
+                max,
+                option,
+            } => write!(
                 f,
                 "{len} bytes are too large for '{queue}', whose items have at most {max}: raise it with {option}() where the worker is created, or send it in pieces"
             ),
             #[cfg(feature = "serde")]
             Self::Encode { what } => write!(f, "the value cannot be encoded: {what}"),
-            Self::Decode { queue, what } => write!(f, "what came through '{queue}' is something else: {what}; do both sides use the same type?"),
+            Self::Decode { queue, what } => write!(
+                f,
+                "what came through '{queue}' is something else: {what}; do both sides use the same type?"
+            ),
         }
     }
 }

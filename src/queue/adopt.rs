@@ -49,7 +49,8 @@ impl Endpoint {
         let ring = &self.control.ring;
         if !std::mem::take(&mut self.kept) {
             // Relaxed: our own block.
-            return (!ring.settle_void(seat)).then(|| BlockWord(ring.memory.block(seat.block).load(Ordering::Relaxed)));
+            return (!ring.settle_void(seat))
+                .then(|| BlockWord(ring.memory.block(seat.block).load(Ordering::Relaxed)));
         }
         let limit = u32::from(self.control.info().max_deliveries);
         if limit > 0 && ring.deliveries(seat) >= limit && !ring.settle_void(seat) {
@@ -125,7 +126,9 @@ impl Endpoint {
                 failed.map_err(|error| self.control.os_fault(&error))?;
                 self.orphans = Some(orphans);
                 self.due.has_left(pass.undecided > 0, pass.busy > 0);
-                pass.corrupt.map_or(Ok(false), |what| Err(self.control.fault(RingError::Corrupt(what))))
+                pass.corrupt.map_or(Ok(false), |what| {
+                    Err(self.control.fault(RingError::Corrupt(what)))
+                })
             }
         }
     }

@@ -26,9 +26,16 @@ const SEAT_WAIT: Duration = Duration::from_millis(if cfg!(fuzzing) { 0 } else { 
 impl Control {
     /// Takes a free seat that is not in `own`. Takes an orphan's if `orphan` is set and no other is
     /// free.
-    pub(super) fn lock_seat(&self, own: &SeatSet, role: Role, orphan: bool) -> Result<Option<Seat>, Fault> {
+    pub(super) fn lock_seat(
+        &self,
+        own: &SeatSet,
+        role: Role,
+        orphan: bool,
+    ) -> Result<Option<Seat>, Fault> {
         let (mut pass, mut locks) = (Pass::default(), Leases::new(&self.segment.lease));
-        let taken = self.ring.attach(&mut locks, |index| own.has(index), orphan, &mut pass);
+        let taken = self
+            .ring
+            .attach(&mut locks, |index| own.has(index), orphan, &mut pass);
         self.wake_after(&pass);
         if !matches!(taken, Ok(Some(_))) {
             locks.failed().map_err(|error| self.os_fault(&error))?;
@@ -67,7 +74,9 @@ impl Control {
                 break;
             }
             let census = self.ring.census();
-            let Some(what) = self.ring.contradiction(&census) else { break };
+            let Some(what) = self.ring.contradiction(&census) else {
+                break;
+            };
             // Acquire: this look's loads are complete before those of the next one.
             fence(Ordering::Acquire);
             // The fuzzer goes on, to see what the others make of it.
@@ -113,11 +122,23 @@ impl Endpoint {
                 Ok(None) if taken.len() >= content as usize => break,
                 // The seats of orphans count: their items are the first that the gets of this
                 // endpoint deliver, and then the seats are free.
-                Ok(None) if attach.role != Role::Producer && !taken.is_empty() && taken.len() + control.orphans(&own) >= wanted as usize => break,
-                Ok(None) if wanted <= seats && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+                Ok(None)
+                    if attach.role != Role::Producer
+                        && !taken.is_empty()
+                        && taken.len() + control.orphans(&own) >= wanted as usize =>
+                {
+                    break;
+                }
+                Ok(None) if wanted <= seats && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1))
+                }
                 Ok(None) => {
                     leave(taken);
-                    return Err(OpenError::NoSeat { queue, seats, wanted });
+                    return Err(OpenError::NoSeat {
+                        queue,
+                        seats,
+                        wanted,
+                    });
                 }
                 Err(fault) => {
                     leave(taken);
@@ -129,7 +150,10 @@ impl Endpoint {
             Ok(false) => {}
             removed => {
                 leave(taken);
-                return Err(removed.map_or_else(|error| control.os_fault(&error).of_opening(), |_| OpenError::Removed { queue }));
+                return Err(removed.map_or_else(
+                    |error| control.os_fault(&error).of_opening(),
+                    |_| OpenError::Removed { queue },
+                ));
             }
         }
         // The first seat may carry an orphan. It is the one whose item is in hand then.

@@ -83,18 +83,30 @@ unsafe impl<T: Payload<Owned: Sync> + ?Sized> Sync for Batch<'_, T> {}
 
 impl Endpoint {
     /// Takes up to `max` items; waits for the first.
-    pub(super) fn take_many<T: Payload + ?Sized>(&mut self, max: usize, until: Until) -> Result<Batch<'_, T>, GetError> {
+    pub(super) fn take_many<T: Payload + ?Sized>(
+        &mut self,
+        max: usize,
+        until: Until,
+    ) -> Result<Batch<'_, T>, GetError> {
         self.take_many_to(max, until, false)
     }
 
     /// Takes one item to a buffer. Until [`Batch::show`] is called, what is in the buffer does not
     /// count as delivered, whatever happens to this process. An item that was delivered before is
     /// never added: [`Batch::take_more`] returns 0 if one comes next.
-    pub(super) fn take_buffered<T: Payload + ?Sized>(&mut self, until: Until) -> Result<Batch<'_, T>, GetError> {
+    pub(super) fn take_buffered<T: Payload + ?Sized>(
+        &mut self,
+        until: Until,
+    ) -> Result<Batch<'_, T>, GetError> {
         self.take_many_to(1, until, true)
     }
 
-    fn take_many_to<T: Payload + ?Sized>(&mut self, max: usize, until: Until, buffering: bool) -> Result<Batch<'_, T>, GetError> {
+    fn take_many_to<T: Payload + ?Sized>(
+        &mut self,
+        max: usize,
+        until: Until,
+        buffering: bool,
+    ) -> Result<Batch<'_, T>, GetError> {
         self.control.readable()?;
         self.settle_forgotten();
         self.reserve_seats_for(max);
@@ -138,7 +150,11 @@ impl Held<'_> {
         }
         let number = self.done + index;
         let later = self.rest.partition_point(|span| span.start <= number);
-        let span = if later == 0 { self.first.as_ref() } else { self.rest.get(later - 1) }?;
+        let span = if later == 0 {
+            self.first.as_ref()
+        } else {
+            self.rest.get(later - 1)
+        }?;
         Some((span, (number - span.start) as u32))
     }
 
@@ -195,7 +211,11 @@ impl Held<'_> {
         while self.len() < max && self.endpoint.can_set_aside() {
             self.endpoint.growing = true; // what is put aside is in hand, not forgotten
             self.endpoint.buffering = self.buffering;
-            let until = if self.len() == before { until } else { Until::Now };
+            let until = if self.len() == before {
+                until
+            } else {
+                Until::Now
+            };
             let taken = self.endpoint.take_next(self.size, until);
             (self.endpoint.growing, self.endpoint.buffering) = (false, false);
             let awaited = std::mem::take(&mut self.endpoint.awaited);
@@ -223,7 +243,8 @@ impl Held<'_> {
             let end = first.start + first.lot.items as usize;
             if self.done < end {
                 let gone = (self.done - first.start) as u32;
-                (first.lot.first, first.lot.items) = (first.lot.first + gone, first.lot.items - gone);
+                (first.lot.first, first.lot.items) =
+                    (first.lot.first + gone, first.lot.items - gone);
                 first.start = self.done;
                 return;
             }
@@ -280,7 +301,9 @@ impl Drop for Held<'_> {
 
 impl<'q, T: Payload + ?Sized> Batch<'q, T> {
     pub(crate) fn copied(items: &'q [T::Owned]) -> Self {
-        Self { source: Source::Copied(items) }
+        Self {
+            source: Source::Copied(items),
+        }
     }
 
     fn view(bytes: &[u8]) -> &T {
@@ -340,7 +363,10 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn iter(&self) -> BatchIter<'_, T> {
-        BatchIter { batch: self, next: 0 }
+        BatchIter {
+            batch: self,
+            next: 0,
+        }
     }
 
     /// Returns how often item `index` has been delivered, this time included; it stops at 256. 0 if
@@ -375,7 +401,9 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn id(&self, index: usize) -> Option<ItemId> {
-        let Source::InPlace(held, _) = &self.source else { return None };
+        let Source::InPlace(held, _) = &self.source else {
+            return None;
+        };
         let (span, place) = held.find(index)?;
         Some(ItemId {
             queue: held.endpoint.control.id(),
@@ -411,7 +439,9 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
     /// ```
     pub fn take_more(&mut self, max: usize, timeout: Option<Duration>) -> Result<usize, GetError> {
         match &mut self.source {
-            Source::InPlace(held, _) if held.len() < max && !held.settled => held.grow(max, timeout.map_or(Until::Forever, Until::within)),
+            Source::InPlace(held, _) if held.len() < max && !held.settled => {
+                held.grow(max, timeout.map_or(Until::Forever, Until::within))
+            }
             _ => Ok(0),
         }
     }
@@ -475,7 +505,9 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
     /// Ends the filling of a buffer. From now on what is in hand counts as delivered.
     #[doc(hidden)]
     pub fn show(&mut self) {
-        let Source::InPlace(held, _) = &mut self.source else { return };
+        let Source::InPlace(held, _) = &mut self.source else {
+            return;
+        };
         if std::mem::take(&mut held.buffering) && !held.endpoint.control.segment.lease.forked() {
             held.endpoint.show_buffered();
         }
@@ -484,8 +516,12 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
     /// Acknowledges all items, and goes on showing them. For workers, and for the fuzzer.
     #[doc(hidden)]
     pub fn ack_in_place(&mut self) {
-        let Source::InPlace(held, _) = &mut self.source else { return };
-        if held.endpoint.control.segment.lease.forked() || std::mem::replace(&mut held.settled, true) {
+        let Source::InPlace(held, _) = &mut self.source else {
+            return;
+        };
+        if held.endpoint.control.segment.lease.forked()
+            || std::mem::replace(&mut held.settled, true)
+        {
             return;
         }
         if held.lone {
@@ -515,7 +551,9 @@ impl<T: Item> Batch<'_, T> {
             Source::InPlace(held, _) => (Some(held), None),
             Source::Copied(items) => (None, Some(*items)),
         };
-        let blocks = held.into_iter().flat_map(|held| held.spans().map(|span| held.slice(span)));
+        let blocks = held
+            .into_iter()
+            .flat_map(|held| held.spans().map(|span| held.slice(span)));
         blocks.chain(copied)
     }
 
@@ -543,13 +581,16 @@ impl Held<'_> {
             // This holds for a type without bytes too.
             return std::slice::from_ref(Batch::<T>::view(self.endpoint.view_bytes(&span.lot, 0)));
         }
-        bytemuck::try_cast_slice(self.endpoint.view_all_bytes(&span.lot)).expect("length and alignment were checked when the block was taken")
+        bytemuck::try_cast_slice(self.endpoint.view_all_bytes(&span.lot))
+            .expect("length and alignment were checked when the block was taken")
     }
 }
 
 impl<T: Payload + ?Sized> fmt::Debug for Batch<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Batch")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 

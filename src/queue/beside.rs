@@ -26,8 +26,18 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Errors
     /// As [`put`](Self::put), and `TimedOut` when the time was over or `goes_on` returned false.
     #[doc(hidden)]
-    pub fn put_while(&mut self, item: &T, timeout: Option<Duration>, other: &Control, goes_on: impl FnMut() -> bool) -> Result<(), PutError> {
-        let attempt = |endpoint: &mut Endpoint| match endpoint.put_until(item.bytes(), T::SIZE.is_some(), Until::Now) {
+    pub fn put_while(
+        &mut self,
+        item: &T,
+        timeout: Option<Duration>,
+        other: &Control,
+        goes_on: impl FnMut() -> bool,
+    ) -> Result<(), PutError> {
+        let attempt = |endpoint: &mut Endpoint| match endpoint.put_until(
+            item.bytes(),
+            T::SIZE.is_some(),
+            Until::Now,
+        ) {
             Ok(()) => Ok(Some(())),
             Err(PutError::Full) => Ok(None),
             Err(error) => Err(error),
@@ -44,12 +54,18 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Errors
     /// As [`get`](Self::get), and `TimedOut` when the time was over or `goes_on` returned false.
     #[doc(hidden)]
-    pub fn get_while(&mut self, timeout: Option<Duration>, other: &Control, goes_on: impl FnMut() -> bool) -> Result<T::Owned, GetError> {
-        let attempt = |endpoint: &mut Endpoint| match endpoint.get_with(T::SIZE, Until::Now, T::read) {
-            Ok(item) => Ok(Some(item)),
-            Err(GetError::Empty) => Ok(None),
-            Err(error) => Err(error),
-        };
+    pub fn get_while(
+        &mut self,
+        timeout: Option<Duration>,
+        other: &Control,
+        goes_on: impl FnMut() -> bool,
+    ) -> Result<T::Owned, GetError> {
+        let attempt =
+            |endpoint: &mut Endpoint| match endpoint.get_with(T::SIZE, Until::Now, T::read) {
+                Ok(item) => Ok(Some(item)),
+                Err(GetError::Empty) => Ok(None),
+                Err(error) => Err(error),
+            };
         self.endpoint
             .wait_while(For::Items, timeout, other, goes_on, attempt)?
             .ok_or(GetError::TimedOut)
@@ -76,7 +92,8 @@ impl Endpoint {
         loop {
             self.look_after_the_dead(what, Instant::now())?;
             let value = register(self.event(what));
-            let theirs = (!other.is_read_only() && other.readable().is_ok()).then(|| &other.words().changed.0);
+            let theirs = (!other.is_read_only() && other.readable().is_ok())
+                .then(|| &other.words().changed.0);
             let theirs = theirs.map(|word| (word, register(word)));
             if let Some(done) = attempt(self)? {
                 return Ok(Some(done));
@@ -88,7 +105,8 @@ impl Endpoint {
             }
             let seat = self.control.segment.seat(self.seat.index);
             seat.asleep.store(1, Ordering::Relaxed); // Relaxed: for people
-            let slept = theirs.is_some_and(|theirs| Kernel.wait_two([(self.event(what), value), theirs], left));
+            let slept = theirs
+                .is_some_and(|theirs| Kernel.wait_two([(self.event(what), value), theirs], left));
             if !slept {
                 Kernel.wait(self.event(what), value, left.min(MAX_SLEEP_ON_ONE_WORD));
             }

@@ -45,7 +45,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[inline(always)]
     pub fn put_at_once(&mut self, item: &T) -> bool {
         let bytes = item.bytes();
-        self.endpoint.control.ring.single && self.endpoint.is_ready_to_fill(bytes.len(), T::SIZE.is_some()) && self.endpoint.put_fast(bytes)
+        self.endpoint.control.ring.single
+            && self
+                .endpoint
+                .is_ready_to_fill(bytes.len(), T::SIZE.is_some())
+            && self.endpoint.put_fast(bytes)
     }
 
     /// Copies the oldest item by `copy` and acknowledges it, if nothing stands in the way and it
@@ -106,7 +110,11 @@ impl ReadyQueue<[u8]> {
     /// # Errors
     /// As [`create_or_attach`](Self::create_or_attach).
     #[doc(hidden)]
-    pub fn create_or_attach_named(name: &str, options: &QueueOptions, item: NamedType) -> Result<Self> {
+    pub fn create_or_attach_named(
+        name: &str,
+        options: &QueueOptions,
+        item: NamedType,
+    ) -> Result<Self> {
         let plain = item.plain();
         Endpoint::create_or_attach(name, options, || Some(plain.clone())).map(Self::over)
     }
@@ -127,18 +135,30 @@ impl ReadyQueue<[u8]> {
     /// # Panics
     /// `items` has fewer bytes than that.
     #[doc(hidden)]
-    pub fn put_items(&mut self, items: &[u8], len: usize, count: usize, timeout: Option<Duration>) -> std::result::Result<(), PutSliceError> {
+    pub fn put_items(
+        &mut self,
+        items: &[u8],
+        len: usize,
+        count: usize,
+        timeout: Option<Duration>,
+    ) -> std::result::Result<(), PutSliceError> {
         self.endpoint.put_items(items, len, count, until(timeout))
     }
 
     /// Takes the items of the next block (one item in a queue without batches) and leaves them in
     /// hand, as a forgotten guard does. Returns their bytes and their number.
     #[doc(hidden)]
-    pub fn take_forgotten(&mut self, timeout: Option<Duration>) -> std::result::Result<(&[u8], usize), GetError> {
+    pub fn take_forgotten(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> std::result::Result<(&[u8], usize), GetError> {
         let endpoint = &mut self.endpoint;
         endpoint.take_next(None, until(timeout))?;
         endpoint.lent = endpoint.shown.items;
-        Ok((endpoint.view_all_bytes(&endpoint.shown), endpoint.shown.items as usize))
+        Ok((
+            endpoint.view_all_bytes(&endpoint.shown),
+            endpoint.shown.items as usize,
+        ))
     }
 
     /// Acknowledges what a forgotten guard left in hand. Returns false if there is nothing.
@@ -154,7 +174,9 @@ impl ReadyQueue<[u8]> {
     /// Returns what identifies item `index` of those that a forgotten guard left in hand.
     #[doc(hidden)]
     pub fn id_forgotten(&self, index: usize) -> Option<ItemId> {
-        let index = u32::try_from(index).ok().filter(|index| *index < self.endpoint.lent)?;
+        let index = u32::try_from(index)
+            .ok()
+            .filter(|index| *index < self.endpoint.lent)?;
         Some(self.endpoint.id_in_hand(self.endpoint.shown.first + index))
     }
 
@@ -162,7 +184,11 @@ impl ReadyQueue<[u8]> {
     /// is nothing.
     #[doc(hidden)]
     pub fn deliveries_forgotten(&self) -> u32 {
-        if self.endpoint.lent > 0 { self.endpoint.shown.deliveries } else { 0 }
+        if self.endpoint.lent > 0 {
+            self.endpoint.shown.deliveries
+        } else {
+            0
+        }
     }
 }
 

@@ -64,7 +64,10 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn create<T: Payload + ?Sized>(name: &str, options: &QueueOptions) -> Result<Self> {
-        Ok(Self::over(Segment::create(options.place(name)?, &options.spec(name, T::plain())?)?))
+        Ok(Self::over(Segment::create(
+            options.place(name)?,
+            &options.spec(name, T::plain())?,
+        )?))
     }
 
     /// Opens a handle to a queue by name; read-only if the user may only read.
@@ -203,7 +206,9 @@ impl Control {
     /// alone.
     pub(super) fn is_there(&self) -> Result<(), Fault> {
         match self.segment.lease.links() {
-            Ok(0) => Err(Fault::Removed { queue: self.shared_name() }),
+            Ok(0) => Err(Fault::Removed {
+                queue: self.shared_name(),
+            }),
             Ok(_) => Ok(()),
             Err(error) => Err(self.os_fault(&error)),
         }
@@ -249,7 +254,10 @@ impl Control {
     /// ```
     pub fn is_stale(&self) -> Result<bool> {
         self.readable()?;
-        Ok(self.segment.is_stale().map_err(|error| self.os_fault(&error))?)
+        Ok(self
+            .segment
+            .is_stale()
+            .map_err(|error| self.os_fault(&error))?)
     }
 
     /// Unlinks the queue if it is [stale](Self::is_stale) and the name is still its own. Returns
@@ -277,17 +285,23 @@ impl Control {
 
     pub(super) fn writable(&self) -> Result<(), Fault> {
         if self.segment.lease.forked() {
-            return Err(Fault::Forked { queue: self.shared_name() });
+            return Err(Fault::Forked {
+                queue: self.shared_name(),
+            });
         }
         if self.segment.read_only {
-            return Err(Fault::ReadOnly { queue: self.shared_name() });
+            return Err(Fault::ReadOnly {
+                queue: self.shared_name(),
+            });
         }
         Ok(())
     }
 
     pub(super) fn readable(&self) -> Result<(), Fault> {
         if self.segment.lease.forked() {
-            Err(Fault::Forked { queue: self.shared_name() })
+            Err(Fault::Forked {
+                queue: self.shared_name(),
+            })
         } else {
             Ok(())
         }
@@ -295,7 +309,9 @@ impl Control {
 
     pub(super) fn fault(&self, refusal: RingError) -> Fault {
         match refusal {
-            RingError::Exhausted => Fault::Exhausted { queue: self.shared_name() },
+            RingError::Exhausted => Fault::Exhausted {
+                queue: self.shared_name(),
+            },
             RingError::Corrupt(what) => Fault::Corrupt {
                 queue: self.shared_name(),
                 what: what.into(),
@@ -379,7 +395,10 @@ impl Control {
         Ok(self.gate(Ring::clear).map(drop)?)
     }
 
-    pub(super) fn gate(&self, change: impl Fn(&Ring<Mapped>) -> Result<u64, RingError>) -> Result<u64, Fault> {
+    pub(super) fn gate(
+        &self,
+        change: impl Fn(&Ring<Mapped>) -> Result<u64, RingError>,
+    ) -> Result<u64, Fault> {
         self.writable()?;
         let epoch = change(&self.ring).map_err(|refusal| self.fault(refusal))?;
         self.changed();
@@ -434,7 +453,11 @@ impl Control {
         Ok(self.wait(timeout, |control| control.state() == state)?)
     }
 
-    pub(super) fn wait(&self, timeout: Option<Duration>, done: impl Fn(&Self) -> bool) -> Result<bool, Fault> {
+    pub(super) fn wait(
+        &self,
+        timeout: Option<Duration>,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<bool, Fault> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             self.readable()?;
@@ -442,7 +465,11 @@ impl Control {
                 return Ok(true);
             }
             self.is_there()?;
-            let left = deadline.map_or(MAX_SLEEP, |deadline| deadline.saturating_duration_since(Instant::now()).min(MAX_SLEEP));
+            let left = deadline.map_or(MAX_SLEEP, |deadline| {
+                deadline
+                    .saturating_duration_since(Instant::now())
+                    .min(MAX_SLEEP)
+            });
             if left.is_zero() {
                 return Ok(false);
             }
@@ -555,7 +582,8 @@ impl Control {
     /// Returns whether there is no space, not even what a put could make by discarding cleared
     /// items.
     pub fn is_full(&self) -> bool {
-        !self.segment.lease.forked() && self.ring.live() == u64::from(self.segment.geometry.capacity)
+        !self.segment.lease.forked()
+            && self.ring.live() == u64::from(self.segment.geometry.capacity)
     }
 
     /// Returns the longest item in bytes.
@@ -600,8 +628,17 @@ impl Control {
         stats.removed_name = self.is_removed();
         let mut skipped = 0u64;
         for (index, line) in self.seats() {
-            let (record, counts, unacked) = (line.read_record(), line.read_counts(), self.ring.held(index));
-            let live = mine(index) || self.segment.lease.is_locked(index).map_err(|error| self.os_fault(&error))?;
+            let (record, counts, unacked) = (
+                line.read_record(),
+                line.read_counts(),
+                self.ring.held(index),
+            );
+            let live = mine(index)
+                || self
+                    .segment
+                    .lease
+                    .is_locked(index)
+                    .map_err(|error| self.os_fault(&error))?;
             for (sum, items) in [
                 (&mut stats.puts, counts.items(Event::Put)),
                 (&mut stats.dropped, counts.items(Event::Dropped)),
@@ -610,8 +647,14 @@ impl Control {
                 (&mut skipped, counts.items(Event::Skipped)),
                 (&mut stats.gets, counts.got),
                 // Relaxed, both: figures for people.
-                (&mut stats.redelivered, line.redelivered.load(Ordering::Relaxed)),
-                (&mut stats.dead_lettered, line.dead_lettered.load(Ordering::Relaxed)),
+                (
+                    &mut stats.redelivered,
+                    line.redelivered.load(Ordering::Relaxed),
+                ),
+                (
+                    &mut stats.dead_lettered,
+                    line.dead_lettered.load(Ordering::Relaxed),
+                ),
                 (&mut stats.unacked, unacked.into()),
             ] {
                 *sum = sum.wrapping_add(items);
@@ -631,7 +674,12 @@ impl Control {
         if header.batch == 1 {
             // The slots tell the positions passed. All of them were puts, except for those at the
             // ends of streams.
-            stats.puts = self.ring.memory.shape().count(self.ring.tail()).saturating_sub(skipped);
+            stats.puts = self
+                .ring
+                .memory
+                .shape()
+                .count(self.ring.tail())
+                .saturating_sub(skipped);
         }
         Ok(stats)
     }
@@ -655,7 +703,10 @@ impl Control {
 
     pub(super) fn recover_pass(&self) -> Result<Recovery, Fault> {
         self.writable()?;
-        let _alone = self.recovering.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self
+            .recovering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut locks = Leases::new(&self.segment.lease);
         let pass = self.ring.recover(&mut locks, |index| self.own.has(index));
         self.wake_after(&pass);
@@ -721,7 +772,9 @@ impl Control {
         }
         let state = self.words().gate.state.load(Ordering::Relaxed);
         if !(1..=3).contains(&state) {
-            report.problems.push(format!("the state word is {state}, expected 1 to 3"));
+            report
+                .problems
+                .push(format!("the state word is {state}, expected 1 to 3"));
         }
         Ok(report)
     }
@@ -754,7 +807,10 @@ impl Control {
         let shape = self.ring.memory.shape();
         let (head, tail) = (shape.count(self.ring.head()), shape.count(self.ring.tail()));
         if tail < head || tail - head > u64::from(shape.slots) {
-            problems.push(format!("the slots say {tail} puts and {head} removals, with room for {}", shape.slots));
+            problems.push(format!(
+                "the slots say {tail} puts and {head} removals, with room for {}",
+                shape.slots
+            ));
         }
         let stats = self.stats_but_mine(|index| self.own.has(index))?;
         if !stats.adds_up() {

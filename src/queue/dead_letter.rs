@@ -17,7 +17,11 @@ impl Endpoint {
     /// Moves the items in `seat` to the dead-letter queue, one by one. What that queue does not
     /// take stays in hand, and is delivered once more.
     pub(super) fn dead_letter_items(&mut self, seat: &mut Seat) {
-        let Some(mut letters) = self.dead_letters.take().or_else(|| self.open_dead_letters()) else {
+        let Some(mut letters) = self
+            .dead_letters
+            .take()
+            .or_else(|| self.open_dead_letters())
+        else {
             return;
         };
         let ring = &self.control.ring;
@@ -35,7 +39,10 @@ impl Endpoint {
                 Ok(()) => {
                     let count = &self.control.segment.seat(seat.index).dead_lettered;
                     // Relaxed: there is a single writer, the lock's holder.
-                    count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+                    count.store(
+                        count.load(Ordering::Relaxed).wrapping_add(1),
+                        Ordering::Relaxed,
+                    );
                     seat.acknowledge(&self.control.ring.memory, 1);
                 }
                 Err(PutError::Failed(_)) => return, // removed: attach anew next time
@@ -46,9 +53,14 @@ impl Endpoint {
     }
 
     fn open_dead_letters(&self) -> Option<Box<Self>> {
-        let attach = AttachOptions::new().role(Role::Producer).directory(&self.control.segment.place.dir);
+        let attach = AttachOptions::new()
+            .role(Role::Producer)
+            .directory(&self.control.segment.place.dir);
         let place = attach.place(&self.control.info().dead_letter).ok()?;
         let queue = Self::join(&place, &attach, None);
-        queue.ok().filter(|queue| !queue.control.is_removed()).map(Box::new)
+        queue
+            .ok()
+            .filter(|queue| !queue.control.is_removed())
+            .map(Box::new)
     }
 }

@@ -57,7 +57,10 @@ impl<'q, T: Payload + ?Sized> Delivery<'q, T> {
     #[inline(always)]
     pub(super) fn new(endpoint: &'q mut Endpoint) -> Self {
         endpoint.lent = 1;
-        Self { endpoint, _item: PhantomData }
+        Self {
+            endpoint,
+            _item: PhantomData,
+        }
     }
 
     /// Acknowledges the item: it is done with, and nobody gets it again. One store; it cannot fail.
@@ -155,7 +158,8 @@ impl<T: Item> Delivery<'_, T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn copy_into(self, place: &mut T) {
-        bytemuck::bytes_of_mut(place).copy_from_slice(self.endpoint.view_bytes(&self.endpoint.shown, 0));
+        bytemuck::bytes_of_mut(place)
+            .copy_from_slice(self.endpoint.view_bytes(&self.endpoint.shown, 0));
         self.ack();
     }
 }
@@ -165,7 +169,8 @@ impl<T: Payload + ?Sized> Deref for Delivery<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        T::view(self.endpoint.view_bytes(&self.endpoint.shown, 0)).expect("length and alignment were checked when the item was taken")
+        T::view(self.endpoint.view_bytes(&self.endpoint.shown, 0))
+            .expect("length and alignment were checked when the item was taken")
     }
 }
 

@@ -11,9 +11,17 @@ use std::time::{Duration, Instant};
 
 /// The time between two looks after the dead. The fuzzer's reference model cannot know what time it
 /// is.
-const PERIOD: Duration = if cfg!(fuzzing) { Duration::MAX } else { Duration::from_millis(50) };
+const PERIOD: Duration = if cfg!(fuzzing) {
+    Duration::MAX
+} else {
+    Duration::from_millis(50)
+};
 /// Replaces `PERIOD` if the last look has left a seat undecided, or found it locked.
-const SOON: Duration = if cfg!(fuzzing) { Duration::MAX } else { Duration::from_millis(20) };
+const SOON: Duration = if cfg!(fuzzing) {
+    Duration::MAX
+} else {
+    Duration::from_millis(20)
+};
 /// An endpoint that needs less than this for a lap makes longer laps.
 const SHORT_LAP: Duration = Duration::from_millis(1);
 /// The number of operations in the longest lap.
@@ -58,7 +66,11 @@ impl Due {
     /// Ends a lap. Returns how long the next one is.
     pub(super) fn next_lap(&mut self, now: Instant) -> u32 {
         let took = now.saturating_duration_since(self.lap_began);
-        self.lap = if took < SHORT_LAP { (2 * self.lap).min(LONGEST) } else { 1 };
+        self.lap = if took < SHORT_LAP {
+            (2 * self.lap).min(LONGEST)
+        } else {
+            1
+        };
         (self.lap_began, self.polls) = (now, 0);
         self.lap
     }
@@ -81,7 +93,11 @@ impl Due {
 
     /// Returns the longest time that a sleep may last.
     pub(super) fn longest_sleep(&self) -> Duration {
-        if self.again { SOON.min(MAX_SLEEP) } else { MAX_SLEEP }
+        if self.again {
+            SOON.min(MAX_SLEEP)
+        } else {
+            MAX_SLEEP
+        }
     }
 }
 
@@ -110,7 +126,10 @@ mod tests {
         due.has_left(false, true);
         assert!(!due.is_due(at(69)) && due.is_due(at(70)));
         due.has_left(false, true);
-        assert!(!due.is_due(at(119)), "a lock is looked at again once, not all the time");
+        assert!(
+            !due.is_due(at(119)),
+            "a lock is looked at again once, not all the time"
+        );
         assert!(due.is_due(at(120)));
         for round in 0..3 {
             due.has_left(true, false);

@@ -78,7 +78,11 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     /// Creates a queue and attaches to it.
-    pub(super) fn create(name: &str, options: &QueueOptions, plain: Option<Plain>) -> Result<Self, Error> {
+    pub(super) fn create(
+        name: &str,
+        options: &QueueOptions,
+        plain: Option<Plain>,
+    ) -> Result<Self, Error> {
         let place = options.place(name)?;
         let control = Control::over(Segment::create(place.clone(), &options.spec(name, plain)?)?);
         let id = control.id();
@@ -92,7 +96,11 @@ impl Endpoint {
     }
 
     /// Attaches to a queue if it has the options that were asked for, or creates it.
-    pub(super) fn create_or_attach(name: &str, options: &QueueOptions, plain: impl Fn() -> Option<Plain>) -> Result<Self, Error> {
+    pub(super) fn create_or_attach(
+        name: &str,
+        options: &QueueOptions,
+        plain: impl Fn() -> Option<Plain>,
+    ) -> Result<Self, Error> {
         loop {
             match Self::attach_if(name, options, plain().as_ref()) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -106,7 +114,11 @@ impl Endpoint {
     }
 
     /// Attaches to a queue if it has the options that were asked for.
-    pub(super) fn attach_if(name: &str, options: &QueueOptions, plain: Option<&Plain>) -> Result<Self, Error> {
+    pub(super) fn attach_if(
+        name: &str,
+        options: &QueueOptions,
+        plain: Option<&Plain>,
+    ) -> Result<Self, Error> {
         let place = options.place(name)?;
         loop {
             let segment = Segment::attach(place.clone())?;
@@ -130,7 +142,11 @@ impl Endpoint {
     }
 
     /// Attaches by name.
-    pub(super) fn join(place: &Place, attach: &AttachOptions, plain: Option<&Plain>) -> Result<Self, OpenError> {
+    pub(super) fn join(
+        place: &Place,
+        attach: &AttachOptions,
+        plain: Option<&Plain>,
+    ) -> Result<Self, OpenError> {
         loop {
             let segment = Segment::attach(place.clone())?;
             if let Some(plain) = plain {
@@ -176,12 +192,18 @@ impl Endpoint {
         self.clear_by(Ring::clear)
     }
 
-    fn clear_by(&mut self, change: impl Fn(&Ring<Mapped>) -> Result<u64, RingError>) -> Result<(), Error> {
+    fn clear_by(
+        &mut self,
+        change: impl Fn(&Ring<Mapped>) -> Result<u64, RingError>,
+    ) -> Result<(), Error> {
         let epoch = self.control.gate(change)?;
         if self.seat.hold {
             return Ok(()); // a seat with items in hand never exchanges
         }
-        let drained = self.control.ring.drain(&mut self.cursors, &mut self.seat, epoch);
+        let drained = self
+            .control
+            .ring
+            .drain(&mut self.cursors, &mut self.seat, epoch);
         self.wake_for_discarded();
         drained.map_err(|refusal| self.control.fault(refusal).into())
     }
@@ -198,20 +220,37 @@ fn fits(segment: &Segment, plain: &Plain) -> Result<(), OpenError> {
             found,
         })
     };
-    let Plain { name, size, align, layout } = plain;
+    let Plain {
+        name,
+        size,
+        align,
+        layout,
+    } = plain;
     let typed = !header.type_name.is_empty();
     if typed && header.type_name != *name {
         return differs("item type", name.to_string(), header.type_name.clone());
     }
     if typed && ![header.layout, *layout].contains(&0) && header.layout != *layout {
-        return differs("layout of the item type", format!("{layout:016x}"), format!("{:016x}", header.layout));
+        return differs(
+            "layout of the item type",
+            format!("{layout:016x}"),
+            format!("{:016x}", header.layout),
+        );
     }
     if (typed && header.item_size != *size as u64) || header.item_size < *size as u64 {
         return differs("item size", size.to_string(), header.item_size.to_string());
     }
-    let aligned = [geometry.payload_offset, geometry.block_size, geometry.blocks_offset];
+    let aligned = [
+        geometry.payload_offset,
+        geometry.block_size,
+        geometry.blocks_offset,
+    ];
     if aligned.iter().any(|offset| offset % *align as u64 != 0) {
-        return differs("item alignment", align.to_string(), header.item_align.to_string());
+        return differs(
+            "item alignment",
+            align.to_string(),
+            header.item_align.to_string(),
+        );
     }
     Ok(())
 }
@@ -221,8 +260,13 @@ impl Drop for Endpoint {
         if self.control.segment.lease.forked() {
             return;
         }
-        let aside = std::mem::take(&mut self.aside).into_iter().map(|aside| aside.seat);
-        let seats: Vec<Seat> = aside.chain(self.adopted.take()).chain(self.spare.drain(..)).collect();
+        let aside = std::mem::take(&mut self.aside)
+            .into_iter()
+            .map(|aside| aside.seat);
+        let seats: Vec<Seat> = aside
+            .chain(self.adopted.take())
+            .chain(self.spare.drain(..))
+            .collect();
         let held = self.seat.hold || seats.iter().any(|seat| seat.hold);
         for seat in seats {
             self.release(seat);

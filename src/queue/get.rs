@@ -18,7 +18,12 @@ impl Endpoint {
     /// Takes the oldest item, copies it, and acknowledges it. `size` is that of the endpoint's
     /// type, or `None` for bytes.
     #[inline(always)]
-    pub(super) fn get_with<R>(&mut self, size: Option<usize>, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
+    pub(super) fn get_with<R>(
+        &mut self,
+        size: Option<usize>,
+        until: Until,
+        mut copy: impl FnMut(&[u8]) -> R,
+    ) -> Result<R, GetError> {
         if self.control.ring.single {
             if let Some(copied) = self.get_fast(size, usize::MAX, &mut copy) {
                 return Ok(copied);
@@ -28,7 +33,12 @@ impl Endpoint {
     }
 
     #[inline(never)]
-    fn get_slow<R>(&mut self, size: Option<usize>, until: Until, mut copy: impl FnMut(&[u8]) -> R) -> Result<R, GetError> {
+    fn get_slow<R>(
+        &mut self,
+        size: Option<usize>,
+        until: Until,
+        mut copy: impl FnMut(&[u8]) -> R,
+    ) -> Result<R, GetError> {
         if self.control.ring.single && self.poll_for_item(until) {
             if let Some(copied) = self.get_fast(size, usize::MAX, &mut copy) {
                 return Ok(copied);
@@ -43,7 +53,11 @@ impl Endpoint {
     /// Takes the next items: they are in hand, `shown` says which, and none of them is lent yet.
     #[inline(always)]
     pub(super) fn take_next(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
-        if self.take_fast(size) { Ok(()) } else { self.take_slow(size, until) }
+        if self.take_fast(size) {
+            Ok(())
+        } else {
+            self.take_slow(size, until)
+        }
     }
 
     /// Polls, when nothing was there, for an answer that a peer is about to give, as long as the
@@ -83,7 +97,11 @@ impl Endpoint {
         if !self.control.ring.single {
             return self.take_general(size);
         }
-        let Some((word, block)) = self.control.ring.take_fast::<true>(&mut self.cursors, &mut self.seat) else {
+        let Some((word, block)) = self
+            .control
+            .ring
+            .take_fast::<true>(&mut self.cursors, &mut self.seat)
+        else {
             self.has_discarded();
             return false;
         };
@@ -108,7 +126,11 @@ impl Endpoint {
     /// Takes as `take_fast` does, with batches or long items.
     #[inline(never)]
     fn take_general(&mut self, size: Option<usize>) -> bool {
-        let Some((word, _)) = self.control.ring.take_fast::<false>(&mut self.cursors, &mut self.seat) else {
+        let Some((word, _)) = self
+            .control
+            .ring
+            .take_fast::<false>(&mut self.cursors, &mut self.seat)
+        else {
             self.has_discarded();
             return false;
         };
@@ -182,11 +204,13 @@ impl Endpoint {
                     self.has_taken();
                     return self.lot(size, word).map(Some);
                 }
-                Err(RingError::Empty) if state == State::StopAtQueueEnd => match self.end_stream()? {
-                    Ending::Ended => return Err(GetError::Stopped),
-                    Ending::Held => return Ok(None),
-                    Ending::Item => {}
-                },
+                Err(RingError::Empty) if state == State::StopAtQueueEnd => {
+                    match self.end_stream()? {
+                        Ending::Ended => return Err(GetError::Stopped),
+                        Ending::Held => return Ok(None),
+                        Ending::Item => {}
+                    }
+                }
                 Err(RingError::Empty) => return Ok(None),
                 Err(other) => return Err(self.control.fault(other).into()),
             }
@@ -200,7 +224,8 @@ impl Endpoint {
     fn end_stream(&mut self) -> Result<Ending, Fault> {
         let control = &self.control;
         let waits = control.ring.at_least_once && (!self.growing || self.aside.is_empty());
-        let carry = |ring: &Ring<Mapped>| waits && ring.others_may_carry(|index| control.own.has(index));
+        let carry =
+            |ring: &Ring<Mapped>| waits && ring.others_may_carry(|index| control.own.has(index));
         control
             .ring
             .end(&mut self.cursors, &mut self.seat, carry)
@@ -235,7 +260,11 @@ impl Endpoint {
         } else {
             self.control.segment.geometry.item_size
         };
-        let (first, items) = if ring.batch == 1 { (0, 1) } else { (seat.acknowledged(), seat.left()) };
+        let (first, items) = if ring.batch == 1 {
+            (0, 1)
+        } else {
+            (seat.acknowledged(), seat.left())
+        };
         HeldSpan {
             block: seat.block,
             first,
@@ -275,14 +304,23 @@ mod tests {
     fn a_get_that_throws_cleared_items_away_wakes_who_waits_for_space() {
         let name = TestName::new();
         for (batch, kind) in [(1, "get"), (1, "take"), (2, "take")] {
-            let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(4).batch(batch)).unwrap();
+            let mut queue =
+                ReadyQueue::<u64>::create(&name, &QueueOptions::new(4).batch(batch)).unwrap();
             crate::unlink(&name).unwrap();
             queue.put(&1).unwrap();
             queue.control().clear().unwrap();
             queue.put(&2).unwrap();
             // The fast path discards 1, and then 2 comes by the fast path.
-            let got = if kind == "get" { queue.get().unwrap() } else { *queue.take().unwrap() };
-            assert_eq!((got, queue.endpoint.cursors.discarded), (2, 0), "{kind} in batches of {batch}");
+            let got = if kind == "get" {
+                queue.get().unwrap()
+            } else {
+                *queue.take().unwrap()
+            };
+            assert_eq!(
+                (got, queue.endpoint.cursors.discarded),
+                (2, 0),
+                "{kind} in batches of {batch}"
+            );
         }
     }
 }

@@ -54,6 +54,9 @@ impl Endpoint {
         let memory = &self.control.ring.memory;
         // Relaxed: the seat is ours, and nobody else writes to its line.
         let position = memory.seat(seat).position.load(Ordering::Relaxed);
-        memory.shape().cursor(position).map_or(u64::MAX, |at| memory.shape().count(at))
+        memory
+            .shape()
+            .cursor(position)
+            .map_or(u64::MAX, |at| memory.shape().count(at))
     }
 }

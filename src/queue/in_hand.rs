@@ -34,7 +34,11 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn acknowledge_taken(&mut self) {
         let control = &self.control;
-        if control.ring.single && self.seat.hold && self.adopted.is_none() && !control.segment.lease.forked() {
+        if control.ring.single
+            && self.seat.hold
+            && self.adopted.is_none()
+            && !control.segment.lease.forked()
+        {
             self.lent = 0;
             self.seat.acknowledge_one(&control.ring.memory);
         } else {
@@ -119,7 +123,11 @@ impl Endpoint {
         if let Some(seat) = self.spare.pop() {
             return Some(seat);
         }
-        let seat = self.control.lock_seat(&self.control.own, self.attach.role, false).ok().flatten()?;
+        let seat = self
+            .control
+            .lock_seat(&self.control.own, self.attach.role, false)
+            .ok()
+            .flatten()?;
         self.control.own.insert(seat.index);
         Some(seat)
     }
@@ -128,7 +136,9 @@ impl Endpoint {
     /// other seat is free.
     #[cold]
     pub(super) fn step_aside(&mut self) -> bool {
-        let Some(free) = self.free_seat() else { return false };
+        let Some(free) = self.free_seat() else {
+            return false;
+        };
         self.adopted = Some(std::mem::replace(&mut self.seat, free));
         true
     }
@@ -190,17 +200,28 @@ impl Endpoint {
         }
         let seats = self.control.segment.geometry.seats;
         // Relaxed: the figure serves a choice that others may overtake.
-        let free = self.control.seats().filter(|(_, line)| line.pid.load(Ordering::Relaxed) == 0).count();
+        let free = self
+            .control
+            .seats()
+            .filter(|(_, line)| line.pid.load(Ordering::Relaxed) == 0)
+            .count();
         free > (seats / 4).max(2) as usize
     }
 
     /// Locks spare seats until there are as many as were asked for, or no more are free. After that
     /// it does not try again for a while.
     pub(super) fn refill(&mut self) {
-        while self.spare.len() < self.hands as usize && self.short.is_none_or(|since| since.elapsed() >= MAX_SLEEP) {
+        while self.spare.len() < self.hands as usize
+            && self.short.is_none_or(|since| since.elapsed() >= MAX_SLEEP)
+        {
             let free = self.leaves_enough();
             let Some(seat) = free
-                .then(|| self.control.lock_seat(&self.control.own, self.attach.role, false).ok().flatten())
+                .then(|| {
+                    self.control
+                        .lock_seat(&self.control.own, self.attach.role, false)
+                        .ok()
+                        .flatten()
+                })
                 .flatten()
             else {
                 self.short = Some(Instant::now());
@@ -218,7 +239,10 @@ impl Endpoint {
         let (seat, adopted) = match self.adopted.take() {
             Some(seat) => (seat, true),
             None => {
-                let next = self.spare.pop().unwrap_or_else(|| Seat::gone(self.seat.index));
+                let next = self
+                    .spare
+                    .pop()
+                    .unwrap_or_else(|| Seat::gone(self.seat.index));
                 (std::mem::replace(&mut self.seat, next), false)
             }
         };
@@ -233,7 +257,11 @@ impl Endpoint {
     /// Notes, before it is taken, that what the own seats take from now on waits in a buffer.
     pub(super) fn buffer_what_comes(&mut self) {
         if self.control.ring.at_least_once {
-            let seats = self.spare.iter().chain([&self.seat]).filter(|seat| !seat.hold);
+            let seats = self
+                .spare
+                .iter()
+                .chain([&self.seat])
+                .filter(|seat| !seat.hold);
             seats.for_each(|seat| self.control.ring.set_buffered(seat, true));
         }
     }
@@ -241,7 +269,9 @@ impl Endpoint {
     /// Notes that what was put aside is about to be shown.
     pub(super) fn show_buffered(&mut self) {
         if self.control.ring.at_least_once {
-            self.aside.iter().for_each(|aside| self.control.ring.set_buffered(&aside.seat, false));
+            self.aside
+                .iter()
+                .for_each(|aside| self.control.ring.set_buffered(&aside.seat, false));
         }
     }
 
@@ -249,7 +279,11 @@ impl Endpoint {
     /// `put_back` settles it.
     pub(super) fn show_more(&mut self, items: usize) -> u32 {
         let ring = &self.control.ring;
-        let Some(last) = self.aside.back_mut().filter(|last| !ring.holds_void(&last.seat)) else {
+        let Some(last) = self
+            .aside
+            .back_mut()
+            .filter(|last| !ring.holds_void(&last.seat))
+        else {
             return 0;
         };
         let more = (last.seat.left() - last.shown).min(u32::try_from(items).unwrap_or(u32::MAX));
@@ -259,7 +293,9 @@ impl Endpoint {
 
     /// Returns whether the block in hand was cleared: then what was not shown of it is not shown.
     pub(super) fn rest_is_void(&self) -> bool {
-        self.control.ring.holds_void(self.adopted.as_ref().unwrap_or(&self.seat))
+        self.control
+            .ring
+            .holds_void(self.adopted.as_ref().unwrap_or(&self.seat))
     }
 
     /// Returns whether one more block can be put aside.
@@ -293,7 +329,9 @@ impl Endpoint {
 
     /// Takes a seat that was put aside into use again.
     fn put_back(&mut self, aside: Aside) {
-        let Aside { mut seat, adopted, .. } = aside;
+        let Aside {
+            mut seat, adopted, ..
+        } = aside;
         let rest = seat.hold && !self.control.ring.settle_void(&mut seat);
         if rest && (adopted || !self.seat.is_gone()) {
             self.adopted = Some(seat); // a block of which a part was shown: the last one, so nothing else is in hand

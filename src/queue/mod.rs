@@ -52,7 +52,9 @@ pub(crate) use supervise::Supervision;
 pub use within::Within;
 
 use crate::error::Result;
-use crate::segment::{ListEntry, Place, directory, list as list_segments, unlink as unlink_segment};
+use crate::segment::{
+    ListEntry, Place, directory, list as list_segments, unlink as unlink_segment,
+};
 use std::path::Path;
 
 /// Unlinks a queue. Attached endpoints keep working; new ones can no longer find it.

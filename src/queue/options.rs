@@ -256,7 +256,13 @@ impl QueueOptions {
 
     /// Checks the dead-letter queue: it exists and takes items of this many bytes.
     fn check_dead_letter(&self, queue: &str, size: usize) -> Result<(), Error> {
-        let invalid = |what: String| Err(OpenError::Invalid { queue: queue.into(), what }.into());
+        let invalid = |what: String| {
+            Err(OpenError::Invalid {
+                queue: queue.into(),
+                what,
+            }
+            .into())
+        };
         let name = match &self.dead_letter {
             None => return Ok(()),
             Some((_, 0)) => return invalid("dead letters after 0 deliveries: choose 1 to 255".into()),
@@ -267,7 +273,9 @@ impl QueueOptions {
             Some((name, _)) if name == queue => return invalid("it cannot be its own dead-letter queue".into()),
             Some((name, _)) => name,
         };
-        let letters = Segment::attach_read_only(self.attach.place(name)?)?.header.clone();
+        let letters = Segment::attach_read_only(self.attach.place(name)?)?
+            .header
+            .clone();
         let (longest, typed) = (letters.item_size, !letters.type_name.is_empty());
         if longest < size as u64 || typed && longest != size as u64 {
             return invalid(format!(
@@ -304,27 +312,46 @@ impl QueueOptions {
     }
 
     pub(super) fn spec(&self, queue: &str, plain: Option<Plain>) -> Result<Spec, Error> {
-        let invalid = |what: String| Error::from(OpenError::Invalid { queue: queue.into(), what });
+        let invalid = |what: String| {
+            Error::from(OpenError::Invalid {
+                queue: queue.into(),
+                what,
+            })
+        };
         let (type_name, layout, size, align) = match plain {
-            Some(Plain { name, size, align, layout }) => {
+            Some(Plain {
+                name,
+                size,
+                align,
+                layout,
+            }) => {
                 check_type_name(&self.place(queue)?, &name)?;
                 if align as u64 > MAX_ALIGN {
-                    return Err(invalid(format!("the type's alignment of {align} is more than {MAX_ALIGN}")));
+                    return Err(invalid(format!(
+                        "the type's alignment of {align} is more than {MAX_ALIGN}"
+                    )));
                 }
                 (Some(name.into_owned()), layout, size, align as u32)
             }
             None => {
-                let size = self.item_size.ok_or_else(|| invalid("a queue of bytes needs an item_size".into()))?;
+                let size = self
+                    .item_size
+                    .ok_or_else(|| invalid("a queue of bytes needs an item_size".into()))?;
                 (None, 0, size, self.align.unwrap_or(DEFAULT_ALIGN))
             }
         };
         let flag = |on, flag| if on { flag } else { 0 };
-        let flags = flag(self.lossy, flags::LOSSY) | flag(self.at_least_once, flags::AT_LEAST_ONCE) | flag(self.owned, flags::OWNED);
+        let flags = flag(self.lossy, flags::LOSSY)
+            | flag(self.at_least_once, flags::AT_LEAST_ONCE)
+            | flag(self.owned, flags::OWNED);
         if self.batch > 1 && type_name.is_none() {
-            return Err(invalid("batches need a plain type: items of bytes have lengths of their own".into()));
+            return Err(invalid(
+                "batches need a plain type: items of bytes have lengths of their own".into(),
+            ));
         }
         let seats = self.seats.unwrap_or(DEFAULT_SEATS);
-        let geometry = Geometry::new(self.capacity, seats, size as u64, align, self.batch).map_err(invalid)?;
+        let geometry =
+            Geometry::new(self.capacity, seats, size as u64, align, self.batch).map_err(invalid)?;
         self.check_dead_letter(queue, size)?;
         let (dead_letter, max_deliveries) = self.dead_letter.clone().unwrap_or_default();
         Ok(Spec {
@@ -350,17 +377,39 @@ impl QueueOptions {
                 out.push(Difference::new(option, wanted, found));
             }
         };
-        let shown = |name: &str| if name.is_empty() { "bytes".to_owned() } else { name.to_owned() };
-        compare("capacity", self.capacity.to_string(), info.capacity.to_string());
-        compare("type", shown(plain.map_or("", |plain| &plain.name)), shown(&info.type_name));
+        let shown = |name: &str| {
+            if name.is_empty() {
+                "bytes".to_owned()
+            } else {
+                name.to_owned()
+            }
+        };
+        compare(
+            "capacity",
+            self.capacity.to_string(),
+            info.capacity.to_string(),
+        );
+        compare(
+            "type",
+            shown(plain.map_or("", |plain| &plain.name)),
+            shown(&info.type_name),
+        );
         if let Some(plain) = plain.filter(|plain| plain.layout != 0 && info.layout != 0) {
-            compare("layout", format!("{:016x}", plain.layout), format!("{:016x}", info.layout));
+            compare(
+                "layout",
+                format!("{:016x}", plain.layout),
+                format!("{:016x}", info.layout),
+            );
         }
         if let Some(size) = plain.map(|plain| plain.size).or(self.item_size) {
             compare("item_size", size.to_string(), info.item_size.to_string());
         }
         compare("lossy", self.lossy.to_string(), info.lossy.to_string());
-        compare("at_least_once", self.at_least_once.to_string(), info.at_least_once.to_string());
+        compare(
+            "at_least_once",
+            self.at_least_once.to_string(),
+            info.at_least_once.to_string(),
+        );
         compare("batch", self.batch.to_string(), info.batch.to_string());
         let letters = |name: &str, times: u8| {
             if times == 0 {
@@ -369,8 +418,15 @@ impl QueueOptions {
                 format!("'{name}' after {times} deliveries")
             }
         };
-        let (name, times) = self.dead_letter.as_ref().map_or(("", 0), |(name, times)| (name, *times));
-        compare("dead_letter", letters(name, times), letters(&info.dead_letter, info.max_deliveries));
+        let (name, times) = self
+            .dead_letter
+            .as_ref()
+            .map_or(("", 0), |(name, times)| (name, *times));
+        compare(
+            "dead_letter",
+            letters(name, times),
+            letters(&info.dead_letter, info.max_deliveries),
+        );
         if let Some(seats) = self.seats {
             compare("seats", seats.to_string(), info.seats.to_string());
         }
@@ -483,9 +539,23 @@ impl AttachOptions {
     /// Returns the number of seats that the endpoint wants, and the number with which it is
     /// content.
     pub(super) fn seats(&self) -> (u32, u32) {
-        let seats = |items: u32| if items <= 1 { 1 } else { items.saturating_add(1) };
-        let wanted = if self.max_unacked == 0 { 1 } else { self.max_unacked.saturating_add(1) };
-        (wanted, self.min_unacked.map_or(wanted, |items| seats(items).min(wanted)))
+        let seats = |items: u32| {
+            if items <= 1 {
+                1
+            } else {
+                items.saturating_add(1)
+            }
+        };
+        let wanted = if self.max_unacked == 0 {
+            1
+        } else {
+            self.max_unacked.saturating_add(1)
+        };
+        (
+            wanted,
+            self.min_unacked
+                .map_or(wanted, |items| seats(items).min(wanted)),
+        )
     }
 }
 

@@ -81,7 +81,8 @@ impl Endpoint {
         let own = unsafe { ring.memory.payload(self.seat.block, 0, item.len()) };
         // SAFETY: the pointer is to item.len() mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
         copy_by_words(item, unsafe { &mut *own });
-        let put = ring.put_fast::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64);
+        let put =
+            ring.put_fast::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64);
         if put {
             self.has_put();
         }
@@ -92,7 +93,12 @@ impl Endpoint {
     /// and acknowledges it. `None` means that nothing has happened, except that a block may be in
     /// hand, which the slow path finds. So it is with an item that is longer than `max`.
     #[inline(always)]
-    pub(super) fn get_fast<R>(&mut self, size: Option<usize>, max: usize, copy: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    pub(super) fn get_fast<R>(
+        &mut self,
+        size: Option<usize>,
+        max: usize,
+        copy: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
         if !self.may_take() {
             return None;
         }
@@ -149,7 +155,11 @@ impl Endpoint {
     /// Returns the bytes of all items in hand of one block.
     #[inline(always)]
     pub(super) fn view_all_bytes(&self, lot: &HeldSpan) -> &[u8] {
-        self.bytes_of(lot.block, lot.first as usize * lot.len, lot.items as usize * lot.len)
+        self.bytes_of(
+            lot.block,
+            lot.first as usize * lot.len,
+            lot.items as usize * lot.len,
+        )
     }
 
     /// Returns the first item in hand, just after it was taken. This is no forked child.

@@ -19,7 +19,12 @@ impl Endpoint {
     /// Puts an item. `plain` says that the endpoint is of a plain type, whose length was checked at
     /// the attach.
     #[inline(always)]
-    pub(super) fn put_until(&mut self, bytes: &[u8], plain: bool, until: Until) -> Result<(), PutError> {
+    pub(super) fn put_until(
+        &mut self,
+        bytes: &[u8],
+        plain: bool,
+        until: Until,
+    ) -> Result<(), PutError> {
         self.may_fill(bytes.len(), plain)?;
         if self.control.ring.single {
             if self.put_fast(bytes) {
@@ -40,7 +45,11 @@ impl Endpoint {
     /// Returns what is noted as the length of a block with one item of `len` bytes.
     #[inline(always)]
     pub(super) fn length_of_one(&self, bytes: usize) -> usize {
-        if self.control.ring.batch == 1 { bytes } else { 1 }
+        if self.control.ring.batch == 1 {
+            bytes
+        } else {
+            1
+        }
     }
 
     /// Checks that the own block may be written: an item of this length fits, and none is in hand.
@@ -58,7 +67,10 @@ impl Endpoint {
         let max = self.control.item_size();
         // A type that is too long for the queue, or not the queue's own, was refused at the attach.
         let fits = plain || len == max || len < max && !self.control.typed;
-        fits && self.burst < self.care_at && !self.seat.hold && self.nothing_forgotten() && !self.control.segment.lease.forked()
+        fits && self.burst < self.care_at
+            && !self.seat.hold
+            && self.nothing_forgotten()
+            && !self.control.segment.lease.forked()
     }
 
     #[cold]
@@ -69,7 +81,12 @@ impl Endpoint {
         }
         let (queue, max) = (|| self.control.shared_name(), self.control.item_size());
         if len > max {
-            return Err(Length::TooLarge { queue: queue(), len, max }.into());
+            return Err(Length::TooLarge {
+                queue: queue(),
+                len,
+                max,
+            }
+            .into());
         }
         if len != max && self.control.typed {
             return Err(Length::Wrong {
@@ -81,8 +98,16 @@ impl Endpoint {
         }
         self.settle_forgotten();
         if self.seat.hold && !self.step_aside() {
-            let (queue, seats) = (self.control.shared_name(), self.control.segment.geometry.seats);
-            return Err(Error::from(OpenError::NoSeat { queue, seats, wanted: 1 }).into());
+            let (queue, seats) = (
+                self.control.shared_name(),
+                self.control.segment.geometry.seats,
+            );
+            return Err(Error::from(OpenError::NoSeat {
+                queue,
+                seats,
+                wanted: 1,
+            })
+            .into());
         }
         Ok(())
     }
@@ -99,7 +124,12 @@ impl Endpoint {
         let expected = self.control.item_size();
         if self.control.typed && len != expected {
             let queue = self.control.shared_name();
-            return Err(Length::Wrong { queue, len, expected }.into());
+            return Err(Length::Wrong {
+                queue,
+                len,
+                expected,
+            }
+            .into());
         }
         self.put_own_block(self.length_of_one(len), until)
     }
@@ -126,7 +156,11 @@ impl Endpoint {
     fn put_slow(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         let done = self.put_in_its_way(len, until);
         // A caller that asks again and again is told in the end that the name is gone.
-        if matches!(done, Err(PutError::Full | PutError::NotReady | PutError::Stopped)) && self.due.polled() {
+        if matches!(
+            done,
+            Err(PutError::Full | PutError::NotReady | PutError::Stopped)
+        ) && self.due.polled()
+        {
             self.look_at_the_clock(For::Space)?;
         }
         done
@@ -134,7 +168,10 @@ impl Endpoint {
 
     fn put_in_its_way(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         self.control.readable()?;
-        let (lossy, now) = (self.control.segment.header.lossy, matches!(until, Until::Now));
+        let (lossy, now) = (
+            self.control.segment.header.lossy,
+            matches!(until, Until::Now),
+        );
         if lossy && !now {
             return self.put_lossy(len);
         }
@@ -174,7 +211,11 @@ impl Endpoint {
     }
 
     pub(super) fn attempt_put(&mut self, len: usize, lossy: bool) -> Result<Option<()>, PutError> {
-        match self.control.ring.put(&mut self.cursors, &mut self.seat, len as u64, lossy) {
+        match self
+            .control
+            .ring
+            .put(&mut self.cursors, &mut self.seat, len as u64, lossy)
+        {
             Ok(()) => {
                 self.has_put();
                 Ok(Some(()))
@@ -190,22 +231,41 @@ impl Endpoint {
     pub(super) fn force_put(&mut self, bytes: &[u8], plain: bool) -> Result<(), PutError> {
         self.may_fill(bytes.len(), plain)?;
         self.own_bytes_mut(bytes.len()).copy_from_slice(bytes);
-        self.attempt_put(self.length_of_one(bytes.len()), true).map(|_| ())
+        self.attempt_put(self.length_of_one(bytes.len()), true)
+            .map(|_| ())
     }
 
     /// Puts items in order, in blocks of as many as a block can have.
-    pub(super) fn put_slice<T: Item>(&mut self, items: &[T], until: Until) -> Result<(), PutSliceError> {
+    pub(super) fn put_slice<T: Item>(
+        &mut self,
+        items: &[T],
+        until: Until,
+    ) -> Result<(), PutSliceError> {
         let batch = self.control.ring.batch as usize;
         // There is one deadline for all, if there is more than one to wait for.
-        let until = if items.len() > batch { until.fixed() } else { until };
+        let until = if items.len() > batch {
+            until.fixed()
+        } else {
+            until
+        };
         for (number, block) in items.chunks(batch).enumerate() {
-            self.put_block(block, until).map_err(|error| PutSliceError { put: number * batch, error })?;
+            self.put_block(block, until)
+                .map_err(|error| PutSliceError {
+                    put: number * batch,
+                    error,
+                })?;
         }
         Ok(())
     }
 
     /// Puts `count` items of `len` bytes each, which lie one after the other.
-    pub(super) fn put_items(&mut self, items: &[u8], len: usize, count: usize, until: Until) -> Result<(), PutSliceError> {
+    pub(super) fn put_items(
+        &mut self,
+        items: &[u8],
+        len: usize,
+        count: usize,
+        until: Until,
+    ) -> Result<(), PutSliceError> {
         let batch = self.control.ring.batch as usize;
         let until = if count > batch { until.fixed() } else { until };
         for put in (0..count).step_by(batch) {
@@ -220,7 +280,12 @@ impl Endpoint {
         Ok(())
     }
 
-    fn put_bytes_of_block(&mut self, items: &[u8], len: usize, until: Until) -> Result<(), PutError> {
+    fn put_bytes_of_block(
+        &mut self,
+        items: &[u8],
+        len: usize,
+        until: Until,
+    ) -> Result<(), PutError> {
         self.may_fill(len, false)?; // batches are of a plain type: this is its size
         self.own_bytes_unforked(items.len()).copy_from_slice(items);
         self.put_filled(items.len().checked_div(len).unwrap_or(0), until)
@@ -231,7 +296,11 @@ impl Endpoint {
         let bytes: &[u8] = bytemuck::cast_slice(items);
         self.may_fill(size_of::<T>(), true)?;
         self.own_bytes_unforked(bytes.len()).copy_from_slice(bytes);
-        let len = if self.control.ring.batch == 1 { bytes.len() } else { items.len() };
+        let len = if self.control.ring.batch == 1 {
+            bytes.len()
+        } else {
+            items.len()
+        };
         self.put_filled(len, until)
     }
 }

@@ -47,7 +47,10 @@ pub struct ReadyQueue<T: Payload + ?Sized> {
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
     pub(super) fn over(endpoint: Endpoint) -> Self {
-        Self { endpoint, _items: PhantomData }
+        Self {
+            endpoint,
+            _items: PhantomData,
+        }
     }
 
     // ------------------------------------------------------------ open
@@ -101,7 +104,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn attach_with(name: &str, options: &AttachOptions) -> Result<Self> {
-        Ok(Self::over(Endpoint::join(&options.place(name)?, options, T::plain().as_ref())?))
+        Ok(Self::over(Endpoint::join(
+            &options.place(name)?,
+            options,
+            T::plain().as_ref(),
+        )?))
     }
 
     /// Attaches to the queue if it exists; otherwise creates it.
@@ -162,7 +169,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// ```
     #[inline]
     pub fn put(&mut self, item: &T) -> Result<(), PutError> {
-        self.endpoint.put_until(item.bytes(), T::SIZE.is_some(), Until::Forever)
+        self.endpoint
+            .put_until(item.bytes(), T::SIZE.is_some(), Until::Forever)
     }
 
     /// Puts an item if there is space now. On a lossy queue it makes space.
@@ -180,7 +188,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// ```
     #[inline]
     pub fn try_put(&mut self, item: &T) -> Result<(), PutError> {
-        self.endpoint.put_until(item.bytes(), T::SIZE.is_some(), Until::Now)
+        self.endpoint
+            .put_until(item.bytes(), T::SIZE.is_some(), Until::Now)
     }
 
     /// Puts an item as into a lossy queue, whatever the queue is: when it is full the oldest block
@@ -617,7 +626,12 @@ impl<T: Item> ReadyQueue<T> {
         endpoint.may_fill(size_of::<T>(), true)?;
         let first = endpoint.own_payload(items * size_of::<T>()).cast::<T>();
         let unit = endpoint.length_of_one(size_of::<T>());
-        Ok(Reservation::new(endpoint, NonNull::slice_from_raw_parts(first, items), unit, false))
+        Ok(Reservation::new(
+            endpoint,
+            NonNull::slice_from_raw_parts(first, items),
+            unit,
+            false,
+        ))
     }
 
     /// Puts items in order; waits for space. A block takes as many of them as the queue's
@@ -656,8 +670,9 @@ impl<T: Item> ReadyQueue<T> {
     /// ```
     #[inline]
     pub fn get_into(&mut self, place: &mut T) -> Result<(), GetError> {
-        self.endpoint
-            .get_with(T::SIZE, Until::Forever, |bytes| bytemuck::bytes_of_mut(place).copy_from_slice(bytes))
+        self.endpoint.get_with(T::SIZE, Until::Forever, |bytes| {
+            bytemuck::bytes_of_mut(place).copy_from_slice(bytes)
+        })
     }
 
     /// Gets the oldest item into `place` if there is one now.
@@ -675,14 +690,17 @@ impl<T: Item> ReadyQueue<T> {
     /// ```
     #[inline]
     pub fn try_get_into(&mut self, place: &mut T) -> Result<(), GetError> {
-        self.endpoint
-            .get_with(T::SIZE, Until::Now, |bytes| bytemuck::bytes_of_mut(place).copy_from_slice(bytes))
+        self.endpoint.get_with(T::SIZE, Until::Now, |bytes| {
+            bytemuck::bytes_of_mut(place).copy_from_slice(bytes)
+        })
     }
 }
 
 impl<T: Payload + ?Sized> fmt::Debug for ReadyQueue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadyQueue").field("name", &self.name()).finish_non_exhaustive()
+        f.debug_struct("ReadyQueue")
+            .field("name", &self.name())
+            .finish_non_exhaustive()
     }
 }
 
@@ -696,7 +714,11 @@ impl<T: Payload + ?Sized> Iterator for Iter<'_, T> {
     type Item = Result<T::Owned, GetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.queue.endpoint.get_with(T::SIZE, Until::Forever, T::read) {
+        match self
+            .queue
+            .endpoint
+            .get_with(T::SIZE, Until::Forever, T::read)
+        {
             Err(GetError::Stopped | GetError::Cancelled) => None,
             other => Some(other),
         }

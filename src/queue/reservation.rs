@@ -53,7 +53,12 @@ unsafe impl<T: Sync + ?Sized> Sync for Reservation<'_, T> {}
 impl<'q, T: ?Sized> Reservation<'q, T> {
     /// Makes a reservation of `place`, which is in the endpoint's own block and may be written (see
     /// `may_fill`).
-    pub(super) fn new(endpoint: &'q mut Endpoint, place: NonNull<T>, unit: usize, bytes: bool) -> Self {
+    pub(super) fn new(
+        endpoint: &'q mut Endpoint,
+        place: NonNull<T>,
+        unit: usize,
+        bytes: bool,
+    ) -> Self {
         Self {
             endpoint,
             place,
@@ -141,7 +146,10 @@ impl<'q, T: Elements + ?Sized> Reservation<'q, T> {
         };
         match done {
             Ok(()) => Ok(()),
-            Err(error) => Err(CommitError { error, reservation: self }),
+            Err(error) => Err(CommitError {
+                error,
+                reservation: self,
+            }),
         }
     }
 }
@@ -208,7 +216,9 @@ pub struct CommitError<'q, T: ?Sized> {
 
 impl<T: ?Sized> fmt::Debug for CommitError<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CommitError").field("error", &self.error).finish_non_exhaustive()
+        f.debug_struct("CommitError")
+            .field("error", &self.error)
+            .finish_non_exhaustive()
     }
 }
 

@@ -25,8 +25,15 @@ mod tests {
     #[test]
     fn a_set_of_seats_has_what_was_put_in() {
         let mut set = SeatSet::default();
-        [0, 63, 64, 1022].into_iter().for_each(|seat| set.insert(seat));
+        [0, 63, 64, 1022]
+            .into_iter()
+            .for_each(|seat| set.insert(seat));
         set.remove(64);
-        assert_eq!((0..MAX_SEATS).filter(|seat| set.has(*seat)).collect::<Vec<_>>(), [0, 63, 1022]);
+        assert_eq!(
+            (0..MAX_SEATS)
+                .filter(|seat| set.has(*seat))
+                .collect::<Vec<_>>(),
+            [0, 63, 1022]
+        );
     }
 }

@@ -79,7 +79,19 @@ impl Stats {
             batch,
             ..
         } = info;
-        let (seats_live, seats_dead, len, unacked, puts, gets, dropped, cleared, lost, redelivered, dead_lettered) = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        let (
+            seats_live,
+            seats_dead,
+            len,
+            unacked,
+            puts,
+            gets,
+            dropped,
+            cleared,
+            lost,
+            redelivered,
+            dead_lettered,
+        ) = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
         Self {
             capacity,
             item_size,
@@ -110,7 +122,14 @@ impl Stats {
     /// an operation.
     pub fn adds_up(&self) -> bool {
         // Wrapping: a damaged segment may contain anything.
-        let accounted = [self.gets, self.dropped, self.cleared, self.lost, self.unacked, self.len];
+        let accounted = [
+            self.gets,
+            self.dropped,
+            self.cleared,
+            self.lost,
+            self.unacked,
+            self.len,
+        ];
         self.puts == accounted.into_iter().fold(0, u64::wrapping_add)
     }
 }

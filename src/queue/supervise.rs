@@ -50,22 +50,39 @@ impl Control {
     pub fn supervise(&self, owner: bool) -> Result<Option<Supervision>> {
         self.writable()?;
         // A description of its own: locks of one description do not exclude each other.
-        let control = self.segment.again().map(Self::over).map_err(|error| self.open_fault(error))?;
+        let control = self
+            .segment
+            .again()
+            .map(Self::over)
+            .map_err(|error| self.open_fault(error))?;
         control.writable()?;
         let lease = &control.segment.lease;
-        let lock = |byte| lease.try_lock(byte).map_err(|error| control.os_fault(&error));
+        let lock = |byte| {
+            lease
+                .try_lock(byte)
+                .map_err(|error| control.os_fault(&error))
+        };
         if !lock(SUPERVISOR)? {
             return Ok(None);
         }
         // A process that removes a stale name looks at this lease first. Now the name is ours, or
         // gone for good.
-        if control.segment.was_removed().map_err(|error| control.os_fault(&error))? {
-            return Err(Fault::Removed { queue: self.shared_name() }.into());
+        if control
+            .segment
+            .was_removed()
+            .map_err(|error| control.os_fault(&error))?
+        {
+            return Err(Fault::Removed {
+                queue: self.shared_name(),
+            }
+            .into());
         }
         if owner {
             // As its maker we have that lock ourselves. Nobody else can take it now, because nobody
             // else supervises.
-            self.segment.disown().map_err(|error| self.os_fault(&error))?;
+            self.segment
+                .disown()
+                .map_err(|error| self.os_fault(&error))?;
             if !lock(OWNER)? {
                 return Ok(None);
             }
@@ -73,7 +90,8 @@ impl Control {
         loop {
             // A new one each time: one hasher's first answer is always the same.
             let random = std::collections::hash_map::RandomState::new();
-            let number = (random.build_hasher().finish() as u32).wrapping_add(std::process::id()) % NUMBERS;
+            let number =
+                (random.build_hasher().finish() as u32).wrapping_add(std::process::id()) % NUMBERS;
             if number != 0 && lock(NUMBERS + number)? {
                 return Ok(Some(Supervision { control, number }));
             }
@@ -107,7 +125,11 @@ impl Control {
 
     fn is_locked(&self, byte: u32) -> Result<bool> {
         self.readable()?;
-        Ok(self.segment.lease.is_locked(byte).map_err(|error| self.os_fault(&error))?)
+        Ok(self
+            .segment
+            .lease
+            .is_locked(byte)
+            .map_err(|error| self.os_fault(&error))?)
     }
 
     /// Returns where the queue's file is.
@@ -133,7 +155,9 @@ impl Control {
 
     fn open_fault(&self, error: OpenError) -> Fault {
         match error {
-            OpenError::NotFound { queue, .. } | OpenError::Removed { queue } => Fault::Removed { queue },
+            OpenError::NotFound { queue, .. } | OpenError::Removed { queue } => {
+                Fault::Removed { queue }
+            }
             OpenError::Os { queue, call, errno } => Fault::Os { queue, call, errno },
             other => Fault::Corrupt {
                 queue: self.shared_name(),

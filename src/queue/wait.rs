@@ -29,13 +29,19 @@ impl Until {
     /// Zero does not wait.
     #[inline(always)]
     pub(super) fn within(timeout: Duration) -> Self {
-        if timeout.is_zero() { Self::Now } else { Self::Within(timeout) }
+        if timeout.is_zero() {
+            Self::Now
+        } else {
+            Self::Within(timeout)
+        }
     }
 
     /// Turns a duration into a deadline that counts from now.
     pub(super) fn fixed(self) -> Self {
         match self {
-            Self::Within(timeout) => Instant::now().checked_add(timeout).map_or(Self::Forever, Self::Deadline),
+            Self::Within(timeout) => Instant::now()
+                .checked_add(timeout)
+                .map_or(Self::Forever, Self::Deadline),
             other => other,
         }
     }
@@ -106,13 +112,18 @@ impl Endpoint {
         self.keep_distance(what);
         // After several fruitless spins, sleep at once and spin again only occasionally. How long
         // it slept says little, because a wake-up takes its time.
-        let limit = if self.failed_spins < MAX_FAILED_SPINS || self.failed_spins % MAX_FAILED_SPINS == 0 {
-            self.attach.spin_limit
-        } else {
-            Duration::ZERO
-        };
+        let limit =
+            if self.failed_spins < MAX_FAILED_SPINS || self.failed_spins % MAX_FAILED_SPINS == 0 {
+                self.attach.spin_limit
+            } else {
+                Duration::ZERO
+            };
         let spun = self.spin(what, until, limit, attempt)?;
-        self.failed_spins = if spun.is_some() { 0 } else { self.failed_spins.wrapping_add(1) };
+        self.failed_spins = if spun.is_some() {
+            0
+        } else {
+            self.failed_spins.wrapping_add(1)
+        };
         Ok(spun)
     }
 
@@ -152,7 +163,9 @@ impl Endpoint {
             }
             if round % POLLS_PER_ATTEMPT == 0 {
                 let now = Instant::now();
-                if now.saturating_duration_since(*began.get_or_insert(now)) >= limit.min(until.left()) {
+                if now.saturating_duration_since(*began.get_or_insert(now))
+                    >= limit.min(until.left())
+                {
                     break;
                 }
                 self.look_after_the_dead(what, now)?;
@@ -164,7 +177,12 @@ impl Endpoint {
     }
 
     /// Sleeps on the event word, in slices, until an attempt succeeds.
-    fn sleep<R, E: From<Fault>>(&mut self, what: For, until: Until, attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>) -> Result<R, GaveUp<E>> {
+    fn sleep<R, E: From<Fault>>(
+        &mut self,
+        what: For,
+        until: Until,
+        attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>,
+    ) -> Result<R, GaveUp<E>> {
         let failed = |fault: Fault| GaveUp::Failed(E::from(fault));
         loop {
             if until.left().is_zero() {
@@ -172,14 +190,19 @@ impl Endpoint {
                 wake_one(self.event(what), &Kernel);
                 return Err(GaveUp::TimedOut);
             }
-            self.look_after_the_dead(what, Instant::now()).map_err(failed)?;
+            self.look_after_the_dead(what, Instant::now())
+                .map_err(failed)?;
             let value = register(self.event(what));
             if let Some(done) = attempt(self).map_err(GaveUp::Failed)? {
                 return Ok(done);
             }
             let seat = self.control.segment.seat(self.seat.index);
             seat.asleep.store(1, Ordering::Relaxed); // Relaxed: for people
-            Kernel.wait(self.event(what), value, until.left().min(self.due.longest_sleep()));
+            Kernel.wait(
+                self.event(what),
+                value,
+                until.left().min(self.due.longest_sleep()),
+            );
             seat.asleep.store(0, Ordering::Relaxed);
             if let Some(done) = attempt(self).map_err(GaveUp::Failed)? {
                 return Ok(done);
@@ -227,7 +250,11 @@ impl Endpoint {
             return;
         }
         let wanted = u64::from(what == For::Items); // FULL, or EMPTY
-        let (first, start, per_slot) = (pauses(FIRST_DISTANCE_NS), pauses(NS_TO_START), pauses(NS_PER_SLOT));
+        let (first, start, per_slot) = (
+            pauses(FIRST_DISTANCE_NS),
+            pauses(NS_TO_START),
+            pauses(NS_PER_SLOT),
+        );
         let (mut waited, mut next) = (0, first);
         let kept = loop {
             pause(next);

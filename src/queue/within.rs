@@ -60,7 +60,8 @@ impl<'q, T: Payload + ?Sized> Within<'q, T> {
     /// ```
     #[inline]
     pub fn put(self, item: &T) -> Result<(), PutError> {
-        self.endpoint.put_until(item.bytes(), T::SIZE.is_some(), self.until)
+        self.endpoint
+            .put_until(item.bytes(), T::SIZE.is_some(), self.until)
     }
 
     /// Gets the oldest item; waits for one for the time given.
@@ -148,8 +149,9 @@ impl<T: Item> Within<'_, T> {
     /// ```
     #[inline]
     pub fn get_into(self, place: &mut T) -> Result<(), GetError> {
-        self.endpoint
-            .get_with(T::SIZE, self.until, |bytes| bytemuck::bytes_of_mut(place).copy_from_slice(bytes))
+        self.endpoint.get_with(T::SIZE, self.until, |bytes| {
+            bytemuck::bytes_of_mut(place).copy_from_slice(bytes)
+        })
     }
 
     /// Puts items in order; waits for space for the time given, which is for all of them together.

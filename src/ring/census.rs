@@ -27,7 +27,9 @@ pub(crate) struct Census {
 impl Census {
     /// No seat was in mid-exchange when it was read.
     pub(crate) fn at_rest(&self) -> bool {
-        self.seats.iter().all(|(record, _)| Record::unpack(*record).incoming.is_none())
+        self.seats
+            .iter()
+            .all(|(record, _)| Record::unpack(*record).incoming.is_none())
     }
 }
 
@@ -42,7 +44,9 @@ impl<M: Memory> Ring<M> {
             (line.record.load(Ordering::Relaxed), line.read_counts())
         };
         Census {
-            slots: (0..shape.slots).map(|index| load_sc(self.memory.slot(index))).collect(),
+            slots: (0..shape.slots)
+                .map(|index| load_sc(self.memory.slot(index)))
+                .collect(),
             seats: (0..shape.seats).map(seat).collect(),
         }
     }
@@ -52,23 +56,36 @@ impl<M: Memory> Ring<M> {
         let shape = self.memory.shape();
         let places = || {
             let slots = census.slots.iter().map(|raw| shape.slot(*raw).block);
-            let slots = slots.enumerate().map(|(index, block)| ("slot", index, block));
-            let seats = census.seats.iter().map(|(record, _)| Record::unpack(*record).mine);
-            slots.chain(seats.enumerate().map(|(index, block)| ("seat", index, block)))
+            let slots = slots
+                .enumerate()
+                .map(|(index, block)| ("slot", index, block));
+            let seats = census
+                .seats
+                .iter()
+                .map(|(record, _)| Record::unpack(*record).mine);
+            slots.chain(
+                seats
+                    .enumerate()
+                    .map(|(index, block)| ("seat", index, block)),
+            )
         };
         let mut found = vec![0u32; shape.blocks as usize];
         let mut problems = vec![];
         for (kind, index, block) in places() {
             match found.get_mut(block as usize) {
                 Some(count) => *count += 1,
-                None => problems.push(format!("{kind} {index} names block {block}, which does not exist")),
+                None => problems.push(format!(
+                    "{kind} {index} names block {block}, which does not exist"
+                )),
             }
         }
         let wrong = found.iter().filter(|count| **count != 1).count();
         let mut blocks = (0..shape.blocks).filter(|block| found[*block as usize] != 1);
         for block in blocks.by_ref().take(NAMED) {
             let there = places().filter(|place| place.2 == block);
-            let there: Vec<String> = there.map(|(kind, index, _)| format!("{kind} {index}")).collect();
+            let there: Vec<String> = there
+                .map(|(kind, index, _)| format!("{kind} {index}"))
+                .collect();
             problems.push(if there.is_empty() {
                 format!("block {block} is nowhere")
             } else {
@@ -76,7 +93,10 @@ impl<M: Memory> Ring<M> {
             });
         }
         if wrong > NAMED {
-            problems.push(format!("{} blocks more are in no place or in several", wrong - NAMED));
+            problems.push(format!(
+                "{} blocks more are in no place or in several",
+                wrong - NAMED
+            ));
         }
         problems
     }
@@ -88,7 +108,9 @@ impl<M: Memory> Ring<M> {
         let shape = self.memory.shape();
         let places = RefCell::new(vec![0u64; (shape.blocks as usize).div_ceil(64)]);
         // False: it has a place already, or does not exist.
-        let is_free = |block: u32| block < shape.blocks && places.borrow()[block as usize / 64] >> (block % 64) & 1 == 0;
+        let is_free = |block: u32| {
+            block < shape.blocks && places.borrow()[block as usize / 64] >> (block % 64) & 1 == 0
+        };
         let place = |block: u32| {
             let free = is_free(block);
             if free {
@@ -99,34 +121,51 @@ impl<M: Memory> Ring<M> {
         for (index, word) in census.slots.iter().enumerate() {
             let block = shape.slot(*word).block;
             if !place(block) {
-                return Some(format!("slot {index} names block {block}, which has another place or does not exist"));
+                return Some(format!(
+                    "slot {index} names block {block}, which has another place or does not exist"
+                ));
             }
         }
-        let records = || census.seats.iter().map(|(record, _)| Record::unpack(*record)).enumerate();
+        let records = || {
+            census
+                .seats
+                .iter()
+                .map(|(record, _)| Record::unpack(*record))
+                .enumerate()
+        };
         for (index, record) in records().filter(|(_, record)| record.incoming.is_none()) {
             if !place(record.mine) {
-                return Some(format!("seat {index} owns block {}, which has another place or does not exist", record.mine));
+                return Some(format!(
+                    "seat {index} owns block {}, which has another place or does not exist",
+                    record.mine
+                ));
             }
         }
         // Of a chain of dead ones that traded for each other's blocks, one decides the next: whose one
         // block has a place owns the other. Who may still own either contradicts nothing.
-        let mut open: Vec<(usize, u32, u32)> = records().filter_map(|(index, record)| Some((index, record.mine, record.incoming?))).collect();
+        let mut open: Vec<(usize, u32, u32)> = records()
+            .filter_map(|(index, record)| Some((index, record.mine, record.incoming?)))
+            .collect();
         loop {
             let before = open.len();
             let mut wrong = None;
-            open.retain(|(index, mine, incoming)| match (is_free(*mine), is_free(*incoming)) {
-                (true, true) => true,
-                (false, false) => {
-                    wrong.get_or_insert((*index, *mine));
-                    false
-                }
-                (first, _) => {
-                    place(if first { *mine } else { *incoming });
-                    false
-                }
-            });
+            open.retain(
+                |(index, mine, incoming)| match (is_free(*mine), is_free(*incoming)) {
+                    (true, true) => true,
+                    (false, false) => {
+                        wrong.get_or_insert((*index, *mine));
+                        false
+                    }
+                    (first, _) => {
+                        place(if first { *mine } else { *incoming });
+                        false
+                    }
+                },
+            );
             if let Some((index, mine)) = wrong {
-                return Some(format!("seat {index} is to own block {mine} or another, which have other places"));
+                return Some(format!(
+                    "seat {index} is to own block {mine} or another, which have other places"
+                ));
             }
             if open.len() == before {
                 return None;

@@ -59,7 +59,10 @@ impl<M: Memory> Ring<M> {
             }
             head = again;
         }
-        shape.count(tail).saturating_sub(shape.count(head)).min(u64::from(shape.slots))
+        shape
+            .count(tail)
+            .saturating_sub(shape.count(head))
+            .min(u64::from(shape.slots))
     }
 
     /// Returns the number of blocks in the ring that were not cleared. It is exact while nobody is
@@ -70,8 +73,16 @@ impl<M: Memory> Ring<M> {
         // live one.
         let (mut cleared, mut live) = (0, all);
         while cleared < live {
-            let middle = if cleared == 0 && live == all { 0 } else { cleared.midpoint(live) };
-            if self.is_live_at(head, middle) { live = middle } else { cleared = middle + 1 }
+            let middle = if cleared == 0 && live == all {
+                0
+            } else {
+                cleared.midpoint(live)
+            };
+            if self.is_live_at(head, middle) {
+                live = middle
+            } else {
+                cleared = middle + 1
+            }
         }
         all - live
     }
@@ -80,7 +91,8 @@ impl<M: Memory> Ring<M> {
     /// number of slots.
     fn is_live_at(&self, head: Cursor, by: u64) -> bool {
         let shape = self.memory.shape();
-        self.look(shape.ahead(head.index, by as u32)).is_ok_and(|slot| self.is_live(slot.block))
+        self.look(shape.ahead(head.index, by as u32))
+            .is_ok_and(|slot| self.is_live(slot.block))
     }
 
     fn is_live(&self, block: u32) -> bool {
@@ -108,8 +120,11 @@ impl<M: Memory> Ring<M> {
 
     /// Returns the number of items in the blocks that count.
     fn sum(&self, counts: impl Fn(u32) -> bool) -> u64 {
-        let full = (0..self.memory.shape().slots).filter_map(|index| self.look(index).ok().filter(|slot| slot.is_full()));
-        full.filter(|slot| counts(slot.block)).map(|slot| u64::from(self.items_in(slot.block))).sum()
+        let full = (0..self.memory.shape().slots)
+            .filter_map(|index| self.look(index).ok().filter(|slot| slot.is_full()));
+        full.filter(|slot| counts(slot.block))
+            .map(|slot| u64::from(self.items_in(slot.block)))
+            .sum()
     }
 
     /// Walks from the hint, or from the smallest stamp if the hint is of no use.
@@ -153,7 +168,11 @@ impl<M: Memory> Ring<M> {
 
     /// Returns the cycle in which slot `index` is written (or read) next.
     fn next_cycle(&self, side: Side, index: u32) -> u64 {
-        let stamp = self.memory.shape().slot(load_sc(self.memory.slot(index))).stamp;
+        let stamp = self
+            .memory
+            .shape()
+            .slot(load_sc(self.memory.slot(index)))
+            .stamp;
         match side {
             Side::Put => stamp.div_ceil(2),
             Side::Get => stamp / 2,
@@ -164,7 +183,13 @@ impl<M: Memory> Ring<M> {
 impl<M: Memory> Ring<M> {
     /// Moves the cursor behind `passed`, the last position known to be done, or further if the hint
     /// knows more. Returns what is there.
-    pub(super) fn step(&self, c: &mut Cursors, walk: &mut Walk, stamp: u64, passed: Cursor) -> Result<slot::Slot, RingError> {
+    pub(super) fn step(
+        &self,
+        c: &mut Cursors,
+        walk: &mut Walk,
+        stamp: u64,
+        passed: Cursor,
+    ) -> Result<slot::Slot, RingError> {
         let shape = self.memory.shape();
         let (two_ahead, cursor, word) = match walk.side {
             Side::Put => (2 * c.put.cycle + 2, &mut c.put, self.memory.tail()),

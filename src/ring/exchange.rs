@@ -33,7 +33,9 @@ impl<M: Memory> Ring<M> {
         if slot.block < self.memory.shape().blocks {
             Ok(slot)
         } else {
-            Err(RingError::Corrupt("a slot names a block that does not exist"))
+            Err(RingError::Corrupt(
+                "a slot names a block that does not exist",
+            ))
         }
     }
 
@@ -67,9 +69,26 @@ impl<M: Memory> Ring<M> {
     /// next of its kind. `outgoing` is the number of items in the seat's block, for a put. A take
     /// leaves the seat with `hold`, and the seat must have no `hold` before.
     #[inline]
-    pub(super) fn exchange(&self, seat: &mut Seat, at: Cursor, seen: Slot, kind: Kind, outgoing: u32) -> Result<Exchanged, RingError> {
+    pub(super) fn exchange(
+        &self,
+        seat: &mut Seat,
+        at: Cursor,
+        seen: Slot,
+        kind: Kind,
+        outgoing: u32,
+    ) -> Result<Exchanged, RingError> {
         let (line, slot) = (self.memory.seat(seat.index), self.memory.slot(at.index));
-        match self.exchange_at(line, slot, seat, at, seen, kind, outgoing, self.batch > 1, false)? {
+        match self.exchange_at(
+            line,
+            slot,
+            seat,
+            at,
+            seen,
+            kind,
+            outgoing,
+            self.batch > 1,
+            false,
+        )? {
             Ok(()) => Ok(Exchanged::Done),
             Err(actual) => {
                 pause(self.contention);
@@ -83,7 +102,10 @@ impl<M: Memory> Ring<M> {
     /// faster: it contains what the slot holds now, and the record is still announced. With `open`
     /// the record also stays announced after a take that happened, and the caller finishes it.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "what the fast paths have in registers already")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what the fast paths have in registers already"
+    )]
     pub(super) fn exchange_at(
         &self,
         line: &SeatLine,
@@ -99,7 +121,11 @@ impl<M: Memory> Ring<M> {
         debug_assert!(!seat.hold, "a seat with an item in hand exchanges");
         let shape = self.memory.shape();
         // A put onto an item goes from FULL to the next FULL, a skip from EMPTY to the next EMPTY.
-        let more = if matches!(kind, Kind::Drop | Kind::Replace | Kind::Skip) { 2 } else { 1 };
+        let more = if matches!(kind, Kind::Drop | Kind::Replace | Kind::Skip) {
+            2
+        } else {
+            1
+        };
         let Some(new) = shape.follow(seen, more, seat.block) else {
             return Err(RingError::Exhausted);
         };
@@ -125,7 +151,11 @@ impl<M: Memory> Ring<M> {
                 }
                 if batches || !matches!(kind, Kind::Put | Kind::Take) {
                     for event in self.events(kind).into_iter().flatten() {
-                        seat.count(line, event, self.items_of(event, outgoing, seen.block).into());
+                        seat.count(
+                            line,
+                            event,
+                            self.items_of(event, outgoing, seen.block).into(),
+                        );
                     }
                 }
                 seat.rest_at(line, kind == Kind::Take);

@@ -66,7 +66,10 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    fn change(&self, mut next: impl FnMut(Ready) -> Result<Ready, RingError>) -> Result<u64, RingError> {
+    fn change(
+        &self,
+        mut next: impl FnMut(Ready) -> Result<Ready, RingError>,
+    ) -> Result<u64, RingError> {
         let mut gate = self.gate();
         loop {
             let new = next(gate)?;
@@ -82,13 +85,23 @@ impl<M: Memory> Ring<M> {
 
     /// Discards the items at the front that are older than `epoch`. Stops at the first one that is
     /// not older, or at the end.
-    pub(crate) fn drain(&self, c: &mut Cursors, seat: &mut Seat, epoch: u64) -> Result<(), RingError> {
+    pub(crate) fn drain(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        epoch: u64,
+    ) -> Result<(), RingError> {
         let result = self.drain_announced(c, seat, epoch);
         seat.retreat(&self.memory);
         result
     }
 
-    fn drain_announced(&self, c: &mut Cursors, seat: &mut Seat, epoch: u64) -> Result<(), RingError> {
+    fn drain_announced(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        epoch: u64,
+    ) -> Result<(), RingError> {
         let mut walk = Walk::new(Side::Get);
         let mut seen = self.look(c.get.index)?;
         loop {

@@ -15,12 +15,27 @@ impl<M: Memory> Ring<M> {
     /// `header` is that of the seat's block. Returns false if nothing has happened; then
     /// [`put`](Self::put) finds out why.
     #[inline(always)]
-    pub(crate) fn put_fast<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat, header: &AtomicU64, length: u64) -> bool {
+    pub(crate) fn put_fast<const SINGLE: bool>(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        header: &AtomicU64,
+        length: u64,
+    ) -> bool {
         debug_assert!(!SINGLE || self.single);
-        let (memory, shape, at, batches) = (&self.memory, self.memory.shape(), c.put, !SINGLE && self.batch > 1);
+        let (memory, shape, at, batches) = (
+            &self.memory,
+            self.memory.shape(),
+            c.put,
+            !SINGLE && self.batch > 1,
+        );
         // Looked up once, before the ordered accesses: the compiler keeps nothing across those.
         let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
-        let short = if SINGLE { length as u16 } else { memory.set_length(seat.block, length) };
+        let short = if SINGLE {
+            length as u16
+        } else {
+            memory.set_length(seat.block, length)
+        };
         let Some(seen) = shape.slot_of_cycle(load_sc(slot), at.cycle, false) else {
             return false;
         };
@@ -29,9 +44,16 @@ impl<M: Memory> Ring<M> {
         if !memory.started() || !gate.is_ready() {
             return false;
         }
-        store(header, BlockWord::new(gate.epoch(), 0, short).0, Ordering::Release);
+        store(
+            header,
+            BlockWord::new(gate.epoch(), 0, short).0,
+            Ordering::Release,
+        );
         let items = if batches { length as u32 } else { 1 };
-        if !matches!(self.exchange_at(line, slot, seat, at, seen, Kind::Put, items, batches, false), Ok(Ok(()))) {
+        if !matches!(
+            self.exchange_at(line, slot, seat, at, seen, Kind::Put, items, batches, false),
+            Ok(Ok(()))
+        ) {
             self.back_off(seat);
             return false;
         }
@@ -44,7 +66,13 @@ impl<M: Memory> Ring<M> {
     /// or in items in queues with batches. With `lossy`, a put on a full ring drops the oldest
     /// block in the same step.
     #[inline]
-    pub(crate) fn put(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), RingError> {
+    pub(crate) fn put(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        length: u64,
+        lossy: bool,
+    ) -> Result<(), RingError> {
         let result = self.put_slow(c, seat, length, lossy);
         if result.is_err() {
             seat.retreat(&self.memory);
@@ -53,7 +81,13 @@ impl<M: Memory> Ring<M> {
     }
 
     #[inline]
-    fn put_slow(&self, c: &mut Cursors, seat: &mut Seat, length: u64, lossy: bool) -> Result<(), RingError> {
+    fn put_slow(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        length: u64,
+        lossy: bool,
+    ) -> Result<(), RingError> {
         let short = self.memory.set_length(seat.block, length);
         let items = if self.batch == 1 { 1 } else { length as u32 };
         let mut walk = Walk::new(Side::Put);
@@ -77,7 +111,8 @@ impl<M: Memory> Ring<M> {
             // succeeds: otherwise the block may be in its next life. Acquire: pairs with the
             // Release stores of headers. The process that wrote this epoch had loaded it from the
             // gate, so the load that follows is no older.
-            let old = (seen.stamp < empty).then(|| BlockWord(self.memory.block(seen.block).load(Ordering::Acquire)).epoch());
+            let old = (seen.stamp < empty)
+                .then(|| BlockWord(self.memory.block(seen.block).load(Ordering::Acquire)).epoch());
             // The rule of the state: it is loaded after the slot's word that the CAS compares with.
             // A process that ended the stream has passed this position, or has found our item: see
             // `end`.
@@ -97,7 +132,11 @@ impl<M: Memory> Ring<M> {
             let kind = match old {
                 None => Kind::Put,
                 Some(old) if old < epoch => Kind::Replace,
-                Some(old) if old > epoch => return Err(RingError::Corrupt("an item's epoch is newer than the queue's")),
+                Some(old) if old > epoch => {
+                    return Err(RingError::Corrupt(
+                        "an item's epoch is newer than the queue's",
+                    ));
+                }
                 Some(_) if lossy => Kind::Drop,
                 Some(_) => {
                     // Full only if that was the epoch of the item in this slot, and not of the
@@ -112,7 +151,11 @@ impl<M: Memory> Ring<M> {
             };
             // Release: pairs with the Acquire load above, by a racy reader that finds this block in
             // a slot it has left.
-            store(self.memory.block(seat.block), BlockWord::new(epoch, 0, short).0, Ordering::Release);
+            store(
+                self.memory.block(seat.block),
+                BlockWord::new(epoch, 0, short).0,
+                Ordering::Release,
+            );
             match self.exchange(seat, at, seen, kind, items)? {
                 Exchanged::Done => {
                     c.put = at.next(self.memory.shape().slots);

@@ -37,13 +37,20 @@ enum Resolved {
     Undecided,
 }
 
-const BAD_RECORD: RingError = RingError::Corrupt("a seat's record names a block that does not exist");
+const BAD_RECORD: RingError =
+    RingError::Corrupt("a seat's record names a block that does not exist");
 
 impl<M: Memory> Ring<M> {
     /// Takes a free seat and its lock. A consumer of an at-least-once queue that finds none takes
     /// the seat of the oldest orphan, and its first get delivers that item. `skip` names seats that
     /// this endpoint holds already.
-    pub(crate) fn attach(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, consumer: bool, out: &mut Recovered) -> Result<Option<Seat>, RingError> {
+    pub(crate) fn attach(
+        &self,
+        locks: &mut impl Locks,
+        skip: impl Fn(u32) -> bool,
+        consumer: bool,
+        out: &mut Recovered,
+    ) -> Result<Option<Seat>, RingError> {
         *out = self.recover(locks, &skip);
         for index in self.others(&skip).filter(|index| !self.wants_care(*index)) {
             if !locks.try_lock(index) {
@@ -76,7 +83,10 @@ impl<M: Memory> Ring<M> {
     pub(crate) fn recover(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool) -> Recovered {
         let mut out = Recovered::default();
         self.decide(locks, &skip, &mut out);
-        for index in self.others(&skip).filter(|index| self.rests_with_items(*index)) {
+        for index in self
+            .others(&skip)
+            .filter(|index| self.rests_with_items(*index))
+        {
             if self.at_least_once && self.held(index) > 0 {
                 if !locks.is_locked(index) {
                     self.raise(&mut out);
@@ -90,7 +100,12 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Locks the seat of the oldest orphan, so that its item can be delivered from there.
-    pub(crate) fn adopt(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, out: &mut Recovered) -> Option<Seat> {
+    pub(crate) fn adopt(
+        &self,
+        locks: &mut impl Locks,
+        skip: impl Fn(u32) -> bool,
+        out: &mut Recovered,
+    ) -> Option<Seat> {
         self.decide(locks, &skip, out);
         self.keep_oldest(locks, &skip, out)
     }
@@ -130,12 +145,22 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Keeps the first orphan that it can lock, beginning with the oldest.
-    fn keep_oldest(&self, locks: &mut impl Locks, skip: impl Fn(u32) -> bool, out: &mut Recovered) -> Option<Seat> {
+    fn keep_oldest(
+        &self,
+        locks: &mut impl Locks,
+        skip: impl Fn(u32) -> bool,
+        out: &mut Recovered,
+    ) -> Option<Seat> {
         let mut candidates: Vec<(u64, u32)> = self
             .others(skip)
             .filter(|index| self.rests_with_items(*index))
             // Relaxed: it only wishes for an order. The seat is resolved under its lock.
-            .map(|index| (self.memory.seat(index).position.load(Ordering::Relaxed), index))
+            .map(|index| {
+                (
+                    self.memory.seat(index).position.load(Ordering::Relaxed),
+                    index,
+                )
+            })
             .collect();
         candidates.sort_unstable();
         for (_, index) in candidates {
@@ -167,7 +192,11 @@ impl<M: Memory> Ring<M> {
         }
         let shown = self.was_shown(seat);
         // Relaxed: read by the next holder of the seat's lock.
-        store32(&self.memory.seat(seat.index).buffered, buffered.into(), Ordering::Relaxed);
+        store32(
+            &self.memory.seat(seat.index).buffered,
+            buffered.into(),
+            Ordering::Relaxed,
+        );
         if !shown {
             return Some(word);
         }
@@ -180,7 +209,9 @@ impl<M: Memory> Ring<M> {
         // Relaxed: single writer, the lock's holder.
         store(
             redelivered,
-            redelivered.load(Ordering::Relaxed).wrapping_add(seat.left().into()),
+            redelivered
+                .load(Ordering::Relaxed)
+                .wrapping_add(seat.left().into()),
             Ordering::Relaxed,
         );
         Some(word)
@@ -197,7 +228,11 @@ impl<M: Memory> Ring<M> {
     /// Returns whether the items in hand were shown, and did not only wait in a buffer.
     fn was_shown(&self, seat: &Seat) -> bool {
         // Relaxed: the seat is ours.
-        self.memory.seat(seat.index).buffered.load(Ordering::Relaxed) != 1
+        self.memory
+            .seat(seat.index)
+            .buffered
+            .load(Ordering::Relaxed)
+            != 1
     }
 
     /// Notes whether what is in a seat of ours, or what its next take brings, waits in a buffer.
@@ -217,7 +252,9 @@ impl<M: Memory> Ring<M> {
     /// Returns whether the items in hand were cleared.
     pub(crate) fn holds_void(&self, seat: &Seat) -> bool {
         // Relaxed: our own block.
-        self.is_void(BlockWord(self.memory.block(seat.block).load(Ordering::Relaxed)))
+        self.is_void(BlockWord(
+            self.memory.block(seat.block).load(Ordering::Relaxed),
+        ))
     }
 
     /// Settles cleared items in hand. Returns true if they were cleared.
@@ -244,7 +281,8 @@ impl<M: Memory> Ring<M> {
         if !record.hold || record.incoming.is_some() || record.mine >= self.memory.shape().blocks {
             return 0;
         }
-        line.read_counts().unsettled(&record, self.items_in(record.mine))
+        line.read_counts()
+            .unsettled(&record, self.items_in(record.mine))
     }
 
     /// Gives a seat up. Returns true if it carries an item for others to adopt: then `orphans` was
@@ -276,12 +314,14 @@ impl<M: Memory> Ring<M> {
     /// no lock. A caller that has found the ring empty before knows then of every item that was in
     /// it.
     pub(crate) fn others_may_carry(&self, skip: impl Fn(u32) -> bool) -> bool {
-        (0..self.memory.shape().seats).filter(|index| !skip(*index)).any(|index| {
-            // Relaxed: a process that took an item announced it before its exchange, and the look
-            // at the slot acquired that.
-            let record = self.memory.seat(index).read_record();
-            record.hold || record.incoming.is_some() && record.kind == Kind::Take
-        })
+        (0..self.memory.shape().seats)
+            .filter(|index| !skip(*index))
+            .any(|index| {
+                // Relaxed: a process that took an item announced it before its exchange, and the look
+                // at the slot acquired that.
+                let record = self.memory.seat(index).read_record();
+                record.hold || record.incoming.is_some() && record.kind == Kind::Take
+            })
     }
 
     /// Returns whether a seat that is not ours is in mid-exchange or carries an item. Takes no
@@ -342,7 +382,12 @@ impl<M: Memory> Ring<M> {
                 // The difference of the sequences is what its owner counted before it died. Each
                 // further event is one store, so a death in here is seen too.
                 let done = counts.sequence().wrapping_sub(record.sequence) & 3;
-                for event in self.events(record.kind).into_iter().flatten().skip(done.into()) {
+                for event in self
+                    .events(record.kind)
+                    .into_iter()
+                    .flatten()
+                    .skip(done.into())
+                {
                     let outgoing = line.read_outgoing().clamp(1, self.batch.into()) as u32;
                     seat.count(line, event, self.items_of(event, outgoing, incoming).into());
                 }
@@ -390,10 +435,16 @@ impl<M: Memory> Ring<M> {
                 return Some(happened);
             }
         }
-        (0..shape.seats).filter(|index| *index != dead).find_map(|index| {
-            let record = self.memory.seat(index).read_record();
-            if record.incoming.is_none() { verdict(record.mine) } else { None }
-        })
+        (0..shape.seats)
+            .filter(|index| *index != dead)
+            .find_map(|index| {
+                let record = self.memory.seat(index).read_record();
+                if record.incoming.is_none() {
+                    verdict(record.mine)
+                } else {
+                    None
+                }
+            })
     }
 }
 

@@ -83,7 +83,11 @@ const SEQUENCE: u32 = 52;
 /// `sequence` is in its place already.
 #[inline(always)]
 fn pack(mine: u32, incoming: u64, hold: bool, kind: Kind, sequence: u64) -> u64 {
-    u64::from(mine) | incoming << INCOMING | u64::from(hold) << HOLD | (kind as u64) << KIND | sequence
+    u64::from(mine)
+        | incoming << INCOMING
+        | u64::from(hold) << HOLD
+        | (kind as u64) << KIND
+        | sequence
 }
 
 impl Record {
@@ -99,7 +103,13 @@ impl Record {
 
     pub(crate) fn pack(self) -> u64 {
         let incoming = self.incoming.map_or(NONE, u64::from);
-        pack(self.mine, incoming, self.hold, self.kind, u64::from(self.sequence) << SEQUENCE)
+        pack(
+            self.mine,
+            incoming,
+            self.hold,
+            self.kind,
+            u64::from(self.sequence) << SEQUENCE,
+        )
     }
 
     pub(crate) fn unpack(word: u64) -> Self {
@@ -141,14 +151,22 @@ impl Counts {
 
     /// Returns the number of events counted, mod 4.
     pub(super) fn sequence(&self) -> u8 {
-        (self.events.iter().fold(0, |sum: u64, count| sum.wrapping_add(count.0)) & 3) as u8
+        (self
+            .events
+            .iter()
+            .fold(0, |sum: u64, count| sum.wrapping_add(count.0))
+            & 3) as u8
     }
 
     /// Returns how many of `items` in a block, taken when `base` was written, are not acknowledged.
     #[inline(always)]
     fn left(&self, items: u32) -> u32 {
         let done = self.got.wrapping_sub(self.base);
-        if done >= u64::from(items) { 0 } else { items - done as u32 }
+        if done >= u64::from(items) {
+            0
+        } else {
+            items - done as u32
+        }
     }
 
     /// Returns how many items in hand nobody has settled, for a seat with this record whose block
@@ -175,7 +193,14 @@ impl SeatLine {
         Counts {
             got: self.got.load(Ordering::Relaxed),
             base: self.base.load(Ordering::Relaxed),
-            events: [Event::Put, Event::Dropped, Event::Cleared, Event::Lost, Event::Skipped].map(|event| Count(self.counter(event).load(Ordering::Relaxed))),
+            events: [
+                Event::Put,
+                Event::Dropped,
+                Event::Cleared,
+                Event::Lost,
+                Event::Skipped,
+            ]
+            .map(|event| Count(self.counter(event).load(Ordering::Relaxed))),
         }
     }
 
@@ -250,7 +275,11 @@ impl Seat {
     /// Returns the number of items in hand that are not acknowledged.
     #[inline(always)]
     pub(crate) fn left(&self) -> u32 {
-        if self.hold { self.counts.left(self.items) } else { 0 }
+        if self.hold {
+            self.counts.left(self.items)
+        } else {
+            0
+        }
     }
 
     /// Returns how many items of the block in hand were acknowledged, which is the number of the
@@ -264,7 +293,11 @@ impl Seat {
     #[inline(always)]
     pub(super) fn announce(&self, line: &SeatLine, incoming: u32, kind: Kind) {
         // Relaxed: the slot's CAS, which follows, releases it.
-        store(&line.record, pack(self.block, incoming.into(), false, kind, self.sequence), Ordering::Relaxed);
+        store(
+            &line.record,
+            pack(self.block, incoming.into(), false, kind, self.sequence),
+            Ordering::Relaxed,
+        );
     }
 
     /// Notes that the exchange announced has failed. It is announced still.
@@ -305,7 +338,11 @@ impl Seat {
         debug_assert_eq!(hold, self.hold);
         // Release keeps the counter store before it: a death between the two must show the counter,
         // never the record alone. It pairs with the lock's hand-over.
-        store(&line.record, pack(self.block, NONE, hold, Kind::Put, self.sequence), Ordering::Release);
+        store(
+            &line.record,
+            pack(self.block, NONE, hold, Kind::Put, self.sequence),
+            Ordering::Release,
+        );
         if self.announced {
             self.announced = false;
         }
@@ -423,8 +460,19 @@ mod tests {
 
     #[test]
     fn records_come_apart_as_they_were_put_together() {
-        for kind in [Kind::Put, Kind::Take, Kind::Drop, Kind::Discard, Kind::Replace, Kind::Skip] {
-            for (incoming, hold, sequence) in [(None, true, 0), (Some(0), false, 3), (Some((1 << 20) - 1), true, 2)] {
+        for kind in [
+            Kind::Put,
+            Kind::Take,
+            Kind::Drop,
+            Kind::Discard,
+            Kind::Replace,
+            Kind::Skip,
+        ] {
+            for (incoming, hold, sequence) in [
+                (None, true, 0),
+                (Some(0), false, 3),
+                (Some((1 << 20) - 1), true, 2),
+            ] {
                 let record = Record {
                     mine: 77,
                     incoming,
@@ -453,7 +501,14 @@ mod tests {
             assert_eq!(counts.sequence(), (before + 1) % 4);
         }
         assert_eq!(
-            [Event::Put, Event::Dropped, Event::Cleared, Event::Lost, Event::Skipped].map(|event| counts.items(event)),
+            [
+                Event::Put,
+                Event::Dropped,
+                Event::Cleared,
+                Event::Lost,
+                Event::Skipped
+            ]
+            .map(|event| counts.items(event)),
             [6, 4, 0, 64, 1]
         );
     }

@@ -60,7 +60,11 @@ impl Shape {
     #[inline(always)]
     pub(crate) fn slot_of_cycle(&self, raw: u64, cycle: u64, full: bool) -> Option<Slot> {
         let stamp = 2 * cycle + u64::from(full);
-        let block = raw.wrapping_sub((cycle << 1 << self.block_bits).wrapping_add(if full { self.one } else { 0 }));
+        let block = raw.wrapping_sub((cycle << 1 << self.block_bits).wrapping_add(if full {
+            self.one
+        } else {
+            0
+        }));
         (block < u64::from(self.blocks)).then_some(Slot {
             raw,
             stamp,
@@ -79,7 +83,11 @@ impl Shape {
     /// Returns the slot `by` places behind this one; `by <= slots`.
     #[inline(always)]
     pub(crate) fn ahead(&self, index: u32, by: u32) -> u32 {
-        if index + by >= self.slots { index + by - self.slots } else { index + by }
+        if index + by >= self.slots {
+            index + by - self.slots
+        } else {
+            index + by
+        }
     }
 
     /// Packs a position into one word. Words compare as positions do.
@@ -100,7 +108,9 @@ impl Shape {
 
     /// Returns the number of puts (or removals) before this position.
     pub(crate) fn count(&self, at: Cursor) -> u64 {
-        at.cycle.wrapping_mul(u64::from(self.slots)).wrapping_add(u64::from(at.index))
+        at.cycle
+            .wrapping_mul(u64::from(self.slots))
+            .wrapping_add(u64::from(at.index))
     }
 }
 
@@ -208,7 +218,11 @@ impl BlockWord {
 
     /// Counts one delivery more, stopping at 255.
     pub(crate) fn delivered_again(self) -> Self {
-        Self::new(self.epoch(), self.deliveries().saturating_add(1), self.length())
+        Self::new(
+            self.epoch(),
+            self.deliveries().saturating_add(1),
+            self.length(),
+        )
     }
 }
 
@@ -218,17 +232,34 @@ mod tests {
 
     #[test]
     fn words_come_apart_as_they_were_put_together() {
-        for (slots, seats) in [(1, 1), (1, 64), (2, 3), (1000, 24), (1024, 64), ((1 << 20) - 1023, 1023)] {
+        for (slots, seats) in [
+            (1, 1),
+            (1, 64),
+            (2, 3),
+            (1000, 24),
+            (1024, 64),
+            ((1 << 20) - 1023, 1023),
+        ] {
             let shape = Shape::new(slots, seats);
             for stamp in [0, 1, 2, 12345, shape.last_stamp] {
                 for block in [0, shape.blocks - 1] {
                     let slot = shape.slot(shape.pack(stamp, block));
                     assert_eq!((slot.stamp, slot.block), (stamp, block));
-                    assert_eq!(shape.slot_of_cycle(slot.raw, stamp / 2, stamp % 2 == 1), Some(slot));
-                    assert_eq!(shape.slot_of_cycle(slot.raw, stamp / 2, stamp % 2 == 0), None);
-                    assert_eq!(shape.slot_of_cycle(slot.raw, stamp / 2 + 1, stamp % 2 == 1), None);
+                    assert_eq!(
+                        shape.slot_of_cycle(slot.raw, stamp / 2, stamp % 2 == 1),
+                        Some(slot)
+                    );
+                    assert_eq!(
+                        shape.slot_of_cycle(slot.raw, stamp / 2, stamp % 2 == 0),
+                        None
+                    );
+                    assert_eq!(
+                        shape.slot_of_cycle(slot.raw, stamp / 2 + 1, stamp % 2 == 1),
+                        None
+                    );
                     for more in [1, 2] {
-                        let expected = (stamp + more <= shape.last_stamp).then(|| shape.pack(stamp + more, block));
+                        let expected = (stamp + more <= shape.last_stamp)
+                            .then(|| shape.pack(stamp + more, block));
                         assert_eq!(shape.follow(slot, more, block), expected);
                     }
                 }
@@ -244,7 +275,10 @@ mod tests {
             }
         }
         let word = BlockWord::new(LAST_EPOCH, 255, 65_535);
-        assert_eq!((word.epoch(), word.deliveries(), word.length()), (LAST_EPOCH, 255, 65_535));
+        assert_eq!(
+            (word.epoch(), word.deliveries(), word.length()),
+            (LAST_EPOCH, 255, 65_535)
+        );
         assert_eq!(word.delivered_again(), word);
     }
 

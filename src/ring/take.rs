@@ -16,7 +16,11 @@ impl<M: Memory> Ring<M> {
     /// Returns the header and the block, which is the seat's now. `None` means that at most a
     /// cleared block was discarded; then [`take`](Self::take) goes on.
     #[inline(always)]
-    pub(crate) fn take_fast<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat) -> Option<(BlockWord, u32)> {
+    pub(crate) fn take_fast<const SINGLE: bool>(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+    ) -> Option<(BlockWord, u32)> {
         debug_assert!(!SINGLE || self.single);
         let (_, word, block) = self.claim_front::<SINGLE>(c, seat, false)?;
         if !SINGLE && self.batch > 1 {
@@ -35,7 +39,12 @@ impl<M: Memory> Ring<M> {
     /// it cannot, the item stays in hand. `copy` must not panic, because the seat's private copy is
     /// not up to date meanwhile.
     #[inline(always)]
-    pub(crate) fn get_fast<R>(&self, c: &mut Cursors, seat: &mut Seat, copy: impl FnOnce(BlockWord, u32) -> Option<R>) -> Option<R> {
+    pub(crate) fn get_fast<R>(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        copy: impl FnOnce(BlockWord, u32) -> Option<R>,
+    ) -> Option<R> {
         debug_assert!(self.single);
         let (line, word, block) = self.claim_front::<true>(c, seat, true)?;
         if !self.is_void(word) {
@@ -61,12 +70,25 @@ impl<M: Memory> Ring<M> {
     /// Does the exchange, which `take_fast` and `get_fast` have in common. Returns the seat's line,
     /// the header and the block. With `open` the record stays announced.
     #[inline(always)]
-    fn claim_front<const SINGLE: bool>(&self, c: &mut Cursors, seat: &mut Seat, open: bool) -> Option<(&SeatLine, BlockWord, u32)> {
-        let (memory, shape, at, batches) = (&self.memory, self.memory.shape(), c.get, !SINGLE && self.batch > 1);
+    fn claim_front<const SINGLE: bool>(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        open: bool,
+    ) -> Option<(&SeatLine, BlockWord, u32)> {
+        let (memory, shape, at, batches) = (
+            &self.memory,
+            self.memory.shape(),
+            c.get,
+            !SINGLE && self.batch > 1,
+        );
         // Looked up once, before the ordered accesses: the compiler keeps nothing across those.
         let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
         let seen = shape.slot_of_cycle(load_sc(slot), at.cycle, true)?;
-        if !matches!(self.exchange_at(line, slot, seat, at, seen, Kind::Take, 0, batches, open), Ok(Ok(()))) {
+        if !matches!(
+            self.exchange_at(line, slot, seat, at, seen, Kind::Take, 0, batches, open),
+            Ok(Ok(()))
+        ) {
             self.back_off(seat);
             return None;
         }
@@ -141,7 +163,12 @@ impl<M: Memory> Ring<M> {
     /// came before, the ring was empty after it, so its item was taken. It cannot be in between:
     /// the position it saw was at or before the one we pass, so it would be behind the tail at its
     /// exchange.
-    pub(crate) fn end(&self, c: &mut Cursors, seat: &mut Seat, carry: impl Fn(&Self) -> bool) -> Result<Ending, RingError> {
+    pub(crate) fn end(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        carry: impl Fn(&Self) -> bool,
+    ) -> Result<Ending, RingError> {
         let ending = self.end_slow(c, seat, carry);
         if ending != Ok(Ending::Ended) {
             seat.retreat(&self.memory);
@@ -149,7 +176,12 @@ impl<M: Memory> Ring<M> {
         ending
     }
 
-    fn end_slow(&self, c: &mut Cursors, seat: &mut Seat, carry: impl Fn(&Self) -> bool) -> Result<Ending, RingError> {
+    fn end_slow(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        carry: impl Fn(&Self) -> bool,
+    ) -> Result<Ending, RingError> {
         let mut walk = Walk::new(Side::Get);
         let mut seen = self.look(c.get.index)?;
         loop {
@@ -177,7 +209,12 @@ impl<M: Memory> Ring<M> {
     /// Walks the get cursor from `seen`, which is what its slot holds, to the oldest block, or to
     /// the position of the next put if the ring is empty.
     #[inline(always)]
-    pub(super) fn oldest(&self, c: &mut Cursors, walk: &mut Walk, mut seen: slot::Slot) -> Result<slot::Slot, RingError> {
+    pub(super) fn oldest(
+        &self,
+        c: &mut Cursors,
+        walk: &mut Walk,
+        mut seen: slot::Slot,
+    ) -> Result<slot::Slot, RingError> {
         loop {
             let full = 2 * c.get.cycle + 1;
             if seen.stamp == full || seen.stamp + 1 == full {

@@ -108,10 +108,19 @@ fn words(slots: u32, seats: u32) -> Rc<Words> {
     let shape = Shape::new(slots, seats);
     Rc::new(Words {
         shape,
-        slots: (0..slots).map(|index| AtomicU64::new(shape.pack(0, index))).collect(),
-        seats: (0..seats).map(|index| line(Record::at_rest(slots + index).pack())).collect(),
+        slots: (0..slots)
+            .map(|index| AtomicU64::new(shape.pack(0, index)))
+            .collect(),
+        seats: (0..seats)
+            .map(|index| line(Record::at_rest(slots + index).pack()))
+            .collect(),
         blocks: (0..slots + seats).map(|_| AtomicU64::new(0)).collect(),
-        gate: [AtomicU64::new(1 << 1 | 1), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)],
+        gate: [
+            AtomicU64::new(1 << 1 | 1),
+            AtomicU64::new(0),
+            AtomicU64::new(0),
+            AtomicU64::new(0),
+        ],
         state: AtomicU32::new(2),
     })
 }
@@ -157,10 +166,14 @@ impl End {
 
     fn put(&mut self, item: u64, lossy: bool) -> Result<(), RingError> {
         let header = &self.ring.memory.words.clone().blocks[self.seat.block as usize];
-        if self.ring.put_fast::<true>(&mut self.cursors, &mut self.seat, header, item) {
+        if self
+            .ring
+            .put_fast::<true>(&mut self.cursors, &mut self.seat, header, item)
+        {
             return Ok(());
         }
-        self.ring.put(&mut self.cursors, &mut self.seat, item, lossy)
+        self.ring
+            .put(&mut self.cursors, &mut self.seat, item, lossy)
     }
 
     fn get(&mut self) -> Option<u64> {
@@ -217,7 +230,11 @@ fn a_put_that_overlaps_a_clear_never_lands_cleared_behind_a_live_item() {
             // With one live item of two no later put drops one or finds the ring full.
             let mut last = End::new(&words, 2);
             assert_eq!(last.put(30, true), Ok(()));
-            assert_eq!(last.seat.counted(Event::Dropped), u64::from(items.len() == 2), "{filled}, {at}, {items:?}");
+            assert_eq!(
+                last.seat.counted(Event::Dropped),
+                u64::from(items.len() == 2),
+                "{filled}, {at}, {items:?}"
+            );
         }
     }
 }
@@ -271,14 +288,21 @@ fn a_record_that_changes_while_it_is_judged_harms_nobody() {
                 kind: Kind::Take,
                 ..Record::at_rest(3)
             };
-            words.seats[1].record.store(record.pack(), Ordering::Relaxed);
+            words.seats[1]
+                .record
+                .store(record.pack(), Ordering::Relaxed);
             let good = End::new(&words, 0);
             let others = words.clone();
             good.interrupt(at, move || {
-                others.seats[1].record.store(Record::at_rest(1 << 20).pack() | 1 << 48, Ordering::Relaxed)
+                others.seats[1]
+                    .record
+                    .store(Record::at_rest(1 << 20).pack() | 1 << 48, Ordering::Relaxed)
             });
             let pass = good.ring.recover(&mut Free, |index| index == 0);
-            assert!(pass.corrupt.is_some() || pass.recovered + pass.undecided == 1, "{pass:?}");
+            assert!(
+                pass.corrupt.is_some() || pass.recovered + pass.undecided == 1,
+                "{pass:?}"
+            );
             if !good.was_interrupted() {
                 break;
             }
@@ -294,7 +318,11 @@ impl End {
         loop {
             match self.get() {
                 Some(item) => got.push(item),
-                None if self.ring.end(&mut self.cursors, &mut self.seat, |_| false) == Ok(Ending::Ended) => return got,
+                None if self.ring.end(&mut self.cursors, &mut self.seat, |_| false)
+                    == Ok(Ending::Ended) =>
+                {
+                    return got;
+                }
                 None => {}
             }
         }
@@ -307,7 +335,10 @@ impl Words {
     }
 
     fn skipped(&self) -> u64 {
-        self.seats.iter().map(|line| line.read_counts().items(Event::Skipped)).sum()
+        self.seats
+            .iter()
+            .map(|line| line.read_counts().items(Event::Skipped))
+            .sum()
     }
 }
 
@@ -323,7 +354,11 @@ fn a_put_that_overlaps_the_end_of_a_stream_was_got_or_is_refused() {
     ] {
         for at in 0.. {
             let words = words(slots, 3);
-            let (mut slow, mut fast, mut consumer) = (End::new(&words, 0), End::new(&words, 1), End::new(&words, 2));
+            let (mut slow, mut fast, mut consumer) = (
+                End::new(&words, 0),
+                End::new(&words, 1),
+                End::new(&words, 2),
+            );
             for item in 1..=filled {
                 fast.put(item, false).unwrap();
             }
@@ -332,7 +367,10 @@ fn a_put_that_overlaps_the_end_of_a_stream_was_got_or_is_refused() {
             slow.interrupt(at, move || {
                 for _ in 0..=restarts {
                     others.set_state(3);
-                    let both = consumer.get_to_the_end().into_iter().chain(fast.get_to_the_end());
+                    let both = consumer
+                        .get_to_the_end()
+                        .into_iter()
+                        .chain(fast.get_to_the_end());
                     ended.borrow_mut().extend(both);
                     assert_eq!(fast.put(9, true), Err(RingError::Stopped));
                     if restarts > 0 {
@@ -346,7 +384,9 @@ fn a_put_that_overlaps_the_end_of_a_stream_was_got_or_is_refused() {
                 break;
             }
             let (items, skipped) = (live(&words).0, words.skipped());
-            let what = format!("{slots} slots, {filled} items before, interrupted at access {at}: {put:?}, {items:?} are left");
+            let what = format!(
+                "{slots} slots, {filled} items before, interrupted at access {at}: {put:?}, {items:?} are left"
+            );
             // Without a restart no later stream could have admitted it.
             assert_eq!(
                 items,
@@ -357,9 +397,15 @@ fn a_put_that_overlaps_the_end_of_a_stream_was_got_or_is_refused() {
                 },
                 "{what}"
             );
-            assert!(put.is_ok() || restarts == 0 && put == Err(RingError::Stopped), "{what}");
+            assert!(
+                put.is_ok() || restarts == 0 && put == Err(RingError::Stopped),
+                "{what}"
+            );
             assert_eq!(skipped, 2 * (restarts + 1), "{what}");
-            let (puts, tail) = (filled + u64::from(put.is_ok()), words.shape.count(slow.ring.tail()));
+            let (puts, tail) = (
+                filled + u64::from(put.is_ok()),
+                words.shape.count(slow.ring.tail()),
+            );
             assert_eq!(tail, puts + skipped, "{what}");
         }
     }

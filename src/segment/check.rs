@@ -5,7 +5,9 @@
 
 use super::{Place, Spec};
 use crate::error::{Error, ErrorKind, OpenError};
-use crate::layout::{Geometry, HEADER_SIZE, MAGIC, RawHeader, SEATS_OFFSET, SLOT_SIZE, VERSION, flags};
+use crate::layout::{
+    Geometry, HEADER_SIZE, MAGIC, RawHeader, SEATS_OFFSET, SLOT_SIZE, VERSION, flags,
+};
 use std::fmt;
 use std::fs::File;
 #[cfg(not(fuzzing))]
@@ -163,18 +165,26 @@ pub(super) fn raw_header(spec: &Spec, id: QueueId) -> RawHeader {
 pub(super) fn read_header(place: &Place, file: &File) -> Result<(QueueInfo, Geometry), OpenError> {
     #[cfg(fuzzing)]
     let file = &crate::sys::pretend::Looked(file);
-    let meta = file.metadata().map_err(|error| place.error("fstat", error))?;
+    let meta = file
+        .metadata()
+        .map_err(|error| place.error("fstat", error))?;
     if !meta.is_file() {
         return Err(place.corrupt("it is not a regular file"));
     }
     if meta.len() < HEADER_SIZE as u64 {
-        return Err(place.corrupt(format!("it is no prodcon segment: {} bytes are too few", meta.len())));
+        return Err(place.corrupt(format!(
+            "it is no prodcon segment: {} bytes are too few",
+            meta.len()
+        )));
     }
     let mut raw: RawHeader = bytemuck::Zeroable::zeroed();
     file.read_exact_at(bytemuck::bytes_of_mut(&mut raw), 0)
         .map_err(|error| place.error("read", error))?;
     if raw.magic != MAGIC {
-        return Err(place.corrupt(format!("it is no prodcon segment: it begins with {:#018x}, expected {MAGIC:#018x}", raw.magic)));
+        return Err(place.corrupt(format!(
+            "it is no prodcon segment: it begins with {:#018x}, expected {MAGIC:#018x}",
+            raw.magic
+        )));
     }
     if raw.version != VERSION {
         return Err(OpenError::Incompatible {
@@ -184,31 +194,61 @@ pub(super) fn read_header(place: &Place, file: &File) -> Result<(QueueInfo, Geom
             found: raw.version.to_string(),
         });
     }
-    let geometry =
-        Geometry::new(raw.capacity, raw.seats, raw.item_size, raw.item_align, raw.batch).map_err(|what| place.corrupt(format!("damaged header: {what}")))?;
+    let geometry = Geometry::new(
+        raw.capacity,
+        raw.seats,
+        raw.item_size,
+        raw.item_align,
+        raw.batch,
+    )
+    .map_err(|what| place.corrupt(format!("damaged header: {what}")))?;
     let equal = |what: &str, found: u64, expected: u64| {
         if found == expected {
             Ok(())
         } else {
-            Err(place.corrupt(format!("damaged header: {what} is {found}, expected {expected}")))
+            Err(place.corrupt(format!(
+                "damaged header: {what} is {found}, expected {expected}"
+            )))
         }
     };
     equal("header size", raw.header_size.into(), HEADER_SIZE as u64)?;
     equal("slot size", raw.slot_size.into(), SLOT_SIZE as u64)?;
     equal("block size", raw.block_size, geometry.block_size)?;
     equal("offset of the seats", raw.seats_offset, SEATS_OFFSET as u64)?;
-    equal("offset of the slots", raw.slots_offset, geometry.slots_offset)?;
-    equal("offset of the blocks", raw.blocks_offset, geometry.blocks_offset)?;
-    equal("offset of the payload", raw.payload_offset.into(), geometry.payload_offset)?;
+    equal(
+        "offset of the slots",
+        raw.slots_offset,
+        geometry.slots_offset,
+    )?;
+    equal(
+        "offset of the blocks",
+        raw.blocks_offset,
+        geometry.blocks_offset,
+    )?;
+    equal(
+        "offset of the payload",
+        raw.payload_offset.into(),
+        geometry.payload_offset,
+    )?;
     equal("total size", raw.total_size, geometry.total_size)?;
     if meta.len() < geometry.total_size {
-        return Err(place.corrupt(format!("the file was cut off: it has {} bytes, expected {}", meta.len(), geometry.total_size)));
+        return Err(place.corrupt(format!(
+            "the file was cut off: it has {} bytes, expected {}",
+            meta.len(),
+            geometry.total_size
+        )));
     }
     equal("unknown flags", (raw.flags & !flags::ALL).into(), 0)?;
     let text = |what: &str, bytes: &[u8], len: u32| {
-        let text = bytes.get(..len as usize).and_then(|bytes| std::str::from_utf8(bytes).ok());
-        text.map(str::to_owned)
-            .ok_or_else(|| place.corrupt(format!("damaged header: the {what} is not a text of at most {} bytes", bytes.len())))
+        let text = bytes
+            .get(..len as usize)
+            .and_then(|bytes| std::str::from_utf8(bytes).ok());
+        text.map(str::to_owned).ok_or_else(|| {
+            place.corrupt(format!(
+                "damaged header: the {what} is not a text of at most {} bytes",
+                bytes.len()
+            ))
+        })
     };
     let type_name = text("type name", &raw.type_name, raw.type_name_len)?;
     let dead_letter = text("dead-letter queue", &raw.dead_letter, raw.dead_letter_len)?;
@@ -216,8 +256,12 @@ pub(super) fn read_header(place: &Place, file: &File) -> Result<(QueueInfo, Geom
     if geometry.batch > 1 && type_name.is_empty() {
         return Err(place.corrupt("damaged header: batches of bytes, expected a plain type"));
     }
-    let max_deliveries =
-        u8::try_from(raw.max_deliveries).map_err(|_| place.corrupt(format!("damaged header: {} deliveries, expected at most 255", raw.max_deliveries)))?;
+    let max_deliveries = u8::try_from(raw.max_deliveries).map_err(|_| {
+        place.corrupt(format!(
+            "damaged header: {} deliveries, expected at most 255",
+            raw.max_deliveries
+        ))
+    })?;
     equal("checksum", raw.checksum, raw.sum())?;
     let has = |flag| raw.flags & flag != 0;
     let header = QueueInfo {

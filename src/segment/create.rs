@@ -60,7 +60,10 @@ impl Place {
     /// As `error`, for calls on a directory in which something is to be made.
     fn create_error(&self, spec: &Spec, call: &'static str, error: Errno) -> OpenError {
         match error {
-            Errno::NOSPC if rustix::fs::statvfs(&self.dir).is_ok_and(|fs| fs.f_files > 0 && fs.f_favail == 0) => {
+            Errno::NOSPC
+                if rustix::fs::statvfs(&self.dir)
+                    .is_ok_and(|fs| fs.f_files > 0 && fs.f_favail == 0) =>
+            {
                 self.useless("take another file, it has no inodes left", error)
             }
             Errno::NOSPC | Errno::DQUOT => self.no_space(spec),
@@ -90,23 +93,43 @@ impl Segment {
 
     /// In a file without a name. `None`: this filesystem has none, or this process can give it no name.
     fn create_unnamed(place: &Place, spec: &Spec) -> Result<Option<Self>, OpenError> {
-        let file = match descriptor::open(&place.dir, OFlags::RDWR | OFlags::TMPFILE, Mode::from_raw_mode(0o600)) {
+        let file = match descriptor::open(
+            &place.dir,
+            OFlags::RDWR | OFlags::TMPFILE,
+            Mode::from_raw_mode(0o600),
+        ) {
             Ok(file) => file,
             // The last three are those of filters, and of file systems in user space.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::PERM | Errno::NOSYS | Errno::NOENT) => return Ok(None),
+            Err(
+                Errno::OPNOTSUPP
+                | Errno::ISDIR
+                | Errno::INVAL
+                | Errno::PERM
+                | Errno::NOSYS
+                | Errno::NOENT,
+            ) => return Ok(None),
             Err(error) => return Err(place.create_error(spec, "open", error)),
         };
         let made = Self::build(place, spec, &file)?;
         let link = || {
             // Needs /proc; the second needs a capability, or a newer kernel.
-            rustix::fs::linkat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), CWD, place.path(), AtFlags::SYMLINK_FOLLOW).or_else(|error| match error {
+            rustix::fs::linkat(
+                CWD,
+                format!("/proc/self/fd/{}", file.as_raw_fd()),
+                CWD,
+                place.path(),
+                AtFlags::SYMLINK_FOLLOW,
+            )
+            .or_else(|error| match error {
                 Errno::EXIST | Errno::NOSPC | Errno::DQUOT => Err(error),
                 _ => rustix::fs::linkat(&file, "", CWD, place.path(), AtFlags::EMPTY_PATH),
             })
         };
         match link() {
             Ok(()) => Ok(Some(made)),
-            Err(error @ (Errno::EXIST | Errno::NOSPC | Errno::DQUOT)) => Err(place.create_error(spec, "link", error)),
+            Err(error @ (Errno::EXIST | Errno::NOSPC | Errno::DQUOT)) => {
+                Err(place.create_error(spec, "link", error))
+            }
             Err(_) => Ok(None),
         }
     }
@@ -116,24 +139,38 @@ impl Segment {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         loop {
             // Relaxed: only has to differ. The name may still be taken: by a dead process with our id, or by one of another PID namespace.
-            let path = place
-                .dir
-                .join(format!("{TEMPORARY}{}.{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
-            let file = match descriptor::open(&path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600)) {
+            let path = place.dir.join(format!(
+                "{TEMPORARY}{}.{}",
+                std::process::id(),
+                NUMBER.fetch_add(1, Ordering::Relaxed)
+            ));
+            let file = match descriptor::open(
+                &path,
+                OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+                Mode::from_raw_mode(0o600),
+            ) {
                 Ok(file) => file,
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(place.create_error(spec, "open", error)),
             };
             let temporary = Temporary(path);
             // The lock belongs to the description; `file` is another number of the same one.
-            let guard = file.try_clone().and_then(Lease::new).map_err(|error| place.error("dup", error))?;
+            let guard = file
+                .try_clone()
+                .and_then(Lease::new)
+                .map_err(|error| place.error("dup", error))?;
             // Between the two lines above a `clean_temporaries` may have taken it for a dead creator's.
-            if !guard.try_lock(BUILDING).map_err(|error| place.error("fcntl", error))? || guard.links().map_err(|error| place.error("fstat", error))? == 0 {
+            if !guard
+                .try_lock(BUILDING)
+                .map_err(|error| place.error("fcntl", error))?
+                || guard.links().map_err(|error| place.error("fstat", error))? == 0
+            {
                 continue;
             }
             let made = Self::build(&place, spec, &file)?;
             // Nobody else removes or replaces a locked temporary, so the name is still this file's: what gets linked is what is mapped.
-            rustix::fs::link(&temporary.0, place.path()).map_err(|error| place.create_error(spec, "link", error))?;
+            rustix::fs::link(&temporary.0, place.path())
+                .map_err(|error| place.create_error(spec, "link", error))?;
             drop(temporary);
             // An error means that the program closed the descriptor: the lock does no harm then.
             let _ = guard.unlock(BUILDING);
@@ -147,17 +184,25 @@ impl Segment {
         // A new description: the child of a fork since may have the old one. Without /proc that one has to do.
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         let mut made = Self::over(place, false, || {
-            descriptor::open(&path, OFlags::RDWR, Mode::empty()).or_else(|_| rustix::io::fcntl_dupfd_cloexec(file, 3).map(File::from))
+            descriptor::open(&path, OFlags::RDWR, Mode::empty())
+                .or_else(|_| rustix::io::fcntl_dupfd_cloexec(file, 3).map(File::from))
         })?;
-        let chmod = |mode| rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|error| place.error("fchmod", error));
+        let chmod = |mode| {
+            rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
+                .map_err(|error| place.error("fchmod", error))
+        };
         chmod(spec.mode & 0o777)?;
         // Before it has a name: nobody finds an owned segment without its owner, and nobody makes one where nothing can
         // be locked. The file is new, so that nobody else has the lock.
-        made.lease.try_lock(OWNER).map_err(|error| place.error("fcntl", error))?;
+        made.lease
+            .try_lock(OWNER)
+            .map_err(|error| place.error("fcntl", error))?;
         if spec.flags & flags::OWNED != 0 {
             *made.owner.get_mut() = true;
         } else {
-            made.lease.unlock(OWNER).map_err(|error| place.error("fcntl", error))?;
+            made.lease
+                .unlock(OWNER)
+                .map_err(|error| place.error("fcntl", error))?;
         }
         Ok(made)
     }
@@ -175,9 +220,13 @@ impl Drop for Temporary {
 fn fill(place: &Place, spec: &Spec, file: &File) -> Result<(), OpenError> {
     let g = &spec.geometry;
     // Whatever the umask: it is opened again.
-    rustix::fs::fchmod(file, Mode::from_raw_mode(0o600)).map_err(|error| place.error("fchmod", error))?;
+    rustix::fs::fchmod(file, Mode::from_raw_mode(0o600))
+        .map_err(|error| place.error("fchmod", error))?;
     // Beyond it the kernel sends SIGXFSZ, which ends the program without a word.
-    if let Some(limit) = rustix::process::getrlimit(Resource::Fsize).current.filter(|limit| *limit < g.total_size) {
+    if let Some(limit) = rustix::process::getrlimit(Resource::Fsize)
+        .current
+        .filter(|limit| *limit < g.total_size)
+    {
         return Err(OpenError::FileLimit {
             queue: place.name.clone(),
             bytes: g.total_size,
@@ -185,19 +234,27 @@ fn fill(place: &Place, spec: &Spec, file: &File) -> Result<(), OpenError> {
         });
     }
     let write = |bytes: &[u8], offset: u64| {
-        file.write_all_at(bytes, offset).map_err(|error| match error.raw_os_error() {
-            Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => place.no_space(spec),
-            _ => place.error("write", error),
-        })
+        file.write_all_at(bytes, offset)
+            .map_err(|error| match error.raw_os_error() {
+                Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => place.no_space(spec),
+                _ => place.error("write", error),
+            })
     };
-    match rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, g.total_size)) {
+    match rustix::io::retry_on_intr(|| {
+        rustix::fs::fallocate(file, FallocateFlags::empty(), 0, g.total_size)
+    }) {
         Ok(()) => {}
-        Err(Errno::NOSPC | Errno::FBIG | Errno::DQUOT | Errno::NOMEM) => return Err(place.no_space(spec)),
+        Err(Errno::NOSPC | Errno::FBIG | Errno::DQUOT | Errno::NOMEM) => {
+            return Err(place.no_space(spec));
+        }
         // ramfs, ext2, ext3, some network file systems: what is written is reserved too.
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
             let zeros = vec![0; 1 << 16];
             for offset in (0..g.total_size).step_by(zeros.len()) {
-                write(&zeros[..zeros.len().min((g.total_size - offset) as usize)], offset)?;
+                write(
+                    &zeros[..zeros.len().min((g.total_size - offset) as usize)],
+                    offset,
+                )?;
             }
         }
         Err(error) => return Err(place.error("fallocate", error)),
@@ -207,7 +264,10 @@ fn fill(place: &Place, spec: &Spec, file: &File) -> Result<(), OpenError> {
     write(&u64::from(spec.ready).to_ne_bytes(), WORDS_OFFSET as u64)?;
     write(&2u32.to_ne_bytes(), WORDS_OFFSET as u64 + 16)?; // state: started
     for seat in 0..g.seats {
-        write(&(spec.record)(g, seat).to_ne_bytes(), SEATS_OFFSET as u64 + u64::from(seat) * SEAT_SIZE as u64)?;
+        write(
+            &(spec.record)(g, seat).to_ne_bytes(),
+            SEATS_OFFSET as u64 + u64::from(seat) * SEAT_SIZE as u64,
+        )?;
     }
     let slots: Vec<u64> = (0..g.capacity).map(|index| (spec.slot)(g, index)).collect();
     write(bytemuck::cast_slice(&slots), g.slots_offset)
@@ -216,7 +276,10 @@ fn fill(place: &Place, spec: &Spec, file: &File) -> Result<(), OpenError> {
 fn new_id(place: &Place) -> Result<QueueId, OpenError> {
     let mut id = [0; 16];
     // At most 256 bytes are never given in part once the kernel has seeded its generator, for which the call waits.
-    rustix::io::retry_on_intr(|| rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())).map_err(|error| place.error("getrandom", error))?;
+    rustix::io::retry_on_intr(|| {
+        rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
+    })
+    .map_err(|error| place.error("getrandom", error))?;
     Ok(QueueId(id))
 }
 
@@ -228,8 +291,13 @@ pub(crate) fn clean_temporaries(dir: &Path) -> usize {
     }
     // Under the builder's own lock, and only while the name is this file's: neither a builder nor another cleaner comes between the look and the removal.
     let remove = |path: PathBuf| {
-        let lease = open_file(&path, OFlags::RDWR).ok().and_then(|file| Lease::new(file).ok())?;
-        (lease.try_lock(BUILDING).ok()? && names(&path, &lease).ok()? && std::fs::remove_file(&path).is_ok()).then_some(())
+        let lease = open_file(&path, OFlags::RDWR)
+            .ok()
+            .and_then(|file| Lease::new(file).ok())?;
+        (lease.try_lock(BUILDING).ok()?
+            && names(&path, &lease).ok()?
+            && std::fs::remove_file(&path).is_ok())
+        .then_some(())
     };
     let names = names_in(dir).unwrap_or_default();
     names

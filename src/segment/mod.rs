@@ -17,7 +17,9 @@ pub(crate) use lock_bytes::{OWNER, SUPERVISOR};
 pub(crate) use remove::unlink;
 
 use crate::error::{Error, OpenError};
-use crate::layout::{Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words};
+use crate::layout::{
+    Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words,
+};
 use crate::sys::descriptor;
 use crate::sys::lease::{Calm, Lease};
 #[cfg(fuzzing)]
@@ -57,7 +59,11 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new(dir: Option<&Path>, name: &str) -> Result<Self, OpenError> {
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.is_empty() || name.len() > MAX_NAME || name.starts_with(['.', '-']) || !name.chars().all(good) {
+        if name.is_empty()
+            || name.len() > MAX_NAME
+            || name.starts_with(['.', '-'])
+            || !name.chars().all(good)
+        {
             return Err(OpenError::Name { name: name.into() });
         }
         Ok(Self {
@@ -79,9 +85,14 @@ impl Place {
                 queue,
                 directory: self.dir.clone(),
             },
-            libc::ENOENT | libc::ENOTDIR => OpenError::NoDirectory { directory: self.dir.clone() },
+            libc::ENOENT | libc::ENOTDIR => OpenError::NoDirectory {
+                directory: self.dir.clone(),
+            },
             libc::EEXIST => OpenError::Exists { queue },
-            libc::EACCES | libc::EPERM | libc::EROFS => OpenError::Denied { queue, path: self.path() },
+            libc::EACCES | libc::EPERM | libc::EROFS => OpenError::Denied {
+                queue,
+                path: self.path(),
+            },
             libc::ELOOP | libc::EISDIR => self.corrupt("it is not a regular file"),
             _ => OpenError::Os { queue, call, errno },
         }
@@ -134,9 +145,16 @@ impl Segment {
 
     fn open(place: Place, access: OFlags) -> Result<Self, OpenError> {
         for _ in 0..100 {
-            let segment = Self::over(&place, access == OFlags::RDONLY, || open_place(&place, access))?;
+            let segment = Self::over(&place, access == OFlags::RDONLY, || {
+                open_place(&place, access)
+            })?;
             // 0: removed since we opened it; the name is nobody's or another queue's, so look again. Each time round somebody has removed one more.
-            if segment.lease.links().map_err(|error| place.error("fstat", error))? > 0 {
+            if segment
+                .lease
+                .links()
+                .map_err(|error| place.error("fstat", error))?
+                > 0
+            {
                 return Ok(segment);
             }
         }
@@ -148,11 +166,16 @@ impl Segment {
 
     /// The segment in the file that `open` opens. Opens it again if a fork fell in between: the child has the
     /// old description then, on which nothing was locked.
-    fn over(place: &Place, read_only: bool, open: impl Fn() -> rustix::io::Result<File>) -> Result<Self, OpenError> {
+    fn over(
+        place: &Place,
+        read_only: bool,
+        open: impl Fn() -> rustix::io::Result<File>,
+    ) -> Result<Self, OpenError> {
         // Between forks without a pause it takes its chance in the end: better than not to attach at all.
         let deadline = Instant::now() + Duration::from_secs(1);
         loop {
-            let calm = Calm::begin(deadline).map_err(|error| place.error("pthread_atfork", error))?;
+            let calm =
+                Calm::begin(deadline).map_err(|error| place.error("pthread_atfork", error))?;
             let file = open().map_err(|error| place.error("open", error))?;
             let lease = Lease::new(file).map_err(|error| place.error("fstat", error))?;
             let (header, geometry) = read_header(place, lease.file())?;
@@ -174,11 +197,19 @@ impl Segment {
 
     /// The same segment once more, with a description of its own, whoever has the name now.
     pub(crate) fn again(&self) -> Result<Self, OpenError> {
-        let access = if self.read_only { OFlags::RDONLY } else { OFlags::RDWR };
-        let mine = |other: &Self| other.lease.identity() == self.lease.identity() && other.header.id == self.header.id;
+        let access = if self.read_only {
+            OFlags::RDONLY
+        } else {
+            OFlags::RDWR
+        };
+        let mine = |other: &Self| {
+            other.lease.identity() == self.lease.identity() && other.header.id == self.header.id
+        };
         // By the descriptor, if the program has left it to us, and there is /proc.
         if let Ok(path) = self.lease.path() {
-            match Self::over(&self.place, self.read_only, || descriptor::open(&path, access, Mode::empty())) {
+            match Self::over(&self.place, self.read_only, || {
+                descriptor::open(&path, access, Mode::empty())
+            }) {
                 Ok(segment) if mine(&segment) => return Ok(segment),
                 Err(error @ OpenError::Os { .. }) => return Err(error), // of descriptors, or memory
                 _ => {}
@@ -187,9 +218,16 @@ impl Segment {
         let removed = || OpenError::Removed {
             queue: self.place.name.clone(),
         };
-        match Self::over(&self.place, self.read_only, || open_place(&self.place, access)) {
+        match Self::over(&self.place, self.read_only, || {
+            open_place(&self.place, access)
+        }) {
             Ok(segment) if mine(&segment) => Ok(segment),
-            Ok(_) | Err(OpenError::NotFound { .. } | OpenError::Incompatible { .. } | OpenError::Corrupt { .. }) => Err(removed()),
+            Ok(_)
+            | Err(
+                OpenError::NotFound { .. }
+                | OpenError::Incompatible { .. }
+                | OpenError::Corrupt { .. },
+            ) => Err(removed()),
             Err(error) => Err(error),
         }
     }
@@ -211,7 +249,8 @@ impl Segment {
     pub(crate) fn seat(&self, index: u32) -> &SeatLine {
         assert!(index < self.geometry.seats);
         // SAFETY: index < seats, and the header check made slots_offset = SEATS_OFFSET + seats * SEAT_SIZE <= total_size, all of which is mapped.
-        let seat = unsafe { self.base().add(SEATS_OFFSET + index as usize * SEAT_SIZE) }.cast::<SeatLine>();
+        let seat = unsafe { self.base().add(SEATS_OFFSET + index as usize * SEAT_SIZE) }
+            .cast::<SeatLine>();
         // SAFETY: within the mapping (above); SEATS_OFFSET and SEAT_SIZE are multiples of 128; values and lifetime as in `words`.
         unsafe { &*seat }
     }
@@ -238,10 +277,17 @@ fn map(place: &Place, file: &File, len: u64, read_only: bool) -> Result<MmapRaw,
         return Ok(map);
     }
     let mut options = MmapOptions::new();
-    options.len(usize::try_from(len).map_err(|_| place.corrupt("it is larger than the address space"))?);
-    let map = if read_only { options.map_raw_read_only(file) } else { options.map_raw(file) };
+    options.len(
+        usize::try_from(len).map_err(|_| place.corrupt("it is larger than the address space"))?,
+    );
+    let map = if read_only {
+        options.map_raw_read_only(file)
+    } else {
+        options.map_raw(file)
+    };
     let map = map.map_err(|error| place.error("mmap", error))?;
-    map.advise(Advice::DontFork).map_err(|error| place.error("madvise", error))?;
+    map.advise(Advice::DontFork)
+        .map_err(|error| place.error("madvise", error))?;
     Ok(map)
 }
 
@@ -254,14 +300,20 @@ fn open_place(place: &Place, access: OFlags) -> rustix::io::Result<File> {
 }
 
 fn open_file(path: &Path, access: OFlags) -> rustix::io::Result<File> {
-    descriptor::open(path, access | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty())
+    descriptor::open(
+        path,
+        access | OFlags::NOFOLLOW | OFlags::NONBLOCK,
+        Mode::empty(),
+    )
 }
 
 /// The names in a directory.
 fn names_in(dir: &Path) -> rustix::io::Result<Vec<String>> {
     let dir = descriptor::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
     let entries = rustix::fs::Dir::new(dir)?;
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned)).collect())
+    Ok(entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
+        .collect())
 }
 
 /// Longest type name a queue can note.
@@ -271,7 +323,10 @@ pub(crate) fn check_type_name(place: &Place, name: &str) -> Result<(), OpenError
     }
     Err(OpenError::Invalid {
         queue: place.name.clone(),
-        what: format!("a type name of {} bytes: choose 1 to {MAX_TYPE_NAME}", name.len()),
+        what: format!(
+            "a type name of {} bytes: choose 1 to {MAX_TYPE_NAME}",
+            name.len()
+        ),
     })
 }
 
@@ -281,7 +336,9 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<ListEntry>, OpenError> {
         return Ok(list_pretended(dir));
     }
     let files = names_in(dir).map_err(|error| match error {
-        Errno::NOENT | Errno::NOTDIR => OpenError::NoDirectory { directory: dir.into() },
+        Errno::NOENT | Errno::NOTDIR => OpenError::NoDirectory {
+            directory: dir.into(),
+        },
         error => OpenError::Directory {
             directory: dir.into(),
             what: "be listed",
@@ -294,7 +351,8 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<ListEntry>, OpenError> {
             let name = file.strip_prefix(PREFIX)?.to_owned();
             let place = Place::new(Some(dir), &name).ok()?;
             let meta = place.path().symlink_metadata().ok()?;
-            let opened = open_file(&place.path(), OFlags::RDONLY).map_err(|error| place.error("open", error));
+            let opened = open_file(&place.path(), OFlags::RDONLY)
+                .map_err(|error| place.error("open", error));
             let segment = opened
                 .and_then(|file| read_header(&place, &file))
                 .map(|(header, _)| header)
@@ -318,7 +376,9 @@ fn list_pretended(dir: &Path) -> Vec<ListEntry> {
         let place = Place::new(Some(dir), &name).ok()?;
         let file = Opened::new(open_place(&place, OFlags::RDONLY).ok()?);
         let bytes = pretend::Looked(&file).metadata().ok()?.len();
-        let segment = read_header(&place, &file).map(|(header, _)| header).map_err(Error::from);
+        let segment = read_header(&place, &file)
+            .map(|(header, _)| header)
+            .map_err(Error::from);
         Some(ListEntry {
             name,
             bytes,

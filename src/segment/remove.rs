@@ -21,7 +21,11 @@ const PATIENCE: Duration = Duration::from_millis(100);
 fn at(path: &Path) -> rustix::io::Result<(u64, u64, FileType)> {
     let stat = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
     #[allow(clippy::unnecessary_cast)] // the types differ between architectures
-    Ok((stat.st_dev as u64, stat.st_ino as u64, FileType::from_raw_mode(stat.st_mode)))
+    Ok((
+        stat.st_dev as u64,
+        stat.st_ino as u64,
+        FileType::from_raw_mode(stat.st_mode),
+    ))
 }
 
 /// The name is this file's.
@@ -61,7 +65,9 @@ impl Segment {
             return Ok(false);
         }
         // The locks of our own description count too: the new one sees them.
-        remove(&self.place, &self.opened_anew()?, |lease| self.is_unheld(lease))
+        remove(&self.place, &self.opened_anew()?, |lease| {
+            self.is_unheld(lease)
+        })
     }
 
     /// Owned, and nobody has a seat, supervises or owns it, as far as `lease` can see.
@@ -93,8 +99,14 @@ impl Segment {
         let lease = open(&self.place)?;
         // Of a forked copy neither mapping nor descriptor holds the inode, so its number may be another file's by now; its id is not.
         let other = lease.0.identity() != self.lease.identity()
-            || self.lease.inherited() && super::read_header(&self.place, lease.0.file()).map(|(header, _)| header.id) != Ok(self.header.id);
-        if other { Err(self.place.gone()) } else { Ok(lease) }
+            || self.lease.inherited()
+                && super::read_header(&self.place, lease.0.file()).map(|(header, _)| header.id)
+                    != Ok(self.header.id);
+        if other {
+            Err(self.place.gone())
+        } else {
+            Ok(lease)
+        }
     }
 
     /// For who has just locked a byte: the name is gone, or is going. A remover of stale segments holds
@@ -115,7 +127,9 @@ impl Place {
     fn gone(&self) -> OpenError {
         match at(&self.path()) {
             Err(error) => self.error("stat", error),
-            Ok(_) => OpenError::Replaced { queue: self.name.clone() },
+            Ok(_) => OpenError::Replaced {
+                queue: self.name.clone(),
+            },
         }
     }
 }
@@ -123,14 +137,23 @@ impl Place {
 /// What has the name now, for writing if that is allowed (then true), else for reading.
 fn open(place: &Place) -> Result<(Lease, bool), OpenError> {
     let (file, writable) = match open_place(place, OFlags::RDWR) {
-        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::TXTBSY) => (open_place(place, OFlags::RDONLY), false),
+        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::TXTBSY) => {
+            (open_place(place, OFlags::RDONLY), false)
+        }
         other => (other, true),
     };
     let lease = file.map_err(|error| place.error("open", error))?;
-    Ok((Lease::new(lease).map_err(|error| place.error("fstat", error))?, writable))
+    Ok((
+        Lease::new(lease).map_err(|error| place.error("fstat", error))?,
+        writable,
+    ))
 }
 
-fn remove(place: &Place, (lease, writable): &(Lease, bool), may: impl FnOnce(&Lease) -> std::io::Result<bool>) -> Result<bool, OpenError> {
+fn remove(
+    place: &Place,
+    (lease, writable): &(Lease, bool),
+    may: impl FnOnce(&Lease) -> std::io::Result<bool>,
+) -> Result<bool, OpenError> {
     let failed = |error| place.error("fcntl", error);
     let deadline = Instant::now() + PATIENCE;
     // Who may only read excludes writers by a read lock, and other readers by the lock of the whole file.
@@ -142,7 +165,9 @@ fn remove(place: &Place, (lease, writable): &(Lease, bool), may: impl FnOnce(&Le
     .map_err(failed)?
     {
         if Instant::now() >= deadline {
-            return Err(OpenError::Busy { queue: place.name.clone() });
+            return Err(OpenError::Busy {
+                queue: place.name.clone(),
+            });
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -153,7 +178,9 @@ fn remove(place: &Place, (lease, writable): &(Lease, bool), may: impl FnOnce(&Le
         Ok(true) => match may(lease) {
             Err(error) => Err(failed(error)),
             Ok(false) => Ok(false),
-            Ok(true) => rustix::fs::unlink(&path).map(|()| true).map_err(|error| place.error("unlink", error)),
+            Ok(true) => rustix::fs::unlink(&path)
+                .map(|()| true)
+                .map_err(|error| place.error("unlink", error)),
         },
     };
     // The lock goes with the description; but the child of another thread's fork may have that for a moment.

@@ -18,7 +18,11 @@ impl Scratch {
         } else {
             std::env::temp_dir()
         };
-        let path = base.join(format!("prodcon-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let path = base.join(format!(
+            "prodcon-test-{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        ));
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
@@ -56,7 +60,10 @@ fn spec() -> Spec {
 
 fn raw(place: &Place) -> RawHeader {
     let mut raw: RawHeader = bytemuck::Zeroable::zeroed();
-    File::open(place.path()).unwrap().read_exact_at(bytemuck::bytes_of_mut(&mut raw), 0).unwrap();
+    File::open(place.path())
+        .unwrap()
+        .read_exact_at(bytemuck::bytes_of_mut(&mut raw), 0)
+        .unwrap();
     raw
 }
 
@@ -74,7 +81,10 @@ fn who_attaches_sees_what_was_created() {
     let scratch = Scratch::new();
     let made = scratch.create("a");
     let there = Segment::attach(scratch.place("a")).unwrap();
-    assert_eq!((&there.header, there.geometry, there.read_only), (&made.header, spec().geometry, false));
+    assert_eq!(
+        (&there.header, there.geometry, there.read_only),
+        (&made.header, spec().geometry, false)
+    );
     let QueueInfo {
         type_name,
         dead_letter,
@@ -85,23 +95,48 @@ fn who_attaches_sees_what_was_created() {
         ..
     } = &there.header;
     assert_eq!(
-        (type_name.as_str(), dead_letter.as_str(), *max_deliveries, *lossy, *at_least_once, *creator_pid),
+        (
+            type_name.as_str(),
+            dead_letter.as_str(),
+            *max_deliveries,
+            *lossy,
+            *at_least_once,
+            *creator_pid
+        ),
         ("sample", "failed", 4, false, true, std::process::id())
     );
-    assert_eq!((there.header.id, there.header.layout, there.header.owned), (made.header.id, 0x1234, false));
+    assert_eq!(
+        (there.header.id, there.header.layout, there.header.owned),
+        (made.header.id, 0x1234, false)
+    );
     assert_ne!(made.header.id, scratch.create("b").header.id);
-    assert_eq!(made.header.id.to_string().parse::<QueueId>().unwrap(), made.header.id);
-    assert!("00".parse::<QueueId>().is_err() && "+0000000000000000000000000000000".parse::<QueueId>().is_err());
+    assert_eq!(
+        made.header.id.to_string().parse::<QueueId>().unwrap(),
+        made.header.id
+    );
+    assert!(
+        "00".parse::<QueueId>().is_err()
+            && "+0000000000000000000000000000000"
+                .parse::<QueueId>()
+                .is_err()
+    );
     assert_eq!(made.words().gate.ready.load(Ordering::Relaxed), 1);
     assert_eq!(made.words().gate.state.load(Ordering::Relaxed), 2);
     for seat in 0..3 {
-        assert_eq!(made.seat(seat).record.load(Ordering::Relaxed), 2000 + u64::from(seat));
+        assert_eq!(
+            made.seat(seat).record.load(Ordering::Relaxed),
+            2000 + u64::from(seat)
+        );
     }
     made.words().gate.orphans.store(9, Ordering::Relaxed);
     assert_eq!(there.words().gate.orphans.load(Ordering::Relaxed), 9);
     let reader = Segment::attach_read_only(scratch.place("a")).unwrap();
     assert!(reader.read_only && reader.words().gate.orphans.load(Ordering::Relaxed) == 9);
-    assert!(made.lease.try_lock(0).unwrap() && reader.lease.is_locked(0).unwrap() && !there.lease.try_lock(0).unwrap());
+    assert!(
+        made.lease.try_lock(0).unwrap()
+            && reader.lease.is_locked(0).unwrap()
+            && !there.lease.try_lock(0).unwrap()
+    );
 }
 
 #[test]
@@ -118,7 +153,9 @@ fn each_damaged_field_is_refused_and_named() {
         ("blocks", |raw| raw.capacity = u32::MAX),
         ("seats", |raw| raw.seats = 0),
         ("offset of the slots", |raw| raw.seats += 1),
-        ("more than a segment can hold", |raw| raw.item_size = u64::MAX),
+        ("more than a segment can hold", |raw| {
+            raw.item_size = u64::MAX
+        }),
         ("slot size", |raw| raw.slot_size = 16),
         ("slot size", |raw| raw.slot_size = 0),
         ("block size", |raw| raw.block_size = 0),
@@ -134,7 +171,9 @@ fn each_damaged_field_is_refused_and_named() {
         ("batches of 0 items", |raw| raw.batch = 0),
         ("block size", |raw| raw.batch = 2),
         ("deliveries", |raw| raw.max_deliveries = 256),
-        ("dead-letter", |raw| raw.dead_letter_len = MAX_NAME as u32 + 1),
+        ("dead-letter", |raw| {
+            raw.dead_letter_len = MAX_NAME as u32 + 1
+        }),
     ];
     let scratch = Scratch::new();
     let place = scratch.place("a");
@@ -148,10 +187,19 @@ fn each_damaged_field_is_refused_and_named() {
         overwrite(&place, &bad);
         let error = Segment::attach(place.clone()).unwrap_err();
         assert!(
-            matches!(error, OpenError::Corrupt { .. } | OpenError::Incompatible { .. }) && error.to_string().contains(named),
+            matches!(
+                error,
+                OpenError::Corrupt { .. } | OpenError::Incompatible { .. }
+            ) && error.to_string().contains(named),
             "{error}, which does not say '{named}'"
         );
-        assert!(matches!(&list(&scratch.0).unwrap()[..], [ListEntry { segment: Err(_), .. }]));
+        assert!(matches!(
+            &list(&scratch.0).unwrap()[..],
+            [ListEntry {
+                segment: Err(_),
+                ..
+            }]
+        ));
     }
     // Each byte in turn, the sum left as it was.
     for at in 0..HEADER_SIZE {
@@ -160,7 +208,10 @@ fn each_damaged_field_is_refused_and_named() {
         overwrite(&place, &bad);
         let error = Segment::attach(place.clone()).unwrap_err();
         assert!(
-            matches!(error, OpenError::Corrupt { .. } | OpenError::Incompatible { .. }),
+            matches!(
+                error,
+                OpenError::Corrupt { .. } | OpenError::Incompatible { .. }
+            ),
             "byte {at}: {error}"
         );
     }
@@ -188,7 +239,12 @@ fn what_is_no_segment_is_refused() {
         .unwrap();
     corrupt("short", "cut off");
     for len in [0, 8, 511] {
-        File::options().write(true).open(place.path()).unwrap().set_len(len).unwrap();
+        File::options()
+            .write(true)
+            .open(place.path())
+            .unwrap()
+            .set_len(len)
+            .unwrap();
         corrupt("short", "too few");
     }
     std::fs::write(scratch.place("text").path(), [b'x'; 4096]).unwrap();
@@ -197,7 +253,12 @@ fn what_is_no_segment_is_refused() {
     corrupt("directory", "not a regular file");
     symlink("/dev/zero", scratch.place("link").path()).unwrap();
     corrupt("link", "not a regular file");
-    rustix::fs::mkfifoat(rustix::fs::CWD, scratch.place("pipe").path(), Mode::from_raw_mode(0o600)).unwrap();
+    rustix::fs::mkfifoat(
+        rustix::fs::CWD,
+        scratch.place("pipe").path(),
+        Mode::from_raw_mode(0o600),
+    )
+    .unwrap();
     corrupt("pipe", "not a regular file");
     assert_eq!(list(&scratch.0).unwrap().len(), 5);
 }
@@ -207,15 +268,36 @@ fn names_and_places_that_cannot_be_are_told_apart() {
     let scratch = Scratch::new();
     let long = "x".repeat(MAX_NAME + 1);
     for bad in ["", ".", ".hidden", "-rf", "a/b", "a b", "ä", "a\0", &long] {
-        assert!(matches!(Place::new(Some(&scratch.0), bad), Err(OpenError::Name { .. })), "{bad}");
+        assert!(
+            matches!(
+                Place::new(Some(&scratch.0), bad),
+                Err(OpenError::Name { .. })
+            ),
+            "{bad}"
+        );
     }
     drop(scratch.create(&long[1..]));
-    assert!(matches!(Segment::attach(scratch.place("none")), Err(OpenError::NotFound { .. })));
-    assert!(matches!(unlink(&scratch.place("none")), Err(OpenError::NotFound { .. })));
+    assert!(matches!(
+        Segment::attach(scratch.place("none")),
+        Err(OpenError::NotFound { .. })
+    ));
+    assert!(matches!(
+        unlink(&scratch.place("none")),
+        Err(OpenError::NotFound { .. })
+    ));
     let nowhere = Place::new(Some(&scratch.0.join("nowhere")), "a").unwrap();
-    assert!(matches!(Segment::attach(nowhere.clone()), Err(OpenError::NoDirectory { .. })));
-    assert!(matches!(Segment::create(nowhere, &spec()), Err(OpenError::NoDirectory { .. })));
-    assert!(matches!(list(&scratch.0.join("nowhere")), Err(OpenError::NoDirectory { .. })));
+    assert!(matches!(
+        Segment::attach(nowhere.clone()),
+        Err(OpenError::NoDirectory { .. })
+    ));
+    assert!(matches!(
+        Segment::create(nowhere, &spec()),
+        Err(OpenError::NoDirectory { .. })
+    ));
+    assert!(matches!(
+        list(&scratch.0.join("nowhere")),
+        Err(OpenError::NoDirectory { .. })
+    ));
 }
 
 #[test]
@@ -223,14 +305,28 @@ fn a_taken_name_stays_its_owners() {
     let scratch = Scratch::new();
     let made = scratch.create("a");
     made.words().gate.orphans.store(7, Ordering::Relaxed);
-    assert!(matches!(Segment::create(scratch.place("a"), &spec()), Err(OpenError::Exists { .. })));
+    assert!(matches!(
+        Segment::create(scratch.place("a"), &spec()),
+        Err(OpenError::Exists { .. })
+    ));
     // However little space there is: the name is what stands in the way.
     let huge = Spec {
         geometry: Geometry::new(1 << 16, 1, 1 << 40, 8, 1).unwrap(),
         ..spec()
     };
-    assert!(matches!(Segment::create(scratch.place("a"), &huge), Err(OpenError::Exists { .. })));
-    assert_eq!(Segment::attach(scratch.place("a")).unwrap().words().gate.orphans.load(Ordering::Relaxed), 7);
+    assert!(matches!(
+        Segment::create(scratch.place("a"), &huge),
+        Err(OpenError::Exists { .. })
+    ));
+    assert_eq!(
+        Segment::attach(scratch.place("a"))
+            .unwrap()
+            .words()
+            .gate
+            .orphans
+            .load(Ordering::Relaxed),
+        7
+    );
     assert_eq!(scratch.files(), 1);
 }
 
@@ -256,34 +352,60 @@ fn the_mode_is_exact_under_any_umask_and_the_file_is_reserved() {
     let code = in_a_fork(|| {
         // SAFETY: changes the mask of this child alone.
         unsafe { libc::umask(0o777) };
-        let made = |mode| Segment::create(scratch.place(&format!("m{mode:o}")), &Spec { mode, ..spec() }).is_ok();
+        let made = |mode| {
+            Segment::create(
+                scratch.place(&format!("m{mode:o}")),
+                &Spec { mode, ..spec() },
+            )
+            .is_ok()
+        };
         i32::from(!modes.into_iter().all(made))
     });
     assert_eq!(code, 0);
     for mode in modes {
         let meta = std::fs::metadata(scratch.place(&format!("m{mode:o}")).path()).unwrap();
-        assert_eq!((meta.mode() & 0o7777, meta.len()), (mode, spec().geometry.total_size));
-        assert!(meta.blocks() * 512 >= meta.len(), "holes: {} blocks", meta.blocks());
+        assert_eq!(
+            (meta.mode() & 0o7777, meta.len()),
+            (mode, spec().geometry.total_size)
+        );
+        assert!(
+            meta.blocks() * 512 >= meta.len(),
+            "holes: {} blocks",
+            meta.blocks()
+        );
     }
     let entries = list(&scratch.0).unwrap();
-    assert_eq!(entries.iter().map(|entry| entry.mode).collect::<Vec<_>>(), modes);
+    assert_eq!(
+        entries.iter().map(|entry| entry.mode).collect::<Vec<_>>(),
+        modes
+    );
 }
 
 #[test]
 fn where_files_have_names_the_outcome_is_the_same() {
     let scratch = Scratch::new();
     let made = Segment::create_temporary(scratch.place("a"), &spec()).unwrap();
-    assert_eq!((scratch.files(), made.lease.links().unwrap()), (1, 1), "the temporary name is still there");
+    assert_eq!(
+        (scratch.files(), made.lease.links().unwrap()),
+        (1, 1),
+        "the temporary name is still there"
+    );
     let there = Segment::attach(scratch.place("a")).unwrap();
     assert!(there.header == made.header && !there.lease.is_locked(BUILDING).unwrap());
     made.words().gate.orphans.store(5, Ordering::Relaxed);
     assert_eq!(there.words().gate.orphans.load(Ordering::Relaxed), 5);
-    assert!(matches!(Segment::create_temporary(scratch.place("a"), &spec()), Err(OpenError::Exists { .. })));
+    assert!(matches!(
+        Segment::create_temporary(scratch.place("a"), &spec()),
+        Err(OpenError::Exists { .. })
+    ));
     let huge = Spec {
         geometry: Geometry::new(1 << 16, 1, 1 << 40, 8, 1).unwrap(),
         ..spec()
     };
-    assert!(matches!(Segment::create_temporary(scratch.place("b"), &huge), Err(OpenError::NoSpace { .. })));
+    assert!(matches!(
+        Segment::create_temporary(scratch.place("b"), &huge),
+        Err(OpenError::NoSpace { .. })
+    ));
     assert_eq!(scratch.files(), 1);
 }
 
@@ -292,7 +414,13 @@ fn a_dead_process_with_our_id_does_not_take_the_name() {
     let scratch = Scratch::new();
     // More of them than other tests can use up numbers.
     for number in 0..64 {
-        std::fs::write(scratch.0.join(format!(".prodcon-tmp.{}.{number}", std::process::id())), "half made").unwrap();
+        std::fs::write(
+            scratch
+                .0
+                .join(format!(".prodcon-tmp.{}.{number}", std::process::id())),
+            "half made",
+        )
+        .unwrap();
     }
     drop(Segment::create_temporary(scratch.place("a"), &spec()).unwrap());
     assert_eq!(clean_temporaries(&scratch.0), 64);
@@ -305,14 +433,23 @@ fn a_remover_that_does_not_come_to_an_end_is_an_error_for_the_next() {
     let made = scratch.create("a");
     let stopped = Segment::attach(scratch.place("a")).unwrap();
     assert!(stopped.lease.try_lock(REMOVER).unwrap());
-    assert!(matches!(unlink(&scratch.place("a")), Err(OpenError::Busy { .. })));
+    assert!(matches!(
+        unlink(&scratch.place("a")),
+        Err(OpenError::Busy { .. })
+    ));
     assert!(matches!(made.unlink(), Err(OpenError::Busy { .. })));
     let reader = Lease::new(File::open(scratch.place("a").path()).unwrap()).unwrap();
-    assert!(!reader.try_lock_as_reader(REMOVER).unwrap(), "a reader and a writer remove at once");
+    assert!(
+        !reader.try_lock_as_reader(REMOVER).unwrap(),
+        "a reader and a writer remove at once"
+    );
     stopped.lease.unlock(REMOVER).unwrap();
     assert!(reader.try_lock_as_reader(REMOVER).unwrap());
     let second = Lease::new(File::open(scratch.place("a").path()).unwrap()).unwrap();
-    assert!(!second.try_lock_as_reader(REMOVER).unwrap(), "two readers remove at once");
+    assert!(
+        !second.try_lock_as_reader(REMOVER).unwrap(),
+        "two readers remove at once"
+    );
     assert!(matches!(made.unlink(), Err(OpenError::Busy { .. })));
     reader.unlock(REMOVER).unwrap();
     made.unlink().unwrap();
@@ -326,25 +463,54 @@ fn creators_and_cleaners_do_not_hinder_one_another() {
         let creators: Vec<_> = (0..3)
             .map(|thread| {
                 let scratch = &scratch;
-                scope.spawn(move || (0..200).for_each(|round| drop(Segment::create_temporary(scratch.place(&format!("q{thread}.{round}")), &spec()).unwrap())))
+                scope.spawn(move || {
+                    (0..200).for_each(|round| {
+                        drop(
+                            Segment::create_temporary(
+                                scratch.place(&format!("q{thread}.{round}")),
+                                &spec(),
+                            )
+                            .unwrap(),
+                        )
+                    })
+                })
             })
             .collect();
-        while !creators.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+        while !creators
+            .iter()
+            .all(std::thread::ScopedJoinHandle::is_finished)
+        {
             clean_temporaries(&scratch.0);
         }
     });
     assert_eq!(scratch.files(), 600);
-    assert!(list(&scratch.0).unwrap().iter().all(|entry| entry.segment.is_ok()));
+    assert!(
+        list(&scratch.0)
+            .unwrap()
+            .iter()
+            .all(|entry| entry.segment.is_ok())
+    );
 }
 
 #[test]
 fn temporaries_of_the_living_stay_and_those_of_the_dead_go() {
     let scratch = Scratch::new();
-    let (dead, living, foreign) = (scratch.0.join(".prodcon-tmp.1.0"), scratch.0.join(".prodcon-tmp.1.1"), scratch.0.join("other"));
+    let (dead, living, foreign) = (
+        scratch.0.join(".prodcon-tmp.1.0"),
+        scratch.0.join(".prodcon-tmp.1.1"),
+        scratch.0.join("other"),
+    );
     for path in [&dead, &living, &foreign] {
         std::fs::write(path, "half made").unwrap();
     }
-    let creator = Lease::new(File::options().read(true).write(true).open(&living).unwrap()).unwrap();
+    let creator = Lease::new(
+        File::options()
+            .read(true)
+            .write(true)
+            .open(&living)
+            .unwrap(),
+    )
+    .unwrap();
     assert!(creator.try_lock(BUILDING).unwrap());
     assert_eq!(clean_temporaries(&scratch.0), 1);
     assert!(!dead.exists() && living.exists() && foreign.exists());
@@ -368,7 +534,10 @@ fn in_a_fork(child: impl FnOnce() -> i32) -> i32 {
     let mut status = 0;
     // SAFETY: `pid` is our child, `status` a valid place.
     assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-    assert!(libc::WIFEXITED(status), "the child was killed: status {status}");
+    assert!(
+        libc::WIFEXITED(status),
+        "the child was killed: status {status}"
+    );
     libc::WEXITSTATUS(status)
 }
 
@@ -399,5 +568,8 @@ fn a_forked_copy_unmaps_nothing_that_the_child_mapped_since() {
         let there = unsafe { libc::mincore(mine, len, resident.as_mut_ptr()) } == 0;
         i32::from(!there)
     });
-    assert_eq!(code, 0, "1: the forked copy unmapped the child's own memory; 2: the addresses were not free");
+    assert_eq!(
+        code, 0,
+        "1: the forked copy unmapped the child's own memory; 2: the addresses were not free"
+    );
 }

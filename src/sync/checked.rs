@@ -92,14 +92,22 @@ impl AtomicU64 {
     }
 
     pub(crate) fn load(&self, ordering: Ordering) -> u64 {
-        let ordering = if weaker(Weaker::Loads) { Ordering::Relaxed } else { ordering };
+        let ordering = if weaker(Weaker::Loads) {
+            Ordering::Relaxed
+        } else {
+            ordering
+        };
         let value = self.value.load(ordering);
         self.mark();
         value
     }
 
     pub(crate) fn store(&self, value: u64, ordering: Ordering) {
-        let ordering = if weaker(Weaker::Stores) { Ordering::Relaxed } else { ordering };
+        let ordering = if weaker(Weaker::Stores) {
+            Ordering::Relaxed
+        } else {
+            ordering
+        };
         self.value.store(value, ordering);
         self.mark();
     }
@@ -151,7 +159,11 @@ fn swap() -> (Ordering, Ordering) {
 
 /// Of a load that is done as a read-modify-write. As a load it releases nothing.
 fn look() -> Ordering {
-    if weaker(Weaker::NoAcquire) { Ordering::Relaxed } else { Ordering::Acquire }
+    if weaker(Weaker::NoAcquire) {
+        Ordering::Relaxed
+    } else {
+        Ordering::Acquire
+    }
 }
 
 pub(crate) fn load_sc(word: &AtomicU64) -> u64 {

@@ -29,7 +29,12 @@ fn fill_the_low() -> rustix::io::Result<Vec<OwnedFd>> {
     for number in 0..FIRST {
         // SAFETY: asks the kernel about a number, which it checks.
         if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
-            stopgaps.push(rustix::fs::openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?);
+            stopgaps.push(rustix::fs::openat(
+                CWD,
+                "/",
+                OFlags::PATH | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?);
         }
     }
     Ok(stopgaps)

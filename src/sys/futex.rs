@@ -38,7 +38,10 @@ impl Kernel {
     pub(crate) fn wait_two(&self, words: [(&AtomicU32, u32); 2], timeout: Duration) -> bool {
         // Of this call the timeout is a point in time.
         let now = clock_gettime(ClockId::Monotonic);
-        let Some(until) = Duration::try_from(now).ok().and_then(|now| now.checked_add(timeout)) else {
+        let Some(until) = Duration::try_from(now)
+            .ok()
+            .and_then(|now| now.checked_add(timeout))
+        else {
             return false;
         };
         let until = futex::Timespec {
@@ -53,7 +56,12 @@ impl Kernel {
             wait
         });
         !matches!(
-            futex::waitv(&waiters, futex::WaitvFlags::empty(), Some(&until), ClockId::Monotonic),
+            futex::waitv(
+                &waiters,
+                futex::WaitvFlags::empty(),
+                Some(&until),
+                ClockId::Monotonic
+            ),
             Err(Errno::NOSYS | Errno::PERM | Errno::INVAL)
         )
     }

@@ -63,7 +63,9 @@ impl Kernel {
     }
 
     fn inode(&mut self, fd: RawFd) -> Option<usize> {
-        *self.open.get(usize::try_from(fd.checked_sub(self.first)?).ok()?)?
+        *self
+            .open
+            .get(usize::try_from(fd.checked_sub(self.first)?).ok()?)?
     }
 }
 
@@ -104,7 +106,8 @@ impl Pretended {
         KERNEL.with_borrow_mut(|kernel| {
             let there = kernel.inodes.iter().position(|inode| inode.name == name);
             Self(there.unwrap_or_else(|| {
-                let memory = ManuallyDrop::new(MmapRaw::from(MmapMut::map_anon(LONGEST).expect("memory")));
+                let memory =
+                    ManuallyDrop::new(MmapRaw::from(MmapMut::map_anon(LONGEST).expect("memory")));
                 ON_LENGTH.get()(memory.as_ptr(), LONGEST, false);
                 kernel.inodes.push(Inode {
                     name: name.into(),
@@ -153,7 +156,10 @@ impl Pretended {
 }
 
 fn read(inode: &mut Inode, into: &mut [u8], at: u64) -> usize {
-    let from = inode.bytes().get(at.min(LONGEST as u64) as usize..).unwrap_or_default();
+    let from = inode
+        .bytes()
+        .get(at.min(LONGEST as u64) as usize..)
+        .unwrap_or_default();
     let there = from.len().min(into.len());
     into[..there].copy_from_slice(&from[..there]);
     there
@@ -163,7 +169,10 @@ fn read(inode: &mut Inode, into: &mut [u8], at: u64) -> usize {
 pub fn close_all() {
     KERNEL.with_borrow_mut(|kernel| {
         kernel.open.clear();
-        kernel.inodes.iter_mut().for_each(|inode| inode.locks.clear());
+        kernel
+            .inodes
+            .iter_mut()
+            .for_each(|inode| inode.locks.clear());
     });
 }
 
@@ -174,7 +183,13 @@ pub(crate) fn is(dir: &Path) -> bool {
 
 /// Names in the directory.
 pub(crate) fn names() -> Vec<String> {
-    KERNEL.with_borrow(|kernel| kernel.inodes.iter().map(|inode| inode.name.clone()).collect())
+    KERNEL.with_borrow(|kernel| {
+        kernel
+            .inodes
+            .iter()
+            .map(|inode| inode.name.clone())
+            .collect()
+    })
 }
 
 /// `None`: a real directory. The number of the answer is no real descriptor's, and must not be closed as one.
@@ -186,21 +201,29 @@ pub(crate) fn open(dir: &Path, name: &str) -> Option<rustix::io::Result<File>> {
         let Some(inode) = kernel.inodes.iter().position(|inode| inode.name == name) else {
             return Some(Err(rustix::io::Errno::NOENT));
         };
-        let index = kernel.open.iter().position(Option::is_none).unwrap_or_else(|| {
-            kernel.open.push(None);
-            kernel.open.len() - 1
-        });
+        let index = kernel
+            .open
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or_else(|| {
+                kernel.open.push(None);
+                kernel.open.len() - 1
+            });
         assert!(index < NUMBERS as usize, "too many descriptors");
         kernel.open[index] = Some(inode);
         // SAFETY: the number is not a real descriptor's, so nothing is owned twice; its owners (`Opened`, then a lease) give it to `close` instead of dropping it.
-        Some(Ok(unsafe { File::from_raw_fd(kernel.first + index as RawFd) }))
+        Some(Ok(unsafe {
+            File::from_raw_fd(kernel.first + index as RawFd)
+        }))
     })
 }
 
 /// Closes a descriptor; false: it is a real one.
 pub(crate) fn close(fd: RawFd) -> bool {
     KERNEL.with_borrow_mut(|kernel| {
-        let Some(inode) = kernel.inode(fd) else { return false };
+        let Some(inode) = kernel.inode(fd) else {
+            return false;
+        };
         kernel.inodes[inode].locks.retain(|(_, owner)| *owner != fd);
         let index = fd - kernel.first;
         kernel.open[index as usize] = None;
@@ -226,7 +249,9 @@ pub(crate) fn fcntl(fd: RawFd, command: i32, lock: &mut libc::flock) -> Option<i
         let locks = &mut kernel.inodes[inode].locks;
         let place = locks.iter().position(|(byte, _)| *byte == lock.l_start);
         let asked = lock.l_start..lock.l_start + lock.l_len;
-        let others = locks.iter().any(|(byte, owner)| asked.contains(byte) && *owner != fd);
+        let others = locks
+            .iter()
+            .any(|(byte, owner)| asked.contains(byte) && *owner != fd);
         Some(match (command, i32::from(lock.l_type)) {
             (libc::F_OFD_GETLK, _) => {
                 if !others {
@@ -267,7 +292,13 @@ pub(crate) fn map(file: &File) -> Option<MmapRaw> {
 /// The address is that of a pretended mapping, not to be unmapped.
 pub(crate) fn mapped(base: *const u8) -> bool {
     KERNEL
-        .try_with(|kernel| kernel.borrow().inodes.iter().any(|inode| inode.memory.as_ptr() == base))
+        .try_with(|kernel| {
+            kernel
+                .borrow()
+                .inodes
+                .iter()
+                .any(|inode| inode.memory.as_ptr() == base)
+        })
         .unwrap_or(true)
 }
 

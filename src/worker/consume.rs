@@ -62,7 +62,11 @@ pub trait Consume: Sized {
     /// # Errors
     /// Whatever makes the worker end; the items are given back (at-least-once), `on_stop` is
     /// called, and the controlling process hears it.
-    fn work(&mut self, items: &Batch<'_, Self::Item>, context: &mut Context) -> Result<(), BoxError>;
+    fn work(
+        &mut self,
+        items: &Batch<'_, Self::Item>,
+        context: &mut Context,
+    ) -> Result<(), BoxError>;
 
     /// Ends the work: called once, after the last call of `work`, whatever ended the loop: stop,
     /// the queue's end, a signal, an error or a panic.
@@ -84,7 +88,11 @@ pub trait Consume: Sized {
     ///
     /// The first SIGINT or SIGTERM ends the worker as [`Context::stop_on_signals`] says.
     fn main() -> ExitCode {
-        run::main(std::any::type_name::<Self>(), Self::settings(), consume::<Self>)
+        run::main(
+            std::any::type_name::<Self>(),
+            Self::settings(),
+            consume::<Self>,
+        )
     }
 
     /// Runs this worker if the process was started as it: one line at the top of the `main` of a
@@ -100,7 +108,11 @@ pub trait Consume: Sized {
     /// # }
     /// ```
     fn run_if_worker() -> Option<ExitCode> {
-        run::run_if_worker(std::any::type_name::<Self>(), Self::settings(), consume::<Self>)
+        run::run_if_worker(
+            std::any::type_name::<Self>(),
+            Self::settings(),
+            consume::<Self>,
+        )
     }
 
     /// Returns what starts this executable again as this worker; its `main` begins with
@@ -116,19 +128,31 @@ pub trait Consume: Sized {
 fn consume<C: Consume>(context: &mut Context) -> Result<(), BoxError> {
     let info = context.watch.control.info().clone();
     if info.type_name == named::<Producing>() {
-        return Err(format!("'{}' belongs to a producer and holds no items: attach to a consumer's queue", context.name()).into());
+        return Err(format!(
+            "'{}' belongs to a producer and holds no items: attach to a consumer's queue",
+            context.name()
+        )
+        .into());
     }
     let max = context.settings.max_buffer_size;
     // Declared before the worker value, which `live` drops: its seats are the last to go.
     let mut queue = attach::<C::Item>(context, max, info.at_least_once)?;
     let consume_loop = ConsumeLoop::new(max, &info, &queue);
-    let body = |worker: &mut C, context: &mut Context| consume_loop.run(context, &mut queue, |items, context| worker.work(items, context));
+    let body = |worker: &mut C, context: &mut Context| {
+        consume_loop.run(context, &mut queue, |items, context| {
+            worker.work(items, context)
+        })
+    };
     run::live(context, C::on_start, body, C::on_stop)
 }
 
 /// With as many seats as the buffer needs. Else with those that are free, and more when they become
 /// free; or with one where items are copied.
-fn attach<T: Payload + ?Sized>(context: &Context, max: usize, at_least_once: bool) -> Result<ReadyQueue<T>, Error> {
+fn attach<T: Payload + ?Sized>(
+    context: &Context,
+    max: usize,
+    at_least_once: bool,
+) -> Result<ReadyQueue<T>, Error> {
     let hands = u32::try_from(max).unwrap_or(u32::MAX).min(MOST_IN_HAND);
     let attach = AttachOptions::new().role(Role::Consumer);
     let all = attach.clone().max_unacked(hands);
@@ -142,8 +166,12 @@ fn attach<T: Payload + ?Sized>(context: &Context, max: usize, at_least_once: boo
     loop {
         let last = deadline.is_none_or(|deadline| Instant::now() >= deadline);
         match ReadyQueue::attach_with(context.name(), &all) {
-            Err(error) if error.kind() == ErrorKind::NoSeat && last => return ReadyQueue::attach_with(context.name(), &fewer),
-            Err(error) if error.kind() == ErrorKind::NoSeat => std::thread::sleep(Duration::from_millis(10)),
+            Err(error) if error.kind() == ErrorKind::NoSeat && last => {
+                return ReadyQueue::attach_with(context.name(), &fewer);
+            }
+            Err(error) if error.kind() == ErrorKind::NoSeat => {
+                std::thread::sleep(Duration::from_millis(10))
+            }
             other => return other,
         }
     }

@@ -43,7 +43,11 @@ enum Filled {
 
 impl ConsumeLoop {
     /// `max`: items in the buffer, as the settings say.
-    pub(crate) fn new<T: Payload + ?Sized>(max: usize, info: &QueueInfo, queue: &ReadyQueue<T>) -> Self {
+    pub(crate) fn new<T: Payload + ?Sized>(
+        max: usize,
+        info: &QueueInfo,
+        queue: &ReadyQueue<T>,
+    ) -> Self {
         let (at_least_once, seats) = (info.at_least_once, queue.max_in_hand());
         let small = !at_least_once && T::SIZE.is_some_and(|size| size <= SMALL);
         let too_few = !at_least_once && seats < max;
@@ -116,9 +120,17 @@ impl ConsumeLoop {
             Err(error) => return Ok(Filled::Ends(stopped(error, context))),
         };
         let alone = batch.delivery_count(0) > 1;
-        let filled = if alone { Ok(Filled::Due) } else { self.fill(&mut batch, context, last) };
+        let filled = if alone {
+            Ok(Filled::Due)
+        } else {
+            self.fill(&mut batch, context, last)
+        };
         if !matches!(filled, Ok(Filled::Due)) || context.watch.ends().is_some() {
-            context.counters.unworked += if self.at_least_once { 0 } else { batch.len() as u64 };
+            context.counters.unworked += if self.at_least_once {
+                0
+            } else {
+                batch.len() as u64
+            };
             self.give_back(batch)?;
             return filled.map(|_| Filled::Again); // whatever ends the loop is found by its next round
         }
@@ -140,7 +152,12 @@ impl ConsumeLoop {
     }
 
     /// Lets the buffer grow until it is full or due.
-    fn fill<T: Payload + ?Sized>(&self, batch: &mut Batch<'_, T>, context: &mut Context, last: Instant) -> Result<Filled, BoxError> {
+    fn fill<T: Payload + ?Sized>(
+        &self,
+        batch: &mut Batch<'_, T>,
+        context: &mut Context,
+        last: Instant,
+    ) -> Result<Filled, BoxError> {
         while batch.len() < self.max {
             // What is there, without a look at the clock.
             if matches!(batch.take_more(self.max, Some(Duration::ZERO)), Ok(more) if more > 0) {
@@ -174,20 +191,33 @@ impl ConsumeLoop {
         hand_over: &mut impl FnMut(&Batch<'_, T>, &mut Context) -> Result<(), BoxError>,
     ) -> Result<Filled, BoxError> {
         while buffer.len() < self.max {
-            let Ok(item) = queue.try_get_value() else { break };
+            let Ok(item) = queue.try_get_value() else {
+                break;
+            };
             buffer.push(item);
         }
         if buffer.len() < self.max {
-            let left = if buffer.is_empty() { LOOK } else { time_left(context, last) };
+            let left = if buffer.is_empty() {
+                LOOK
+            } else {
+                time_left(context, last)
+            };
             match queue.within(left).get_value() {
                 Ok(item) => {
                     buffer.push(item);
                     return Ok(Filled::Again);
                 }
-                Err(GetError::Empty | GetError::TimedOut) if buffer.is_empty() || !time_left(context, last).is_zero() => return Ok(Filled::Again),
-                Err(GetError::Empty | GetError::TimedOut) if context.watch.ends().is_some() => return Ok(Filled::Again),
+                Err(GetError::Empty | GetError::TimedOut)
+                    if buffer.is_empty() || !time_left(context, last).is_zero() =>
+                {
+                    return Ok(Filled::Again);
+                }
+                Err(GetError::Empty | GetError::TimedOut) if context.watch.ends().is_some() => {
+                    return Ok(Filled::Again);
+                }
                 Err(GetError::Empty | GetError::TimedOut) => {}
-                Err(GetError::Stopped) if !buffer.is_empty() && context.state() != State::Stopped => {} // the queue's end
+                Err(GetError::Stopped)
+                    if !buffer.is_empty() && context.state() != State::Stopped => {} // the queue's end
                 Err(error) => return Ok(Filled::Ends(stopped(error, context))),
             }
         }

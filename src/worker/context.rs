@@ -119,7 +119,11 @@ impl Context {
     }
 
     /// Without a seat, and without telling anybody.
-    pub(crate) fn open(name: &str, args: impl IntoIterator<Item = String>, settings: Settings) -> Result<Self> {
+    pub(crate) fn open(
+        name: &str,
+        args: impl IntoIterator<Item = String>,
+        settings: Settings,
+    ) -> Result<Self> {
         let control = Control::attach(name)?;
         let told = Told::from_environment(variable, name).filter(|told| told.is_for(control.id()));
         let settings = match &told {
@@ -134,9 +138,17 @@ impl Context {
             control: Control::attach(name)?,
         };
         if control.state() == State::Stopped && !watched.supervised {
-            return Err(Worker::Stopped { worker: name.into() }.into());
+            return Err(Worker::Stopped {
+                worker: name.into(),
+            }
+            .into());
         }
-        let channel = |end: &str, role| Link::lazy(&format!("{name}.{end}"), AttachOptions::new().role(role).spin_limit(Duration::ZERO));
+        let channel = |end: &str, role| {
+            Link::lazy(
+                &format!("{name}.{end}"),
+                AttachOptions::new().role(role).spin_limit(Duration::ZERO),
+            )
+        };
         Ok(Self {
             args: args.into_iter().collect(),
             settings,
@@ -153,7 +165,10 @@ impl Context {
     }
 
     pub(crate) fn take_seat(&mut self) -> Result<()> {
-        self.presence = Some(ReadyQueue::attach_with(self.name(), &AttachOptions::new().role(Role::Consumer))?);
+        self.presence = Some(ReadyQueue::attach_with(
+            self.name(),
+            &AttachOptions::new().role(Role::Consumer),
+        )?);
         Ok(())
     }
 
@@ -169,7 +184,9 @@ impl Context {
             let bytes = packet.encode(queue.item_size());
             let (watch, grace) = (&mut self.watch, grace(self.closing));
             // Whoever controls the worker sees its exit status in any case.
-            let _ = send(queue, &bytes, "result_size", &self.own, || when_full(watch, grace));
+            let _ = send(queue, &bytes, "result_size", &self.own, || {
+                when_full(watch, grace)
+            });
         }
     }
 
@@ -239,7 +256,9 @@ impl Context {
     /// }
     /// ```
     pub fn arg(&self, name: &str) -> Option<&str> {
-        self.args.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='))
+        self.args
+            .iter()
+            .find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='))
     }
 
     /// Returns how it is to work.
@@ -282,7 +301,14 @@ impl Context {
     /// ```
     pub fn send_result(&mut self, result: impl AsRef<[u8]>) -> Result<(), PutError> {
         let bytes = Packet::result(result.as_ref());
-        put(&mut self.results, &self.own, &mut self.watch, grace(self.closing), &bytes, "results")
+        put(
+            &mut self.results,
+            &self.own,
+            &mut self.watch,
+            grace(self.closing),
+            &bytes,
+            "results",
+        )
     }
 
     /// Sends a message to the controlling process; on a full ring as
@@ -291,7 +317,14 @@ impl Context {
     /// # Errors
     /// As [`send_result`](Self::send_result).
     pub fn send_message(&mut self, message: impl AsRef<[u8]>) -> Result<(), PutError> {
-        put(&mut self.outbox, &self.own, &mut self.watch, grace(self.closing), message.as_ref(), "out")
+        put(
+            &mut self.outbox,
+            &self.own,
+            &mut self.watch,
+            grace(self.closing),
+            message.as_ref(),
+            "out",
+        )
     }
 
     /// Gets the next message, if one is there.
@@ -326,12 +359,14 @@ impl Context {
     }
 
     fn recv_until(&mut self, deadline: Option<Instant>) -> Result<Message, GetError> {
-        let over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let over =
+            |deadline: Option<Instant>| deadline.is_some_and(|deadline| Instant::now() >= deadline);
         loop {
             let Some(queue) = self.inbox.get()? else {
                 // Nobody can send any, until somebody makes the ring.
                 let later = Instant::now() + LOOK;
-                self.watch.sleep(Some(deadline.map_or(later, |deadline| deadline.min(later))))?;
+                self.watch
+                    .sleep(Some(deadline.map_or(later, |deadline| deadline.min(later))))?;
                 if self.is_stopped() {
                     return Err(GetError::Stopped);
                 }
@@ -419,7 +454,10 @@ impl Context {
 
 /// Says on stderr that a worker failed; the exit status that goes with it.
 pub(crate) fn print_failure(worker: &str, text: &str) -> ExitCode {
-    eprintln!("worker '{worker}' (process {}) failed: {text}", std::process::id());
+    eprintln!(
+        "worker '{worker}' (process {}) failed: {text}",
+        std::process::id()
+    );
     ExitCode::FAILURE
 }
 
@@ -434,8 +472,19 @@ pub(crate) fn report(worker: &str, text: &str) {
     }
 }
 
-fn put(link: &mut Link<[u8]>, own: &Control, watch: &mut Watch, grace: Option<Instant>, bytes: &[u8], end: &str) -> Result<(), PutError> {
-    let option = if end == "results" { "result_size" } else { "message_size" };
+fn put(
+    link: &mut Link<[u8]>,
+    own: &Control,
+    watch: &mut Watch,
+    grace: Option<Instant>,
+    bytes: &[u8],
+    end: &str,
+) -> Result<(), PutError> {
+    let option = if end == "results" {
+        "result_size"
+    } else {
+        "message_size"
+    };
     let Some(queue) = link.get()? else {
         return Ok(()); // nobody reads
     };

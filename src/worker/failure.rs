@@ -33,7 +33,10 @@ impl fmt::Display for Panicked {
 impl std::error::Error for Panicked {}
 
 /// Calls the user's code; a panic there becomes an error.
-pub(crate) fn guard<R>(what: &'static str, call: impl FnOnce() -> Result<R, BoxError>) -> Result<R, BoxError> {
+pub(crate) fn guard<R>(
+    what: &'static str,
+    call: impl FnOnce() -> Result<R, BoxError>,
+) -> Result<R, BoxError> {
     // Unwind safety: after a panic the worker value is only handed to `on_stop`, whose author knows
     // what `work` may leave behind.
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
@@ -51,7 +54,9 @@ pub(crate) fn guard<R>(what: &'static str, call: impl FnOnce() -> Result<R, BoxE
 pub(crate) fn text(failure: &BoxError) -> String {
     let text = || {
         let causes = std::iter::successors(failure.source(), |cause| cause.source());
-        causes.fold(failure.to_string(), |text, cause| format!("{text}: {cause}"))
+        causes.fold(failure.to_string(), |text, cause| {
+            format!("{text}: {cause}")
+        })
     };
     catch_unwind(AssertUnwindSafe(text)).unwrap_or_else(|payload| {
         std::mem::forget(payload); // dropping it may panic again

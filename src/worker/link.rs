@@ -54,7 +54,11 @@ impl<T: Payload + ?Sized> Link<T> {
         let now = coarse_now();
         if now >= self.next_look {
             self.next_look = now + LOOK;
-            if self.endpoint.as_ref().is_some_and(|queue| queue.control().is_removed()) {
+            if self
+                .endpoint
+                .as_ref()
+                .is_some_and(|queue| queue.control().is_removed())
+            {
                 self.endpoint = None;
             }
             if self.endpoint.is_none() {
@@ -75,7 +79,9 @@ impl<T: Payload + ?Sized> Link<T> {
 
 impl<T: Payload + ?Sized> Drop for Link<T> {
     fn drop(&mut self) {
-        let Some(endpoint) = self.endpoint.take() else { return };
+        let Some(endpoint) = self.endpoint.take() else {
+            return;
+        };
         let control = endpoint.control().try_clone();
         drop(endpoint);
         if let Ok(control) = control {
@@ -94,7 +100,11 @@ pub(crate) fn remove_if_abandoned(worker: &Control) {
         return; // its controlling process removes them
     }
     let ring = |end: &&str| attach_in(worker.directory(), &format!("{}.{end}", worker.name())).ok();
-    let mut rings: Vec<Control> = RESULTS_AND_MESSAGES.iter().filter_map(ring).filter(Control::is_owned).collect();
+    let mut rings: Vec<Control> = RESULTS_AND_MESSAGES
+        .iter()
+        .filter_map(ring)
+        .filter(Control::is_owned)
+        .collect();
     // One that is gone already, or may stay, is done with.
     let is_done = |control: &Control| {
         let removed = control.is_owned().then(|| control.remove_if_stale());

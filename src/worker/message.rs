@@ -46,7 +46,9 @@ impl Packet {
     }
 
     pub(crate) fn decode(bytes: Vec<u8>) -> Self {
-        let Some(rest) = bytes.strip_prefix(MARK) else { return Self::Result(bytes) };
+        let Some(rest) = bytes.strip_prefix(MARK) else {
+            return Self::Result(bytes);
+        };
         if let Some(result) = rest.strip_prefix(b"result ") {
             return Self::Result(result.to_vec());
         }
@@ -94,7 +96,8 @@ impl Message {
     /// # Errors
     /// `Encoding`: it is not UTF-8.
     pub fn text(&self) -> Result<&str> {
-        std::str::from_utf8(&self.bytes).map_err(|error| self.error(format!("no UTF-8 text ({error})")))
+        std::str::from_utf8(&self.bytes)
+            .map_err(|error| self.error(format!("no UTF-8 text ({error})")))
     }
 
     /// Returns it as a plain value, which was sent as its bytes (`bytemuck::bytes_of(&value)`).
@@ -102,8 +105,14 @@ impl Message {
     /// # Errors
     /// `Encoding`: it has another length.
     pub fn item<T: Item>(&self) -> Result<T> {
-        bytemuck::try_pod_read_unaligned(&self.bytes)
-            .map_err(|_| self.error(format!("{} bytes, expected the {} of {}", self.bytes.len(), size_of::<T>(), T::type_name())))
+        bytemuck::try_pod_read_unaligned(&self.bytes).map_err(|_| {
+            self.error(format!(
+                "{} bytes, expected the {} of {}",
+                self.bytes.len(),
+                size_of::<T>(),
+                T::type_name()
+            ))
+        })
     }
 
     /// Returns it as any serde type, of which it was made with [`encode`].
@@ -112,7 +121,12 @@ impl Message {
     /// `Encoding`: it is no encoding of that type.
     #[cfg(feature = "serde")]
     pub fn decode<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T> {
-        postcard::from_bytes(&self.bytes).map_err(|error| self.error(format!("{} bytes that do not decode ({error})", self.bytes.len())))
+        postcard::from_bytes(&self.bytes).map_err(|error| {
+            self.error(format!(
+                "{} bytes that do not decode ({error})",
+                self.bytes.len()
+            ))
+        })
     }
 
     fn error(&self, what: String) -> Error {
@@ -140,7 +154,12 @@ impl AsRef<[u8]> for Message {
 /// ```
 #[cfg(feature = "serde")]
 pub fn encode<T: serde::Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    postcard::to_allocvec(value).map_err(|error| Worker::Encode { what: error.to_string() }.into())
+    postcard::to_allocvec(value).map_err(|error| {
+        Worker::Encode {
+            what: error.to_string(),
+        }
+        .into()
+    })
 }
 
 /// What a full ring means to a sender that has just waited a little.

@@ -66,7 +66,9 @@ mod tests;
 
 pub use consume::Consume;
 pub use context::{Context, Counters};
-pub use controller::{Consumer, ConsumerOptions, ProcessExit, Producer, ProducerOptions, Restart, WorkerExit};
+pub use controller::{
+    Consumer, ConsumerOptions, ProcessExit, Producer, ProducerOptions, Restart, WorkerExit,
+};
 pub use failure::BoxError;
 pub use message::Message;
 #[cfg(feature = "serde")]

@@ -63,7 +63,10 @@ pub trait Produce: Sized {
     ///
     /// # Errors
     /// Whatever makes the worker end; `on_stop` is called, and the controlling process hears it.
-    fn work(&mut self, context: &mut Context) -> Result<Option<<Self::Item as Payload>::Owned>, BoxError>;
+    fn work(
+        &mut self,
+        context: &mut Context,
+    ) -> Result<Option<<Self::Item as Payload>::Owned>, BoxError>;
 
     /// Ends the work: called once, after the last call of `work`, whatever ended the loop: stop, a
     /// signal, an error or a panic.
@@ -85,7 +88,11 @@ pub trait Produce: Sized {
     ///
     /// The first SIGINT or SIGTERM ends the worker as [`Context::stop_on_signals`] says.
     fn main() -> ExitCode {
-        run::main(std::any::type_name::<Self>(), Self::settings(), produce::<Self>)
+        run::main(
+            std::any::type_name::<Self>(),
+            Self::settings(),
+            produce::<Self>,
+        )
     }
 
     /// Runs this worker if the process was started as it: one line at the top of the `main` of a
@@ -101,7 +108,11 @@ pub trait Produce: Sized {
     /// # }
     /// ```
     fn run_if_worker() -> Option<ExitCode> {
-        run::run_if_worker(std::any::type_name::<Self>(), Self::settings(), produce::<Self>)
+        run::run_if_worker(
+            std::any::type_name::<Self>(),
+            Self::settings(),
+            produce::<Self>,
+        )
     }
 
     /// Returns what starts this executable again as this worker; its `main` begins with
@@ -118,17 +129,24 @@ fn produce<P: Produce>(context: &mut Context) -> Result<(), BoxError> {
     let mut subscribers = vec![];
     for name in &context.settings.subscribers {
         let attach = AttachOptions::new().role(Role::Producer);
-        subscribers.push(Link::<P::Item>::new(name, attach).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => BoxError::from(format!("its subscriber: {error}")),
-            _ => error.into(),
-        })?);
+        subscribers.push(Link::<P::Item>::new(name, attach).map_err(
+            |error| match error.kind() {
+                ErrorKind::NotFound => BoxError::from(format!("its subscriber: {error}")),
+                _ => error.into(),
+            },
+        )?);
     }
     context.take_seat()?; // last: a seat says that nothing is missing
-    let work = |worker: &mut P, context: &mut Context| produce_loop(worker, context, &mut subscribers);
+    let work =
+        |worker: &mut P, context: &mut Context| produce_loop(worker, context, &mut subscribers);
     run::live(context, P::on_start, work, P::on_stop)
 }
 
-fn produce_loop<P: Produce>(worker: &mut P, context: &mut Context, subscribers: &mut [Link<P::Item>]) -> Result<(), BoxError> {
+fn produce_loop<P: Produce>(
+    worker: &mut P,
+    context: &mut Context,
+    subscribers: &mut [Link<P::Item>],
+) -> Result<(), BoxError> {
     let period = context.settings.work_timeout;
     let mut next = Instant::now();
     loop {
@@ -145,7 +163,9 @@ fn produce_loop<P: Produce>(worker: &mut P, context: &mut Context, subscribers: 
             next = after(next, period, context);
         }
         context.counters.calls += 1;
-        let Some(item) = guard("work", || worker.work(context))? else { continue };
+        let Some(item) = guard("work", || worker.work(context))? else {
+            continue;
+        };
         context.counters.items += 1;
         let item: &P::Item = item.borrow();
         for subscriber in &mut *subscribers {
@@ -164,13 +184,19 @@ fn after(this: Instant, period: Duration, context: &mut Context) -> Instant {
     if late <= MADE_UP {
         return next;
     }
-    let missed = (late.as_nanos() / period.as_nanos()).try_into().unwrap_or(u32::MAX);
+    let missed = (late.as_nanos() / period.as_nanos())
+        .try_into()
+        .unwrap_or(u32::MAX);
     context.counters.late += u64::from(missed);
     next + period.saturating_mul(missed)
 }
 
 /// Puts an item into a subscribed queue, if it is there and ready.
-fn hand_out<T: Payload + ?Sized>(subscriber: &mut Link<T>, item: &T, context: &mut Context) -> Result<(), BoxError> {
+fn hand_out<T: Payload + ?Sized>(
+    subscriber: &mut Link<T>,
+    item: &T,
+    context: &mut Context,
+) -> Result<(), BoxError> {
     let Some(queue) = subscriber.get()? else {
         context.counters.not_ready += 1;
         return Ok(());

@@ -48,7 +48,8 @@ impl Program {
     /// let program = prodcon::worker::Program::new("./sampler").args(["channel=3", "gain=2"]);
     /// ```
     pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
@@ -81,7 +82,10 @@ impl Program {
 /// ```
 impl From<Command> for Program {
     fn from(command: Command) -> Self {
-        Self { command, args: vec![] }
+        Self {
+            command,
+            args: vec![],
+        }
     }
 }
 

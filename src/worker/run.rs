@@ -29,7 +29,9 @@ pub(crate) fn live<W>(
     let stopped = guard("on_stop", || on_stop(worker, context));
     context.linger();
     match (worked, stopped) {
-        (Err(first), Err(second)) => Err(format!("{}; then on_stop: {}", text(&first), text(&second)).into()),
+        (Err(first), Err(second)) => {
+            Err(format!("{}; then on_stop: {}", text(&first), text(&second)).into())
+        }
         (worked, stopped) => worked.and(stopped),
     }
 }
@@ -44,7 +46,13 @@ fn invocation() -> Option<Result<(String, Vec<String>), String>> {
     for (place, argument) in arguments.enumerate() {
         match argument.into_string() {
             Ok(text) => texts.push(text),
-            Err(bytes) => return Some(Err(format!("argument {} is not UTF-8: {}", place + 2, bytes.to_string_lossy()))),
+            Err(bytes) => {
+                return Some(Err(format!(
+                    "argument {} is not UTF-8: {}",
+                    place + 2,
+                    bytes.to_string_lossy()
+                )));
+            }
         }
     }
     if texts.is_empty() {
@@ -56,11 +64,21 @@ fn invocation() -> Option<Result<(String, Vec<String>), String>> {
 
 /// Runs the worker and gives the exit status, if the process was started as one, and as one of this
 /// type.
-pub(crate) fn run_if_worker(kind: &str, settings: Settings, run: impl FnOnce(&mut Context) -> Result<(), BoxError>) -> Option<ExitCode> {
+pub(crate) fn run_if_worker(
+    kind: &str,
+    settings: Settings,
+    run: impl FnOnce(&mut Context) -> Result<(), BoxError>,
+) -> Option<ExitCode> {
     let invocation = invocation()?;
-    let told = invocation.as_ref().ok().and_then(|(name, _)| Told::from_environment(variable, name));
+    let told = invocation
+        .as_ref()
+        .ok()
+        .and_then(|(name, _)| Told::from_environment(variable, name));
     // What a controlling handle says is for its own worker alone.
-    let wanted = told.map_or_else(|| std::env::var(TYPE).ok(), |told| told.kind().map(str::to_owned));
+    let wanted = told.map_or_else(
+        || std::env::var(TYPE).ok(),
+        |told| told.kind().map(str::to_owned),
+    );
     if wanted.is_some_and(|wanted| !wanted.is_empty() && wanted != kind) {
         return None;
     }
@@ -95,7 +113,11 @@ fn open(name: &str, arguments: Vec<String>, settings: Settings) -> Result<Contex
 }
 
 /// As [`run_if_worker`], for a program that is nothing but a worker.
-pub(crate) fn main(kind: &str, settings: Settings, run: impl FnOnce(&mut Context) -> Result<(), BoxError>) -> ExitCode {
+pub(crate) fn main(
+    kind: &str,
+    settings: Settings,
+    run: impl FnOnce(&mut Context) -> Result<(), BoxError>,
+) -> ExitCode {
     run_if_worker(kind, settings, run).unwrap_or_else(|| {
         let program = std::env::args().next().unwrap_or_else(|| "PROGRAM".into());
         eprintln!("usage: {program} --attach NAME [ARGUMENTS]\n\nA prodcon worker: it works for the name's controlling process, or by itself.");

@@ -108,7 +108,8 @@ impl Settings {
         if self.max_buffer_size == 0 {
             return Err(Worker::Invalid {
                 worker: worker.into(),
-                what: "a max_buffer_size of 0 would never give it anything to do: choose 1 or more".into(),
+                what: "a max_buffer_size of 0 would never give it anything to do: choose 1 or more"
+                    .into(),
             }
             .into());
         }
@@ -121,14 +122,30 @@ impl Settings {
             (WORK_TIMEOUT, self.work_timeout.as_secs_f64().to_string()),
             (MAX_BUFFER_SIZE, self.max_buffer_size.to_string()),
             (SUBSCRIBERS, self.subscribers.join(" ")),
-            (ON_FULL, if self.on_full == OnFull::Skip { "skip" } else { "wait" }.into()),
-            (ITEMS_TO_RESULTS, u8::from(self.items_to_results).to_string()),
+            (
+                ON_FULL,
+                if self.on_full == OnFull::Skip {
+                    "skip"
+                } else {
+                    "wait"
+                }
+                .into(),
+            ),
+            (
+                ITEMS_TO_RESULTS,
+                u8::from(self.items_to_results).to_string(),
+            ),
         ]
     }
 
     /// These, but where the environment says something else.
-    pub(crate) fn or_environment(mut self, worker: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
-        let text = |name: &str| variable(name).map(|value| value.to_string_lossy().trim().to_owned());
+    pub(crate) fn or_environment(
+        mut self,
+        worker: &str,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Error> {
+        let text =
+            |name: &str| variable(name).map(|value| value.to_string_lossy().trim().to_owned());
         let bad = |name: &str, value: &str, expected: &str| {
             Error::from(Worker::Invalid {
                 worker: worker.into(),
@@ -136,14 +153,22 @@ impl Settings {
             })
         };
         if let Some(value) = text(WORK_TIMEOUT) {
-            let parsed = value.parse().map_err(|_| bad(WORK_TIMEOUT, &value, "seconds, such as 0.01"))?;
+            let parsed = value
+                .parse()
+                .map_err(|_| bad(WORK_TIMEOUT, &value, "seconds, such as 0.01"))?;
             self.work_timeout = seconds(parsed)?;
         }
         if let Some(value) = text(MAX_BUFFER_SIZE) {
-            self.max_buffer_size = value.parse().map_err(|_| bad(MAX_BUFFER_SIZE, &value, "a number of items"))?;
+            self.max_buffer_size = value
+                .parse()
+                .map_err(|_| bad(MAX_BUFFER_SIZE, &value, "a number of items"))?;
         }
         if let Some(value) = text(SUBSCRIBERS) {
-            self.subscribers = value.split([' ', ',']).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            self.subscribers = value
+                .split([' ', ','])
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect();
         }
         if let Some(value) = text(ON_FULL) {
             self.on_full = match value.as_str() {
@@ -200,9 +225,18 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    pub(crate) fn new(worker: &Control, supervisor: u32, kind: Option<String>, settings: &Settings) -> Self {
+    pub(crate) fn new(
+        worker: &Control,
+        supervisor: u32,
+        kind: Option<String>,
+        settings: &Settings,
+    ) -> Self {
         let mut said = vec![(SUPERVISOR.to_owned(), supervisor.to_string())];
-        said.extend(settings.variables().map(|(name, value)| (name.to_owned(), value)));
+        said.extend(
+            settings
+                .variables()
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
         said.extend(kind.map(|kind| (TYPE.to_owned(), kind)));
         Self {
             name: worker.name().into(),
@@ -212,7 +246,10 @@ impl Told {
     }
 
     /// What the worker with this name was told. Only the same queue's controlling process means it.
-    pub(crate) fn from_environment(variable: impl Fn(&str) -> Option<OsString>, name: &str) -> Option<Self> {
+    pub(crate) fn from_environment(
+        variable: impl Fn(&str) -> Option<OsString>,
+        name: &str,
+    ) -> Option<Self> {
         let text = variable(TOLD)?;
         let mut lines = text.to_str()?.lines();
         let (of, id) = lines.next()?.split_once(' ')?;
@@ -233,7 +270,9 @@ impl Told {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.said.iter().find_map(|(said, value)| (said == name).then_some(value.as_str()))
+        self.said
+            .iter()
+            .find_map(|(said, value)| (said == name).then_some(value.as_str()))
     }
 
     /// As an environment.
@@ -256,7 +295,9 @@ impl Told {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name, self.id)?;
-        self.said.iter().try_for_each(|(name, value)| write!(f, "\n{name}={value}"))
+        self.said
+            .iter()
+            .try_for_each(|(name, value)| write!(f, "\n{name}={value}"))
     }
 }
 

@@ -85,8 +85,13 @@ impl Watch {
     /// but some milliseconds later: waits for that, so that the segments are not left to nobody.
     pub(crate) fn outlive(&mut self) {
         let deadline = coarse_now() + OUTLIVED;
-        let signalled = self.heeds_signals && signal::seen() && !std::mem::replace(&mut self.outlived, true);
-        while signalled && coarse_now() < deadline && self.control.state() != State::Stopped && self.is_watched() {
+        let signalled =
+            self.heeds_signals && signal::seen() && !std::mem::replace(&mut self.outlived, true);
+        while signalled
+            && coarse_now() < deadline
+            && self.control.state() != State::Stopped
+            && self.is_watched()
+        {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -129,7 +134,9 @@ impl Watch {
             if self.ends().is_some() || self.control.state() != state {
                 return Ok(false);
             }
-            let left = deadline.map_or(LOOK, |deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = deadline.map_or(LOOK, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
             if left.is_zero() {
                 return Ok(true);
             }
@@ -147,7 +154,10 @@ impl End {
     pub(crate) fn outcome(self, control: &Control) -> Result<(), BoxError> {
         match self {
             Self::Stopped | Self::Signalled | Self::Orphaned => Ok(()),
-            Self::Removed => Err(Error::from(Fault::Removed { queue: control.name().into() }).into()),
+            Self::Removed => Err(Error::from(Fault::Removed {
+                queue: control.name().into(),
+            })
+            .into()),
         }
     }
 }

@@ -12,8 +12,15 @@ use std::time::Duration;
 
 /// As an environment.
 fn variables(list: &[(&str, &str)]) -> impl Fn(&str) -> Option<OsString> {
-    let list: Vec<(String, OsString)> = list.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
-    move |wanted| list.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
+    let list: Vec<(String, OsString)> = list
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+        .collect();
+    move |wanted| {
+        list.iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.clone())
+    }
 }
 
 proptest! {
@@ -70,19 +77,37 @@ fn what_nobody_of_ours_sent_is_a_result() {
 #[test]
 fn what_a_handle_tells_is_for_its_own_worker_alone() {
     let (own, other) = ("0".repeat(32), "1".repeat(32));
-    let text = format!("w {own}\nPRODCON_SUPERVISOR=7\nPRODCON_WORK_TIMEOUT=0.5\nPRODCON_WORKER_TYPE=a::B<c, d>");
-    let told = |text: &str, name: &str| Told::from_environment(variables(&[("PRODCON_WORKER", text)]), name);
+    let text = format!(
+        "w {own}\nPRODCON_SUPERVISOR=7\nPRODCON_WORK_TIMEOUT=0.5\nPRODCON_WORKER_TYPE=a::B<c, d>"
+    );
+    let told = |text: &str, name: &str| {
+        Told::from_environment(variables(&[("PRODCON_WORKER", text)]), name)
+    };
     let worker = told(&text, "w").unwrap();
     assert_eq!(worker.to_string(), text);
     assert!(worker.is_for(own.parse().unwrap()) && !worker.is_for(other.parse().unwrap()));
-    assert_eq!((worker.supervisor(), worker.kind()), (Some(7), Some("a::B<c, d>")));
+    assert_eq!(
+        (worker.supervisor(), worker.kind()),
+        (Some(7), Some("a::B<c, d>"))
+    );
     let watched = Watched::by(Some(&worker));
     assert!(watched.supervised && watched.supervisor == Some(7));
-    let settings = Settings::consumer().or_environment("w", |name| worker.variable(name)).unwrap();
-    assert_eq!(settings, Settings::consumer().work_timeout(Duration::from_millis(500)));
+    let settings = Settings::consumer()
+        .or_environment("w", |name| worker.variable(name))
+        .unwrap();
+    assert_eq!(
+        settings,
+        Settings::consumer().work_timeout(Duration::from_millis(500))
+    );
     assert_eq!(told(&text, "v"), None);
     assert_eq!(Watched::by(None), Watched::default());
-    for bad in ["", "w", "w 12", "w x\nPRODCON_SUPERVISOR=7", &format!("w{own}")] {
+    for bad in [
+        "",
+        "w",
+        "w 12",
+        "w x\nPRODCON_SUPERVISOR=7",
+        &format!("w{own}"),
+    ] {
         assert_eq!(told(bad, "w"), None, "{bad:?}");
     }
     let simple = told(&format!("w {own}"), "w").unwrap();
@@ -94,7 +119,10 @@ fn histories_do_not_grow_for_ever() {
     let mut said = Said::default();
     for pid in 0..20_000 {
         assert_eq!(said.sort(Packet::Attached(pid).encode(1000)), None);
-        assert_eq!(said.sort(Packet::Failed(pid, format!("no {pid}")).encode(1000)), None);
+        assert_eq!(
+            said.sort(Packet::Failed(pid, format!("no {pid}")).encode(1000)),
+            None
+        );
         assert_eq!(said.sort(b"a result".into()), Some(b"a result".into()));
         if pid % 2 == 0 {
             assert_eq!(said.last_words(pid), Some(format!("no {pid}")));
@@ -114,8 +142,17 @@ fn histories_do_not_grow_for_ever() {
     (1..20_001).for_each(|number| ended.push(exit(number as usize % 3, number, true)));
     (0..3).for_each(|process| ended.push(exit(process, 20_001, false)));
     assert!(ended.exits.len() <= 1000, "{}", ended.exits.len());
-    assert_eq!((ended.restarts(), ended.error(), ended.success()), (20_000, Some("no 0"), false));
-    let last = |process: usize| ended.exits.iter().rfind(|exit| exit.process == process).is_some_and(|exit| !exit.restarts);
+    assert_eq!(
+        (ended.restarts(), ended.error(), ended.success()),
+        (20_000, Some("no 0"), false)
+    );
+    let last = |process: usize| {
+        ended
+            .exits
+            .iter()
+            .rfind(|exit| exit.process == process)
+            .is_some_and(|exit| !exit.restarts)
+    };
     assert!([0, 1, 2, 7].into_iter().all(last));
 }
 
@@ -127,8 +164,14 @@ fn what_arrives_is_read_as_what_it_is_or_refused_with_the_rings_name() {
     };
     assert_eq!(received(b"abc").text().unwrap(), "abc");
     assert_eq!(received(&7u32.to_ne_bytes()).item::<u32>().unwrap(), 7);
-    for error in [received(&[0xff]).text().unwrap_err(), received(b"abc").item::<u32>().unwrap_err()] {
-        assert_eq!((error.kind(), error.queue()), (ErrorKind::Encoding, Some("w.results")));
+    for error in [
+        received(&[0xff]).text().unwrap_err(),
+        received(b"abc").item::<u32>().unwrap_err(),
+    ] {
+        assert_eq!(
+            (error.kind(), error.queue()),
+            (ErrorKind::Encoding, Some("w.results"))
+        );
         assert!(error.to_string().contains("'w.results'"), "{error}");
     }
     let error = received(b"abc").item::<u32>().unwrap_err().to_string();
@@ -140,7 +183,9 @@ fn a_worker_that_failed_is_an_error_with_what_the_last_of_its_processes_said() {
     let exit = |pid: u32, error: Option<&str>, restarts: bool| ProcessExit {
         process: 0,
         pid,
-        status: Some(std::os::unix::process::ExitStatusExt::from_raw(if error.is_some() { 256 } else { 0 })),
+        status: Some(std::os::unix::process::ExitStatusExt::from_raw(
+            if error.is_some() { 256 } else { 0 },
+        )),
         error: error.map(str::to_owned),
         restarts,
     };
@@ -150,7 +195,10 @@ fn a_worker_that_failed_is_an_error_with_what_the_last_of_its_processes_said() {
     assert!(ended.clone().into_result().is_ok(), "it was started again");
     ended.push(exit(2, Some("second"), false));
     let error = ended.clone().into_result().unwrap_err();
-    assert_eq!((error.kind(), error.queue()), (ErrorKind::WorkerFailed, Some("w")));
+    assert_eq!(
+        (error.kind(), error.queue()),
+        (ErrorKind::WorkerFailed, Some("w"))
+    );
     assert_eq!(error.to_string(), "worker 'w' failed: second");
     assert_eq!(ended.error(), Some("first"));
     let mut killed = WorkerExit::of("w");
@@ -167,7 +215,10 @@ fn seats_that_are_not_set_are_as_many_as_the_processes_need_and_one_to_spare_for
     let dir = std::env::temp_dir().join(format!("prodcon-seats-{}", std::process::id()));
     std::fs::create_dir(&dir).unwrap();
     let seats = |options: ConsumerOptions| {
-        let made = options.directory(&dir).work_queue("w").and_then(|queue| Control::create::<u64>("w", &queue));
+        let made = options
+            .directory(&dir)
+            .work_queue("w")
+            .and_then(|queue| Control::create::<u64>("w", &queue));
         let seats = made.as_ref().map_or(0, |made| made.info().seats);
         drop(made.map(Control::unlink));
         seats
@@ -181,7 +232,12 @@ fn seats_that_are_not_set_are_as_many_as_the_processes_need_and_one_to_spare_for
         // At-most-once they copy where there are not enough.
         seats(new().processes(3).max_buffer_size(1000)),
         seats(new().processes(3).max_buffer_size(1000).queue(queue(true))),
-        seats(new().processes(3).max_buffer_size(1000).queue(queue(true).seats(20))),
+        seats(
+            new()
+                .processes(3)
+                .max_buffer_size(1000)
+                .queue(queue(true).seats(20)),
+        ),
         // As many as there can be, although then none is to spare.
         seats(new().processes(3).max_buffer_size(338).queue(queue(true))),
     ];
@@ -193,8 +249,15 @@ fn seats_that_are_not_set_are_as_many_as_the_processes_need_and_one_to_spare_for
 fn a_programs_own_arguments_stand_before_the_workers() {
     let mut python = std::process::Command::new("python3");
     python.arg("sum.py");
-    let (mut command, args) = Program::from(python).arg("a").args(["b", "c"]).env("X", "1").into_parts();
+    let (mut command, args) = Program::from(python)
+        .arg("a")
+        .args(["b", "c"])
+        .env("X", "1")
+        .into_parts();
     command.arg("--attach").args(args);
-    assert_eq!(command.get_args().collect::<Vec<_>>(), ["sum.py", "--attach", "a", "b", "c"]);
+    assert_eq!(
+        command.get_args().collect::<Vec<_>>(),
+        ["sum.py", "--attach", "a", "b", "c"]
+    );
     assert_eq!(command.get_envs().count(), 1);
 }

@@ -15,8 +15,13 @@ pub struct Started(Child);
 impl Started {
     pub fn new(dir: &Dir, role: &str, number: u64) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "child", "--ignored", "--nocapture"]).stdout(Stdio::null());
-        command.env("PRODCON_DIR", &dir.0).env(ROLE, role).env(NUMBER, number.to_string());
+        command
+            .args(["--exact", "child", "--ignored", "--nocapture"])
+            .stdout(Stdio::null());
+        command
+            .env("PRODCON_DIR", &dir.0)
+            .env(ROLE, role)
+            .env(NUMBER, number.to_string());
         Self(command.spawn().unwrap())
     }
 

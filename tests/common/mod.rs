@@ -17,7 +17,11 @@ impl Dir {
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("prodcon-{}-{}-{number}", env!("CARGO_CRATE_NAME"), std::process::id()));
+        let dir = std::env::temp_dir().join(format!(
+            "prodcon-{}-{}-{number}",
+            env!("CARGO_CRATE_NAME"),
+            std::process::id()
+        ));
         std::fs::create_dir(&dir).unwrap();
         Self(dir)
     }
@@ -54,7 +58,10 @@ impl Drop for Dir {
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
-        assert!(Instant::now() < deadline, "{what} did not happen within a minute");
+        assert!(
+            Instant::now() < deadline,
+            "{what} did not happen within a minute"
+        );
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -10,7 +10,9 @@ const ARENA: usize = 16 << 20;
 
 /// From now on this process, a forked child, is like its siblings.
 pub(crate) fn begin() {
-    ALLOCATOR.next.store(ALLOCATOR.arena.get().expose_provenance(), Ordering::Relaxed);
+    ALLOCATOR
+        .next
+        .store(ALLOCATOR.arena.get().expose_provenance(), Ordering::Relaxed);
 }
 
 /// The system's allocator; in a child one that gives out its arena from one end to the other.
@@ -63,7 +65,10 @@ static CLOCK: AtomicI64 = AtomicI64::new(0);
 /// # Safety
 /// As the C library's: `time` is a timespec.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
+pub(crate) unsafe extern "C" fn clock_gettime(
+    clock: libc::clockid_t,
+    time: *mut libc::timespec,
+) -> libc::c_int {
     if ALLOCATOR.next.load(Ordering::Relaxed) == 0 {
         // SAFETY: the caller's promise is passed on.
         return unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) } as libc::c_int;

@@ -1,6 +1,9 @@
 //! Operations on several items: blocks of several, several in hand, dead letters.
 
-use crate::scenes::{Body, at_least_once, attached, get, kill_after, leave_an_item_in_a_dead_hand, marked, options, put_all, scene};
+use crate::scenes::{
+    Body, at_least_once, attached, get, kill_after, leave_an_item_in_a_dead_hand, marked, options,
+    put_all, scene,
+};
 use crate::stage::{After, BLOCK, Item, NAME, Queue, Stage, at, item, number};
 use crate::sweep::Scene;
 use crate::trace::mark;
@@ -47,7 +50,10 @@ pub(crate) fn puts_of_blocks() -> Vec<Scene> {
             blocks().lossy(true),
             full,
             put_two(),
-            [After::items([1, 2, 3, 4, 5, 6]), After::items([3, 4, 5, 6, 1000, 1001]).dropped(2)],
+            [
+                After::items([1, 2, 3, 4, 5, 6]),
+                After::items([3, 4, 5, 6, 1000, 1001]).dropped(2),
+            ],
         ),
         scene(
             "void_put_batch",
@@ -57,14 +63,20 @@ pub(crate) fn puts_of_blocks() -> Vec<Scene> {
                 stage.control.clear().unwrap();
             },
             put_two(),
-            [After::items([]).cleared(6), After::items([1000, 1001]).cleared(6)],
+            [
+                After::items([]).cleared(6),
+                After::items([1000, 1001]).cleared(6),
+            ],
         ),
         scene(
             "clear_of_batches",
             blocks(),
             full,
             attached(|queue| queue.clear().is_ok()),
-            [After::items([1, 2, 3, 4, 5, 6]), After::items([]).cleared(6)],
+            [
+                After::items([1, 2, 3, 4, 5, 6]),
+                After::items([]).cleared(6),
+            ],
         ),
     ]
 }
@@ -101,7 +113,11 @@ pub(crate) fn gets_of_blocks() -> Vec<Scene> {
             blocks(),
             three_and_one,
             attached(get_block),
-            [before(), After::items([4]).lost(3), After::items([4]).got(3)],
+            [
+                before(),
+                After::items([4]).lost(3),
+                After::items([4]).got(3),
+            ],
         ),
         scene(
             "take_many_of_a_block_at_least_once",
@@ -153,7 +169,10 @@ pub(crate) fn gets_of_blocks() -> Vec<Scene> {
             blocks().at_least_once(true),
             three_and_one,
             in_one_block(2, ack_first_and_drop),
-            [before().delivery(3, 2), After::items([2, 3, 4]).delivery(2, 2).got(1)],
+            [
+                before().delivery(3, 2),
+                After::items([2, 3, 4]).delivery(2, 2).got(1),
+            ],
         ),
         // The rest of a block is in hand when it is cleared; the get throws it away.
         scene(
@@ -163,7 +182,11 @@ pub(crate) fn gets_of_blocks() -> Vec<Scene> {
             Box::new(|dir: &Path| {
                 let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();
                 let mut other = Queue::attach_with(NAME, &at(dir)).unwrap();
-                assert!(get(&mut queue, 1) && queue.clear().is_ok() && other.try_put(&item(1000)).is_ok());
+                assert!(
+                    get(&mut queue, 1)
+                        && queue.clear().is_ok()
+                        && other.try_put(&item(1000)).is_ok()
+                );
                 marked(|| get(&mut queue, 1000))
             }),
             [
@@ -215,7 +238,9 @@ pub(crate) fn hands() -> Vec<Scene> {
         Box::new(|dir: &Path| {
             let mut queue = Queue::attach_with(NAME, &at(dir).max_unacked(2)).unwrap();
             marked(|| {
-                let Ok(batch) = queue.within(Duration::ZERO).take_many(2) else { return false };
+                let Ok(batch) = queue.within(Duration::ZERO).take_many(2) else {
+                    return false;
+                };
                 let good = batch.iter().map(number).eq([1, 2]);
                 batch.ack();
                 good
@@ -239,7 +264,9 @@ pub(crate) fn hands() -> Vec<Scene> {
         Box::new(|dir: &Path| {
             let mut queue = Queue::attach_with(NAME, &at(dir).max_unacked(1)).unwrap();
             marked(|| {
-                let Ok(mut batch) = queue.take_buffered(Duration::ZERO) else { return false };
+                let Ok(mut batch) = queue.take_buffered(Duration::ZERO) else {
+                    return false;
+                };
                 batch.show();
                 let good = batch.iter().map(number).eq([1]);
                 batch.ack();
@@ -305,7 +332,11 @@ pub(crate) fn hands() -> Vec<Scene> {
             options().seats(5),
             three,
             holding(ack_first_and_drop),
-            [After::items([3]).lost(2), After::items([3]).lost(1).got(1), After::items([3]).got(2)],
+            [
+                After::items([3]).lost(2),
+                After::items([3]).lost(1).got(1),
+                After::items([3]).got(2),
+            ],
         ),
         // A worker's buffer: what nobody was shown was not delivered.
         scene(
@@ -315,7 +346,9 @@ pub(crate) fn hands() -> Vec<Scene> {
             Box::new(|dir: &Path| {
                 let mut queue = Queue::attach_with(NAME, &at(dir).max_unacked(2)).unwrap();
                 marked(|| {
-                    let Ok(mut batch) = queue.take_buffered(Duration::ZERO) else { return false };
+                    let Ok(mut batch) = queue.take_buffered(Duration::ZERO) else {
+                        return false;
+                    };
                     let filled = matches!(batch.take_more(2, Some(Duration::ZERO)), Ok(1));
                     batch.show();
                     let good = batch.iter().map(number).eq([1, 2]);
@@ -338,7 +371,7 @@ pub(crate) fn hands() -> Vec<Scene> {
             buffer_one(),
             [
                 before().delivery(1, 2),
-                before(),                               // it is said to be buffered before the delivery that ended is counted
+                before(), // it is said to be buffered before the delivery that ended is counted
                 before().delivery(1, 2).redelivered(0), // the delivery count is raised before its sum
                 before().delivery(1, 2),
                 before().delivery(1, 3),
@@ -350,14 +383,22 @@ pub(crate) fn hands() -> Vec<Scene> {
             at_least_once().seats(5),
             one_in_a_dead_buffer,
             attached(|queue| get(queue, 1)),
-            [before(), before().delivery(1, 2), After::items([2, 3]).got(1)],
+            [
+                before(),
+                before().delivery(1, 2),
+                After::items([2, 3]).got(1),
+            ],
         ),
         scene(
             "adoption_from_a_buffer_into_one",
             at_least_once().seats(5),
             one_in_a_dead_buffer,
             buffer_one(),
-            [before(), before().delivery(1, 2), After::items([2, 3]).got(1)],
+            [
+                before(),
+                before().delivery(1, 2),
+                After::items([2, 3]).got(1),
+            ],
         ),
         scene(
             "adoption_of_a_hand",
@@ -390,7 +431,11 @@ pub(crate) fn hands() -> Vec<Scene> {
                     After::items([2]).got(1).redelivered(1).letters([1, 1], 1), // put among the letters, not yet counted
                     After::items([2]).got(1).redelivered(1).letters([1, 1], 2),
                     After::items([2]).got(1).redelivered(1).letters([1], 1), // acknowledged
-                    After::items([2]).delivery(1, 2).got(1).redelivered(2).letters([1], 1),
+                    After::items([2])
+                        .delivery(1, 2)
+                        .got(1)
+                        .redelivered(2)
+                        .letters([1], 1),
                     After::items([]).got(2).redelivered(1).letters([1], 1),
                 ],
             )

@@ -1,7 +1,9 @@
 //! What is run: each operation by itself, and some in the states that a child killed in another leaves.
 
 use crate::many::{gets_of_blocks, hands, puts_of_blocks};
-use crate::scenes::{Body, attach, clears, comings_and_goings, controlling, ends, gets, items_in_hand, puts, scene};
+use crate::scenes::{
+    Body, attach, clears, comings_and_goings, controlling, ends, gets, items_in_hand, puts, scene,
+};
 use crate::stage::{After, Stage};
 use crate::sweep::{Deed, Figures, Policy, Scene, Way, cut_short, states, sweep};
 use std::path::Path;
@@ -60,14 +62,25 @@ pub(crate) fn all() -> Vec<Play> {
 }
 
 /// An operation, its way, and the states in which it can leave the queue when it is cut short.
-pub(crate) fn states_of(victim: &str, dir: &Path, policy: Policy) -> (Rc<Scene>, Rc<Way>, Vec<(usize, After)>) {
-    let victim = scenes().find(|scene| scene.name == victim).expect("the victim's operation");
+pub(crate) fn states_of(
+    victim: &str,
+    dir: &Path,
+    policy: Policy,
+) -> (Rc<Scene>, Rc<Way>, Vec<(usize, After)>) {
+    let victim = scenes()
+        .find(|scene| scene.name == victim)
+        .expect("the victim's operation");
     let (way, states) = states(&victim, dir, policy);
     (Rc::new(victim), Rc::new(way), states)
 }
 
 /// An operation in every state in which a child killed in another can leave the queue. Whatever it does, it comes to the same.
-fn after_a_death(what: &str, victim: &'static str, operation: impl Fn() -> Body + 'static, last: usize) -> Play {
+fn after_a_death(
+    what: &str,
+    victim: &'static str,
+    operation: impl Fn() -> Body + 'static,
+    last: usize,
+) -> Play {
     let name = format!("{what}_{victim}");
     let run = move |dir: &Path, policy: Policy| {
         let (victim, way, states) = states_of(victim, dir, policy);
@@ -77,7 +90,10 @@ fn after_a_death(what: &str, victim: &'static str, operation: impl Fn() -> Body 
             let (victim, way, options) = (victim.clone(), way.clone(), victim.options.clone());
             let before = move |stage: &mut Stage| {
                 (victim.before)(stage);
-                assert!(cut_short(stage, &victim, &way, k, Deed::Kill), "the child took another way than the one before it");
+                assert!(
+                    cut_short(stage, &victim, &way, k, Deed::Kill),
+                    "the child took another way than the one before it"
+                );
             };
             let scene = Scene {
                 last,
@@ -88,5 +104,8 @@ fn after_a_death(what: &str, victim: &'static str, operation: impl Fn() -> Body 
         }
         figures
     };
-    Play { name, run: Box::new(run) }
+    Play {
+        name,
+        run: Box::new(run),
+    }
 }

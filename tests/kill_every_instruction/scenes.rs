@@ -48,7 +48,13 @@ pub(crate) fn marked(operation: impl FnOnce() -> bool) -> i32 {
     i32::from(!good)
 }
 
-pub(crate) fn scene(name: &str, options: QueueOptions, before: impl Fn(&mut Stage) + 'static, child: Body, stages: impl IntoIterator<Item = After>) -> Scene {
+pub(crate) fn scene(
+    name: &str,
+    options: QueueOptions,
+    before: impl Fn(&mut Stage) + 'static,
+    child: Body,
+    stages: impl IntoIterator<Item = After>,
+) -> Scene {
     Scene {
         name: name.into(),
         options,
@@ -63,7 +69,9 @@ pub(crate) fn scene(name: &str, options: QueueOptions, before: impl Fn(&mut Stag
 }
 
 pub(crate) fn get(queue: &mut Queue, expected: u64) -> bool {
-    queue.try_get().is_ok_and(|found| number(&found) == expected)
+    queue
+        .try_get()
+        .is_ok_and(|found| number(&found) == expected)
 }
 
 /// Puts items without waiting.
@@ -78,8 +86,14 @@ pub(crate) fn attach() -> Body {
         let status = marked(|| queue.insert(Queue::attach_with(NAME, &at(dir))).is_ok());
         match queue {
             Some(Ok(mut queue)) if Stage::others_worked(dir) => {
-                let worked = (queue.try_put(&item(1001)), queue.try_get().map(|found| number(&found)));
-                i32::from(!matches!(worked, (Ok(()) | Err(PutError::Full), Ok(_) | Err(GetError::Empty))))
+                let worked = (
+                    queue.try_put(&item(1001)),
+                    queue.try_get().map(|found| number(&found)),
+                );
+                i32::from(!matches!(
+                    worked,
+                    (Ok(()) | Err(PutError::Full), Ok(_) | Err(GetError::Empty))
+                ))
             }
             _ => status,
         }
@@ -112,7 +126,13 @@ pub(crate) fn puts() -> Vec<Scene> {
     let before = || After::items([1, 2]);
     let after = || After::items([1, 2, 1000]);
     vec![
-        scene("put", options(), two, attached(|queue| queue.try_put(&item(1000)).is_ok()), [before(), after()]),
+        scene(
+            "put",
+            options(),
+            two,
+            attached(|queue| queue.try_put(&item(1000)).is_ok()),
+            [before(), after()],
+        ),
         scene(
             "put_bytes",
             options(),
@@ -125,13 +145,21 @@ pub(crate) fn puts() -> Vec<Scene> {
             options(),
             |stage| stage.put(1..=1),
             attached(|queue| put_all(queue, &[item(1000), item(1001)])),
-            [After::items([1]), After::items([1, 1000]), After::items([1, 1000, 1001])],
+            [
+                After::items([1]),
+                After::items([1, 1000]),
+                After::items([1, 1000, 1001]),
+            ],
         ),
         scene(
             "put_refused",
             options(),
             three,
-            attached(|queue| queue.try_put(&item(1000)).is_err_and(|error| matches!(error, PutError::Full))),
+            attached(|queue| {
+                queue
+                    .try_put(&item(1000))
+                    .is_err_and(|error| matches!(error, PutError::Full))
+            }),
             [After::items([1, 2, 3])],
         ),
         scene(
@@ -139,7 +167,10 @@ pub(crate) fn puts() -> Vec<Scene> {
             options().lossy(true),
             three,
             attached(|queue| queue.try_put(&item(1000)).is_ok()),
-            [After::items([1, 2, 3]), After::items([2, 3, 1000]).dropped(1)],
+            [
+                After::items([1, 2, 3]),
+                After::items([2, 3, 1000]).dropped(1),
+            ],
         ),
         scene(
             "void_put",
@@ -183,13 +214,21 @@ pub(crate) fn gets() -> Vec<Scene> {
     let again = || After::items([1, 2, 3]).delivery(1, 2);
     let done = || After::items([2, 3]).got(1);
     let take = |queue: &mut Queue| {
-        let Ok(taken) = queue.try_take() else { return false };
+        let Ok(taken) = queue.try_take() else {
+            return false;
+        };
         let good = number(&taken) == 1 && taken.delivery_count() == 1;
         taken.ack();
         good
     };
     vec![
-        scene("get", options(), three, attached(|queue| get(queue, 1)), [before(), lost(), done()]),
+        scene(
+            "get",
+            options(),
+            three,
+            attached(|queue| get(queue, 1)),
+            [before(), lost(), done()],
+        ),
         scene(
             "get_at_least_once",
             at_least_once(),
@@ -201,7 +240,11 @@ pub(crate) fn gets() -> Vec<Scene> {
             "get_bytes",
             options(),
             three,
-            of_bytes(|queue| queue.try_get().is_ok_and(|found| found == bytemuck::bytes_of(&item(1)))),
+            of_bytes(|queue| {
+                queue
+                    .try_get()
+                    .is_ok_and(|found| found == bytemuck::bytes_of(&item(1)))
+            }),
             [before(), lost(), done()],
         ),
         scene(
@@ -209,9 +252,21 @@ pub(crate) fn gets() -> Vec<Scene> {
             options(),
             three,
             attached(|queue| get(queue, 1) && get(queue, 2)),
-            [before(), lost(), done(), After::items([3]).got(1).lost(1), After::items([3]).got(2)],
+            [
+                before(),
+                lost(),
+                done(),
+                After::items([3]).got(1).lost(1),
+                After::items([3]).got(2),
+            ],
         ),
-        scene("take_and_ack", options(), three, attached(take), [before(), lost(), done()]),
+        scene(
+            "take_and_ack",
+            options(),
+            three,
+            attached(take),
+            [before(), lost(), done()],
+        ),
         scene(
             "take_and_ack_at_least_once",
             at_least_once(),
@@ -223,7 +278,11 @@ pub(crate) fn gets() -> Vec<Scene> {
             "get_of_nothing",
             options(),
             |_| {},
-            attached(|queue| queue.try_get().is_err_and(|error| matches!(error, GetError::Empty))),
+            attached(|queue| {
+                queue
+                    .try_get()
+                    .is_err_and(|error| matches!(error, GetError::Empty))
+            }),
             [After::items([])],
         ),
         scene(
@@ -302,7 +361,13 @@ pub(crate) fn items_in_hand() -> Vec<Scene> {
             }),
             adoption(),
         ),
-        scene("dropped_delivery_at_least_once", at_least_once(), three, dropped_delivery(), [again(2)]),
+        scene(
+            "dropped_delivery_at_least_once",
+            at_least_once(),
+            three,
+            dropped_delivery(),
+            [again(2)],
+        ),
         scene(
             "dropped_delivery_counts_as_got",
             options(),
@@ -322,7 +387,13 @@ pub(crate) fn items_in_hand() -> Vec<Scene> {
             }),
             adoption(),
         ),
-        scene("adoption", at_least_once(), dead_hand, attached(|queue| get(queue, 1)), adoption()),
+        scene(
+            "adoption",
+            at_least_once(),
+            dead_hand,
+            attached(|queue| get(queue, 1)),
+            adoption(),
+        ),
         scene(
             "adoption_and_nack",
             at_least_once(),
@@ -359,7 +430,11 @@ pub(crate) fn items_in_hand() -> Vec<Scene> {
                     good
                 })
             }),
-            [After::items([2, 3]).lost(1), After::items([]).cleared(3), After::items([]).cleared(2).got(1)],
+            [
+                After::items([2, 3]).lost(1),
+                After::items([]).cleared(3),
+                After::items([]).cleared(2).got(1),
+            ],
         ),
     ]
 }
@@ -368,7 +443,13 @@ pub(crate) fn clears() -> Vec<Scene> {
     let three = |stage: &mut Stage| stage.put(1..=3);
     let stages = || [After::items([1, 2, 3]), After::items([]).cleared(3)];
     vec![
-        scene("clear", options(), three, attached(|queue| queue.clear().is_ok()), stages()),
+        scene(
+            "clear",
+            options(),
+            three,
+            attached(|queue| queue.clear().is_ok()),
+            stages(),
+        ),
         scene(
             "clear_without_a_seat",
             options(),
@@ -376,7 +457,13 @@ pub(crate) fn clears() -> Vec<Scene> {
             controlling(|control| control.clear().is_ok()),
             stages(),
         ),
-        scene("set_not_ready", options(), three, attached(|queue| queue.set_not_ready().is_ok()), stages()),
+        scene(
+            "set_not_ready",
+            options(),
+            three,
+            attached(|queue| queue.set_not_ready().is_ok()),
+            stages(),
+        ),
         scene(
             "set_ready",
             options().ready(false),
@@ -419,7 +506,13 @@ pub(crate) fn comings_and_goings() -> Vec<Scene> {
             }),
             unchanged(),
         ),
-        scene("close_with_an_item", options(), three, close_with_an_item(), [After::items([2, 3]).lost(1)]),
+        scene(
+            "close_with_an_item",
+            options(),
+            three,
+            close_with_an_item(),
+            [After::items([2, 3]).lost(1)],
+        ),
         scene(
             "close_with_an_item_at_least_once",
             at_least_once(),
@@ -438,11 +531,24 @@ pub(crate) fn ends() -> Vec<Scene> {
             stage.control.set_state(State::StopAtQueueEnd).unwrap();
         }
     };
-    let stopped = |queue: &mut Queue| queue.try_get().is_err_and(|error| matches!(error, GetError::Stopped));
+    let stopped = |queue: &mut Queue| {
+        queue
+            .try_get()
+            .is_err_and(|error| matches!(error, GetError::Stopped))
+    };
     let put_many = |queue: &mut Queue| put_all(queue, &[item(1000), item(1001)]);
-    let before_the_end = |scene: Scene| Scene { ends: true, ..scene };
+    let before_the_end = |scene: Scene| Scene {
+        ends: true,
+        ..scene
+    };
     vec![
-        scene("end_of_stream", options(), ending(0), attached(stopped), [After::items([])]),
+        scene(
+            "end_of_stream",
+            options(),
+            ending(0),
+            attached(stopped),
+            [After::items([])],
+        ),
         scene(
             "end_of_stream_at_least_once",
             QueueOptions::new(1).seats(3).at_least_once(true),
@@ -450,27 +556,45 @@ pub(crate) fn ends() -> Vec<Scene> {
             attached(stopped),
             [After::items([])],
         ),
-        scene("end_of_stream_of_blocks", options().batch(2), ending(0), attached(stopped), [After::items([])]),
+        scene(
+            "end_of_stream_of_blocks",
+            options().batch(2),
+            ending(0),
+            attached(stopped),
+            [After::items([])],
+        ),
         scene(
             "get_to_the_end",
             options(),
             ending(1),
             attached(move |queue| get(queue, 1) && stopped(queue)),
-            [After::items([1]), After::items([]).lost(1), After::items([]).got(1)],
+            [
+                After::items([1]),
+                After::items([]).lost(1),
+                After::items([]).got(1),
+            ],
         ),
         before_the_end(scene(
             "put_while_the_stream_ends",
             options(),
             |stage| stage.put(1..=1),
             attached(put_many),
-            [After::items([1]), After::items([1, 1000]), After::items([1, 1000, 1001])],
+            [
+                After::items([1]),
+                After::items([1, 1000]),
+                After::items([1, 1000, 1001]),
+            ],
         )),
         before_the_end(scene(
             "overwrite_while_the_stream_ends",
             options().lossy(true),
             |stage| stage.put(1..=2),
             attached(put_many),
-            [After::items([1, 2]), After::items([1, 2, 1000]), After::items([2, 1000, 1001]).dropped(1)],
+            [
+                After::items([1, 2]),
+                After::items([1, 2, 1000]),
+                After::items([2, 1000, 1001]).dropped(1),
+            ],
         )),
     ]
 }

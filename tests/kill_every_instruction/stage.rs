@@ -12,7 +12,12 @@ pub(crate) type Item = [u64; 4];
 pub(crate) type Queue = ReadyQueue<Item>;
 
 pub(crate) fn item(number: u64) -> Item {
-    [number, !number, number.wrapping_mul(0x9e37_79b9_7f4a_7c15), number.rotate_left(32) ^ 0x5555]
+    [
+        number,
+        !number,
+        number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        number.rotate_left(32) ^ 0x5555,
+    ]
 }
 
 /// The number in an item.
@@ -114,7 +119,8 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn new(dir: &Path, mut options: QueueOptions, letters: bool, ends: bool) -> Self {
         if letters {
-            Control::create::<Item>(LETTERS, &QueueOptions::new(4).seats(3).attach(at(dir))).unwrap();
+            Control::create::<Item>(LETTERS, &QueueOptions::new(4).seats(3).attach(at(dir)))
+                .unwrap();
             options = options.dead_letter(LETTERS, 2);
         }
         let bystander = Queue::create(NAME, &options.attach(at(dir))).unwrap();
@@ -146,7 +152,10 @@ impl Stage {
     /// Puts items in one block.
     pub(crate) fn put_batch(&mut self, numbers: &[u64]) {
         let items: Vec<Item> = numbers.iter().copied().map(item).collect();
-        self.bystander.within(Duration::ZERO).put_slice(&items).unwrap();
+        self.bystander
+            .within(Duration::ZERO)
+            .put_slice(&items)
+            .unwrap();
         self.puts += items.len() as u64;
         self.puts_before += items.len() as u64;
     }
@@ -156,8 +165,14 @@ impl Stage {
         if self.ends {
             self.control.set_state(State::StopAtQueueEnd).unwrap();
             self.take_all();
-            self.ended = self.bystander.try_get().is_err_and(|error| matches!(error, GetError::Stopped));
-            assert!(self.ended, "nobody has an item in hand, and the stream does not end");
+            self.ended = self
+                .bystander
+                .try_get()
+                .is_err_and(|error| matches!(error, GetError::Stopped));
+            assert!(
+                self.ended,
+                "nobody has an item in hand, and the stream does not end"
+            );
             return;
         }
         (0..gets_before).for_each(|_| self.get());
@@ -342,7 +357,10 @@ fn healthy(control: &Control, live: u32) -> Stats {
     let report = control.doctor().unwrap();
     assert!(report.ok() && report.undecided == 0, "{report:?}");
     let stats = control.stats().unwrap();
-    assert!(stats.adds_up() && stats.seats_dead == 0 && stats.seats_live == live, "{stats:?}");
+    assert!(
+        stats.adds_up() && stats.seats_dead == 0 && stats.seats_live == live,
+        "{stats:?}"
+    );
     stats
 }
 
@@ -377,7 +395,10 @@ fn full_capacity(dir: &Path, name: &str, control: &Control, mut all: Vec<Queue>,
             assert!(matches!(all[0].try_put(&item(9)), Err(PutError::Full)));
         }
         for i in 0..capacity {
-            assert_eq!(number(&all[(i + round + 1) % seats].try_get().unwrap()), i as u64);
+            assert_eq!(
+                number(&all[(i + round + 1) % seats].try_get().unwrap()),
+                i as u64
+            );
         }
         for queue in &mut all {
             assert!(matches!(queue.try_get(), Err(GetError::Empty)));
@@ -385,17 +406,30 @@ fn full_capacity(dir: &Path, name: &str, control: &Control, mut all: Vec<Queue>,
     }
     let mut items = 2 * capacity;
     if before.batch > 1 {
-        let batch: Vec<Item> = (0..capacity as u64 * u64::from(before.batch)).map(item).collect();
+        let batch: Vec<Item> = (0..capacity as u64 * u64::from(before.batch))
+            .map(item)
+            .collect();
         all[0].within(Duration::ZERO).put_slice(&batch).unwrap();
         assert_eq!(drain(&mut all[seats - 1]), batch);
         items += batch.len();
     }
     let stats = control.stats().unwrap();
-    assert!(stats.adds_up() && stats.seats_live == before.seats, "{stats:?}");
-    assert_eq!((stats.puts - before.puts, stats.gets - before.gets), (items as u64, items as u64));
+    assert!(
+        stats.adds_up() && stats.seats_live == before.seats,
+        "{stats:?}"
+    );
+    assert_eq!(
+        (stats.puts - before.puts, stats.gets - before.gets),
+        (items as u64, items as u64)
+    );
     assert_eq!(
         (stats.dropped, stats.cleared, stats.lost, stats.redelivered),
-        (before.dropped, before.cleared, before.lost, before.redelivered)
+        (
+            before.dropped,
+            before.cleared,
+            before.lost,
+            before.redelivered
+        )
     );
 }
 
@@ -436,7 +470,10 @@ impl Examined {
         if after.letters.iter().any(|letter| all.contains(letter)) {
             return Err("an item was delivered and put among the dead letters".into());
         }
-        let by_child = after.puts.checked_sub(*puts).ok_or("fewer puts are counted than were made")?;
+        let by_child = after
+            .puts
+            .checked_sub(*puts)
+            .ok_or("fewer puts are counted than were made")?;
         if all.iter().filter(|item| **item >= 1000).count() as u64 > by_child {
             return Err("an item was delivered whose put is not counted".into());
         }
@@ -452,15 +489,24 @@ impl Examined {
         // A child that lived on may have had an answer that it has not when nobody else works.
         let more = u64::from(all_lived);
         for (what, found, most) in [
-            ("puts", by_child, most(|after| after.puts) - puts_before + more),
+            (
+                "puts",
+                by_child,
+                most(|after| after.puts) - puts_before + more,
+            ),
             ("gets", after.gets, most(|after| after.gets) + more),
             ("lost", after.lost, most(|after| after.lost)),
         ] {
             if found > most {
-                return Err(format!("{found} {what} by children, expected at most {most}"));
+                return Err(format!(
+                    "{found} {what} by children, expected at most {most}"
+                ));
             }
         }
-        for (what, found, may) in [("dropped", after.dropped, *lossy), ("cleared", after.cleared, most(|after| after.cleared) > 0)] {
+        for (what, found, may) in [
+            ("dropped", after.dropped, *lossy),
+            ("cleared", after.cleared, most(|after| after.cleared) > 0),
+        ] {
             if found > 0 && !may {
                 return Err(format!("{found} items {what}, expected none"));
             }
@@ -473,9 +519,17 @@ impl Examined {
             .map(|item| item.0)
             .collect();
         for sequence in [left().collect(), got.clone()] {
-            let first_time: Vec<u64> = sequence.into_iter().filter(|item| !in_hand.contains(item)).collect();
-            let of_child = first_time.iter().position(|item| *item >= 1000).unwrap_or(first_time.len());
-            if !first_time.iter().filter(|item| **item < 1000).is_sorted() || first_time[of_child..].iter().any(|item| *item < 100) {
+            let first_time: Vec<u64> = sequence
+                .into_iter()
+                .filter(|item| !in_hand.contains(item))
+                .collect();
+            let of_child = first_time
+                .iter()
+                .position(|item| *item >= 1000)
+                .unwrap_or(first_time.len());
+            if !first_time.iter().filter(|item| **item < 1000).is_sorted()
+                || first_time[of_child..].iter().any(|item| *item < 100)
+            {
                 return Err(format!("items out of order: {first_time:?}"));
             }
         }

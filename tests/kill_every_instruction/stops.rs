@@ -19,9 +19,16 @@ pub(crate) fn all() -> Vec<Play> {
             plays.push(in_care_of(operation, victim, body));
         }
     }
-    for name in ["attach", "close", "close_with_an_item", "close_with_an_item_at_least_once"] {
+    for name in [
+        "attach",
+        "close",
+        "close_with_an_item",
+        "close_with_an_item_at_least_once",
+    ] {
         let run = move |dir: &Path, policy: Policy| {
-            let scene = scenes().find(|scene| scene.name == name).expect("a scene of that name");
+            let scene = scenes()
+                .find(|scene| scene.name == name)
+                .expect("a scene of that name");
             stops(&scene, dir, sparse(policy), true, &|_| {})
         };
         plays.push(play(name, run));
@@ -37,7 +44,13 @@ pub(crate) fn all() -> Vec<Play> {
                 before(stage);
             };
             let scene = scene(name, options(), before, body(), [After::items([1, 2, 3])]);
-            stops(&scene, dir, at_system_calls(policy), true, &touch_the_other_queue)
+            stops(
+                &scene,
+                dir,
+                at_system_calls(policy),
+                true,
+                &touch_the_other_queue,
+            )
         };
         plays.push(play(name, run));
     }
@@ -79,7 +92,10 @@ fn in_care_of(operation: &'static str, victim: &'static str, body: fn() -> Body)
             let (victim, way, options) = (victim.clone(), way.clone(), victim.options.clone());
             let before = move |stage: &mut Stage| {
                 (victim.before)(stage);
-                assert!(cut_short(stage, &victim, &way, k, Deed::Kill), "the child took another way than the one before it");
+                assert!(
+                    cut_short(stage, &victim, &way, k, Deed::Kill),
+                    "the child took another way than the one before it"
+                );
             };
             let scene: Scene = scene("", options, before, body(), [after]);
             // The C library's own heap, of which `doctor` takes to list the directory, is never the same.
@@ -100,7 +116,9 @@ fn doctor() -> Body {
 
 fn create() -> Body {
     Box::new(|dir| {
-        let made = marked(|| Control::create::<Item>(OTHER, &QueueOptions::new(3).seats(3).attach(at(dir))).is_ok());
+        let made = marked(|| {
+            Control::create::<Item>(OTHER, &QueueOptions::new(3).seats(3).attach(at(dir))).is_ok()
+        });
         let _ = prodcon::unlink_in(dir, OTHER);
         made
     })

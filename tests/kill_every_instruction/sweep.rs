@@ -90,7 +90,11 @@ impl Way {
             points: vec![],
             landings: vec![],
         };
-        let mut landing = Landing { at: 0, times: 0, cost: 0 };
+        let mut landing = Landing {
+            at: 0,
+            times: 0,
+            cost: 0,
+        };
         let (mut own_seen, mut foreign_seen, mut last_was) = (0, 0, (true, true));
         loop {
             let (k, address) = (way.addresses.len(), child.pc());
@@ -138,7 +142,9 @@ impl Way {
     fn forward(&self, child: &mut Child, k: usize) -> bool {
         let Landing { at, times, .. } = self.landings[k];
         for time in 0..times {
-            if time > 0 && child.step() != Stop::Trap || child.run_to(self.addresses[at]) != Stop::Trap {
+            if time > 0 && child.step() != Stop::Trap
+                || child.run_to(self.addresses[at]) != Stop::Trap
+            {
                 return false;
             }
         }
@@ -151,7 +157,9 @@ impl Way {
     fn forward_or_so(&self, child: &mut Child, k: usize) {
         let Landing { at, times, .. } = self.landings[k];
         for time in 0..times {
-            if time > 0 && child.step() != Stop::Trap || child.run_to(self.addresses[at]) != Stop::Trap {
+            if time > 0 && child.step() != Stop::Trap
+                || child.run_to(self.addresses[at]) != Stop::Trap
+            {
                 return;
             }
         }
@@ -163,7 +171,9 @@ impl Way {
 fn own_text() -> Vec<Range<u64>> {
     let program = std::env::current_exe().unwrap();
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    let executable = maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with(program.to_str().unwrap()));
+    let executable = maps
+        .lines()
+        .filter(|line| line.contains(" r-xp ") && line.ends_with(program.to_str().unwrap()));
     let hex = |text: &str| u64::from_str_radix(text, 16).unwrap();
     executable
         .map(|line| line.split(' ').next().unwrap().split_once('-').unwrap())
@@ -202,7 +212,10 @@ impl fmt::Display for Figures {
             worst,
         } = self;
         if let Some(worst) = worst {
-            return write!(f, "{instructions} instructions, stopped {points} times, worst seen {worst:.1?}");
+            return write!(
+                f,
+                "{instructions} instructions, stopped {points} times, worst seen {worst:.1?}"
+            );
         }
         write!(
             f,
@@ -241,7 +254,10 @@ fn at(k: usize, deed: Deed) {
 /// Where the sweep is.
 pub(crate) fn place() -> (u64, Deed) {
     let at = AT.load(Ordering::Relaxed);
-    (at >> 2, [Deed::Kill, BUSY[0], BUSY[1], BUSY[2]][(at & 3) as usize])
+    (
+        at >> 2,
+        [Deed::Kill, BUSY[0], BUSY[1], BUSY[2]][(at & 3) as usize],
+    )
 }
 
 /// The operation's way, gone again and again. Each whole run is examined too.
@@ -255,7 +271,10 @@ pub(crate) fn explore(scene: &Scene, dir: &Path, policy: Policy) -> Way {
         let before = std::mem::replace(&mut way, go());
         before.addresses == way.addresses
     });
-    assert!(again, "children take other ways each time: then no kill can be made where it is meant to be");
+    assert!(
+        again,
+        "children take other ways each time: then no kill can be made where it is meant to be"
+    );
     if !policy.every {
         let from = way.len().saturating_sub(scene.last);
         way.points.retain(|k| *k >= from);
@@ -270,10 +289,18 @@ fn walk(scene: &Scene, dir: &Path, policy: Policy) -> Way {
     let mut child = Child::at_mark(|| (scene.child)(&stage.dir));
     let way = Way::go(&mut child, policy);
     let end = child.run();
-    assert_eq!(end, Stop::Exited(0), "the operation did not end as it should");
+    assert_eq!(
+        end,
+        Stop::Exited(0),
+        "the operation did not end as it should"
+    );
     stage.wait_for_seats();
     let found = stage.examine();
-    assert_eq!(Some(&found.after), scene.stages.last(), "after the whole operation: {found:?}");
+    assert_eq!(
+        Some(&found.after),
+        scene.stages.last(),
+        "after the whole operation: {found:?}"
+    );
     way
 }
 
@@ -325,7 +352,10 @@ pub(crate) fn cut_short(stage: &mut Stage, scene: &Scene, way: &Way, k: usize, d
                 stop = child.run();
             }
             // 1: another answer than the usual one, because others worked on.
-            assert!(matches!(stop, Stop::Exited(0 | 1)), "it did not end in good order: {stop:?}");
+            assert!(
+                matches!(stop, Stop::Exited(0 | 1)),
+                "it did not end in good order: {stop:?}"
+            );
         }
     }
     stage.wait_for_seats();
@@ -360,7 +390,11 @@ pub(crate) fn sweep(scene: &Scene, dir: &Path, policy: Policy) -> Figures {
             at(k, deed);
             let stage = set_up_and_cut_short(scene, dir, &way, k, deed);
             let found = stage.examine();
-            *(if deed == Deed::WorkThenGo { &mut figures.goes } else { &mut figures.kills }) += 1;
+            *(if deed == Deed::WorkThenGo {
+                &mut figures.goes
+            } else {
+                &mut figures.kills
+            }) += 1;
             if deed == Deed::Kill {
                 reached = stage_of(scene, &found, reached);
                 seen[reached] += 1;
@@ -372,7 +406,10 @@ pub(crate) fn sweep(scene: &Scene, dir: &Path, policy: Policy) -> Figures {
         }
     }
     if policy.own == 1 {
-        assert!(!seen.contains(&0), "a stage was never met, kills at each: {seen:?}");
+        assert!(
+            !seen.contains(&0),
+            "a stage was never met, kills at each: {seen:?}"
+        );
     }
     figures
 }
@@ -380,15 +417,28 @@ pub(crate) fn sweep(scene: &Scene, dir: &Path, policy: Policy) -> Figures {
 /// Stops the child at each point of its way, and lets it go on when all others have shown that they can
 /// work. `alike`: its children all take the same way; else the points are where the first one had them.
 /// `beside`: what else the others do.
-pub(crate) fn stops(scene: &Scene, dir: &Path, policy: Policy, alike: bool, beside: &dyn Fn(&mut Stage)) -> Figures {
-    let way = if alike { explore(scene, dir, policy) } else { walk(scene, dir, policy) };
+pub(crate) fn stops(
+    scene: &Scene,
+    dir: &Path,
+    policy: Policy,
+    alike: bool,
+    beside: &dyn Fn(&mut Stage),
+) -> Figures {
+    let way = if alike {
+        explore(scene, dir, policy)
+    } else {
+        walk(scene, dir, policy)
+    };
     let mut worst = Duration::ZERO;
     for &k in &way.points {
         at(k, Deed::WorkThenGo);
         let mut stage = set_up(scene, dir);
         let mut child = Child::at_mark(|| (scene.child)(&stage.dir));
         if alike {
-            assert!(way.forward(&mut child, k), "the child took another way than the one before it");
+            assert!(
+                way.forward(&mut child, k),
+                "the child took another way than the one before it"
+            );
         } else {
             way.forward_or_so(&mut child, k);
         }
@@ -398,11 +448,16 @@ pub(crate) fn stops(scene: &Scene, dir: &Path, policy: Policy, alike: bool, besi
         while stop == Stop::Mark {
             stop = child.run();
         }
-        assert!(matches!(stop, Stop::Exited(0 | 1)), "it did not end in good order: {stop:?}");
+        assert!(
+            matches!(stop, Stop::Exited(0 | 1)),
+            "it did not end in good order: {stop:?}"
+        );
         stage.wait_for_seats();
         stage.take_all();
         let found = stage.examine();
-        found.consistent(&scene.stages, true).unwrap_or_else(|what| panic!("{what}: {found:?}"));
+        found
+            .consistent(&scene.stages, true)
+            .unwrap_or_else(|what| panic!("{what}: {found:?}"));
     }
     Figures {
         instructions: way.len(),
@@ -418,7 +473,10 @@ fn stage_of(scene: &Scene, found: &Examined, reached: usize) -> usize {
     match scene.stages[reached..].iter().position(is_it) {
         Some(further) => reached + further,
         None if scene.stages.iter().any(is_it) => panic!("what had happened is undone: {found:?}"),
-        None => panic!("found {:?}\nexpected one of {:#?}", found.after, scene.stages),
+        None => panic!(
+            "found {:?}\nexpected one of {:#?}",
+            found.after, scene.stages
+        ),
     }
 }
 

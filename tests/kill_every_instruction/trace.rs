@@ -73,7 +73,8 @@ impl Child {
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
             alike::begin();
             // A panic must not run into the parent's code.
-            let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
+            let status =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
             // SAFETY: ends the child without running anything else of the test program.
             unsafe { libc::_exit(status) };
         }
@@ -149,7 +150,10 @@ impl Child {
             self.ptrace(request, 0, 0);
             let stop = self.wait();
             // Somebody stops processes, with Ctrl-Z for example. The child meets that before its next instruction, and it is swallowed.
-            if !matches!(stop, Stop::Signal(libc::SIGSTOP | libc::SIGTSTP | libc::SIGCONT)) {
+            if !matches!(
+                stop,
+                Stop::Signal(libc::SIGSTOP | libc::SIGTSTP | libc::SIGCONT)
+            ) {
                 return stop;
             }
         }
@@ -219,13 +223,25 @@ impl Child {
         let mut word = 0u64;
         // The system call itself, not the library's function, whose answer cannot be told from an error.
         // SAFETY: reads the child's memory, the kernel checks the address, and writes the word, which outlives the call.
-        let answer = unsafe { libc::syscall(libc::SYS_ptrace, libc::PTRACE_PEEKTEXT, self.pid, address, &raw mut word) };
+        let answer = unsafe {
+            libc::syscall(
+                libc::SYS_ptrace,
+                libc::PTRACE_PEEKTEXT,
+                self.pid,
+                address,
+                &raw mut word,
+            )
+        };
         assert_eq!(answer, 0, "ptrace peek: {}", io::Error::last_os_error());
         word.to_ne_bytes()
     }
 
     fn poke(&self, address: u64, code: [u8; 8]) {
-        self.ptrace(libc::PTRACE_POKETEXT, address as usize, u64::from_ne_bytes(code) as usize);
+        self.ptrace(
+            libc::PTRACE_POKETEXT,
+            address as usize,
+            u64::from_ne_bytes(code) as usize,
+        );
     }
 }
 
@@ -251,10 +267,15 @@ pub(crate) fn forbidden() -> Option<String> {
     });
     let stop = child.wait();
     if let Stop::Exited(errno) = stop {
-        return Some(format!("ptrace is forbidden here: {}", io::Error::from_raw_os_error(errno)));
+        return Some(format!(
+            "ptrace is forbidden here: {}",
+            io::Error::from_raw_os_error(errno)
+        ));
     }
     if stop != Stop::Mark {
-        return Some(format!("a traced child ended with {stop:?} instead of stopping"));
+        return Some(format!(
+            "a traced child ended with {stop:?} instead of stopping"
+        ));
     }
     child
         .try_ptrace(libc::PTRACE_SINGLESTEP, 0, 0)

@@ -1,7 +1,9 @@
 //! Everything that this test calls of prodcon, in the terms of `history`.
 
 use crate::history::{Answer, Kind, Said, Settings};
-use prodcon::{AttachOptions, Control, ErrorKind, GetError, PutError, QueueOptions, ReadyQueue, State};
+use prodcon::{
+    AttachOptions, Control, ErrorKind, GetError, PutError, QueueOptions, ReadyQueue, State,
+};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,8 +16,12 @@ pub struct Owner(Control);
 
 impl Owner {
     pub fn create(dir: &Path, settings: Settings) -> Self {
-        let options = QueueOptions::new(settings.capacity as u32).seats(16).batch(settings.batch as u32);
-        let options = options.lossy(settings.lossy).at_least_once(settings.at_least_once);
+        let options = QueueOptions::new(settings.capacity as u32)
+            .seats(16)
+            .batch(settings.batch as u32);
+        let options = options
+            .lossy(settings.lossy)
+            .at_least_once(settings.at_least_once);
         let options = options.attach(AttachOptions::new().directory(dir));
         Self(Control::create::<u64>(NAME, &options).unwrap())
     }
@@ -36,7 +42,12 @@ impl Owner {
         assert!(report.ok() && report.undecided == 0, "{report:?}");
         let stats = self.0.stats().unwrap();
         assert!(stats.adds_up() && stats.unacked == 0, "{stats:?}");
-        vec![stats.puts, stats.gets, stats.dropped, stats.lost + stats.cleared + stats.len]
+        vec![
+            stats.puts,
+            stats.gets,
+            stats.dropped,
+            stats.lost + stats.cleared + stats.len,
+        ]
     }
 
     /// Removes it.
@@ -53,8 +64,14 @@ impl Endpoint {
     pub fn perform(&mut self, kind: Kind, given: &[u64]) -> Answer {
         let queue = &mut self.0;
         match kind {
-            Kind::TryPut if given.len() > 1 => put(queue.within(Duration::ZERO).put_slice(given).map_err(|partial| partial.error)),
-            Kind::WaitPut if given.len() > 1 => put(queue.within(WAIT).put_slice(given).map_err(|partial| partial.error)),
+            Kind::TryPut if given.len() > 1 => put(queue
+                .within(Duration::ZERO)
+                .put_slice(given)
+                .map_err(|partial| partial.error)),
+            Kind::WaitPut if given.len() > 1 => put(queue
+                .within(WAIT)
+                .put_slice(given)
+                .map_err(|partial| partial.error)),
             Kind::TryPut => put(queue.try_put(&given[0])),
             Kind::WaitPut => put(queue.within(WAIT).put(&given[0])),
             Kind::ForcePut => put(queue.force_put(&given[0])),
@@ -65,10 +82,13 @@ impl Endpoint {
             Kind::SetReady => done(queue.set_ready().is_ok(), vec![]),
             Kind::SetNotReady => done(queue.set_not_ready().is_ok(), vec![]),
             Kind::SetState => {
-                let to = [State::Stopped, State::Started, State::StopAtQueueEnd][given[0] as usize - 1];
+                let to =
+                    [State::Stopped, State::Started, State::StopAtQueueEnd][given[0] as usize - 1];
                 match queue.control().set_state(to) {
                     Ok(()) => Answer::said(Said::Done),
-                    Err(error) if error.kind() == ErrorKind::StateRefused => Answer::said(Said::Refused),
+                    Err(error) if error.kind() == ErrorKind::StateRefused => {
+                        Answer::said(Said::Refused)
+                    }
                     Err(error) => panic!("{error}"),
                 }
             }
@@ -83,19 +103,33 @@ impl Endpoint {
 
     /// Takes; `then` records that and says whether to acknowledge (true) or to give back. `Err`: there
     /// was nothing to take.
-    pub fn take(&mut self, kind: Kind, then: impl FnOnce(Answer) -> bool) -> Result<Answer, Answer> {
+    pub fn take(
+        &mut self,
+        kind: Kind,
+        then: impl FnOnce(Answer) -> bool,
+    ) -> Result<Answer, Answer> {
         let queue = &mut self.0;
         let no = |error| got(Err(error));
         let answer = |items, deliveries| Answer::with(Said::Done, items, deliveries > 1);
         let nacked = if kind == Kind::TakeBatch {
-            let taken = queue.within(Duration::ZERO).take_many(usize::MAX).map_err(no)?;
-            if then(answer(taken.iter().copied().collect(), taken.delivery_count(0))) {
+            let taken = queue
+                .within(Duration::ZERO)
+                .take_many(usize::MAX)
+                .map_err(no)?;
+            if then(answer(
+                taken.iter().copied().collect(),
+                taken.delivery_count(0),
+            )) {
                 taken.ack();
                 return Ok(Answer::said(Said::Done));
             }
             taken.nack()
         } else {
-            let taken = if kind == Kind::TryTake { queue.try_take() } else { queue.within(WAIT).take() };
+            let taken = if kind == Kind::TryTake {
+                queue.try_take()
+            } else {
+                queue.within(WAIT).take()
+            };
             let taken = taken.map_err(no)?;
             if then(answer(vec![*taken], taken.delivery_count())) {
                 taken.ack();
@@ -123,7 +157,11 @@ pub fn drain(queue: &mut Endpoint, owner: &Owner, mut record: impl FnMut(Option<
         } else if owner.nothing_held() {
             return record(Some(answer));
         } else {
-            assert!(Instant::now() < deadline, "an item does not come: {:?}", queue.0.control().stats());
+            assert!(
+                Instant::now() < deadline,
+                "an item does not come: {:?}",
+                queue.0.control().stats()
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
     }

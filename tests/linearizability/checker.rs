@@ -39,10 +39,16 @@ pub enum Verdict {
 /// Looks at no more than `limit` places.
 pub fn check<S: Specification>(specification: &S, limit: usize) -> Verdict {
     let spans = specification.spans();
-    assert!(spans.len() <= 128, "{} operations are too many", spans.len());
+    assert!(
+        spans.len() <= 128,
+        "{} operations are too many",
+        spans.len()
+    );
     let mut before = vec![None; spans.len()];
     for (index, span) in spans.iter().enumerate() {
-        before[index] = (0..index).rev().find(|other| spans[*other].process == span.process);
+        before[index] = (0..index)
+            .rev()
+            .find(|other| spans[*other].process == span.process);
     }
     // Those that returned early first: mostly right at once.
     let mut order: Vec<usize> = (0..spans.len()).collect();
@@ -83,7 +89,13 @@ impl<S: Specification> Search<'_, S> {
             self.deepest.clone_from(&self.path);
         }
         let left = |index: &usize| over >> index & 1 == 0;
-        let Some(first_return) = self.order.iter().copied().find(left).map(|index| self.spans[index].to) else {
+        let Some(first_return) = self
+            .order
+            .iter()
+            .copied()
+            .find(left)
+            .map(|index| self.spans[index].to)
+        else {
             return Some(true);
         };
         if self.seen.len() >= self.limit {
@@ -102,7 +114,8 @@ impl<S: Specification> Search<'_, S> {
             let mut into = vec![];
             self.specification.steps(index, &state, &mut into);
             // What never changes anything may end as soon as it can: it takes nothing from the others.
-            let only = self.specification.reads(index) && matches!(&into[..], [(next, true)] if *next == state);
+            let only = self.specification.reads(index)
+                && matches!(&into[..], [(next, true)] if *next == state);
             if only {
                 steps.clear();
             }
@@ -141,7 +154,10 @@ pub mod tests {
         type State = u8;
 
         fn spans(&self) -> Vec<Span> {
-            self.0.iter().map(|&(from, to, process, ..)| Span { process, from, to }).collect()
+            self.0
+                .iter()
+                .map(|&(from, to, process, ..)| Span { process, from, to })
+                .collect()
         }
 
         fn first(&self) -> u8 {
@@ -165,18 +181,31 @@ pub mod tests {
     }
 
     pub fn it_accepts_what_happens_one_after_the_other() {
-        let accesses = [(0, 1, 0, true, 1), (2, 3, 1, false, 1), (4, 5, 0, true, 2), (6, 7, 1, false, 2)];
+        let accesses = [
+            (0, 1, 0, true, 1),
+            (2, 3, 1, false, 1),
+            (4, 5, 0, true, 2),
+            (6, 7, 1, false, 2),
+        ];
         assert_eq!(verdict(&accesses), Verdict::Linearizable);
     }
 
     pub fn it_orders_what_overlaps_either_way() {
         for value in [0, 1] {
-            assert_eq!(verdict(&[(0, 9, 0, true, 1), (1, 8, 1, false, value)]), Verdict::Linearizable);
+            assert_eq!(
+                verdict(&[(0, 9, 0, true, 1), (1, 8, 1, false, value)]),
+                Verdict::Linearizable
+            );
         }
     }
 
     pub fn it_lets_a_write_of_the_same_value_wait() {
-        let accesses = [(0, 9, 0, true, 1), (0, 9, 1, true, 0), (0, 1, 2, false, 1), (2, 3, 2, false, 0)];
+        let accesses = [
+            (0, 9, 0, true, 1),
+            (0, 9, 1, true, 0),
+            (0, 1, 2, false, 1),
+            (2, 3, 2, false, 0),
+        ];
         assert_eq!(verdict(&accesses), Verdict::Linearizable);
     }
 
@@ -200,7 +229,9 @@ pub mod tests {
     }
 
     pub fn it_gives_up_when_it_is_told_to() {
-        let accesses: Vec<Access> = (0..12).map(|value| (0, 9, usize::from(value), true, value + 1)).collect();
+        let accesses: Vec<Access> = (0..12)
+            .map(|value| (0, 9, usize::from(value), true, value + 1))
+            .collect();
         let mut unsatisfiable = accesses;
         unsatisfiable.push((10, 11, 20, false, 99));
         assert_eq!(verdict(&unsatisfiable), Verdict::Undecided);

@@ -83,7 +83,10 @@ impl Kind {
     }
 
     pub fn observes(self) -> bool {
-        matches!(self, Self::Len | Self::IsEmpty | Self::IsFull | Self::IsReady | Self::State)
+        matches!(
+            self,
+            Self::Len | Self::IsEmpty | Self::IsFull | Self::IsReady | Self::State
+        )
     }
 }
 
@@ -98,7 +101,14 @@ pub enum Said {
 }
 
 impl Said {
-    pub const ALL: [Self; 6] = [Self::Done, Self::Full, Self::Empty, Self::NotReady, Self::Stopped, Self::Refused];
+    pub const ALL: [Self; 6] = [
+        Self::Done,
+        Self::Full,
+        Self::Empty,
+        Self::NotReady,
+        Self::Stopped,
+        Self::Refused,
+    ];
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,7 +210,12 @@ pub struct History {
 impl History {
     /// A line for each operation, by the time of its call, counted from the first.
     pub fn text(&self) -> String {
-        let first = self.events.iter().map(|event| event.from).min().unwrap_or(0);
+        let first = self
+            .events
+            .iter()
+            .map(|event| event.from)
+            .min()
+            .unwrap_or(0);
         let mut events = self.events.clone();
         events.sort_by_key(|event| event.from);
         let mut text = format!("{:?}\n", self.settings);

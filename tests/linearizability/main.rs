@@ -67,12 +67,17 @@ fn main() -> ExitCode {
         what_a_kill_cuts_off_has_happened_or_not,
         what_the_dead_had_in_hand_is_lost_or_comes_again,
         nobody_puts_after_the_end_was_heard));
-    trials.push(Trial::test("every_history_is_linearizable", every_history_is_linearizable));
+    trials.push(Trial::test(
+        "every_history_is_linearizable",
+        every_history_is_linearizable,
+    ));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok())
+    std::env::var(variable)
+        .ok()
+        .and_then(|text| text.parse().ok())
 }
 
 /// Removed with all that is in it.
@@ -80,7 +85,8 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn new() -> Self {
-        let dir = std::env::temp_dir().join(format!("prodcon-linearizability-{}", std::process::id()));
+        let dir =
+            std::env::temp_dir().join(format!("prodcon-linearizability-{}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
         Self(dir)
     }
@@ -114,13 +120,24 @@ struct Tally {
 impl Tally {
     fn add(&mut self, history: &History) {
         let events = &history.events;
-        let others = |one: usize| events[one + 1..].iter().filter(move |other| other.process != events[one].process);
+        let others = |one: usize| {
+            events[one + 1..]
+                .iter()
+                .filter(move |other| other.process != events[one].process)
+        };
         self.histories += 1;
         self.operations += events.len();
         self.overlaps += (0..events.len())
-            .map(|one| others(one).filter(|other| other.overlaps(&events[one])).count())
+            .map(|one| {
+                others(one)
+                    .filter(|other| other.overlaps(&events[one]))
+                    .count()
+            })
             .sum::<usize>();
-        self.kills += events.iter().filter(|event| event.kind == Kind::Die).count();
+        self.kills += events
+            .iter()
+            .filter(|event| event.kind == Kind::Die)
+            .count();
         self.cut_off += events.iter().filter(|event| event.answer.is_none()).count();
     }
 
@@ -135,9 +152,15 @@ impl Tally {
             ("operations cut off", self.cut_off, 3),
         ];
         let below = floors.into_iter().find(|(_, count, floor)| count < floor);
-        let below = below.map(|(what, count, floor)| format!("{count} {what}, of at least {floor}"));
+        let below =
+            below.map(|(what, count, floor)| format!("{count} {what}, of at least {floor}"));
         let found = |kind: &&str| self.found.get(*kind).copied().unwrap_or(0) < PLANTED;
-        let planted = || plant::KINDS.into_iter().find(found).map(|kind| format!("too few faults planted: {kind}"));
+        let planted = || {
+            plant::KINDS
+                .into_iter()
+                .find(found)
+                .map(|kind| format!("too few faults planted: {kind}"))
+        };
         below.or_else(planted)
     }
 }
@@ -160,7 +183,8 @@ fn every_history_is_linearizable() -> Result<(), Failed> {
         }
         let plan = Plan::of(seed);
         seed += 1;
-        let history = round::run(&plan, &recorder, &dir.0).map_err(|error| format!("{plan:?}: {error}"))?;
+        let history =
+            round::run(&plan, &recorder, &dir.0).map_err(|error| format!("{plan:?}: {error}"))?;
         tally.add(&history);
         tally.paused += recorder.hits().load(Ordering::Relaxed) as usize;
         match verdict(&history) {
@@ -169,7 +193,10 @@ fn every_history_is_linearizable() -> Result<(), Failed> {
             Verdict::Violation(_) => return Err(complaint(&plan, history).into()),
         }
     }
-    println!("{tally:?}, in {:.1} s: every one is linearizable", began.elapsed().as_secs_f64());
+    println!(
+        "{tally:?}, in {:.1} s: every one is linearizable",
+        began.elapsed().as_secs_f64()
+    );
     if tally.undecided * 50 > tally.histories {
         return Err(format!("{} of {} are undecided", tally.undecided, tally.histories).into());
     }
@@ -180,11 +207,21 @@ fn every_history_is_linearizable() -> Result<(), Failed> {
 fn find_planted(history: &History, tally: &mut Tally) -> Result<(), Failed> {
     // All now and then; else the one that was found least, and those not found often enough.
     let found = |kind: &str| tally.found.get(kind).copied().unwrap_or(0);
-    let least = plant::KINDS.into_iter().map(found).min().unwrap_or(0).max(PLANTED - 1);
+    let least = plant::KINDS
+        .into_iter()
+        .map(found)
+        .min()
+        .unwrap_or(0)
+        .max(PLANTED - 1);
     let all = tally.histories % 16 == 0;
-    let kinds: Vec<&str> = plant::KINDS.into_iter().filter(|kind| all || found(kind) <= least).collect();
+    let kinds: Vec<&str> = plant::KINDS
+        .into_iter()
+        .filter(|kind| all || found(kind) <= least)
+        .collect();
     for kind in kinds {
-        let Some(planted) = plant::plant(kind, history) else { continue };
+        let Some(planted) = plant::plant(kind, history) else {
+            continue;
+        };
         match verdict(&planted) {
             Verdict::Violation(_) => *tally.found.entry(kind).or_default() += 1,
             Verdict::Undecided => {}
@@ -204,7 +241,11 @@ fn find_planted(history: &History, tally: &mut Tally) -> Result<(), Failed> {
 /// What is wrong, with as few operations as show it: those that change nothing can be left out.
 fn complaint(plan: &Plan, mut history: History) -> String {
     let whole = history.text();
-    let nothing = |event: &Event| event.kind.observes() || event.kind.puts() && !event.is_done() || event.kind.gets() && event.items().is_empty();
+    let nothing = |event: &Event| {
+        event.kind.observes()
+            || event.kind.puts() && !event.is_done()
+            || event.kind.gets() && event.items().is_empty()
+    };
     for place in (0..history.events.len()).rev() {
         if history.events[place].answer.is_some() && nothing(&history.events[place]) {
             let mut less = history.clone();
@@ -217,7 +258,10 @@ fn complaint(plan: &Plan, mut history: History) -> String {
     let Verdict::Violation(order) = verdict(&history) else {
         unreachable!("it was one")
     };
-    let order: Vec<String> = order.into_iter().map(|index| history.events[index].to_string()).collect();
+    let order: Vec<String> = order
+        .into_iter()
+        .map(|index| history.events[index].to_string())
+        .collect();
     format!(
         "not linearizable: {plan:?}\n{whole}\nless of it:\n{}\nthe most that can be ordered:\n{}",
         history.text(),

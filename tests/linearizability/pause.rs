@@ -75,7 +75,8 @@ pub fn begin(seed: u64) {
     step::prepare();
     let mut clock: libc::timer_t = std::ptr::null_mut();
     // SAFETY: makes a clock of this process's own that sends SIGALRM (null); `clock` can be written.
-    let made = unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, std::ptr::null_mut(), &mut clock) };
+    let made =
+        unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, std::ptr::null_mut(), &mut clock) };
     assert_eq!(made, 0, "timer_create: {}", std::io::Error::last_os_error());
     CLOCK.store(clock as usize + 1, Ordering::Relaxed);
     // SAFETY: changes how exactly this process's sleeps end, and no memory.
@@ -98,7 +99,11 @@ pub fn before() {
     if step::WORKS && dice(&mut state, 8) > 0 {
         // Most operations have some hundred instructions, and half of them go on without a pause.
         let most = 1 << (4 + dice(&mut state, 6));
-        let steps = if dice(&mut state, 2) == 0 { 0 } else { 1 + dice(&mut state, most) };
+        let steps = if dice(&mut state, 2) == 0 {
+            0
+        } else {
+            1 + dice(&mut state, most)
+        };
         STEPS.store(steps, Ordering::Relaxed);
         DICE.store(state, Ordering::Relaxed);
         return;
@@ -106,7 +111,10 @@ pub fn before() {
     let most = 1 << (8 + dice(&mut state, 6));
     let nanos = dice(&mut state, most);
     DICE.store(state, Ordering::Relaxed);
-    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let never = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     let once = libc::itimerspec {
         it_interval: never,
         it_value: libc::timespec {

@@ -2,7 +2,14 @@
 
 use crate::history::{Answer, Event, History, Kind, Said};
 
-pub const KINDS: [&str; 6] = ["swapped", "twice", "lost", "stale Full", "wrong overwrite", "stale Empty"];
+pub const KINDS: [&str; 6] = [
+    "swapped",
+    "twice",
+    "lost",
+    "stale Full",
+    "wrong overwrite",
+    "stale Empty",
+];
 
 /// The history with a fault of that kind, if there is a place where it surely is one.
 pub fn plant(kind: &str, history: &History) -> Option<History> {
@@ -34,7 +41,10 @@ fn gets(history: &History) -> impl Iterator<Item = (usize, &Event)> {
 }
 
 fn put_of(history: &History, item: u64) -> Option<&Event> {
-    history.events.iter().find(|event| event.kind.puts() && event.given.contains(&item))
+    history
+        .events
+        .iter()
+        .find(|event| event.kind.puts() && event.given.contains(&item))
 }
 
 fn with(history: &History, place: usize, answer: Answer) -> History {
@@ -49,8 +59,13 @@ fn swapped(history: &History) -> Option<History> {
         return None;
     }
     for (one, first) in gets(history) {
-        for (other, second) in gets(history).filter(|(other, second)| *other > one && second.from > first.to) {
-            let (a, b) = (put_of(history, first.items()[0])?, put_of(history, second.items()[0])?);
+        for (other, second) in
+            gets(history).filter(|(other, second)| *other > one && second.from > first.to)
+        {
+            let (a, b) = (
+                put_of(history, first.items()[0])?,
+                put_of(history, second.items()[0])?,
+            );
             if a.to < b.from {
                 let mut history = history.clone();
                 let answer = history.events[one].answer.take();
@@ -101,10 +116,17 @@ fn wrong_overwrite(history: &History) -> Option<History> {
     if !is_plain(history) {
         return None;
     }
-    let got: Vec<u64> = gets(history).flat_map(|(_, event)| event.items().to_vec()).collect();
-    let puts = history.events.iter().filter(|event| event.kind.puts() && event.is_done());
+    let got: Vec<u64> = gets(history)
+        .flat_map(|(_, event)| event.items().to_vec())
+        .collect();
+    let puts = history
+        .events
+        .iter()
+        .filter(|event| event.kind.puts() && event.is_done());
     for dropped in puts.filter(|event| !got.contains(&event.given[0])) {
-        let newer = |event: &Event| put_of(history, event.items()[0]).is_some_and(|put| dropped.to < put.from);
+        let newer = |event: &Event| {
+            put_of(history, event.items()[0]).is_some_and(|put| dropped.to < put.from)
+        };
         for (place, event) in gets(history) {
             if gets(history).any(|(_, before)| before.to < event.from && newer(before)) {
                 let mut answer = event.answer.clone()?;

@@ -39,9 +39,11 @@ pub struct Recorder {
 
 impl Recorder {
     pub fn new(regions: usize) -> Self {
-        let file = rustix::fs::memfd_create("linearizability", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let file =
+            rustix::fs::memfd_create("linearizability", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         let file = File::from(file);
-        file.set_len(((HEADER + regions * MOST * WORDS) * 8) as u64).unwrap();
+        file.set_len(((HEADER + regions * MOST * WORDS) * 8) as u64)
+            .unwrap();
         Self {
             map: MmapRaw::map_raw(&file).unwrap(),
             regions,
@@ -49,7 +51,10 @@ impl Recorder {
     }
 
     fn words(&self) -> &[AtomicU64] {
-        let (start, words) = (self.map.as_mut_ptr().cast::<AtomicU64>(), self.map.len() / 8);
+        let (start, words) = (
+            self.map.as_mut_ptr().cast::<AtomicU64>(),
+            self.map.len() / 8,
+        );
         // SAFETY: the mapping has so many words, is aligned to a page, lives as long as `self`, and
         // every process uses it through these atomics alone.
         unsafe { std::slice::from_raw_parts(start, words) }
@@ -72,13 +77,19 @@ impl Recorder {
 
     /// Forgets everything.
     pub fn reset(&self) {
-        self.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        self.words()
+            .iter()
+            .for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     pub fn log(&self, region: usize) -> Log<'_> {
         assert!(region < self.regions);
         let recorder = self;
-        Log { recorder, region, number: 0 }
+        Log {
+            recorder,
+            region,
+            number: 0,
+        }
     }
 
     /// What process `region` did. `died`: what it was at then ended at that time.
@@ -93,8 +104,18 @@ impl Recorder {
             }
             let to = words[TO].load(Ordering::Acquire);
             let word = |index: usize| words[index].load(Ordering::Relaxed);
-            let list = |at: usize| (0..word(at) as usize).map(|item| word(at + 1 + item)).collect();
-            let answer = (to != 0).then(|| Answer::with(Said::ALL[word(SAID) as usize], list(ANSWER), word(AGAIN) == 1));
+            let list = |at: usize| {
+                (0..word(at) as usize)
+                    .map(|item| word(at + 1 + item))
+                    .collect()
+            };
+            let answer = (to != 0).then(|| {
+                Answer::with(
+                    Said::ALL[word(SAID) as usize],
+                    list(ANSWER),
+                    word(AGAIN) == 1,
+                )
+            });
             events.push(Event {
                 process: region,
                 kind: Kind::ALL[word(KIND) as usize],
@@ -131,7 +152,10 @@ impl Log<'_> {
     /// To be called right before the operation.
     pub fn begin(&self, kind: Kind, given: &[u64]) {
         let words = self.recorder.record(self.region, self.number);
-        let kind = Kind::ALL.iter().position(|other| *other == kind).unwrap_or_default();
+        let kind = Kind::ALL
+            .iter()
+            .position(|other| *other == kind)
+            .unwrap_or_default();
         words[KIND].store(kind as u64, Ordering::Relaxed);
         Self::list(words, GIVEN, given);
         pause::before();
@@ -144,7 +168,10 @@ impl Log<'_> {
         let to = now();
         pause::after();
         let words = self.recorder.record(self.region, self.number);
-        let said = Said::ALL.iter().position(|other| *other == answer.said).unwrap_or_default();
+        let said = Said::ALL
+            .iter()
+            .position(|other| *other == answer.said)
+            .unwrap_or_default();
         words[SAID].store(said as u64, Ordering::Relaxed);
         Self::list(words, ANSWER, &answer.items);
         words[AGAIN].store(u64::from(answer.again), Ordering::Relaxed);

@@ -110,7 +110,9 @@ pub fn run(plan: &Plan, recorder: &Recorder, dir: &Path) -> Result<History, Stri
     let owner = Owner::create(dir, plan.settings);
     let mut children = Children(vec![]);
     for child in 0..plan.processes {
-        children.0.push(Some(fork(|| live(plan, recorder, child, dir))));
+        children
+            .0
+            .push(Some(fork(|| live(plan, recorder, child, dir))));
     }
     let mut state = seed(plan.seed ^ 0xABCD);
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -157,7 +159,9 @@ pub fn run(plan: &Plan, recorder: &Recorder, dir: &Path) -> Result<History, Stri
             });
             if number == 0 && plan.processes + 2 <= PROCESSES && dice(&mut state, 2) == 0 {
                 let place = plan.processes;
-                children.0.push(Some(fork(|| live(plan, recorder, place, dir))));
+                children
+                    .0
+                    .push(Some(fork(|| live(plan, recorder, place, dir))));
             }
         }
     }
@@ -166,7 +170,9 @@ pub fn run(plan: &Plan, recorder: &Recorder, dir: &Path) -> Result<History, Stri
             match children.ended(child, libc::WNOHANG) {
                 Some(0) => {}
                 Some(status) => return Err(format!("process {child} failed: status {status}")),
-                None if Instant::now() > deadline => return Err(format!("process {child} does not end")),
+                None if Instant::now() > deadline => {
+                    return Err(format!("process {child} does not end"));
+                }
                 None => std::thread::sleep(Duration::from_micros(50)),
             }
         }
@@ -176,11 +182,16 @@ pub fn run(plan: &Plan, recorder: &Recorder, dir: &Path) -> Result<History, Stri
     for region in 0..PROCESSES {
         let death = dead.iter().find(|event| event.process == region);
         let did = recorder.events(region, death.map_or(u64::MAX, |death| death.to));
-        if let Some(event) = did.iter().find(|event| event.answer.is_none() && death.is_none()) {
+        if let Some(event) = did
+            .iter()
+            .find(|event| event.answer.is_none() && death.is_none())
+        {
             return Err(format!("not ended: {event}"));
         }
         // It may have closed before the signal came.
-        let closed = did.last().is_some_and(|last| last.kind == Kind::Close && last.answer.is_some());
+        let closed = did
+            .last()
+            .is_some_and(|last| last.kind == Kind::Close && last.answer.is_some());
         events.extend(did);
         events.extend(death.filter(|_| !closed).cloned());
     }
@@ -273,7 +284,9 @@ impl Life<'_> {
     fn act(&mut self, queue: &mut Endpoint) {
         let (plan, settings) = (self.plan, self.plan.settings);
         let kind = match self.dice(100) {
-            0..5 if plan.clears => [Kind::Clear, Kind::Clear, Kind::SetNotReady][self.dice(3) as usize],
+            0..5 if plan.clears => {
+                [Kind::Clear, Kind::Clear, Kind::SetNotReady][self.dice(3) as usize]
+            }
             5..10 if plan.clears => Kind::SetReady,
             10..15 if plan.states => Kind::SetState,
             15..20 => Kind::Len,
@@ -296,7 +309,11 @@ impl Life<'_> {
             return;
         }
         let given: Vec<u64> = if kind.puts() {
-            let most = if kind == Kind::ForcePut { 1 } else { settings.batch as u64 };
+            let most = if kind == Kind::ForcePut {
+                1
+            } else {
+                settings.batch as u64
+            };
             let count = 1 + self.dice(most);
             self.next += count;
             (self.next - count..self.next).collect()

@@ -56,7 +56,11 @@ pub struct State {
 impl State {
     fn clear(&mut self) {
         let mut gone = self.ring.drain(..).map(|block| block.len()).sum::<usize>();
-        gone += self.orphans.drain(..).map(|block| block.items.len()).sum::<usize>();
+        gone += self
+            .orphans
+            .drain(..)
+            .map(|block| block.items.len())
+            .sum::<usize>();
         for hand in &mut self.hands {
             gone += hand.items.len() - hand.shown;
             hand.items.truncate(hand.shown);
@@ -130,7 +134,11 @@ impl<'a> Queue<'a> {
     pub fn new(history: &'a History) -> Self {
         let events = &history.events;
         let meets = events.iter().map(|event| {
-            let others = || events.iter().filter(|other| other.process != event.process && other.overlaps(event));
+            let others = || {
+                events
+                    .iter()
+                    .filter(|other| other.process != event.process && other.overlaps(event))
+            };
             Meets {
                 clear: others().any(|other| other.kind.clears()),
                 state: others().any(|other| other.kind == Kind::SetState),
@@ -176,9 +184,15 @@ impl<'a> Queue<'a> {
                 next.push(&event.given, settings.capacity);
                 over(next, event.process, into);
             }
-            Some(Said::Full) if started && state.ready && full && !makes_space => over(state.clone(), event.process, into),
-            Some(Said::NotReady) if started && !state.ready => over(state.clone(), event.process, into),
-            Some(Said::Stopped) if state.stream != STARTED => over(state.clone(), event.process, into),
+            Some(Said::Full) if started && state.ready && full && !makes_space => {
+                over(state.clone(), event.process, into)
+            }
+            Some(Said::NotReady) if started && !state.ready => {
+                over(state.clone(), event.process, into)
+            }
+            Some(Said::Stopped) if state.stream != STARTED => {
+                over(state.clone(), event.process, into)
+            }
             _ => {}
         }
         if event.answer.is_none() {
@@ -187,7 +201,11 @@ impl<'a> Queue<'a> {
     }
 
     fn get(&self, index: usize, state: &State, into: &mut Vec<(State, bool)>) {
-        let (event, settings, meets) = (&self.history.events[index], &self.history.settings, self.meets[index]);
+        let (event, settings, meets) = (
+            &self.history.events[index],
+            &self.history.settings,
+            self.meets[index],
+        );
         let process = event.process;
         if state.doomed[process] > 0 {
             return; // until the clear
@@ -196,7 +214,8 @@ impl<'a> Queue<'a> {
         let admitted = self.admitted(index, state);
         let running = matches!(admitted, STARTED | AT_END);
         let nothing = state.ring.is_empty() && state.hands[process].items.is_empty();
-        if meets.clear && running && state.hands[process].items.is_empty() && !state.ring.is_empty() {
+        if meets.clear && running && state.hands[process].items.is_empty() && !state.ring.is_empty()
+        {
             let mut next = state.clone();
             next.doomed[process] = next.ring.remove(0).len();
             into.push((next, false));
@@ -205,14 +224,17 @@ impl<'a> Queue<'a> {
         let waits = admitted == AT_END && settings.at_least_once && held;
         match event.said() {
             Some(Said::Done) | None if running => self.take(index, state, into),
-            Some(Said::Empty) if nothing && admitted == STARTED => over(state.clone(), process, into),
+            Some(Said::Empty) if nothing && admitted == STARTED => {
+                over(state.clone(), process, into)
+            }
             // The end waits for what others have in hand.
             Some(Said::Empty) if nothing && waits => over(state.clone(), process, into),
             Some(Said::Stopped) => {
                 if state.stream == STOPPED {
                     over(state.clone(), process, into);
                 }
-                let ended = nothing && (!settings.at_least_once || state.nothing_in_hand_but(process));
+                let ended =
+                    nothing && (!settings.at_least_once || state.nothing_in_hand_but(process));
                 if admitted == AT_END && ended {
                     let mut next = state.clone();
                     for seen in &mut next.seen {
@@ -251,7 +273,11 @@ impl<'a> Queue<'a> {
         }
         for mut next in sources {
             let hand = &mut next.hands[process];
-            let shown = if event.kind.whole() { hand.items.len() } else { 1 };
+            let shown = if event.kind.whole() {
+                hand.items.len()
+            } else {
+                1
+            };
             if let Some(answer) = &event.answer {
                 let same = hand.items[..shown] == answer.items[..];
                 if !same || event.kind.takes() && hand.again != answer.again {
@@ -309,7 +335,11 @@ impl<'a> Queue<'a> {
             }
             Kind::SetState => {
                 let (from, to) = (state.stream, event.given[0]);
-                let allowed = from == to || matches!((from, to), (STOPPED, STARTED) | (STARTED, STOPPED | AT_END) | (AT_END, STOPPED));
+                let allowed = from == to
+                    || matches!(
+                        (from, to),
+                        (STOPPED, STARTED) | (STARTED, STOPPED | AT_END) | (AT_END, STOPPED)
+                    );
                 if allowed {
                     next.stream = to;
                 }
@@ -364,8 +394,13 @@ impl Specification for Queue<'_> {
 
     fn reads(&self, index: usize) -> bool {
         let event = &self.history.events[index];
-        let refused = matches!(event.said(), Some(Said::Full | Said::NotReady | Said::Refused)) && event.kind != Kind::Nack;
-        refused || event.kind.observes() || event.said() == Some(Said::Empty) && !self.meets[index].clear
+        let refused = matches!(
+            event.said(),
+            Some(Said::Full | Said::NotReady | Said::Refused)
+        ) && event.kind != Kind::Nack;
+        refused
+            || event.kind.observes()
+            || event.said() == Some(Said::Empty) && !self.meets[index].clear
     }
 
     fn steps(&self, index: usize, state: &State, into: &mut Vec<(State, bool)>) {
@@ -399,8 +434,14 @@ pub mod tests {
         lossy: false,
         at_least_once: false,
     };
-    const LOSSY: Settings = Settings { lossy: true, ..SMALL };
-    const AGAIN: Settings = Settings { at_least_once: true, ..SMALL };
+    const LOSSY: Settings = Settings {
+        lossy: true,
+        ..SMALL
+    };
+    const AGAIN: Settings = Settings {
+        at_least_once: true,
+        ..SMALL
+    };
 
     fn allowed(settings: Settings, lines: &[Line]) -> bool {
         let event = |&(process, from, to, kind, given, answer): &Line| Event {
@@ -422,75 +463,197 @@ pub mod tests {
     }
 
     fn got(process: usize, at: u64, item: &[u64]) -> Line<'_> {
-        (process, at, at + 1, Kind::TryGet, &[], Some((Said::Done, item)))
+        (
+            process,
+            at,
+            at + 1,
+            Kind::TryGet,
+            &[],
+            Some((Said::Done, item)),
+        )
     }
 
     pub fn it_is_first_in_first_out() {
         let puts = [put(0, 0, &[1]), put(0, 2, &[2])];
-        assert!(allowed(SMALL, &[puts[0], puts[1], got(1, 4, &[1]), got(1, 6, &[2])]));
-        assert!(!allowed(SMALL, &[puts[0], puts[1], got(1, 4, &[2]), got(1, 6, &[1])]));
-        assert!(!allowed(SMALL, &[puts[0], puts[1], got(1, 4, &[1]), got(1, 6, &[1])]));
-        assert!(!allowed(SMALL, &[puts[0], (1, 4, 5, Kind::TryGet, &[], EMPTY)]));
+        assert!(allowed(
+            SMALL,
+            &[puts[0], puts[1], got(1, 4, &[1]), got(1, 6, &[2])]
+        ));
+        assert!(!allowed(
+            SMALL,
+            &[puts[0], puts[1], got(1, 4, &[2]), got(1, 6, &[1])]
+        ));
+        assert!(!allowed(
+            SMALL,
+            &[puts[0], puts[1], got(1, 4, &[1]), got(1, 6, &[1])]
+        ));
+        assert!(!allowed(
+            SMALL,
+            &[puts[0], (1, 4, 5, Kind::TryGet, &[], EMPTY)]
+        ));
     }
 
     pub fn it_is_full_only_when_it_is() {
         let refused = |at| (1, at, at + 1, Kind::TryPut, &[9][..], FULL);
-        assert!(allowed(SMALL, &[put(0, 0, &[1]), put(0, 2, &[2]), refused(4)]));
+        assert!(allowed(
+            SMALL,
+            &[put(0, 0, &[1]), put(0, 2, &[2]), refused(4)]
+        ));
         assert!(!allowed(SMALL, &[put(0, 0, &[1]), refused(4)]));
-        assert!(!allowed(SMALL, &[put(0, 0, &[1]), put(0, 2, &[2]), put(0, 4, &[3])]));
+        assert!(!allowed(
+            SMALL,
+            &[put(0, 0, &[1]), put(0, 2, &[2]), put(0, 4, &[3])]
+        ));
         let clear = (2, 4, 5, Kind::Clear, &[][..], DONE);
-        assert!(!allowed(SMALL, &[put(0, 0, &[1]), put(0, 2, &[2]), clear, refused(6)]));
+        assert!(!allowed(
+            SMALL,
+            &[put(0, 0, &[1]), put(0, 2, &[2]), clear, refused(6)]
+        ));
     }
 
     pub fn it_drops_exactly_the_oldest() {
         let puts = [put(0, 0, &[1]), put(0, 2, &[2]), put(0, 4, &[3])];
-        assert!(allowed(LOSSY, &[puts[0], puts[1], puts[2], got(1, 6, &[2]), got(1, 8, &[3])]));
-        assert!(!allowed(LOSSY, &[puts[0], puts[1], puts[2], got(1, 6, &[1]), got(1, 8, &[3])]));
+        assert!(allowed(
+            LOSSY,
+            &[puts[0], puts[1], puts[2], got(1, 6, &[2]), got(1, 8, &[3])]
+        ));
+        assert!(!allowed(
+            LOSSY,
+            &[puts[0], puts[1], puts[2], got(1, 6, &[1]), got(1, 8, &[3])]
+        ));
         assert!(!allowed(LOSSY, &[puts[0], puts[1], got(1, 6, &[2])]));
     }
 
     pub fn a_clear_takes_what_was_put_before() {
         let clear = |to| (2, 2, to, Kind::Clear, &[][..], DONE);
-        assert!(!allowed(SMALL, &[put(0, 0, &[1]), clear(3), got(1, 4, &[1])]));
-        assert!(allowed(SMALL, &[put(0, 0, &[1]), clear(9), got(1, 4, &[1])]));
+        assert!(!allowed(
+            SMALL,
+            &[put(0, 0, &[1]), clear(3), got(1, 4, &[1])]
+        ));
+        assert!(allowed(
+            SMALL,
+            &[put(0, 0, &[1]), clear(9), got(1, 4, &[1])]
+        ));
         // A get takes 1, which the clear makes void; the other finds nothing before that.
-        let finds_nothing = [put(0, 0, &[1]), (1, 2, 9, Kind::TryGet, &[], EMPTY), (3, 3, 4, Kind::TryGet, &[], EMPTY)];
+        let finds_nothing = [
+            put(0, 0, &[1]),
+            (1, 2, 9, Kind::TryGet, &[], EMPTY),
+            (3, 3, 4, Kind::TryGet, &[], EMPTY),
+        ];
         let late = |to| (2, 5, to, Kind::Clear, &[][..], DONE);
-        assert!(allowed(SMALL, &[finds_nothing[0], finds_nothing[1], finds_nothing[2], late(6)]));
-        assert!(!allowed(SMALL, &[finds_nothing[0], finds_nothing[1], finds_nothing[2]]));
+        assert!(allowed(
+            SMALL,
+            &[
+                finds_nothing[0],
+                finds_nothing[1],
+                finds_nothing[2],
+                late(6)
+            ]
+        ));
+        assert!(!allowed(
+            SMALL,
+            &[finds_nothing[0], finds_nothing[1], finds_nothing[2]]
+        ));
     }
 
     pub fn what_a_kill_cuts_off_has_happened_or_not() {
-        let cut = [(0, 0, 5, Kind::TryPut, &[1][..], None), (0, 3, 5, Kind::Die, &[], DONE)];
+        let cut = [
+            (0, 0, 5, Kind::TryPut, &[1][..], None),
+            (0, 3, 5, Kind::Die, &[], DONE),
+        ];
         assert!(allowed(SMALL, &[cut[0], cut[1], got(1, 6, &[1])]));
-        assert!(allowed(SMALL, &[cut[0], cut[1], (1, 6, 7, Kind::TryGet, &[], EMPTY)]));
+        assert!(allowed(
+            SMALL,
+            &[cut[0], cut[1], (1, 6, 7, Kind::TryGet, &[], EMPTY)]
+        ));
         // Not later than the death.
         let too_late = [(1, 6, 7, Kind::TryGet, &[][..], EMPTY), got(1, 8, &[1])];
         assert!(!allowed(SMALL, &[cut[0], cut[1], too_late[0], too_late[1]]));
     }
 
     pub fn what_the_dead_had_in_hand_is_lost_or_comes_again() {
-        let died = [(1, 2, 3, Kind::TryTake, &[][..], Some((Said::Done, &[1][..]))), (1, 4, 5, Kind::Die, &[], DONE)];
-        let figures: Line = (5, 8, 9, Kind::Figures, &[], Some((Said::Done, &[1, 0, 0, 1])));
-        let delivered: Line = (5, 8, 9, Kind::Figures, &[], Some((Said::Done, &[1, 1, 0, 0])));
-        assert!(allowed(SMALL, &[put(0, 0, &[1]), died[0], died[1], figures]));
-        assert!(!allowed(SMALL, &[put(0, 0, &[1]), died[0], died[1], got(2, 6, &[1]), delivered]));
-        assert!(allowed(AGAIN, &[put(0, 0, &[1]), died[0], died[1], got(2, 6, &[1]), delivered]));
-        assert!(!allowed(AGAIN, &[put(0, 0, &[1]), died[0], died[1], figures]));
-        assert!(!allowed(AGAIN, &[put(0, 0, &[1]), died[0], got(2, 6, &[1])]));
+        let died = [
+            (
+                1,
+                2,
+                3,
+                Kind::TryTake,
+                &[][..],
+                Some((Said::Done, &[1][..])),
+            ),
+            (1, 4, 5, Kind::Die, &[], DONE),
+        ];
+        let figures: Line = (
+            5,
+            8,
+            9,
+            Kind::Figures,
+            &[],
+            Some((Said::Done, &[1, 0, 0, 1])),
+        );
+        let delivered: Line = (
+            5,
+            8,
+            9,
+            Kind::Figures,
+            &[],
+            Some((Said::Done, &[1, 1, 0, 0])),
+        );
+        assert!(allowed(
+            SMALL,
+            &[put(0, 0, &[1]), died[0], died[1], figures]
+        ));
+        assert!(!allowed(
+            SMALL,
+            &[
+                put(0, 0, &[1]),
+                died[0],
+                died[1],
+                got(2, 6, &[1]),
+                delivered
+            ]
+        ));
+        assert!(allowed(
+            AGAIN,
+            &[
+                put(0, 0, &[1]),
+                died[0],
+                died[1],
+                got(2, 6, &[1]),
+                delivered
+            ]
+        ));
+        assert!(!allowed(
+            AGAIN,
+            &[put(0, 0, &[1]), died[0], died[1], figures]
+        ));
+        assert!(!allowed(
+            AGAIN,
+            &[put(0, 0, &[1]), died[0], got(2, 6, &[1])]
+        ));
     }
 
     pub fn nobody_puts_after_the_end_was_heard() {
         let end = (2, 0, 1, Kind::SetState, &[AT_END][..], DONE);
         let heard = (1, 2, 3, Kind::TryGet, &[][..], HEARD);
         let overlapping: Line = (0, 0, 9, Kind::TryPut, &[1], DONE);
-        assert!(allowed(SMALL, &[end, heard, (0, 4, 5, Kind::TryPut, &[1], HEARD)]));
+        assert!(allowed(
+            SMALL,
+            &[end, heard, (0, 4, 5, Kind::TryPut, &[1], HEARD)]
+        ));
         // It was before the end, so the consumer had to get it.
-        assert!(!allowed(SMALL, &[end, heard, overlapping, got(1, 10, &[1])]));
+        assert!(!allowed(
+            SMALL,
+            &[end, heard, overlapping, got(1, 10, &[1])]
+        ));
         assert!(allowed(SMALL, &[end, overlapping, got(1, 10, &[1])]));
         assert!(!allowed(
             SMALL,
-            &[put(0, 0, &[1]), (2, 2, 3, Kind::SetState, &[AT_END], DONE), (1, 4, 5, Kind::TryGet, &[], HEARD)]
+            &[
+                put(0, 0, &[1]),
+                (2, 2, 3, Kind::SetState, &[AT_END], DONE),
+                (1, 4, 5, Kind::TryGet, &[], HEARD)
+            ]
         ));
     }
 }

@@ -17,13 +17,20 @@ fn says<T>(result: Result<T, Error>, kind: ErrorKind, texts: &[&str]) {
 #[test]
 fn programs_that_are_no_workers() {
     let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().start_timeout(Duration::from_millis(300)));
+    let mut consumer = stage.consumer(
+        "c",
+        ConsumerOptions::new().start_timeout(Duration::from_millis(300)),
+    );
     says(
         consumer.start_new("/nowhere/worker"),
         ErrorKind::Spawn,
         &["'c'", "/nowhere/worker", "cannot be started"],
     );
-    says(consumer.start_new("/etc/passwd"), ErrorKind::Spawn, &["/etc/passwd", "Permission denied"]);
+    says(
+        consumer.start_new("/etc/passwd"),
+        ErrorKind::Spawn,
+        &["/etc/passwd", "Permission denied"],
+    );
     says(
         consumer.start_new("true"),
         ErrorKind::NotAWorker,
@@ -36,7 +43,11 @@ fn programs_that_are_no_workers() {
         ErrorKind::NotAWorker,
         &["'sh' did not attach within 0.3 s", "start_timeout"],
     );
-    assert!(!consumer.is_running() && consumer.state() == prodcon::State::Stopped && !consumer.stats().unwrap().ready);
+    assert!(
+        !consumer.is_running()
+            && consumer.state() == prodcon::State::Stopped
+            && !consumer.stats().unwrap().ready
+    );
     // And it still works.
     consumer.start_new(stage.program("consumer")).unwrap();
     drop(consumer);
@@ -46,15 +57,32 @@ fn programs_that_are_no_workers() {
 #[test]
 fn types_that_do_not_match() {
     let stage = Stage::new();
-    let mut consumer = Consumer::<u32>::create("c", &ConsumerOptions::new().directory(&stage.dir)).unwrap();
-    says(consumer.start_new(stage.program("consumer")), ErrorKind::WorkerFailed, &["'c'", "u32", "u64"]);
+    let mut consumer =
+        Consumer::<u32>::create("c", &ConsumerOptions::new().directory(&stage.dir)).unwrap();
+    says(
+        consumer.start_new(stage.program("consumer")),
+        ErrorKind::WorkerFailed,
+        &["'c'", "u32", "u64"],
+    );
     let mut producer = stage.producer("p", ProducerOptions::new().subscribers(["c"]));
-    says(producer.start_new(stage.program("producer")), ErrorKind::WorkerFailed, &["'c'", "u32", "u64"]);
+    says(
+        producer.start_new(stage.program("producer")),
+        ErrorKind::WorkerFailed,
+        &["'c'", "u32", "u64"],
+    );
     let options = ConsumerOptions::new().directory(&stage.dir);
-    says(Consumer::<u64>::create_or_attach("c", &options), ErrorKind::Controlled, &["'c'", "control"]);
+    says(
+        Consumer::<u64>::create_or_attach("c", &options),
+        ErrorKind::Controlled,
+        &["'c'", "control"],
+    );
     drop(consumer);
     let _queue = Control::create::<u32>("d", &stage.options(4)).unwrap();
-    says(Consumer::<u64>::attach("d", &options), ErrorKind::Incompatible, &["'d'", "u32", "u64"]);
+    says(
+        Consumer::<u64>::attach("d", &options),
+        ErrorKind::Incompatible,
+        &["'d'", "u32", "u64"],
+    );
     let mut producer = stage.producer("q", ProducerOptions::new());
     says(
         producer.start_new(stage.program("consumer")),
@@ -80,8 +108,16 @@ fn subscribers_that_are_no_queues() {
     );
     std::fs::remove_file(stage.dir.join("prodcon.bad")).unwrap();
     let mut producer = Producer::create("p", &options).unwrap();
-    says(producer.set_subscribers(["p"]), ErrorKind::InvalidOption, &["'p' is a producer"]);
-    says(producer.set_subscribers(["no/name"]), ErrorKind::InvalidOption, &["no/name"]);
+    says(
+        producer.set_subscribers(["p"]),
+        ErrorKind::InvalidOption,
+        &["'p' is a producer"],
+    );
+    says(
+        producer.set_subscribers(["no/name"]),
+        ErrorKind::InvalidOption,
+        &["no/name"],
+    );
     let consumer = stage.consumer("c", ConsumerOptions::new());
     producer.set_subscribers([consumer.name()]).unwrap();
     drop(consumer);
@@ -92,7 +128,11 @@ fn subscribers_that_are_no_queues() {
     );
     producer.set_subscribers([""; 0]).unwrap();
     producer.start_new(stage.program("producer")).unwrap();
-    says(producer.set_subscribers([""; 0]), ErrorKind::Running, &["'p' is running", "before start_new"]);
+    says(
+        producer.set_subscribers([""; 0]),
+        ErrorKind::Running,
+        &["'p' is running", "before start_new"],
+    );
     producer.stop().unwrap().into_result().unwrap();
     producer.set_subscribers([""; 0]).unwrap();
 }
@@ -100,14 +140,36 @@ fn subscribers_that_are_no_queues() {
 #[test]
 fn numbers_out_of_range() {
     let stage = Stage::new();
-    let consumer = |options: ConsumerOptions| Consumer::<u64>::create("c", &options.directory(&stage.dir));
+    let consumer =
+        |options: ConsumerOptions| Consumer::<u64>::create("c", &options.directory(&stage.dir));
     let new = ConsumerOptions::new;
-    says(consumer(new().max_buffer_size(0)), ErrorKind::InvalidOption, &["'c'", "max_buffer_size of 0"]);
-    says(consumer(new().processes(0)), ErrorKind::InvalidOption, &["'c'", "0 processes"]);
-    says(consumer(new().queue(QueueOptions::new(0))), ErrorKind::InvalidOption, &["'c'"]);
-    says(consumer(new().work_timeout(Duration::MAX)), ErrorKind::InvalidOption, &["31536000 s (a year)"]);
     says(
-        consumer(new().queue(QueueOptions::new(64).at_least_once(true)).max_buffer_size(300).processes(4)),
+        consumer(new().max_buffer_size(0)),
+        ErrorKind::InvalidOption,
+        &["'c'", "max_buffer_size of 0"],
+    );
+    says(
+        consumer(new().processes(0)),
+        ErrorKind::InvalidOption,
+        &["'c'", "0 processes"],
+    );
+    says(
+        consumer(new().queue(QueueOptions::new(0))),
+        ErrorKind::InvalidOption,
+        &["'c'"],
+    );
+    says(
+        consumer(new().work_timeout(Duration::MAX)),
+        ErrorKind::InvalidOption,
+        &["31536000 s (a year)"],
+    );
+    says(
+        consumer(
+            new()
+                .queue(QueueOptions::new(64).at_least_once(true))
+                .max_buffer_size(300)
+                .processes(4),
+        ),
         ErrorKind::InvalidOption,
         &["1222 seats", "1023"],
     );
@@ -123,10 +185,19 @@ fn numbers_out_of_range() {
         &["'c'", "item_size"],
     );
     for wrong in [-1.0, f64::NAN, f64::INFINITY, 1e300, 31_536_001.0] {
-        says(seconds(wrong), ErrorKind::InvalidOption, &[&wrong.to_string(), "a year"]);
+        says(
+            seconds(wrong),
+            ErrorKind::InvalidOption,
+            &[&wrong.to_string(), "a year"],
+        );
     }
     says(
-        Producer::create("p", &ProducerOptions::new().directory(&stage.dir).work_timeout(Duration::MAX)),
+        Producer::create(
+            "p",
+            &ProducerOptions::new()
+                .directory(&stage.dir)
+                .work_timeout(Duration::MAX),
+        ),
         ErrorKind::InvalidOption,
         &["a year"],
     );
@@ -162,10 +233,26 @@ fn names_that_are_taken_or_gone() {
         ErrorKind::Controlled,
         &["'c' has a living controlling process"],
     );
-    says(Consumer::<u64>::attach("none", &options), ErrorKind::NotFound, &["'none'"]);
-    says(Consumer::<u64>::create(".c", &options), ErrorKind::InvalidName, &["'.c'"]);
-    says(Consumer::<u64>::create(&"x".repeat(200), &options), ErrorKind::InvalidName, &["xxx.results"]);
-    assert_eq!(stage.left().len(), 4, "the first one's are still there, and nothing else");
+    says(
+        Consumer::<u64>::attach("none", &options),
+        ErrorKind::NotFound,
+        &["'none'"],
+    );
+    says(
+        Consumer::<u64>::create(".c", &options),
+        ErrorKind::InvalidName,
+        &["'.c'"],
+    );
+    says(
+        Consumer::<u64>::create(&"x".repeat(200), &options),
+        ErrorKind::InvalidName,
+        &["xxx.results"],
+    );
+    assert_eq!(
+        stage.left().len(),
+        4,
+        "the first one's are still there, and nothing else"
+    );
     drop(first);
 }
 
@@ -175,12 +262,21 @@ fn a_segment_that_is_gone() {
     let mut consumer = stage.consumer("c", ConsumerOptions::new());
     consumer.start_new(stage.program("consumer")).unwrap();
     prodcon::unlink_in(&stage.dir, "c").unwrap();
-    let ended = consumer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end");
+    let ended = consumer
+        .wait_timeout(Duration::from_secs(60))
+        .unwrap()
+        .expect("the end");
     assert!(
-        ended.error().is_some_and(|error| error.contains("'c'") && error.contains("removed")),
+        ended
+            .error()
+            .is_some_and(|error| error.contains("'c'") && error.contains("removed")),
         "{ended:?}"
     );
-    says(consumer.start_new(stage.program("consumer")), ErrorKind::WorkerFailed, &["'c'"]);
+    says(
+        consumer.start_new(stage.program("consumer")),
+        ErrorKind::WorkerFailed,
+        &["'c'"],
+    );
     drop(consumer);
     stage.assert_nobody_left();
 }
@@ -190,6 +286,9 @@ fn a_state_that_cannot_be_set() {
     let stage = Stage::new();
     let consumer = stage.consumer("c", ConsumerOptions::new());
     let error = consumer.set_stop_at_queue_end().unwrap_err().to_string();
-    assert!(error.contains("'c' is stopped and cannot become stop_at_queue_end"), "{error}");
+    assert!(
+        error.contains("'c' is stopped and cannot become stop_at_queue_end"),
+        "{error}"
+    );
     consumer.set_stopped().unwrap();
 }

@@ -6,8 +6,15 @@ use prodcon::{Control, ReadyQueue, State};
 use std::process::{Command, Stdio};
 
 fn output(mut command: Command) -> (Option<i32>, String) {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }
 
 #[test]
@@ -33,14 +40,26 @@ fn a_worker_needs_only_a_queue() {
     control.set_state(State::StopAtQueueEnd).unwrap();
     assert!(consumer.wait().unwrap().success() && producer.wait().unwrap().success());
     let logs = stage.logs();
-    let consumer = logs
-        .iter()
-        .find(|log| log.calls.iter().map(|(_, items)| items.len()).sum::<usize>() == 100 && log.calls.len() < 100);
-    assert!(consumer.is_some_and(|log| log.calls.iter().all(|(_, items)| items.len() <= 4)), "{logs:?}");
+    let consumer = logs.iter().find(|log| {
+        log.calls
+            .iter()
+            .map(|(_, items)| items.len())
+            .sum::<usize>()
+            == 100
+            && log.calls.len() < 100
+    });
+    assert!(
+        consumer.is_some_and(|log| log.calls.iter().all(|(_, items)| items.len() <= 4)),
+        "{logs:?}"
+    );
     assert!(logs.iter().all(|log| log.stops.len() == 1));
     let mut left = stage.left();
     left.sort();
-    assert_eq!(left, ["prodcon.ramp", "prodcon.sum"], "whoever made them removes them");
+    assert_eq!(
+        left,
+        ["prodcon.ramp", "prodcon.sum"],
+        "whoever made them removes them"
+    );
 }
 
 #[test]
@@ -48,7 +67,13 @@ fn a_controlling_handle_serves_workers_that_others_start() {
     let stage = Stage::new();
     let mut handle = stage.consumer("c", ConsumerOptions::new());
     let results = heard(&mut handle);
-    let start = || stage.program("consumer").args(["--attach", "c", "results=1"]).spawn().unwrap();
+    let start = || {
+        stage
+            .program("consumer")
+            .args(["--attach", "c", "results=1"])
+            .spawn()
+            .unwrap()
+    };
     handle.start_external().unwrap();
     let mut workers = [start(), start()];
     // Else the first may have done it all, and the stream has ended, before the second one attaches.
@@ -57,7 +82,9 @@ fn a_controlling_handle_serves_workers_that_others_start() {
     until("the results", || results.lock().unwrap().len() == 100);
     handle.set_stop_at_queue_end().unwrap();
     handle.wait().unwrap().into_result().unwrap();
-    workers.iter_mut().for_each(|worker| assert!(worker.wait().unwrap().success()));
+    workers
+        .iter_mut()
+        .for_each(|worker| assert!(worker.wait().unwrap().success()));
     assert_eq!(stage.worked(), (0..100).collect::<Vec<_>>());
     assert_eq!(handle.state(), State::Stopped);
     drop(handle);
@@ -68,11 +95,22 @@ fn a_controlling_handle_serves_workers_that_others_start() {
 fn a_worker_by_hand_works_beside_those_that_the_handle_started() {
     let stage = Stage::new();
     let mut handle = stage.consumer("c", ConsumerOptions::new());
-    handle.start_new(stage.worker("consumer", ["pause_us=1000"])).unwrap();
-    let mut helper = stage.program("consumer").args(["--attach", "c", "pause_us=1000"]).spawn().unwrap();
+    handle
+        .start_new(stage.worker("consumer", ["pause_us=1000"]))
+        .unwrap();
+    let mut helper = stage
+        .program("consumer")
+        .args(["--attach", "c", "pause_us=1000"])
+        .spawn()
+        .unwrap();
     until("both", || {
         (0..10).for_each(|item| handle.put_in_queue(&item).unwrap());
-        stage.logs().iter().filter(|log| !log.calls.is_empty()).count() == 2
+        stage
+            .logs()
+            .iter()
+            .filter(|log| !log.calls.is_empty())
+            .count()
+            == 2
     });
     handle.stop().unwrap().into_result().unwrap();
     assert!(helper.wait().unwrap().success());
@@ -82,14 +120,22 @@ fn a_worker_by_hand_works_beside_those_that_the_handle_started() {
 fn a_worker_by_hand_outlives_the_controlling_process_but_not_its_segment() {
     let stage = Stage::new();
     let _queue = ReadyQueue::<u64>::create("c", &stage.options(4)).unwrap();
-    let mut worker = stage.program("consumer").args(["--attach", "c"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut worker = stage
+        .program("consumer")
+        .args(["--attach", "c"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     until("it attached", || stage.log().starts == 1);
     prodcon::unlink_in(&stage.dir, "c").unwrap();
     let status = worker.wait().unwrap();
     assert_eq!(status.code(), Some(1));
     assert_eq!(stage.log().stops.len(), 1);
     let error = std::io::read_to_string(worker.stderr.take().unwrap()).unwrap();
-    assert!(error.contains("'c'") && error.contains("removed"), "{error}");
+    assert!(
+        error.contains("'c'") && error.contains("removed"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -104,40 +150,91 @@ fn what_is_wrong_is_said_on_stderr() {
     };
     let expect = |(status, error): (Option<i32>, String), expected: i32, texts: &[&str]| {
         assert_eq!(status, Some(expected), "{error}");
-        assert!(texts.iter().all(|text| error.contains(text)) && !error.contains("panicked"), "{error}");
+        assert!(
+            texts.iter().all(|text| error.contains(text)) && !error.contains("panicked"),
+            "{error}"
+        );
     };
     expect(args("consumer", &[], None), 2, &["usage", "--attach NAME"]);
     expect(args("consumer", &["--attach"], None), 2, &["name"]);
-    expect(args("consumer", &["--attach", "none"], None), 1, &["'none'", "create"]);
-    expect(args("consumer", &["--attach", "small"], None), 1, &["'small'", "u32", "u64"]);
     expect(
-        args("consumer", &["--attach", "c"], Some(("PRODCON_MAX_BUFFER_SIZE", "0"))),
+        args("consumer", &["--attach", "none"], None),
+        1,
+        &["'none'", "create"],
+    );
+    expect(
+        args("consumer", &["--attach", "small"], None),
+        1,
+        &["'small'", "u32", "u64"],
+    );
+    expect(
+        args(
+            "consumer",
+            &["--attach", "c"],
+            Some(("PRODCON_MAX_BUFFER_SIZE", "0")),
+        ),
         1,
         &["max_buffer_size of 0"],
     );
     expect(
-        args("consumer", &["--attach", "c"], Some(("PRODCON_MAX_BUFFER_SIZE", "many"))),
+        args(
+            "consumer",
+            &["--attach", "c"],
+            Some(("PRODCON_MAX_BUFFER_SIZE", "many")),
+        ),
         1,
         &["PRODCON_MAX_BUFFER_SIZE=many"],
     );
-    expect(args("consumer", &["--attach", "c"], Some(("PRODCON_WORK_TIMEOUT", "-1"))), 1, &["-1 s"]);
-    expect(args("consumer", &["--attach", "c"], Some(("PRODCON_WORK_TIMEOUT", "1e30"))), 1, &["31536000"]);
     expect(
-        args("producer", &["--attach", "c"], Some(("PRODCON_ON_FULL", "cry"))),
+        args(
+            "consumer",
+            &["--attach", "c"],
+            Some(("PRODCON_WORK_TIMEOUT", "-1")),
+        ),
+        1,
+        &["-1 s"],
+    );
+    expect(
+        args(
+            "consumer",
+            &["--attach", "c"],
+            Some(("PRODCON_WORK_TIMEOUT", "1e30")),
+        ),
+        1,
+        &["31536000"],
+    );
+    expect(
+        args(
+            "producer",
+            &["--attach", "c"],
+            Some(("PRODCON_ON_FULL", "cry")),
+        ),
         1,
         &["PRODCON_ON_FULL=cry", "wait or skip"],
     );
     expect(
-        args("producer", &["--attach", "c"], Some(("PRODCON_SUBSCRIBERS", "none"))),
+        args(
+            "producer",
+            &["--attach", "c"],
+            Some(("PRODCON_SUBSCRIBERS", "none")),
+        ),
         1,
         &["subscriber", "'none'"],
     );
     expect(
-        args("producer", &["--attach", "c"], Some(("PRODCON_SUBSCRIBERS", "small"))),
+        args(
+            "producer",
+            &["--attach", "c"],
+            Some(("PRODCON_SUBSCRIBERS", "small")),
+        ),
         1,
         &["'small'", "u32"],
     );
     queue.control().set_state(State::Stopped).unwrap();
-    expect(args("consumer", &["--attach", "c"], None), 1, &["'c' is stopped", "prodcon state c started"]);
+    expect(
+        args("consumer", &["--attach", "c"], None),
+        1,
+        &["'c' is stopped", "prodcon state c started"],
+    );
     assert!(stage.logs().is_empty(), "nothing was started");
 }

@@ -28,8 +28,12 @@ fn a_handle_can_be_dropped_in_its_own_callbacks() {
         } else {
             consumer.on_result_ready(move |_| drop_it());
         }
-        consumer.start_new(stage.worker("consumer", ["results=1", "fail_at=2"])).unwrap();
-        consumer.put_in_queue(&if callback == "exit" { 2 } else { 1 }).unwrap();
+        consumer
+            .start_new(stage.worker("consumer", ["results=1", "fail_at=2"]))
+            .unwrap();
+        consumer
+            .put_in_queue(&if callback == "exit" { 2 } else { 1 })
+            .unwrap();
         *handle.lock().unwrap() = Some(consumer);
         dropped.recv_timeout(MINUTE).expect("the end of the drop");
         until("the removal of its segments", || stage.left().is_empty());
@@ -48,17 +52,31 @@ fn a_callback_can_replace_itself() {
     consumer.on_result_ready(move |_| {
         let send = send.clone();
         if let Some(handle) = again.lock().unwrap().as_mut() {
-            handle.on_result_ready(move |result| send.send(result.text().unwrap().to_owned()).unwrap());
+            handle.on_result_ready(move |result| {
+                send.send(result.text().unwrap().to_owned()).unwrap()
+            });
         }
     });
-    consumer.start_new(stage.worker("consumer", ["results=1"])).unwrap();
+    consumer
+        .start_new(stage.worker("consumer", ["results=1"]))
+        .unwrap();
     consumer.put_in_queue(&1).unwrap();
     *handle.lock().unwrap() = Some(consumer);
     let put = handle.clone();
     within_a_minute("the second put", move || {
-        until("the first result", || put.lock().unwrap().as_mut().unwrap().put_in_queue(&2).is_ok());
+        until("the first result", || {
+            put.lock()
+                .unwrap()
+                .as_mut()
+                .unwrap()
+                .put_in_queue(&2)
+                .is_ok()
+        });
     });
-    assert!(results.recv_timeout(MINUTE).is_ok(), "the new callback is called");
+    assert!(
+        results.recv_timeout(MINUTE).is_ok(),
+        "the new callback is called"
+    );
     let consumer = handle.lock().unwrap().take();
     within_a_minute("the end", move || drop(consumer));
     stage.assert_nobody_left();
@@ -78,8 +96,13 @@ fn what_would_wait_for_its_own_callback_is_refused_there() {
             return;
         }
         let mut shared = again.lock().unwrap();
-        let handle = shared.as_mut().expect("it was put there before the first item");
-        let program = std::mem::replace(&mut *program.lock().unwrap(), std::process::Command::new("true"));
+        let handle = shared
+            .as_mut()
+            .expect("it was put there before the first item");
+        let program = std::mem::replace(
+            &mut *program.lock().unwrap(),
+            std::process::Command::new("true"),
+        );
         let errors = [
             handle.stop().map(drop),
             handle.wait().map(drop),
@@ -88,26 +111,43 @@ fn what_would_wait_for_its_own_callback_is_refused_there() {
             handle.start_external(),
         ];
         let text = |error: prodcon::Error| format!("{:?}: {error}", error.kind());
-        let texts = errors.into_iter().map(|answer| answer.map_or_else(text, |()| "no error".into()));
+        let texts = errors
+            .into_iter()
+            .map(|answer| answer.map_or_else(text, |()| "no error".into()));
         let _ = send.send(texts.collect());
     });
-    consumer.start_new(stage.worker("consumer", ["results=1"])).unwrap();
+    consumer
+        .start_new(stage.worker("consumer", ["results=1"]))
+        .unwrap();
     *handle.lock().unwrap() = Some(consumer);
-    let put = |item: u64| handle.lock().unwrap().as_mut().unwrap().put_in_queue(&item).unwrap();
+    let put = |item: u64| {
+        handle
+            .lock()
+            .unwrap()
+            .as_mut()
+            .unwrap()
+            .put_in_queue(&item)
+            .unwrap()
+    };
     put(1);
     let texts = said.recv_timeout(MINUTE).expect("the answers");
     assert_eq!(texts.len(), 5);
     assert!(
-        texts
-            .iter()
-            .all(|text| text.starts_with("InCallback: ") && text.contains("'c'") && text.contains("set_stopped")),
+        texts.iter().all(|text| text.starts_with("InCallback: ")
+            && text.contains("'c'")
+            && text.contains("set_stopped")),
         "{texts:?}"
     );
     // And it still hears.
     put(2);
-    assert_eq!(said.recv_timeout(MINUTE).expect("the next result"), ["a result"]);
+    assert_eq!(
+        said.recv_timeout(MINUTE).expect("the next result"),
+        ["a result"]
+    );
     let mut consumer = handle.lock().unwrap().take().unwrap();
-    within_a_minute("the end", move || assert!(consumer.stop().unwrap().success()));
+    within_a_minute("the end", move || {
+        assert!(consumer.stop().unwrap().success())
+    });
     stage.assert_nobody_left();
 }
 
@@ -120,19 +160,25 @@ fn a_callback_can_stop_its_worker_without_waiting_and_send_to_it() {
     let count = calls.clone();
     consumer.on_result_ready(move |_| {
         let mut shared = again.lock().unwrap();
-        let handle = shared.as_mut().expect("it was put there before the first item");
+        let handle = shared
+            .as_mut()
+            .expect("it was put there before the first item");
         handle.send_message("heard").unwrap();
         handle.set_stopped().unwrap();
         count.fetch_add(1, Ordering::SeqCst);
     });
-    consumer.start_new(stage.worker("consumer", ["results=1"])).unwrap();
+    consumer
+        .start_new(stage.worker("consumer", ["results=1"]))
+        .unwrap();
     let mut shared = handle.lock().unwrap();
     consumer.put_in_queue(&1).unwrap();
     *shared = Some(consumer);
     drop(shared);
     until("the call", || calls.load(Ordering::SeqCst) == 1);
     let mut consumer = handle.lock().unwrap().take().unwrap();
-    within_a_minute("the end", move || assert!(consumer.wait().unwrap().success()));
+    within_a_minute("the end", move || {
+        assert!(consumer.wait().unwrap().success())
+    });
 }
 
 #[test]
@@ -145,9 +191,13 @@ fn the_end_of_a_worker_comes_with_its_text_although_a_result_callback_is_slow() 
     });
     let (send, exits) = mpsc::channel();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
-    consumer.start_new(stage.worker("consumer", ["results=1", "fail_at=3"])).unwrap();
+    consumer
+        .start_new(stage.worker("consumer", ["results=1", "fail_at=3"]))
+        .unwrap();
     (0..4).for_each(|item| consumer.put_in_queue(&item).unwrap());
-    let exit = exits.recv_timeout(MINUTE).expect("its end is told while the callback is busy");
+    let exit = exits
+        .recv_timeout(MINUTE)
+        .expect("its end is told while the callback is busy");
     assert_eq!(exit.error.as_deref(), Some("no more of 3"));
     drop(go);
     assert_eq!(consumer.wait().unwrap().error(), Some("no more of 3"));
@@ -166,7 +216,9 @@ fn results_that_wait_for_a_slow_callback_keep_their_order() {
     });
     let (send, exits) = mpsc::channel();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
-    consumer.start_new(stage.worker("consumer", ["last_results=10"])).unwrap();
+    consumer
+        .start_new(stage.worker("consumer", ["last_results=10"]))
+        .unwrap();
     consumer.set_stop_at_queue_end().unwrap();
     (0..2).for_each(|_| assert!(exits.recv_timeout(MINUTE).unwrap().success()));
     drop(go);
@@ -174,7 +226,12 @@ fn results_that_wait_for_a_slow_callback_keep_their_order() {
     let results = results.lock().unwrap();
     let mut sorted = results.clone();
     sorted.sort();
-    assert_eq!(sorted, (0..10).flat_map(|number| [number.to_string(), number.to_string()]).collect::<Vec<_>>());
+    assert_eq!(
+        sorted,
+        (0..10)
+            .flat_map(|number| [number.to_string(), number.to_string()])
+            .collect::<Vec<_>>()
+    );
     // Each worker's own are in order: of two that are the same the first ones ascend.
     let mut seen = std::collections::BTreeSet::new();
     let firsts: Vec<u32> = results

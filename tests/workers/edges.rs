@@ -22,9 +22,14 @@ fn timeouts_without_end_are_none() {
             }),
     );
     let results = heard(&mut consumer);
-    consumer.start_new(stage.worker("consumer", ["results=1"])).unwrap();
+    consumer
+        .start_new(stage.worker("consumer", ["results=1"]))
+        .unwrap();
     consumer.put_in_queue(&1).unwrap();
-    assert_eq!(consumer.wait_timeout(Duration::from_millis(1)).unwrap(), None);
+    assert_eq!(
+        consumer.wait_timeout(Duration::from_millis(1)).unwrap(),
+        None
+    );
     until("the result", || results.lock().unwrap().len() == 1);
     assert!(consumer.stop().unwrap().success());
     consumer.start_external().unwrap();
@@ -36,7 +41,9 @@ fn timeouts_without_end_are_none() {
 fn a_start_without_descriptors_fails_and_damages_nothing() {
     let stage = Stage::new();
     let mut controller = stage.program("controller");
-    controller.env("TEST_CONTROLS", "without_descriptors c").stdout(Stdio::piped());
+    controller
+        .env("TEST_CONTROLS", "without_descriptors c")
+        .stdout(Stdio::piped());
     let mut child = controller.spawn().unwrap();
     assert!(ends(&mut child), "it failed");
     let said = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
@@ -72,7 +79,10 @@ fn where_ends_cannot_be_seen_a_worker_that_ended_well_has() {
     let mut child = controller.spawn().unwrap();
     until("two workers", || stage.logs().len() == 2);
     drop(child.stdin.take());
-    assert!(ends(&mut child), "it took the end of its workers for a failure");
+    assert!(
+        ends(&mut child),
+        "it took the end of its workers for a failure"
+    );
     assert_eq!(stage.logs().len(), 2, "none was started again");
     stage.assert_nobody_left();
 }
@@ -104,10 +114,12 @@ fn where_ends_cannot_be_seen_a_failure_that_was_told_is_one() {
 #[test]
 fn a_restarted_process_that_never_attaches_is_killed_and_started_again() {
     let stage = Stage::new();
-    let options = ConsumerOptions::new().start_timeout(Duration::from_secs(2)).restart(Restart::OnFailure {
-        limit: 2,
-        backoff: Duration::from_millis(1),
-    });
+    let options = ConsumerOptions::new()
+        .start_timeout(Duration::from_secs(2))
+        .restart(Restart::OnFailure {
+            limit: 2,
+            backoff: Duration::from_millis(1),
+        });
     let mut consumer = stage.consumer("c", options);
     let (send, exits) = mpsc::channel();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
@@ -118,17 +130,29 @@ fn a_restarted_process_that_never_attaches_is_killed_and_started_again() {
         stage.dir.join("log/../stderr.flag").display(),
         program.display()
     );
-    let variables: Vec<_> = command.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
+    let variables: Vec<_> = command
+        .get_envs()
+        .map(|(name, value)| (name.to_owned(), value.unwrap().to_owned()))
+        .collect();
     command = Command::new("sh");
     command.args(["-c", &script, "sh"]).envs(variables);
-    consumer.start_new(Program::from(command).arg("die_at=1")).unwrap();
+    consumer
+        .start_new(Program::from(command).arg("die_at=1"))
+        .unwrap();
     consumer.put_in_queue(&1).unwrap();
-    let exit = || exits.recv_timeout(Duration::from_secs(60)).expect("the end of a process");
+    let exit = || {
+        exits
+            .recv_timeout(Duration::from_secs(60))
+            .expect("the end of a process")
+    };
     assert!(exit().restarts);
     for restarts in [true, false] {
         let exit = exit();
         let text = exit.error.as_deref().unwrap_or("nothing");
-        assert!(text.contains("did not attach within 2 s") && !exit.success(), "{exit:?}");
+        assert!(
+            text.contains("did not attach within 2 s") && !exit.success(),
+            "{exit:?}"
+        );
         assert_eq!(exit.restarts, restarts);
     }
     let ended = within_a_minute("the end", move || consumer.wait().unwrap());
@@ -138,15 +162,26 @@ fn a_restarted_process_that_never_attaches_is_killed_and_started_again() {
 
 #[test]
 fn on_stop_runs_although_a_panics_payload_or_an_error_panics_too() {
-    for (argument, text) in [("drop_panics_at=3", "work panicked: (no text)"), ("bad_error_at=3", "cannot be shown")] {
+    for (argument, text) in [
+        ("drop_panics_at=3", "work panicked: (no text)"),
+        ("bad_error_at=3", "cannot be shown"),
+    ] {
         let stage = Stage::new();
         let mut consumer = stage.consumer("c", ConsumerOptions::new());
-        consumer.start_new(stage.worker("consumer", [argument])).unwrap();
+        consumer
+            .start_new(stage.worker("consumer", [argument]))
+            .unwrap();
         (0..4).for_each(|item| consumer.put_in_queue(&item).unwrap());
-        let ended = consumer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end");
+        let ended = consumer
+            .wait_timeout(Duration::from_secs(60))
+            .unwrap()
+            .expect("the end");
         assert_eq!(stage.log().stops.len(), 1, "{ended:?}");
         assert_eq!(ended.exits[0].status.unwrap().code(), Some(1));
-        assert!(ended.error().is_some_and(|error| error.contains(text)), "{ended:?}");
+        assert!(
+            ended.error().is_some_and(|error| error.contains(text)),
+            "{ended:?}"
+        );
     }
 }
 
@@ -169,9 +204,14 @@ fn a_callback_that_panics_with_a_payload_that_panics_does_not_end_the_listening(
         }
         send.send(result.text().unwrap().to_owned()).unwrap();
     });
-    consumer.start_new(stage.worker("consumer", ["results=1"])).unwrap();
+    consumer
+        .start_new(stage.worker("consumer", ["results=1"]))
+        .unwrap();
     (1..3).for_each(|item| consumer.put_in_queue(&item).unwrap());
-    assert_eq!(results.recv_timeout(Duration::from_secs(60)).unwrap(), "1 3");
+    assert_eq!(
+        results.recv_timeout(Duration::from_secs(60)).unwrap(),
+        "1 3"
+    );
     assert!(consumer.stop().unwrap().success());
 }
 
@@ -179,15 +219,31 @@ fn a_callback_that_panics_with_a_payload_that_panics_does_not_end_the_listening(
 fn items_that_are_larger_than_the_workers_stack_are_worked_on_in_place() {
     const LARGE: usize = 2 << 20;
     // With a seat for each item of the buffer, and without.
-    for (again, buffer, seats) in [(false, 1, None), (false, 3, None), (false, 8, Some(5)), (true, 8, Some(5)), (true, 2, None)] {
+    for (again, buffer, seats) in [
+        (false, 1, None),
+        (false, 3, None),
+        (false, 8, Some(5)),
+        (true, 8, Some(5)),
+        (true, 2, None),
+    ] {
         let stage = Stage::new();
         let queue = QueueOptions::new(3).at_least_once(again);
-        let queue = if let Some(seats) = seats { queue.seats(seats) } else { queue };
-        let options = ConsumerOptions::new().queue(queue).producers(1).max_buffer_size(buffer);
-        let options = options.work_timeout(Duration::from_millis(20)).directory(&stage.dir);
+        let queue = if let Some(seats) = seats {
+            queue.seats(seats)
+        } else {
+            queue
+        };
+        let options = ConsumerOptions::new()
+            .queue(queue)
+            .producers(1)
+            .max_buffer_size(buffer);
+        let options = options
+            .work_timeout(Duration::from_millis(20))
+            .directory(&stage.dir);
         let mut consumer = Consumer::<[u8; LARGE]>::create("c", &options).unwrap();
         let (send, results) = mpsc::channel();
-        consumer.on_result_ready(move |result| send.send(result.text().unwrap().to_owned()).unwrap());
+        consumer
+            .on_result_ready(move |result| send.send(result.text().unwrap().to_owned()).unwrap());
         let mut command = stage.program("giant");
         let small_stack = || {
             let limit = libc::rlimit {
@@ -208,7 +264,10 @@ fn items_that_are_larger_than_the_workers_stack_are_worked_on_in_place() {
         }
         consumer.set_stop_at_queue_end().unwrap();
         let ended = within_a_minute("the end", move || consumer.wait().unwrap());
-        assert!(ended.success(), "{ended:?}, a buffer of {buffer}, seats: {seats:?}");
+        assert!(
+            ended.success(),
+            "{ended:?}, a buffer of {buffer}, seats: {seats:?}"
+        );
         let right: Vec<String> = (1..=6).map(|value| format!("{value} true")).collect();
         assert_eq!(results.try_iter().collect::<Vec<_>>(), right);
         stage.assert_nobody_left();

@@ -15,18 +15,39 @@ fn at_the_queues_end_every_item_was_worked_on_once() {
                     .processes(workers)
                     .max_buffer_size(10)
                     .queue(QueueOptions::new(10_000).at_least_once(again));
-                let mut consumer = stage.consumer("c", options.work_timeout(Duration::from_secs(600)));
+                let mut consumer =
+                    stage.consumer("c", options.work_timeout(Duration::from_secs(600)));
                 consumer.start_new(stage.program("consumer")).unwrap();
                 (0..items).for_each(|item| consumer.put_in_queue(&item).unwrap());
                 consumer.set_stop_at_queue_end().unwrap();
-                assert!(matches!(consumer.work_queue().try_put(&1), Err(PutError::Stopped)));
-                let ended = consumer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end");
+                assert!(matches!(
+                    consumer.work_queue().try_put(&1),
+                    Err(PutError::Stopped)
+                ));
+                let ended = consumer
+                    .wait_timeout(Duration::from_secs(60))
+                    .unwrap()
+                    .expect("the end");
                 assert!(ended.success() && ended.exits.len() == workers, "{ended:?}");
-                assert_eq!(stage.worked(), (0..items).collect::<Vec<_>>(), "{workers} workers, {items} items");
+                assert_eq!(
+                    stage.worked(),
+                    (0..items).collect::<Vec<_>>(),
+                    "{workers} workers, {items} items"
+                );
                 let logs = stage.logs();
-                assert!(logs.iter().all(|log| log.starts == 1 && log.stops.len() == 1));
-                assert!(logs.iter().flat_map(|log| &log.calls).all(|(_, items)| (1..=10).contains(&items.len())));
-                assert_eq!((consumer.state(), consumer.stats().unwrap().ready), (State::Stopped, false));
+                assert!(
+                    logs.iter()
+                        .all(|log| log.starts == 1 && log.stops.len() == 1)
+                );
+                assert!(
+                    logs.iter()
+                        .flat_map(|log| &log.calls)
+                        .all(|(_, items)| (1..=10).contains(&items.len()))
+                );
+                assert_eq!(
+                    (consumer.state(), consumer.stats().unwrap().ready),
+                    (State::Stopped, false)
+                );
             }
         }
     }
@@ -34,7 +55,10 @@ fn at_the_queues_end_every_item_was_worked_on_once() {
 
 #[test]
 fn on_stop_runs_once_and_the_error_is_heard() {
-    let ends = [("fail_at=3", "no more of 3"), ("panic_at=3", "work panicked: cannot stand 3")];
+    let ends = [
+        ("fail_at=3", "no more of 3"),
+        ("panic_at=3", "work panicked: cannot stand 3"),
+    ];
     for (argument, text) in ends {
         for kind in ["consumer", "producer"] {
             let stage = Stage::new();
@@ -46,19 +70,42 @@ fn on_stop_runs_once_and_the_error_is_heard() {
                 for item in 0..6 {
                     let _ = consumer.put_in_queue(&item);
                 }
-                (consumer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end"), exits.recv().unwrap())
+                (
+                    consumer
+                        .wait_timeout(Duration::from_secs(60))
+                        .unwrap()
+                        .expect("the end"),
+                    exits.recv().unwrap(),
+                )
             } else {
                 let mut producer = stage.producer("w", ProducerOptions::new());
                 let (send, exits) = std::sync::mpsc::channel();
                 producer.on_exit(move |exit| send.send(exit).unwrap());
                 producer.start_new(stage.worker(kind, [argument])).unwrap();
-                (producer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end"), exits.recv().unwrap())
+                (
+                    producer
+                        .wait_timeout(Duration::from_secs(60))
+                        .unwrap()
+                        .expect("the end"),
+                    exits.recv().unwrap(),
+                )
             };
-            assert!(!ended.success() && ended.error().is_some_and(|error| error.contains(text)), "{ended:?}");
+            assert!(
+                !ended.success() && ended.error().is_some_and(|error| error.contains(text)),
+                "{ended:?}"
+            );
             assert_eq!(ended.exits[0].status.unwrap().code(), Some(1));
             assert_eq!(on_exit.pid, ended.exits[0].pid);
             assert_eq!(stage.log().stops.len(), 1);
-            assert_eq!(stage.log().calls.iter().flat_map(|(_, items)| items.clone()).max(), Some(3));
+            assert_eq!(
+                stage
+                    .log()
+                    .calls
+                    .iter()
+                    .flat_map(|(_, items)| items.clone())
+                    .max(),
+                Some(3)
+            );
         }
     }
 }
@@ -67,17 +114,24 @@ fn on_stop_runs_once_and_the_error_is_heard() {
 fn a_panic_in_on_stop_is_heard_too() {
     let stage = Stage::new();
     let mut consumer = stage.consumer("c", ConsumerOptions::new());
-    consumer.start_new(stage.worker("consumer", ["fail_at=0", "on_stop_panics=1"])).unwrap();
+    consumer
+        .start_new(stage.worker("consumer", ["fail_at=0", "on_stop_panics=1"]))
+        .unwrap();
     consumer.put_in_queue(&0).unwrap();
     let ended = consumer.wait().unwrap();
-    assert_eq!(ended.error(), Some("no more of 0; then on_stop: on_stop panicked: no good end"));
+    assert_eq!(
+        ended.error(),
+        Some("no more of 0; then on_stop: on_stop panicked: no good end")
+    );
 }
 
 #[test]
 fn on_stop_is_not_called_where_on_start_failed() {
     let stage = Stage::new();
     let mut consumer = stage.consumer("c", ConsumerOptions::new());
-    consumer.start_new(stage.worker("consumer", ["fail_on_start"])).unwrap();
+    consumer
+        .start_new(stage.worker("consumer", ["fail_on_start"]))
+        .unwrap();
     let ended = consumer.wait().unwrap();
     assert_eq!(ended.error(), Some("not today"));
     assert!(stage.log().stops.is_empty());
@@ -87,26 +141,48 @@ fn on_stop_is_not_called_where_on_start_failed() {
 fn dropping_the_handle_stops_the_worker_and_removes_everything() {
     let stage = Stage::new();
     let mut consumer = stage.consumer("c", ConsumerOptions::new());
-    let mut producer = stage.producer("p", ProducerOptions::new().subscribers(["c"]).work_timeout(Duration::from_secs(3600)));
+    let mut producer = stage.producer(
+        "p",
+        ProducerOptions::new()
+            .subscribers(["c"])
+            .work_timeout(Duration::from_secs(3600)),
+    );
     consumer.start_new(stage.program("consumer")).unwrap();
-    producer.start_new(stage.worker("producer", ["quiet=1"])).unwrap();
+    producer
+        .start_new(stage.worker("producer", ["quiet=1"]))
+        .unwrap();
     until("a call", || stage.worked() == [0]);
     assert_eq!(stage.left().len(), 8);
     drop(producer);
     drop(consumer);
-    assert_eq!(stage.logs().iter().map(|log| log.stops.len()).sum::<usize>(), 2);
+    assert_eq!(
+        stage
+            .logs()
+            .iter()
+            .map(|log| log.stops.len())
+            .sum::<usize>(),
+        2
+    );
     stage.assert_nobody_left();
 }
 
 #[test]
 fn who_does_not_end_in_time_is_killed() {
     let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().stop_timeout(Duration::from_millis(200)));
-    consumer.start_new(stage.worker("consumer", ["hang_at=1"])).unwrap();
+    let mut consumer = stage.consumer(
+        "c",
+        ConsumerOptions::new().stop_timeout(Duration::from_millis(200)),
+    );
+    consumer
+        .start_new(stage.worker("consumer", ["hang_at=1"]))
+        .unwrap();
     consumer.put_in_queue(&1).unwrap();
     until("the call", || stage.log().calls.len() == 1);
     let ended = consumer.stop().unwrap();
-    assert!(!ended.success() && ended.exits[0].status.unwrap().code().is_none(), "{ended:?}");
+    assert!(
+        !ended.success() && ended.exits[0].status.unwrap().code().is_none(),
+        "{ended:?}"
+    );
     let stats = consumer.stats().unwrap();
     assert!(
         stats.adds_up() && stats.gets == 1 && stats.lost == 0,
@@ -124,16 +200,27 @@ fn a_stopped_worker_hands_nothing_over_any_more() {
             .queue(QueueOptions::new(1024).at_least_once(again));
         let mut consumer = stage.consumer("c", options);
         let counters = heard(&mut consumer);
-        consumer.start_new(stage.worker("consumer", ["counters=1"])).unwrap();
+        consumer
+            .start_new(stage.worker("consumer", ["counters=1"]))
+            .unwrap();
         (0..5).for_each(|item| consumer.put_in_queue(&item).unwrap());
-        until("five in its buffer", || consumer.stats().unwrap().unacked == 5);
+        until("five in its buffer", || {
+            consumer.stats().unwrap().unacked == 5
+        });
         assert!(consumer.stop().unwrap().success());
         let stats = consumer.stats().unwrap();
         assert!(stats.adds_up() && stats.gets == 0, "{stats:?}");
-        let left = if !again { stats.lost } else { stats.cleared + stats.len + stats.unacked };
+        let left = if !again {
+            stats.lost
+        } else {
+            stats.cleared + stats.len + stats.unacked
+        };
         assert_eq!(left, 5, "{stats:?}");
         let said = counters.lock().unwrap().join("");
-        assert!(said.contains(if !again { "unworked=5" } else { "unworked=0" }), "{said}");
+        assert!(
+            said.contains(if !again { "unworked=5" } else { "unworked=0" }),
+            "{said}"
+        );
         assert!(stage.log().calls.is_empty());
     }
 }
@@ -144,17 +231,30 @@ fn a_loop_of_ones_own_ends_well_when_it_is_stopped_and_its_failure_is_heard() {
         let stage = Stage::new();
         let mut producer = stage.producer("w", ProducerOptions::new());
         let (send, answers) = std::sync::mpsc::channel();
-        producer.on_message_ready(move |message| send.send(message.text().unwrap().to_owned()).unwrap());
-        producer.start_new(stage.worker("own_loop", ["prefix=heard"])).unwrap();
+        producer.on_message_ready(move |message| {
+            send.send(message.text().unwrap().to_owned()).unwrap()
+        });
+        producer
+            .start_new(stage.worker("own_loop", ["prefix=heard"]))
+            .unwrap();
         producer.send_message("hello").unwrap();
-        assert_eq!(answers.recv_timeout(Duration::from_secs(60)).unwrap(), "heard hello");
+        assert_eq!(
+            answers.recv_timeout(Duration::from_secs(60)).unwrap(),
+            "heard hello"
+        );
         let ended = if fails {
             producer.send_message("fail").unwrap();
-            producer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end")
+            producer
+                .wait_timeout(Duration::from_secs(60))
+                .unwrap()
+                .expect("the end")
         } else {
             producer.stop().unwrap()
         };
-        assert_eq!(ended.exits[0].status.unwrap().code(), Some(i32::from(fails)));
+        assert_eq!(
+            ended.exits[0].status.unwrap().code(),
+            Some(i32::from(fails))
+        );
         assert_eq!(ended.error(), fails.then_some("as it was told"));
         let said = std::fs::read_to_string(stage.dir.join("stderr")).unwrap();
         assert_eq!(said.contains("failed: as it was told"), fails, "{said}");

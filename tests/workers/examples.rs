@@ -12,7 +12,10 @@ fn run(stage: &Stage, name: &str, arguments: &[&str]) -> String {
         .output()
         .unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && error.is_empty(), "{name}: {error}");
+    assert!(
+        output.status.success() && error.is_empty(),
+        "{name}: {error}"
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -21,7 +24,8 @@ fn the_producer_and_the_consumer() {
     let stage = Stage::new();
     let out = run(&stage, "ramp_control", &[]);
     assert!(
-        out.starts_with("5 items: the sum is 15 now\n5 items: the sum is 55 now\n") && out.contains("ramp stopped at"),
+        out.starts_with("5 items: the sum is 15 now\n5 items: the sum is 55 now\n")
+            && out.contains("ramp stopped at"),
         "{out}"
     );
     stage.assert_nobody_left();
@@ -33,7 +37,17 @@ fn tags_through_arguments() {
     let out = run(&stage, "tags", &[]);
     let mut lines: Vec<&str> = out.lines().collect();
     lines.sort_unstable();
-    assert_eq!(lines, ["plain: 1", "plain: 2", "plain: 3", "tenfold: 10", "tenfold: 20", "tenfold: 30"]);
+    assert_eq!(
+        lines,
+        [
+            "plain: 1",
+            "plain: 2",
+            "plain: 3",
+            "tenfold: 10",
+            "tenfold: 20",
+            "tenfold: 30"
+        ]
+    );
     stage.assert_nobody_left();
 }
 
@@ -42,7 +56,9 @@ fn messages_both_ways() {
     let stage = Stage::new();
     let out = run(&stage, "messages", &[]);
     assert!(
-        out.contains("the step is 10\n") && out.contains("the step is -1\n") && out.contains("Ok(1)\n"),
+        out.contains("the step is 10\n")
+            && out.contains("the step is -1\n")
+            && out.contains("Ok(1)\n"),
         "{out}"
     );
     stage.assert_nobody_left();
@@ -55,21 +71,44 @@ fn data_acquisition_from_the_processors_and_from_a_file() {
     let out = run(&stage, "daq", &[path.to_str().unwrap(), "0.5"]);
     let samples = std::fs::read_to_string(&path).unwrap();
     let lines = samples.lines().count();
-    assert!(lines > 3 && out.contains(&format!("{lines} lines written\n")), "{lines}: {out}");
     assert!(
-        out.contains(&format!("daq-file: {lines} of {lines} samples, 0 dropped")) && out.contains(" s ") && out.contains('|'),
+        lines > 3 && out.contains(&format!("{lines} lines written\n")),
+        "{lines}: {out}"
+    );
+    assert!(
+        out.contains(&format!("daq-file: {lines} of {lines} samples, 0 dropped"))
+            && out.contains(" s ")
+            && out.contains('|'),
         "{out}"
     );
 
     let input = stage.dir.join("log/input");
-    std::fs::write(&input, (0..50).map(|reading| format!("{}\n", reading * 2)).collect::<String>()).unwrap();
-    let out = run(&stage, "daq", &[path.to_str().unwrap(), "60", input.to_str().unwrap()]);
+    std::fs::write(
+        &input,
+        (0..50)
+            .map(|reading| format!("{}\n", reading * 2))
+            .collect::<String>(),
+    )
+    .unwrap();
+    let out = run(
+        &stage,
+        "daq",
+        &[path.to_str().unwrap(), "60", input.to_str().unwrap()],
+    );
     let readings: Vec<String> = std::fs::read_to_string(&path)
         .unwrap()
         .lines()
         .map(|line| line.split(' ').nth(1).unwrap().to_owned())
         .collect();
-    assert_eq!(readings, (0..50).map(|reading| format!("{}.000", reading * 2)).collect::<Vec<_>>());
-    assert!(out.contains("the sampler ended: stopped\n") && out.contains("50 lines written"), "{out}");
+    assert_eq!(
+        readings,
+        (0..50)
+            .map(|reading| format!("{}.000", reading * 2))
+            .collect::<Vec<_>>()
+    );
+    assert!(
+        out.contains("the sampler ended: stopped\n") && out.contains("50 lines written"),
+        "{out}"
+    );
     stage.assert_nobody_left();
 }

@@ -15,7 +15,10 @@ const SOON: Restart = Restart::OnFailure {
 const POISON: u64 = 1000;
 
 fn rounds() -> u64 {
-    std::env::var("PRODCON_TEST_INNOCENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
+    std::env::var("PRODCON_TEST_INNOCENTS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(6)
 }
 
 #[test]
@@ -25,23 +28,56 @@ fn beside_a_poisonous_item_nothing_healthy_is_dead_lettered() {
             let stage = Stage::new();
             let mut letters = ReadyQueue::<u64>::create("letters", &stage.options(64)).unwrap();
             let options = ConsumerOptions::new().processes(2).max_buffer_size(4);
-            let jobs = QueueOptions::new(1024).at_least_once(true).dead_letter("letters", max);
+            let jobs = QueueOptions::new(1024)
+                .at_least_once(true)
+                .dead_letter("letters", max);
             let options = options.queue(jobs).restart(SOON);
-            let mut consumer = stage.consumer("c", options.work_timeout(Duration::from_millis(100)));
-            consumer.start_new(stage.worker("consumer", [format!("die_at={POISON}")])).unwrap();
+            let mut consumer =
+                stage.consumer("c", options.work_timeout(Duration::from_millis(100)));
+            consumer
+                .start_new(stage.worker("consumer", [format!("die_at={POISON}")]))
+                .unwrap();
             let poisonous = |item: u64| item == 2 || item == 4 || item == 5 + round;
-            (0..30).for_each(|item| consumer.put_in_queue(&if poisonous(item) { POISON } else { item }).unwrap());
+            (0..30).for_each(|item| {
+                consumer
+                    .put_in_queue(&if poisonous(item) { POISON } else { item })
+                    .unwrap()
+            });
             consumer.set_stop_at_queue_end().unwrap();
-            let ended = consumer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end");
+            let ended = consumer
+                .wait_timeout(Duration::from_secs(60))
+                .unwrap()
+                .expect("the end");
             let dead: Vec<u64> = std::iter::from_fn(|| letters.try_get().ok()).collect();
-            assert!(dead.iter().all(|item| *item == POISON), "max_deliveries({max}): {dead:?}, {ended:?}");
-            assert_eq!(dead.len(), (0..30).filter(|item| poisonous(*item)).count(), "{ended:?}");
-            let worked: BTreeSet<u64> = stage.worked().into_iter().filter(|item| *item != POISON).collect();
-            assert_eq!(worked, (0..30).filter(|item| !poisonous(*item)).collect(), "max_deliveries({max})");
+            assert!(
+                dead.iter().all(|item| *item == POISON),
+                "max_deliveries({max}): {dead:?}, {ended:?}"
+            );
+            assert_eq!(
+                dead.len(),
+                (0..30).filter(|item| poisonous(*item)).count(),
+                "{ended:?}"
+            );
+            let worked: BTreeSet<u64> = stage
+                .worked()
+                .into_iter()
+                .filter(|item| *item != POISON)
+                .collect();
+            assert_eq!(
+                worked,
+                (0..30).filter(|item| !poisonous(*item)).collect(),
+                "max_deliveries({max})"
+            );
             for log in stage.logs() {
                 let alone = |item: &u64| log.calls.iter().any(|(_, items)| items == &[*item]);
-                assert!(log.again.iter().all(alone), "a redelivered item was joined with others: {log:?}");
-                assert!(max > 1 || log.calls.iter().all(|(_, items)| items.len() == 1), "{log:?}");
+                assert!(
+                    log.again.iter().all(alone),
+                    "a redelivered item was joined with others: {log:?}"
+                );
+                assert!(
+                    max > 1 || log.calls.iter().all(|(_, items)| items.len() == 1),
+                    "{log:?}"
+                );
             }
         }
     }
@@ -60,19 +96,34 @@ fn what_only_waited_in_the_buffer_of_a_killed_worker_was_not_delivered() {
             .env("PRODCON_WORK_TIMEOUT", timeout);
         command.spawn().unwrap()
     };
-    let mut producer = ReadyQueue::<u64>::attach_with("c", &AttachOptions::new().role(Role::Producer).directory(&stage.dir)).unwrap();
+    let mut producer = ReadyQueue::<u64>::attach_with(
+        "c",
+        &AttachOptions::new()
+            .role(Role::Producer)
+            .directory(&stage.dir),
+    )
+    .unwrap();
     let mut patient = start("8", "600");
     (0..3).for_each(|item| producer.put(&item).unwrap());
-    until("three in its buffer", || queue.stats().unwrap().unacked == 3);
+    until("three in its buffer", || {
+        queue.stats().unwrap().unacked == 3
+    });
     signal(patient.id() as i32, libc::SIGKILL);
     patient.wait().unwrap();
     let mut worker = start("1", "600");
     until("the three", || stage.worked() == [0, 1, 2]);
     queue.set_state(prodcon::State::StopAtQueueEnd).unwrap();
     assert!(worker.wait().unwrap().success());
-    assert!(stage.logs().iter().all(|log| log.again.is_empty()), "{:?}", stage.logs());
+    assert!(
+        stage.logs().iter().all(|log| log.again.is_empty()),
+        "{:?}",
+        stage.logs()
+    );
     let stats = queue.stats().unwrap();
-    assert!(stats.redelivered == 0 && stats.adds_up() && stats.gets == 3, "{stats:?}");
+    assert!(
+        stats.redelivered == 0 && stats.adds_up() && stats.gets == 3,
+        "{stats:?}"
+    );
 }
 
 #[test]
@@ -88,20 +139,34 @@ fn a_redelivered_item_is_not_added_to_a_buffer_that_fills() {
             .env("PRODCON_WORK_TIMEOUT", "600");
         command.spawn().unwrap()
     };
-    let mut producer = ReadyQueue::<u64>::attach_with("c", &AttachOptions::new().role(Role::Producer).directory(&stage.dir)).unwrap();
+    let mut producer = ReadyQueue::<u64>::attach_with(
+        "c",
+        &AttachOptions::new()
+            .role(Role::Producer)
+            .directory(&stage.dir),
+    )
+    .unwrap();
     let mut hanging = start("2", "hang_at=1");
     (0..2).for_each(|item| producer.put(&item).unwrap());
     until("its call", || stage.worked() == [0, 1]);
     let mut other = start("4", "");
     producer.put(&2).unwrap();
-    until("one in the other's buffer", || queue.stats().unwrap().unacked == 3);
+    until("one in the other's buffer", || {
+        queue.stats().unwrap().unacked == 3
+    });
     signal(hanging.id() as i32, libc::SIGKILL);
     hanging.wait().unwrap();
     queue.recover().unwrap();
     until("all", || stage.worked() == [0, 0, 1, 1, 2]);
     let logs = stage.logs();
-    let log = logs.iter().find(|log| !log.again.is_empty()).expect("one that got them again");
-    assert!(log.calls.iter().all(|(_, items)| items.len() == 1), "{log:?}");
+    let log = logs
+        .iter()
+        .find(|log| !log.again.is_empty())
+        .expect("one that got them again");
+    assert!(
+        log.calls.iter().all(|(_, items)| items.len() == 1),
+        "{log:?}"
+    );
     queue.set_state(prodcon::State::Stopped).unwrap();
     assert!(other.wait().unwrap().success());
 }

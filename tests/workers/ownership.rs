@@ -15,8 +15,15 @@ fn lasting(stage: &Stage, name: &str) -> ReadyQueue<u64> {
 fn a_worker_started_by_hand_inside_a_worker_is_nobodys() {
     let stage = Stage::new();
     drop(lasting(&stage, "other"));
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().max_buffer_size(4).work_timeout(Duration::from_secs(600)));
-    consumer.start_new(stage.worker("consumer", ["start_by_hand=other"])).unwrap();
+    let mut consumer = stage.consumer(
+        "c",
+        ConsumerOptions::new()
+            .max_buffer_size(4)
+            .work_timeout(Duration::from_secs(600)),
+    );
+    consumer
+        .start_new(stage.worker("consumer", ["start_by_hand=other"]))
+        .unwrap();
     // With settings of its own too: the outer one would wait for a full buffer of 4.
     until("the call of the inner one", || stage.worked() == [77]);
     assert!(consumer.stop().unwrap().success());
@@ -25,10 +32,19 @@ fn a_worker_started_by_hand_inside_a_worker_is_nobodys() {
     let control = stage.control("other");
     let mut queue = stage.queue("other");
     queue.put(&78).unwrap();
-    until("another call of the inner one", || stage.worked() == [77, 78]);
+    until("another call of the inner one", || {
+        stage.worked() == [77, 78]
+    });
     drop(queue);
     control.set_state(prodcon::State::Stopped).unwrap();
-    until("two ends", || stage.logs().iter().map(|log| log.stops.len()).sum::<usize>() == 2);
+    until("two ends", || {
+        stage
+            .logs()
+            .iter()
+            .map(|log| log.stops.len())
+            .sum::<usize>()
+            == 2
+    });
     until("its end", || control.stats().unwrap().seats_live == 0);
     assert!(!control.is_removed(), "it belongs to whoever made it");
     control.unlink().unwrap();
@@ -51,10 +67,22 @@ fn names_of_others_are_not_taken() {
             (&vname, Consumer::<u64>::attach("v", &options)),
         ] {
             let error = handle.expect_err("an error");
-            assert_eq!((error.kind(), error.queue()), (ErrorKind::AlreadyExists, Some(taken.as_str())), "{error}");
+            assert_eq!(
+                (error.kind(), error.queue()),
+                (ErrorKind::AlreadyExists, Some(taken.as_str())),
+                "{error}"
+            );
         }
-        assert_eq!((queue.try_get().unwrap(), other.try_get().unwrap()), (77, 77), "they are still theirs");
-        assert!([queue, other, own].iter().all(|queue| !queue.control().is_removed()));
+        assert_eq!(
+            (queue.try_get().unwrap(), other.try_get().unwrap()),
+            (77, 77),
+            "they are still theirs"
+        );
+        assert!(
+            [queue, other, own]
+                .iter()
+                .all(|queue| !queue.control().is_removed())
+        );
         assert_eq!(stage.left().len(), 3, "{:?}", stage.left());
     }
 }
@@ -75,7 +103,9 @@ fn a_living_workers_queue_is_not_taken_for_a_ring() {
 fn a_queue_that_was_made_later_under_a_subscribed_name_stays() {
     let stage = Stage::new();
     let consumer = stage.consumer("c", ConsumerOptions::new());
-    let options = ProducerOptions::new().subscribers(["c"]).work_timeout(Duration::from_millis(1));
+    let options = ProducerOptions::new()
+        .subscribers(["c"])
+        .work_timeout(Duration::from_millis(1));
     let mut producer = stage.producer("p", options);
     producer.start_new(stage.program("producer")).unwrap();
     until("some calls", || stage.log().calls.len() > 3);
@@ -93,7 +123,9 @@ fn an_old_handle_removes_nothing_that_was_made_later_under_its_names() {
     let stage = Stage::new();
     let old = stage.consumer("c", ConsumerOptions::new());
     let names = ["c", "c.results", "c.in", "c.out"];
-    names.iter().for_each(|name| prodcon::unlink_in(&stage.dir, name).unwrap());
+    names
+        .iter()
+        .for_each(|name| prodcon::unlink_in(&stage.dir, name).unwrap());
     names.iter().for_each(|name| drop(lasting(&stage, name)));
     drop(old);
     assert_eq!(stage.left().len(), 4, "{:?}", stage.left());

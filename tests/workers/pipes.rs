@@ -9,12 +9,22 @@ use std::time::Duration;
 #[test]
 fn what_a_worker_sent_before_it_ended_is_not_lost() {
     let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().result_capacity(2).result_size(64));
+    let mut consumer = stage.consumer(
+        "c",
+        ConsumerOptions::new().result_capacity(2).result_size(64),
+    );
     let results = heard(&mut consumer);
-    consumer.start_new(stage.worker("consumer", ["last_results=1000"])).unwrap();
+    consumer
+        .start_new(stage.worker("consumer", ["last_results=1000"]))
+        .unwrap();
     consumer.set_stop_at_queue_end().unwrap();
     assert!(consumer.wait().unwrap().success());
-    assert_eq!(*results.lock().unwrap(), (0..1000).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(
+        *results.lock().unwrap(),
+        (0..1000)
+            .map(|number| number.to_string())
+            .collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -22,10 +32,15 @@ fn results_of_a_killed_worker_arrive() {
     let stage = Stage::new();
     let mut producer = stage.producer("p", ProducerOptions::new());
     let results = heard_of(&mut producer);
-    producer.start_new(stage.worker("producer", ["flood=1", "die_at=50"])).unwrap();
+    producer
+        .start_new(stage.worker("producer", ["flood=1", "die_at=50"]))
+        .unwrap();
     let ended = producer.wait().unwrap();
     assert!(!ended.success() && ended.error().is_none(), "{ended:?}");
-    assert_eq!(*results.lock().unwrap(), (0..50).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(
+        *results.lock().unwrap(),
+        (0..50).map(|number| number.to_string()).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -40,7 +55,9 @@ fn a_worker_that_waits_for_space_for_its_results_stays_stoppable() {
         let _ = say.send(got);
         let _ = wait.recv();
     });
-    producer.start_new(stage.worker("producer", ["flood=1"])).unwrap();
+    producer
+        .start_new(stage.worker("producer", ["flood=1"]))
+        .unwrap();
     first.recv().unwrap();
     let ring = stage.control("p.results");
     until("a full ring", || ring.is_full());
@@ -50,28 +67,46 @@ fn a_worker_that_waits_for_space_for_its_results_stays_stoppable() {
     drop(go);
     let ended = producer.wait().unwrap();
     // It was told that its last result was not sent, and that is how it ended.
-    assert!(ended.error().is_some_and(|error| error.contains("stopped")), "{ended:?}");
+    assert!(
+        ended.error().is_some_and(|error| error.contains("stopped")),
+        "{ended:?}"
+    );
 }
 
 #[test]
 fn results_that_are_too_large_are_refused_with_the_limit_and_its_option() {
     let stage = Stage::new();
     let mut producer = stage.producer("p", ProducerOptions::new().result_size(1000));
-    producer.start_new(stage.worker("producer", ["result_of=1001"])).unwrap();
+    producer
+        .start_new(stage.worker("producer", ["result_of=1001"]))
+        .unwrap();
     let ended = producer.wait().unwrap();
     let text = ended.error().unwrap();
     assert!(
-        text.contains("1001") && text.contains("'p.results'") && text.contains("1000") && text.contains("result_size()"),
+        text.contains("1001")
+            && text.contains("'p.results'")
+            && text.contains("1000")
+            && text.contains("result_size()"),
         "{text}"
     );
     let long = producer.try_send_message(vec![0; 65_537]).unwrap_err();
-    assert!(long.kind() == ErrorKind::TooLarge && long.to_string().contains("message_size()"), "{long}");
+    assert!(
+        long.kind() == ErrorKind::TooLarge && long.to_string().contains("message_size()"),
+        "{long}"
+    );
 
     let stage = Stage::new();
-    let mut producer = stage.producer("p", ProducerOptions::new().result_size(1_000_000).result_capacity(1));
+    let mut producer = stage.producer(
+        "p",
+        ProducerOptions::new()
+            .result_size(1_000_000)
+            .result_capacity(1),
+    );
     let (send, results) = mpsc::channel();
     producer.on_result_ready(move |result| send.send(result.bytes().len()).unwrap());
-    producer.start_new(stage.worker("producer", ["result_of=1000000"])).unwrap();
+    producer
+        .start_new(stage.worker("producer", ["result_of=1000000"]))
+        .unwrap();
     assert_eq!(results.recv().unwrap(), 1_000_000);
 }
 
@@ -81,14 +116,20 @@ fn messages_go_both_ways() {
         let stage = Stage::new();
         let mut producer = stage.producer("p", ProducerOptions::new().message_capacity(2));
         let (send, answers) = mpsc::channel();
-        producer.on_message_ready(move |message| send.send(message.text().unwrap().to_owned()).unwrap());
-        producer.start_new(stage.worker("producer", [format!("echo={how}"), "quiet=1".into()])).unwrap();
+        producer.on_message_ready(move |message| {
+            send.send(message.text().unwrap().to_owned()).unwrap()
+        });
+        producer
+            .start_new(stage.worker("producer", [format!("echo={how}"), "quiet=1".into()]))
+            .unwrap();
         for number in 0..20 {
             producer.send_message(format!("{number}")).unwrap();
         }
         assert_eq!(
             answers.iter().take(20).collect::<Vec<_>>(),
-            (0..20).map(|number| format!("p: {number}")).collect::<Vec<_>>()
+            (0..20)
+                .map(|number| format!("p: {number}"))
+                .collect::<Vec<_>>()
         );
         // One that waits for a message stops as well.
         assert!(producer.stop().unwrap().success());
@@ -102,7 +143,10 @@ fn messages_for_a_worker_that_has_ended_are_refused_when_there_is_no_space() {
     let mut consumer = stage.consumer("c", ConsumerOptions::new().message_capacity(1));
     consumer.start_new(stage.program("consumer")).unwrap();
     consumer.send_message("one").unwrap();
-    assert!(matches!(consumer.try_send_message("two"), Err(PutError::Full)));
+    assert!(matches!(
+        consumer.try_send_message("two"),
+        Err(PutError::Full)
+    ));
     consumer.stop().unwrap().into_result().unwrap();
     let answer = consumer.send_message("three");
     assert!(matches!(answer, Err(PutError::Stopped)), "{answer:?}");
@@ -115,8 +159,13 @@ fn messages_for_a_worker_that_has_ended_are_refused_when_there_is_no_space() {
 fn of_results_nobody_reads_the_oldest_are_dropped_and_counted() {
     let stage = Stage::new();
     let queue = Control::create::<u64>("c", &stage.options(8)).unwrap();
-    let mut results = ReadyQueue::<[u8]>::create("c.results", &stage.options(3).item_size(64)).unwrap();
-    let mut worker = stage.program("consumer").args(["--attach", "c", "results=1"]).spawn().unwrap();
+    let mut results =
+        ReadyQueue::<[u8]>::create("c.results", &stage.options(3).item_size(64)).unwrap();
+    let mut worker = stage
+        .program("consumer")
+        .args(["--attach", "c", "results=1"])
+        .spawn()
+        .unwrap();
     let mut producer = stage.queue("c");
     (1..=10).for_each(|item| producer.put(&item).unwrap());
     until("ten items", || stage.worked().len() == 10);
@@ -135,9 +184,17 @@ fn whoever_starts_again_gets_only_new_results() {
     let mut consumer = stage.consumer("c", ConsumerOptions::new());
     let results = heard(&mut consumer);
     for round in 1..4 {
-        consumer.start_new(stage.worker("consumer", ["last_results=5"])).unwrap();
+        consumer
+            .start_new(stage.worker("consumer", ["last_results=5"]))
+            .unwrap();
         consumer.set_stop_at_queue_end().unwrap();
-        assert!(consumer.wait_timeout(Duration::from_secs(60)).unwrap().expect("the end").success());
+        assert!(
+            consumer
+                .wait_timeout(Duration::from_secs(60))
+                .unwrap()
+                .expect("the end")
+                .success()
+        );
         assert_eq!(results.lock().unwrap().len(), round * 5);
     }
 }
@@ -150,11 +207,20 @@ fn any_serde_value_is_a_message() {
     let mut producer = stage.producer("p", ProducerOptions::new());
     let (send, answers) = mpsc::channel();
     producer.on_message_ready(move |message| send.send(message).unwrap());
-    producer.start_new(stage.worker("producer", ["echo_value=1", "quiet=1"])).unwrap();
-    producer.send_message(encode(&(3u8, vec![Some("a"), None], 1.5f64)).unwrap()).unwrap();
+    producer
+        .start_new(stage.worker("producer", ["echo_value=1", "quiet=1"]))
+        .unwrap();
+    producer
+        .send_message(encode(&(3u8, vec![Some("a"), None], 1.5f64)).unwrap())
+        .unwrap();
     let answer = answers.recv_timeout(Duration::from_secs(60)).unwrap();
     let (number, list, float): (u8, Vec<Option<&str>>, f64) = answer.decode().unwrap();
-    assert_eq!((number, list, float), (4, vec![Some("a"), None, Some("p")], 3.0));
-    let error = answer.decode::<std::collections::BTreeMap<String, String>>().unwrap_err();
+    assert_eq!(
+        (number, list, float),
+        (4, vec![Some("a"), None, Some("p")], 3.0)
+    );
+    let error = answer
+        .decode::<std::collections::BTreeMap<String, String>>()
+        .unwrap_err();
     assert!(error.to_string().contains("'p.out'"), "{error}");
 }

@@ -2,7 +2,10 @@
 //!
 //! Every call is written down in `$TEST_LOG/<pid>`, a line each, before it has an effect: `start`, `work <microseconds> items...`, `stop`.
 
-use prodcon::worker::{BoxError, Consume, Consumer, ConsumerOptions, Context, Counters, Produce, Producer, ProducerOptions, Program, Restart};
+use prodcon::worker::{
+    BoxError, Consume, Consumer, ConsumerOptions, Context, Counters, Produce, Producer,
+    ProducerOptions, Program, Restart,
+};
 use prodcon::{Batch, GetError};
 use std::fs::File;
 use std::io::Write;
@@ -15,7 +18,12 @@ struct Log(File);
 impl Log {
     fn open() -> Result<Self, BoxError> {
         let dir = std::env::var("TEST_LOG")?;
-        Ok(Self(File::options().create(true).append(true).open(format!("{dir}/{}", std::process::id()))?))
+        Ok(Self(
+            File::options()
+                .create(true)
+                .append(true)
+                .open(format!("{dir}/{}", std::process::id()))?,
+        ))
     }
 
     /// One write, so that a kill leaves no half line.
@@ -25,17 +33,28 @@ impl Log {
 }
 
 fn now() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros())
 }
 
 fn said<T: std::str::FromStr>(worker: &Context, name: &str, otherwise: T) -> T {
-    worker.arg(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+    worker
+        .arg(name)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(otherwise)
 }
 
 fn show(counters: Counters) -> String {
     format!(
         "calls={} items={} put={} not_ready={} full={} late={} unworked={}",
-        counters.calls, counters.items, counters.put, counters.not_ready, counters.full, counters.late, counters.unworked
+        counters.calls,
+        counters.items,
+        counters.put,
+        counters.not_ready,
+        counters.full,
+        counters.late,
+        counters.unworked
     )
 }
 
@@ -88,7 +107,9 @@ impl std::error::Error for Speechless {}
 /// Starts this program once more, as somebody would by hand, for another queue.
 fn start_by_hand(queue: &str) -> Result<(), BoxError> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--attach", queue, "results=1"]).env("TEST_KIND", "consumer");
+    command
+        .args(["--attach", queue, "results=1"])
+        .env("TEST_KIND", "consumer");
     command.spawn()?;
     Ok(())
 }
@@ -104,7 +125,11 @@ impl Consume for Taker {
     fn on_start(worker: &mut Context) -> Result<Self, BoxError> {
         let mut log = Log::open()?;
         log.line("start")?;
-        if worker.args().iter().any(|argument| argument == "fail_on_start") {
+        if worker
+            .args()
+            .iter()
+            .any(|argument| argument == "fail_on_start")
+        {
             return Err("not today".into());
         }
         if let Some(queue) = worker.arg("start_by_hand") {
@@ -115,7 +140,8 @@ impl Consume for Taker {
 
     fn work(&mut self, items: &Batch<u64>, worker: &mut Context) -> Result<(), BoxError> {
         let list: Vec<String> = items.iter().map(u64::to_string).collect();
-        self.log.line(&format!("work {} {}", now(), list.join(" ")))?;
+        self.log
+            .line(&format!("work {} {}", now(), list.join(" ")))?;
         let pause = said(worker, "pause_us", 0);
         if pause > 0 {
             std::thread::sleep(Duration::from_micros(pause));
@@ -136,7 +162,8 @@ impl Consume for Taker {
     fn on_stop(mut self, worker: &mut Context) -> Result<(), BoxError> {
         self.log.line(&format!("stop {}", now()))?;
         if worker.arg("last_results").is_some() {
-            (0..said(worker, "last_results", 0)).try_for_each(|number: u64| worker.send_result(number.to_string()))?;
+            (0..said(worker, "last_results", 0))
+                .try_for_each(|number: u64| worker.send_result(number.to_string()))?;
         }
         if worker.arg("counters").is_some() {
             worker.send_result(show(worker.counters()))?;
@@ -186,7 +213,11 @@ impl Produce for Maker {
         } else {
             said(worker, "from", 0)
         };
-        Ok(Self { log, next, seen: vec![] })
+        Ok(Self {
+            log,
+            next,
+            seen: vec![],
+        })
     }
 
     fn work(&mut self, worker: &mut Context) -> Result<Option<u64>, BoxError> {
@@ -199,7 +230,11 @@ impl Produce for Maker {
             worker.send_result(vec![b'x'; size.parse()?])?;
         }
         if let Some(echo) = worker.arg("echo") {
-            let message = if echo == "recv" { worker.recv().ok() } else { worker.try_recv().ok() };
+            let message = if echo == "recv" {
+                worker.recv().ok()
+            } else {
+                worker.try_recv().ok()
+            };
             if let Some(message) = message {
                 self.seen.push(message.text()?.into());
                 worker.send_message(format!("{}: {}", worker.name(), message.text()?))?;
@@ -239,7 +274,9 @@ impl Produce for Maker {
 fn control() -> Result<(), BoxError> {
     let text = std::env::var("TEST_CONTROLS")?;
     let words: Vec<&str> = text.split(' ').collect();
-    let program = Program::new(std::env::current_exe()?).env("TEST_KIND", words[0]).args(std::env::args().skip(1));
+    let program = Program::new(std::env::current_exe()?)
+        .env("TEST_KIND", words[0])
+        .args(std::env::args().skip(1));
     let restart = Restart::OnFailure {
         limit: 1_000_000,
         backoff: Duration::from_millis(1),
@@ -284,7 +321,10 @@ fn control() -> Result<(), BoxError> {
 
 /// Starts a worker while no descriptor is left, at several numbers of them, and then once more.
 fn without_descriptors(name: &str) -> Result<(), BoxError> {
-    let mut limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 64,
+        rlim_max: 64,
+    };
     // SAFETY: a valid structure.
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
     let program = || {
@@ -329,7 +369,10 @@ fn without_descriptors(name: &str) -> Result<(), BoxError> {
 
 /// A worker without the traits: answers messages, and fails when it is told to.
 fn own_loop() -> prodcon::Result<ExitCode> {
-    let mut worker = Context::attach(&std::env::args().nth(2).unwrap_or_default(), std::env::args().skip(3))?;
+    let mut worker = Context::attach(
+        &std::env::args().nth(2).unwrap_or_default(),
+        std::env::args().skip(3),
+    )?;
     let outcome = answer(&mut worker);
     Ok(worker.finish(outcome))
 }
@@ -338,7 +381,11 @@ fn answer(worker: &mut Context) -> Result<(), BoxError> {
     loop {
         match worker.recv() {
             Ok(message) if message.bytes() == b"fail" => return Err("as it was told".into()),
-            Ok(message) => worker.send_message(format!("{} {}", worker.arg("prefix").unwrap_or("?"), message.text()?))?,
+            Ok(message) => worker.send_message(format!(
+                "{} {}",
+                worker.arg("prefix").unwrap_or("?"),
+                message.text()?
+            ))?,
             Err(GetError::Stopped) => return Ok(()),
             Err(error) => return Err(error.into()),
         }

@@ -10,13 +10,22 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[test]
 fn a_producers_calls_do_not_drift() {
     let stage = Stage::new();
-    let mut ticks = stage.producer("ticks", ProducerOptions::new().work_timeout(Duration::from_millis(1)));
+    let mut ticks = stage.producer(
+        "ticks",
+        ProducerOptions::new().work_timeout(Duration::from_millis(1)),
+    );
     ticks.start_new(stage.program("producer")).unwrap();
-    until("2000 calls", || stage.logs().iter().any(|log| log.calls.len() >= 2000));
+    until("2000 calls", || {
+        stage.logs().iter().any(|log| log.calls.len() >= 2000)
+    });
     ticks.stop().unwrap().into_result().unwrap();
     let times: Vec<u64> = stage.log().calls.iter().map(|(time, _)| *time).collect();
     // Means over 1000 calls; the one in the middle, because a machine that stands still for 10 ms spoils the one that ends there.
-    let mut means: Vec<f64> = times.iter().zip(&times[1000..]).map(|(from, to)| (to - from) as f64 / 1000.0).collect();
+    let mut means: Vec<f64> = times
+        .iter()
+        .zip(&times[1000..])
+        .map(|(from, to)| (to - from) as f64 / 1000.0)
+        .collect();
     means.sort_by(f64::total_cmp);
     let mean = means[means.len() / 2];
     println!(
@@ -30,13 +39,21 @@ fn a_producers_calls_do_not_drift() {
 #[test]
 fn a_buffer_is_handed_over_when_it_is_full() {
     let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().max_buffer_size(5).work_timeout(HOUR));
+    let mut consumer = stage.consumer(
+        "c",
+        ConsumerOptions::new().max_buffer_size(5).work_timeout(HOUR),
+    );
     consumer.start_new(stage.program("consumer")).unwrap();
     (0..12).for_each(|item| consumer.put_in_queue(&item).unwrap());
     until("two calls", || stage.log().calls.len() == 2);
     let ended = consumer.stop().unwrap();
     assert!(ended.success(), "{ended:?}");
-    let batches: Vec<Vec<u64>> = stage.log().calls.into_iter().map(|(_, items)| items).collect();
+    let batches: Vec<Vec<u64>> = stage
+        .log()
+        .calls
+        .into_iter()
+        .map(|(_, items)| items)
+        .collect();
     assert_eq!(
         batches,
         [vec![0, 1, 2, 3, 4], vec![5, 6, 7, 8, 9]],
@@ -63,19 +80,37 @@ fn a_partly_filled_buffer_is_handed_over_at_its_time_although_nothing_comes() {
 #[test]
 fn size_and_time_work_together() {
     let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().max_buffer_size(4).work_timeout(Duration::from_millis(400)));
+    let mut consumer = stage.consumer(
+        "c",
+        ConsumerOptions::new()
+            .max_buffer_size(4)
+            .work_timeout(Duration::from_millis(400)),
+    );
     consumer.start_new(stage.program("consumer")).unwrap();
     (0..10).for_each(|item| consumer.put_in_queue(&item).unwrap());
     until("ten items", || stage.worked().len() == 10);
-    let sizes: Vec<usize> = stage.log().calls.iter().map(|(_, items)| items.len()).collect();
+    let sizes: Vec<usize> = stage
+        .log()
+        .calls
+        .iter()
+        .map(|(_, items)| items.len())
+        .collect();
     // By size, by size, and the rest by time; unless this process was so slow that the time came first.
-    assert!(sizes.iter().all(|size| (1..=4).contains(size)) && sizes.contains(&4), "{sizes:?}");
+    assert!(
+        sizes.iter().all(|size| (1..=4).contains(size)) && sizes.contains(&4),
+        "{sizes:?}"
+    );
 }
 
 #[test]
 fn a_work_timeout_of_zero_hands_over_what_is_there() {
     let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().max_buffer_size(100).work_timeout(Duration::ZERO));
+    let mut consumer = stage.consumer(
+        "c",
+        ConsumerOptions::new()
+            .max_buffer_size(100)
+            .work_timeout(Duration::ZERO),
+    );
     consumer.start_new(stage.program("consumer")).unwrap();
     for item in 0..3 {
         consumer.put_in_queue(&item).unwrap();
@@ -89,7 +124,10 @@ fn a_buffer_larger_than_the_seats_is_copied_out() {
     let stage = Stage::new();
     let mut consumer = stage.consumer(
         "c",
-        ConsumerOptions::new().max_buffer_size(2000).work_timeout(HOUR).queue(QueueOptions::new(4096)),
+        ConsumerOptions::new()
+            .max_buffer_size(2000)
+            .work_timeout(HOUR)
+            .queue(QueueOptions::new(4096)),
     );
     assert!(consumer.stats().unwrap().seats < 100);
     consumer.start_new(stage.program("consumer")).unwrap();
@@ -97,7 +135,12 @@ fn a_buffer_larger_than_the_seats_is_copied_out() {
     until("two calls", || stage.log().calls.len() == 2);
     consumer.set_stop_at_queue_end().unwrap();
     assert!(consumer.wait().unwrap().success());
-    let sizes: Vec<usize> = stage.log().calls.iter().map(|(_, items)| items.len()).collect();
+    let sizes: Vec<usize> = stage
+        .log()
+        .calls
+        .iter()
+        .map(|(_, items)| items.len())
+        .collect();
     assert_eq!(sizes, [2000, 2000, 500]);
     assert_eq!(stage.worked(), (0..4500).collect::<Vec<_>>());
 }
@@ -105,10 +148,20 @@ fn a_buffer_larger_than_the_seats_is_copied_out() {
 #[test]
 fn a_lossy_queue_keeps_the_newest() {
     let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().queue(QueueOptions::new(3).lossy(true)));
+    let mut consumer = stage.consumer(
+        "c",
+        ConsumerOptions::new().queue(QueueOptions::new(3).lossy(true)),
+    );
     consumer.start_new(stage.program("consumer")).unwrap();
     let worker = pid(&consumer.pids());
-    until("its sleep", || consumer.stats().unwrap().members.iter().any(|member| member.asleep));
+    until("its sleep", || {
+        consumer
+            .stats()
+            .unwrap()
+            .members
+            .iter()
+            .any(|member| member.asleep)
+    });
     signal(worker, libc::SIGSTOP);
     (1..=21).for_each(|item| consumer.put_in_queue(&item).unwrap());
     consumer.set_stop_at_queue_end().unwrap();
@@ -129,19 +182,30 @@ fn producers_leave_out_a_queue_that_is_not_ready_and_go_on() {
     let mut producer = stage.producer("p", options);
     let counters = heard_of(&mut producer);
     ready.start_new(stage.program("consumer")).unwrap();
-    producer.start_new(stage.worker("producer", ["counters=1"])).unwrap();
+    producer
+        .start_new(stage.worker("producer", ["counters=1"]))
+        .unwrap();
     until("progress", || ready.stats().unwrap().gets > 20);
     assert_eq!(not_ready.stats().unwrap().puts, 0);
     not_ready.start_new(stage.program("consumer")).unwrap();
-    until("items in the second", || not_ready.stats().unwrap().gets > 20);
+    until("items in the second", || {
+        not_ready.stats().unwrap().gets > 20
+    });
     not_ready.stop().unwrap().into_result().unwrap();
     let puts = not_ready.stats().unwrap().puts;
     let gets = ready.stats().unwrap().gets;
     until("more progress", || ready.stats().unwrap().gets > gets + 20);
-    assert_eq!(not_ready.stats().unwrap().puts, puts, "put after set_not_ready");
+    assert_eq!(
+        not_ready.stats().unwrap().puts,
+        puts,
+        "put after set_not_ready"
+    );
     producer.stop().unwrap().into_result().unwrap();
     let said = counters.lock().unwrap().join("");
-    assert!(!said.contains("not_ready=0 ") && said.contains("full=0 "), "{said}");
+    assert!(
+        !said.contains("not_ready=0 ") && said.contains("full=0 "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -150,9 +214,14 @@ fn a_producer_waits_for_space_and_stays_stoppable_or_skips() {
         let stage = Stage::new();
         let mut consumer = stage.consumer("c", ConsumerOptions::new().queue(QueueOptions::new(4)));
         consumer.start_external().unwrap(); // ready, and nobody gets
-        let mut producer = stage.producer("p", ProducerOptions::new().subscribers(["c"]).on_full(on_full));
+        let mut producer = stage.producer(
+            "p",
+            ProducerOptions::new().subscribers(["c"]).on_full(on_full),
+        );
         let counters = heard_of(&mut producer);
-        producer.start_new(stage.worker("producer", ["counters=1"])).unwrap();
+        producer
+            .start_new(stage.worker("producer", ["counters=1"]))
+            .unwrap();
         until("a full queue", || consumer.stats().unwrap().len == 4);
         if on_full == OnFull::Skip {
             until("calls", || stage.log().calls.len() > 50);
@@ -164,7 +233,10 @@ fn a_producer_waits_for_space_and_stays_stoppable_or_skips() {
         assert!(ended.success(), "{ended:?}");
         assert_eq!(stage.log().stops.len(), 1);
         let said = counters.lock().unwrap().join("");
-        assert!(said.contains("put=4 ") && !said.contains("full=0 "), "{said}");
+        assert!(
+            said.contains("put=4 ") && !said.contains("full=0 "),
+            "{said}"
+        );
     }
 }
 
@@ -172,11 +244,26 @@ fn a_producer_waits_for_space_and_stays_stoppable_or_skips() {
 fn one_producer_serves_three_consumers() {
     let stage = Stage::new();
     let names = ["a", "b", "c"];
-    let mut consumers = names.map(|name| stage.consumer(name, ConsumerOptions::new().max_buffer_size(7).work_timeout(Duration::from_millis(10))));
-    consumers.iter_mut().for_each(|consumer| consumer.start_new(stage.program("consumer")).unwrap());
+    let mut consumers = names.map(|name| {
+        stage.consumer(
+            name,
+            ConsumerOptions::new()
+                .max_buffer_size(7)
+                .work_timeout(Duration::from_millis(10)),
+        )
+    });
+    consumers
+        .iter_mut()
+        .for_each(|consumer| consumer.start_new(stage.program("consumer")).unwrap());
     let mut producer = stage.producer("p", ProducerOptions::new().subscribers(names));
-    producer.start_new(stage.worker("producer", ["to=500", "quiet=1"])).unwrap();
-    until("all items", || consumers.iter().all(|consumer| consumer.stats().unwrap().puts == 500));
+    producer
+        .start_new(stage.worker("producer", ["to=500", "quiet=1"]))
+        .unwrap();
+    until("all items", || {
+        consumers
+            .iter()
+            .all(|consumer| consumer.stats().unwrap().puts == 500)
+    });
     producer.stop().unwrap().into_result().unwrap();
     for consumer in &mut consumers {
         consumer.set_stop_at_queue_end().unwrap();
@@ -185,7 +272,13 @@ fn one_producer_serves_three_consumers() {
     let mut expected: Vec<u64> = (0..500).chain(0..500).chain(0..500).collect();
     expected.sort_unstable();
     assert_eq!(stage.worked(), expected);
-    let in_order = |log: &crate::support::Log| log.calls.iter().flat_map(|(_, items)| items.clone()).collect::<Vec<_>>().is_sorted();
+    let in_order = |log: &crate::support::Log| {
+        log.calls
+            .iter()
+            .flat_map(|(_, items)| items.clone())
+            .collect::<Vec<_>>()
+            .is_sorted()
+    };
     assert!(stage.logs().iter().all(in_order));
 }
 
@@ -194,16 +287,34 @@ fn three_producers_serve_one_consumer() {
     let stage = Stage::new();
     let mut consumer = stage.consumer("c", ConsumerOptions::new().queue(QueueOptions::new(8)));
     consumer.start_new(stage.program("consumer")).unwrap();
-    let mut producers = [0u64, 1, 2].map(|number| stage.producer(&format!("p{number}"), ProducerOptions::new().subscribers(["c"])));
+    let mut producers = [0u64, 1, 2].map(|number| {
+        stage.producer(
+            &format!("p{number}"),
+            ProducerOptions::new().subscribers(["c"]),
+        )
+    });
     for (number, producer) in producers.iter_mut().enumerate() {
-        let arguments = [format!("from={}", number * 1000), format!("to={}", number * 1000 + 200), "quiet=1".into()];
-        producer.start_new(stage.worker("producer", arguments)).unwrap();
+        let arguments = [
+            format!("from={}", number * 1000),
+            format!("to={}", number * 1000 + 200),
+            "quiet=1".into(),
+        ];
+        producer
+            .start_new(stage.worker("producer", arguments))
+            .unwrap();
     }
     until("all items", || consumer.stats().unwrap().puts == 600);
-    producers.iter_mut().for_each(|producer| assert!(producer.stop().unwrap().success()));
+    producers
+        .iter_mut()
+        .for_each(|producer| assert!(producer.stop().unwrap().success()));
     consumer.set_stop_at_queue_end().unwrap();
     assert!(consumer.wait().unwrap().success());
-    assert_eq!(stage.worked(), (0..3).flat_map(|number| number * 1000..number * 1000 + 200).collect::<Vec<_>>());
+    assert_eq!(
+        stage.worked(),
+        (0..3)
+            .flat_map(|number| number * 1000..number * 1000 + 200)
+            .collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -213,16 +324,33 @@ fn start_new_stops_a_running_worker_first() {
     let results = heard(&mut consumer);
     let mut pids = vec![];
     for round in 0..3 {
-        consumer.start_new(stage.worker("consumer", ["results=1"])).unwrap();
+        consumer
+            .start_new(stage.worker("consumer", ["results=1"]))
+            .unwrap();
         assert_eq!(consumer.state(), State::Started);
         pids.extend(consumer.pids());
         consumer.put_in_queue(&round).unwrap();
         until("the item", || stage.worked().len() as u64 == round + 1);
     }
     assert_eq!(pids.len(), 3);
-    assert_eq!(stage.logs().iter().map(|log| log.stops.len()).sum::<usize>(), 2, "the first two were stopped");
+    assert_eq!(
+        stage
+            .logs()
+            .iter()
+            .map(|log| log.stops.len())
+            .sum::<usize>(),
+        2,
+        "the first two were stopped"
+    );
     drop(consumer);
-    assert_eq!(stage.logs().iter().map(|log| (log.starts, log.stops.len())).collect::<Vec<_>>(), [(1, 1); 3]);
+    assert_eq!(
+        stage
+            .logs()
+            .iter()
+            .map(|log| (log.starts, log.stops.len()))
+            .collect::<Vec<_>>(),
+        [(1, 1); 3]
+    );
     assert_eq!(results.lock().unwrap().len(), 3);
     stage.assert_nobody_left();
 }
@@ -233,7 +361,9 @@ fn items_and_results_of_a_producer_reach_the_controlling_process() {
     let mut producer = stage.producer("p", ProducerOptions::new().items_to_results(true));
     let (send, results) = std::sync::mpsc::channel();
     producer.on_result_ready(move |result| send.send(result.item::<u64>().unwrap()).unwrap());
-    producer.start_new(stage.worker("producer", ["from=7", "to=100"])).unwrap();
+    producer
+        .start_new(stage.worker("producer", ["from=7", "to=100"]))
+        .unwrap();
     let all: Vec<u64> = results.iter().take(93).collect();
     assert_eq!(all, (7..100).collect::<Vec<_>>());
     producer.stop().unwrap().into_result().unwrap();

@@ -15,16 +15,32 @@ fn a_worker_by_hand_ends_well_on_a_signal_and_its_batch_counts() {
             let stage = Stage::new();
             let options = stage.options(64).at_least_once(again);
             let mut queue = ReadyQueue::<u64>::create("c", &options).unwrap();
-            let mut worker = stage.program("consumer").args(["--attach", "c", "pause_us=300000"]).spawn().unwrap();
+            let mut worker = stage
+                .program("consumer")
+                .args(["--attach", "c", "pause_us=300000"])
+                .spawn()
+                .unwrap();
             (0..3).for_each(|item| queue.put(&item).unwrap());
             until("its first call", || stage.worked() == [0]);
             signal(worker.id() as i32, number);
             let status = worker.wait().unwrap();
-            assert_eq!(status.code(), Some(0), "signal {number}, at-least-once: {again}: {status}");
+            assert_eq!(
+                status.code(),
+                Some(0),
+                "signal {number}, at-least-once: {again}: {status}"
+            );
             assert_eq!((stage.log().stops.len(), stage.worked()), (1, vec![0]));
             let stats = queue.control().stats().unwrap();
-            assert_eq!((stats.gets, stats.lost, stats.len, stats.unacked), (1, 0, 2, 0), "{stats:?}");
-            assert_eq!(queue.control().state(), prodcon::State::Started, "the others go on");
+            assert_eq!(
+                (stats.gets, stats.lost, stats.len, stats.unacked),
+                (1, 0, 2, 0),
+                "{stats:?}"
+            );
+            assert_eq!(
+                queue.control().state(),
+                prodcon::State::Started,
+                "the others go on"
+            );
         }
     }
 }
@@ -34,7 +50,11 @@ fn a_producer_that_sleeps_ends_well_on_a_signal() {
     let stage = Stage::new();
     let _carrier = Control::create::<[u8]>("p", &stage.options(1).item_size(8)).unwrap();
     let mut command = stage.program("producer");
-    let mut worker = command.args(["--attach", "p"]).env("PRODCON_WORK_TIMEOUT", "3600").spawn().unwrap();
+    let mut worker = command
+        .args(["--attach", "p"])
+        .env("PRODCON_WORK_TIMEOUT", "3600")
+        .spawn()
+        .unwrap();
     until("its first call", || stage.worked() == [0]);
     signal(worker.id() as i32, libc::SIGTERM);
     assert_eq!(worker.wait().unwrap().code(), Some(0));
@@ -45,7 +65,11 @@ fn a_producer_that_sleeps_ends_well_on_a_signal() {
 fn a_second_signal_kills() {
     let stage = Stage::new();
     let mut queue = ReadyQueue::<u64>::create("c", &stage.options(4)).unwrap();
-    let mut worker = stage.program("consumer").args(["--attach", "c", "hang_at=1"]).spawn().unwrap();
+    let mut worker = stage
+        .program("consumer")
+        .args(["--attach", "c", "hang_at=1"])
+        .spawn()
+        .unwrap();
     queue.put(&1).unwrap();
     until("its call", || stage.worked() == [1]);
     let mut status = None;
@@ -56,7 +80,10 @@ fn a_second_signal_kills() {
         status = worker.try_wait().unwrap();
         status.is_some()
     });
-    assert_eq!(status.and_then(|status| status.signal()), Some(libc::SIGTERM));
+    assert_eq!(
+        status.and_then(|status| status.signal()),
+        Some(libc::SIGTERM)
+    );
     assert!(stage.log().stops.is_empty());
 }
 
@@ -87,10 +114,12 @@ fn one_of_several_processes_that_gets_a_signal_ends_alone_and_is_not_started_aga
     let stage = Stage::new();
     let mut consumer = stage.consumer(
         "c",
-        ConsumerOptions::new().processes(2).restart(prodcon::worker::Restart::OnFailure {
-            limit: 5,
-            backoff: Duration::from_millis(1),
-        }),
+        ConsumerOptions::new()
+            .processes(2)
+            .restart(prodcon::worker::Restart::OnFailure {
+                limit: 5,
+                backoff: Duration::from_millis(1),
+            }),
     );
     let (send, exits) = std::sync::mpsc::channel();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
@@ -99,7 +128,10 @@ fn one_of_several_processes_that_gets_a_signal_ends_alone_and_is_not_started_aga
     let victim = consumer.pids()[0];
     signal(victim as i32, libc::SIGTERM);
     let exit = exits.recv_timeout(Duration::from_secs(60)).unwrap();
-    assert!(exit.pid == victim && exit.success() && !exit.restarts, "{exit:?}");
+    assert!(
+        exit.pid == victim && exit.success() && !exit.restarts,
+        "{exit:?}"
+    );
     consumer.put_in_queue(&1).unwrap();
     until("the call of the other", || stage.worked() == [1]);
     assert!(consumer.stop().unwrap().success());
@@ -109,10 +141,22 @@ fn one_of_several_processes_that_gets_a_signal_ends_alone_and_is_not_started_aga
 /// A controlling process with its workers, in a process group of its own.
 fn group(stage: &Stage, controls: &str, group: i32) -> Child {
     let mut command = stage.program("controller");
-    command.arg("quiet=1").env("TEST_CONTROLS", controls).process_group(group);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    command
+        .arg("quiet=1")
+        .env("TEST_CONTROLS", controls)
+        .process_group(group);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut said = [0; 8];
-    child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut said)
+        .unwrap();
     child
 }
 
@@ -127,7 +171,14 @@ fn an_interrupt_of_the_whole_foreground_group_leaves_nothing_and_on_stop_runs() 
         signal(-leader, libc::SIGINT);
         assert_eq!(consumer.wait().unwrap().signal(), Some(libc::SIGINT));
         assert_eq!(producer.wait().unwrap().signal(), Some(libc::SIGINT));
-        until("on_stop of all", || stage.logs().iter().map(|log| log.stops.len()).sum::<usize>() == 3);
+        until("on_stop of all", || {
+            stage
+                .logs()
+                .iter()
+                .map(|log| log.stops.len())
+                .sum::<usize>()
+                == 3
+        });
         stage.assert_nobody_left();
         // And the next start has the names.
         drop(Consumer::<u64>::create("c", &ConsumerOptions::new().directory(&stage.dir)).unwrap());

@@ -19,7 +19,11 @@ pub struct Stage {
 impl Stage {
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let dir = std::env::temp_dir().join(format!("prodcon-workers-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let dir = std::env::temp_dir().join(format!(
+            "prodcon-workers-{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        ));
         std::fs::create_dir(&dir).unwrap();
         std::fs::create_dir(dir.join("log")).unwrap();
         Self { dir }
@@ -32,7 +36,13 @@ impl Stage {
             .env("TEST_KIND", kind)
             .env("TEST_LOG", self.dir.join("log"))
             .env("PRODCON_DIR", &self.dir)
-            .stderr(File::options().create(true).append(true).open(self.dir.join("stderr")).unwrap());
+            .stderr(
+                File::options()
+                    .create(true)
+                    .append(true)
+                    .open(self.dir.join("stderr"))
+                    .unwrap(),
+            );
         // Whatever this process was started with: a shell has its background jobs ignore SIGINT.
         let signals = || {
             for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGCHLD] {
@@ -47,7 +57,11 @@ impl Stage {
     }
 
     /// The test program in this role, as a worker with these arguments.
-    pub fn worker<A: AsRef<OsStr>>(&self, kind: &str, args: impl IntoIterator<Item = A>) -> Program {
+    pub fn worker<A: AsRef<OsStr>>(
+        &self,
+        kind: &str,
+        args: impl IntoIterator<Item = A>,
+    ) -> Program {
         Program::from(self.program(kind)).args(args)
     }
 
@@ -76,7 +90,9 @@ impl Stage {
 
     /// The processes' logs.
     pub fn logs(&self) -> Vec<Log> {
-        let files = std::fs::read_dir(self.dir.join("log")).unwrap().map(|file| file.unwrap().path());
+        let files = std::fs::read_dir(self.dir.join("log"))
+            .unwrap()
+            .map(|file| file.unwrap().path());
         files.map(|path| Log::read(&path)).collect()
     }
 
@@ -103,12 +119,16 @@ impl Stage {
         let files = std::fs::read_dir(&self.dir)
             .unwrap()
             .map(|file| file.unwrap().file_name().into_string().unwrap());
-        files.filter(|name| name != "log" && name != "stderr").collect()
+        files
+            .filter(|name| name != "log" && name != "stderr")
+            .collect()
     }
 
     /// No worker that a test has started is left.
     pub fn assert_nobody_left(&self) {
-        until("the end of all processes", || processes_in(&self.dir).is_empty());
+        until("the end of all processes", || {
+            processes_in(&self.dir).is_empty()
+        });
         assert_eq!(self.left(), [""; 0], "left behind");
     }
 }
@@ -128,10 +148,15 @@ impl Drop for Stage {
 }
 
 /// Does it in a thread of its own, with a deadline: a hang fails the test.
-pub fn within_a_minute<R: Send + 'static>(what: &str, work: impl FnOnce() -> R + Send + 'static) -> R {
+pub fn within_a_minute<R: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> R {
     let thread = std::thread::spawn(work);
     until(what, || thread.is_finished());
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Processes that have one of the directory's segments mapped, other than this one.
@@ -142,8 +167,12 @@ pub fn processes_in(dir: &Path) -> Vec<i32> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let path = format!("{}/prodcon.", dir.display());
-    pids.filter(|pid| *pid != own && std::fs::read_to_string(format!("/proc/{pid}/maps")).is_ok_and(|maps| maps.contains(&path)))
-        .collect()
+    pids.filter(|pid| {
+        *pid != own
+            && std::fs::read_to_string(format!("/proc/{pid}/maps"))
+                .is_ok_and(|maps| maps.contains(&path))
+    })
+    .collect()
 }
 
 /// What one process wrote down.
@@ -162,9 +191,15 @@ impl Log {
     fn read(path: &Path) -> Self {
         let mut log = Self::default();
         let text = std::fs::read_to_string(path).unwrap();
-        for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+        for line in text
+            .split_inclusive('\n')
+            .filter_map(|line| line.strip_suffix('\n'))
+        {
             let words: Vec<&str> = line.split(' ').collect();
-            let numbers: Vec<u64> = words[1..].iter().map(|word| word.parse().unwrap()).collect();
+            let numbers: Vec<u64> = words[1..]
+                .iter()
+                .map(|word| word.parse().unwrap())
+                .collect();
             match words[0] {
                 "start" => log.starts += 1,
                 "work" => log.calls.push((numbers[0], numbers[1..].to_vec())),
@@ -192,14 +227,16 @@ pub type Heard = Arc<Mutex<Vec<String>>>;
 pub fn heard(consumer: &mut Consumer<u64>) -> Heard {
     let heard = Heard::default();
     let list = heard.clone();
-    consumer.on_result_ready(move |result| list.lock().unwrap().push(result.text().unwrap().into()));
+    consumer
+        .on_result_ready(move |result| list.lock().unwrap().push(result.text().unwrap().into()));
     heard
 }
 
 pub fn heard_of(producer: &mut Producer) -> Heard {
     let heard = Heard::default();
     let list = heard.clone();
-    producer.on_result_ready(move |result| list.lock().unwrap().push(result.text().unwrap().into()));
+    producer
+        .on_result_ready(move |result| list.lock().unwrap().push(result.text().unwrap().into()));
     heard
 }
 
@@ -220,12 +257,24 @@ pub fn example(name: &str) -> PathBuf {
         let profile = exe.parent().and_then(Path::parent).unwrap().to_path_buf();
         let dir = profile.join("examples");
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let newest = ["src", "examples", "tests/workers"].iter().filter_map(|part| newest(&root.join(part))).max();
-        let built = std::fs::metadata(dir.join("worker_for_tests")).and_then(|meta| meta.modified()).ok();
+        let newest = ["src", "examples", "tests/workers"]
+            .iter()
+            .filter_map(|part| newest(&root.join(part)))
+            .max();
+        let built = std::fs::metadata(dir.join("worker_for_tests"))
+            .and_then(|meta| meta.modified())
+            .ok();
         if built < newest {
             let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
             cargo
-                .args(["build", "--quiet", "-p", "prodcon", "--examples", "--manifest-path"])
+                .args([
+                    "build",
+                    "--quiet",
+                    "-p",
+                    "prodcon",
+                    "--examples",
+                    "--manifest-path",
+                ])
                 .arg(root.join("Cargo.toml"));
             cargo.arg("--target-dir").arg(profile.parent().unwrap());
             if profile.ends_with("release") {
@@ -234,7 +283,10 @@ pub fn example(name: &str) -> PathBuf {
             if cfg!(feature = "serde") {
                 cargo.args(["--features", "serde"]);
             }
-            assert!(cargo.status().unwrap().success(), "the examples do not build");
+            assert!(
+                cargo.status().unwrap().success(),
+                "the examples do not build"
+            );
         }
         dir
     });
@@ -245,5 +297,9 @@ fn newest(path: &Path) -> Option<SystemTime> {
     if path.is_file() {
         return path.metadata().ok()?.modified().ok();
     }
-    std::fs::read_dir(path).ok()?.flatten().filter_map(|entry| newest(&entry.path())).max()
+    std::fs::read_dir(path)
+        .ok()?
+        .flatten()
+        .filter_map(|entry| newest(&entry.path()))
+        .max()
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 /// Nanoseconds of CLOCK_MONOTONIC, which all processes share.
 #[inline]
 pub fn now() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: a valid pointer to a timespec.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
@@ -26,7 +29,10 @@ pub fn cores() -> Vec<usize> {
     };
     let (mut first, mut siblings, mut seen) = (vec![], vec![], vec![]);
     for cpu in (0..libc::CPU_SETSIZE as usize).filter(|cpu| allowed(*cpu)) {
-        let core = fs::read_to_string(format!("/sys/devices/system/cpu/cpu{cpu}/topology/core_cpus_list")).unwrap_or_else(|_| cpu.to_string());
+        let core = fs::read_to_string(format!(
+            "/sys/devices/system/cpu/cpu{cpu}/topology/core_cpus_list"
+        ))
+        .unwrap_or_else(|_| cpu.to_string());
         if seen.contains(&core) {
             siblings.push(cpu);
         } else {
@@ -70,14 +76,28 @@ fn usage(whose: libc::c_int) -> Duration {
 /// Processor time of another process, all of its threads, to the nanosecond. `None` if the kernel does not tell.
 pub fn used_by(pid: u32) -> Option<Duration> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let of = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok();
-    threads.flatten().map(of).sum::<Option<u64>>().map(Duration::from_nanos)
+    let of = |thread: fs::DirEntry| {
+        fs::read_to_string(thread.path().join("schedstat"))
+            .ok()?
+            .split(' ')
+            .next()?
+            .parse::<u64>()
+            .ok()
+    };
+    threads
+        .flatten()
+        .map(of)
+        .sum::<Option<u64>>()
+        .map(Duration::from_nanos)
 }
 
 /// Ticks that the hypervisor took from this machine's processors.
 pub fn steal() -> u64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    stat.split_whitespace().nth(8).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+    stat.split_whitespace()
+        .nth(8)
+        .and_then(|ticks| ticks.parse().ok())
+        .unwrap_or(0)
 }
 
 /// What part of all processors' time is used, looked at for so long by a sleeping process.
@@ -100,19 +120,32 @@ pub fn busy(time: Duration) -> f64 {
     std::thread::sleep(time);
     let after = ticks();
     let (all, idle) = (after.0 - before.0, after.1 - before.1);
-    if all == 0 { 0.0 } else { 1.0 - idle as f64 / all as f64 }
+    if all == 0 {
+        0.0
+    } else {
+        1.0 - idle as f64 / all as f64
+    }
 }
 
 /// The processor's name.
 pub fn model() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
-    line.map_or_else(|| format!("unknown ({})", std::env::consts::ARCH), |(_, name)| name.trim().to_owned())
+    let line = info
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split_once(':'));
+    line.map_or_else(
+        || format!("unknown ({})", std::env::consts::ARCH),
+        |(_, name)| name.trim().to_owned(),
+    )
 }
 
 /// The kernel's release.
 pub fn kernel() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 /// Kills this process when its parent's thread ends. To be called between fork and exec: async-signal-safe.

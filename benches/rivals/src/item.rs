@@ -18,7 +18,10 @@ pub fn id(producer: usize, sequence: u64) -> u64 {
 /// Producer and sequence number of a first word.
 #[inline]
 pub fn parts(id: u64) -> (usize, u64) {
-    ((id >> SEQUENCE_BITS) as usize, id & ((1 << SEQUENCE_BITS) - 1))
+    (
+        (id >> SEQUENCE_BITS) as usize,
+        id & ((1 << SEQUENCE_BITS) - 1),
+    )
 }
 
 /// Makes the item: writes every word.
@@ -39,7 +42,9 @@ pub fn read<const N: usize>(item: &[u64; N]) -> (u64, bool) {
         .iter()
         .enumerate()
         .skip(1)
-        .fold(0, |differ, (index, word)| differ | word ^ base.wrapping_add(index as u64));
+        .fold(0, |differ, (index, word)| {
+            differ | word ^ base.wrapping_add(index as u64)
+        });
     (item[0], differ == 0)
 }
 

@@ -54,13 +54,17 @@ impl Place {
 
     /// Everything in /dev/shm with the program's name and a process number that the caller wants in its name.
     fn names(&self, wanted: impl Fn(u32) -> bool) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(SHM) else { return vec![] };
+        let Ok(entries) = fs::read_dir(SHM) else {
+            return vec![];
+        };
         let marker = format!("{}-", self.program);
         entries
             .flatten()
             .filter(|entry| {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                let Some((_, rest)) = name.split_once(&marker) else { return false };
+                let Some((_, rest)) = name.split_once(&marker) else {
+                    return false;
+                };
                 let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
                 digits.parse().is_ok_and(&wanted)
             })
@@ -77,5 +81,9 @@ impl Drop for Place {
 }
 
 fn remove(path: &Path) {
-    let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let _ = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
 }

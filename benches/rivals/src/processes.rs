@@ -13,7 +13,9 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// A handler is there already.
 pub fn mind_signals() -> Outcome<()> {
-    Ok(ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))?)
+    Ok(ctrlc::set_handler(|| {
+        INTERRUPTED.store(true, Ordering::Relaxed)
+    })?)
 }
 
 /// An error if a signal has asked this program to end.
@@ -62,7 +64,11 @@ pub struct ProcessGroup(pub Vec<Child>);
 impl ProcessGroup {
     /// How many have not ended.
     pub fn alive(&mut self) -> usize {
-        self.0.iter_mut().filter_map(|child| child.try_wait().ok()).filter(Option::is_none).count()
+        self.0
+            .iter_mut()
+            .filter_map(|child| child.try_wait().ok())
+            .filter(Option::is_none)
+            .count()
     }
 }
 

@@ -5,12 +5,20 @@ use crate::cpu;
 /// Returns the command that made a report.
 pub fn command() -> String {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    format!("cargo run --release --manifest-path benches/rivals/Cargo.toml -- {}", words.join(" "))
+    format!(
+        "cargo run --release --manifest-path benches/rivals/Cargo.toml -- {}",
+        words.join(" ")
+    )
 }
 
 /// Returns the machine in words: processor, how many, kernel.
 pub fn machine() -> String {
-    format!("{}, {} processors, Linux {}", cpu::model(), cpu::cores().len(), cpu::kernel())
+    format!(
+        "{}, {} processors, Linux {}",
+        cpu::model(),
+        cpu::cores().len(),
+        cpu::kernel()
+    )
 }
 
 /// Rows of cells; the first row is the head.
@@ -31,7 +39,13 @@ impl Table {
     /// The table and an empty line.
     pub fn markdown(&self) -> String {
         let mut out = String::new();
-        let width = |column: usize| self.0.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.0
+                .iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..self.0[0].len()).map(width).collect();
         for (number, row) in self.0.iter().enumerate() {
             for (cell, width) in row.iter().zip(&widths) {
@@ -39,7 +53,9 @@ impl Table {
             }
             out.push_str("|\n");
             if number == 0 {
-                widths.iter().for_each(|width| out.push_str(&format!("| {} ", "-".repeat(*width))));
+                widths
+                    .iter()
+                    .for_each(|width| out.push_str(&format!("| {} ", "-".repeat(*width))));
                 out.push_str("|\n");
             }
         }

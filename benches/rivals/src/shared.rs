@@ -32,7 +32,11 @@ impl<T: Atomics> Shared<T> {
     /// # Errors
     /// As the system answers.
     pub fn create(path: &Path) -> Outcome<Self> {
-        let file = File::options().read(true).write(true).create_new(true).open(path)?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)?;
         file.set_len(size_of::<T>() as u64)?;
         Self::over(&file)
     }
@@ -50,7 +54,10 @@ impl<T: Atomics> Shared<T> {
             return Err("the shared file is too short".into());
         }
         let map = MmapRaw::map_raw(file)?;
-        Ok(Self { map, _of: PhantomData })
+        Ok(Self {
+            map,
+            _of: PhantomData,
+        })
     }
 }
 

@@ -33,13 +33,22 @@ impl Times {
     }
 
     fn of(rate: Option<f64>, tales: &[Value]) -> Result<Self, End> {
-        let mut histogram = Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(End::failed)?;
-        for pair in tales.iter().filter_map(|tale| tale["times"].as_array()).flatten() {
+        let mut histogram =
+            Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(End::failed)?;
+        for pair in tales
+            .iter()
+            .filter_map(|tale| tale["times"].as_array())
+            .flatten()
+        {
             let (value, count) = (pair[0].as_u64().unwrap_or(0), pair[1].as_u64().unwrap_or(0));
             histogram.saturating_record_n(value, count);
         }
         let verified = !histogram.is_empty() && tales.iter().all(|tale| tale["wrong"] == 0);
-        Ok(Self { rate, histogram, verified })
+        Ok(Self {
+            rate,
+            histogram,
+            verified,
+        })
     }
 }
 
@@ -53,13 +62,24 @@ fn pair(shape: &Shape) -> Shape {
 }
 
 /// Round trips of items of this size.
-pub fn round_trips(shape: &Shape, queue: &str, time: Duration, cores: &[usize]) -> Result<Times, End> {
+pub fn round_trips(
+    shape: &Shape,
+    queue: &str,
+    time: Duration,
+    cores: &[usize],
+) -> Result<Times, End> {
     let shape = pair(shape);
     let answers = format!("{queue}-answers");
     let mut team = Team::new(&[queue.to_owned(), answers.clone()]);
     let (there, back) = (shape.create(queue)?, shape.create(&answers)?);
     back.set_ready()?;
-    team.start(&shape, "ping", queue, core(cores, 2, 0), &[format!("--seconds={}", time.as_secs_f64())])?;
+    team.start(
+        &shape,
+        "ping",
+        queue,
+        core(cores, 2, 0),
+        &[format!("--seconds={}", time.as_secs_f64())],
+    )?;
     team.start(&shape, "echo", queue, core(cores, 2, 1), &[])?;
     team.wait_attached(&there, 2)?;
     there.set_ready()?;
@@ -70,7 +90,13 @@ pub fn round_trips(shape: &Shape, queue: &str, time: Duration, cores: &[usize]) 
 }
 
 /// One way, so many items a second.
-pub fn paced(shape: &Shape, rate: f64, queue: &str, time: Duration, cores: &[usize]) -> Result<Times, End> {
+pub fn paced(
+    shape: &Shape,
+    rate: f64,
+    queue: &str,
+    time: Duration,
+    cores: &[usize],
+) -> Result<Times, End> {
     let shape = pair(shape);
     let mut team = Team::new(&[queue.to_owned()]);
     let control = shape.create(queue)?;
@@ -79,7 +105,10 @@ pub fn paced(shape: &Shape, rate: f64, queue: &str, time: Duration, cores: &[usi
         "pace",
         queue,
         core(cores, 2, 0),
-        &[format!("--seconds={}", time.as_secs_f64()), format!("--rate={rate}")],
+        &[
+            format!("--seconds={}", time.as_secs_f64()),
+            format!("--rate={rate}"),
+        ],
     )?;
     team.start(&shape, "note", queue, core(cores, 2, 1), &[])?;
     team.wait_attached(&control, 2)?;

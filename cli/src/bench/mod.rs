@@ -49,7 +49,12 @@ pub struct Arguments {
     #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "8,64,1024,65536", value_parser = clap::value_parser!(u32).range(8..))]
     sizes: Vec<u32>,
     /// Producers and consumers, for --sweep
-    #[arg(long, value_name = "PxC", value_delimiter = ',', default_value = "1x1,2x2,4x4")]
+    #[arg(
+        long,
+        value_name = "PxC",
+        value_delimiter = ',',
+        default_value = "1x1,2x2,4x4"
+    )]
     shapes: Vec<Processes>,
     /// One JSON object on stdout
     #[arg(long)]
@@ -75,7 +80,9 @@ impl FromStr for Processes {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| "expected items a second, such as 100000".to_string())?;
+    let rate: f64 = text
+        .parse()
+        .map_err(|_| "expected items a second, such as 100000".to_string())?;
     if (0.1..=1e8).contains(&rate) {
         Ok(rate)
     } else {
@@ -85,7 +92,10 @@ fn rate(text: &str) -> Result<f64, String> {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     signals::install()?;
-    let (sweep, latency) = (arguments.sweep || arguments.plot.is_some(), arguments.latency || arguments.plot.is_some());
+    let (sweep, latency) = (
+        arguments.sweep || arguments.plot.is_some(),
+        arguments.latency || arguments.plot.is_some(),
+    );
     // The one that was asked for, then the others.
     let mut all = vec![Measured::new(arguments.shape.clone())];
     if sweep {
@@ -103,20 +113,43 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     let cores = traps::cores();
     let mut watch = Watch::new(&cores);
-    let bar = ProgressBar::new((u64::from(arguments.rounds) + 1) * all.len() as u64 + if latency { 1 + arguments.rates.len() as u64 } else { 0 });
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = ProgressBar::new(
+        (u64::from(arguments.rounds) + 1) * all.len() as u64
+            + if latency {
+                1 + arguments.rates.len() as u64
+            } else {
+                0
+            },
+    );
+    bar.set_style(
+        ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
     let base = format!("bench-{}", std::process::id());
     for measured in &mut all {
-        bar.set_message(format!("checking every byte: {}", measured.shape.describe()));
+        bar.set_message(format!(
+            "checking every byte: {}",
+            measured.shape.describe()
+        ));
         let time = (arguments.seconds / 10).min(Duration::from_millis(500));
-        let run = round::run(&measured.shape, &format!("{base}-check"), time, true, &cores)?;
+        let run = round::run(
+            &measured.shape,
+            &format!("{base}-check"),
+            time,
+            true,
+            &cores,
+        )?;
         measured.checked = run.verified;
         bar.inc(1);
     }
     let time = arguments.seconds / arguments.rounds;
     for number in 0..arguments.rounds {
         for measured in &mut all {
-            bar.set_message(format!("round {}: {}", number + 1, measured.shape.describe()));
+            bar.set_message(format!(
+                "round {}: {}",
+                number + 1,
+                measured.shape.describe()
+            ));
             let line = watch.look();
             let run = round::run(&measured.shape, &format!("{base}-run"), time, false, &cores)?;
             measured.add(run, line);
@@ -127,25 +160,53 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if latency {
         bar.set_message("round trips");
         watch.look();
-        times.push(latency::round_trips(&arguments.shape, &format!("{base}-trip"), arguments.seconds, &cores)?);
+        times.push(latency::round_trips(
+            &arguments.shape,
+            &format!("{base}-trip"),
+            arguments.seconds,
+            &cores,
+        )?);
         bar.inc(1);
         for rate in &arguments.rates {
             bar.set_message(format!("{rate} items a second"));
             let time = arguments.seconds / u32::try_from(arguments.rates.len()).unwrap_or(1);
-            times.push(latency::paced(&arguments.shape, *rate, &format!("{base}-paced"), time, &cores)?);
+            times.push(latency::paced(
+                &arguments.shape,
+                *rate,
+                &format!("{base}-paced"),
+                time,
+                &cores,
+            )?);
             bar.inc(1);
         }
     }
     watch.look();
     bar.finish_and_clear();
-    let most = all.iter().map(|measured| measured.shape.processes()).max().unwrap_or(0);
+    let most = all
+        .iter()
+        .map(|measured| measured.shape.processes())
+        .max()
+        .unwrap_or(0);
     let warnings = watch.warnings(most);
-    warnings.iter().for_each(|warning| output::note(&format!("warning: {warning}")));
-    let asked = all.iter().position(|measured| measured.shape.same_load(&arguments.shape)).unwrap_or(0);
+    warnings
+        .iter()
+        .for_each(|warning| output::note(&format!("warning: {warning}")));
+    let asked = all
+        .iter()
+        .position(|measured| measured.shape.same_load(&arguments.shape))
+        .unwrap_or(0);
     if arguments.json {
         output::print(&format!(
             "{}\n",
-            report::json(&all, asked, sweep, &times, watch.lines(), &warnings, cores.len())
+            report::json(
+                &all,
+                asked,
+                sweep,
+                &times,
+                watch.lines(),
+                &warnings,
+                cores.len()
+            )
         ))?;
     } else {
         output::print(&report::text(&all, &times))?;

@@ -37,7 +37,8 @@ pub fn draw(path: &Path, all: &[Measured], times: &[Times]) -> Outcome {
         Ok(())
     })();
     drawn.map_err(|error| End::failed(format!("cannot draw: {error}")))?;
-    std::fs::write(path, text).map_err(|error| End::failed(format!("cannot write {}: {error}", path.display())))
+    std::fs::write(path, text)
+        .map_err(|error| End::failed(format!("cannot write {}: {error}", path.display())))
 }
 
 /// A number with as few characters as will do.
@@ -66,20 +67,35 @@ fn plural(count: u32, what: &str) -> String {
 
 /// Items a second by size, a line for each number of processes, with the least and the most.
 fn throughput(area: &Area<'_>, all: &[Measured]) -> Drawn {
-    let sizes = || all.iter().map(|measured| f64::from(measured.shape.item_size));
-    let (smallest, largest) = (sizes().fold(f64::INFINITY, f64::min), sizes().fold(0.0, f64::max));
+    let sizes = || {
+        all.iter()
+            .map(|measured| f64::from(measured.shape.item_size))
+    };
+    let (smallest, largest) = (
+        sizes().fold(f64::INFINITY, f64::min),
+        sizes().fold(0.0, f64::max),
+    );
     let mut marks: Vec<f64> = sizes().collect();
     marks.sort_by(f64::total_cmp);
     marks.dedup();
-    let lowest = all.iter().map(|measured| measured.spread()[0]).fold(f64::INFINITY, f64::min).max(1.0);
-    let highest = all.iter().map(|measured| measured.spread()[2]).fold(1.0, f64::max);
+    let lowest = all
+        .iter()
+        .map(|measured| measured.spread()[0])
+        .fold(f64::INFINITY, f64::min)
+        .max(1.0);
+    let highest = all
+        .iter()
+        .map(|measured| measured.spread()[2])
+        .fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(area)
         .caption("Throughput by size of the items", (FONT, 20))
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(70)
         .build_cartesian_2d(
-            (smallest / 1.5..largest * 1.5).log_scale().with_key_points(marks),
+            (smallest / 1.5..largest * 1.5)
+                .log_scale()
+                .with_key_points(marks),
             (lowest / 2.0..highest * 2.0).log_scale(),
         )?;
     chart
@@ -90,7 +106,10 @@ fn throughput(area: &Area<'_>, all: &[Measured]) -> Drawn {
         .y_label_formatter(&|value| short(*value))
         .light_line_style(WHITE)
         .draw()?;
-    let mut groups: Vec<(u32, u32)> = all.iter().map(|measured| (measured.shape.producers, measured.shape.consumers)).collect();
+    let mut groups: Vec<(u32, u32)> = all
+        .iter()
+        .map(|measured| (measured.shape.producers, measured.shape.consumers))
+        .collect();
     groups.sort_unstable();
     groups.dedup();
     for (number, group) in groups.into_iter().enumerate() {
@@ -102,14 +121,19 @@ fn throughput(area: &Area<'_>, all: &[Measured]) -> Drawn {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let colour = colour(number);
         let style = colour.stroke_width(2);
-        chart.draw_series(
-            points
-                .iter()
-                .map(|(size, [least, middle, most])| ErrorBar::new_vertical(*size, *least, *middle, *most, colour.filled(), 8)),
-        )?;
+        chart.draw_series(points.iter().map(|(size, [least, middle, most])| {
+            ErrorBar::new_vertical(*size, *least, *middle, *most, colour.filled(), 8)
+        }))?;
         chart
-            .draw_series(LineSeries::new(points.iter().map(|(size, [_, middle, _])| (*size, *middle)), style))?
-            .label(format!("{}, {}", plural(group.0, "producer"), plural(group.1, "consumer")))
+            .draw_series(LineSeries::new(
+                points.iter().map(|(size, [_, middle, _])| (*size, *middle)),
+                style,
+            ))?
+            .label(format!(
+                "{}, {}",
+                plural(group.0, "producer"),
+                plural(group.1, "consumer")
+            ))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
     }
     chart
@@ -130,15 +154,32 @@ fn quantiles(count: u64) -> impl Iterator<Item = f64> {
 
 /// Time by percentile; the axis is stretched towards 100 %, a nine more on each mark.
 fn latency(area: &Area<'_>, times: &[Times]) -> Drawn {
-    let most = times.iter().map(|times| times.histogram.len()).max().unwrap_or(10).max(10) as f64;
-    let lowest = times.iter().map(|times| times.histogram.min()).min().unwrap_or(1).max(10) as f64;
-    let highest = times.iter().map(|times| times.histogram.max()).max().unwrap_or(10) as f64;
+    let most = times
+        .iter()
+        .map(|times| times.histogram.len())
+        .max()
+        .unwrap_or(10)
+        .max(10) as f64;
+    let lowest = times
+        .iter()
+        .map(|times| times.histogram.min())
+        .min()
+        .unwrap_or(1)
+        .max(10) as f64;
+    let highest = times
+        .iter()
+        .map(|times| times.histogram.max())
+        .max()
+        .unwrap_or(10) as f64;
     let mut chart = ChartBuilder::on(area)
         .caption("Latency by percentile", (FONT, 20))
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(70)
-        .build_cartesian_2d((1.0..most).log_scale(), (lowest / 2.0..highest * 2.0).log_scale())?;
+        .build_cartesian_2d(
+            (1.0..most).log_scale(),
+            (lowest / 2.0..highest * 2.0).log_scale(),
+        )?;
     chart
         .configure_mesh()
         .x_desc("percentile")
@@ -149,10 +190,13 @@ fn latency(area: &Area<'_>, times: &[Times]) -> Drawn {
         .draw()?;
     for (number, times) in times.iter().enumerate() {
         let style = colour(number).stroke_width(2);
-        let points = quantiles(times.histogram.len()).map(|quantile| (1.0 / (1.0 - quantile), times.at(quantile).max(1) as f64));
+        let points = quantiles(times.histogram.len())
+            .map(|quantile| (1.0 / (1.0 - quantile), times.at(quantile).max(1) as f64));
         chart
             .draw_series(LineSeries::new(points, style))?
-            .label(times.rate.map_or("round trip".into(), |rate| format!("one way, {}/s", short(rate))))
+            .label(times.rate.map_or("round trip".into(), |rate| {
+                format!("one way, {}/s", short(rate))
+            }))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
     }
     chart
@@ -177,16 +221,24 @@ mod tests {
 
     #[test]
     fn marks_are_short() {
-        assert_eq!((short(65_536.0), short(1e6), short(8.0)), ("65.54 k".into(), "1 M".into(), "8".into()));
+        assert_eq!(
+            (short(65_536.0), short(1e6), short(8.0)),
+            ("65.54 k".into(), "1 M".into(), "8".into())
+        );
         let marks = [1.0, 10.0, 100.0, 1000.0, 100_000.0].map(percentile);
-        assert_eq!(marks, ["0 %", "90 %", "99 %", "99.9 %", "99.999 %"].map(str::to_owned));
+        assert_eq!(
+            marks,
+            ["0 %", "90 %", "99 %", "99.9 %", "99.999 %"].map(str::to_owned)
+        );
     }
 
     #[test]
     fn quantiles_go_as_far_as_the_items() {
         let all: Vec<f64> = quantiles(1000).collect();
         assert!(
-            all[0] == 0.0 && all.windows(2).all(|pair| pair[0] < pair[1]) && (all[all.len() - 1] - 0.999).abs() < 1e-9,
+            all[0] == 0.0
+                && all.windows(2).all(|pair| pair[0] < pair[1])
+                && (all[all.len() - 1] - 0.999).abs() < 1e-9,
             "{all:?}"
         );
     }

@@ -39,7 +39,11 @@ impl Measured {
     pub fn spread(&self) -> [f64; 3] {
         let rates = self.rates();
         let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
-        [least, median(&rates), rates.iter().copied().fold(0.0, f64::max)]
+        [
+            least,
+            median(&rates),
+            rates.iter().copied().fold(0.0, f64::max),
+        ]
     }
 
     pub fn verified(&self) -> bool {
@@ -70,7 +74,15 @@ impl Measured {
 }
 
 /// The shape that was asked for at the top, the whole sweep below.
-pub fn json(all: &[Measured], asked: usize, sweep: bool, times: &[Times], lines: &[f64], warnings: &[String], cores: usize) -> Value {
+pub fn json(
+    all: &[Measured],
+    asked: usize,
+    sweep: bool,
+    times: &[Times],
+    lines: &[f64],
+    warnings: &[String],
+    cores: usize,
+) -> Value {
     let mut object = all[asked].json(cores);
     object["cores"] = cores.into();
     object["line_ns"] = json!(lines);
@@ -107,12 +119,23 @@ fn time(ns: u64) -> String {
 }
 
 pub fn text(all: &[Measured], times: &[Times]) -> String {
-    let head = ["producers", "consumers", "bytes", "M items/s", "least", "most", "GB/s", "arrived", ""];
+    let head = [
+        "producers",
+        "consumers",
+        "bytes",
+        "M items/s",
+        "least",
+        "most",
+        "GB/s",
+        "arrived",
+        "",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for measured in all {
         let shape = &measured.shape;
         let [least, middle, most] = measured.spread().map(|rate| rate / 1e6);
-        let arrived = 100.0 * measured.sum(|run| run.delivered) as f64 / measured.sum(|run| run.put).max(1) as f64;
+        let arrived = 100.0 * measured.sum(|run| run.delivered) as f64
+            / measured.sum(|run| run.put).max(1) as f64;
         let mut bytes = shape.item_size.to_string();
         if shape.batch > 1 {
             bytes += &format!(" x {}", shape.batch);
@@ -139,9 +162,15 @@ pub fn text(all: &[Measured], times: &[Times]) -> String {
     if times.is_empty() {
         return text;
     }
-    let mut rows = vec![["", "items", "p50", "p99", "p99.9", "max"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["", "items", "p50", "p99", "p99.9", "max"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for times in times {
-        let name = times.rate.map_or("round trip".into(), |rate| format!("one way, {rate} items/s"));
+        let name = times.rate.map_or("round trip".into(), |rate| {
+            format!("one way, {rate} items/s")
+        });
         let mut row = vec![name, times.histogram.len().to_string()];
         row.extend([0.5, 0.99, 0.999].map(|quantile| time(times.at(quantile))));
         row.push(time(times.histogram.max()));

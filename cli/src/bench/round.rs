@@ -33,9 +33,24 @@ impl Team {
     }
 
     /// Starts a process of this shape: `job` on `queue`.
-    pub fn start(&mut self, shape: &Shape, job: &str, queue: &str, core: Option<usize>, more: &[String]) -> Result<(), End> {
-        let mut command = child::command(["bench-worker", job, queue, "--item-size", &shape.item_size.to_string()])?;
-        command.args(core.map(|core| format!("--core={core}"))).args(more);
+    pub fn start(
+        &mut self,
+        shape: &Shape,
+        job: &str,
+        queue: &str,
+        core: Option<usize>,
+        more: &[String],
+    ) -> Result<(), End> {
+        let mut command = child::command([
+            "bench-worker",
+            job,
+            queue,
+            "--item-size",
+            &shape.item_size.to_string(),
+        ])?;
+        command
+            .args(core.map(|core| format!("--core={core}")))
+            .args(more);
         if shape.batch > 1 {
             command.arg(format!("--batch={}", shape.batch));
         }
@@ -90,19 +105,30 @@ impl Team {
     }
 
     fn check_early_ends(&mut self) -> Result<(), End> {
-        let mut ended = self.crew.children.iter_mut().filter_map(|child| child.try_wait().ok().flatten());
+        let mut ended = self
+            .crew
+            .children
+            .iter_mut()
+            .filter_map(|child| child.try_wait().ok().flatten());
         match ended.find(|status| !status.success()) {
             // The same Ctrl-C ends them and us.
-            Some(status) => signals::check().and(Err(End::failed(format!("a process of the benchmark failed ({status})")))),
+            Some(status) => signals::check().and(Err(End::failed(format!(
+                "a process of the benchmark failed ({status})"
+            )))),
             None => Ok(()),
         }
     }
 
     /// What they told, in the order in which they were started. All must have ended.
     pub fn tales(&mut self) -> Result<Vec<Value>, End> {
-        let tales = std::mem::take(&mut self.tales).into_iter().map(|tale| tale.join().unwrap_or_default());
+        let tales = std::mem::take(&mut self.tales)
+            .into_iter()
+            .map(|tale| tale.join().unwrap_or_default());
         tales
-            .map(|text| serde_json::from_str(&text).map_err(|_| End::failed("a process of the benchmark ended without a result")))
+            .map(|text| {
+                serde_json::from_str(&text)
+                    .map_err(|_| End::failed("a process of the benchmark ended without a result"))
+            })
             .collect()
     }
 }
@@ -121,11 +147,21 @@ pub struct Run {
 
 /// Producers get the first cores, consumers the next ones; nobody is pinned if there are not enough.
 pub fn core(cores: &[usize], processes: usize, place: usize) -> Option<usize> {
-    if processes <= cores.len() { cores.get(place).copied() } else { None }
+    if processes <= cores.len() {
+        cores.get(place).copied()
+    } else {
+        None
+    }
 }
 
 /// Runs a shape for so long. `whole`: every byte is written and checked, which takes time of its own.
-pub fn run(shape: &Shape, queue: &str, time: Duration, whole: bool, cores: &[usize]) -> Result<Run, End> {
+pub fn run(
+    shape: &Shape,
+    queue: &str,
+    time: Duration,
+    whole: bool,
+    cores: &[usize],
+) -> Result<Run, End> {
     let control = shape.create(queue)?;
     let mut team = Team::new(&[queue.to_owned()]);
     let (producers, consumers) = (shape.producers as usize, shape.consumers as usize);
@@ -134,10 +170,22 @@ pub fn run(shape: &Shape, queue: &str, time: Duration, whole: bool, cores: &[usi
     for number in 0..producers {
         let mut more = more.clone();
         more.push(format!("--number={number}"));
-        team.start(shape, "put", queue, core(cores, producers + consumers, number), &more)?;
+        team.start(
+            shape,
+            "put",
+            queue,
+            core(cores, producers + consumers, number),
+            &more,
+        )?;
     }
     for number in 0..consumers {
-        team.start(shape, "get", queue, core(cores, producers + consumers, producers + number), &more)?;
+        team.start(
+            shape,
+            "get",
+            queue,
+            core(cores, producers + consumers, producers + number),
+            &more,
+        )?;
     }
     team.wait_attached(&control, shape.producers + shape.consumers)?;
     control.set_ready()?;
@@ -148,7 +196,12 @@ pub fn run(shape: &Shape, queue: &str, time: Duration, whole: bool, cores: &[usi
     add_up(shape, &control, &tales[..producers], &tales[producers..])
 }
 
-fn add_up(shape: &Shape, control: &Control, producers: &[Value], consumers: &[Value]) -> Result<Run, End> {
+fn add_up(
+    shape: &Shape,
+    control: &Control,
+    producers: &[Value],
+    consumers: &[Value],
+) -> Result<Run, End> {
     let stats = control.stats()?;
     let number = |tale: &Value, key: &str| tale[key].as_u64().unwrap_or(0);
     let sum = |tales: &[Value], key: &str| tales.iter().map(|tale| number(tale, key)).sum::<u64>();
@@ -156,19 +209,38 @@ fn add_up(shape: &Shape, control: &Control, producers: &[Value], consumers: &[Va
     // Of each producer: how many, and their sum.
     let mut arrived = vec![(0u64, 0u64); producers.len()];
     let mut known = true;
-    for entry in consumers.iter().filter_map(|tale| tale["producers"].as_array()).flatten() {
+    for entry in consumers
+        .iter()
+        .filter_map(|tale| tale["producers"].as_array())
+        .flatten()
+    {
         let at = |index: usize| entry[index].as_u64().unwrap_or(u64::MAX);
         match arrived.get_mut(at(0) as usize) {
             Some((count, total)) => (*count, *total) = (*count + at(1), total.wrapping_add(at(2))),
             None => known = false,
         }
     }
-    let sent: Vec<(u64, u64)> = producers.iter().map(|tale| (number(tale, "put"), number(tale, "sum"))).collect();
+    let sent: Vec<(u64, u64)> = producers
+        .iter()
+        .map(|tale| (number(tale, "put"), number(tale, "sum")))
+        .collect();
     let complete = shape.lossy || (arrived == sent && stats.dropped == 0);
-    let accounts = stats.adds_up() && stats.puts == put && stats.gets == delivered && stats.len == 0 && stats.unacked == 0;
-    let first = producers.iter().map(|tale| number(tale, "first")).min().unwrap_or(0);
+    let accounts = stats.adds_up()
+        && stats.puts == put
+        && stats.gets == delivered
+        && stats.len == 0
+        && stats.unacked == 0;
+    let first = producers
+        .iter()
+        .map(|tale| number(tale, "first"))
+        .min()
+        .unwrap_or(0);
     // Up to when a consumer last looked at the clock; those that never did count for nothing.
-    let last = consumers.iter().map(|tale| number(tale, "last")).max().unwrap_or(0);
+    let last = consumers
+        .iter()
+        .map(|tale| number(tale, "last"))
+        .max()
+        .unwrap_or(0);
     let seconds = last.saturating_sub(first).max(1) as f64 / 1e9;
     Ok(Run {
         put,
@@ -199,7 +271,8 @@ mod tests {
     fn what_did_not_arrive_or_came_twice_is_not_called_verified() {
         let dir = std::env::temp_dir().join(format!("prodcon-round-{}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
-        let options = prodcon::QueueOptions::new(4).attach(prodcon::AttachOptions::new().directory(&dir));
+        let options =
+            prodcon::QueueOptions::new(4).attach(prodcon::AttachOptions::new().directory(&dir));
         let mut queue = prodcon::ReadyQueue::<u64>::create("q", &options).unwrap();
         (0..3).for_each(|number| queue.put(&number).unwrap());
         (0..3).for_each(|number| assert_eq!(queue.get().unwrap(), number));
@@ -215,11 +288,20 @@ mod tests {
             zero_copy: false,
         };
         let put = |put: u64, sum: u64| vec![json!({ "put": put, "sum": sum, "first": 0 })];
-        let got =
-            |got: u64, sum: u64, wrong: u64| vec![json!({ "got": got, "wrong": wrong, "counted": got, "last": 1_000_000_000, "producers": [[0, got, sum]] })];
-        let verdict = |put: &[Value], got: &[Value]| add_up(&shape, &control, put, got).unwrap().verified;
+        let got = |got: u64, sum: u64, wrong: u64| {
+            vec![
+                json!({ "got": got, "wrong": wrong, "counted": got, "last": 1_000_000_000, "producers": [[0, got, sum]] }),
+            ]
+        };
+        let verdict =
+            |put: &[Value], got: &[Value]| add_up(&shape, &control, put, got).unwrap().verified;
         assert!(verdict(&put(3, 3), &got(3, 3, 0)));
-        assert_eq!(add_up(&shape, &control, &put(3, 3), &got(3, 3, 0)).unwrap().rate, 3.0);
+        assert_eq!(
+            add_up(&shape, &control, &put(3, 3), &got(3, 3, 0))
+                .unwrap()
+                .rate,
+            3.0
+        );
         for (put, got) in [
             (put(3, 3), got(3, 4, 0)),
             (put(3, 3), got(3, 3, 1)),
@@ -234,7 +316,14 @@ mod tests {
 
     #[test]
     fn the_median_is_in_the_middle() {
-        assert_eq!((median(&[3.0, 1.0, 9.0]), median(&[4.0, 1.0, 2.0, 9.0]), median(&[])), (3.0, 3.0, 0.0));
+        assert_eq!(
+            (
+                median(&[3.0, 1.0, 9.0]),
+                median(&[4.0, 1.0, 2.0, 9.0]),
+                median(&[])
+            ),
+            (3.0, 3.0, 0.0)
+        );
     }
 
     #[test]

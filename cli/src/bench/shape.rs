@@ -67,22 +67,32 @@ impl Shape {
 
     /// The same processes and items; a sweep may have given it a shorter queue.
     pub fn same_load(&self, other: &Self) -> bool {
-        (self.producers, self.consumers, self.item_size) == (other.producers, other.consumers, other.item_size)
+        (self.producers, self.consumers, self.item_size)
+            == (other.producers, other.consumers, other.item_size)
     }
 
     /// Makes the queue; nobody may put yet.
     pub fn create(&self, name: &str) -> Result<Control, End> {
         let seats = u32::try_from(self.processes() + 4).unwrap_or(u32::MAX);
         let options = QueueOptions::new(self.capacity).item_size(self.item_size as usize);
-        let options = options.lossy(self.lossy).seats(seats).batch(self.batch).ready(false);
+        let options = options
+            .lossy(self.lossy)
+            .seats(seats)
+            .batch(self.batch)
+            .ready(false);
         if self.batch > 1 && !matches!(self.item_size, 8 | 64 | 1024 | 65_536) {
-            return Err(End::usage("batches are measured with items of 8, 64, 1024 or 65536 bytes"));
+            return Err(End::usage(
+                "batches are measured with items of 8, 64, 1024 or 65536 bytes",
+            ));
         }
         Ok(with!(self.item_size, create(name, &options))?)
     }
 
     pub fn describe(&self) -> String {
-        let mut text = format!("{}p{}c {} B", self.producers, self.consumers, self.item_size);
+        let mut text = format!(
+            "{}p{}c {} B",
+            self.producers, self.consumers, self.item_size
+        );
         if self.batch > 1 {
             text += &format!(" batch {}", self.batch);
         }
@@ -104,7 +114,11 @@ pub trait Sample: Payload {
     /// An item of zeros, `size` bytes long.
     fn zeros(size: usize) -> Box<Self>;
     /// Puts an item of `size` bytes that is filled in place.
-    fn put_in_place(queue: &mut ReadyQueue<Self>, size: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), PutError>;
+    fn put_in_place(
+        queue: &mut ReadyQueue<Self>,
+        size: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), PutError>;
 }
 
 impl<T: Item> Sample for T {
@@ -117,7 +131,11 @@ impl<T: Item> Sample for T {
     fn zeros(_: usize) -> Box<Self> {
         Box::new(T::zeroed())
     }
-    fn put_in_place(queue: &mut ReadyQueue<Self>, _: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), PutError> {
+    fn put_in_place(
+        queue: &mut ReadyQueue<Self>,
+        _: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), PutError> {
         let mut block = queue.reserve()?;
         fill(block.raw_mut());
         block.commit()
@@ -134,7 +152,11 @@ impl Sample for [u8] {
     fn zeros(size: usize) -> Box<Self> {
         vec![0; size].into()
     }
-    fn put_in_place(queue: &mut ReadyQueue<Self>, size: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), PutError> {
+    fn put_in_place(
+        queue: &mut ReadyQueue<Self>,
+        size: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), PutError> {
         let mut block = queue.reserve(size)?;
         fill(&mut block);
         block.commit()
@@ -159,7 +181,9 @@ pub fn sum(first: u64, count: u64, whole: bool) -> u64 {
     if whole {
         return (first..first + count).map(mark).fold(0, u64::wrapping_add);
     }
-    first.wrapping_mul(count).wrapping_add(count.wrapping_mul(count.wrapping_sub(1)) / 2)
+    first
+        .wrapping_mul(count)
+        .wrapping_add(count.wrapping_mul(count.wrapping_sub(1)) / 2)
 }
 
 /// Labels an item, at both ends; with `whole`, the bytes in between too.
@@ -167,7 +191,8 @@ pub fn sum(first: u64, count: u64, whole: bool) -> u64 {
 pub fn stamp(item: &mut [u8], label: u64, whole: bool) {
     if whole {
         for (at, bytes) in item.chunks_mut(8).enumerate() {
-            bytes.copy_from_slice(&mark(label.wrapping_add(at as u64)).to_ne_bytes()[..bytes.len()]);
+            bytes
+                .copy_from_slice(&mark(label.wrapping_add(at as u64)).to_ne_bytes()[..bytes.len()]);
         }
     }
     let len = item.len();
@@ -180,15 +205,24 @@ pub fn stamp(item: &mut [u8], label: u64, whole: bool) {
 /// The label of an item, and whether the rest of it is right.
 #[inline]
 pub fn read(item: &[u8], whole: bool) -> (u64, bool) {
-    let word = |at: usize| item.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_ne_bytes);
+    let word = |at: usize| {
+        item.get(at..at + 8)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u64::from_ne_bytes)
+    };
     let label = word(0);
     let mut right = item.len() < 16 || word(item.len() - 8) == mark(label);
     if whole {
-        let end = if item.len() >= 16 { item.len() - 8 } else { item.len() };
+        let end = if item.len() >= 16 {
+            item.len() - 8
+        } else {
+            item.len()
+        };
         for (at, bytes) in item.chunks(8).enumerate().skip(1) {
             let from = at * 8;
             let checked = end.saturating_sub(from).min(bytes.len()); // the last word is another one
-            right &= bytes[..checked] == mark(label.wrapping_add(at as u64)).to_ne_bytes()[..checked];
+            right &=
+                bytes[..checked] == mark(label.wrapping_add(at as u64)).to_ne_bytes()[..checked];
         }
     }
     (label, right)

@@ -10,10 +10,18 @@ const SIBLINGS: f64 = 180.0;
 
 /// The cores this process may run on: one of each physical core first, then their siblings.
 pub fn cores() -> Vec<usize> {
-    let Ok(allowed) = sched_getaffinity(None) else { return vec![] };
-    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
-    let siblings =
-        |cpu: usize| std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")).unwrap_or_else(|_| cpu.to_string());
+    let Ok(allowed) = sched_getaffinity(None) else {
+        return vec![];
+    };
+    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU)
+        .filter(|cpu| allowed.is_set(*cpu))
+        .collect();
+    let siblings = |cpu: usize| {
+        std::fs::read_to_string(format!(
+            "/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+        ))
+        .unwrap_or_else(|_| cpu.to_string())
+    };
     let mut seen = vec![];
     let (mut first, mut later) = (vec![], vec![]);
     for cpu in allowed {
@@ -38,7 +46,9 @@ pub fn pin(core: usize) {
 
 /// Nanoseconds that one cache line takes from one core to the other and back: the median of some thousand. `None`: there is but one core.
 pub fn line_round_trip(cores: &[usize]) -> Option<f64> {
-    let &[here, there, ..] = cores else { return None };
+    let &[here, there, ..] = cores else {
+        return None;
+    };
     const BATCH: u64 = 200;
     const BATCHES: u64 = 100;
     let (line, given_up) = (Line(AtomicU64::new(0)), Line(AtomicU64::new(0)));
@@ -50,7 +60,9 @@ pub fn line_round_trip(cores: &[usize]) -> Option<f64> {
         let mut turns = 0u32;
         while word.load(Ordering::Acquire) != wanted {
             turns = turns.wrapping_add(1);
-            if turns.is_multiple_of(1 << 16) && (Instant::now() > end || given_up.load(Ordering::Relaxed) == 1) {
+            if turns.is_multiple_of(1 << 16)
+                && (Instant::now() > end || given_up.load(Ordering::Relaxed) == 1)
+            {
                 given_up.store(1, Ordering::Relaxed);
                 return false;
             }
@@ -110,8 +122,17 @@ impl Ticks {
 
     /// `cpu user nice system idle iowait irq softirq steal ...`; utime, stime, cutime and cstime are fields 14 to 17 of the other.
     fn parse(stat: &str, own: &str) -> Self {
-        let numbers = |text: &str| text.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<u64>>();
-        let cpu = numbers(stat.lines().next().unwrap_or_default().trim_start_matches("cpu"));
+        let numbers = |text: &str| {
+            text.split_whitespace()
+                .filter_map(|word| word.parse().ok())
+                .collect::<Vec<u64>>()
+        };
+        let cpu = numbers(
+            stat.lines()
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("cpu"),
+        );
         let after_name = own.rsplit_once(") ").map_or("", |(_, rest)| rest);
         let fields: Vec<&str> = after_name.split_whitespace().collect();
         let at = |index: usize| cpu.get(index).copied().unwrap_or(0);
@@ -119,7 +140,9 @@ impl Ticks {
             all: cpu.iter().take(8).sum(),
             busy: at(0) + at(1) + at(2) + at(5) + at(6),
             stolen: at(7),
-            own: (11..15).filter_map(|index| fields.get(index)?.parse::<u64>().ok()).sum(),
+            own: (11..15)
+                .filter_map(|index| fields.get(index)?.parse::<u64>().ok())
+                .sum(),
         }
     }
 }
@@ -153,11 +176,23 @@ impl Watch {
 
     /// What speaks against the figures, a sentence each.
     pub fn warnings(&self, most_processes: usize) -> Vec<String> {
-        warnings(self.cores.len(), most_processes, &self.lines, &self.began, &Ticks::now())
+        warnings(
+            self.cores.len(),
+            most_processes,
+            &self.lines,
+            &self.began,
+            &Ticks::now(),
+        )
     }
 }
 
-fn warnings(cores: usize, processes: usize, lines: &[f64], began: &Ticks, ended: &Ticks) -> Vec<String> {
+fn warnings(
+    cores: usize,
+    processes: usize,
+    lines: &[f64],
+    began: &Ticks,
+    ended: &Ticks,
+) -> Vec<String> {
     let mut all = vec![];
     if processes > cores {
         all.push(format!(
@@ -180,11 +215,17 @@ fn warnings(cores: usize, processes: usize, lines: &[f64], began: &Ticks, ended:
     let time = minus(|ticks| ticks.all).max(1.0);
     let stolen = minus(|ticks| ticks.stolen) / time;
     if stolen > 0.01 {
-        all.push(format!("the hypervisor took {:.1} % of the processors' time (steal)", stolen * 100.0));
+        all.push(format!(
+            "the hypervisor took {:.1} % of the processors' time (steal)",
+            stolen * 100.0
+        ));
     }
     let others = (minus(|ticks| ticks.busy) - minus(|ticks| ticks.own)) / time;
     if others > 0.1 {
-        all.push(format!("other processes used {:.0} % of the processors' time", others * 100.0));
+        all.push(format!(
+            "other processes used {:.0} % of the processors' time",
+            others * 100.0
+        ));
     }
     all
 }
@@ -198,16 +239,30 @@ mod tests {
         let stat = "cpu  10 20 30 400 50 6 7 80 9 9\ncpu0 1 1 1 1\n";
         let own = "42 (a (b) c) R 1 2 3 4 5 6 7 8 9 10 100 200 300 400 20 0";
         let ticks = Ticks::parse(stat, own);
-        assert_eq!((ticks.all, ticks.busy, ticks.stolen, ticks.own), (603, 73, 80, 1000));
+        assert_eq!(
+            (ticks.all, ticks.busy, ticks.stolen, ticks.own),
+            (603, 73, 80, 1000)
+        );
         assert!(Ticks::now().all > 0);
     }
 
     #[test]
     fn every_trap_is_named_and_a_quiet_machine_is_not_blamed() {
-        let ticks = |all, busy, stolen, own| Ticks { all, busy, stolen, own };
+        let ticks = |all, busy, stolen, own| Ticks {
+            all,
+            busy,
+            stolen,
+            own,
+        };
         let began = ticks(1000, 100, 10, 50);
-        let (quiet, stolen, busy) = (ticks(2000, 600, 10, 540), ticks(2000, 600, 40, 540), ticks(2000, 900, 10, 540));
-        let said = |processes, lines: &[f64], ended| warnings(2, processes, lines, &began, ended).join("\n");
+        let (quiet, stolen, busy) = (
+            ticks(2000, 600, 10, 540),
+            ticks(2000, 600, 40, 540),
+            ticks(2000, 900, 10, 540),
+        );
+        let said = |processes, lines: &[f64], ended| {
+            warnings(2, processes, lines, &began, ended).join("\n")
+        };
         assert_eq!(said(2, &[290.0, 300.0], &quiet), "");
         assert!(said(3, &[290.0], &quiet).contains("3 processes on 2 cores"));
         assert!(said(2, &[36.0], &quiet).contains("siblings"));

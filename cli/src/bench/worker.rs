@@ -87,7 +87,10 @@ pub fn work(arguments: &Worker) -> Outcome {
 }
 
 fn attach<T: Sample + ?Sized>(name: &str, role: Role) -> Result<ReadyQueue<T>, End> {
-    Ok(ReadyQueue::attach_with(name, &AttachOptions::new().role(role))?)
+    Ok(ReadyQueue::attach_with(
+        name,
+        &AttachOptions::new().role(role),
+    )?)
 }
 
 /// What a producer did.
@@ -104,7 +107,10 @@ struct Put {
 
 impl Put {
     /// Waits for the gate to open.
-    fn begin(arguments: &Worker, wait: impl FnOnce() -> prodcon::Result<bool>) -> Result<Self, End> {
+    fn begin(
+        arguments: &Worker,
+        wait: impl FnOnce() -> prodcon::Result<bool>,
+    ) -> Result<Self, End> {
         wait()?;
         Ok(Self {
             number: arguments.number,
@@ -215,17 +221,27 @@ impl Got {
 
     /// Items that were put at once: one producer's, in a row.
     #[inline]
-    fn see<'a, T: Sample + ?Sized + 'a>(&mut self, items: impl ExactSizeIterator<Item = &'a T> + Clone) {
+    fn see<'a, T: Sample + ?Sized + 'a>(
+        &mut self,
+        items: impl ExactSizeIterator<Item = &'a T> + Clone,
+    ) {
         let count = items.len() as u64;
-        let first = items.clone().next().map_or(0, |item| read(item.raw(), false).0);
+        let first = items
+            .clone()
+            .next()
+            .map_or(0, |item| read(item.raw(), false).0);
         let whole = self.whole;
         // No early end: so the compiler may look at many at once.
-        let wrong = items
-            .zip(first..)
-            .fold(0, |wrong, (item, label)| wrong + u64::from(read(item.raw(), whole) != (label, true)));
+        let wrong = items.zip(first..).fold(0, |wrong, (item, label)| {
+            wrong + u64::from(read(item.raw(), whole) != (label, true))
+        });
         let (seen, total, next) = &mut self.producers[(first >> 48) as usize & 255];
         self.wrong += wrong + u64::from(first < *next);
-        (*seen, *total, *next) = (*seen + count, total.wrapping_add(sum(first, count, whole)), first + count);
+        (*seen, *total, *next) = (
+            *seen + count,
+            total.wrapping_add(sum(first, count, whole)),
+            first + count,
+        );
         self.all += count;
         if self.all >= self.look {
             self.look = self.all + 64;
@@ -237,8 +253,14 @@ impl Got {
     }
 
     fn tell(&self) -> Value {
-        let producers = self.producers.iter().enumerate().filter(|(_, (count, ..))| *count > 0);
-        let producers: Vec<Value> = producers.map(|(number, (count, sum, _))| json!([number, count, sum])).collect();
+        let producers = self
+            .producers
+            .iter()
+            .enumerate()
+            .filter(|(_, (count, ..))| *count > 0);
+        let producers: Vec<Value> = producers
+            .map(|(number, (count, sum, _))| json!([number, count, sum]))
+            .collect();
         json!({ "wrong": self.wrong, "got": self.all, "first": self.first, "counted": self.counted, "last": self.last, "producers": producers })
     }
 }
@@ -252,7 +274,10 @@ fn consume<T: Sample + ?Sized>(arguments: &Worker) -> Result<Value, End> {
         match queue.take() {
             Ok(item) if arguments.zero_copy => {
                 // Somebody has to read it, in place of the copy.
-                let words = item.raw().chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_ne_bytes));
+                let words = item
+                    .raw()
+                    .chunks_exact(8)
+                    .map(|word| word.try_into().map_or(0, u64::from_ne_bytes));
                 black_box(words.fold(0, u64::wrapping_add));
                 got.see(std::iter::once(&*item));
             }
@@ -316,7 +341,10 @@ fn ping<T: Sample + ?Sized>(arguments: &Worker) -> Result<Value, End> {
     let (mut times, mut wrong) = (histogram()?, 0);
     let mut item = T::zeros(arguments.item_size);
     let began = Instant::now();
-    let (warm, end) = (Duration::from_secs_f64(arguments.seconds / 10.0), Duration::from_secs_f64(arguments.seconds));
+    let (warm, end) = (
+        Duration::from_secs_f64(arguments.seconds / 10.0),
+        Duration::from_secs_f64(arguments.seconds),
+    );
     for number in 0.. {
         stamp(item.raw_mut(), number, arguments.whole);
         let start = Instant::now();
@@ -367,7 +395,9 @@ fn pace<T: Sample + ?Sized>(arguments: &Worker) -> Result<Value, End> {
             spin_loop();
         }
         stamp(item.raw_mut(), due, false);
-        queue.put(&item).map_err(|error| End::put(queue.name(), &error))?;
+        queue
+            .put(&item)
+            .map_err(|error| End::put(queue.name(), &error))?;
     }
     Ok(json!({ "put": count, "wrong": 0 }))
 }

@@ -9,7 +9,10 @@ mod worker;
 use crate::exit::{End, Outcome};
 use crate::{output, parse, signals};
 use clap::Args;
-use prodcon::worker::{Consume, Consumer, ConsumerOptions, ProcessExit, Produce, Producer, ProducerOptions, Restart, WorkerExit};
+use prodcon::worker::{
+    Consume, Consumer, ConsumerOptions, ProcessExit, Produce, Producer, ProducerOptions, Restart,
+    WorkerExit,
+};
 use prodcon::{Control, QueueOptions};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
@@ -52,7 +55,10 @@ struct Side {
 impl Side {
     fn open(label: &'static str, base: &str, lossy: bool) -> prodcon::Result<Self> {
         let queue = QueueOptions::new(1024).item_size(worker::ITEM).lossy(lossy);
-        let options = ConsumerOptions::new().queue(queue).processes(2).restart(RESTART);
+        let options = ConsumerOptions::new()
+            .queue(queue)
+            .processes(2)
+            .restart(RESTART);
         let options = options.max_buffer_size(BUFFER).work_timeout(Duration::ZERO);
         let mut consumer = Consumer::create(&format!("{base}-{label}"), &options)?;
         let reports = Arc::new(Mutex::new((0, [0; 3])));
@@ -92,8 +98,18 @@ impl Side {
         let control = Control::attach(self.consumer.name())?;
         let (report, s) = (control.doctor()?, control.stats()?);
         // This handle has a seat itself.
-        let left = s.members.iter().filter(|member| member.pid != std::process::id()).count();
-        let ok = s.adds_up() && report.ok() && s.lost <= kills * BUFFER as u64 && s.unacked == 0 && left == 0 && s.puts > 0 && (s.lossy || s.dropped == 0);
+        let left = s
+            .members
+            .iter()
+            .filter(|member| member.pid != std::process::id())
+            .count();
+        let ok = s.adds_up()
+            && report.ok()
+            && s.lost <= kills * BUFFER as u64
+            && s.unacked == 0
+            && left == 0
+            && s.puts > 0
+            && (s.lossy || s.dropped == 0);
         let verdict = if ok { "adds up" } else { "DOES NOT ADD UP" };
         let mut text = format!(
             "{:<6} {:>10} = {:>10} + {:>9} + {:>7} + {:>4} + {:>4} + {:>4}   {verdict}\n",
@@ -121,7 +137,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
 
 fn play(arguments: &Arguments) -> Outcome {
     let base = format!("demo-{}", std::process::id());
-    let mut sides = [Side::open("lossy", &base, true)?, Side::open("whole", &base, false)?];
+    let mut sides = [
+        Side::open("lossy", &base, true)?,
+        Side::open("whole", &base, false)?,
+    ];
     let options = ProducerOptions::new()
         .subscribers(sides.iter().map(|side| side.consumer.name()))
         .restart(RESTART);
@@ -132,14 +151,17 @@ fn play(arguments: &Arguments) -> Outcome {
         move |exit| drop(say.send(exit))
     };
     let from = from(arguments)?;
-    let source = from.as_deref().unwrap_or("/proc/stat and /proc/self/schedstat");
+    let source = from
+        .as_deref()
+        .unwrap_or("/proc/stat and /proc/self/schedstat");
     let [lossy, whole] = [0, 1].map(|side: usize| sides[side].consumer.name());
     output::print(&format!(
         "1 producer samples {source} into two queues, 2 consumers work on each: 5 processes that attach by name.\n  {lossy}: 1024 items, lossy (never waits, keeps the newest)\n  {whole}: 1024 items, not lossy (waits for its consumers)\n",
     ))?;
     for side in &mut sides {
         side.consumer.on_exit(on_exit(&say));
-        side.consumer.start_new(Checker::program().map_err(End::failed)?)?;
+        side.consumer
+            .start_new(Checker::program().map_err(End::failed)?)?;
     }
     sampler.on_exit(on_exit(&say));
     let argument = from.map(|path| format!("from={path}"));
@@ -150,19 +172,28 @@ fn play(arguments: &Arguments) -> Outcome {
         signals::check()?;
         std::thread::sleep(Duration::from_millis(20));
         if !arguments.no_kill && kills == 0 && began.elapsed() >= arguments.seconds / 2 {
-            for (role, pids) in [("produce", sampler.pids()), ("consume", sides[1].consumer.pids())] {
+            for (role, pids) in [
+                ("produce", sampler.pids()),
+                ("consume", sides[1].consumer.pids()),
+            ] {
                 kills += kill(role, &pids, &exits)?;
             }
         }
         if began.elapsed().as_secs() > second {
             second = began.elapsed().as_secs();
-            let line = sides.iter_mut().map(Side::second).collect::<Result<String, End>>()?;
+            let line = sides
+                .iter_mut()
+                .map(Side::second)
+                .collect::<Result<String, End>>()?;
             output::print(&format!("{second:>3} s{line}\n"))?;
         }
         if let Ok(exit) = exits.try_recv() {
             signals::check()?;
             let why = exit.error.unwrap_or_else(|| "without a reason".into());
-            return Err(End::failed(format!("process {} of the demo ended early: {why}", exit.pid)));
+            return Err(End::failed(format!(
+                "process {} of the demo ended early: {why}",
+                exit.pid
+            )));
         }
     }
 
@@ -184,7 +215,9 @@ fn play(arguments: &Arguments) -> Outcome {
         "queue", "puts", "gets", "dropped", "cleared", "lost", "held", "len"
     ))?;
     if bad {
-        Err(End::failed("the accounts of the demo do not add up: this is a bug, please report it"))
+        Err(End::failed(
+            "the accounts of the demo do not add up: this is a bug, please report it",
+        ))
     } else {
         Ok(())
     }
@@ -192,22 +225,36 @@ fn play(arguments: &Arguments) -> Outcome {
 
 /// The file that is sent, as an argument can carry it.
 fn from(arguments: &Arguments) -> Result<Option<String>, End> {
-    let Some(path) = &arguments.from else { return Ok(None) };
+    let Some(path) = &arguments.from else {
+        return Ok(None);
+    };
     match path.to_str() {
         Some(text) => Ok(Some(text.into())),
-        None => Err(End::failed(format!("the path {} is not UTF-8: rename the file", path.display()))),
+        None => Err(End::failed(format!(
+            "the path {} is not UTF-8: rename the file",
+            path.display()
+        ))),
     }
 }
 
 /// Kills the first of these processes, and waits until its handle has heard it.
 fn kill(role: &str, pids: &[u32], exits: &Receiver<ProcessExit>) -> Result<u64, End> {
-    let pid = pids.first().and_then(|pid| Pid::from_raw(i32::try_from(*pid).ok()?));
-    let pid = pid.ok_or_else(|| End::failed(format!("there is no process to kill that could {role}")))?;
-    let cannot = |error: &dyn std::fmt::Display| End::failed(format!("cannot kill process {pid}: {error}"));
+    let pid = pids
+        .first()
+        .and_then(|pid| Pid::from_raw(i32::try_from(*pid).ok()?));
+    let pid =
+        pid.ok_or_else(|| End::failed(format!("there is no process to kill that could {role}")))?;
+    let cannot =
+        |error: &dyn std::fmt::Display| End::failed(format!("cannot kill process {pid}: {error}"));
     kill_process(pid, Signal::KILL).map_err(|error| cannot(&error))?;
-    let exit = exits.recv_timeout(Duration::from_secs(20)).map_err(|error| cannot(&error))?;
+    let exit = exits
+        .recv_timeout(Duration::from_secs(20))
+        .map_err(|error| cannot(&error))?;
     if exit.pid != pid.as_raw_pid().unsigned_abs() || !exit.restarts {
-        return Err(End::failed(format!("process {} of the demo ended early", exit.pid)));
+        return Err(End::failed(format!(
+            "process {} of the demo ended early",
+            exit.pid
+        )));
     }
     output::print(&format!(
         "  SIGKILL to process {pid} ({role}); another one takes its place, the others never stopped\n"
@@ -221,5 +268,7 @@ fn ended(ended: &WorkerExit) -> Outcome {
         return Ok(());
     }
     let why = ended.error().unwrap_or("it was killed");
-    Err(End::failed(format!("a process of the demo did not end well: {why}")))
+    Err(End::failed(format!(
+        "a process of the demo did not end well: {why}"
+    )))
 }

@@ -63,7 +63,10 @@ impl Produce for Sampler {
             }
         }
         let rest = &self.text.as_bytes()[self.position..];
-        let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let length = rest
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .unwrap_or(rest.len());
         self.position += length + 1;
         let mut item = Vec::with_capacity(HEAD + length);
         for word in [u64::from(std::process::id()), self.sequence, now()] {
@@ -114,7 +117,11 @@ impl Consume for Checker {
                     .map_or(u64::MAX, u64::from_ne_bytes)
             };
             let (producer, sequence) = (word(0), word(8));
-            self.wrong += u64::from(self.last.insert(producer, sequence).is_some_and(|before| before >= sequence));
+            self.wrong += u64::from(
+                self.last
+                    .insert(producer, sequence)
+                    .is_some_and(|before| before >= sequence),
+            );
             self.times.saturating_record(now.saturating_sub(word(16)));
         }
         if self.told.elapsed() >= REPORT {

@@ -76,13 +76,22 @@ pub struct Tale {
 impl Tale {
     pub fn new() -> Result<Self, End> {
         let pipe = std::io::stdout().as_fd().try_clone_to_owned();
-        let pipe = pipe.map(File::from).map_err(|error| End::failed(format!("cannot use stdout: {error}")))?;
-        Ok(Self { pipe, last: HashMap::new() })
+        let pipe = pipe
+            .map(File::from)
+            .map_err(|error| End::failed(format!("cannot use stdout: {error}")))?;
+        Ok(Self {
+            pipe,
+            last: HashMap::new(),
+        })
     }
 
     /// An item as it will be told of. `deliveries`: if somebody had it in hand before, it comes later than its successors.
     pub fn judge(&mut self, (maker, sequence, right): (u64, u64, bool), deliveries: u32) -> Told {
-        let in_order = deliveries > 1 || self.last.insert(maker, sequence).is_none_or(|before| before < sequence);
+        let in_order = deliveries > 1
+            || self
+                .last
+                .insert(maker, sequence)
+                .is_none_or(|before| before < sequence);
         Told {
             maker,
             sequence,
@@ -94,6 +103,8 @@ impl Tale {
     pub fn tell(&mut self, told: &[Told]) -> bool {
         let bytes: Vec<u8> = told.iter().flat_map(|told| told.pack()).collect();
         // So much is written whole, or not at all.
-        bytes.chunks(4096 / Told::BYTES * Told::BYTES).all(|piece| self.pipe.write_all(piece).is_ok())
+        bytes
+            .chunks(4096 / Told::BYTES * Told::BYTES)
+            .all(|piece| self.pipe.write_all(piece).is_ok())
     }
 }

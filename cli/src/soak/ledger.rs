@@ -36,7 +36,13 @@ impl Told {
 
     /// `None`: not so many bytes.
     pub fn unpack(bytes: &[u8]) -> Option<Self> {
-        let word = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_ne_bytes);
+        let word = |at: usize| {
+            bytes
+                .get(at..at + 8)?
+                .try_into()
+                .ok()
+                .map(u64::from_ne_bytes)
+        };
         let (head, sequence) = (word(0)?, word(8)?);
         Some(Self {
             maker: head >> 8,
@@ -105,8 +111,9 @@ impl Ledger {
 
     /// Items that were put and are nowhere: neither told nor in the accounts.
     pub fn missing(&self, flow: &Flow) -> u64 {
-        flow.puts
-            .saturating_sub(self.distinct + flow.dropped + flow.cleared + flow.lost + flow.held + flow.len)
+        flow.puts.saturating_sub(
+            self.distinct + flow.dropped + flow.cleared + flow.lost + flow.held + flow.len,
+        )
     }
 }
 
@@ -189,23 +196,48 @@ pub fn judge(ledger: &Ledger, flow: &Flow, allowed: &Allowed) -> Vec<String> {
     } = *flow;
     let slack = allowed.slack;
     // Items that the killed and those at work may have had in hand.
-    let (killed, at_work) = (allowed.killed * allowed.grasp, allowed.at_work * allowed.grasp);
+    let (killed, at_work) = (
+        allowed.killed * allowed.grasp,
+        allowed.at_work * allowed.grasp,
+    );
     let (told, distinct) = (ledger.told, ledger.distinct);
-    demand(ledger.spoiled == 0, format!("{} items were not what their producer wrote", ledger.spoiled));
-    demand(ledger.disordered == 0, format!("{} items came out of order", ledger.disordered));
-    demand(ledger.foreign == 0, format!("{} items are from nobody", ledger.foreign));
+    demand(
+        ledger.spoiled == 0,
+        format!(
+            "{} items were not what their producer wrote",
+            ledger.spoiled
+        ),
+    );
+    demand(
+        ledger.disordered == 0,
+        format!("{} items came out of order", ledger.disordered),
+    );
+    demand(
+        ledger.foreign == 0,
+        format!("{} items are from nobody", ledger.foreign),
+    );
     let twice = if allowed.at_least_once { killed } else { 0 };
-    demand(ledger.twice() <= twice, format!("{} items came twice, allowed are {twice}", ledger.twice()));
+    demand(
+        ledger.twice() <= twice,
+        format!("{} items came twice, allowed are {twice}", ledger.twice()),
+    );
     let sum = gets + dropped + cleared + lost + held + len;
     demand(
         puts.abs_diff(sum) <= slack,
-        format!("{puts} puts, but {gets} gets + {dropped} dropped + {cleared} cleared + {lost} lost + {held} held + {len} len = {sum}"),
+        format!(
+            "{puts} puts, but {gets} gets + {dropped} dropped + {cleared} cleared + {lost} lost + {held} held + {len} len = {sum}"
+        ),
     );
     // Told, then acknowledged: whatever was acknowledged has been told.
-    demand(gets <= told, format!("{gets} items were acknowledged, but only {told} told"));
+    demand(
+        gets <= told,
+        format!("{gets} items were acknowledged, but only {told} told"),
+    );
     demand(
         told <= gets + killed + at_work,
-        format!("{told} items were told, but only {gets} acknowledged, with at most {killed} in the hands of the killed and {at_work} in others"),
+        format!(
+            "{told} items were told, but only {gets} acknowledged, with at most {killed} in the hands of the killed and {at_work} in others"
+        ),
     );
     let implied = ledger.implied();
     // In a queue with batches each producer counts its own puts, after its exchange: others may tell of the
@@ -225,10 +257,15 @@ pub fn judge(ledger: &Ledger, flow: &Flow, allowed: &Allowed) -> Vec<String> {
     let surplus = (distinct + dropped + cleared + lost + held + len).saturating_sub(puts);
     demand(
         surplus <= killed + at_work + slack,
-        format!("{surplus} items were told and are in the accounts as well, with at most {killed} in the hands of the killed"),
+        format!(
+            "{surplus} items were told and are in the accounts as well, with at most {killed} in the hands of the killed"
+        ),
     );
     let losses = if allowed.at_least_once { 0 } else { killed };
-    demand(lost <= losses, format!("{lost} items were lost, allowed are {losses}"));
+    demand(
+        lost <= losses,
+        format!("{lost} items were lost, allowed are {losses}"),
+    );
     demand(
         allowed.lossy || dropped == 0,
         format!("{dropped} items were dropped from a queue that is not lossy"),
@@ -238,7 +275,11 @@ pub fn judge(ledger: &Ledger, flow: &Flow, allowed: &Allowed) -> Vec<String> {
         format!("{cleared} items were cleared, but nobody cleared the queue"),
     );
     // What is given back may take its whole grasp with it.
-    let again = if allowed.at_least_once { killed + ledger.nacked * allowed.grasp } else { 0 };
+    let again = if allowed.at_least_once {
+        killed + ledger.nacked * allowed.grasp
+    } else {
+        0
+    };
     demand(
         redelivered <= again,
         format!(
@@ -304,12 +345,36 @@ mod tests {
                 ledger.note(item(3), 0..9);
                 (flow.puts, flow.gets) = (11, 11);
             }),
-            ("from nobody", |ledger, _, _| ledger.note(Told { maker: 9, ..item(10) }, 0..9)),
-            ("from nobody", |ledger, _, _| ledger.note(item(1 << 40), 0..9)),
-            ("not what their producer wrote", |ledger, _, _| {
-                ledger.note(Told { flags: SPOILED, ..item(10) }, 0..9);
+            ("from nobody", |ledger, _, _| {
+                ledger.note(
+                    Told {
+                        maker: 9,
+                        ..item(10)
+                    },
+                    0..9,
+                )
             }),
-            ("out of order", |ledger, _, _| ledger.note(Told { flags: DISORDERED, ..item(10) }, 0..9)),
+            ("from nobody", |ledger, _, _| {
+                ledger.note(item(1 << 40), 0..9)
+            }),
+            ("not what their producer wrote", |ledger, _, _| {
+                ledger.note(
+                    Told {
+                        flags: SPOILED,
+                        ..item(10)
+                    },
+                    0..9,
+                );
+            }),
+            ("out of order", |ledger, _, _| {
+                ledger.note(
+                    Told {
+                        flags: DISORDERED,
+                        ..item(10)
+                    },
+                    0..9,
+                )
+            }),
             ("1 items are missing", |_, flow, _| flow.puts = 11),
             ("only 10 told", |_, flow, _| flow.gets = 11),
             ("only 9 acknowledged", |_, flow, _| flow.gets = 9),
@@ -319,8 +384,12 @@ mod tests {
                 (flow.puts, flow.gets) = (13, 13);
             }),
             ("were lost", |_, flow, _| (flow.puts, flow.lost) = (11, 1)),
-            ("were dropped", |_, flow, _| (flow.puts, flow.dropped) = (11, 1)),
-            ("were repetitions", |_, flow, allowed| (flow.redelivered, allowed.at_least_once) = (1, true)),
+            ("were dropped", |_, flow, _| {
+                (flow.puts, flow.dropped) = (11, 1)
+            }),
+            ("were repetitions", |_, flow, allowed| {
+                (flow.redelivered, allowed.at_least_once) = (1, true)
+            }),
         ];
         for (what, damage) in damages {
             let (mut ledger, mut flow, mut allowed) = sound();
@@ -330,6 +399,10 @@ mod tests {
         }
         let (ledger, mut flow, allowed) = sound();
         (flow.puts, flow.cleared) = (11, 1);
-        assert!(judge(&ledger, &flow, &allowed).join("").contains("nobody cleared"));
+        assert!(
+            judge(&ledger, &flow, &allowed)
+                .join("")
+                .contains("nobody cleared")
+        );
     }
 }

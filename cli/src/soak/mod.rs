@@ -101,7 +101,10 @@ impl Subjects {
     }
 
     fn tallies(&self) -> Vec<(Mode, Tally)> {
-        self.0.iter().map(|subject| (subject.mode, subject.tally)).collect()
+        self.0
+            .iter()
+            .map(|subject| (subject.mode, subject.tally))
+            .collect()
     }
 }
 
@@ -118,13 +121,19 @@ const ROUND: Duration = Duration::from_secs(10);
 
 pub fn run(arguments: &Arguments) -> Outcome {
     if arguments.no_replace && arguments.consumers < 2 {
-        return Err(End::usage("--no-replace needs 2 consumers or more: the last one is left alone"));
+        return Err(End::usage(
+            "--no-replace needs 2 consumers or more: the last one is left alone",
+        ));
     }
     signals::install()?;
     let seed = arguments.seed.unwrap_or_else(child::now);
     let mut subjects = Subjects::create(arguments)?;
     let modes = subjects.0.len();
-    let names: Vec<String> = subjects.0.iter().map(|subject| subject.mode.to_string()).collect();
+    let names: Vec<String> = subjects
+        .0
+        .iter()
+        .map(|subject| subject.mode.to_string())
+        .collect();
     output::print(&format!(
         "{} producers and {} consumers, {}; {} items of up to {} bytes; {}; seed {seed}\n",
         arguments.producers,
@@ -150,19 +159,27 @@ pub fn run(arguments: &Arguments) -> Outcome {
         output::print(&format!("WRONG: {problem}\n"))?;
     }
     if wrong > 0 {
-        return Err(End::failed(format!("{wrong} things were wrong (seed {seed}): this is a bug, please report it")));
+        return Err(End::failed(format!(
+            "{wrong} things were wrong (seed {seed}): this is a bug, please report it"
+        )));
     }
     let kills: u64 = tallies.iter().map(|(_, tally)| tally.kills).sum();
     let pauses: u64 = tallies.iter().map(|(_, tally)| tally.pauses).sum();
     let checks: u64 = tallies.iter().map(|(_, tally)| tally.checks).sum();
-    output::print(&format!("{kills} kills, {pauses} pauses, {checks} checks: nothing was wrong\n"))?;
+    output::print(&format!(
+        "{kills} kills, {pauses} pauses, {checks} checks: nothing was wrong\n"
+    ))?;
     outcome
 }
 
 /// How soon others had what the killed had in hand, a line for each mode.
 fn times(tallies: &[(Mode, Tally)]) -> String {
     let line = |(mode, tally): &(Mode, Tally)| {
-        let event = if mode.at_least_once { "delivered again" } else { "counted as lost" };
+        let event = if mode.at_least_once {
+            "delivered again"
+        } else {
+            "counted as lost"
+        };
         format!(
             "{mode}: {} consumers were killed with items in hand and not replaced; at the longest the items were {event} after {:.1} ms\n",
             tally.timed,
@@ -176,7 +193,10 @@ fn rounds(arguments: &Arguments, subjects: &mut Subjects, screen: &Screen, seed:
     let mut dice = Dice::new(seed);
     let modes = subjects.0.len() as u32;
     // As many rounds for each mode.
-    let each = arguments.minutes.as_nanos().div_ceil(u128::from(modes) * ROUND.as_nanos());
+    let each = arguments
+        .minutes
+        .as_nanos()
+        .div_ceil(u128::from(modes) * ROUND.as_nanos());
     let count = u32::try_from(each * u128::from(modes)).unwrap_or(u32::MAX);
     let began = Instant::now();
     let mut next = 1;
@@ -193,7 +213,10 @@ fn rounds(arguments: &Arguments, subjects: &mut Subjects, screen: &Screen, seed:
         let which = (number % modes) as usize;
         // Seconds of others are shown beside those of this one.
         let mut shown = subjects.tallies();
-        let end = began + arguments.minutes.mul_f64((f64::from(number + 1) / f64::from(count)).min(1.0));
+        let end = began
+            + arguments
+                .minutes
+                .mul_f64((f64::from(number + 1) / f64::from(count)).min(1.0));
         let end = end.max(Instant::now() + Duration::from_millis(500));
         let mut round = Round::begin(arguments, &mut subjects.0[which], &mut dice, &mut next)?;
         let show = |subject: &Subject| {
@@ -216,7 +239,10 @@ fn rounds(arguments: &Arguments, subjects: &mut Subjects, screen: &Screen, seed:
         };
         round.end(ending)?;
         number += 1;
-        if subjects.0[which].tally.wrong > 0 && more(number) && !going_on_makes_sense(&subjects.0[which]) {
+        if subjects.0[which].tally.wrong > 0
+            && more(number)
+            && !going_on_makes_sense(&subjects.0[which])
+        {
             return Ok(());
         }
     }

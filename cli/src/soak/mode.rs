@@ -18,7 +18,11 @@ impl Mode {
     pub fn chosen(at_least_once: bool, lossy: bool, batch: Option<u32>) -> Vec<Self> {
         if at_least_once || lossy || batch.is_some() {
             let batch = batch.unwrap_or(1);
-            return vec![Self { at_least_once, lossy, batch }];
+            return vec![Self {
+                at_least_once,
+                lossy,
+                batch,
+            }];
         }
         let all = [
             (false, false, 1),
@@ -28,7 +32,12 @@ impl Mode {
             (true, false, 8),
             (false, true, 8),
         ];
-        all.map(|(at_least_once, lossy, batch)| Self { at_least_once, lossy, batch }).to_vec()
+        all.map(|(at_least_once, lossy, batch)| Self {
+            at_least_once,
+            lossy,
+            batch,
+        })
+        .to_vec()
     }
 
     /// Part of a queue's name.
@@ -40,7 +49,11 @@ impl Mode {
 
     /// Items that a consumer may have in hand at once, those of a block begun included.
     pub fn grasp(self) -> u64 {
-        if self.batch > 1 { u64::from(HANDS + 1) * u64::from(self.batch) } else { 1 }
+        if self.batch > 1 {
+            u64::from(HANDS + 1) * u64::from(self.batch)
+        } else {
+            1
+        }
     }
 
     /// Seats that a consumer takes.
@@ -51,7 +64,11 @@ impl Mode {
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.at_least_once { "at-least-once" } else { "at-most-once" })?;
+        f.write_str(if self.at_least_once {
+            "at-least-once"
+        } else {
+            "at-most-once"
+        })?;
         f.write_str(if self.lossy { ", lossy" } else { "" })?;
         if self.batch > 1 {
             write!(f, ", batches of {}", self.batch)?;

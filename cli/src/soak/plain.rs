@@ -20,7 +20,11 @@ fn make(maker: u64, sequence: u64) -> Plain {
 fn read(&item: &Plain) -> (u64, u64, bool) {
     let [maker, sequence, ..] = item;
     let most = u64::MAX >> 8;
-    (maker.min(most), sequence, maker <= most && item == make(maker, sequence))
+    (
+        maker.min(most),
+        sequence,
+        maker <= most && item == make(maker, sequence),
+    )
 }
 
 pub fn produce(maker: u64, batch: usize, mut queue: ReadyQueue<Plain>, mut dice: Dice) -> Outcome {
@@ -32,10 +36,18 @@ pub fn produce(maker: u64, batch: usize, mut queue: ReadyQueue<Plain>, mut dice:
         let kind = if is_busy(maker) { 0 } else { dice.roll(4) };
         let done = match kind {
             0 | 1 => {
-                let count = if kind == 0 { batch as u64 } else { 1 + dice.roll(3 * batch as u64) };
+                let count = if kind == 0 {
+                    batch as u64
+                } else {
+                    1 + dice.roll(3 * batch as u64)
+                };
                 items.clear();
                 items.extend((next..next + count).map(|sequence| make(maker, sequence)));
-                queue.within(patience).put_slice(&items).map(|()| items.len()).map_err(Cut::from)
+                queue
+                    .within(patience)
+                    .put_slice(&items)
+                    .map(|()| items.len())
+                    .map_err(Cut::from)
             }
             2 => one(queue.within(patience).put(&make(maker, next))),
             _ => {
@@ -107,7 +119,15 @@ pub fn consume(batch: usize, keeps: bool, mut queue: ReadyQueue<Plain>, mut dice
         let listened = match dice.roll(4) {
             0 => single(&mut queue, &mut tale, patience, wanted, lingers),
             1 => block(&mut queue, &mut tale, batch, patience, wanted, lingers),
-            kind => many(&mut queue, &mut tale, patience, wanted, lingers, most, kind == 2),
+            kind => many(
+                &mut queue,
+                &mut tale,
+                patience,
+                wanted,
+                lingers,
+                most,
+                kind == 2,
+            ),
         };
         match listened {
             Ok(true) | Err(GetError::TimedOut) => {}
@@ -121,10 +141,18 @@ pub fn consume(batch: usize, keeps: bool, mut queue: ReadyQueue<Plain>, mut dice
 type Listened = Result<bool, GetError>;
 
 /// One item; what is behind it in its block stays in hand for the next.
-fn single(queue: &mut ReadyQueue<Plain>, tale: &mut Tale, patience: Duration, wanted: Settling, lingers: Option<Duration>) -> Listened {
+fn single(
+    queue: &mut ReadyQueue<Plain>,
+    tale: &mut Tale,
+    patience: Duration,
+    wanted: Settling,
+    lingers: Option<Duration>,
+) -> Listened {
     let item = queue.within(patience).take()?;
     let told = tale.judge(read(&item), item.delivery_count());
-    let Some(settling) = tell(tale, vec![told], wanted) else { return Ok(false) };
+    let Some(settling) = tell(tale, vec![told], wanted) else {
+        return Ok(false);
+    };
     lingers.inspect(|time| std::thread::sleep(*time));
     match settling {
         Settling::Acknowledge => item.ack(),
@@ -134,14 +162,23 @@ fn single(queue: &mut ReadyQueue<Plain>, tale: &mut Tale, patience: Duration, wa
 }
 
 /// As many as a block holds, acknowledged at once.
-fn block(queue: &mut ReadyQueue<Plain>, tale: &mut Tale, batch: usize, patience: Duration, wanted: Settling, lingers: Option<Duration>) -> Listened {
+fn block(
+    queue: &mut ReadyQueue<Plain>,
+    tale: &mut Tale,
+    batch: usize,
+    patience: Duration,
+    wanted: Settling,
+    lingers: Option<Duration>,
+) -> Listened {
     let items = queue.within(patience).take_many(batch)?;
     let told = items
         .iter()
         .enumerate()
         .map(|(at, item)| tale.judge(read(item), items.delivery_count(at)))
         .collect();
-    let Some(settling) = tell(tale, told, wanted) else { return Ok(false) };
+    let Some(settling) = tell(tale, told, wanted) else {
+        return Ok(false);
+    };
     lingers.inspect(|time| std::thread::sleep(*time));
     match settling {
         Settling::Acknowledge => items.ack(),
@@ -179,7 +216,9 @@ fn many(
         hand.ack_first(count);
         told = rest;
     }
-    let Some(settling) = tell(tale, told, wanted) else { return Ok(false) };
+    let Some(settling) = tell(tale, told, wanted) else {
+        return Ok(false);
+    };
     lingers.inspect(|time| std::thread::sleep(*time));
     match settling {
         Settling::Acknowledge if in_parts => hand.ack(),

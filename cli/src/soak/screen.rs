@@ -80,7 +80,9 @@ impl Tally {
         ];
         let mut cells = vec![mode.to_string()];
         cells.extend(figures.iter().map(u64::to_string));
-        cells.extend([self.standstill, self.blind].map(|time| format!("{:.1} ms", time.as_secs_f64() * 1e3)));
+        cells.extend(
+            [self.standstill, self.blind].map(|time| format!("{:.1} ms", time.as_secs_f64() * 1e3)),
+        );
         cells
     }
 }
@@ -104,9 +106,13 @@ impl Screen {
     pub fn new(modes: usize, total: Duration) -> Self {
         let bars = stderr().is_terminal().then(|| {
             let all = MultiProgress::new();
-            let line = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-            let lines = (0..=modes).map(|_| all.add(ProgressBar::no_length().with_style(line.clone()))).collect();
-            let style = ProgressStyle::with_template("{bar:40} {elapsed} of {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+            let line = ProgressStyle::with_template("{msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let lines = (0..=modes)
+                .map(|_| all.add(ProgressBar::no_length().with_style(line.clone())))
+                .collect();
+            let style = ProgressStyle::with_template("{bar:40} {elapsed} of {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = all.add(ProgressBar::new(total.as_secs().max(1)).with_style(style));
             bar.set_message(format!("{:.1} minutes", total.as_secs_f64() / 60.0));
             (lines, bar)

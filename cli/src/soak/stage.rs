@@ -34,8 +34,11 @@ pub struct Member {
 
 impl Member {
     fn start(role: Role, number: u64, stage: &Stage) -> Result<Self, End> {
-        let role_name = role.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        let mut command = child::command(["soak-worker", &role_name, &number.to_string(), &stage.queue])?;
+        let role_name = role
+            .to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned());
+        let mut command =
+            child::command(["soak-worker", &role_name, &number.to_string(), &stage.queue])?;
         if stage.batch > 1 {
             command.arg(format!("--batch={}", stage.batch));
         }
@@ -47,13 +50,22 @@ impl Member {
         }
         // A group of its own: Ctrl-C is for us, and we end the others.
         command.stdin(Stdio::null()).process_group(0);
-        command.stdout(if role == Role::Get { Stdio::piped() } else { Stdio::null() });
+        command.stdout(if role == Role::Get {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
         let mut child = child::spawn(&mut command)?;
-        let pipe = child.stdout.take().map(|pipe| File::from(OwnedFd::from(pipe)));
+        let pipe = child
+            .stdout
+            .take()
+            .map(|pipe| File::from(OwnedFd::from(pipe)));
         if let Some(pipe) = &pipe {
             fcntl_getfl(pipe)
                 .and_then(|flags| fcntl_setfl(pipe, flags | OFlags::NONBLOCK))
-                .map_err(|errno| End::failed(format!("cannot read a pipe without waiting: {errno}")))?;
+                .map_err(|errno| {
+                    End::failed(format!("cannot read a pipe without waiting: {errno}"))
+                })?;
         }
         Ok(Self {
             child,
@@ -67,7 +79,12 @@ impl Member {
 
     fn signal(&self, signal: Signal) -> Outcome {
         let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).map_err(|errno| End::failed(format!("cannot send a signal to process {}: {errno}", self.child.id())))
+        kill_process(pid, signal).map_err(|errno| {
+            End::failed(format!(
+                "cannot send a signal to process {}: {errno}",
+                self.child.id()
+            ))
+        })
     }
 
     pub fn pid(&self) -> u32 {
@@ -78,7 +95,10 @@ impl Member {
     fn wait_stopped(&self, deadline: Instant) -> Outcome {
         while !matches!(self.state(), 'T' | 'Z' | 'X') {
             if Instant::now() > deadline {
-                return Err(End::failed(format!("process {} does not stop", self.child.id())));
+                return Err(End::failed(format!(
+                    "process {} does not stop",
+                    self.child.id()
+                )));
             }
             std::thread::sleep(Duration::from_micros(200));
         }
@@ -87,19 +107,26 @@ impl Member {
 
     /// As the kernel sees it: `T` stopped, `Z` ended, `R`, `S` and so on.
     fn state(&self) -> char {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let state = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.trim_start().chars().next());
         state.unwrap_or('Z')
     }
 
     /// Reads what there is. False: nothing was.
     fn hear(&mut self, buffer: &mut [u8], note: &mut impl FnMut(Told)) -> Result<bool, End> {
-        let Some(pipe) = &mut self.pipe else { return Ok(false) };
+        let Some(pipe) = &mut self.pipe else {
+            return Ok(false);
+        };
         match pipe.read(buffer) {
             Ok(0) => {
                 self.pipe = None;
                 if !self.rest.is_empty() {
-                    return Err(End::failed("a consumer's tale ends in the middle of an item"));
+                    return Err(End::failed(
+                        "a consumer's tale ends in the middle of an item",
+                    ));
                 }
                 Ok(false)
             }
@@ -118,8 +145,14 @@ impl Member {
                 pieces.filter_map(Told::unpack).for_each(note);
                 Ok(true)
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
-            Err(error) => Err(End::failed(format!("cannot read a consumer's pipe: {error}"))),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(End::failed(format!(
+                "cannot read a consumer's pipe: {error}"
+            ))),
         }
     }
 }
@@ -159,7 +192,12 @@ impl Stage {
     pub fn kill(&mut self, place: usize, mut note: impl FnMut(Told)) -> Result<Instant, End> {
         let mut member = self.members.remove(place);
         let ended = member.child.kill().and_then(|()| member.child.wait());
-        ended.map_err(|error| End::failed(format!("cannot kill process {}: {error}", member.child.id())))?;
+        ended.map_err(|error| {
+            End::failed(format!(
+                "cannot kill process {}: {error}",
+                member.child.id()
+            ))
+        })?;
         let released = Instant::now();
         while member.hear(&mut self.buffer, &mut note)? {}
         Ok(released)
@@ -184,7 +222,11 @@ impl Stage {
 
     /// SIGCONT to those whose time has come.
     pub fn resume(&mut self, now: Instant) -> Outcome {
-        for member in self.members.iter_mut().filter(|member| member.resumes.is_some_and(|at| at <= now)) {
+        for member in self
+            .members
+            .iter_mut()
+            .filter(|member| member.resumes.is_some_and(|at| at <= now))
+        {
             member.resumes = None;
             member.signal(Signal::CONT)?;
         }
@@ -197,7 +239,9 @@ impl Stage {
         for member in &self.members {
             member.signal(Signal::STOP)?;
         }
-        self.members.iter().try_for_each(|member| member.wait_stopped(deadline))
+        self.members
+            .iter()
+            .try_for_each(|member| member.wait_stopped(deadline))
     }
 
     /// Lets everybody go on who is not paused.
@@ -219,7 +263,10 @@ impl Stage {
 
     /// Waits until somebody tells something, at most so long.
     pub fn wait(&self, longest: Duration) {
-        let pipes = self.members.iter().filter_map(|member| member.pipe.as_ref());
+        let pipes = self
+            .members
+            .iter()
+            .filter_map(|member| member.pipe.as_ref());
         let mut fds: Vec<PollFd<'_>> = pipes.map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect();
         let longest = Timespec {
             tv_sec: i64::try_from(longest.as_secs()).unwrap_or(1),
@@ -230,10 +277,14 @@ impl Stage {
 
     /// Takes out one that ended by itself.
     pub fn ended(&mut self) -> Option<(Member, ExitStatus)> {
-        let found = self.members.iter_mut().enumerate().find_map(|(place, member)| {
-            let status = member.child.try_wait().ok().flatten()?;
-            Some((place, status))
-        });
+        let found = self
+            .members
+            .iter_mut()
+            .enumerate()
+            .find_map(|(place, member)| {
+                let status = member.child.try_wait().ok().flatten()?;
+                Some((place, status))
+            });
         found.map(|(place, status)| (self.members.remove(place), status))
     }
 

@@ -76,7 +76,10 @@ fn filling(maker: u64, sequence: u64) -> impl Iterator<Item = u8> {
 fn write(item: &mut [u8], maker: u64, sequence: u64) {
     item[..8].copy_from_slice(&maker.to_ne_bytes());
     item[8..HEAD].copy_from_slice(&sequence.to_ne_bytes());
-    item[HEAD..].iter_mut().zip(filling(maker, sequence)).for_each(|(byte, right)| *byte = right);
+    item[HEAD..]
+        .iter_mut()
+        .zip(filling(maker, sequence))
+        .for_each(|(byte, right)| *byte = right);
 }
 
 /// The numbers in an item, and whether all the rest of it is right.
@@ -87,8 +90,14 @@ fn read(item: &[u8], longest: usize) -> (u64, u64, bool) {
             .map_or(u64::MAX, u64::from_ne_bytes)
     };
     let (maker, sequence) = (word(0), word(8));
-    let filled = || item[HEAD..].iter().zip(filling(maker, sequence)).all(|(byte, right)| *byte == right);
-    let right = maker <= u64::MAX >> 8 && item.len() == length(maker, sequence, longest) && filled();
+    let filled = || {
+        item[HEAD..]
+            .iter()
+            .zip(filling(maker, sequence))
+            .all(|(byte, right)| *byte == right)
+    };
+    let right =
+        maker <= u64::MAX >> 8 && item.len() == length(maker, sequence, longest) && filled();
     // What is told has room for 56 bits.
     let maker = maker.min(u64::MAX >> 8);
     (maker, sequence, right)
@@ -97,14 +106,28 @@ fn read(item: &[u8], longest: usize) -> (u64, u64, bool) {
 pub fn work(arguments: &Worker) -> Outcome {
     child::born();
     let _ = rustix::process::nice(5); // the observer comes first, else nothing happens to them
-    let role = if arguments.role == Role::Put { Producer } else { Consumer };
+    let role = if arguments.role == Role::Put {
+        Producer
+    } else {
+        Consumer
+    };
     let how = AttachOptions::new().role(role);
     let dice = Dice::new(arguments.number);
     match (arguments.role, arguments.batch) {
         (Role::Put, 1) => produce(arguments, attach(&arguments.queue, &how)?, dice),
         (Role::Get, 1) => consume(arguments, attach(&arguments.queue, &how)?, dice),
-        (Role::Put, batch) => plain::produce(arguments.number, batch, attach(&arguments.queue, &how)?, dice),
-        (Role::Get, batch) => plain::consume(batch, arguments.keeps, attach(&arguments.queue, &how.max_unacked(HANDS).min_unacked(1))?, dice),
+        (Role::Put, batch) => plain::produce(
+            arguments.number,
+            batch,
+            attach(&arguments.queue, &how)?,
+            dice,
+        ),
+        (Role::Get, batch) => plain::consume(
+            batch,
+            arguments.keeps,
+            attach(&arguments.queue, &how.max_unacked(HANDS).min_unacked(1))?,
+            dice,
+        ),
     }
 }
 
@@ -113,14 +136,23 @@ fn attach<T: Payload + ?Sized>(name: &str, how: &AttachOptions) -> Result<ReadyQ
     let began = Instant::now();
     loop {
         match ReadyQueue::attach_with(name, how) {
-            Err(error) if error.kind() == ErrorKind::NoSeat && began.elapsed() < Duration::from_secs(60) => std::thread::sleep(Duration::from_millis(5)),
+            Err(error)
+                if error.kind() == ErrorKind::NoSeat
+                    && began.elapsed() < Duration::from_secs(60) =>
+            {
+                std::thread::sleep(Duration::from_millis(5))
+            }
             other => return Ok(other?),
         }
     }
 }
 
 fn produce(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> Outcome {
-    let (maker, longest, plant) = (arguments.number, queue.control().item_size(), arguments.plant);
+    let (maker, longest, plant) = (
+        arguments.number,
+        queue.control().item_size(),
+        arguments.plant,
+    );
     let mut item = vec![0; longest];
     let mut next = 0u64;
     loop {
@@ -138,7 +170,9 @@ fn produce(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
                     if planted == Some(Bug::Spoil) {
                         item[len - 1] ^= 1;
                     }
-                    queue.within(Duration::from_millis(dice.roll(20))).put(&item[..len])
+                    queue
+                        .within(Duration::from_millis(dice.roll(20)))
+                        .put(&item[..len])
                 } else {
                     let mut block = queue.reserve(len).map_err(End::failed)?;
                     write(&mut block, maker, sequence);

@@ -78,9 +78,19 @@ mod tests {
 
     #[test]
     fn keys_and_sequences_are_told_apart() {
-        assert_eq!(keys(b"jk\x1b[A\x1bOBxq"), [Key::Down, Key::Up, Key::Up, Key::Down, Key::Quit]);
-        assert_eq!(keys(b"\x1b[5~\x1b[1;5C"), [], "page up and control-right mean nothing");
-        assert_eq!((keys(b"\x1b"), keys(b"\x03")), (vec![Key::Quit], vec![Key::Quit]));
+        assert_eq!(
+            keys(b"jk\x1b[A\x1bOBxq"),
+            [Key::Down, Key::Up, Key::Up, Key::Down, Key::Quit]
+        );
+        assert_eq!(
+            keys(b"\x1b[5~\x1b[1;5C"),
+            [],
+            "page up and control-right mean nothing"
+        );
+        assert_eq!(
+            (keys(b"\x1b"), keys(b"\x03")),
+            (vec![Key::Quit], vec![Key::Quit])
+        );
         assert_eq!(keys(b"\x1b["), []);
     }
 }

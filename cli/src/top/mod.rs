@@ -44,7 +44,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if arguments.once || !stdout().is_terminal() || !stdin().is_terminal() {
         return print(arguments, &mut sampler);
     }
-    let mut terminal = ratatui::try_init().map_err(|error| End::failed(format!("cannot use the terminal: {error}")))?;
+    let mut terminal = ratatui::try_init()
+        .map_err(|error| End::failed(format!("cannot use the terminal: {error}")))?;
     let outcome = show(arguments, &mut sampler, &mut terminal);
     ratatui::restore();
     outcome
@@ -58,7 +59,10 @@ fn print(arguments: &Arguments, sampler: &mut Sampler) -> Outcome {
         due += arguments.interval;
         while Instant::now() < due {
             signals::check()?;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()).min(Duration::from_millis(50)));
+            std::thread::sleep(
+                due.saturating_duration_since(Instant::now())
+                    .min(Duration::from_millis(50)),
+            );
         }
         output::print(&plain::table(&sampler.look()?))?;
         if arguments.once {
@@ -68,7 +72,11 @@ fn print(arguments: &Arguments, sampler: &mut Sampler) -> Outcome {
     }
 }
 
-fn show(arguments: &Arguments, sampler: &mut Sampler, terminal: &mut ratatui::DefaultTerminal) -> Outcome {
+fn show(
+    arguments: &Arguments,
+    sampler: &mut Sampler,
+    terminal: &mut ratatui::DefaultTerminal,
+) -> Outcome {
     let failed = |error: std::io::Error| match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::IO) => gone(),
         _ => End::failed(format!("cannot use the terminal: {error}")),
@@ -76,7 +84,9 @@ fn show(arguments: &Arguments, sampler: &mut Sampler, terminal: &mut ratatui::De
     let mut view = View::default();
     let (mut rows, mut due) = (sampler.look()?, Instant::now() + arguments.interval);
     loop {
-        terminal.draw(|frame| view.draw(frame, &rows)).map_err(failed)?;
+        terminal
+            .draw(|frame| view.draw(frame, &rows))
+            .map_err(failed)?;
         for key in keys::read().map_err(failed)? {
             match key {
                 Key::Quit => return Ok(()),

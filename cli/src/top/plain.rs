@@ -4,7 +4,8 @@ use super::sample::Row;
 use crate::table::{Side, columns};
 
 pub const HEAD: [&str; 14] = [
-    "NAME", "STATE", "READY", "PUTS/S", "GETS/S", "DROPS/S", "LEN", "ROOM", "LIVE", "DEAD", "HELD", "ASLEEP", "LOST", "AGAIN",
+    "NAME", "STATE", "READY", "PUTS/S", "GETS/S", "DROPS/S", "LEN", "ROOM", "LIVE", "DEAD", "HELD",
+    "ASLEEP", "LOST", "AGAIN",
 ];
 /// The columns of text; the others hold numbers.
 pub const TEXTS: usize = 3;
@@ -30,8 +31,15 @@ pub fn cells(row: &Row) -> Vec<String> {
             return cells;
         }
     };
-    let mut cells = vec![row.name.clone(), stats.state.to_string(), if stats.ready { "yes" } else { "no" }.to_owned()];
-    let rate = |which: usize| row.rates.map_or_else(|| "-".into(), |rates| short(rates[which]));
+    let mut cells = vec![
+        row.name.clone(),
+        stats.state.to_string(),
+        if stats.ready { "yes" } else { "no" }.to_owned(),
+    ];
+    let rate = |which: usize| {
+        row.rates
+            .map_or_else(|| "-".into(), |rates| short(rates[which]))
+    };
     cells.extend([0, 1, 2].map(rate));
     let numbers = [
         stats.len,
@@ -62,7 +70,10 @@ mod tests {
     #[test]
     fn rates_are_short() {
         let all = [0.0, 0.5, 12.0, 9_999.0, 12_345.0, 2.5e6, 1.16e9].map(short);
-        assert_eq!(all, ["0", "0.5", "12", "9999", "12.3k", "2.50M", "1.16G"].map(str::to_owned));
+        assert_eq!(
+            all,
+            ["0", "0.5", "12", "9999", "12.3k", "2.50M", "1.16G"].map(str::to_owned)
+        );
     }
 
     #[test]

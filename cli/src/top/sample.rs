@@ -81,11 +81,27 @@ impl Sampler {
 
     /// Those that are named, gone or not, and those that fit a pattern now.
     fn names(&self) -> Result<Vec<String>, End> {
-        let mut names: Vec<String> = self.names.iter().filter(|name| !names::is_pattern(name)).cloned().collect();
-        let patterns: Vec<&[u8]> = self.names.iter().filter(|name| names::is_pattern(name)).map(|name| name.as_bytes()).collect();
+        let mut names: Vec<String> = self
+            .names
+            .iter()
+            .filter(|name| !names::is_pattern(name))
+            .cloned()
+            .collect();
+        let patterns: Vec<&[u8]> = self
+            .names
+            .iter()
+            .filter(|name| names::is_pattern(name))
+            .map(|name| name.as_bytes())
+            .collect();
         if names.is_empty() || !patterns.is_empty() {
-            for entry in prodcon::list()?.into_iter().filter(|entry| entry.segment.is_ok()) {
-                let fits = patterns.is_empty() || patterns.iter().any(|pattern| names::fits(pattern, entry.name.as_bytes()));
+            for entry in prodcon::list()?
+                .into_iter()
+                .filter(|entry| entry.segment.is_ok())
+            {
+                let fits = patterns.is_empty()
+                    || patterns
+                        .iter()
+                        .any(|pattern| names::fits(pattern, entry.name.as_bytes()));
                 if fits && !self.names.contains(&entry.name) {
                     names.push(entry.name);
                 }
@@ -102,11 +118,17 @@ impl Sampler {
         let rates = before.filter(|before| before.id == id).map(|before| {
             let seconds = (at - before.at).as_secs_f64().max(1e-9);
             // Counters are read while others write them: one may be behind for a moment.
-            std::array::from_fn(|which| counts[which].saturating_sub(before.counts[which]) as f64 / seconds)
+            std::array::from_fn(|which| {
+                counts[which].saturating_sub(before.counts[which]) as f64 / seconds
+            })
         });
         let name = control.name().to_owned();
         self.before.insert(name.clone(), Before { id, at, counts });
-        Ok(Row { name, stats: Ok(stats), rates })
+        Ok(Row {
+            name,
+            stats: Ok(stats),
+            rates,
+        })
     }
 }
 

@@ -17,7 +17,8 @@ const FULL: usize = 7;
 const GAP: usize = 2;
 /// What a narrow terminal does without, the least wanted first.
 const FIRST_TO_GO: [&str; 14] = [
-    "AGAIN", "ASLEEP", "FULL", "HELD", "READY", "LOST", "DROPS/S", "DEAD", "LIVE", "ROOM", "STATE", "GETS/S", "PUTS/S", "LEN",
+    "AGAIN", "ASLEEP", "FULL", "HELD", "READY", "LOST", "DROPS/S", "DEAD", "LIVE", "ROOM", "STATE",
+    "GETS/S", "PUTS/S", "LEN",
 ];
 
 /// What is on the screen beside the figures.
@@ -38,14 +39,26 @@ impl View {
     pub fn draw(&mut self, frame: &mut Frame<'_>, rows: &[Sample]) {
         self.step(0, rows.len());
         let selected = self.state.selected().and_then(|at| rows.get(at));
-        let members = selected.and_then(|row| row.stats.as_ref().ok()).map_or(0, |stats| stats.members.len());
-        let below = u16::try_from(members + 3).unwrap_or(u16::MAX).min(frame.area().height / 3);
-        let [above, below, help] = Layout::vertical([Constraint::Fill(1), Constraint::Length(below), Constraint::Length(1)]).areas(frame.area());
+        let members = selected
+            .and_then(|row| row.stats.as_ref().ok())
+            .map_or(0, |stats| stats.members.len());
+        let below = u16::try_from(members + 3)
+            .unwrap_or(u16::MAX)
+            .min(frame.area().height / 3);
+        let [above, below, help] = Layout::vertical([
+            Constraint::Fill(1),
+            Constraint::Length(below),
+            Constraint::Length(1),
+        ])
+        .areas(frame.area());
         self.queues(frame, above, rows);
         if let Some(row) = selected {
             endpoints(frame, below, row);
         }
-        frame.render_widget(Line::from("q quit   up/down select").style(Style::new().add_modifier(Modifier::DIM)), help);
+        frame.render_widget(
+            Line::from("q quit   up/down select").style(Style::new().add_modifier(Modifier::DIM)),
+            help,
+        );
     }
 
     fn queues(&mut self, frame: &mut Frame<'_>, area: Rect, rows: &[Sample]) {
@@ -57,17 +70,26 @@ impl View {
         head.insert(FULL, "FULL");
         let mut widths: Vec<usize> = head.iter().map(|text| text.len()).collect();
         for line in &all {
-            widths.iter_mut().zip(line).for_each(|(width, cell)| *width = cell.chars().count().max(*width));
+            widths
+                .iter_mut()
+                .zip(line)
+                .for_each(|(width, cell)| *width = cell.chars().count().max(*width));
         }
         let (columns, name) = fit(&head, &widths, usize::from(area.width).saturating_sub(2));
         widths[0] = name;
         let lines = rows.iter().zip(&all).map(|(row, cells)| {
             Row::new(columns.iter().map(|column| {
-                let text = if *column == 0 { shortened(&cells[0], name) } else { cells[*column].clone() };
+                let text = if *column == 0 {
+                    shortened(&cells[0], name)
+                } else {
+                    cells[*column].clone()
+                };
                 Cell::from(aligned(text, *column)).style(colour(row, head[*column]))
             }))
         });
-        let titles = columns.iter().map(|column| aligned(head[*column].into(), *column));
+        let titles = columns
+            .iter()
+            .map(|column| aligned(head[*column].into(), *column));
         let lengths = columns
             .iter()
             .map(|column| Constraint::Length(u16::try_from(widths[*column]).unwrap_or(u16::MAX)));
@@ -75,7 +97,11 @@ impl View {
             .header(Row::new(titles).style(Style::new().add_modifier(Modifier::BOLD)))
             .column_spacing(GAP as u16)
             .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
-            .block(Block::bordered().title(format!(" prodcon top: {} queue{} ", rows.len(), if rows.len() == 1 { "" } else { "s" })));
+            .block(Block::bordered().title(format!(
+                " prodcon top: {} queue{} ",
+                rows.len(),
+                if rows.len() == 1 { "" } else { "s" }
+            )));
         frame.render_stateful_widget(table, area, &mut self.state);
     }
 }
@@ -84,7 +110,12 @@ impl View {
 /// cut: a column is shown whole or not at all.
 fn fit(head: &[&str], widths: &[usize], room: usize) -> (Vec<usize>, usize) {
     let mut kept: Vec<usize> = (0..head.len()).collect();
-    let others = |kept: &[usize]| kept.iter().skip(1).map(|column| widths[*column] + GAP).sum::<usize>();
+    let others = |kept: &[usize]| {
+        kept.iter()
+            .skip(1)
+            .map(|column| widths[*column] + GAP)
+            .sum::<usize>()
+    };
     let least = widths[0].min((room / 4).max(12));
     for title in FIRST_TO_GO {
         if least + others(&kept) <= room {
@@ -101,37 +132,52 @@ fn shortened(name: &str, width: usize) -> String {
     if name.chars().count() <= width {
         return name.to_owned();
     }
-    name.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    name.chars()
+        .take(width.saturating_sub(1))
+        .chain(['…'])
+        .collect()
 }
 
 fn aligned(text: String, column: usize) -> Text<'static> {
     let left = column < TEXTS || column == FULL;
-    Text::from(text).alignment(if left { Alignment::Left } else { Alignment::Right })
+    Text::from(text).alignment(if left {
+        Alignment::Left
+    } else {
+        Alignment::Right
+    })
 }
 
 /// What wants attention is coloured.
 fn colour(row: &Sample, title: &str) -> Style {
-    let Ok(stats) = &row.stats else { return Style::new().fg(Color::DarkGray) };
+    let Ok(stats) = &row.stats else {
+        return Style::new().fg(Color::DarkGray);
+    };
     match title {
         "FULL" => Style::new().fg(Color::Cyan),
         "READY" if !stats.ready => Style::new().fg(Color::Yellow),
         "STATE" if stats.state != prodcon::State::Started => Style::new().fg(Color::Yellow),
         "DEAD" if stats.seats_dead > 0 => Style::new().fg(Color::Red),
         "LOST" if stats.lost > 0 => Style::new().fg(Color::Red),
-        "DROPS/S" if row.rates.is_some_and(|rates| rates[2] > 0.0) => Style::new().fg(Color::Yellow),
+        "DROPS/S" if row.rates.is_some_and(|rates| rates[2] > 0.0) => {
+            Style::new().fg(Color::Yellow)
+        }
         _ => Style::new(),
     }
 }
 
 /// How full a queue is.
 fn bar(row: &Sample) -> String {
-    let Ok(stats) = &row.stats else { return String::new() };
+    let Ok(stats) = &row.stats else {
+        return String::new();
+    };
     let room = Sample::room(stats).max(1);
     // Not empty shows at least one mark, not full at least one gap.
     let marks = match stats.len {
         0 => 0,
         len if len >= room => BAR,
-        len => (len as f64 / room as f64 * BAR as f64).round().clamp(1.0, BAR as f64 - 1.0) as usize,
+        len => (len as f64 / room as f64 * BAR as f64)
+            .round()
+            .clamp(1.0, BAR as f64 - 1.0) as usize,
     };
     format!("{}{}", "█".repeat(marks), "░".repeat(BAR - marks))
 }
@@ -153,10 +199,19 @@ fn endpoints(frame: &mut Frame<'_>, area: Rect, row: &Sample) {
             asleep.into(),
         ])
     });
-    let head = Row::new(["SEAT", "PID", "ROLE", "HELD", ""]).style(Style::new().add_modifier(Modifier::BOLD));
+    let head = Row::new(["SEAT", "PID", "ROLE", "HELD", ""])
+        .style(Style::new().add_modifier(Modifier::BOLD));
     let widths = [4, 8, 8, 7, 6].map(Constraint::Length);
-    let title = format!(" {}: {} of {} seats taken ", row.name, stats.seats_live, stats.seats);
-    frame.render_widget(Table::new(lines, widths).header(head).block(Block::bordered().title(title)), area);
+    let title = format!(
+        " {}: {} of {} seats taken ",
+        row.name, stats.seats_live, stats.seats
+    );
+    frame.render_widget(
+        Table::new(lines, widths)
+            .header(head)
+            .block(Block::bordered().title(title)),
+        area,
+    );
 }
 
 #[cfg(test)]
@@ -169,7 +224,9 @@ mod tests {
     fn sample(name: &str, len: u64, change: impl Fn(&mut prodcon::Stats)) -> Sample {
         let dir = std::env::temp_dir().join(format!("prodcon-top-{}-{name}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
-        let options = prodcon::QueueOptions::new(100).seats(8).attach(prodcon::AttachOptions::new().directory(&dir));
+        let options = prodcon::QueueOptions::new(100)
+            .seats(8)
+            .attach(prodcon::AttachOptions::new().directory(&dir));
         let queue = prodcon::ReadyQueue::<u64>::create("q", &options).unwrap();
         let mut stats = queue.control().stats().unwrap();
         drop(queue);
@@ -192,7 +249,11 @@ mod tests {
         terminal.draw(|frame| view.draw(frame, rows)).unwrap();
         let buffer = terminal.backend().buffer().clone();
         (0..20)
-            .map(|y| (0..width).map(|x| buffer[(x, y)].symbol().to_owned()).collect::<String>())
+            .map(|y| {
+                (0..width)
+                    .map(|x| buffer[(x, y)].symbol().to_owned())
+                    .collect::<String>()
+            })
             .collect()
     }
 
@@ -200,26 +261,46 @@ mod tests {
     fn queues_and_the_members_of_the_selected_one_are_shown() {
         let rows = [
             sample("first", 50, |_| {}),
-            sample("second", 1, |stats| (stats.ready, stats.seats_dead, stats.members) = (false, 3, vec![])),
+            sample("second", 1, |stats| {
+                (stats.ready, stats.seats_dead, stats.members) = (false, 3, vec![])
+            }),
         ];
         let mut view = View::default();
         let shown = lines(&mut view, &rows);
-        assert!(shown[1].contains("PUTS/S") && shown[1].contains("FULL"), "{shown:#?}");
         assert!(
-            shown[2].contains("first") && shown[2].contains("2.50M") && shown[2].contains("█████░░░░░"),
+            shown[1].contains("PUTS/S") && shown[1].contains("FULL"),
             "{shown:#?}"
         );
         assert!(
-            shown[3].contains("second") && shown[3].contains("no") && shown[3].contains("█░░░░░░░░░"),
+            shown[2].contains("first")
+                && shown[2].contains("2.50M")
+                && shown[2].contains("█████░░░░░"),
+            "{shown:#?}"
+        );
+        assert!(
+            shown[3].contains("second")
+                && shown[3].contains("no")
+                && shown[3].contains("█░░░░░░░░░"),
             "{shown:#?}"
         );
         let pid = std::process::id().to_string();
-        assert!(shown.iter().any(|line| line.contains("first: 1 of 8 seats taken")), "{shown:#?}");
-        assert!(shown.iter().any(|line| line.contains(&pid) && line.contains("both")), "{shown:#?}");
+        assert!(
+            shown
+                .iter()
+                .any(|line| line.contains("first: 1 of 8 seats taken")),
+            "{shown:#?}"
+        );
+        assert!(
+            shown
+                .iter()
+                .any(|line| line.contains(&pid) && line.contains("both")),
+            "{shown:#?}"
+        );
         view.step(5, rows.len());
         let shown = lines(&mut view, &rows);
         assert!(
-            shown.iter().any(|line| line.contains("second: 1 of 8")) && !shown.iter().any(|line| line.contains(&pid)),
+            shown.iter().any(|line| line.contains("second: 1 of 8"))
+                && !shown.iter().any(|line| line.contains(&pid)),
             "{shown:#?}"
         );
     }
@@ -231,7 +312,8 @@ mod tests {
                 "a-queue-with-quite-a-long-name.of-more-than-a-terminal-s-width.forty-are-too-few",
                 1_048_575,
                 |stats| {
-                    (stats.capacity, stats.unacked, stats.lost, stats.redelivered) = (1_048_576, 123_456, 7_654_321, 1024);
+                    (stats.capacity, stats.unacked, stats.lost, stats.redelivered) =
+                        (1_048_576, 123_456, 7_654_321, 1024);
                     stats.state = prodcon::State::StopAtQueueEnd;
                 },
             ),
@@ -240,20 +322,34 @@ mod tests {
         let mut titles = vec![];
         for width in [20, 30, 40, 60, 80, 100, 140, 200, 300] {
             let shown = sized(&mut View::default(), &rows, width);
-            let cells = |line: &str| line.trim_matches(['│', ' ']).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            let cells = |line: &str| {
+                line.trim_matches(['│', ' '])
+                    .split_whitespace()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
             let [head, long, short] = [1, 2, 3].map(|line| cells(&shown[line]));
-            assert!(head.len() == long.len() && head.len() == short.len(), "{shown:#?}");
+            assert!(
+                head.len() == long.len() && head.len() == short.len(),
+                "{shown:#?}"
+            );
             let mut full = HEAD.to_vec();
             full.insert(FULL, "FULL");
             for (row, line) in rows.iter().zip([&long, &short]) {
                 let mut whole = super::cells(row);
                 whole.insert(FULL, bar(row));
                 for (title, cell) in head.iter().zip(line).skip(1) {
-                    let column = full.iter().position(|known| known == title).unwrap_or_else(|| panic!("{title}: {shown:#?}"));
+                    let column = full
+                        .iter()
+                        .position(|known| known == title)
+                        .unwrap_or_else(|| panic!("{title}: {shown:#?}"));
                     assert_eq!(*cell, whole[column], "{title}: {shown:#?}");
                 }
             }
-            assert!(short[0] == "q" && (width < 100 || long[0].len() > 20), "{shown:#?}");
+            assert!(
+                short[0] == "q" && (width < 100 || long[0].len() > 20),
+                "{shown:#?}"
+            );
             titles.push(head.len());
         }
         assert!(
@@ -267,8 +363,12 @@ mod tests {
         let rows = [sample("tiny", 100, |_| {})];
         for (width, height) in [(1, 1), (3, 2), (10, 4), (300, 3)] {
             let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-            terminal.draw(|frame| View::default().draw(frame, &rows)).unwrap();
-            terminal.draw(|frame| View::default().draw(frame, &[])).unwrap();
+            terminal
+                .draw(|frame| View::default().draw(frame, &rows))
+                .unwrap();
+            terminal
+                .draw(|frame| View::default().draw(frame, &[]))
+                .unwrap();
         }
     }
 }

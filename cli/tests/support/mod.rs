@@ -13,7 +13,11 @@ pub struct Dir(pub PathBuf);
 impl Dir {
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let dir = std::env::temp_dir().join(format!("prodcon-cli-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let dir = std::env::temp_dir().join(format!(
+            "prodcon-cli-{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        ));
         std::fs::create_dir(&dir).unwrap();
         Self(dir)
     }
@@ -38,7 +42,11 @@ impl Dir {
     pub fn run(&self, line: &str, input: &[u8]) -> (i32, String, String) {
         let mut child = self.command(line).spawn().unwrap();
         let _ = child.stdin.take().unwrap().write_all(input); // it may end without reading
-        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = child.wait_with_output().unwrap();
         (
             status.code().unwrap_or(-1),
             String::from_utf8(stdout).unwrap(),
@@ -56,7 +64,10 @@ impl Dir {
     pub fn fails(&self, line: &str, expected: i32, name: &str) {
         let (status, out, err) = self.run(line, b"x\n");
         assert_eq!((status, out.as_str()), (expected, ""), "{line}: {err}");
-        assert!(err.contains(name) && !err.contains("panicked"), "{line}: {err}");
+        assert!(
+            err.contains(name) && !err.contains("panicked"),
+            "{line}: {err}"
+        );
     }
 
     pub fn stat(&self, name: &str) -> serde_json::Value {
@@ -74,9 +85,14 @@ impl Dir {
         let all = std::fs::read_dir("/proc").unwrap().flatten();
         let all = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         let given = |pid: &u32| {
-            std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|text| text.split(|byte| *byte == 0).any(|entry| entry.ends_with(own.as_bytes())))
+            std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|text| {
+                text.split(|byte| *byte == 0)
+                    .any(|entry| entry.ends_with(own.as_bytes()))
+            })
         };
-        all.filter(|pid| *pid != std::process::id()).filter(given).collect()
+        all.filter(|pid| *pid != std::process::id())
+            .filter(given)
+            .collect()
     }
 }
 
@@ -91,7 +107,13 @@ pub struct Started(pub Child);
 
 impl Started {
     pub fn signal(&self, signal: &str) {
-        assert!(Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &self.0.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits for its end: status (-1: a signal), stdout, stderr.
@@ -102,8 +124,16 @@ impl Started {
             let _ = pipe.read_to_string(&mut text);
             text
         };
-        let out = self.0.stdout.take().map_or_else(String::new, |mut pipe| read(&mut pipe));
-        let err = self.0.stderr.take().map_or_else(String::new, |mut pipe| read(&mut pipe));
+        let out = self
+            .0
+            .stdout
+            .take()
+            .map_or_else(String::new, |mut pipe| read(&mut pipe));
+        let err = self
+            .0
+            .stderr
+            .take()
+            .map_or_else(String::new, |mut pipe| read(&mut pipe));
         (self.0.wait().unwrap().code().unwrap_or(-1), out, err)
     }
 }

@@ -45,7 +45,10 @@ impl Failure {
 
     /// One that was reported already.
     pub fn reported(status: Status) -> Self {
-        Self { status, text: Text::Reported }
+        Self {
+            status,
+            text: Text::Reported,
+        }
     }
 
     /// A call that makes no sense.
@@ -80,7 +83,11 @@ fn status_of(kind: ErrorKind) -> Status {
         ErrorKind::NoSeat => PRODCON_NO_SEAT,
         ErrorKind::Corrupt => PRODCON_CORRUPT,
         ErrorKind::Forked => PRODCON_FORKED,
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnly | ErrorKind::NoSpace | ErrorKind::Os | ErrorKind::Spawn => PRODCON_OS,
+        ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnly
+        | ErrorKind::NoSpace
+        | ErrorKind::Os
+        | ErrorKind::Spawn => PRODCON_OS,
         ErrorKind::Exhausted => PRODCON_EXHAUSTED,
         ErrorKind::OptionsDiffer => PRODCON_DIFFERS,
         // Names, options, lengths, states, and kinds that are not known yet.
@@ -100,8 +107,13 @@ impl From<PutError> for Failure {
         match error {
             PutError::Full => Self::answer(PRODCON_FULL, "is full"),
             PutError::TimedOut => Self::answer(PRODCON_TIMED_OUT, "stayed full: timed out"),
-            PutError::NotReady => Self::answer(PRODCON_NOT_READY, "is not ready: its consumer has to set it ready"),
-            PutError::Stopped => Self::answer(PRODCON_STOPPED, "is stopped: set its state to started"),
+            PutError::NotReady => Self::answer(
+                PRODCON_NOT_READY,
+                "is not ready: its consumer has to set it ready",
+            ),
+            PutError::Stopped => {
+                Self::answer(PRODCON_STOPPED, "is stopped: set its state to started")
+            }
             PutError::Failed(error) => error.into(),
             other => Self::with(status_of(other.kind()), other.to_string()),
         }
@@ -157,10 +169,20 @@ pub fn run_reported(work: impl FnOnce() -> Status) -> Status {
 
 #[cold]
 fn panicked(payload: Box<dyn std::any::Any + Send>) -> Status {
-    let what = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let what = what.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+    let what = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned());
+    let what = what
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
     std::mem::forget(payload); // its destructor might panic again
-    report(None, Failure::with(PRODCON_PANIC, format!("a bug inside prodcon, please report it: {what}")))
+    report(
+        None,
+        Failure::with(
+            PRODCON_PANIC,
+            format!("a bug inside prodcon, please report it: {what}"),
+        ),
+    )
 }
 
 /// Writes this thread's text. `about`: what and which it is about, such as `("queue", "frames")`.
@@ -169,7 +191,9 @@ fn panicked(payload: Box<dyn std::any::Any + Send>) -> Status {
 pub fn report(about: Option<(&str, &str)>, failure: Failure) -> Status {
     // While the thread is being torn down there is no place for a text any more; the status still is right.
     let _ = LAST.try_with(|last| {
-        let Ok(mut last) = last.try_borrow_mut() else { return };
+        let Ok(mut last) = last.try_borrow_mut() else {
+            return;
+        };
         if matches!(failure.text, Text::Reported) {
             return;
         }
@@ -214,7 +238,9 @@ pub extern "C" fn prodcon_last_error() -> *const c_char {
 /// `text` is NULL or points to a NUL-terminated string that stays as it is for `'a`.
 pub unsafe fn string<'a>(text: *const c_char, what: &str) -> Result<&'a str, Failure> {
     if text.is_null() {
-        return Err(Failure::invalid(format!("the {what} is NULL: pass a string")));
+        return Err(Failure::invalid(format!(
+            "the {what} is NULL: pass a string"
+        )));
     }
     // SAFETY: not NULL, and a NUL-terminated string that lives for 'a by this function's contract.
     let text = unsafe { CStr::from_ptr(text) };
@@ -229,12 +255,18 @@ pub unsafe fn string<'a>(text: *const c_char, what: &str) -> Result<&'a str, Fai
 /// An output pointer that has to be there.
 #[inline(always)]
 pub fn output<T>(pointer: *mut T, what: &'static str) -> Result<Output<T>, Failure> {
-    if pointer.is_null() { Err(no_output(what)) } else { Ok(Output(pointer)) }
+    if pointer.is_null() {
+        Err(no_output(what))
+    } else {
+        Ok(Output(pointer))
+    }
 }
 
 #[cold]
 fn no_output(what: &'static str) -> Failure {
-    Failure::invalid(format!("'{what}' is NULL: pass the address of a variable for it"))
+    Failure::invalid(format!(
+        "'{what}' is NULL: pass the address of a variable for it"
+    ))
 }
 
 /// A checked output pointer, written on success.
@@ -275,7 +307,9 @@ const LONGEST: usize = 4096;
 pub unsafe fn sized_input<T: Sized32>(from: *const T) -> Result<T, Failure> {
     let (name, own) = (T::NAME, size_of::<T>());
     if from.is_null() {
-        let text = format!("the {name} are NULL: pass the address of a prodcon_{name} with its size in the first field");
+        let text = format!(
+            "the {name} are NULL: pass the address of a prodcon_{name} with its size in the first field"
+        );
         return Err(Failure::invalid(text));
     }
     // SAFETY: not NULL, and a u32 at least by this function's contract.
@@ -284,11 +318,17 @@ pub unsafe fn sized_input<T: Sized32>(from: *const T) -> Result<T, Failure> {
         let text = format!("{name}.size is {size}: set it to sizeof(prodcon_{name}), {own}");
         return Err(Failure::invalid(text));
     }
-    let known = if size < own && size > T::WORDS_FROM { size & !7 } else { size.min(own) };
+    let known = if size < own && size > T::WORDS_FROM {
+        size & !7
+    } else {
+        size.min(own)
+    };
     let mut options = T::ZERO;
     // SAFETY: known <= size bytes are readable at `from` by this function's contract, and known <= own
     // writable in `options`, which any bytes may fill (`Sized32`).
-    unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut options).cast::<u8>(), known) };
+    unsafe {
+        std::ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut options).cast::<u8>(), known)
+    };
     for at in own..size {
         // SAFETY: at < size.
         let byte = unsafe { from.cast::<u8>().add(at) };
@@ -311,13 +351,19 @@ pub unsafe fn sized_input<T: Sized32>(from: *const T) -> Result<T, Failure> {
 /// # Safety
 /// `to` is NULL, or begins with a `u32` and is writable for as many bytes as that says. `value`
 /// begins with a `u32` too, is plain data and has no padding.
-pub unsafe fn sized_output<T>(to: *mut T, value: &mut T, what: &'static str) -> Result<(), Failure> {
+pub unsafe fn sized_output<T>(
+    to: *mut T,
+    value: &mut T,
+    what: &'static str,
+) -> Result<(), Failure> {
     output(to, what)?;
     // SAFETY: not NULL; a u32 by this function's contract.
     let size = unsafe { to.cast::<u32>().read_unaligned() };
     let own = size_of::<T>();
     if !(8..=65536).contains(&size) {
-        return Err(Failure::invalid(format!("{what}.size is {size}: set it to the sizeof of the struct, {own}")));
+        return Err(Failure::invalid(format!(
+            "{what}.size is {size}: set it to the sizeof of the struct, {own}"
+        )));
     }
     // SAFETY: `value` begins with a u32 by this function's contract.
     unsafe { (&raw mut *value).cast::<u32>().write(size) };

@@ -53,14 +53,22 @@ fn the_text_of_an_error_names_the_queue_and_what_differs() {
             "{failure:?}"
         );
     };
-    says(queue.put(&[0; 9]).unwrap_err().into(), PRODCON_TOO_LARGE, "9 bytes");
+    says(
+        queue.put(&[0; 9]).unwrap_err().into(),
+        PRODCON_TOO_LARGE,
+        "9 bytes",
+    );
     let wider = QueueOptions::new(2).item_size(8);
     let differs = ReadyQueue::<[u8]>::create_or_attach(&name, &wider).unwrap_err();
     says(differs.into(), PRODCON_DIFFERS, "capacity is 1, wanted 2");
     let exists = ReadyQueue::<[u8]>::create(&name, &wider).unwrap_err();
     says(exists.into(), PRODCON_EXISTS, "");
     rust::unlink(&name).unwrap();
-    says(Control::attach(&name).unwrap_err().into(), PRODCON_NOT_FOUND, "");
+    says(
+        Control::attach(&name).unwrap_err().into(),
+        PRODCON_NOT_FOUND,
+        "",
+    );
 }
 
 #[test]
@@ -69,10 +77,14 @@ fn nothing_unwinds_and_the_text_says_what_happened() {
     assert_eq!(run(|| std::panic::panic_any(7u8)), PRODCON_PANIC);
     assert_eq!(run(|| panic!("planted")), PRODCON_PANIC);
     // SAFETY: this thread's text, NUL-terminated, and nothing fails meanwhile.
-    let text = unsafe { CStr::from_ptr(prodcon_last_error()) }.to_str().unwrap();
+    let text = unsafe { CStr::from_ptr(prodcon_last_error()) }
+        .to_str()
+        .unwrap();
     assert!(text.contains("planted"), "{text}");
     assert_eq!(run(|| Err(Failure::invalid("a\0b"))), PRODCON_INVALID);
     // SAFETY: as above.
-    let text = unsafe { CStr::from_ptr(prodcon_last_error()) }.to_str().unwrap();
+    let text = unsafe { CStr::from_ptr(prodcon_last_error()) }
+        .to_str()
+        .unwrap();
     assert_eq!(text, "a\\0b");
 }

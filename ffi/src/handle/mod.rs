@@ -176,7 +176,11 @@ fn rested<H: Handle>() -> Option<&'static H> {
     // Tried only: in a child forked by one thread, another one may have held it.
     let mut pool = H::pool().try_lock().ok()?;
     gather(&mut pool);
-    if pool.len() > RESTING { pool.pop_front() } else { None }
+    if pool.len() > RESTING {
+        pool.pop_front()
+    } else {
+        None
+    }
 }
 
 /// A handle on an open thing, for C.
@@ -222,7 +226,11 @@ unsafe fn enter<H: Handle>(handle: *const H, call: &str, own: bool) -> Result<En
 /// `own` is None for a close, for which a broken handle is as good as an open one.
 #[cold]
 #[inline(never)]
-fn enter_slowly<H: Handle>(shell: &'static Shell<H::Content>, call: &str, own: Option<bool>) -> Result<Entered<H>, Failure> {
+fn enter_slowly<H: Handle>(
+    shell: &'static Shell<H::Content>,
+    call: &str,
+    own: Option<bool>,
+) -> Result<Entered<H>, Failure> {
     let check = || match shell.mark.load(Ordering::Acquire) {
         mark if mark == H::OPEN => Ok(()),
         mark if mark == H::BROKEN && own.is_none() => Ok(()),
@@ -249,7 +257,10 @@ fn enter_slowly<H: Handle>(shell: &'static Shell<H::Content>, call: &str, own: O
 pub fn forked<H: Handle>() -> Failure {
     Failure::with(
         PRODCON_FORKED,
-        format!("this handle of a {} belongs to the parent process: attach again in the forked child", H::NAME),
+        format!(
+            "this handle of a {} belongs to the parent process: attach again in the forked child",
+            H::NAME
+        ),
     )
 }
 
@@ -258,7 +269,10 @@ fn no_handle<H: Handle>(null: bool) -> Failure {
     Failure::invalid(if null {
         format!("the {} is NULL: create it or attach to it first", H::NAME)
     } else {
-        format!("the pointer is no handle of a {}: pass what create or attach wrote", H::NAME)
+        format!(
+            "the pointer is no handle of a {}: pass what create or attach wrote",
+            H::NAME
+        )
     })
 }
 
@@ -269,7 +283,10 @@ fn closed() -> Failure {
 
 #[cold]
 fn broken(call: &str) -> Failure {
-    Failure::with(PRODCON_PANIC, format!("{call}: an earlier call met a bug inside prodcon: close the handle"))
+    Failure::with(
+        PRODCON_PANIC,
+        format!("{call}: an earlier call met a bug inside prodcon: close the handle"),
+    )
 }
 
 #[cold]
@@ -296,7 +313,12 @@ impl<H: Handle> Drop for Fuse<'_, H> {
 /// # Safety
 /// `handle` is NULL or what [`open`] gave, whether closed by now or not.
 #[inline(always)]
-pub unsafe fn with<H: Handle>(handle: *const H, call: &'static str, own: bool, work: impl FnOnce(&mut H::Content) -> Result<(), Failure>) -> Status {
+pub unsafe fn with<H: Handle>(
+    handle: *const H,
+    call: &'static str,
+    own: bool,
+    work: impl FnOnce(&mut H::Content) -> Result<(), Failure>,
+) -> Status {
     let _held = if own { None } else { Some(Held::begin()) };
     run_reported(|| {
         // SAFETY: this function's contract.
@@ -326,7 +348,10 @@ pub unsafe fn with<H: Handle>(handle: *const H, call: &'static str, own: bool, w
 /// # Safety
 /// As for [`with`].
 #[inline(always)]
-pub unsafe fn at_once_with<R>(queue: *const Queue, work: impl FnOnce(&mut Endpoint) -> Option<R>) -> Option<R> {
+pub unsafe fn at_once_with<R>(
+    queue: *const Queue,
+    work: impl FnOnce(&mut Endpoint) -> Option<R>,
+) -> Option<R> {
     if queue.is_null() || !queue.is_aligned() {
         return None;
     }
@@ -347,7 +372,11 @@ pub unsafe fn at_once_with<R>(queue: *const Queue, work: impl FnOnce(&mut Endpoi
 ///
 /// # Safety
 /// As for [`with`].
-pub unsafe fn close<H: Handle>(handle: *const H, call: &'static str, last: impl FnOnce(H::Content)) -> Status {
+pub unsafe fn close<H: Handle>(
+    handle: *const H,
+    call: &'static str,
+    last: impl FnOnce(H::Content),
+) -> Status {
     run(|| {
         if handle.is_null() || !handle.is_aligned() {
             return Err(no_handle::<H>(handle.is_null()));

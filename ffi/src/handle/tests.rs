@@ -12,14 +12,19 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("prodcon-ffi-handle-{name}-{}", std::process::id()));
+        let dir =
+            std::env::temp_dir().join(format!("prodcon-ffi-handle-{name}-{}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
         Self(dir)
     }
 
     fn queue(&self) -> *mut Queue {
-        let options = QueueOptions::new(2).item_size(8).attach(AttachOptions::new().directory(&self.0));
-        open(Endpoint::new(ReadyQueue::create_or_attach("q", &options).unwrap()))
+        let options = QueueOptions::new(2)
+            .item_size(8)
+            .attach(AttachOptions::new().directory(&self.0));
+        open(Endpoint::new(
+            ReadyQueue::create_or_attach("q", &options).unwrap(),
+        ))
     }
 }
 
@@ -35,7 +40,10 @@ fn last_error() -> String {
     text.to_str().unwrap().to_owned()
 }
 
-fn call(queue: *const Queue, work: impl FnOnce(&mut Endpoint) -> Result<(), crate::failure::Failure>) -> Status {
+fn call(
+    queue: *const Queue,
+    work: impl FnOnce(&mut Endpoint) -> Result<(), crate::failure::Failure>,
+) -> Status {
     // SAFETY: the tests call with what `open` gave, closed or not.
     unsafe { with(queue, "put", true, work) }
 }
@@ -52,12 +60,21 @@ fn a_panic_is_answered_and_leaves_a_handle_that_can_only_be_closed() {
     let fails = |_: &mut Endpoint| panic!("a planted bug, number {}", 7);
     assert_eq!(call(queue, |_| Ok(())), PRODCON_OK);
     assert_eq!(call(queue, fails), PRODCON_PANIC);
-    assert!(last_error().contains("a planted bug, number 7"), "{}", last_error());
+    assert!(
+        last_error().contains("a planted bug, number 7"),
+        "{}",
+        last_error()
+    );
     assert_eq!(call(queue, |_| Ok(())), PRODCON_PANIC);
-    assert!(last_error().contains("close the handle"), "{}", last_error());
+    assert!(
+        last_error().contains("close the handle"),
+        "{}",
+        last_error()
+    );
     let elsewhere = std::thread::scope(|scope| {
         let queue = queue.expose_provenance();
-        let elsewhere = scope.spawn(move || call(std::ptr::with_exposed_provenance(queue), |_| Ok(())));
+        let elsewhere =
+            scope.spawn(move || call(std::ptr::with_exposed_provenance(queue), |_| Ok(())));
         elsewhere.join().unwrap()
     });
     assert_eq!(elsewhere, PRODCON_PANIC);
@@ -81,7 +98,12 @@ fn a_closed_handle_is_told_from_an_open_one_until_many_others_were_closed() {
         seen.push(queue);
     }
     // From now on places are used again, so that a program that opens and closes for ever does not grow.
-    let places = |queues: &[*mut Queue]| queues.iter().collect::<std::collections::HashSet<_>>().len();
+    let places = |queues: &[*mut Queue]| {
+        queues
+            .iter()
+            .collect::<std::collections::HashSet<_>>()
+            .len()
+    };
     for _ in 0..4 * RESTING {
         let queue = scratch.queue();
         assert_eq!(shut(queue), PRODCON_OK);

@@ -151,13 +151,18 @@ impl Turn {
             return;
         }
         // If it fails, or the word is REVOKING, somebody else is at it, whose barrier may still be to come: so we need our own.
-        let _ = self.owner.compare_exchange(owner, REVOKING, Ordering::SeqCst, Ordering::SeqCst);
+        let _ = self
+            .owner
+            .compare_exchange(owner, REVOKING, Ordering::SeqCst, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        let barrier = membarrier(MembarrierCommand::RegisterPrivateExpedited).and_then(|()| membarrier(MembarrierCommand::PrivateExpedited));
+        let barrier = membarrier(MembarrierCommand::RegisterPrivateExpedited)
+            .and_then(|()| membarrier(MembarrierCommand::PrivateExpedited));
         if barrier.is_err() {
             let _held = Held::begin();
             std::thread::sleep(Duration::from_millis(1));
         }
-        let _ = self.owner.compare_exchange(REVOKING, OVER, Ordering::SeqCst, Ordering::SeqCst);
+        let _ = self
+            .owner
+            .compare_exchange(REVOKING, OVER, Ordering::SeqCst, Ordering::SeqCst);
     }
 }

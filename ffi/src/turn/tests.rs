@@ -16,7 +16,11 @@ unsafe impl Sync for Shared {}
 
 /// Stays inside for a while; 1 if it was let in.
 fn work(shared: &Shared, own: bool, stay: u64) -> u64 {
-    let Some(_pass) = shared.turn.enter_as_owner().or_else(|| shared.turn.enter(own)) else {
+    let Some(_pass) = shared
+        .turn
+        .enter_as_owner()
+        .or_else(|| shared.turn.enter(own))
+    else {
         return 0;
     };
     let place = shared.plain.get();
@@ -90,7 +94,11 @@ fn a_thread_that_breaks_in_is_never_inside_together_with_the_owner() {
             (owner.join().unwrap(), other.join().unwrap())
         });
         for ((shared, own), other) in turns.into_iter().zip(by_owner).zip(by_other) {
-            assert_eq!(shared.plain.into_inner(), own + other, "two were inside at once");
+            assert_eq!(
+                shared.plain.into_inner(),
+                own + other,
+                "two were inside at once"
+            );
         }
         rounds += 1;
     }
@@ -101,10 +109,16 @@ fn the_owner_enters_by_privilege_until_somebody_else_comes() {
     let turn = Turn::new();
     assert!(turn.enter_as_owner().is_none());
     drop(turn.enter(false).unwrap());
-    assert!(turn.enter_as_owner().is_none(), "it was not worth becoming the owner");
+    assert!(
+        turn.enter_as_owner().is_none(),
+        "it was not worth becoming the owner"
+    );
     drop(turn.enter(true).unwrap());
     let pass = turn.enter_as_owner().unwrap();
-    assert!(turn.enter_as_owner().is_none() && turn.enter(true).is_none(), "as a signal handler would");
+    assert!(
+        turn.enter_as_owner().is_none() && turn.enter(true).is_none(),
+        "as a signal handler would"
+    );
     std::thread::scope(|scope| {
         scope.spawn(|| assert!(turn.enter(true).is_none()));
     });

@@ -25,7 +25,14 @@ pub fn library() -> &'static Path {
         let directory = own.ancestors().nth(2).unwrap();
         let mut build = Command::new(env!("CARGO"));
         build
-            .args(["build", "--quiet", "-p", "prodcon-ffi", "--lib", "--target-dir"])
+            .args([
+                "build",
+                "--quiet",
+                "-p",
+                "prodcon-ffi",
+                "--lib",
+                "--target-dir",
+            ])
             .arg(directory.parent().unwrap());
         if directory.ends_with("release") {
             build.arg("--release");
@@ -33,7 +40,9 @@ pub fn library() -> &'static Path {
         // Settings of the outer cargo that are not for the inner one.
         let settings: Vec<_> = std::env::vars_os()
             .map(|(key, _)| key)
-            .filter(|key| key.to_string_lossy().starts_with("CARGO_PKG") || key == "CARGO_MANIFEST_DIR")
+            .filter(|key| {
+                key.to_string_lossy().starts_with("CARGO_PKG") || key == "CARGO_MANIFEST_DIR"
+            })
             .collect();
         settings.iter().for_each(|key| {
             build.env_remove(key);
@@ -51,7 +60,11 @@ pub fn library() -> &'static Path {
 
 /// Whether a program can be run; if not, says that the test is skipped.
 pub fn have(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let found = Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     let found = found.is_ok_and(|status| status.success());
     if !found {
         skipped(&format!("{program} is not here"));
@@ -66,7 +79,11 @@ pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {name}: {why}");
 }
 
-pub const SANITIZERS: [&str; 3] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
+pub const SANITIZERS: [&str; 3] = [
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+];
 
 /// The compiler has the sanitizers' libraries.
 pub fn have_sanitizers(compiler: &str) -> bool {
@@ -77,10 +94,22 @@ pub fn have_sanitizers(compiler: &str) -> bool {
     let source = stage.dir.join("empty.c");
     std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
     let program = stage.dir.join("empty");
-    let compiled = Command::new(compiler).args(SANITIZERS).arg(&source).arg("-o").arg(&program).output().unwrap();
-    let works = compiled.status.success() && Command::new(&program).status().is_ok_and(|status| status.success());
+    let compiled = Command::new(compiler)
+        .args(SANITIZERS)
+        .arg(&source)
+        .arg("-o")
+        .arg(&program)
+        .output()
+        .unwrap();
+    let works = compiled.status.success()
+        && Command::new(&program)
+            .status()
+            .is_ok_and(|status| status.success());
     if !works {
-        skipped(&format!("{compiler} has no working sanitizers: {}", String::from_utf8_lossy(&compiled.stderr)));
+        skipped(&format!(
+            "{compiler} has no working sanitizers: {}",
+            String::from_utf8_lossy(&compiled.stderr)
+        ));
     }
     works
 }
@@ -98,7 +127,10 @@ impl Stage {
         let dir = std::env::temp_dir().join(format!("prodcon-ffi-{}-{number}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
         std::fs::create_dir(dir.join("queues")).unwrap();
-        Self { dir, children: vec![] }
+        Self {
+            dir,
+            children: vec![],
+        }
     }
 
     /// Where this test's queues are.
@@ -107,8 +139,18 @@ impl Stage {
     }
 
     /// Compiles and links a program against the shared library; sources are relative to `c/`.
-    pub fn compile(&self, compiler: &str, standard: &str, sources: &[&str], flags: &[&str]) -> PathBuf {
-        let program = self.dir.join(format!("{}-{compiler}-{}", sources[0].replace('/', "-"), flags.len()));
+    pub fn compile(
+        &self,
+        compiler: &str,
+        standard: &str,
+        sources: &[&str],
+        flags: &[&str],
+    ) -> PathBuf {
+        let program = self.dir.join(format!(
+            "{}-{compiler}-{}",
+            sources[0].replace('/', "-"),
+            flags.len()
+        ));
         let mut command = Command::new(compiler);
         command
             .arg(format!("-std={standard}"))
@@ -117,7 +159,12 @@ impl Stage {
             .args(flags);
         command.arg("-I").arg(root().join("include"));
         command.args(sources.iter().map(|source| root().join("c").join(source)));
-        command.arg("-L").arg(library()).arg("-lprodcon").arg("-o").arg(&program);
+        command
+            .arg("-L")
+            .arg(library())
+            .arg("-lprodcon")
+            .arg("-o")
+            .arg(&program);
         succeeds(&mut command);
         program
     }
@@ -150,7 +197,9 @@ impl Stage {
     /// Waits for the end of a process; its output if that was piped.
     pub fn end_of(&mut self, child: usize) -> String {
         use std::io::Read;
-        until("the end of a process", || self.children[child].try_wait().unwrap().is_some());
+        until("the end of a process", || {
+            self.children[child].try_wait().unwrap().is_some()
+        });
         let process = &mut self.children[child];
         let status = process.wait().unwrap();
         let mut text = String::new();
@@ -163,7 +212,10 @@ impl Stage {
 
     /// No queue is left.
     pub fn is_clean(&self) {
-        let left: Vec<_> = std::fs::read_dir(self.queues()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        let left: Vec<_> = std::fs::read_dir(self.queues())
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect();
         assert!(left.is_empty(), "left behind: {left:?}");
     }
 }
@@ -180,7 +232,10 @@ impl Drop for Stage {
 
 /// Runs a command to its end.
 pub fn succeeds(command: &mut Command) -> Output {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
         output.status.success(),
         "{command:?} ended with {}\n{}{}",

@@ -18,7 +18,11 @@ fn main() {
     }
     for file in files {
         let input = std::fs::read(file).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let both = || [Kernel::Pretended, Kernel::Real].into_iter().for_each(|kernel| body(kernel, &input));
+        let both = || {
+            [Kernel::Pretended, Kernel::Real]
+                .into_iter()
+                .for_each(|kernel| body(kernel, &input))
+        };
         if std::panic::catch_unwind(both).is_err() {
             eprintln!("failed: {file}");
             std::process::exit(1);

@@ -28,14 +28,28 @@ impl<K: Eq + Hash> Made<K> {
     }
 
     /// The bytes of a fresh segment with these options. `key` stands for them.
-    pub(crate) fn fresh<T: Payload + ?Sized>(&mut self, key: K, options: impl FnOnce() -> QueueOptions) -> Rc<Bytes> {
+    pub(crate) fn fresh<T: Payload + ?Sized>(
+        &mut self,
+        key: K,
+        options: impl FnOnce() -> QueueOptions,
+    ) -> Rc<Bytes> {
         let make = || {
             let dir = scratch::real();
-            drop(Control::create::<T>("made", &options().attach(AttachOptions::new().directory(&dir))).expect("a good plan"));
+            drop(
+                Control::create::<T>(
+                    "made",
+                    &options().attach(AttachOptions::new().directory(&dir)),
+                )
+                .expect("a good plan"),
+            );
             let mut head = std::fs::read(dir.join("prodcon.made")).expect("it was just made");
             prodcon::unlink_in(&dir, "made").expect("it was just made");
             let len = head.len() as u64;
-            head.truncate(head.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+            head.truncate(
+                head.iter()
+                    .rposition(|byte| *byte != 0)
+                    .map_or(0, |last| last + 1),
+            );
             head.shrink_to_fit();
             Rc::new(Bytes { head, len })
         };
@@ -72,7 +86,12 @@ pub(crate) fn place_really(name: &'static str, head: &[u8], len: u64) -> Rc<std:
     let file = FILES.with_borrow_mut(|files| {
         let path = || scratch::real().join(format!("prodcon.{name}"));
         let open = || {
-            let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path());
+            let file = std::fs::File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path());
             Rc::new(file.expect("a file"))
         };
         files.entry(name).or_insert_with(open).clone()
@@ -85,7 +104,12 @@ pub(crate) fn place_really(name: &'static str, head: &[u8], len: u64) -> Rc<std:
 }
 
 /// These options with the dead-letter queue `name`, if there is one. It is placed where the library makes the queue.
-pub(crate) fn with_letters(options: QueueOptions, name: &'static str, letters: Option<&Bytes>, limit: u8) -> QueueOptions {
+pub(crate) fn with_letters(
+    options: QueueOptions,
+    name: &'static str,
+    letters: Option<&Bytes>,
+    limit: u8,
+) -> QueueOptions {
     match letters {
         Some(letters) => {
             place_really(name, &letters.head, letters.len);

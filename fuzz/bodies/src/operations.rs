@@ -60,13 +60,18 @@ fn act<T: end::Kind + ?Sized>(mut world: World<T>, input: &mut Unstructured) {
 fn action<T: end::Kind + ?Sized>(world: &mut World<T>, input: &mut Unstructured) -> Result<()> {
     let who = input.int_in_range(0..=ENDS - 1)?;
     let what = input.int_in_range(0..=31u8)?;
-    world.life = if input.ratio(1, 3)? { input.int_in_range(0..=28)? } else { u32::MAX };
+    world.life = if input.ratio(1, 3)? {
+        input.int_in_range(0..=28)?
+    } else {
+        u32::MAX
+    };
     world.tell(who, what);
     match world.guarded(who) {
         // Nobody is there: somebody comes.
         None => match what {
             0..=25 => {
-                let role = *input.choose(&[Role::Both, Role::Both, Role::Consumer, Role::Producer])?;
+                let role =
+                    *input.choose(&[Role::Both, Role::Both, Role::Consumer, Role::Producer])?;
                 let max_unacked = input.int_in_range(0..=3)?;
                 let content_with_one = !input.arbitrary::<bool>()?;
                 world.attach(who, role, max_unacked, content_with_one);
@@ -117,7 +122,10 @@ fn look_after<T: end::Kind + ?Sized>(world: &mut World<T>, what: u8) {
         2 | 3 => world.gate(false, Some(true)),
         4 => world.doctor(),
         5 => {
-            if world.controlled(|control: &Control| control.recover().expect("a good segment")).is_some() {
+            if world
+                .controlled(|control: &Control| control.recover().expect("a good segment"))
+                .is_some()
+            {
                 world.model.all_announced();
             }
         }

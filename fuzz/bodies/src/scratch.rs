@@ -35,7 +35,11 @@ impl Kernel {
     /// By its bytes, so that an input is always run the same way.
     pub fn of(input: &[u8]) -> Self {
         let sum = input.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-        if sum % 64 == 63 { Self::Real } else { Self::Pretended }
+        if sum % 64 == 63 {
+            Self::Real
+        } else {
+            Self::Pretended
+        }
     }
 }
 
@@ -51,7 +55,11 @@ pub(crate) fn pretends() -> bool {
 
 /// The directory that this input's queues are in.
 pub(crate) fn directory() -> PathBuf {
-    if pretends() { pretend::DIRECTORY.into() } else { real() }
+    if pretends() {
+        pretend::DIRECTORY.into()
+    } else {
+        real()
+    }
 }
 
 /// This thread's directory.
@@ -69,7 +77,11 @@ impl Scratch {
         };
         remove_stale(&base);
         loop {
-            let dir = base.join(format!("{PREFIX}{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+            let dir = base.join(format!(
+                "{PREFIX}{}-{}",
+                std::process::id(),
+                NUMBER.fetch_add(1, Ordering::Relaxed)
+            ));
             std::fs::create_dir_all(&dir).expect("a directory for segments");
             // Somebody who starts at this moment may take it for stale before it is locked: then another one.
             if let Ok(lock) = File::open(&dir)
@@ -90,7 +102,10 @@ impl Drop for Scratch {
 
 fn remove_stale(base: &Path) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
+        let ours = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(PREFIX));
         if ours && File::open(entry.path()).is_ok_and(|dir| dir.try_lock().is_ok()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }

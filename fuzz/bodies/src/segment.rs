@@ -45,7 +45,11 @@ impl Run {
     fn begin(input: &mut Unstructured) -> Result<Self> {
         let dir = scratch::directory();
         let damaged = input.ratio(1, 8)?;
-        let image = if damaged { Image::raw(input)? } else { Image::valid(&Plan::choose(input)?) };
+        let image = if damaged {
+            Image::raw(input)?
+        } else {
+            Image::valid(&Plan::choose(input)?)
+        };
         Ok(Self {
             dir,
             image,
@@ -73,12 +77,20 @@ impl Run {
         match what {
             0..=3 => {
                 if let Some(old) = self.ends[who].take() {
-                    if input.arbitrary()? { mortal::abandon(old) } else { drop(old) }
+                    if input.arbitrary()? {
+                        mortal::abandon(old)
+                    } else {
+                        drop(old)
+                    }
                 }
                 self.ends[who] = self.attach(input)?;
             }
             4..=9 => {
-                let life = if input.ratio(1, 6)? { input.int_in_range(0..=24)? } else { u32::MAX };
+                let life = if input.ratio(1, 6)? {
+                    input.int_in_range(0..=24)?
+                } else {
+                    u32::MAX
+                };
                 if let Some(end) = &mut self.ends[who] {
                     let done = mortal::live(life, || end.operate(input));
                     match done {
@@ -103,11 +115,17 @@ impl Run {
     }
 
     fn attach(&mut self, input: &mut Unstructured) -> Result<Option<End>> {
-        let life = if input.ratio(1, 16)? { input.int_in_range(0..=12)? } else { u32::MAX };
+        let life = if input.ratio(1, 16)? {
+            input.int_in_range(0..=12)?
+        } else {
+            u32::MAX
+        };
         let kind = input.int_in_range(0..=3u8)?;
         let role = *input.choose(&[Role::Both, Role::Producer, Role::Consumer])?;
         let attach = AttachOptions::new().directory(&self.dir).role(role);
-        let attach = attach.max_unacked(input.int_in_range(0..=3)?).min_unacked(1);
+        let attach = attach
+            .max_unacked(input.int_in_range(0..=3)?)
+            .min_unacked(1);
         match mortal::live(life, || End::attach(&attach, kind)) {
             None => Ok(None),
             Some(Ok(end)) => {
@@ -116,7 +134,10 @@ impl Run {
             }
             Some(Err(error)) => {
                 let expected = matches!(error.kind(), ErrorKind::Incompatible | ErrorKind::NoSeat);
-                assert!(expected || self.damaged, "attaching to a good segment: {error}");
+                assert!(
+                    expected || self.damaged,
+                    "attaching to a good segment: {error}"
+                );
                 assert!(!error.to_string().is_empty());
                 Ok(None)
             }
@@ -133,14 +154,19 @@ impl Run {
 
     /// The doctor, whom nothing may disturb either.
     fn check(&self) {
-        let control = match prodcon::Control::attach_with(image::NAME, &AttachOptions::new().directory(&self.dir)) {
+        let control = match prodcon::Control::attach_with(
+            image::NAME,
+            &AttachOptions::new().directory(&self.dir),
+        ) {
             Ok(control) => control,
             Err(error) => {
                 assert!(self.damaged, "a good segment: {error}");
                 return;
             }
         };
-        let report = control.doctor().expect("nobody forked, and the file may be written");
+        let report = control
+            .doctor()
+            .expect("nobody forked, and the file may be written");
         let stats = control.stats().expect("nobody forked");
         operate::check_stats(&stats);
         if !self.damaged {

@@ -55,7 +55,11 @@ impl Mapped {
         let slots = unsafe { base.add(geometry.slots_offset as usize) };
         // SAFETY: as above, for blocks_offset.
         let blocks = unsafe { base.add(geometry.blocks_offset as usize) };
-        let unit = if geometry.batch > 1 { geometry.item_size as usize } else { 1 };
+        let unit = if geometry.batch > 1 {
+            geometry.item_size as usize
+        } else {
+            1
+        };
         Self {
             base,
             slots: slots.cast(),
@@ -64,7 +68,8 @@ impl Mapped {
             block_size: geometry.block_size as usize,
             payload_offset: geometry.payload_offset as usize,
             payload_size: geometry.payload_size() as usize,
-            others_in_line: (geometry.block_size < LINE as u64).then(|| (LINE as u64 / geometry.block_size) as u32 - 1),
+            others_in_line: (geometry.block_size < LINE as u64)
+                .then(|| (LINE as u64 / geometry.block_size) as u32 - 1),
             unit,
             shape: Shape::new(geometry.capacity, geometry.seats),
         }
@@ -102,7 +107,11 @@ impl Mapped {
     /// an overlapping one of this block.
     #[inline(always)]
     pub(super) unsafe fn payload(&self, block: u32, offset: usize, len: usize) -> *mut [u8] {
-        assert!(offset.checked_add(len).is_some_and(|end| end <= self.payload_size));
+        assert!(
+            offset
+                .checked_add(len)
+                .is_some_and(|end| end <= self.payload_size)
+        );
         // SAFETY: offset + len is within the block's payload (asserted), which ends within the block by the geometry's arithmetic; the block is mapped.
         let start = unsafe { self.block_start(block).add(self.payload_offset + offset) };
         std::ptr::slice_from_raw_parts_mut(start, len)
@@ -114,7 +123,11 @@ impl Mapped {
         // Relaxed, here and below: the block is the caller's, and what is there is not changed.
         let word = BlockWord(self.header(block, 0).load(Ordering::Relaxed));
         // A damaged length goes no further than the block.
-        let end = self.unit.saturating_mul(self.length(block, word) as usize).min(self.payload_size) + self.payload_offset;
+        let end = self
+            .unit
+            .saturating_mul(self.length(block, word) as usize)
+            .min(self.payload_size)
+            + self.payload_offset;
         let start = self.block_start(block);
         for at in (0..end).step_by(LINE) {
             // SAFETY: at < payload_offset + payload_size <= block_size, and the block is mapped.
@@ -133,7 +146,12 @@ impl Mapped {
     #[inline(always)]
     pub(super) fn peek(&self, index: u32, ahead: u32) -> u64 {
         // Relaxed: only chooses how long to pause.
-        self.shape.slot(self.slot(self.shape.ahead(index, ahead)).load(Ordering::Relaxed)).stamp
+        self.shape
+            .slot(
+                self.slot(self.shape.ahead(index, ahead))
+                    .load(Ordering::Relaxed),
+            )
+            .stamp
     }
 }
 
@@ -183,7 +201,8 @@ impl Memory for Mapped {
     }
     #[inline(always)]
     fn is_first_in_line(&self, block: u32) -> bool {
-        self.others_in_line.is_some_and(|others| block & others == 0)
+        self.others_in_line
+            .is_some_and(|others| block & others == 0)
     }
     #[inline(always)]
     fn claim_cache_lines(&self, block: u32) {
@@ -223,7 +242,10 @@ pub(crate) struct Leases<'a> {
 
 impl<'a> Leases<'a> {
     pub(crate) fn new(lease: &'a Lease) -> Self {
-        Self { lease, failed: None }
+        Self {
+            lease,
+            failed: None,
+        }
     }
 
     /// The first error.

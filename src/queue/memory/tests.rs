@@ -43,7 +43,12 @@ impl Participant {
             contention: 10,
         };
         let seat = ring
-            .attach(&mut Own, |index| index != number, false, &mut Recovered::default())
+            .attach(
+                &mut Own,
+                |index| index != number,
+                false,
+                &mut Recovered::default(),
+            )
             .unwrap()
             .unwrap();
         Self {
@@ -69,10 +74,18 @@ impl Participant {
         unsafe { self.payload().write([item; WORDS]) };
         loop {
             let header = self.ring.memory.block(self.seat.block);
-            if self.ring.put_fast::<true>(&mut self.cursors, &mut self.seat, header, WORDS as u64 * 8) {
+            if self.ring.put_fast::<true>(
+                &mut self.cursors,
+                &mut self.seat,
+                header,
+                WORDS as u64 * 8,
+            ) {
                 return;
             }
-            match self.ring.put(&mut self.cursors, &mut self.seat, WORDS as u64 * 8, lossy) {
+            match self
+                .ring
+                .put(&mut self.cursors, &mut self.seat, WORDS as u64 * 8, lossy)
+            {
                 Ok(()) => return,
                 Err(RingError::Full) => self.wait(),
                 Err(other) => panic!("{other:?}"),
@@ -81,7 +94,11 @@ impl Participant {
     }
 
     fn get(&mut self) -> Option<u64> {
-        if self.ring.take_fast::<true>(&mut self.cursors, &mut self.seat).is_none() {
+        if self
+            .ring
+            .take_fast::<true>(&mut self.cursors, &mut self.seat)
+            .is_none()
+        {
             match self.ring.take(&mut self.cursors, &mut self.seat) {
                 Ok(_) => {}
                 Err(RingError::Empty) => return None,
@@ -100,9 +117,16 @@ fn threads(lossy: bool, clears: bool) {
     const ITEMS: u64 = 20_000;
     const PRODUCERS: u32 = 2;
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let dir = std::env::temp_dir().join(format!("prodcon-one-mapping-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+    let dir = std::env::temp_dir().join(format!(
+        "prodcon-one-mapping-{}-{}",
+        std::process::id(),
+        NUMBER.fetch_add(1, Ordering::Relaxed)
+    ));
     std::fs::create_dir(&dir).unwrap();
-    let options = QueueOptions::new(3).seats(5).item_size(WORDS * 8).lossy(lossy);
+    let options = QueueOptions::new(3)
+        .seats(5)
+        .item_size(WORDS * 8)
+        .lossy(lossy);
     let options = options.attach(AttachOptions::new().directory(&dir));
     let control = Control::create::<[u8]>("q", &options);
     std::fs::remove_dir_all(&dir).unwrap(); // nothing is left whatever fails
@@ -141,18 +165,26 @@ fn threads(lossy: bool, clears: bool) {
                 let mut cleaner = Participant::new(segment, 4);
                 while ended.load(Ordering::Acquire) < u64::from(PRODUCERS) {
                     let epoch = cleaner.ring.clear().unwrap();
-                    cleaner.ring.drain(&mut cleaner.cursors, &mut cleaner.seat, epoch).unwrap();
+                    cleaner
+                        .ring
+                        .drain(&mut cleaner.cursors, &mut cleaner.seat, epoch)
+                        .unwrap();
                     cleaner.wait();
                 }
             }));
         }
         // The sanitizer knows a join, but not the end of a scope.
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     });
     let (report, stats) = (control.doctor().unwrap(), control.stats().unwrap());
     assert!(report.ok() && stats.adds_up(), "{report:?} {stats:?}");
     assert_eq!((stats.puts, stats.len), (ITEMS * u64::from(PRODUCERS), 0));
-    assert!((lossy || stats.dropped == 0) && (clears || stats.cleared == 0), "{stats:?}");
+    assert!(
+        (lossy || stats.dropped == 0) && (clears || stats.cleared == 0),
+        "{stats:?}"
+    );
 }
 
 #[test]

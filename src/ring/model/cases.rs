@@ -18,7 +18,10 @@
 //!   (model_a_put_against_the_end_of_a_stream).
 
 use super::super::seat::Seat;
-use super::{Case, Plan, STARTED, STOP_AT_QUEUE_END, STOPPED, at_least, case, deaths, each_death, explore, explore_at_least, two_deaths};
+use super::{
+    Case, Plan, STARTED, STOP_AT_QUEUE_END, STOPPED, at_least, case, deaths, each_death, explore,
+    explore_at_least, two_deaths,
+};
 
 pub(super) const PUT_A: Plan = |actor| {
     let _ = actor.put(10);
@@ -155,7 +158,9 @@ pub(super) fn next_life(lossy: bool) {
 
 #[test]
 fn model_the_next_life_of_a_block() {
-    at_least(5_400, 10_200, || [false, true].into_iter().for_each(next_life));
+    at_least(5_400, 10_200, || {
+        [false, true].into_iter().for_each(next_life)
+    });
 }
 
 /// `victim` dies before each of its stores, beside each of the others, at both capacities, with the
@@ -351,7 +356,18 @@ fn model_the_rest_of_a_block() {
             }
             two_deaths(&Case {
                 at_least_once,
-                ..pairs(1, 1, &[GET_ONE, if at_least_once { ADOPT } else { RECOVER_THEN_GET }])
+                ..pairs(
+                    1,
+                    1,
+                    &[
+                        GET_ONE,
+                        if at_least_once {
+                            ADOPT
+                        } else {
+                            RECOVER_THEN_GET
+                        },
+                    ],
+                )
             });
         }
     });
@@ -361,7 +377,9 @@ fn model_the_rest_of_a_block() {
 
 /// Two blocks in hand, the older one given back (or lost), the other acknowledged.
 const TAKE_TWO: Plan = |actor| {
-    let Some(second) = actor.second_seat() else { return };
+    let Some(second) = actor.second_seat() else {
+        return;
+    };
     if actor.take().is_err() {
         return actor.leave(second);
     }
@@ -376,7 +394,9 @@ const NACK: Plan = |actor| {
     if actor.take().is_err() {
         return;
     }
-    let Some(refuge) = actor.second_seat() else { return };
+    let Some(refuge) = actor.second_seat() else {
+        return;
+    };
     let old = std::mem::replace(&mut actor.seat, refuge);
     actor.leave(old);
     let _ = actor.put(50);

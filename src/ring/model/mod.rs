@@ -48,7 +48,10 @@ pub(super) fn witness<M: Memory>(memory: &M, kind: Kind, given: u32, received: u
             epoch(received) < Ready(memory.ready().load(Ordering::Relaxed)).epoch(),
             "a live item was discarded"
         ),
-        Kind::Drop => assert!(epoch(received) <= epoch(given), "a void put dropped a live item"),
+        Kind::Drop => assert!(
+            epoch(received) <= epoch(given),
+            "a void put dropped a live item"
+        ),
         Kind::Put | Kind::Take | Kind::Skip => {}
     }
 }
@@ -107,7 +110,9 @@ impl Shared {
             blocks: (0..shape.blocks).map(|_| word(0)).collect(),
             payload: (0..shape.blocks).map(|_| UnsafeCell::new(0)).collect(),
             words: [word(1), word(0), word(0), word(0), word(STARTED)],
-            locks: (0..seats).map(|seat| AtomicU32::new(u32::from(seat + 1 < seats))).collect(), // all but the last one, which is free
+            locks: (0..seats)
+                .map(|seat| AtomicU32::new(u32::from(seat + 1 < seats)))
+                .collect(), // all but the last one, which is free
         }))
     }
 }
@@ -235,18 +240,28 @@ impl Actor<'_> {
     }
     fn put_unlogged(&mut self, block: u64) -> Result<(), RingError> {
         // SAFETY: the block is this seat's own; loom fails if anybody else touches it.
-        self.ring.memory.0.payload[self.seat.block as usize].with_mut(|cell| unsafe { *cell = block });
-        let length = if self.ring.batch == 1 { 8 } else { self.ring.batch.into() };
+        self.ring.memory.0.payload[self.seat.block as usize]
+            .with_mut(|cell| unsafe { *cell = block });
+        let length = if self.ring.batch == 1 {
+            8
+        } else {
+            self.ring.batch.into()
+        };
         let header = self.ring.memory.block(self.seat.block);
         let done = if self.ring.single {
-            self.ring.put_fast::<true>(&mut self.cursors, &mut self.seat, header, length)
+            self.ring
+                .put_fast::<true>(&mut self.cursors, &mut self.seat, header, length)
         } else {
-            self.ring.put_fast::<false>(&mut self.cursors, &mut self.seat, header, length)
+            self.ring
+                .put_fast::<false>(&mut self.cursors, &mut self.seat, header, length)
         };
         if done {
             return Ok(());
         }
-        told(self.ring.put(&mut self.cursors, &mut self.seat, length, self.lossy))
+        told(
+            self.ring
+                .put(&mut self.cursors, &mut self.seat, length, self.lossy),
+        )
     }
     /// Reads the next item in hand.
     fn read(&self, seat: &Seat) {
@@ -267,9 +282,11 @@ impl Actor<'_> {
     }
     fn take(&mut self) -> Result<(), RingError> {
         let usual = if self.ring.single {
-            self.ring.take_fast::<true>(&mut self.cursors, &mut self.seat)
+            self.ring
+                .take_fast::<true>(&mut self.cursors, &mut self.seat)
         } else {
-            self.ring.take_fast::<false>(&mut self.cursors, &mut self.seat)
+            self.ring
+                .take_fast::<false>(&mut self.cursors, &mut self.seat)
         };
         if usual.is_some() {
             return Ok(());
@@ -278,12 +295,15 @@ impl Actor<'_> {
     }
     fn get(&mut self) -> Result<(), RingError> {
         if self.ring.single {
-            let got = self.ring.get_fast(&mut self.cursors, &mut self.seat, |_, block| {
-                // SAFETY: as in `put`.
-                let item = self.ring.memory.0.payload[block as usize].with(|cell| unsafe { *cell });
-                self.log.read(item * 10);
-                Some(())
-            });
+            let got = self
+                .ring
+                .get_fast(&mut self.cursors, &mut self.seat, |_, block| {
+                    // SAFETY: as in `put`.
+                    let item =
+                        self.ring.memory.0.payload[block as usize].with(|cell| unsafe { *cell });
+                    self.log.read(item * 10);
+                    Some(())
+                });
             if got.is_some() {
                 return Ok(());
             }
@@ -299,7 +319,10 @@ impl Actor<'_> {
     fn adopt(&mut self) -> bool {
         let own = self.seat.index;
         let mut locks = self.held;
-        let Some(mut seat) = self.ring.adopt(&mut locks, |index| index == own, &mut Recovered::default()) else {
+        let Some(mut seat) =
+            self.ring
+                .adopt(&mut locks, |index| index == own, &mut Recovered::default())
+        else {
             return false;
         };
         if self.ring.deliver_again(&mut seat, false).is_some() {
@@ -313,7 +336,14 @@ impl Actor<'_> {
     fn second_seat(&mut self) -> Option<Seat> {
         let own = self.seat.index;
         let mut locks = self.held;
-        self.ring.attach(&mut locks, |index| index == own, false, &mut Recovered::default()).unwrap()
+        self.ring
+            .attach(
+                &mut locks,
+                |index| index == own,
+                false,
+                &mut Recovered::default(),
+            )
+            .unwrap()
     }
     fn leave(&self, seat: Seat) {
         let mut locks = self.held;
@@ -322,7 +352,10 @@ impl Actor<'_> {
     fn recover(&mut self) {
         let own = self.seat.index;
         let mut locks = self.held;
-        assert_eq!(self.ring.recover(&mut locks, |index| index == own).corrupt, None);
+        assert_eq!(
+            self.ring.recover(&mut locks, |index| index == own).corrupt,
+            None
+        );
     }
     fn set_state(&self, from: u64, to: u64) {
         cas_sc(&self.ring.memory.0.words[4], from, to).unwrap();
@@ -339,10 +372,19 @@ impl Actor<'_> {
             if !ends {
                 return;
             }
-            if self.ring.end(&mut self.cursors, &mut self.seat, |_| false).unwrap() == Ending::Ended {
+            if self
+                .ring
+                .end(&mut self.cursors, &mut self.seat, |_| false)
+                .unwrap()
+                == Ending::Ended
+            {
                 let mut log = self.log.0.lock().unwrap();
                 log.ended = true;
-                let unread: Vec<_> = log.put.iter().filter(|block| !log.read.contains(&(*block * 10))).collect();
+                let unread: Vec<_> = log
+                    .put
+                    .iter()
+                    .filter(|block| !log.read.contains(&(*block * 10)))
+                    .collect();
                 assert!(
                     !sole || self.lossy || unread.is_empty(),
                     "put before the end of the stream and never got: {unread:?}"
@@ -353,7 +395,9 @@ impl Actor<'_> {
     }
     fn clear(&mut self) {
         let epoch = self.ring.clear().unwrap();
-        self.ring.drain(&mut self.cursors, &mut self.seat, epoch).unwrap();
+        self.ring
+            .drain(&mut self.cursors, &mut self.seat, epoch)
+            .unwrap();
     }
 }
 
@@ -406,7 +450,15 @@ fn case(slots: u32, plans: &[Plan]) -> Case {
     }
 }
 
-fn participant(shared: Shared, case: &Case, plan: Plan, life: Option<u32>, seat: u32, log: Log, died: &AtomicBool) {
+fn participant(
+    shared: Shared,
+    case: &Case,
+    plan: Plan,
+    life: Option<u32>,
+    seat: u32,
+    log: Log,
+    died: &AtomicBool,
+) {
     let ring = case.ring(&shared);
     let held = Held {
         shared: shared.clone(),
@@ -447,15 +499,25 @@ fn at_least(fenced: u64, bare: u64, models: impl FnOnce()) {
     EXECUTIONS.set(0);
     models();
     let (found, thread) = (EXECUTIONS.get(), std::thread::current());
-    let name = thread.name().unwrap_or_default().rsplit("::").next().unwrap_or_default();
+    let name = thread
+        .name()
+        .unwrap_or_default()
+        .rsplit("::")
+        .next()
+        .unwrap_or_default();
     println!("executions {:?} {name} {found}", pass());
     let floor = if pass() == Pass::Fenced { fenced } else { bare };
     assert_executions(found, floor);
 }
 
 fn assert_executions(found: u64, floor: u64) {
-    let bound = loom::model::Builder::new().preemption_bound.unwrap_or(FORCED);
-    assert!(bound < FORCED || found >= floor, "loom ran {found} executions of at least {floor}");
+    let bound = loom::model::Builder::new()
+        .preemption_bound
+        .unwrap_or(FORCED);
+    assert!(
+        bound < FORCED || found >= floor,
+        "loom ran {found} executions of at least {floor}"
+    );
 }
 
 /// The most thread switches and deaths that are forced in one execution, unless
@@ -523,13 +585,24 @@ fn explore_as_listed(case: &Case) -> bool {
             .iter()
             .enumerate()
             .map(|(index, (plan, life))| {
-                let (shared, case, log, died, plan, life) = (shared.clone(), case.clone(), log.clone(), died.clone(), *plan, *life);
-                loom::thread::spawn(move || participant(shared, &case, plan, life, index as u32 + 1, log, &died))
+                let (shared, case, log, died, plan, life) = (
+                    shared.clone(),
+                    case.clone(),
+                    log.clone(),
+                    died.clone(),
+                    *plan,
+                    *life,
+                );
+                loom::thread::spawn(move || {
+                    participant(shared, &case, plan, life, index as u32 + 1, log, &died)
+                })
             })
             .collect();
         let (plan, life) = case.plans[0];
         participant(shared.clone(), &case, plan, life, 0, log.clone(), &died);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
         // Afterwards: everything can be resolved, adopted and accounted for.
         participant(
             shared.clone(),
@@ -541,23 +614,52 @@ fn explore_as_listed(case: &Case) -> bool {
             &none,
         );
         if case.at_least_once {
-            participant(shared.clone(), &case, |actor| while actor.adopt() {}, None, filler, log.clone(), &none);
+            participant(
+                shared.clone(),
+                &case,
+                |actor| while actor.adopt() {},
+                None,
+                filler,
+                log.clone(),
+                &none,
+            );
         }
         let ring = case.ring(&shared);
-        assert!(!ring.needs_care(|_| false), "a seat stays undecided or holds an item");
+        assert!(
+            !ring.needs_care(|_| false),
+            "a seat stays undecided or holds an item"
+        );
         assert_eq!(ring.permutation(&ring.census()), Vec::<String>::new());
         let seats: Vec<_> = shared.0.seats.iter().map(SeatLine::read_counts).collect();
         let sum = |event| seats.iter().map(|counts| counts.items(event)).sum::<u64>();
         let got = seats.iter().map(|counts| counts.got).sum::<u64>();
-        let (head, tail) = (shared.0.shape.count(ring.head()), shared.0.shape.count(ring.tail()));
-        let (removed, skipped) = (got + sum(Event::Dropped) + sum(Event::Cleared) + sum(Event::Lost), sum(Event::Skipped));
-        assert_eq!(removed, (head - skipped) * u64::from(case.batch), "accounts {seats:?}");
+        let (head, tail) = (
+            shared.0.shape.count(ring.head()),
+            shared.0.shape.count(ring.tail()),
+        );
+        let (removed, skipped) = (
+            got + sum(Event::Dropped) + sum(Event::Cleared) + sum(Event::Lost),
+            sum(Event::Skipped),
+        );
+        assert_eq!(
+            removed,
+            (head - skipped) * u64::from(case.batch),
+            "accounts {seats:?}"
+        );
         assert_eq!(
             sum(Event::Put),
-            if case.batch == 1 { 0 } else { (tail - skipped) * u64::from(case.batch) },
+            if case.batch == 1 {
+                0
+            } else {
+                (tail - skipped) * u64::from(case.batch)
+            },
             "puts {seats:?}"
         );
-        assert!(head <= tail && tail - head <= u64::from(case.slots) && ring.items() == (tail - head) * u64::from(case.batch));
+        assert!(
+            head <= tail
+                && tail - head <= u64::from(case.slots)
+                && ring.items() == (tail - head) * u64::from(case.batch)
+        );
         let log = log.0.lock().unwrap();
         if log.ended && load_sc(&shared.0.words[4]) == STOP_AT_QUEUE_END {
             assert_eq!(ring.items(), 0, "put after the end of the stream");
@@ -571,7 +673,10 @@ fn explore_as_listed(case: &Case) -> bool {
         } else {
             assert_eq!(items.len(), read, "an item was read twice");
         }
-        assert!(items.len() as u64 >= got, "an acknowledged item was never read");
+        assert!(
+            items.len() as u64 >= got,
+            "an acknowledged item was never read"
+        );
     });
     outer.load(Std::Relaxed)
 }

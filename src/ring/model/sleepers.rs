@@ -30,7 +30,11 @@ impl Futex for Simulated {
 /// Runs a model. A lost wake-up shows as loom's "deadlock".
 pub(super) fn sleepers_and_wakers(sleepers: usize, killed: bool) {
     check(FORCED, move || {
-        let all = std::sync::Arc::new((AtomicU32::new(0), AtomicU64::new(0), Simulated(Mutex::new(0), Condvar::new())));
+        let all = std::sync::Arc::new((
+            AtomicU32::new(0),
+            AtomicU64::new(0),
+            Simulated(Mutex::new(0), Condvar::new()),
+        ));
         let threads: Vec<_> = (0..sleepers)
             .map(|_| {
                 let all = all.clone();
@@ -67,7 +71,9 @@ pub(super) fn sleepers_and_wakers(sleepers: usize, killed: bool) {
             }
             wake_one(word, futex);
         }
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     });
 }
 

@@ -77,7 +77,9 @@ impl Lease {
     pub(crate) fn try_lock(&self, byte: u32) -> io::Result<bool> {
         match self.set(byte, libc::F_WRLCK) {
             Ok(()) => Ok(true),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -86,16 +88,21 @@ impl Lease {
     pub(crate) fn try_lock_as_reader(&self, byte: u32) -> io::Result<bool> {
         let taken = |locked: io::Result<()>| match locked {
             Ok(()) => Ok(true),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         };
         if !self.same_file() {
             return Err(closed());
         }
-        Ok(
-            taken(rustix::fs::flock(&*self.file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from))?
-                && taken(self.set(byte, libc::F_RDLCK))?,
-        )
+        Ok(taken(
+            rustix::fs::flock(
+                &*self.file,
+                rustix::fs::FlockOperation::NonBlockingLockExclusive,
+            )
+            .map_err(io::Error::from),
+        )? && taken(self.set(byte, libc::F_RDLCK))?)
     }
 
     /// Gives the lock of `byte` back.
@@ -240,7 +247,9 @@ fn fork_generation() -> io::Result<u64> {
     if page.is_null() {
         // Before the page is there for others: who finds it has the handler too. A second registration does no harm, the handler finds nothing the second time.
         // SAFETY: the handlers are plain functions for the life of the program and call only async-signal-safe functions.
-        let errno = unsafe { libc::pthread_atfork(Some(fork_begins), Some(fork_ended), Some(close_inherited)) };
+        let errno = unsafe {
+            libc::pthread_atfork(Some(fork_begins), Some(fork_ended), Some(close_inherited))
+        };
         if errno != 0 {
             return Err(io::Error::from_raw_os_error(errno));
         }
@@ -314,9 +323,15 @@ impl Node {
     fn register(fd: RawFd, device: u64, inode: u64) -> &'static Self {
         // The kernel has just given us this number: whoever had it before had it closed under it. (Acquire and Release: see `has_number`; Relaxed: nothing was changed.)
         for node in nodes() {
-            let _ = node.fd.compare_exchange(fd, LOST, Ordering::AcqRel, Ordering::Relaxed);
+            let _ = node
+                .fd
+                .compare_exchange(fd, LOST, Ordering::AcqRel, Ordering::Relaxed);
         }
-        let free = nodes().find(|node| node.fd.compare_exchange(-1, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok());
+        let free = nodes().find(|node| {
+            node.fd
+                .compare_exchange(-1, TAKEN, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        });
         let node = free.unwrap_or_else(|| {
             let node: &'static Self = Box::leak(Box::new(Self {
                 fd: AtomicI32::new(TAKEN),
@@ -327,7 +342,12 @@ impl Node {
             let mut first = NODES.load(Ordering::Acquire);
             loop {
                 node.next.store(first, Ordering::Release);
-                match NODES.compare_exchange(first, std::ptr::from_ref(node).cast_mut(), Ordering::AcqRel, Ordering::Acquire) {
+                match NODES.compare_exchange(
+                    first,
+                    std::ptr::from_ref(node).cast_mut(),
+                    Ordering::AcqRel,
+                    Ordering::Acquire,
+                ) {
                     Ok(_) => break node,
                     Err(actual) => first = actual,
                 }
@@ -373,7 +393,9 @@ impl Calm {
 
     /// Whether it has lasted until now.
     pub(crate) fn lasted(&self) -> bool {
-        !self.disturbed() && (self.begun, self.ended) == (BEGUN.load(Ordering::SeqCst), ENDED.load(Ordering::SeqCst))
+        !self.disturbed()
+            && (self.begun, self.ended)
+                == (BEGUN.load(Ordering::SeqCst), ENDED.load(Ordering::SeqCst))
     }
 
     /// A fork was under way. (Of one that began before the handlers were there only the end is counted.)
@@ -400,7 +422,10 @@ extern "C" fn close_inherited() {
     }
     for node in nodes() {
         let fd = node.fd.load(Ordering::Acquire);
-        let expected = (node.device.load(Ordering::Relaxed), node.inode.load(Ordering::Relaxed));
+        let expected = (
+            node.device.load(Ordering::Relaxed),
+            node.inode.load(Ordering::Relaxed),
+        );
         if fd >= 0 && identity(fd).is_ok_and(|(device, inode, _)| (device, inode) == expected) {
             // SAFETY: the number is the inherited copy of a lease's descriptor; the forked lease will never use it.
             unsafe { libc::close(fd) };

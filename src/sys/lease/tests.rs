@@ -11,12 +11,20 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new() -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let path = std::env::temp_dir().join(format!("prodcon-lease-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let path = std::env::temp_dir().join(format!(
+            "prodcon-lease-{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        ));
         std::fs::write(&path, [0; 4096]).unwrap();
         Self(path)
     }
     fn open(&self) -> File {
-        File::options().read(true).write(true).open(&self.0).unwrap()
+        File::options()
+            .read(true)
+            .write(true)
+            .open(&self.0)
+            .unwrap()
     }
     fn lease(&self) -> Lease {
         Lease::new(self.open()).unwrap()
@@ -79,7 +87,10 @@ fn two_leases_exclude_one_another() {
 #[test]
 fn a_read_only_description_sees_locks() {
     let scratch = Scratch::new();
-    let (a, reader) = (scratch.lease(), Lease::new(File::open(&scratch.0).unwrap()).unwrap());
+    let (a, reader) = (
+        scratch.lease(),
+        Lease::new(File::open(&scratch.0).unwrap()).unwrap(),
+    );
     assert!(!reader.is_locked(0).unwrap());
     assert!(a.try_lock(0).unwrap());
     assert!(reader.is_locked(0).unwrap());
@@ -89,7 +100,10 @@ fn a_read_only_description_sees_locks() {
 fn a_mapping_keeps_the_lock_when_the_program_closes_the_descriptor() {
     let scratch = Scratch::new();
     let (a, b) = (scratch.lease(), scratch.lease());
-    let map = memmap2::MmapOptions::new().len(4096).map_raw(a.number()).unwrap();
+    let map = memmap2::MmapOptions::new()
+        .len(4096)
+        .map_raw(a.number())
+        .unwrap();
     assert!(a.try_lock(1).unwrap());
     close_behind(&a);
     assert!(!b.try_lock(1).unwrap(), "the lock was lost while in use");
@@ -97,7 +111,9 @@ fn a_mapping_keeps_the_lock_when_the_program_closes_the_descriptor() {
     drop(a);
     drop(map);
     // Not at once: the child of another test's fork has the description until its fork handler has run.
-    eventually("the release of a lock whose endpoint is gone", || b.try_lock(1).unwrap());
+    eventually("the release of a lock whose endpoint is gone", || {
+        b.try_lock(1).unwrap()
+    });
 }
 
 #[test]
@@ -121,7 +137,10 @@ fn a_reused_number_is_nobodys_business() {
 fn a_number_that_went_to_another_lease_of_the_same_file_is_lost() {
     let scratch = Scratch::new();
     let old = scratch.lease();
-    let pinned = memmap2::MmapOptions::new().len(4096).map_raw(old.number()).unwrap();
+    let pinned = memmap2::MmapOptions::new()
+        .len(4096)
+        .map_raw(old.number())
+        .unwrap();
     assert!(old.try_lock(0).unwrap());
     let other = scratch.open();
     // The program closes everything, then attaches to the same queue: its new endpoint gets the old one's number. dup2 makes sure of it.
@@ -137,7 +156,10 @@ fn a_number_that_went_to_another_lease_of_the_same_file_is_lost() {
     assert!(old.unlock(1).is_err());
     drop(pinned);
     drop(old);
-    assert!(new.links().is_ok(), "the old lease closed the new one's descriptor");
+    assert!(
+        new.links().is_ok(),
+        "the old lease closed the new one's descriptor"
+    );
     assert!(scratch.lease().is_locked(1).unwrap());
 }
 
@@ -156,7 +178,10 @@ fn a_forked_child_is_told_and_its_end_costs_the_parent_nothing() {
     });
     assert_eq!(wait(child), 0);
     let c = scratch.lease();
-    assert!(c.is_locked(0).unwrap(), "the child's end dropped its parent's lock");
+    assert!(
+        c.is_locked(0).unwrap(),
+        "the child's end dropped its parent's lock"
+    );
     assert!(!c.is_locked(7).unwrap());
 }
 
@@ -167,7 +192,10 @@ fn a_surviving_child_does_not_keep_its_dead_parents_lock() {
     let path = &scratch.0;
     let mut pipe = [0; 2];
     // SAFETY: `pipe` has room for two numbers.
-    assert_eq!(unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+    assert_eq!(
+        unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) },
+        0
+    );
     let parent = fork(|| {
         let lease = Lease::new(File::options().read(true).write(true).open(path).unwrap()).unwrap();
         assert!(lease.try_lock(5).unwrap());
@@ -188,7 +216,9 @@ fn a_surviving_child_does_not_keep_its_dead_parents_lock() {
     // SAFETY: `parent` is our child and has not been waited for.
     assert_eq!(unsafe { libc::kill(parent, libc::SIGKILL) }, 0);
     wait(parent);
-    eventually("the release of a killed process's lock", || !watcher.is_locked(5).unwrap());
+    eventually("the release of a killed process's lock", || {
+        !watcher.is_locked(5).unwrap()
+    });
     for end in pipe {
         // SAFETY: our ends of the pipe, closed once; the grandchild reads end of file and leaves.
         unsafe { libc::close(end) };
@@ -213,7 +243,10 @@ fn a_child_that_no_handler_told_is_told_by_the_page() {
         unsafe { libc::_exit(if told && untouched { 0 } else { 1 }) };
     }
     assert_eq!(wait(pid as i32), 0);
-    assert!(scratch.lease().is_locked(0).unwrap(), "the child's unlock was its parent's");
+    assert!(
+        scratch.lease().is_locked(0).unwrap(),
+        "the child's unlock was its parent's"
+    );
     assert!(!scratch.lease().is_locked(1).unwrap());
 }
 
@@ -225,7 +258,10 @@ fn where_the_kernel_does_not_wipe_the_page_the_handler_tells_a_child() {
         let page = PAGE.load(Ordering::Relaxed).cast();
         // As qemu-user has it, and kernels before 4.14.
         // SAFETY: the page is this process's own mapping of 4096 bytes; the advice changes what a fork copies of it.
-        assert_eq!(unsafe { libc::madvise(page, 4096, libc::MADV_KEEPONFORK) }, 0);
+        assert_eq!(
+            unsafe { libc::madvise(page, 4096, libc::MADV_KEEPONFORK) },
+            0
+        );
         wait(fork(|| lease.forked() && !scratch.lease().forked())) == 0
     });
     assert_eq!(wait(child), 0);

@@ -62,11 +62,15 @@ impl Core {
     }
 
     fn segments(&self) -> &Segments {
-        self.segments.as_ref().expect("they are taken by drop alone")
+        self.segments
+            .as_ref()
+            .expect("they are taken by drop alone")
     }
 
     fn segments_mut(&mut self) -> &mut Segments {
-        self.segments.as_mut().expect("they are taken by drop alone")
+        self.segments
+            .as_mut()
+            .expect("they are taken by drop alone")
     }
 
     pub(crate) fn control(&self) -> &Control {
@@ -85,7 +89,12 @@ impl Core {
     }
 
     /// Starts `processes` of them; a running worker is stopped and waited for first.
-    pub(crate) fn start(&mut self, program: Program, settings: &Settings, processes: usize) -> Result<(), Error> {
+    pub(crate) fn start(
+        &mut self,
+        program: Program,
+        settings: &Settings,
+        processes: usize,
+    ) -> Result<(), Error> {
         self.may_wait()?;
         let _ended = self.stop()?; // who wants to know of it has asked for it
         let (mut command, args) = program.into_parts();
@@ -96,13 +105,22 @@ impl Core {
             .find(|(name, _)| *name == TYPE)
             .and_then(|(_, kind)| kind?.to_str().map(str::to_owned));
         let told = Told::new(control, segments.lease.number(), kind, settings);
-        let dir = std::path::absolute(control.directory()).unwrap_or_else(|_| control.directory().into());
-        command.arg("--attach").arg(control.name()).args(args).env("PRODCON_DIR", dir);
+        let dir =
+            std::path::absolute(control.directory()).unwrap_or_else(|_| control.directory().into());
+        command
+            .arg("--attach")
+            .arg(control.name())
+            .args(args)
+            .env("PRODCON_DIR", dir);
         command.env_remove(TYPE).env(TOLD, told.to_string());
         self.begin()?;
         let (number, common) = (self.number, &self.common);
-        let Some(run) = &mut self.run else { return Ok(()) };
-        let Some(after) = run.after.take() else { return Ok(()) };
+        let Some(run) = &mut self.run else {
+            return Ok(());
+        };
+        let Some(after) = run.after.take() else {
+            return Ok(());
+        };
         let (crew, started) = Crew::start(Plan {
             handle: number,
             control: self.segments.as_ref().expect("as above").watched.clone(),
@@ -174,26 +192,38 @@ impl Core {
             listeners: [results, messages],
             after: Some(Box::new(after)),
         });
-        let opened = if gated { self.control().set_ready() } else { Ok(()) };
+        let opened = if gated {
+            self.control().set_ready()
+        } else {
+            Ok(())
+        };
         let opened = opened.and_then(|()| begin_stream(self.control()));
         opened.inspect_err(|_| drop(self.finish()))
     }
 
     pub(crate) fn is_running(&self) -> bool {
         match &self.run {
-            Some(Run { crew: Some(crew), .. }) => crew.is_running(),
+            Some(Run {
+                crew: Some(crew), ..
+            }) => crew.is_running(),
             Some(_) => self.others().is_some(),
             None => false,
         }
     }
 
     pub(crate) fn pids(&self) -> Vec<u32> {
-        self.run.as_ref().and_then(|run| run.crew.as_ref()).map_or_else(Vec::new, Crew::pids)
+        self.run
+            .as_ref()
+            .and_then(|run| run.crew.as_ref())
+            .map_or_else(Vec::new, Crew::pids)
     }
 
     /// Processes of others that work, or may still come; `None`: the worker has ended.
     fn others(&self) -> Option<usize> {
-        let members = self.control().stats().map_or_else(|_| vec![], |stats| stats.members);
+        let members = self
+            .control()
+            .stats()
+            .map_or_else(|_| vec![], |stats| stats.members);
         let working = members
             .iter()
             .filter(|member| member.role != Role::Producer && member.pid != self.process)
@@ -211,7 +241,9 @@ impl Core {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let over = match &self.run {
             None => true,
-            Some(Run { crew: Some(crew), .. }) => crew.wait(timeout),
+            Some(Run {
+                crew: Some(crew), ..
+            }) => crew.wait(timeout),
             Some(_) => loop {
                 if self.others().is_none() {
                     break true;
@@ -238,12 +270,17 @@ impl Core {
     }
 
     fn end_crew(&mut self, patience: Duration) -> Result<(), Error> {
-        if let Some(Run { crew: Some(crew), .. }) = &self.run {
+        if let Some(Run {
+            crew: Some(crew), ..
+        }) = &self.run
+        {
             crew.let_end();
         }
         let stopped = self.set_stopped();
         match &self.run {
-            Some(Run { crew: Some(crew), .. }) if stopped.is_err() || !crew.wait(Some(patience)) => {
+            Some(Run {
+                crew: Some(crew), ..
+            }) if stopped.is_err() || !crew.wait(Some(patience)) => {
                 crew.kill();
                 crew.wait(None);
             }
@@ -290,16 +327,23 @@ impl Core {
     /// Sends a message to the worker; `wait`: for space, as long as the worker runs.
     pub(crate) fn send(&mut self, bytes: &[u8], wait: bool) -> Result<(), PutError> {
         let running = self.is_running();
-        let segments = self.segments.as_mut().expect("they are taken by drop alone");
+        let segments = self
+            .segments
+            .as_mut()
+            .expect("they are taken by drop alone");
         let (inbox, control, run) = (&mut segments.inbox, &segments.control, &self.run);
         let still = || match run {
-            Some(Run { crew: Some(crew), .. }) => crew.is_running(),
+            Some(Run {
+                crew: Some(crew), ..
+            }) => crew.is_running(),
             _ => running,
         };
-        let sent = send(inbox, bytes, "message_size", control, || match (wait, still()) {
-            (_, false) => WhenFull::GiveUp(PutError::Stopped),
-            (true, true) => WhenFull::Wait,
-            (false, true) => WhenFull::GiveUp(PutError::Full),
+        let sent = send(inbox, bytes, "message_size", control, || {
+            match (wait, still()) {
+                (_, false) => WhenFull::GiveUp(PutError::Stopped),
+                (true, true) => WhenFull::Wait,
+                (false, true) => WhenFull::GiveUp(PutError::Full),
+            }
         })?;
         if sent { Ok(()) } else { Err(PutError::Stopped) }
     }
@@ -355,7 +399,8 @@ fn take(core: &Mutex<Option<Core>>) -> Option<Core> {
 /// Closes the gate and throws away what is in the queue; without a seat it is only void.
 fn close(own: &Control) {
     let attach = AttachOptions::new().directory(own.directory());
-    let closed = ReadyQueue::<[u8]>::attach_with(own.name(), &attach).is_ok_and(|mut queue| queue.set_not_ready().is_ok());
+    let closed = ReadyQueue::<[u8]>::attach_with(own.name(), &attach)
+        .is_ok_and(|mut queue| queue.set_not_ready().is_ok());
     if !closed {
         let _ = own.set_not_ready();
     }

@@ -59,7 +59,8 @@ impl ProcessExit {
     /// Returns whether the process ended with exit status 0. Where nobody knows the status: it did
     /// not say that it failed.
     pub fn success(&self) -> bool {
-        self.status.map_or(self.error.is_none(), |status| status.success())
+        self.status
+            .map_or(self.error.is_none(), |status| status.success())
     }
 
     /// What went wrong, for people.
@@ -158,10 +159,16 @@ impl WorkerExit {
     /// ```
     pub fn into_result(self) -> Result<()> {
         let failed = || self.exits.iter().filter(|exit| !Self::is_fine(exit));
-        let Some(exit) = failed().find(|exit| exit.error.is_some()).or_else(|| failed().next()) else {
+        let Some(exit) = failed()
+            .find(|exit| exit.error.is_some())
+            .or_else(|| failed().next())
+        else {
             return Ok(());
         };
         let text = exit.trouble();
-        Err(Error::from(Worker::Failed { worker: self.worker, text }))
+        Err(Error::from(Worker::Failed {
+            worker: self.worker,
+            text,
+        }))
     }
 }

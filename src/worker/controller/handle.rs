@@ -229,7 +229,11 @@ impl Producer {
     fn open(name: &str, options: &ProducerOptions, way: Way) -> Result<Self> {
         options.settings.check(name)?;
         let common = &options.common;
-        check_subscribers(name, &options.settings.subscribers, common.directory.as_deref())?;
+        check_subscribers(
+            name,
+            &options.settings.subscribers,
+            common.directory.as_deref(),
+        )?;
         let segments = Segments::open::<Producing>(name, common, &common.ring(1, 8), way, 1)?;
         Ok(Self {
             core: Core::new(segments, common.clone(), false),
@@ -253,7 +257,11 @@ impl Producer {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn start_new(&mut self, program: impl Into<Program>) -> Result<()> {
-        check_subscribers(self.name(), &self.settings.subscribers, Some(self.core.control().directory()))?;
+        check_subscribers(
+            self.name(),
+            &self.settings.subscribers,
+            Some(self.core.control().directory()),
+        )?;
         self.core.start(program.into(), &self.settings, 1)
     }
 
@@ -261,7 +269,10 @@ impl Producer {
     ///
     /// # Errors
     /// `Running` while the worker runs; `InvalidOption` if one of them is no queue.
-    pub fn set_subscribers<S: Into<String>>(&mut self, names: impl IntoIterator<Item = S>) -> Result<()> {
+    pub fn set_subscribers<S: Into<String>>(
+        &mut self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<()> {
         if self.is_running() {
             return Err(Worker::Running {
                 worker: self.name().into(),
@@ -270,7 +281,11 @@ impl Producer {
             .into());
         }
         let settings = self.settings.clone().subscribers(names);
-        check_subscribers(self.name(), &settings.subscribers, Some(self.core.control().directory()))?;
+        check_subscribers(
+            self.name(),
+            &settings.subscribers,
+            Some(self.core.control().directory()),
+        )?;
         self.settings = settings;
         Ok(())
     }
@@ -319,12 +334,18 @@ impl<T: Payload + ?Sized> Consumer<T> {
         };
         let common = options.shared();
         let segments = Segments::open::<T>(name, &common, &own, way, options.processes)?;
-        let attach = AttachOptions::new().role(Role::Producer).directory(segments.control.directory());
+        let attach = AttachOptions::new()
+            .role(Role::Producer)
+            .directory(segments.control.directory());
         // The workers of a controlling process that was killed need a moment to leave.
         let deadline = Instant::now() + Duration::from_secs(1);
         let queue = loop {
             match ReadyQueue::attach_with(name, &attach) {
-                Err(error) if error.kind() == ErrorKind::NoSeat && way != Way::Create && Instant::now() < deadline => {
+                Err(error)
+                    if error.kind() == ErrorKind::NoSeat
+                        && way != Way::Create
+                        && Instant::now() < deadline =>
+                {
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 other => break other?,
@@ -356,7 +377,8 @@ impl<T: Payload + ?Sized> Consumer<T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn start_new(&mut self, program: impl Into<Program>) -> Result<()> {
-        self.core.start(program.into(), &self.settings, self.processes)
+        self.core
+            .start(program.into(), &self.settings, self.processes)
     }
 
     /// Lets it work on everything that was put before this call, and end then; at once if that is
@@ -393,7 +415,9 @@ fn check_subscribers(worker: &str, names: &[String], dir: Option<&Path>) -> Resu
     };
     for name in names {
         match attach_in(&dir, name) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return invalid(format!("its subscriber '{name}' is no queue: {error}")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return invalid(format!("its subscriber '{name}' is no queue: {error}"));
+            }
             Err(error) => return invalid(format!("its subscriber: {error}")),
             Ok(queue) if queue.info().type_name == named::<Producing>() => {
                 return invalid(format!(

@@ -79,7 +79,9 @@ impl<T> Callback<T> {
     pub(crate) fn call(&self, value: T) {
         let _turn = lock(&self.0.turn);
         // Taken out, so that the callback can replace itself.
-        let Some(mut function) = lock(&self.0.function).take() else { return };
+        let Some(mut function) = lock(&self.0.function).take() else {
+            return;
+        };
         quietly(|| function(value));
         let mut now = lock(&self.0.function);
         if now.is_none() {
@@ -132,7 +134,9 @@ impl Said {
     }
 
     fn attached(&self, pid: u32) -> bool {
-        self.0.iter().any(|(of, word)| *of == pid && matches!(word, Word::Attached))
+        self.0
+            .iter()
+            .any(|(of, word)| *of == pid && matches!(word, Word::Attached))
     }
 
     /// Why it failed, if it said so. Its words are forgotten: its id may be another's from now on.
@@ -185,7 +189,9 @@ impl Ears {
 
     /// This process said that it has attached.
     pub(crate) fn attached(&self, pid: u32) -> bool {
-        self.said.as_ref().is_some_and(|said| lock(said).attached(pid))
+        self.said
+            .as_ref()
+            .is_some_and(|said| lock(said).attached(pid))
     }
 
     /// Why a process that has ended said that it failed. All that it sent lies in the ring by now:
@@ -201,7 +207,9 @@ impl Ears {
             }
         }
         drop(reading);
-        self.said.as_ref().and_then(|said| lock(said).last_words(pid))
+        self.said
+            .as_ref()
+            .and_then(|said| lock(said).last_words(pid))
     }
 
     /// The next result or message. `None`: none for now. An error: there will be none any more.
@@ -210,7 +218,12 @@ impl Ears {
         if let Some(bytes) = reading.backlog.pop_front() {
             return Ok(Some(bytes));
         }
-        let got = reading.queue.as_mut().ok_or(GetError::Stopped)?.within(ROUND).get();
+        let got = reading
+            .queue
+            .as_mut()
+            .ok_or(GetError::Stopped)?
+            .within(ROUND)
+            .get();
         match got {
             Ok(bytes) => Ok(self.sort(bytes)),
             Err(GetError::TimedOut) => Ok(None),
@@ -227,16 +240,29 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Reads results, and what workers say of themselves. The ring is taken only if this succeeds.
-    pub(crate) fn results(ring: &mut Option<ReadyQueue<[u8]>>, handle: u64, callback: Callback<Message>) -> std::io::Result<Self> {
+    pub(crate) fn results(
+        ring: &mut Option<ReadyQueue<[u8]>>,
+        handle: u64,
+        callback: Callback<Message>,
+    ) -> std::io::Result<Self> {
         Self::spawn(ring, Some(Mutex::default()), handle, callback)
     }
 
     /// Reads messages. The ring is taken only if this succeeds.
-    pub(crate) fn messages(ring: &mut Option<ReadyQueue<[u8]>>, handle: u64, callback: Callback<Message>) -> std::io::Result<Self> {
+    pub(crate) fn messages(
+        ring: &mut Option<ReadyQueue<[u8]>>,
+        handle: u64,
+        callback: Callback<Message>,
+    ) -> std::io::Result<Self> {
         Self::spawn(ring, None, handle, callback)
     }
 
-    fn spawn(ring: &mut Option<ReadyQueue<[u8]>>, said: Option<Mutex<Said>>, handle: u64, callback: Callback<Message>) -> std::io::Result<Self> {
+    fn spawn(
+        ring: &mut Option<ReadyQueue<[u8]>>,
+        said: Option<Mutex<Said>>,
+        handle: u64,
+        callback: Callback<Message>,
+    ) -> std::io::Result<Self> {
         let name: Arc<str> = ring.as_ref().map_or("", ReadyQueue::name).into();
         let ears = Arc::new(Ears {
             turn: Mutex::new(()),
@@ -252,11 +278,17 @@ impl Listener {
             // The error is the end of the stream, or there is no ring any more.
             while let Ok(next) = heard.next() {
                 if let Some(bytes) = next {
-                    callback.call(Message { queue: queue.clone(), bytes });
+                    callback.call(Message {
+                        queue: queue.clone(),
+                        bytes,
+                    });
                 }
             }
         };
-        match std::thread::Builder::new().name(format!("prodcon {name}")).spawn(listen) {
+        match std::thread::Builder::new()
+            .name(format!("prodcon {name}"))
+            .spawn(listen)
+        {
             Ok(thread) => Ok(Self { ears, thread }),
             Err(error) => {
                 *ring = lock(&ears.reading).queue.take();

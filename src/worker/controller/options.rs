@@ -246,7 +246,9 @@ impl ConsumerOptions {
     pub(crate) fn shared(&self) -> Common {
         let mut common = self.common.clone();
         common.mode.get_or_insert(self.queue.permissions());
-        common.directory = common.directory.or_else(|| self.queue.dir().map(Into::into));
+        common.directory = common
+            .directory
+            .or_else(|| self.queue.dir().map(Into::into));
         common
     }
 
@@ -261,7 +263,11 @@ impl ConsumerOptions {
             return invalid("0 processes would do nothing: choose 1 or more".into());
         }
         let others = self.producers as usize + 2; // this handle puts, and drains at the end
-        let seats = |in_hand: usize| self.processes.saturating_mul(in_hand.saturating_add(1)).saturating_add(others);
+        let seats = |in_hand: usize| {
+            self.processes
+                .saturating_mul(in_hand.saturating_add(1))
+                .saturating_add(others)
+        };
         let mut wanted = seats(self.settings.max_buffer_size);
         if wanted > MOST_SEATS && !self.queue.is_at_least_once() {
             wanted = seats(1); // they copy, or have as many items in hand as there are seats
@@ -277,7 +283,10 @@ impl ConsumerOptions {
         // endpoint.
         let spared = wanted.saturating_add(self.processes).min(MOST_SEATS);
         let common = self.shared();
-        Ok(self.queue.clone().for_worker(spared as u32, common.mode(), common.directory.as_deref()))
+        Ok(self
+            .queue
+            .clone()
+            .for_worker(spared as u32, common.mode(), common.directory.as_deref()))
     }
 }
 

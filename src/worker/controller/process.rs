@@ -104,7 +104,10 @@ impl Crew {
             after: Mutex::new(Some(plan.after)),
             worker,
         });
-        let mut crew = Self { shared, threads: vec![] };
+        let mut crew = Self {
+            shared,
+            threads: vec![],
+        };
         let started = (0..plan.processes).try_for_each(|process| crew.start_one(process));
         crew.shared.one_less();
         (crew, started)
@@ -116,7 +119,8 @@ impl Crew {
         let child = shared.spawn()?;
         now.children.push(Some(child));
         now.running += 1;
-        let thread = std::thread::Builder::new().name(format!("prodcon {} {process}", shared.worker));
+        let thread =
+            std::thread::Builder::new().name(format!("prodcon {} {process}", shared.worker));
         match thread.spawn(move || shared.tend(process)) {
             Ok(thread) => {
                 self.threads.push(thread);
@@ -145,12 +149,19 @@ impl Crew {
                 let now = lock(&self.shared.now);
                 let pids: Vec<u32> = now.children.iter().flatten().map(Child::id).collect();
                 let exits = &now.ended.exits;
-                let ended = |process: usize| now.children[process].is_none() && !exits.iter().any(|exit| exit.process == process);
+                let ended = |process: usize| {
+                    now.children[process].is_none()
+                        && !exits.iter().any(|exit| exit.process == process)
+                };
                 (pids, now.early.clone(), (0..now.children.len()).any(ended))
             };
             if let Some(exit) = early {
                 return Err(match exit.error {
-                    Some(text) => Worker::Failed { worker: worker(), text }.into(),
+                    Some(text) => Worker::Failed {
+                        worker: worker(),
+                        text,
+                    }
+                    .into(),
                     None => Worker::NotAttached {
                         worker: worker(),
                         program: self.shared.program(),
@@ -161,7 +172,9 @@ impl Crew {
             }
             // A worker in a language of its own is known by its seat.
             let members = lock(&self.shared.control).stats()?.members;
-            let attached = |pid: &u32| self.shared.heard.attached(*pid) || members.iter().any(|member| member.pid == *pid);
+            let attached = |pid: &u32| {
+                self.shared.heard.attached(*pid) || members.iter().any(|member| member.pid == *pid)
+            };
             if !missing && pids.iter().all(attached) {
                 lock(&self.shared.now).starting = false;
                 return Ok(());
@@ -175,7 +188,11 @@ impl Crew {
                 .into());
             }
             let now = lock(&self.shared.now);
-            drop(self.shared.changed.wait_timeout(now, Duration::from_millis(1)));
+            drop(
+                self.shared
+                    .changed
+                    .wait_timeout(now, Duration::from_millis(1)),
+            );
         }
     }
 
@@ -186,7 +203,12 @@ impl Crew {
 
     /// The processes that run now.
     pub(crate) fn pids(&self) -> Vec<u32> {
-        lock(&self.shared.now).children.iter().flatten().map(Child::id).collect()
+        lock(&self.shared.now)
+            .children
+            .iter()
+            .flatten()
+            .map(Child::id)
+            .collect()
     }
 
     /// Nothing is started again from now on. The state should be `stopped`.
@@ -200,11 +222,18 @@ impl Crew {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut now = lock(&self.shared.now);
         while !now.over {
-            let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = deadline.map_or(Duration::MAX, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
             if left.is_zero() {
                 return false;
             }
-            now = self.shared.changed.wait_timeout(now, left).unwrap_or_else(PoisonError::into_inner).0;
+            now = self
+                .shared
+                .changed
+                .wait_timeout(now, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         true
     }
@@ -234,7 +263,10 @@ impl Crew {
 
 impl Shared {
     fn program(&self) -> String {
-        lock(&self.command).get_program().to_string_lossy().into_owned()
+        lock(&self.command)
+            .get_program()
+            .to_string_lossy()
+            .into_owned()
     }
 
     fn spawn_error(&self, error: std::io::Error) -> Error {
@@ -243,7 +275,11 @@ impl Shared {
             Worker::Arguments { worker, program }
         } else {
             let why = error.to_string();
-            Worker::Spawn { worker, program, why }
+            Worker::Spawn {
+                worker,
+                program,
+                why,
+            }
         };
         Error::with_source(Reason::Worker(reason), error)
     }
@@ -272,7 +308,10 @@ impl Shared {
                 error = None;
             }
             if late && error.is_none() {
-                error = Some(format!("it did not attach within {} s and was killed", self.start_timeout.as_secs_f64()));
+                error = Some(format!(
+                    "it did not attach within {} s and was killed",
+                    self.start_timeout.as_secs_f64()
+                ));
             }
             let mut exit = ProcessExit {
                 process,
@@ -323,7 +362,11 @@ impl Shared {
     /// What is undecided becomes decidable when others have ended what they are at.
     fn recover(&self, pid: u32) {
         let deadline = Instant::now() + PATIENCE;
-        let locked = |control: &Control| control.stats().is_ok_and(|stats| stats.members.iter().any(|member| member.pid == pid));
+        let locked = |control: &Control| {
+            control
+                .stats()
+                .is_ok_and(|stats| stats.members.iter().any(|member| member.pid == pid))
+        };
         while locked(&lock(&self.control)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -341,7 +384,13 @@ impl Shared {
         let stopped = lock(&self.control).state() == State::Stopped;
         let mut now = lock(&self.now);
         let backoff = match self.restart {
-            Restart::OnFailure { limit, backoff } if !exit.success() && !now.ending && (!now.starting || attached) && !stopped && now.restarts < limit => {
+            Restart::OnFailure { limit, backoff }
+                if !exit.success()
+                    && !now.ending
+                    && (!now.starting || attached)
+                    && !stopped
+                    && now.restarts < limit =>
+            {
                 now.restarts += 1;
                 Some(backoff.saturating_mul(1 << in_a_row).min(LONGEST_BACKOFF))
             }
@@ -417,9 +466,14 @@ impl Shared {
 
 /// Waits until the process has ended, and leaves it to be reaped.
 fn wait_for_end(pid: u32) {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return;
+    };
     while matches!(
-        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT),
+        waitid(
+            WaitId::Pid(pid),
+            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT
+        ),
         Err(rustix::io::Errno::INTR)
     ) {}
 }
@@ -430,5 +484,8 @@ fn has_ended(pid: u32) -> bool {
         return true;
     };
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-    !matches!(waitid(WaitId::Pid(pid), options), Ok(None) | Err(rustix::io::Errno::INTR))
+    !matches!(
+        waitid(WaitId::Pid(pid), options),
+        Ok(None) | Err(rustix::io::Errno::INTR)
+    )
 }

@@ -43,7 +43,9 @@ impl Drop for Names {
     fn drop(&mut self) {
         if self.process == std::process::id() {
             // An error: somebody else has removed it, and the name may be another's by now.
-            self.ours.drain(..).for_each(|control| drop(control.unlink()));
+            self.ours
+                .drain(..)
+                .for_each(|control| drop(control.unlink()));
         }
     }
 }
@@ -68,7 +70,13 @@ pub(crate) struct Segments {
 
 impl Segments {
     /// `own`: the options of the worker's own queue; `processes`: that may attach to the rings.
-    pub(crate) fn open<T: Payload + ?Sized>(name: &str, common: &Common, own: &QueueOptions, way: Way, processes: usize) -> Result<Self> {
+    pub(crate) fn open<T: Payload + ?Sized>(
+        name: &str,
+        common: &Common,
+        own: &QueueOptions,
+        way: Way,
+        processes: usize,
+    ) -> Result<Self> {
         let dir = common.directory.clone().unwrap_or_else(crate::directory);
         let mut names = Names {
             dir,
@@ -79,19 +87,39 @@ impl Segments {
         let mut ring = |end: &str, capacity, size, role| {
             let name = format!("{name}.{end}");
             // Each process has an endpoint, and so may workers that others start.
-            let seats = u32::try_from(processes).unwrap_or(u32::MAX).saturating_add(4);
+            let seats = u32::try_from(processes)
+                .unwrap_or(u32::MAX)
+                .saturating_add(4);
             let options = common.ring(capacity, seats).item_size(size).owned(true);
             let ring = ring(&name, &options, role, &names.dir)?;
             names.ours.push(ring.control().try_clone()?);
             Ok::<_, Error>(ring)
         };
-        let results = ring("results", common.result_capacity, common.result_size, Role::Consumer)?;
-        let messages = ring("out", common.message_capacity, common.message_size, Role::Consumer)?;
-        let inbox = ring("in", common.message_capacity, common.message_size, Role::Producer)?;
+        let results = ring(
+            "results",
+            common.result_capacity,
+            common.result_size,
+            Role::Consumer,
+        )?;
+        let messages = ring(
+            "out",
+            common.message_capacity,
+            common.message_size,
+            Role::Consumer,
+        )?;
+        let inbox = ring(
+            "in",
+            common.message_capacity,
+            common.message_size,
+            Role::Producer,
+        )?;
         let shared = |control| Arc::new(Mutex::new(control));
         Ok(Self {
             watched: shared(control.try_clone()?),
-            ends: [shared(results.control().try_clone()?), shared(messages.control().try_clone()?)],
+            ends: [
+                shared(results.control().try_clone()?),
+                shared(messages.control().try_clone()?),
+            ],
             control,
             results: Some(results),
             messages: Some(messages),
@@ -102,7 +130,12 @@ impl Segments {
     }
 }
 
-fn own_queue<T: Payload + ?Sized>(name: &str, options: &QueueOptions, way: Way, names: &mut Names) -> Result<(Control, Supervision)> {
+fn own_queue<T: Payload + ?Sized>(
+    name: &str,
+    options: &QueueOptions,
+    way: Way,
+    names: &mut Names,
+) -> Result<(Control, Supervision)> {
     let deadline = Instant::now() + PATIENCE;
     let options = &options.clone().owned(true);
     loop {
@@ -110,10 +143,12 @@ fn own_queue<T: Payload + ?Sized>(name: &str, options: &QueueOptions, way: Way, 
             Way::Create => (Control::create::<T>(name, options)?, true),
             Way::Attach => (attach_in(&names.dir, name)?, false),
             Way::CreateOrAttach => match attach_in(&names.dir, name) {
-                Err(error) if error.kind() == ErrorKind::NotFound => match Control::create::<T>(name, options) {
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
-                    made => (made?, true),
-                },
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    match Control::create::<T>(name, options) {
+                        Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                        made => (made?, true),
+                    }
+                }
                 found => (found?, false),
             },
         };
@@ -129,7 +164,12 @@ fn own_queue<T: Payload + ?Sized>(name: &str, options: &QueueOptions, way: Way, 
                 return Ok((control, lease));
             }
             Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
-            Ok(None) => return Err(Worker::Controlled { worker: name.into() }.into()),
+            Ok(None) => {
+                return Err(Worker::Controlled {
+                    worker: name.into(),
+                }
+                .into());
+            }
             // Its last worker removed what a dead predecessor had left.
             Err(error) if error.kind() == ErrorKind::Removed && way == Way::CreateOrAttach => {}
             Err(error) => return Err(error),
@@ -140,12 +180,16 @@ fn own_queue<T: Payload + ?Sized>(name: &str, options: &QueueOptions, way: Way, 
 /// A new ring of our own. A dead predecessor's goes: we hold the lease, and who still sits in it
 /// finds the new one by its name.
 fn ring(name: &str, options: &QueueOptions, role: Role, dir: &Path) -> Result<ReadyQueue<[u8]>> {
-    let attach = AttachOptions::new().role(role).spin_limit(Duration::ZERO).directory(dir);
+    let attach = AttachOptions::new()
+        .role(role)
+        .spin_limit(Duration::ZERO)
+        .directory(dir);
     let options = options.clone().attach(attach);
     let deadline = Instant::now() + PATIENCE;
     loop {
         match ReadyQueue::create(name, &options) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && is_gone(dir, name, deadline)? => {}
+            Err(error)
+                if error.kind() == ErrorKind::AlreadyExists && is_gone(dir, name, deadline)? => {}
             made => return made,
         }
     }
@@ -164,7 +208,9 @@ fn is_gone(dir: &Path, name: &str, deadline: Instant) -> Result<bool> {
         }
         if !old.has_owner()? {
             return match old.unlink() {
-                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Removed) => Err(error),
+                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Removed) => {
+                    Err(error)
+                }
                 _ => Ok(true),
             };
         }

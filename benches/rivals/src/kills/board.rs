@@ -67,22 +67,32 @@ impl Board {
     pub fn mark(&self, consumer: usize, (id, intact): (u64, bool)) {
         let mine = &self.consumers[consumer];
         let (producer, sequence) = item::parts(id);
-        let known = self.producers.get(producer).is_some_and(|producer| sequence < producer.intent.load(Acquire));
+        let known = self
+            .producers
+            .get(producer)
+            .is_some_and(|producer| sequence < producer.intent.load(Acquire));
         if !intact || !known || sequence >= MOST {
             mine.corrupt.fetch_add(1, Relaxed);
         } else {
             let bit = 1 << (sequence % 64);
-            if self.marks[producer][(sequence / 64) as usize].fetch_or(bit, Ordering::AcqRel) & bit != 0 {
+            if self.marks[producer][(sequence / 64) as usize].fetch_or(bit, Ordering::AcqRel) & bit
+                != 0
+            {
                 mine.twice.fetch_add(1, Relaxed);
             }
-            self.producers[producer].seen.fetch_max(sequence + 1, Relaxed);
+            self.producers[producer]
+                .seen
+                .fetch_max(sequence + 1, Relaxed);
         }
         mine.got.fetch_add(1, Relaxed);
     }
 
     /// Items got so far.
     pub fn got(&self) -> u64 {
-        self.consumers.iter().map(|consumer| consumer.got.load(Relaxed)).sum()
+        self.consumers
+            .iter()
+            .map(|consumer| consumer.got.load(Relaxed))
+            .sum()
     }
 
     /// The account, once nobody does anything any more. `doubts`: producers and sequence numbers of items that may or may not have been put.
@@ -103,7 +113,9 @@ impl Board {
     /// Items of one producer: put, and lost.
     pub fn put_and_lost(&self, producer: usize, doubts: &[(usize, u64)]) -> (u64, u64) {
         let all = self.producers[producer].intent.load(Acquire).min(MOST);
-        let marked = |sequence: u64| self.marks[producer][(sequence / 64) as usize].load(Acquire) >> (sequence % 64) & 1 == 1;
+        let marked = |sequence: u64| {
+            self.marks[producer][(sequence / 64) as usize].load(Acquire) >> (sequence % 64) & 1 == 1
+        };
         let missing = (0..all).filter(|sequence| !marked(*sequence)).count() as u64;
         let doubted = doubts
             .iter()
@@ -159,7 +171,10 @@ mod tests {
             board.producers[producer].done.store(count, Relaxed);
             (0..count).for_each(|sequence| board.mark(1, (item::id(producer, sequence), true)));
         }
-        let fine = Account { put: 15, ..Account::default() };
+        let fine = Account {
+            put: 15,
+            ..Account::default()
+        };
         assert_eq!(board.account(&[]), fine);
         board.mark(2, (item::id(0, 4), true));
         assert_eq!(board.account(&[]), Account { twice: 1, ..fine });

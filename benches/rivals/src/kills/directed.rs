@@ -48,7 +48,11 @@ pub struct Outturn {
 pub fn run(place: &Place, system: &str, role: Role, points: u64) -> Outcome<Outturn> {
     let length = match one(place, system, role, TOO_MANY)? {
         One::Ended { steps } => steps,
-        One::Killed(_) => return Err(format!("{system}: an operation of more than {TOO_MANY} instructions").into()),
+        One::Killed(_) => {
+            return Err(
+                format!("{system}: an operation of more than {TOO_MANY} instructions").into(),
+            );
+        }
     };
     let mut outturn = Outturn {
         length,
@@ -58,8 +62,14 @@ pub fn run(place: &Place, system: &str, role: Role, points: u64) -> Outcome<Outt
     let tried = points.min(length);
     for point in 0..tried {
         check_signals()?;
-        let after = if tried > 1 { point * (length - 1) / (tried - 1) } else { 0 };
-        let One::Killed(harm) = one(place, system, role, after)? else { continue };
+        let after = if tried > 1 {
+            point * (length - 1) / (tried - 1)
+        } else {
+            0
+        };
+        let One::Killed(harm) = one(place, system, role, after)? else {
+            continue;
+        };
         outturn.points += 1;
         outturn.stuck += u64::from(harm.stuck);
         outturn.slowed += u64::from(harm.slow >= 3);
@@ -139,7 +149,9 @@ fn one(place: &Place, system: &str, role: Role, after: u64) -> Outcome<One> {
     let quiet = Duration::from_millis(if stuck { 50 } else { 120 }); // those who adopt a dead consumer's item look every 100 ms
     let idle = |board: &Ledger| {
         let numbers = &board.producers;
-        numbers.iter().all(|numbers| numbers.seen.load(Relaxed) >= numbers.intent.load(Relaxed))
+        numbers
+            .iter()
+            .all(|numbers| numbers.seen.load(Relaxed) >= numbers.intent.load(Relaxed))
     };
     while last.0.elapsed() < quiet && !idle(&board) {
         std::thread::sleep(Duration::from_micros(500));
@@ -148,7 +160,10 @@ fn one(place: &Place, system: &str, role: Role, after: u64) -> Outcome<One> {
         }
     }
     drop(group);
-    let doubts: Vec<_> = [0, 1].into_iter().filter_map(|slot| board.doubt(slot)).collect();
+    let doubts: Vec<_> = [0, 1]
+        .into_iter()
+        .filter_map(|slot| board.doubt(slot))
+        .collect();
     let account = board.account(&doubts);
     let bystanders = board.put_and_lost(1, &doubts).1;
     Ok(One::Killed(Harm {
@@ -172,7 +187,9 @@ fn stepped(pid: u32, after: u64) -> Outcome<Option<u64>> {
             cpu::signal(self.0 as u32, libc::SIGKILL);
             let mut status = 0;
             // SAFETY: a valid pointer to an integer.
-            while unsafe { libc::waitpid(self.0, &raw mut status, libc::__WALL) } == self.0 && !(libc::WIFEXITED(status) || libc::WIFSIGNALED(status)) {}
+            while unsafe { libc::waitpid(self.0, &raw mut status, libc::__WALL) } == self.0
+                && !(libc::WIFEXITED(status) || libc::WIFSIGNALED(status))
+            {}
         }
     }
     let victim = Victim(pid);
@@ -186,7 +203,11 @@ fn stepped(pid: u32, after: u64) -> Outcome<Option<u64>> {
         match wait(libc::WUNTRACED | libc::WNOHANG) {
             (0, _) if Instant::now() < deadline => std::thread::sleep(Duration::from_micros(100)),
             (found, status) if found == pid && signal_of(status) == Some(libc::SIGSTOP) => break,
-            (_, status) => return Err(format!("the victim did not come to its stop (status {status:#x})").into()),
+            (_, status) => {
+                return Err(
+                    format!("the victim did not come to its stop (status {status:#x})").into(),
+                );
+            }
         }
     }
     let mut steps = 0;
@@ -196,9 +217,15 @@ fn stepped(pid: u32, after: u64) -> Outcome<Option<u64>> {
             return Err(format!("cannot single-step: {}", std::io::Error::last_os_error()).into());
         }
         match wait(libc::__WALL) {
-            (found, status) if found == pid && signal_of(status) == Some(libc::SIGTRAP) => steps += 1,
-            (found, status) if found == pid && signal_of(status) == Some(libc::SIGSTOP) => return Ok(Some(steps)),
-            (_, status) => return Err(format!("the victim ended in mid-step (status {status:#x})").into()),
+            (found, status) if found == pid && signal_of(status) == Some(libc::SIGTRAP) => {
+                steps += 1
+            }
+            (found, status) if found == pid && signal_of(status) == Some(libc::SIGSTOP) => {
+                return Ok(Some(steps));
+            }
+            (_, status) => {
+                return Err(format!("the victim ended in mid-step (status {status:#x})").into());
+            }
         }
     }
     drop(victim);

@@ -34,7 +34,11 @@ struct Told {
 /// Whether a program can be started at all.
 fn there(program: &str) -> bool {
     let mut command = Command::new(program);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
@@ -47,7 +51,10 @@ pub fn python(place: &Place, seconds: f64, seed: u64) -> Outcome<Result<Outturn,
         return Ok(Err("python3 is not here".into()));
     }
     place.scrub()?;
-    let (script, answer) = (place.dir().join("queue_kill.py"), place.dir().join("answer"));
+    let (script, answer) = (
+        place.dir().join("queue_kill.py"),
+        place.dir().join("answer"),
+    );
     std::fs::write(&script, SCRIPT)?;
     let mut command = Command::new("python3");
     command
@@ -64,7 +71,8 @@ pub fn python(place: &Place, seconds: f64, seed: u64) -> Outcome<Result<Outturn,
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    let told: Told = serde_json::from_str(&std::fs::read_to_string(&answer)?).map_err(|error| format!("the Python script failed: {error}"))?;
+    let told: Told = serde_json::from_str(&std::fs::read_to_string(&answer)?)
+        .map_err(|error| format!("the Python script failed: {error}"))?;
     let mut outturn = Outturn {
         killed_producers: told.killed_producers,
         killed_consumers: told.killed_consumers,
@@ -96,36 +104,73 @@ pub fn boost(place: &Place, seconds: f64, seed: u64) -> Outcome<Result<Outturn, 
     let path = place.dir().join("board");
     let board = Ledger::create(&path)?;
     let name = format!("{}-boost", place.prefix());
-    let made = Command::new(&program).args(["make", &name, &CAPACITY.to_string()]).status()?;
+    let made = Command::new(&program)
+        .args(["make", &name, &CAPACITY.to_string()])
+        .status()?;
     if !made.success() {
         return Err("boost's queue was not made".into());
     }
     let command = |role, slot: usize| {
         let mut command = Command::new(&program);
-        command.args([if role == Role::Put { "put" } else { "get" }, &name, &CAPACITY.to_string()]);
-        command.arg(&path).arg(size_of::<Board>().to_string()).arg(slot.to_string());
+        command.args([
+            if role == Role::Put { "put" } else { "get" },
+            &name,
+            &CAPACITY.to_string(),
+        ]);
+        command
+            .arg(&path)
+            .arg(size_of::<Board>().to_string())
+            .arg(slot.to_string());
         command.args(offsets(slot).map(|offset| offset.to_string()));
         command.args([MARKS, size_of::<Producer>()].map(|size| size.to_string()));
         Ok(command)
     };
-    let outturn = random::run(&board, &Cast { command: Box::new(command) }, seconds, seed);
+    let outturn = random::run(
+        &board,
+        &Cast {
+            command: Box::new(command),
+        },
+        seconds,
+        seed,
+    );
     place.scrub()?;
     outturn.map(Ok)
 }
 
 fn compile(place: &Place) -> Outcome<Result<PathBuf, String>> {
-    let (source, program) = (place.dir().join("queue.cpp"), std::env::current_exe()?.with_file_name("rivals-boost-queue"));
+    let (source, program) = (
+        place.dir().join("queue.cpp"),
+        std::env::current_exe()?.with_file_name("rivals-boost-queue"),
+    );
     std::fs::write(&source, PROGRAM)?;
-    let compiler = |arguments: &[&str], from: &Path, to: &Path| Command::new("g++").args(arguments).arg(from).arg("-o").arg(to).stderr(Stdio::piped()).output();
+    let compiler = |arguments: &[&str], from: &Path, to: &Path| {
+        Command::new("g++")
+            .args(arguments)
+            .arg(from)
+            .arg("-o")
+            .arg(to)
+            .stderr(Stdio::piped())
+            .output()
+    };
     let test = place.dir().join("header.cpp");
-    std::fs::write(&test, "#include <boost/interprocess/ipc/message_queue.hpp>\n")?;
-    if !compiler(&["-std=c++17", "-E"], &test, Path::new("/dev/null"))?.status.success() {
+    std::fs::write(
+        &test,
+        "#include <boost/interprocess/ipc/message_queue.hpp>\n",
+    )?;
+    if !compiler(&["-std=c++17", "-E"], &test, Path::new("/dev/null"))?
+        .status
+        .success()
+    {
         return Ok(Err("the headers of boost::interprocess are not here".into()));
     }
     let done = compiler(&["-std=c++17", "-O2", "-pthread"], &source, &program)?;
     if done.status.success() {
         Ok(Ok(program))
     } else {
-        Err(format!("boost's part does not compile:\n{}", String::from_utf8_lossy(&done.stderr)).into())
+        Err(format!(
+            "boost's part does not compile:\n{}",
+            String::from_utf8_lossy(&done.stderr)
+        )
+        .into())
     }
 }

@@ -44,7 +44,10 @@ pub struct Arguments {
 }
 
 const CAPACITY: u32 = 1024;
-const FOREIGN: [(&str, &str); 2] = [("python", "Python multiprocessing.Queue"), ("boost", "boost::interprocess message_queue")];
+const FOREIGN: [(&str, &str); 2] = [
+    ("python", "Python multiprocessing.Queue"),
+    ("boost", "boost::interprocess message_queue"),
+];
 
 /// Kills, or plays a part. `false`: prodcon broke a promise.
 ///
@@ -59,14 +62,26 @@ pub fn main(arguments: &Arguments) -> Outcome<bool> {
 
 /// Whether prodcon kept its promises.
 fn test(arguments: &Arguments) -> Outcome<bool> {
-    let names: Vec<_> = systems::mortal().map(|(entry, _)| entry.name).chain(FOREIGN.map(|(name, _)| name)).collect();
-    if let Some(name) = arguments.only.iter().find(|name| !names.contains(&name.as_str())) {
-        return Err(format!("no system is called '{name}': there are {}", names.join(", ")).into());
+    let names: Vec<_> = systems::mortal()
+        .map(|(entry, _)| entry.name)
+        .chain(FOREIGN.map(|(name, _)| name))
+        .collect();
+    if let Some(name) = arguments
+        .only
+        .iter()
+        .find(|name| !names.contains(&name.as_str()))
+    {
+        return Err(format!(
+            "no system is called '{name}': there are {}",
+            names.join(", ")
+        )
+        .into());
     }
     processes::mind_signals()?;
     let place = Place::new("rivals")?;
     let seed = arguments.seed.unwrap_or_else(cpu::now);
-    let wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
+    let wanted =
+        |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
     let say = |what: &str| {
         if !arguments.markdown {
             eprintln!("{what}");
@@ -80,7 +95,10 @@ fn test(arguments: &Arguments) -> Outcome<bool> {
             promise,
             outturn: told(kill_at_random(&place, entry, promise, arguments.seconds, seed).map(Ok))?,
         });
-        for role in [Role::StepPut, Role::StepGet].into_iter().filter(|_| arguments.points > 0) {
+        for role in [Role::StepPut, Role::StepGet]
+            .into_iter()
+            .filter(|_| arguments.points > 0)
+        {
             say(&format!(
                 "{}: killed at every instruction of {}",
                 entry.title,
@@ -131,7 +149,13 @@ fn told<T>(outturn: Outcome<Result<T, String>>) -> Outcome<Result<T, String>> {
     })
 }
 
-fn kill_at_random(place: &Place, entry: &Entry, promise: Promise, seconds: f64, seed: u64) -> Outcome<Outturn> {
+fn kill_at_random(
+    place: &Place,
+    entry: &Entry,
+    promise: Promise,
+    seconds: f64,
+    seed: u64,
+) -> Outcome<Outturn> {
     place.scrub()?;
     let job = |role, slot| Job {
         system: entry.name.into(),
@@ -169,7 +193,11 @@ fn books(job: &Job) -> Outcome<String> {
     let control = Control::attach_with(&job.name, &AttachOptions::new().directory(&job.dir))?;
     let report = control.doctor()?;
     let stats = control.stats()?;
-    let exact = if report.ok() && stats.adds_up() { "exact" } else { "**do not add up**" };
+    let exact = if report.ok() && stats.adds_up() {
+        "exact"
+    } else {
+        "**do not add up**"
+    };
     Ok(format!(
         "{exact}: {} put = {} got + {} lost + {} unacknowledged + {} left{}; {} delivered again",
         stats.puts,
@@ -177,7 +205,10 @@ fn books(job: &Job) -> Outcome<String> {
         stats.lost,
         stats.unacked,
         stats.len,
-        report.problems.first().map_or_else(String::new, |problem| format!(" ({problem})")),
+        report
+            .problems
+            .first()
+            .map_or_else(String::new, |problem| format!(" ({problem})")),
         stats.redelivered
     ))
 }

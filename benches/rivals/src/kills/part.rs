@@ -67,7 +67,9 @@ impl Job {
 /// # Errors
 /// As the system answers.
 pub fn play(job: &Job) -> Outcome<()> {
-    systems::find(&job.system).ok_or("no such system")?.visit(Part(job))
+    systems::find(&job.system)
+        .ok_or("no such system")?
+        .visit(Part(job))
 }
 
 struct Part<'a>(&'a Job);
@@ -94,7 +96,9 @@ fn play_with<S: System>(job: &Job) -> Outcome<()> {
         Role::Keep => Ok(()),
         Role::Put => put_for_ever(job, &board, S::tx::<N>(&setup)?),
         Role::Get => get_for_ever(job, &board, S::rx::<N>(&setup)?),
-        Role::StepPut | Role::StepGet => step(job, &board, S::tx::<N>(&setup)?, S::rx::<N>(&setup)?),
+        Role::StepPut | Role::StepGet => {
+            step(job, &board, S::tx::<N>(&setup)?, S::rx::<N>(&setup)?)
+        }
     }
 }
 
@@ -118,7 +122,9 @@ fn put_for_ever(job: &Job, board: &Ledger, mut tx: impl Tx<N>) -> Outcome<()> {
             let share = u64::from(job.capacity / 8).max(1);
             let began = Instant::now();
             // Never for long: what is missing is never seen.
-            while mine.intent.load(Relaxed) >= mine.seen.load(Relaxed) + share && began.elapsed() < Duration::from_millis(20) {
+            while mine.intent.load(Relaxed) >= mine.seen.load(Relaxed) + share
+                && began.elapsed() < Duration::from_millis(20)
+            {
                 std::thread::yield_now();
             }
         }
@@ -139,7 +145,10 @@ fn step(job: &Job, board: &Ledger, mut tx: impl Tx<N>, mut rx: impl Rx<N>) -> Ou
         put_one(job, board, &mut tx)?;
     }
     rx.get(|item| board.mark(job.slot, item::read(item)))?;
-    let (mine, pid) = (&board.producers[job.slot], std::process::id() as libc::pid_t);
+    let (mine, pid) = (
+        &board.producers[job.slot],
+        std::process::id() as libc::pid_t,
+    );
     let sequence = mine.intent.load(Relaxed);
     // SAFETY: no pointers are read for PTRACE_TRACEME.
     unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };

@@ -84,7 +84,12 @@ pub fn run(board: &Ledger, cast: &Cast, seconds: f64, seed: u64) -> Outcome<Outt
     }
     ring.moved = (Instant::now(), 0, board.got());
     let end = Instant::now() + Duration::from_secs_f64(seconds);
-    let full = || board.producers.iter().any(|producer| producer.intent.load(Relaxed) > MOST / 10 * 9);
+    let full = || {
+        board
+            .producers
+            .iter()
+            .any(|producer| producer.intent.load(Relaxed) > MOST / 10 * 9)
+    };
     while Instant::now() < end && ring.outturn.wedged_after.is_none() && !full() {
         processes::check_signals()?;
         let pause = 2 + ring.roll(12);
@@ -205,9 +210,15 @@ impl Ring<'_> {
         }
         drop(consumers);
         self.group = ProcessGroup::default();
-        self.doubts.extend((0..SLOTS).filter_map(|slot| self.board.doubt(slot)));
+        self.doubts
+            .extend((0..SLOTS).filter_map(|slot| self.board.doubt(slot)));
         self.outturn.account = self.board.account(&self.doubts);
-        self.outturn.slow_puts = self.board.producers.iter().map(|producer| producer.slow.load(Relaxed)).sum();
+        self.outturn.slow_puts = self
+            .board
+            .producers
+            .iter()
+            .map(|producer| producer.slow.load(Relaxed))
+            .sum();
         Ok(self.outturn)
     }
 }

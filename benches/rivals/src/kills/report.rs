@@ -25,23 +25,39 @@ pub struct Steps {
 impl Random {
     /// Whether it did what it promises; who promises nothing cannot break it.
     pub fn kept(&self) -> bool {
-        let Ok(outturn) = &self.outturn else { return self.promise == Promise::None };
+        let Ok(outturn) = &self.outturn else {
+            return self.promise == Promise::None;
+        };
         let (account, hands) = (outturn.account, u64::from(outturn.killed_consumers));
         let items = match self.promise {
             Promise::AtMostOnce => account.lost <= hands && account.twice == 0,
             Promise::AtLeastOnce => account.lost == 0 && account.twice <= hands,
             Promise::None => return true,
         };
-        let books = outturn.books.as_ref().is_some_and(|books| books.starts_with("exact"));
-        items && books && outturn.wedged_after.is_none() && account.corrupt == 0 && outturn.gave_up == 0 && outturn.stuck == 0
+        let books = outturn
+            .books
+            .as_ref()
+            .is_some_and(|books| books.starts_with("exact"));
+        items
+            && books
+            && outturn.wedged_after.is_none()
+            && account.corrupt == 0
+            && outturn.gave_up == 0
+            && outturn.stuck == 0
     }
 }
 
 impl Steps {
     /// As [`Random::kept`]. At each point one process is killed, so one item may be in doubt.
     pub fn kept(&self) -> bool {
-        let Ok(outturn) = &self.outturn else { return self.promise == Promise::None };
-        let hands = if self.role == Role::StepGet { outturn.points } else { 0 };
+        let Ok(outturn) = &self.outturn else {
+            return self.promise == Promise::None;
+        };
+        let hands = if self.role == Role::StepGet {
+            outturn.points
+        } else {
+            0
+        };
         let items = match self.promise {
             Promise::AtMostOnce => outturn.lost <= hands && outturn.twice == 0,
             Promise::AtLeastOnce => outturn.lost == 0 && outturn.twice <= hands,
@@ -60,7 +76,13 @@ fn verdict(promise: Promise, kept: bool) -> &'static str {
 }
 
 /// All tables.
-pub fn markdown(command: &str, seed: u64, seconds: f64, random: &[Random], steps: &[Steps]) -> String {
+pub fn markdown(
+    command: &str,
+    seed: u64,
+    seconds: f64,
+    random: &[Random],
+    steps: &[Steps],
+) -> String {
     let mut out = format!("`{command}`\n\n- {}; seed {seed}\n\n", machine());
     let _ = writeln!(
         out,
@@ -81,13 +103,29 @@ pub fn markdown(command: &str, seed: u64, seconds: f64, random: &[Random], steps
         let outturn = match &row.outturn {
             Ok(outturn) => outturn,
             Err(why) => {
-                table.row([row.title, why, "", "", "", "", "", "", verdict(row.promise, row.kept())]);
+                table.row([
+                    row.title,
+                    why,
+                    "",
+                    "",
+                    "",
+                    "",
+                    "",
+                    "",
+                    verdict(row.promise, row.kept()),
+                ]);
                 continue;
             }
         };
         let (account, wedged) = (outturn.account, outturn.wedged_after);
-        let mut others = wedged.map_or_else(|| "went on".to_owned(), |kills| format!("**stood still for ever from kill {} on**", kills + 1));
-        for (number, what) in [(outturn.stuck, "producers stuck in their last put"), (outturn.gave_up, "gave up with an error")] {
+        let mut others = wedged.map_or_else(
+            || "went on".to_owned(),
+            |kills| format!("**stood still for ever from kill {} on**", kills + 1),
+        );
+        for (number, what) in [
+            (outturn.stuck, "producers stuck in their last put"),
+            (outturn.gave_up, "gave up with an error"),
+        ] {
             if number > 0 {
                 let _ = write!(others, ", {number} {what}");
             }
@@ -97,7 +135,10 @@ pub fn markdown(command: &str, seed: u64, seconds: f64, random: &[Random], steps
         }
         table.row([
             row.title.to_owned(),
-            format!("{} + {}; {}", outturn.killed_producers, outturn.killed_consumers, outturn.paused),
+            format!(
+                "{} + {}; {}",
+                outturn.killed_producers, outturn.killed_consumers, outturn.paused
+            ),
             others,
             if wedged.is_some() {
                 "-".into()
@@ -117,8 +158,15 @@ pub fn markdown(command: &str, seed: u64, seconds: f64, random: &[Random], steps
     }
     out.push_str(&table.markdown());
     for row in random {
-        if let Ok(Outturn { books: Some(books), .. }) = &row.outturn {
-            let _ = writeln!(out, "- {}: its own accounts after recovery are {books}", row.title);
+        if let Ok(Outturn {
+            books: Some(books), ..
+        }) = &row.outturn
+        {
+            let _ = writeln!(
+                out,
+                "- {}: its own accounts after recovery are {books}",
+                row.title
+            );
         }
     }
     let _ = writeln!(
@@ -143,15 +191,35 @@ pub fn markdown(command: &str, seed: u64, seconds: f64, random: &[Random], steps
             "promise",
         ]);
         for row in steps {
-            let operation = if row.role == Role::StepPut { "put" } else { "get" };
+            let operation = if row.role == Role::StepPut {
+                "put"
+            } else {
+                "get"
+            };
             let outturn = match &row.outturn {
                 Ok(outturn) => outturn,
                 Err(why) => {
-                    table.row([row.title, operation, why, "", "", "", "", "", verdict(row.promise, row.kept())]);
+                    table.row([
+                        row.title,
+                        operation,
+                        why,
+                        "",
+                        "",
+                        "",
+                        "",
+                        "",
+                        verdict(row.promise, row.kept()),
+                    ]);
                     continue;
                 }
             };
-            let of = |points: u64| if points > 0 { format!("**at {points}**") } else { "never".into() };
+            let of = |points: u64| {
+                if points > 0 {
+                    format!("**at {points}**")
+                } else {
+                    "never".into()
+                }
+            };
             let mut stuck = of(outturn.stuck);
             if outturn.errors > 0 {
                 let _ = write!(stuck, " (with an error at {})", outturn.errors);
@@ -162,7 +230,11 @@ pub fn markdown(command: &str, seed: u64, seconds: f64, random: &[Random], steps
                 outturn.length.to_string(),
                 outturn.points.to_string(),
                 stuck,
-                if outturn.never_waits { of(outturn.slowed) } else { "-".into() },
+                if outturn.never_waits {
+                    of(outturn.slowed)
+                } else {
+                    "-".into()
+                },
                 of(outturn.bystanders),
                 format!("{} / {} / {}", outturn.lost, outturn.twice, outturn.corrupt),
                 verdict(row.promise, row.kept()).to_owned(),

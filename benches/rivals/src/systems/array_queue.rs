@@ -54,7 +54,10 @@ impl<const N: usize> Rx<N> for End<N> {
 
 fn join<const N: usize>(setup: &Setup) -> Outcome<End<N>> {
     let queues = QUEUES.lock().map_err(|_| "a thread has panicked")?;
-    let queue = queues.as_ref().and_then(|queues| queues.get(&setup.name)).ok_or("no such queue")?;
+    let queue = queues
+        .as_ref()
+        .and_then(|queues| queues.get(&setup.name))
+        .ok_or("no such queue")?;
     Ok(End {
         queue: queue.clone().downcast().map_err(|_| "another type")?,
         lossy: setup.lossy,
@@ -66,7 +69,9 @@ impl System for Array {
     fn create<const N: usize>(setup: &Setup) -> Outcome<Box<dyn Keep>> {
         let queue = ArrayQueue::<[u64; N]>::new(setup.capacity as usize);
         let mut queues = QUEUES.lock().map_err(|_| "a thread has panicked")?;
-        queues.get_or_insert_default().insert(setup.name.clone(), Arc::new(queue));
+        queues
+            .get_or_insert_default()
+            .insert(setup.name.clone(), Arc::new(queue));
         Ok(Box::new(()))
     }
     fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {

@@ -66,9 +66,16 @@ impl System for Cloudtoid {
         Ok(Box::new(Kept(Subscriber::open(&options::<N>(setup))?)))
     }
     fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {
-        Ok(Sender(Publisher::open(&options::<N>(setup))?, Box::new([0; N])))
+        Ok(Sender(
+            Publisher::open(&options::<N>(setup))?,
+            Box::new([0; N]),
+        ))
     }
     fn rx<const N: usize>(setup: &Setup) -> Outcome<impl Rx<N>> {
-        Ok(Receiver(Subscriber::open(&options::<N>(setup))?, Box::new([0; N]), setup.mood == Mood::Asleep))
+        Ok(Receiver(
+            Subscriber::open(&options::<N>(setup))?,
+            Box::new([0; N]),
+            setup.mood == Mood::Asleep,
+        ))
     }
 }

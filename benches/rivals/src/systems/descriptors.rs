@@ -37,7 +37,15 @@ pub fn make(socket: bool, capacity: u32, size: usize) -> Outcome<[i32; 2]> {
     if socket {
         let bytes = (2 * wanted).min(i32::MAX as usize) as libc::c_int; // the kernel takes as much as it allows
         // SAFETY: a valid pointer to an integer and its size.
-        unsafe { libc::setsockopt(ends[1], libc::SOL_SOCKET, libc::SO_SNDBUF, (&raw const bytes).cast(), 4) };
+        unsafe {
+            libc::setsockopt(
+                ends[1],
+                libc::SOL_SOCKET,
+                libc::SO_SNDBUF,
+                (&raw const bytes).cast(),
+                4,
+            )
+        };
     } else {
         let mut bytes = wanted.clamp(1 << 16, 1 << 20) as libc::c_int;
         // SAFETY: no pointers.
@@ -61,7 +69,10 @@ struct End<const N: usize>(ManuallyDrop<File>, Box<[u64; N]>);
 impl<const N: usize> End<N> {
     fn new(descriptor: i32) -> Self {
         // SAFETY: inherited and open as long as this process lives; never closed here.
-        Self(ManuallyDrop::new(unsafe { File::from_raw_fd(descriptor) }), Box::new([0; N]))
+        Self(
+            ManuallyDrop::new(unsafe { File::from_raw_fd(descriptor) }),
+            Box::new([0; N]),
+        )
     }
 }
 

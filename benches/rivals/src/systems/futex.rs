@@ -53,7 +53,15 @@ impl<const N: usize> Rx<N> for End {
                 return Ok(look(&item));
             }
             // SAFETY: the address of a living atomic; the timeout is null: none.
-            unsafe { libc::syscall(libc::SYS_futex, self.count[0].as_ptr(), libc::FUTEX_WAIT, count, null::<libc::timespec>()) };
+            unsafe {
+                libc::syscall(
+                    libc::SYS_futex,
+                    self.count[0].as_ptr(),
+                    libc::FUTEX_WAIT,
+                    count,
+                    null::<libc::timespec>(),
+                )
+            };
         }
     }
 }
@@ -61,7 +69,9 @@ impl<const N: usize> Rx<N> for End {
 impl System for Futex {
     fn create<const N: usize>(setup: &Setup) -> Outcome<Box<dyn Keep>> {
         assert_eq!(N, 1);
-        drop(Shared::<[AtomicU64; 32]>::create(&setup.dir.join(&setup.name))?);
+        drop(Shared::<[AtomicU64; 32]>::create(
+            &setup.dir.join(&setup.name),
+        )?);
         Ok(Box::new(()))
     }
     fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {

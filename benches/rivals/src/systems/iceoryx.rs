@@ -36,9 +36,13 @@ fn open<const N: usize>(setup: &Setup) -> Outcome<Services<N>> {
     set_log_level(LogLevel::Error);
     let mut config = Config::default();
     let root = setup.dir.join("iox");
-    config.global.set_root_path(&iceoryx2::prelude::Path::new(root.to_string_lossy().as_bytes())?);
+    config.global.set_root_path(&iceoryx2::prelude::Path::new(
+        root.to_string_lossy().as_bytes(),
+    )?);
     config.global.prefix = FileName::new(format!("{}_", setup.name).as_bytes())?;
-    let node = NodeBuilder::new().config(&config).create::<ipc::Service>()?;
+    let node = NodeBuilder::new()
+        .config(&config)
+        .create::<ipc::Service>()?;
     let samples = node
         .service_builder(&ServiceName::new(&setup.name)?)
         .publish_subscribe::<[u64; N]>()
@@ -57,7 +61,11 @@ fn open<const N: usize>(setup: &Setup) -> Outcome<Services<N>> {
         ),
         _ => None,
     };
-    Ok(Services { samples, events, _node: node })
+    Ok(Services {
+        samples,
+        events,
+        _node: node,
+    })
 }
 
 struct Sender<const N: usize> {
@@ -114,7 +122,10 @@ impl<const N: usize> Rx<N> for Receiver<N> {
     }
 
     fn try_get<R>(&mut self, look: impl FnOnce(&[u64; N]) -> R) -> Outcome<Option<R>> {
-        Ok(self.subscriber.receive()?.map(|sample| look(sample.payload())))
+        Ok(self
+            .subscriber
+            .receive()?
+            .map(|sample| look(sample.payload())))
     }
 }
 
@@ -139,7 +150,11 @@ impl System for Iceoryx {
                 .backpressure_strategy(strategy)
                 .max_loaned_samples(1)
                 .create()?,
-            notifier: services.events.as_ref().map(|events| events.notifier_builder().create()).transpose()?,
+            notifier: services
+                .events
+                .as_ref()
+                .map(|events| events.notifier_builder().create())
+                .transpose()?,
             _services: services,
         })
     }
@@ -147,7 +162,11 @@ impl System for Iceoryx {
         let services = open::<N>(setup)?;
         Ok(Receiver {
             subscriber: services.samples.subscriber_builder().create()?,
-            listener: services.events.as_ref().map(|events| events.listener_builder().create()).transpose()?,
+            listener: services
+                .events
+                .as_ref()
+                .map(|events| events.listener_builder().create())
+                .transpose()?,
             _services: services,
         })
     }

@@ -334,7 +334,9 @@ mod tests {
     fn every_system_hands_an_item_over() {
         let place = Place::new("rivals-test").unwrap();
         for entry in ALL {
-            let descriptors = entry.socket.map(|socket| descriptors::make(socket, 8, 8).unwrap());
+            let descriptors = entry
+                .socket
+                .map(|socket| descriptors::make(socket, 8, 8).unwrap());
             let done = entry.visit(HandOver(Setup {
                 dir: place.dir(),
                 name: format!("{}-{}", place.prefix(), entry.name),
@@ -353,7 +355,12 @@ mod tests {
     #[test]
     fn every_system_has_a_name_of_its_own() {
         for entry in ALL {
-            assert_eq!(ALL.iter().filter(|other| other.name == entry.name).count(), 1, "{}", entry.name);
+            assert_eq!(
+                ALL.iter().filter(|other| other.name == entry.name).count(),
+                1,
+                "{}",
+                entry.name
+            );
         }
     }
 }

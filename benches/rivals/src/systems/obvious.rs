@@ -78,7 +78,10 @@ impl<const N: usize> Queue<N> {
     }
 
     fn join(setup: &Setup) -> Outcome<Self> {
-        let queue = Self::over(ShmemConf::new().os_id(os_id(setup)).open()?, setup.capacity as usize)?;
+        let queue = Self::over(
+            ShmemConf::new().os_id(os_id(setup)).open()?,
+            setup.capacity as usize,
+        )?;
         while queue.flag().load(Ordering::Acquire) != 1 {
             std::thread::yield_now();
         }
@@ -158,7 +161,10 @@ impl<const N: usize> Rx<N> for Queue<N> {
 impl System for Obvious {
     fn create<const N: usize>(setup: &Setup) -> Outcome<Box<dyn Keep>> {
         let size = SLOTS + size_of::<[u64; N]>() * setup.capacity as usize;
-        let queue = Queue::<N>::over(ShmemConf::new().os_id(os_id(setup)).size(size).create()?, setup.capacity as usize)?;
+        let queue = Queue::<N>::over(
+            ShmemConf::new().os_id(os_id(setup)).size(size).create()?,
+            setup.capacity as usize,
+        )?;
         queue.flag().store(1, Ordering::Release);
         Ok(Box::new(Kept(queue)))
     }

@@ -30,7 +30,10 @@ fn create<const N: usize>(setup: &Setup, at_least_once: bool) -> Outcome<Box<dyn
         .seats(64.max((setup.producers + setup.consumers) as u32 * 4))
         .at_least_once(at_least_once)
         .attach(there(setup));
-    Ok(Box::new(Kept(Control::create::<[u64; N]>(&setup.name, &options)?)))
+    Ok(Box::new(Kept(Control::create::<[u64; N]>(
+        &setup.name,
+        &options,
+    )?)))
 }
 
 struct End<const N: usize> {

@@ -56,7 +56,10 @@ impl<const N: usize> Rx<N> for Receiver<N> {
 
 impl System for Ringfire {
     fn create<const N: usize>(setup: &Setup) -> Outcome<Box<dyn Keep>> {
-        Ok(Box::new(Kept(MpmcProducer::<[u64; N]>::create(path(setup), setup.capacity.into())?)))
+        Ok(Box::new(Kept(MpmcProducer::<[u64; N]>::create(
+            path(setup),
+            setup.capacity.into(),
+        )?)))
     }
     fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {
         Ok(Sender {

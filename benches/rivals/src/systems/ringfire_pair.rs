@@ -6,7 +6,9 @@
 
 use crate::Outcome;
 use crate::ends::{Keep, Mood, Rx, Setup, System, Tx, once_there};
-use ringfire::{BusySpin, FlowControl, FutexWait, RingConsumer, RingProducer, RingProducerBuilder, YieldBackoff};
+use ringfire::{
+    BusySpin, FlowControl, FutexWait, RingConsumer, RingProducer, RingProducerBuilder, YieldBackoff,
+};
 use std::hint::black_box;
 
 /// ringfire's lossless ring.
@@ -52,7 +54,8 @@ impl System for RingfirePair {
         Ok(Box::new(()))
     }
     fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {
-        let builder = RingProducerBuilder::new(setup.capacity.into()).flow_control(FlowControl::LosslessBackpressure);
+        let builder = RingProducerBuilder::new(setup.capacity.into())
+            .flow_control(FlowControl::LosslessBackpressure);
         Ok(Sender {
             ring: builder.build::<[u64; N], _>(setup.dir.join(&setup.name))?,
             item: Box::new([0; N]),
@@ -61,7 +64,11 @@ impl System for RingfirePair {
     fn rx<const N: usize>(setup: &Setup) -> Outcome<impl Rx<N>> {
         let path = setup.dir.join(&setup.name);
         Ok(Receiver {
-            ring: once_there(|| Ok(RingConsumer::<[u64; N]>::builder().start_from_oldest().attach(&path)?))?,
+            ring: once_there(|| {
+                Ok(RingConsumer::<[u64; N]>::builder()
+                    .start_from_oldest()
+                    .attach(&path)?)
+            })?,
             mood: setup.mood,
             spin: BusySpin,
             share: YieldBackoff::default(),

@@ -53,15 +53,29 @@ impl<const N: usize> Rx<N> for Receiver<N> {
 }
 
 fn open(setup: &Setup) -> Outcome<File> {
-    Ok(File::options().read(true).write(true).open(setup.dir.join(&setup.name))?)
+    Ok(File::options()
+        .read(true)
+        .write(true)
+        .open(setup.dir.join(&setup.name))?)
 }
 
 impl System for Shaq {
     fn create<const N: usize>(setup: &Setup) -> Outcome<Box<dyn Keep>> {
-        let file = File::options().create_new(true).read(true).write(true).open(setup.dir.join(&setup.name))?;
+        let file = File::options()
+            .create_new(true)
+            .read(true)
+            .write(true)
+            .open(setup.dir.join(&setup.name))?;
         // SAFETY: the file is new and this process alone initialises it; arrays of integers are valid everywhere.
-        let producer = unsafe { Producer::<[u64; N]>::create(&file, minimum_file_size::<[u64; N]>(setup.capacity as usize)) };
-        Ok(Box::new(Kept(producer.map_err(|error| format!("{error:?}"))?)))
+        let producer = unsafe {
+            Producer::<[u64; N]>::create(
+                &file,
+                minimum_file_size::<[u64; N]>(setup.capacity as usize),
+            )
+        };
+        Ok(Box::new(Kept(
+            producer.map_err(|error| format!("{error:?}"))?,
+        )))
     }
     fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {
         // SAFETY: all join with the same type, arrays of integers, which are valid everywhere.

@@ -41,8 +41,13 @@ impl<const N: usize> Rx<N> for Receiver<N> {
     #[inline]
     fn get<R>(&mut self, look: impl FnOnce(&[u64; N]) -> R) -> Outcome<R> {
         loop {
-            match self.0.reserve_read_batch_timeout(NonZeroUsize::MIN, Duration::from_secs(1)) {
-                Ok(batch) => return Ok(look(black_box(batch.get(0).ok_or("a batch of no items")?))),
+            match self
+                .0
+                .reserve_read_batch_timeout(NonZeroUsize::MIN, Duration::from_secs(1))
+            {
+                Ok(batch) => {
+                    return Ok(look(black_box(batch.get(0).ok_or("a batch of no items")?)));
+                }
                 Err(WaitError::Timeout) => {}
                 #[allow(unreachable_patterns)]
                 Err(error) => return Err(format!("{error:?}").into()),
@@ -57,16 +62,33 @@ impl System for ShaqPair {
         Ok(Box::new(()))
     }
     fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {
-        let (path, unready) = (setup.dir.join(&setup.name), setup.dir.join(format!("{}-unready", setup.name)));
-        let file = File::options().create_new(true).read(true).write(true).open(&unready)?;
+        let (path, unready) = (
+            setup.dir.join(&setup.name),
+            setup.dir.join(format!("{}-unready", setup.name)),
+        );
+        let file = File::options()
+            .create_new(true)
+            .read(true)
+            .write(true)
+            .open(&unready)?;
         // SAFETY: the file is new, this process alone initialises it and is its only producer; arrays of integers are valid everywhere.
-        let producer = unsafe { Producer::<[u64; N]>::create(&file, minimum_file_size::<[u64; N]>(setup.capacity as usize)) };
+        let producer = unsafe {
+            Producer::<[u64; N]>::create(
+                &file,
+                minimum_file_size::<[u64; N]>(setup.capacity as usize),
+            )
+        };
         let producer = producer.map_err(|error| format!("{error:?}"))?;
         std::fs::rename(unready, path)?;
         Ok(Sender(producer))
     }
     fn rx<const N: usize>(setup: &Setup) -> Outcome<impl Rx<N>> {
-        let file = once_there(|| Ok(File::options().read(true).write(true).open(setup.dir.join(&setup.name))?))?;
+        let file = once_there(|| {
+            Ok(File::options()
+                .read(true)
+                .write(true)
+                .open(setup.dir.join(&setup.name))?)
+        })?;
         // SAFETY: the only consumer joins with the producer's type, arrays of integers, which are valid everywhere.
         let consumer = unsafe { Consumer::<[u64; N]>::join(&file) };
         Ok(Receiver(consumer.map_err(|error| format!("{error:?}"))?))

@@ -46,7 +46,13 @@ impl<W: Way, const N: usize> Ring<W, N> {
     }
 
     fn join(setup: &Setup) -> Outcome<Self> {
-        Self::over(&File::options().read(true).write(true).open(setup.dir.join(&setup.name))?, setup)
+        Self::over(
+            &File::options()
+                .read(true)
+                .write(true)
+                .open(setup.dir.join(&setup.name))?,
+            setup,
+        )
     }
 
     #[inline]
@@ -72,12 +78,17 @@ impl<W: Way, const N: usize> Ring<W, N> {
         let mut position = self.word(side).load(Ordering::Relaxed);
         loop {
             let cell = self.cell(position);
-            let ahead = self.word(cell).load(Ordering::Acquire).wrapping_sub(position + due) as i64;
+            let ahead = self
+                .word(cell)
+                .load(Ordering::Acquire)
+                .wrapping_sub(position + due) as i64;
             if ahead == 0 {
-                match self
-                    .word(side)
-                    .compare_exchange_weak(position, position + 1, Ordering::Relaxed, Ordering::Relaxed)
-                {
+                match self.word(side).compare_exchange_weak(
+                    position,
+                    position + 1,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                ) {
                     Ok(_) => {
                         self.pacer.success();
                         return Ok((position, cell));
@@ -100,7 +111,11 @@ impl<W: Way, const N: usize> Ring<W, N> {
     fn wait(&mut self, side: usize, due: u64) {
         let position = self.word(side).load(Ordering::Relaxed);
         let mut pacer = std::mem::take(&mut self.pacer);
-        pacer.missed(|ahead| self.word(self.cell(position + ahead)).load(Ordering::Relaxed) == position + ahead + due);
+        pacer.missed(|ahead| {
+            self.word(self.cell(position + ahead))
+                .load(Ordering::Relaxed)
+                == position + ahead + due
+        });
         self.pacer = pacer;
     }
 }
@@ -117,13 +132,17 @@ impl<W: Way, const N: usize> Tx<N> for Ring<W, N> {
             match self.claim(TAIL, 0) {
                 Ok((position, cell)) => {
                     // SAFETY: the claim makes the cell's payload this side's alone until its word is stored below; inside the mapping, aligned to 8 bytes.
-                    unsafe { self.payload(cell).copy_from_nonoverlapping(&raw const *self.item, 1) };
+                    unsafe {
+                        self.payload(cell)
+                            .copy_from_nonoverlapping(&raw const *self.item, 1)
+                    };
                     self.word(cell).store(position + 1, Ordering::Release);
                     return Ok(());
                 }
                 Err(Missed::Nothing) if self.lossy => {
                     if let Ok((position, cell)) = self.claim(HEAD, 1) {
-                        self.word(cell).store(position + self.capacity, Ordering::Release); // the oldest is dropped
+                        self.word(cell)
+                            .store(position + self.capacity, Ordering::Release); // the oldest is dropped
                     }
                 }
                 Err(Missed::Nothing) => self.wait(TAIL, 0),
@@ -139,8 +158,12 @@ impl<W: Way, const N: usize> Rx<N> for Ring<W, N> {
             match self.claim(HEAD, 1) {
                 Ok((position, cell)) => {
                     // SAFETY: the claim makes the cell's payload this side's alone until its word is stored below; inside the mapping, aligned to 8 bytes.
-                    unsafe { self.payload(cell).copy_to_nonoverlapping(&raw mut *self.item, 1) };
-                    self.word(cell).store(position + self.capacity, Ordering::Release);
+                    unsafe {
+                        self.payload(cell)
+                            .copy_to_nonoverlapping(&raw mut *self.item, 1)
+                    };
+                    self.word(cell)
+                        .store(position + self.capacity, Ordering::Release);
                     return Ok(look(black_box(&self.item)));
                 }
                 Err(Missed::Nothing) => self.wait(HEAD, 1),
@@ -151,11 +174,16 @@ impl<W: Way, const N: usize> Rx<N> for Ring<W, N> {
 
 impl<W: Way> System for Vyukov<W> {
     fn create<const N: usize>(setup: &Setup) -> Outcome<Box<dyn Keep>> {
-        let file = File::options().create_new(true).read(true).write(true).open(setup.dir.join(&setup.name))?;
+        let file = File::options()
+            .create_new(true)
+            .read(true)
+            .write(true)
+            .open(setup.dir.join(&setup.name))?;
         file.set_len((CELLS + setup.capacity as usize * Ring::<W, N>::STRIDE) as u64)?;
         let ring = Ring::<W, N>::over(&file, setup)?;
         for position in 0..ring.capacity {
-            ring.word(ring.cell(position)).store(position, Ordering::Release);
+            ring.word(ring.cell(position))
+                .store(position, Ordering::Release);
         }
         Ok(Box::new(()))
     }

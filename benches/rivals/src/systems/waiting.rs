@@ -55,7 +55,11 @@ const UNIT: u64 = 16;
 impl<W: Way> Pacer<W> {
     pub fn new(capacity: u64) -> Self {
         Self {
-            horizon: if capacity < 64 { 0 } else { (capacity / 8).min(128) },
+            horizon: if capacity < 64 {
+                0
+            } else {
+                (capacity / 8).min(128)
+            },
             ..Self::default()
         }
     }

@@ -24,7 +24,11 @@ impl Spread {
         } else {
             (values[half - 1] + values[half]) / 2.0
         };
-        Some(Self { median, least, most })
+        Some(Self {
+            median,
+            least,
+            most,
+        })
     }
 }
 
@@ -107,7 +111,11 @@ impl Results {
 
     /// Readings of a world.
     pub fn readings(&self, world: World) -> usize {
-        self.series.iter().flat_map(|series| &series.taken).filter(|taken| taken.world == world).count()
+        self.series
+            .iter()
+            .flat_map(|series| &series.taken)
+            .filter(|taken| taken.world == world)
+            .count()
     }
 }
 

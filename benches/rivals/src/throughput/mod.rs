@@ -77,7 +77,9 @@ fn part(jobs: &str) -> Outcome<()> {
     let jobs: Vec<Job> = serde_json::from_str(jobs)?;
     std::thread::scope(|scope| -> Outcome<()> {
         for job in &jobs {
-            std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || play(job))?;
+            std::thread::Builder::new()
+                .stack_size(STACK)
+                .spawn_scoped(scope, || play(job))?;
         }
         Ok(())
     })
@@ -94,13 +96,23 @@ fn play(job: &Job) {
 
 fn compare(arguments: &Arguments) -> Outcome<bool> {
     let names: Vec<_> = systems::racing().map(|entry| entry.name).collect();
-    if let Some(name) = arguments.only.iter().find(|name| !names.contains(&name.as_str())) {
-        return Err(format!("no system is called '{name}': there are {}", names.join(", ")).into());
+    if let Some(name) = arguments
+        .only
+        .iter()
+        .find(|name| !names.contains(&name.as_str()))
+    {
+        return Err(format!(
+            "no system is called '{name}': there are {}",
+            names.join(", ")
+        )
+        .into());
     }
     processes::mind_signals()?;
     let place = Place::new("rivals")?;
     let wishes = Wishes {
-        rounds: arguments.rounds.unwrap_or(if arguments.quick { 2 } else { 5 }) as usize,
+        rounds: arguments
+            .rounds
+            .unwrap_or(if arguments.quick { 2 } else { 5 }) as usize,
         quick: arguments.quick,
         only: arguments.only.clone(),
         sizes: plan::in_order(&arguments.sizes),
@@ -125,7 +137,11 @@ fn compare(arguments: &Arguments) -> Outcome<bool> {
         .iter()
         .find(|series| series.entry.package == "prodcon" && !series.failures.is_empty());
     if let Some(series) = failed {
-        eprintln!("rivals: {} failed: {}", series.entry.title, plan::title(series.cell));
+        eprintln!(
+            "rivals: {} failed: {}",
+            series.entry.title,
+            plan::title(series.cell)
+        );
     }
     Ok(failed.is_none())
 }

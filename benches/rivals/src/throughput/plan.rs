@@ -83,7 +83,9 @@ pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
         watch: Watch::new(wishes.least_trip),
         series: vec![],
     };
-    let wanted = |entry: &&Entry| wishes.only.is_empty() || wishes.only.iter().any(|name| name == entry.name);
+    let wanted = |entry: &&Entry| {
+        wishes.only.is_empty() || wishes.only.iter().any(|name| name == entry.name)
+    };
     for &cell in &cells {
         for entry in systems::racing().filter(wanted) {
             let cannot = can(entry, cell).err();
@@ -102,9 +104,17 @@ pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
                 continue; // once is enough: it is a share, not a race
             }
             if wishes.say {
-                eprintln!("round {round} of {}, {} of {}: {}", wishes.rounds, number + 1, cells.len(), title(cell));
+                eprintln!(
+                    "round {round} of {}, {} of {}: {}",
+                    wishes.rounds,
+                    number + 1,
+                    cells.len(),
+                    title(cell)
+                );
             }
-            let mut turn: Vec<_> = (0..bench.series.len()).filter(|index| bench.series[*index].cell == cell).collect();
+            let mut turn: Vec<_> = (0..bench.series.len())
+                .filter(|index| bench.series[*index].cell == cell)
+                .collect();
             let first = (round * 5) % turn.len().max(1); // not always behind the same one
             turn.rotate_left(first);
             for index in turn {
@@ -156,10 +166,19 @@ impl Bench<'_> {
         }
         for tries in 1.. {
             let before = self.watch.before();
-            let reading = run(self.place, entry, cell, &limits(cell.kind, cell.words, self.wishes))?;
+            let reading = run(
+                self.place,
+                entry,
+                cell,
+                &limits(cell.kind, cell.words, self.wishes),
+            )?;
             match (reading, self.watch.after(before)) {
                 (Err(failure), _) => self.series[index].failures.push(failure),
-                (Ok(reading), Ok((trips, world))) => self.series[index].taken.push(Taken { reading, trips, world }),
+                (Ok(reading), Ok((trips, world))) => self.series[index].taken.push(Taken {
+                    reading,
+                    trips,
+                    world,
+                }),
                 (Ok(_), Err(why)) if tries < 4 => {
                     if self.wishes.say {
                         eprintln!("  {} again: {why}", entry.name);
@@ -167,7 +186,10 @@ impl Bench<'_> {
                     self.watch.repeats += 1;
                     continue;
                 }
-                (Ok(_), Err(why)) => self.watch.doubts.push(format!("a run was left out after four tries: {why}")),
+                (Ok(_), Err(why)) => self
+                    .watch
+                    .doubts
+                    .push(format!("a run was left out after four tries: {why}")),
             }
             break;
         }
@@ -178,16 +200,34 @@ impl Bench<'_> {
     fn most_of_the_time(&self) -> World {
         let taken = || self.series.iter().flat_map(|series| &series.taken);
         let apart = taken().filter(|taken| taken.world == World::Apart).count();
-        if 2 * apart >= taken().count() { World::Apart } else { World::Close }
+        if 2 * apart >= taken().count() {
+            World::Apart
+        } else {
+            World::Close
+        }
     }
 
     /// Gets the readings that are missing in this world, as long as there is time and the machine is in it.
     fn catch_up(&mut self, world: World, wanted: usize, deadline: Instant) -> Outcome<()> {
         while Instant::now() < deadline {
             check_signals()?;
-            let of = |series: &Series| series.taken.iter().filter(|taken| taken.world == world).count();
-            let enough = |series: &Series| if series.cell.kind == Kind::Idle { 1 } else { wanted };
-            let lacks = |series: &Series| series.cannot.is_none() && series.failures.is_empty() && of(series) < enough(series);
+            let of = |series: &Series| {
+                series
+                    .taken
+                    .iter()
+                    .filter(|taken| taken.world == world)
+                    .count()
+            };
+            let enough = |series: &Series| {
+                if series.cell.kind == Kind::Idle {
+                    1
+                } else {
+                    wanted
+                }
+            };
+            let lacks = |series: &Series| {
+                series.cannot.is_none() && series.failures.is_empty() && of(series) < enough(series)
+            };
             let Some(index) = (0..self.series.len())
                 .filter(|index| lacks(&self.series[*index]))
                 .min_by_key(|index| of(&self.series[*index]))
@@ -213,7 +253,11 @@ fn cells(sizes: &[usize]) -> Vec<Cell> {
     };
     let mut cells = vec![];
     for shape in SHAPES {
-        cells.extend(sizes.iter().map(|words| cell(Kind::Throughput, *words, shape)));
+        cells.extend(
+            sizes
+                .iter()
+                .map(|words| cell(Kind::Throughput, *words, shape)),
+        );
     }
     cells.extend(sizes.iter().map(|words| cell(Kind::Lossy, *words, (1, 1))));
     cells.extend([Kind::RoundTrip, Kind::Wake, Kind::Idle].map(|kind| cell(kind, 1, (1, 1))));
@@ -224,9 +268,19 @@ fn cells(sizes: &[usize]) -> Vec<Cell> {
 fn can(entry: &Entry, cell: Cell) -> Result<(), &'static str> {
     match cell.kind {
         Kind::Throughput if entry.single => Err("one item at a time"),
-        Kind::Throughput if entry.pairs && cell.producers + cell.consumers > 2 => Err("one to one only"),
-        Kind::Throughput if entry.socket == Some(false) && cell.words > 512 && cell.producers + cell.consumers > 2 => Err("not whole above PIPE_BUF"),
-        Kind::Throughput if entry.socket == Some(true) && cell.words > 8192 => Err("longer than its buffer may be"),
+        Kind::Throughput if entry.pairs && cell.producers + cell.consumers > 2 => {
+            Err("one to one only")
+        }
+        Kind::Throughput
+            if entry.socket == Some(false)
+                && cell.words > 512
+                && cell.producers + cell.consumers > 2 =>
+        {
+            Err("not whole above PIPE_BUF")
+        }
+        Kind::Throughput if entry.socket == Some(true) && cell.words > 8192 => {
+            Err("longer than its buffer may be")
+        }
         Kind::Lossy if !entry.lossy => Err("not lossy"),
         Kind::Wake | Kind::Idle if !entry.sleeps => Err("only polls"),
         _ => Ok(()),
@@ -288,9 +342,15 @@ pub fn size(words: usize) -> String {
 /// None of [`WORDS`].
 pub fn parse_size(text: &str) -> Result<usize, String> {
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("B", 1)];
-    let with_unit = units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
+    let with_unit = units
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
     let (number, unit) = with_unit.unwrap_or((text, 1));
-    let bytes = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
+    let bytes = number
+        .trim()
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit));
     let words = bytes
         .filter(|bytes| bytes % 8 == 0)
         .map(|bytes| bytes / 8)
@@ -300,7 +360,10 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
 
 /// The same sizes, each once, in the order of the tables.
 pub fn in_order(sizes: &[usize]) -> Vec<usize> {
-    WORDS.into_iter().filter(|words| sizes.contains(words)).collect()
+    WORDS
+        .into_iter()
+        .filter(|words| sizes.contains(words))
+        .collect()
 }
 
 #[cfg(test)]

@@ -25,10 +25,22 @@ pub fn draw(results: &Results, file: &Path) -> Outcome<()> {
     let one = (1, 1);
     let rate = |words, shape| (cell(Kind::Throughput, words, shape), What::PerSecond, 1e6);
     let panels = [
-        ("8 bytes, 1 producer, 1 consumer: million items/s", rate(1, one)),
-        ("8 bytes, 4 producers, 4 consumers: million items/s", rate(1, (4, 4))),
-        ("64 bytes, 1 producer, 1 consumer: million items/s", rate(8, one)),
-        ("1024 bytes, 1 producer, 1 consumer: million items/s", rate(128, one)),
+        (
+            "8 bytes, 1 producer, 1 consumer: million items/s",
+            rate(1, one),
+        ),
+        (
+            "8 bytes, 4 producers, 4 consumers: million items/s",
+            rate(1, (4, 4)),
+        ),
+        (
+            "64 bytes, 1 producer, 1 consumer: million items/s",
+            rate(8, one),
+        ),
+        (
+            "1024 bytes, 1 producer, 1 consumer: million items/s",
+            rate(128, one),
+        ),
         (
             "Round trip of 8 bytes, p50: microseconds (less is better; logarithmic)",
             (cell(Kind::RoundTrip, 1, one), What::P50, 1e3),
@@ -41,7 +53,11 @@ pub fn draw(results: &Results, file: &Path) -> Outcome<()> {
     let root = SVGBackend::new(file, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let text = |size: i32| ("sans-serif", size).into_font();
-    root.draw(&Text::new("prodcon and others, between processes", (20, 12), text(22).color(&BLACK)))?;
+    root.draw(&Text::new(
+        "prodcon and others, between processes",
+        (20, 12),
+        text(22).color(&BLACK),
+    ))?;
     let machine = format!(
         "{}, {} processors ({}), Linux {}; medians of {}",
         cpu::model(),
@@ -59,12 +75,29 @@ pub fn draw(results: &Results, file: &Path) -> Outcome<()> {
     Ok(())
 }
 
-fn panel(area: &DrawingArea<SVGBackend, Shift>, results: &Results, head: &str, cell: Cell, what: What, unit: f64) -> Outcome<()> {
+fn panel(
+    area: &DrawingArea<SVGBackend, Shift>,
+    results: &Results,
+    head: &str,
+    cell: Cell,
+    what: What,
+    unit: f64,
+) -> Outcome<()> {
     let text = |size: i32| ("sans-serif", size).into_font();
     area.draw(&Text::new(head.to_owned(), (20, 8), text(15).color(&BLACK)))?;
-    let rows: Vec<_> = results.cell(cell).filter(|series| series.cannot.is_none()).collect();
-    let values = || rows.iter().filter_map(|series| series.spread(what, results.world)).map(|spread| spread.median);
-    let (most, least) = (values().fold(0.0, f64::max), values().fold(f64::INFINITY, f64::min) / 2.0);
+    let rows: Vec<_> = results
+        .cell(cell)
+        .filter(|series| series.cannot.is_none())
+        .collect();
+    let values = || {
+        rows.iter()
+            .filter_map(|series| series.spread(what, results.world))
+            .map(|spread| spread.median)
+    };
+    let (most, least) = (
+        values().fold(0.0, f64::max),
+        values().fold(f64::INFINITY, f64::min) / 2.0,
+    );
     let logarithmic = cell.kind == Kind::RoundTrip; // spinning and sleeping are two orders of magnitude apart
     let part = |value: f64| {
         if logarithmic {
@@ -84,7 +117,11 @@ fn panel(area: &DrawingArea<SVGBackend, Shift>, results: &Results, head: &str, c
         ))?;
         let (length, label) = match series.spread(what, results.world) {
             Some(spread) => {
-                let lossy = if series.entry.always_lossy && what == What::PerSecond { " lossy" } else { "" };
+                let lossy = if series.entry.always_lossy && what == What::PerSecond {
+                    " lossy"
+                } else {
+                    ""
+                };
                 (
                     (part(spread.median) * f64::from(room)) as i32,
                     format!("{}{lossy}", short(spread.median / unit)),
@@ -93,8 +130,15 @@ fn panel(area: &DrawingArea<SVGBackend, Shift>, results: &Results, head: &str, c
             None => (0, series.excuse().unwrap_or_default().replace("**", "")),
         };
         let bar = [(LABELS, top), (LABELS + length.max(1), top + BAR)];
-        area.draw(&Rectangle::new(bar, if ours { OURS } else { OTHERS }.filled()))?;
-        area.draw(&Text::new(label, (LABELS + length.max(1) + 6, top + 2), text(13).color(&BLACK)))?;
+        area.draw(&Rectangle::new(
+            bar,
+            if ours { OURS } else { OTHERS }.filled(),
+        ))?;
+        area.draw(&Text::new(
+            label,
+            (LABELS + length.max(1) + 6, top + 2),
+            text(13).color(&BLACK),
+        ))?;
     }
     Ok(())
 }

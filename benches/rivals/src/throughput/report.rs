@@ -17,9 +17,20 @@ const ONE: (usize, usize) = (1, 1);
 
 /// The version of a package in this workspace's Cargo.lock.
 fn version(package: &str) -> &str {
-    let quoted = |line: &'static str, key| Some(line.strip_prefix(key)?.strip_prefix(" = \"")?.trim_end_matches('"'));
-    let mut lines = LOCK.lines().skip_while(|line| quoted(line, "name") != Some(package));
-    lines.nth(1).and_then(|line| quoted(line, "version")).unwrap_or("?")
+    let quoted = |line: &'static str, key| {
+        Some(
+            line.strip_prefix(key)?
+                .strip_prefix(" = \"")?
+                .trim_end_matches('"'),
+        )
+    };
+    let mut lines = LOCK
+        .lines()
+        .skip_while(|line| quoted(line, "name") != Some(package));
+    lines
+        .nth(1)
+        .and_then(|line| quoted(line, "version"))
+        .unwrap_or("?")
 }
 
 /// All tables.
@@ -36,17 +47,38 @@ pub fn markdown(results: &Results, command: &str) -> String {
             shape.1,
             s = if shape.0 > 1 { "s" } else { "" }
         );
-        table(results, &rows, &cells, |series| rate(series, results.world), &mut out);
+        table(
+            results,
+            &rows,
+            &cells,
+            |series| rate(series, results.world),
+            &mut out,
+        );
     }
     out.push_str("### Lossy, one producer, one consumer: million items a second got (part of the items put that were got)\n\n");
     let lossy = sizes(results, Kind::Lossy, ONE);
     let able: Vec<_> = rows.iter().copied().filter(|entry| entry.lossy).collect();
-    table(results, &able, &lossy, |series| rate(series, results.world), &mut out);
+    table(
+        results,
+        &able,
+        &lossy,
+        |series| rate(series, results.world),
+        &mut out,
+    );
     latencies(results, &rows, &mut out);
     out.push_str("### Processor time: seconds of all processes for a million items, median\n\n");
     let mut cells = sizes(results, Kind::Throughput, ONE);
-    cells.extend(results.sizes.first().map(|words| cell(Kind::Throughput, *words, (4, 4))));
-    let seconds = |series: &Series| series.spread(What::Cpu, results.world).map(|cpu| short(cpu.median));
+    cells.extend(
+        results
+            .sizes
+            .first()
+            .map(|words| cell(Kind::Throughput, *words, (4, 4))),
+    );
+    let seconds = |series: &Series| {
+        series
+            .spread(What::Cpu, results.world)
+            .map(|cpu| short(cpu.median))
+    };
     table(results, &rows, &cells, seconds, &mut out);
     ratios(results, &rows, &mut out);
     goals(results, &mut out);
@@ -87,12 +119,19 @@ fn head(results: &Results, command: &str, out: &mut String) {
         );
     }
     let mut doubts: BTreeMap<&str, usize> = BTreeMap::new();
-    results.doubts.iter().for_each(|doubt| *doubts.entry(doubt).or_default() += 1);
+    results
+        .doubts
+        .iter()
+        .for_each(|doubt| *doubts.entry(doubt).or_default() += 1);
     for (doubt, times) in doubts {
         let _ = writeln!(
             out,
             "- **doubt**{}: {doubt}",
-            if times > 1 { format!(" ({times} times)") } else { String::new() }
+            if times > 1 {
+                format!(" ({times} times)")
+            } else {
+                String::new()
+            }
         );
     }
     let _ = writeln!(out, "- took {:.0} s\n", results.took.as_secs_f64());
@@ -100,24 +139,58 @@ fn head(results: &Results, command: &str, out: &mut String) {
 
 /// A cell for each size.
 fn sizes(results: &Results, kind: Kind, shape: (usize, usize)) -> Vec<Cell> {
-    results.sizes.iter().map(|words| cell(kind, *words, shape)).collect()
+    results
+        .sizes
+        .iter()
+        .map(|words| cell(kind, *words, shape))
+        .collect()
 }
 
 fn entries(results: &Results) -> Vec<&'static Entry> {
     ALL.iter()
-        .filter(|entry| results.series.iter().any(|series| series.entry.name == entry.name))
+        .filter(|entry| {
+            results
+                .series
+                .iter()
+                .any(|series| series.entry.name == entry.name)
+        })
         .collect()
 }
 
 /// One row for each system that has a number in one of the cells.
-fn table(results: &Results, rows: &[&Entry], cells: &[Cell], show: impl Fn(&Series) -> Option<String>, out: &mut String) {
-    let differ = cells.iter().any(|cell| *cell != Cell { words: cell.words, ..cells[0] });
-    let head = |cell: &Cell| if differ { title(*cell) } else { size(cell.words) };
+fn table(
+    results: &Results,
+    rows: &[&Entry],
+    cells: &[Cell],
+    show: impl Fn(&Series) -> Option<String>,
+    out: &mut String,
+) {
+    let differ = cells.iter().any(|cell| {
+        *cell
+            != Cell {
+                words: cell.words,
+                ..cells[0]
+            }
+    });
+    let head = |cell: &Cell| {
+        if differ {
+            title(*cell)
+        } else {
+            size(cell.words)
+        }
+    };
     let mut table = Table::new(std::iter::once("system".to_owned()).chain(cells.iter().map(head)));
     for entry in rows {
-        let all: Vec<_> = cells.iter().filter_map(|cell| results.of(entry.name, *cell)).collect();
+        let all: Vec<_> = cells
+            .iter()
+            .filter_map(|cell| results.of(entry.name, *cell))
+            .collect();
         if all.iter().any(|series| series.cannot.is_none()) {
-            let value = |series: &&Series| show(series).or_else(|| series.excuse()).unwrap_or_else(|| "-".into());
+            let value = |series: &&Series| {
+                show(series)
+                    .or_else(|| series.excuse())
+                    .unwrap_or_else(|| "-".into())
+            };
             table.row(std::iter::once(entry.title.to_owned()).chain(all.iter().map(value)));
         }
     }
@@ -136,17 +209,28 @@ fn rate(series: &Series, world: World) -> Option<String> {
 }
 
 fn latencies(results: &Results, rows: &[&'static Entry], out: &mut String) {
-    let (trip, wake, idle) = (cell(Kind::RoundTrip, 1, ONE), cell(Kind::Wake, 1, ONE), cell(Kind::Idle, 1, ONE));
-    let micro = |series: &Series, what| Some(short(series.spread(what, results.world)?.median / 1e3));
+    let (trip, wake, idle) = (
+        cell(Kind::RoundTrip, 1, ONE),
+        cell(Kind::Wake, 1, ONE),
+        cell(Kind::Idle, 1, ONE),
+    );
+    let micro =
+        |series: &Series, what| Some(short(series.spread(what, results.world)?.median / 1e3));
     let spread = |series: &Series, what| {
         let spread = series.spread(what, results.world)?;
-        let [median, least, most] = [spread.median, spread.least, spread.most].map(|ns| short(ns / 1e3));
+        let [median, least, most] =
+            [spread.median, spread.least, spread.most].map(|ns| short(ns / 1e3));
         Some(format!("{median} ({least} .. {most})"))
     };
-    out.push_str("### Round trip of 8 bytes through two queues: microseconds, medians of the rounds\n\n");
-    let mut table = Table::new(["system", "p50 (least .. most)", "p99", "p99.9"].map(str::to_owned));
+    out.push_str(
+        "### Round trip of 8 bytes through two queues: microseconds, medians of the rounds\n\n",
+    );
+    let mut table =
+        Table::new(["system", "p50 (least .. most)", "p99", "p99.9"].map(str::to_owned));
     for entry in rows {
-        let Some(series) = results.of(entry.name, trip) else { continue };
+        let Some(series) = results.of(entry.name, trip) else {
+            continue;
+        };
         let excuse = || series.excuse().unwrap_or_else(|| "-".into());
         table.row([
             entry.title.to_owned(),
@@ -170,7 +254,10 @@ fn latencies(results: &Results, rows: &[&'static Entry], out: &mut String) {
         .map(str::to_owned),
     );
     for entry in rows {
-        let Some(series) = results.of(entry.name, wake).filter(|series| series.cannot.is_none()) else {
+        let Some(series) = results
+            .of(entry.name, wake)
+            .filter(|series| series.cannot.is_none())
+        else {
             continue;
         };
         let bare = results.median("futex", wake, What::P50, results.world);
@@ -181,7 +268,9 @@ fn latencies(results: &Results, rows: &[&'static Entry], out: &mut String) {
         let idle = results.of(entry.name, idle);
         table.row([
             entry.title.to_owned(),
-            spread(series, What::P50).or_else(|| series.excuse()).unwrap_or_else(|| "-".into()),
+            spread(series, What::P50)
+                .or_else(|| series.excuse())
+                .unwrap_or_else(|| "-".into()),
             micro(series, What::P99).unwrap_or_default(),
             against.unwrap_or_else(|| "-".into()),
             idle.and_then(|series| {
@@ -197,7 +286,11 @@ fn latencies(results: &Results, rows: &[&'static Entry], out: &mut String) {
 }
 
 fn ratios(results: &Results, rows: &[&'static Entry], out: &mut String) {
-    let others: Vec<_> = rows.iter().copied().filter(|entry| entry.name != "prodcon").collect();
+    let others: Vec<_> = rows
+        .iter()
+        .copied()
+        .filter(|entry| entry.name != "prodcon")
+        .collect();
     let show = |what| {
         move |series: &Series| {
             let ratio = results.ratio(series.entry.name, series.cell, what, results.world)?;
@@ -242,9 +335,15 @@ fn goals(results: &Results, out: &mut String) {
     let [main, other] = worlds.map(|world| goals_of(results, world));
     for ((what, figure, more, bar), (_, elsewhere, ..)) in main.into_iter().zip(other) {
         let show = |figure: Option<f64>| {
-            let Some(figure) = figure else { return "-".into() };
+            let Some(figure) = figure else {
+                return "-".into();
+            };
             let reached = if more { figure >= bar } else { figure <= bar };
-            format!("{}{}", short(figure), if reached { "" } else { " **not reached**" })
+            format!(
+                "{}{}",
+                short(figure),
+                if reached { "" } else { " **not reached**" }
+            )
         };
         if figure.or(elsewhere).is_some() {
             table.row([
@@ -259,17 +358,37 @@ fn goals(results: &Results, out: &mut String) {
 }
 
 fn goals_of(results: &Results, world: World) -> Vec<Goal> {
-    let ratio = |name: &str, words, shape| results.ratio(name, cell(Kind::Throughput, words, shape), What::PerSecond, world);
-    let rivals: Vec<_> = ALL.iter().filter(|entry| entry.rival).map(|entry| entry.name).collect();
+    let ratio = |name: &str, words, shape| {
+        results.ratio(
+            name,
+            cell(Kind::Throughput, words, shape),
+            What::PerSecond,
+            world,
+        )
+    };
+    let rivals: Vec<_> = ALL
+        .iter()
+        .filter(|entry| entry.rival)
+        .map(|entry| entry.name)
+        .collect();
     let least = |cells: &[(usize, (usize, usize))]| {
-        let all = rivals
-            .iter()
-            .flat_map(|name| cells.iter().filter_map(|(words, shape)| ratio(name, *words, *shape)));
+        let all = rivals.iter().flat_map(|name| {
+            cells
+                .iter()
+                .filter_map(|(words, shape)| ratio(name, *words, *shape))
+        });
         all.min_by(f64::total_cmp)
     };
-    let every: Vec<_> = SHAPES.iter().flat_map(|shape| results.sizes.iter().map(|words| (*words, *shape))).collect();
+    let every: Vec<_> = SHAPES
+        .iter()
+        .flat_map(|shape| results.sizes.iter().map(|words| (*words, *shape)))
+        .collect();
     let trip = cell(Kind::RoundTrip, 1, ONE);
-    let (wake, idle, lossy) = (cell(Kind::Wake, 1, ONE), cell(Kind::Idle, 1, ONE), cell(Kind::Lossy, 1, ONE));
+    let (wake, idle, lossy) = (
+        cell(Kind::Wake, 1, ONE),
+        cell(Kind::Idle, 1, ONE),
+        cell(Kind::Lossy, 1, ONE),
+    );
     vec![
         (
             "least ratio to ringfire, shaq, cloudtoid, iceoryx2 at any size and shape",
@@ -279,10 +398,30 @@ fn goals_of(results: &Results, world: World) -> Vec<Goal> {
         ),
         ("the same, 8 B 1p1c", least(&[(1, ONE)]), true, 4.0),
         ("the same, 64 B 1p1c", least(&[(8, ONE)]), true, 2.0),
-        ("ratio to the Vyukov ring, 8 B 1p1c", ratio("vyukov", 1, ONE), true, 1.2),
-        ("ratio to the Vyukov ring, 64 B 1p1c", ratio("vyukov", 8, ONE), true, 1.2),
-        ("ratio to the Vyukov ring, 1024 B 1p1c", ratio("vyukov", 128, ONE), true, 0.9),
-        ("ratio to the Vyukov ring, 8 B 4p4c", ratio("vyukov", 1, (4, 4)), true, 1.0),
+        (
+            "ratio to the Vyukov ring, 8 B 1p1c",
+            ratio("vyukov", 1, ONE),
+            true,
+            1.2,
+        ),
+        (
+            "ratio to the Vyukov ring, 64 B 1p1c",
+            ratio("vyukov", 8, ONE),
+            true,
+            1.2,
+        ),
+        (
+            "ratio to the Vyukov ring, 1024 B 1p1c",
+            ratio("vyukov", 128, ONE),
+            true,
+            0.9,
+        ),
+        (
+            "ratio to the Vyukov ring, 8 B 4p4c",
+            ratio("vyukov", 1, (4, 4)),
+            true,
+            1.0,
+        ),
         (
             "round trip, 8 B, against the Vyukov ring's",
             results.ratio("vyukov", trip, What::P50, world),
@@ -295,7 +434,12 @@ fn goals_of(results: &Results, world: World) -> Vec<Goal> {
             true,
             0.8,
         ),
-        ("wake-up against a bare futex's", results.ratio("futex", wake, What::P50, world), false, 1.2),
+        (
+            "wake-up against a bare futex's",
+            results.ratio("futex", wake, What::P50, world),
+            false,
+            1.2,
+        ),
         (
             "a blocked consumer's part of a processor",
             results.median("prodcon", idle, What::Idle, world),
@@ -333,7 +477,12 @@ fn notes(results: &Results, rows: &[&'static Entry], out: &mut String) {
                 Failure::Failed(what) => format!("failed: {}", what.trim()),
                 Failure::Wrong(what) => format!("wrong: {what}"),
             };
-            let _ = writeln!(out, "- {}, {}: {what}", series.entry.title, title(series.cell));
+            let _ = writeln!(
+                out,
+                "- {}, {}: {what}",
+                series.entry.title,
+                title(series.cell)
+            );
         }
     }
 }

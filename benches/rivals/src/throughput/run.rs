@@ -42,7 +42,12 @@ pub enum Reading {
         cpu: f64,
     },
     /// Nanoseconds.
-    Times { p50: f64, p99: f64, p999: f64, max: f64 },
+    Times {
+        p50: f64,
+        p99: f64,
+        p999: f64,
+        max: f64,
+    },
     /// Part of one processor that a blocked consumer uses.
     Idle(f64),
 }
@@ -61,7 +66,12 @@ pub enum Failure {
 ///
 /// # Errors
 /// A signal came; the system refuses files or processes.
-pub fn run(place: &Place, entry: &Entry, cell: Cell, limits: &Limits) -> Outcome<Result<Reading, Failure>> {
+pub fn run(
+    place: &Place,
+    entry: &Entry,
+    cell: Cell,
+    limits: &Limits,
+) -> Outcome<Result<Reading, Failure>> {
     place.scrub()?;
     let result = Run::start(place, entry, cell, limits).and_then(|mut run| {
         let result = run.work(limits);
@@ -95,7 +105,8 @@ impl<'a> Run<'a> {
         };
         if let Some(socket) = entry.socket {
             for _ in 0..2 {
-                run.descriptors.push(descriptors::make(socket, limits.capacity, cell.words * 8)?);
+                run.descriptors
+                    .push(descriptors::make(socket, limits.capacity, cell.words * 8)?);
             }
         }
         let (cores, total) = (cpu::cores(), cell.producers + cell.consumers);
@@ -113,12 +124,15 @@ impl<'a> Run<'a> {
                 alone: cores.len() >= total,
                 dir: place.dir(),
                 prefix: prefix.clone(),
-                descriptors: [0, 1].map(|queue| run.descriptors.get(queue).copied().unwrap_or_default()),
+                descriptors: [0, 1]
+                    .map(|queue| run.descriptors.get(queue).copied().unwrap_or_default()),
                 thread: entry.threads,
             })
             .collect();
         for jobs in run.jobs.chunks(if entry.threads { total } else { 1 }) {
-            run.group.0.push(processes::start(processes::own("throughput", &jobs)?)?);
+            run.group
+                .0
+                .push(processes::start(processes::own("throughput", &jobs)?)?);
         }
         Ok(run)
     }
@@ -130,12 +144,22 @@ impl<'a> Run<'a> {
     /// Waits until all have reached a state.
     fn until(&mut self, state: u64, deadline: Instant) -> Outcome<Result<(), Failure>> {
         let expected = self.group.0.len();
-        while !self.workers().iter().all(|worker| worker.state.load(Acquire) >= state) {
+        while !self
+            .workers()
+            .iter()
+            .all(|worker| worker.state.load(Acquire) >= state)
+        {
             processes::check_signals()?;
-            if self.group.alive() < expected || self.jobs.iter().any(|job| job.complaint().exists()) {
+            if self.group.alive() < expected || self.jobs.iter().any(|job| job.complaint().exists())
+            {
                 std::thread::sleep(Duration::from_millis(20)); // the complaint may be half written
-                let complaint = self.jobs.iter().find_map(|job| std::fs::read_to_string(job.complaint()).ok());
-                return Ok(Err(Failure::Failed(complaint.unwrap_or_else(|| "a process ended".into()))));
+                let complaint = self
+                    .jobs
+                    .iter()
+                    .find_map(|job| std::fs::read_to_string(job.complaint()).ok());
+                return Ok(Err(Failure::Failed(
+                    complaint.unwrap_or_else(|| "a process ended".into()),
+                )));
             }
             if Instant::now() > deadline {
                 return Ok(Err(Failure::NeverFinished));
@@ -149,7 +173,9 @@ impl<'a> Run<'a> {
         for state in [OPEN, READY] {
             if let Err(failure) = self.until(state, Instant::now() + limits.patience)? {
                 return Ok(Err(match failure {
-                    Failure::NeverFinished => Failure::Failed("the processes did not get ready".into()),
+                    Failure::NeverFinished => {
+                        Failure::Failed("the processes did not get ready".into())
+                    }
                     other => other,
                 }));
             }
@@ -168,16 +194,26 @@ impl<'a> Run<'a> {
         if let Err(failure) = self.until(DONE, Instant::now() + limits.patience)? {
             return Ok(Err(failure));
         }
-        let wrong: u64 = self.workers().iter().map(|worker| worker.wrong.load(Relaxed)).sum();
+        let wrong: u64 = self
+            .workers()
+            .iter()
+            .map(|worker| worker.wrong.load(Relaxed))
+            .sum();
         if wrong > 0 {
-            return Ok(Err(Failure::Wrong(format!("{wrong} items not intact, out of order or doubled"))));
+            return Ok(Err(Failure::Wrong(format!(
+                "{wrong} items not intact, out of order or doubled"
+            ))));
         }
         Ok(match self.cell.kind {
             Kind::Throughput | Kind::Lossy => self.rate(began),
             Kind::RoundTrip | Kind::Wake => self.times(),
             Kind::Idle => match (before, after) {
-                (Some((before, then)), Some((after, now))) => Ok(Reading::Idle((after - before).as_secs_f64() / (now - then).as_secs_f64())),
-                _ => Err(Failure::Failed("the kernel does not tell processor time (schedstat)".into())),
+                (Some((before, then)), Some((after, now))) => Ok(Reading::Idle(
+                    (after - before).as_secs_f64() / (now - then).as_secs_f64(),
+                )),
+                _ => Err(Failure::Failed(
+                    "the kernel does not tell processor time (schedstat)".into(),
+                )),
             },
         })
     }
@@ -187,7 +223,11 @@ impl<'a> Run<'a> {
         let (producers, consumers) = self.workers().split_at(self.cell.producers);
         let lossy = self.cell.kind == Kind::Lossy || self.entry.always_lossy;
         let wrong = |what: String| Err(Failure::Wrong(what));
-        let told = |consumer: &Worker, producer: usize| consumer.streams[producer].each_ref().map(|word| word.load(Relaxed));
+        let told = |consumer: &Worker, producer: usize| {
+            consumer.streams[producer]
+                .each_ref()
+                .map(|word| word.load(Relaxed))
+        };
         let (mut put, mut got) = (0, 0);
         for (number, producer) in producers.iter().enumerate() {
             let whole = Stream::whole(producer.count.load(Relaxed));
@@ -196,12 +236,20 @@ impl<'a> Run<'a> {
             let each = consumers.iter().map(|consumer| told(consumer, number));
             if self.entry.fans_out && !lossy && each.clone().any(|one| one != all) {
                 let counts: Vec<_> = each.map(|one| one[0]).collect();
-                return wrong(format!("of {} items of producer {number}, consumers got {counts:?}, or others", all[0]));
+                return wrong(format!(
+                    "of {} items of producer {number}, consumers got {counts:?}, or others",
+                    all[0]
+                ));
             }
-            let sum = each.fold([0u64; 2], |sum, one| [sum[0] + one[0], sum[1].wrapping_add(one[1])]);
+            let sum = each.fold([0u64; 2], |sum, one| {
+                [sum[0] + one[0], sum[1].wrapping_add(one[1])]
+            });
             got += sum[0];
             if !lossy && !self.entry.fans_out && sum != all {
-                return wrong(format!("of {} items of producer {number}, {} were got, or others", all[0], sum[0]));
+                return wrong(format!(
+                    "of {} items of producer {number}, {} were got, or others",
+                    all[0], sum[0]
+                ));
             }
             if lossy && !self.entry.fans_out && sum[0] > all[0] {
                 return wrong(format!("more items of producer {number} got than put"));
@@ -209,18 +257,40 @@ impl<'a> Run<'a> {
         }
         let dropped = producers[0].dropped.load(Relaxed);
         if dropped > 0 && got + (dropped - 1) != put {
-            return wrong(format!("{put} put, but {got} got and {} said to be dropped", dropped - 1));
+            return wrong(format!(
+                "{put} put, but {got} got and {} said to be dropped",
+                dropped - 1
+            ));
         }
         if got == 0 {
             return wrong("nothing was got".into());
         }
-        let all = |of: fn(&Worker) -> &AtomicU64| self.workers().iter().map(|worker| of(worker).load(Relaxed)).sum::<u64>();
-        let measured = got - consumers.iter().map(|worker| worker.before.load(Relaxed)).sum::<u64>();
-        let ended = consumers.iter().map(|worker| worker.ended.load(Relaxed)).max().unwrap_or(began);
+        let all = |of: fn(&Worker) -> &AtomicU64| {
+            self.workers()
+                .iter()
+                .map(|worker| of(worker).load(Relaxed))
+                .sum::<u64>()
+        };
+        let measured = got
+            - consumers
+                .iter()
+                .map(|worker| worker.before.load(Relaxed))
+                .sum::<u64>();
+        let ended = consumers
+            .iter()
+            .map(|worker| worker.ended.load(Relaxed))
+            .max()
+            .unwrap_or(began);
         if measured == 0 {
-            return Err(Failure::Failed("nothing was got in the time that was measured".into()));
+            return Err(Failure::Failed(
+                "nothing was got in the time that was measured".into(),
+            ));
         }
-        let copies = if self.entry.fans_out { self.cell.consumers } else { 1 };
+        let copies = if self.entry.fans_out {
+            self.cell.consumers
+        } else {
+            1
+        };
         Ok(Reading::Rate {
             per_second: measured as f64 / (ended - began) as f64 * 1e9,
             kept: got as f64 / (put * copies as u64) as f64,
@@ -229,13 +299,27 @@ impl<'a> Run<'a> {
     }
 
     fn times(&self) -> Result<Reading, Failure> {
-        let teller = &self.workers()[if self.cell.kind == Kind::RoundTrip { 0 } else { 1 }];
+        let teller = &self.workers()[if self.cell.kind == Kind::RoundTrip {
+            0
+        } else {
+            1
+        }];
         let samples = teller.samples.load(Relaxed);
         if samples < 20 {
-            return Err(Failure::Failed(format!("only {samples} times were measured")));
+            return Err(Failure::Failed(format!(
+                "only {samples} times were measured"
+            )));
         }
-        let [p50, p99, p999, max] = teller.quantiles.each_ref().map(|time| time.load(Relaxed) as f64);
-        Ok(Reading::Times { p50, p99, p999, max })
+        let [p50, p99, p999, max] = teller
+            .quantiles
+            .each_ref()
+            .map(|time| time.load(Relaxed) as f64);
+        Ok(Reading::Times {
+            p50,
+            p99,
+            p999,
+            max,
+        })
     }
 
     /// Lets the processes leave in order if all went well; else, or if they do not leave, kills them.

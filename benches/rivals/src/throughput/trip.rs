@@ -10,7 +10,9 @@ struct Line(AtomicU64);
 
 /// Median round trip in nanoseconds between two processors. 0 if there is only one.
 pub fn raw(cores: &[usize]) -> f64 {
-    let &[here, there, ..] = cores else { return 0.0 };
+    let &[here, there, ..] = cores else {
+        return 0.0;
+    };
     const BATCHES: usize = 21;
     const TRIPS: u64 = 400;
     let (ping, pong) = (Line(AtomicU64::new(0)), Line(AtomicU64::new(0)));

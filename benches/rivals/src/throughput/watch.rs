@@ -112,14 +112,22 @@ impl Watch {
 
     /// Where the run between took place; or why it is to be thrown away.
     pub fn after(&mut self, before: Before) -> Result<((f64, f64), World), String> {
-        let stolen = (cpu::steal() - before.steal) as f64 / 100.0 / (before.at.elapsed().as_secs_f64() * self.cores.len() as f64);
+        let stolen = (cpu::steal() - before.steal) as f64
+            / 100.0
+            / (before.at.elapsed().as_secs_f64() * self.cores.len() as f64);
         let trip = self.trip();
         self.last = Some((Instant::now(), trip));
         if stolen > 0.05 {
-            return Err(format!("the hypervisor took {:.0} % of the processors' time", stolen * 100.0));
+            return Err(format!(
+                "the hypervisor took {:.0} % of the processors' time",
+                stolen * 100.0
+            ));
         }
         if self.world(before.trip) != self.world(trip) {
-            return Err(format!("a cache line's round trip went from {:.0} to {trip:.0} ns", before.trip));
+            return Err(format!(
+                "a cache line's round trip went from {:.0} to {trip:.0} ns",
+                before.trip
+            ));
         }
         Ok(((before.trip, trip), self.world(trip)))
     }

@@ -51,11 +51,21 @@ fn play<S: System, const N: usize>(job: &Job) -> Outcome<()> {
     };
     let producer = job.index < job.producers;
     match (job.kind, producer) {
-        (Kind::Throughput | Kind::Lossy, true) => stage.produce::<N>(S::tx::<N>(&job.setup(0))?, keeps.first().map(AsRef::as_ref), S::FANS_OUT)?,
-        (Kind::Throughput | Kind::Lossy, false) => stage.consume::<N>(S::rx::<N>(&job.setup(0))?, S::FANS_OUT)?,
+        (Kind::Throughput | Kind::Lossy, true) => stage.produce::<N>(
+            S::tx::<N>(&job.setup(0))?,
+            keeps.first().map(AsRef::as_ref),
+            S::FANS_OUT,
+        )?,
+        (Kind::Throughput | Kind::Lossy, false) => {
+            stage.consume::<N>(S::rx::<N>(&job.setup(0))?, S::FANS_OUT)?
+        }
         // The ends of a round trip are made one queue at a time in both, so that no order of opening can make one wait for the other.
-        (Kind::RoundTrip, true) => stage.ping::<N>(S::tx::<N>(&job.setup(0))?, S::rx::<N>(&job.setup(1))?)?,
-        (Kind::RoundTrip, false) => stage.pong::<N>(S::rx::<N>(&job.setup(0))?, S::tx::<N>(&job.setup(1))?)?,
+        (Kind::RoundTrip, true) => {
+            stage.ping::<N>(S::tx::<N>(&job.setup(0))?, S::rx::<N>(&job.setup(1))?)?
+        }
+        (Kind::RoundTrip, false) => {
+            stage.pong::<N>(S::rx::<N>(&job.setup(0))?, S::tx::<N>(&job.setup(1))?)?
+        }
         (Kind::Wake | Kind::Idle, true) => stage.wake::<N>(S::tx::<N>(&job.setup(0))?)?,
         (Kind::Wake | Kind::Idle, false) => stage.sleep::<N>(S::rx::<N>(&job.setup(0))?)?,
     }
@@ -91,7 +101,11 @@ impl Stage<'_> {
     }
 
     fn used(&self) -> Duration {
-        if self.job.thread { cpu::used_by_thread() } else { cpu::used() }
+        if self.job.thread {
+            cpu::used_by_thread()
+        } else {
+            cpu::used()
+        }
     }
 
     /// Once for each item. `false`: it is enough.
@@ -110,7 +124,10 @@ impl Stage<'_> {
     /// The last item is through.
     fn end(&self, progress: &Progress, count: u64) {
         self.me.ended.store(cpu::now(), Relaxed);
-        self.me.used.store(self.used().saturating_sub(progress.used).as_nanos() as u64, Relaxed);
+        self.me.used.store(
+            self.used().saturating_sub(progress.used).as_nanos() as u64,
+            Relaxed,
+        );
         self.me.count.store(count, Relaxed);
         self.me.before.store(progress.before, Relaxed);
     }
@@ -121,7 +138,12 @@ impl Stage<'_> {
         until(|| self.board.exit.0.load(Acquire) != 0);
     }
 
-    fn produce<const N: usize>(&self, mut tx: impl Tx<N>, keep: Option<&dyn Keep>, fans_out: bool) -> Outcome<()> {
+    fn produce<const N: usize>(
+        &self,
+        mut tx: impl Tx<N>,
+        keep: Option<&dyn Keep>,
+        fans_out: bool,
+    ) -> Outcome<()> {
         let mut progress = self.begin(|| tx.settle())?;
         let mut sequence = 0;
         while self.goes_on(&mut progress, sequence) {
@@ -136,10 +158,17 @@ impl Stage<'_> {
             for _ in 0..if fans_out { 1 } else { self.job.consumers } {
                 tx.put(|item| item::fill(item, POISON))?;
             }
-            let consumers = &self.board.workers[self.job.producers..self.job.producers + self.job.consumers];
-            until(|| consumers.iter().all(|other| other.state.load(Acquire) == DONE));
+            let consumers =
+                &self.board.workers[self.job.producers..self.job.producers + self.job.consumers];
+            until(|| {
+                consumers
+                    .iter()
+                    .all(|other| other.state.load(Acquire) == DONE)
+            });
             let dropped = keep.and_then(Keep::dropped);
-            self.me.dropped.store(dropped.map_or(0, |dropped| dropped + 1), Relaxed);
+            self.me
+                .dropped
+                .store(dropped.map_or(0, |dropped| dropped + 1), Relaxed);
         }
         self.done();
         Ok(())

@@ -55,8 +55,18 @@ pub struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    pub fn begin(arguments: &'a Arguments, subject: &'a mut Subject, dice: &'a mut Dice, next: &'a mut u64) -> Result<Self, End> {
-        let stage = Stage::new(subject.control.name(), subject.mode.batch, arguments.no_replace, arguments.plant);
+    pub fn begin(
+        arguments: &'a Arguments,
+        subject: &'a mut Subject,
+        dice: &'a mut Dice,
+        next: &'a mut u64,
+    ) -> Result<Self, End> {
+        let stage = Stage::new(
+            subject.control.name(),
+            subject.mode.batch,
+            arguments.no_replace,
+            arguments.plant,
+        );
         let base = Flow::of(&subject.control.stats()?);
         let (before, first) = (subject.tally, *next);
         let mut round = Self {
@@ -121,24 +131,34 @@ impl<'a> Round<'a> {
         let told = self.ledger.told;
         let blind = std::mem::replace(&mut self.looked, Instant::now()).elapsed();
         self.subject.tally.blind = self.subject.tally.blind.max(blind);
-        let heard = self.stage.hear(|item| self.ledger.note(item, makers.clone()))?;
+        let heard = self
+            .stage
+            .hear(|item| self.ledger.note(item, makers.clone()))?;
         if self.ledger.told > told {
             let now = Instant::now();
             let still = now - std::mem::replace(&mut self.progress, now);
             self.subject.tally.standstill = self.subject.tally.standstill.max(still);
         } else if self.progress.elapsed() > self.arguments.patience {
-            self.wrong(format!("nobody got anything for {} s", self.arguments.patience.as_secs_f64()));
+            self.wrong(format!(
+                "nobody got anything for {} s",
+                self.arguments.patience.as_secs_f64()
+            ));
             return Ok(ControlFlow::Break(()));
         }
         while let Some((mut member, status)) = self.stage.ended() {
             signals::check()?;
-            self.stage.hear_out(&mut member, |item| self.ledger.note(item, makers.clone()))?;
+            self.stage
+                .hear_out(&mut member, |item| self.ledger.note(item, makers.clone()))?;
             self.wrong(format!("a process that nobody killed ended ({status})"));
             self.killed_consumers += u64::from(member.role == Role::Get);
             self.start(member.role)?;
         }
         if !heard {
-            self.stage.wait(until.saturating_duration_since(Instant::now()).min(Duration::from_millis(20)));
+            self.stage.wait(
+                until
+                    .saturating_duration_since(Instant::now())
+                    .min(Duration::from_millis(20)),
+            );
         } else {
             std::thread::sleep(Duration::from_micros(500)); // a whole buffer at a time is cheaper than item by item
         }
@@ -162,12 +182,14 @@ impl<'a> Round<'a> {
                 self.subject.control.set_ready()?;
             }
             2..8 => {
-                self.subject.tally.recovered += u64::from(self.subject.control.recover()?.recovered);
+                self.subject.tally.recovered +=
+                    u64::from(self.subject.control.recover()?.recovered);
             }
             8..36 => {
                 self.kill(place)?;
                 if self.dice.roll(2) == 0 {
-                    self.subject.tally.recovered += u64::from(self.subject.control.recover()?.recovered);
+                    self.subject.tally.recovered +=
+                        u64::from(self.subject.control.recover()?.recovered);
                 }
             }
             _ => {
@@ -181,7 +203,8 @@ impl<'a> Round<'a> {
                     .count();
                 if awake > 1 && self.stage.members[place].resumes.is_none() {
                     let long = [5, 50, 1000][self.dice.roll(3) as usize];
-                    self.stage.pause(place, now + Duration::from_millis(self.dice.roll(long)))?;
+                    self.stage
+                        .pause(place, now + Duration::from_millis(self.dice.roll(long)))?;
                     self.subject.tally.pauses += 1;
                 }
             }
@@ -193,7 +216,8 @@ impl<'a> Round<'a> {
     fn kill(&mut self, place: usize) -> Outcome {
         let role = self.stage.members[place].role;
         let makers = self.first..*self.next;
-        self.stage.kill(place, |item| self.ledger.note(item, makers.clone()))?;
+        self.stage
+            .kill(place, |item| self.ledger.note(item, makers.clone()))?;
         self.subject.tally.kills += 1;
         self.killed_consumers += u64::from(role == Role::Get);
         self.start(role)
@@ -204,10 +228,16 @@ impl<'a> Round<'a> {
         let began = Instant::now();
         self.stage.freeze()?;
         let makers = self.first..*self.next;
-        while self.stage.hear(|item| self.ledger.note(item, makers.clone()))? {}
+        while self
+            .stage
+            .hear(|item| self.ledger.note(item, makers.clone()))?
+        {}
         let stats = self.subject.control.stats()?;
         // Every endpoint, dead or alive, may be in the middle of one exchange.
-        self.verdict(Flow::of(&stats).since(self.base), u64::from(stats.seats) * u64::from(stats.batch));
+        self.verdict(
+            Flow::of(&stats).since(self.base),
+            u64::from(stats.seats) * u64::from(stats.batch),
+        );
         self.stage.thaw()?;
         self.progress += began.elapsed(); // nobody could
         Ok(())
@@ -220,7 +250,11 @@ impl<'a> Round<'a> {
             at_least_once: self.subject.mode.at_least_once,
             clears: self.cleared,
             killed: self.killed_consumers,
-            at_work: if slack == 0 { 0 } else { u64::from(self.arguments.consumers) },
+            at_work: if slack == 0 {
+                0
+            } else {
+                u64::from(self.arguments.consumers)
+            },
             grasp: self.subject.mode.grasp(),
             slack,
         };
@@ -243,9 +277,11 @@ impl<'a> Round<'a> {
     fn wrong(&mut self, what: String) {
         self.subject.tally.wrong += 1;
         if self.subject.problems.len() < 20 {
-            self.subject
-                .problems
-                .push(format!("{}, round {}: {what}", self.subject.mode, self.subject.tally.rounds + 1));
+            self.subject.problems.push(format!(
+                "{}, round {}: {what}",
+                self.subject.mode,
+                self.subject.tally.rounds + 1
+            ));
         }
     }
 
@@ -256,7 +292,8 @@ impl<'a> Round<'a> {
             self.stage.freeze()?;
             while !self.stage.members.is_empty() {
                 let role = self.stage.members[0].role;
-                self.stage.kill(0, |item| self.ledger.note(item, makers.clone()))?;
+                self.stage
+                    .kill(0, |item| self.ledger.note(item, makers.clone()))?;
                 self.subject.tally.kills += 1;
                 self.killed_consumers += u64::from(role == Role::Get);
             }
@@ -264,7 +301,8 @@ impl<'a> Round<'a> {
                 self.start(Role::Get)?;
             }
         } else {
-            self.stage.resume(Instant::now() + Duration::from_secs(3600))?;
+            self.stage
+                .resume(Instant::now() + Duration::from_secs(3600))?;
         }
         // Those who have not attached by then would come to a stream that has ended: as good.
         self.subject.control.set_state(State::StopAtQueueEnd)?;
@@ -276,7 +314,9 @@ impl<'a> Round<'a> {
         if late > 0 {
             let most = self.arguments.producers as usize * self.subject.mode.batch as usize;
             if ending == Ending::Massacre || late > most {
-                self.wrong(format!("at the end of the stream {late} items were still in the queue"));
+                self.wrong(format!(
+                    "at the end of the stream {late} items were still in the queue"
+                ));
             }
             self.start(Role::Get)?;
             if !self.come_to_rest()? {
@@ -285,9 +325,19 @@ impl<'a> Round<'a> {
         }
         let report = self.subject.control.doctor()?;
         self.subject.tally.recovered += u64::from(report.recovered);
-        report.problems.into_iter().for_each(|problem| self.wrong(problem));
+        report
+            .problems
+            .into_iter()
+            .for_each(|problem| self.wrong(problem));
         let stats = self.subject.control.stats()?;
-        if (report.undecided, stats.seats_live, stats.seats_dead, stats.unacked, stats.len) != (0, 0, 0, 0, 0) {
+        if (
+            report.undecided,
+            stats.seats_live,
+            stats.seats_dead,
+            stats.unacked,
+            stats.len,
+        ) != (0, 0, 0, 0, 0)
+        {
             self.wrong(format!(
                 "at rest, but {} seats undecided, {} live, {} dead, {} items held, {} in the queue",
                 report.undecided, stats.seats_live, stats.seats_dead, stats.unacked, stats.len
@@ -311,15 +361,24 @@ impl<'a> Round<'a> {
         while !self.stage.members.is_empty() {
             signals::check()?;
             if Instant::now() > deadline {
-                let roles: Vec<_> = self.stage.members.iter().map(|member| (member.role, member.number)).collect();
+                let roles: Vec<_> = self
+                    .stage
+                    .members
+                    .iter()
+                    .map(|member| (member.role, member.number))
+                    .collect();
                 self.wrong(format!("these processes do not end: {roles:?}"));
                 return Ok(false);
             }
-            if !self.stage.hear(|item| self.ledger.note(item, makers.clone()))? {
+            if !self
+                .stage
+                .hear(|item| self.ledger.note(item, makers.clone()))?
+            {
                 self.stage.wait(Duration::from_millis(2));
             }
             while let Some((mut member, status)) = self.stage.ended() {
-                self.stage.hear_out(&mut member, |item| self.ledger.note(item, makers.clone()))?;
+                self.stage
+                    .hear_out(&mut member, |item| self.ledger.note(item, makers.clone()))?;
                 if !status.success() {
                     self.wrong(format!("a process ended badly ({status})"));
                 }
@@ -337,19 +396,25 @@ impl<'a> Round<'a> {
             item.resize(control.item_size(), 7);
             item
         };
-        let all: Result<Vec<_>, Error> = (0..seats).map(|_| ReadyQueue::<[u8]>::attach(control.name())).collect();
+        let all: Result<Vec<_>, Error> = (0..seats)
+            .map(|_| ReadyQueue::<[u8]>::attach(control.name()))
+            .collect();
         let mut all = all.map_err(|error| format!("after the round: {error}"))?;
         for number in 0..capacity {
             let put = all[number % seats].try_put(&item(number));
             put.map_err(|error| format!("after the round, put {number} of {capacity}: {error}"))?;
         }
-        if !self.subject.mode.lossy && !matches!(all[0].try_put(&item(capacity)), Err(PutError::Full)) {
+        if !self.subject.mode.lossy
+            && !matches!(all[0].try_put(&item(capacity)), Err(PutError::Full))
+        {
             return Err("after the round: the full queue takes one more item".into());
         }
         for number in 0..capacity {
             let got = all[(number + 5) % seats].try_get();
             if !got.as_ref().is_ok_and(|got| *got == item(number)) {
-                return Err(format!("after the round: get {number} of {capacity} gave {got:?}"));
+                return Err(format!(
+                    "after the round: get {number} of {capacity} gave {got:?}"
+                ));
             }
         }
         Ok(())
@@ -360,13 +425,20 @@ impl<'a> Round<'a> {
         let makers = self.first..*self.next;
         while !self.stage.members.is_empty() {
             let role = self.stage.members[0].role;
-            if self.stage.kill(0, |item| self.ledger.note(item, makers.clone())).is_err() {
+            if self
+                .stage
+                .kill(0, |item| self.ledger.note(item, makers.clone()))
+                .is_err()
+            {
                 break;
             }
             self.killed_consumers += u64::from(role == Role::Get);
         }
         let stats = self.subject.control.stats()?;
-        self.verdict(Flow::of(&stats).since(self.base), u64::from(stats.seats) * u64::from(stats.batch));
+        self.verdict(
+            Flow::of(&stats).since(self.base),
+            u64::from(stats.seats) * u64::from(stats.batch),
+        );
         Ok(())
     }
 }

@@ -19,7 +19,11 @@ const LOOK_GAP: Duration = Duration::from_micros(200);
 impl Round<'_> {
     /// Kills consumers, one after the other, until one is left or `end` has come; `second` is called
     /// after each check.
-    pub fn run_unreplaced(&mut self, end: Instant, mut second: impl FnMut(&Subject) -> Outcome) -> Outcome {
+    pub fn run_unreplaced(
+        &mut self,
+        end: Instant,
+        mut second: impl FnMut(&Subject) -> Outcome,
+    ) -> Outcome {
         (self.progress, self.looked) = (Instant::now(), Instant::now());
         let mut check = Instant::now() + Duration::from_secs(1);
         loop {
@@ -33,7 +37,10 @@ impl Round<'_> {
                 check = Instant::now() + Duration::from_secs(1);
             }
             let members = self.stage.members.iter();
-            let consumers: Vec<u64> = members.filter(|member| member.role == Role::Get).map(|member| member.number).collect();
+            let consumers: Vec<u64> = members
+                .filter(|member| member.role == Role::Get)
+                .map(|member| member.number)
+                .collect();
             if Instant::now() >= end || consumers.len() < 2 {
                 return Ok(());
             }
@@ -59,14 +66,24 @@ impl Round<'_> {
     fn kill_for_good(&mut self, number: u64) -> Result<ControlFlow<()>, End> {
         let (began, mut looks) = (Instant::now(), 0);
         let (place, in_hand, before) = loop {
-            let Some(place) = self.stage.members.iter().position(|member| member.number == number) else {
+            let Some(place) = self
+                .stage
+                .members
+                .iter()
+                .position(|member| member.number == number)
+            else {
                 return Ok(ControlFlow::Continue(())); // it ended by itself, which has been noted
             };
             // What one that stands still has in hand is exact.
             self.stage.stop(place)?;
             let stats = self.subject.control.stats()?;
             let pid = self.stage.members[place].pid();
-            let seats: Vec<u32> = stats.members.iter().filter(|seat| seat.pid == pid).map(|seat| seat.unacked).collect();
+            let seats: Vec<u32> = stats
+                .members
+                .iter()
+                .filter(|seat| seat.pid == pid)
+                .map(|seat| seat.unacked)
+                .collect();
             let in_hand: u64 = seats.iter().copied().map(u64::from).sum();
             if in_hand > 0 || looks == MAX_LOOKS || began.elapsed() > self.arguments.patience {
                 break (place, in_hand, self.settled(&stats));
@@ -79,7 +96,9 @@ impl Round<'_> {
             }
         };
         let makers = self.first..*self.next;
-        let released = self.stage.kill(place, |item| self.ledger.note(item, makers.clone()))?;
+        let released = self
+            .stage
+            .kill(place, |item| self.ledger.note(item, makers.clone()))?;
         self.subject.tally.kills += 1;
         self.killed_consumers += 1;
         if in_hand == 0 {
@@ -89,7 +108,12 @@ impl Round<'_> {
     }
 
     /// Waits until `in_hand` items more have come than `before`, and notes how long that took.
-    fn wait_settled(&mut self, released: Instant, before: u64, in_hand: u64) -> Result<ControlFlow<()>, End> {
+    fn wait_settled(
+        &mut self,
+        released: Instant,
+        before: u64,
+        in_hand: u64,
+    ) -> Result<ControlFlow<()>, End> {
         loop {
             signals::check()?;
             let stats = self.subject.control.stats()?;
@@ -103,7 +127,9 @@ impl Round<'_> {
             }
             if took > self.arguments.patience {
                 let most = self.arguments.patience.as_secs_f64();
-                self.wrong(format!("of {in_hand} items in a killed consumer's hand {came} came within {most} s"));
+                self.wrong(format!(
+                    "of {in_hand} items in a killed consumer's hand {came} came within {most} s"
+                ));
                 return Ok(ControlFlow::Break(()));
             }
             if self.listen(Instant::now() + LOOK_GAP)?.is_break() {
@@ -114,6 +140,10 @@ impl Round<'_> {
 
     /// What rises with each item of the dead, and with nothing else.
     fn settled(&self, stats: &Stats) -> u64 {
-        if self.subject.mode.at_least_once { stats.redelivered } else { stats.lost }
+        if self.subject.mode.at_least_once {
+            stats.redelivered
+        } else {
+            stats.lost
+        }
     }
 }

@@ -43,7 +43,9 @@ impl Kind for [u8] {
         let mut reserved = queue.reserve(LONGEST)?;
         reserved[..length(id)].copy_from_slice(&Self::item(id));
         reserved.truncate(length(id));
-        reserved.commit_within(Duration::ZERO).map_err(|refused| refused.error)
+        reserved
+            .commit_within(Duration::ZERO)
+            .map_err(|refused| refused.error)
     }
     // Blocks of several items are for plain types; one by one it is the same to the model.
     fn put_slice(queue: &mut ReadyQueue<Self>, ids: &[u64]) -> (usize, Option<PutError>) {
@@ -67,7 +69,9 @@ impl Kind for u64 {
     fn reserve(queue: &mut ReadyQueue<Self>, id: u64) -> Result<(), PutError> {
         let mut reserved = queue.reserve()?;
         *reserved = MARK | id;
-        reserved.commit_within(Duration::ZERO).map_err(|refused| refused.error)
+        reserved
+            .commit_within(Duration::ZERO)
+            .map_err(|refused| refused.error)
     }
     fn put_slice(queue: &mut ReadyQueue<Self>, ids: &[u64]) -> (usize, Option<PutError>) {
         let items: Vec<_> = ids.iter().map(|id| Self::item(*id)).collect();
@@ -79,7 +83,10 @@ impl Kind for u64 {
 }
 
 /// As `put_slice`, each item in a block of its own.
-pub(super) fn put_one_by_one<T: Kind + ?Sized>(queue: &mut ReadyQueue<T>, ids: &[u64]) -> (usize, Option<PutError>) {
+pub(super) fn put_one_by_one<T: Kind + ?Sized>(
+    queue: &mut ReadyQueue<T>,
+    ids: &[u64],
+) -> (usize, Option<PutError>) {
     for (put, id) in ids.iter().enumerate() {
         if let Err(error) = queue.try_put(T::item(*id).borrow()) {
             return (put, Some(error));
@@ -125,7 +132,9 @@ impl<T: Kind + ?Sized> End<T> {
     }
 
     pub(super) fn get(&mut self) -> Result<Vec<u64>, GetError> {
-        self.queue().try_get().map(|item| vec![T::id(item.borrow())])
+        self.queue()
+            .try_get()
+            .map(|item| vec![T::id(item.borrow())])
     }
 
     /// What was taken stays in hand.

@@ -45,7 +45,10 @@ impl<T: Kind + ?Sized> Guard for Delivery<'static, T> {
 
 impl<T: Kind + ?Sized> Guard for Batch<'static, T> {
     fn shown(&self) -> Vec<Shown> {
-        self.iter().enumerate().map(|(index, item)| (T::id(item), self.delivery_count(index))).collect()
+        self.iter()
+            .enumerate()
+            .map(|(index, item)| (T::id(item), self.delivery_count(index)))
+            .collect()
     }
     fn ack(self: Box<Self>) {
         Batch::ack(*self);

@@ -130,7 +130,11 @@ impl Model {
 
     /// Those that were not cleared.
     pub(super) fn live_in_ring(&self) -> u64 {
-        self.ring.iter().filter(|block| !self.void(block)).map(Block::items).sum()
+        self.ring
+            .iter()
+            .filter(|block| !self.void(block))
+            .map(Block::items)
+            .sum()
     }
 
     /// Items in living hands.
@@ -141,7 +145,12 @@ impl Model {
 
     /// Items that a consumer is still to get.
     pub(super) fn due(&self) -> u64 {
-        self.orphans.iter().chain(&self.ring).filter(|block| !self.void(block)).map(Block::items).sum()
+        self.orphans
+            .iter()
+            .chain(&self.ring)
+            .filter(|block| !self.void(block))
+            .map(Block::items)
+            .sum()
     }
 
     pub(super) fn attached(&mut self, who: usize) {
@@ -234,7 +243,13 @@ impl Model {
     // ---------------------------------------------------------------- put
 
     /// `blocks`: the items, as they are put together.
-    pub(super) fn put(&mut self, who: usize, blocks: &[&[u64]], put: usize, error: Option<ErrorKind>) {
+    pub(super) fn put(
+        &mut self,
+        who: usize,
+        blocks: &[&[u64]],
+        put: usize,
+        error: Option<ErrorKind>,
+    ) {
         self.settle_forgotten(who);
         let mut done = 0;
         for block in blocks {
@@ -270,11 +285,18 @@ impl Model {
 
     /// A put happened. Returns the block that made room.
     pub(super) fn pushed(&mut self, ids: &[u64]) -> Option<Block> {
-        let oldest = if self.ring.len() == self.plan.capacity as usize { self.pop() } else { None };
+        let oldest = if self.ring.len() == self.plan.capacity as usize {
+            self.pop()
+        } else {
+            None
+        };
         match &oldest {
             Some(block) if self.void(block) => self.cleared += block.items(),
             Some(block) => {
-                assert!(self.plan.lossy, "live items were dropped from a queue that is not lossy");
+                assert!(
+                    self.plan.lossy,
+                    "live items were dropped from a queue that is not lossy"
+                );
                 self.dropped += block.items();
             }
             None => {}
@@ -293,7 +315,11 @@ impl Model {
 
     /// Somebody was about to say, or said, that the stream has ended.
     pub(super) fn skipped(&mut self) {
-        assert!(self.state == State::StopAtQueueEnd, "a position was skipped, state {}", self.state);
+        assert!(
+            self.state == State::StopAtQueueEnd,
+            "a position was skipped, state {}",
+            self.state
+        );
         self.positions = (self.positions.0 + 1, self.positions.1 + 1);
     }
 
@@ -307,19 +333,29 @@ impl Model {
 
     /// Live orphans, oldest first.
     pub(super) fn live_orphans(&self) -> Vec<Block> {
-        let mut live: Vec<_> = self.orphans.iter().filter(|block| !self.void(block)).cloned().collect();
+        let mut live: Vec<_> = self
+            .orphans
+            .iter()
+            .filter(|block| !self.void(block))
+            .cloned()
+            .collect();
         live.sort_by_key(|block| block.ids[0]);
         live
     }
 
     fn is_next_orphan(&self, id: u64) -> bool {
-        self.live_orphans().first().is_some_and(|block| block.ids[0] == id)
+        self.live_orphans()
+            .first()
+            .is_some_and(|block| block.ids[0] == id)
     }
 
     /// Consumers that have not looked since an orphan was announced must not pass it over.
     pub(super) fn check_looked(&self, looked: Option<u64>) {
         let live = self.live_orphans();
-        assert!(looked == Some(self.announcements) || live.is_empty(), "passed over, though announced: {live:?}");
+        assert!(
+            looked == Some(self.announcements) || live.is_empty(),
+            "passed over, though announced: {live:?}"
+        );
     }
 
     /// An orphan's item went to the dead letters. `who` was about to deliver it. `any`: perhaps after others.
@@ -327,10 +363,17 @@ impl Model {
         let oldest = self.is_next_orphan(id);
         // What it kept, if anything, comes first.
         let any = std::mem::take(&mut self.owner(who).keeps) || any;
-        let at = self.orphans.iter().position(|block| block.ids[0] == id).expect("a letter that was no orphan");
+        let at = self
+            .orphans
+            .iter()
+            .position(|block| block.ids[0] == id)
+            .expect("a letter that was no orphan");
         let block = &mut self.orphans[at];
         assert!(any || oldest, "a letter, but not the oldest orphan: {id}");
-        assert!(block.again + block.maybe + 1 >= self.plan.limit.into(), "a letter too early: {block:?}");
+        assert!(
+            block.again + block.maybe + 1 >= self.plan.limit.into(),
+            "a letter too early: {block:?}"
+        );
         block.ids.pop_front();
         if block.ids.is_empty() {
             self.orphans.swap_remove(at);
@@ -340,15 +383,30 @@ impl Model {
     }
 
     /// The block that begins with this item comes to `who`. Checks that it is the right one, that cleared ones before it were thrown away, and how often it is delivered.
-    fn next(&mut self, who: usize, (id, deliveries): (u64, Option<u32>), letters_full: bool) -> Block {
+    fn next(
+        &mut self,
+        who: usize,
+        (id, deliveries): (u64, Option<u32>),
+        letters_full: bool,
+    ) -> Block {
         self.throw_rest_away(who);
         let live = self.live_orphans();
-        if let Some(at) = self.orphans.iter().position(|block| block.ids[0] == id && block.epoch == self.epoch) {
+        if let Some(at) = self
+            .orphans
+            .iter()
+            .position(|block| block.ids[0] == id && block.epoch == self.epoch)
+        {
             let keeps = std::mem::take(&mut self.owner(who).keeps);
-            assert!(live[0].ids[0] == id || keeps, "an orphan, but not the oldest of {live:?}");
+            assert!(
+                live[0].ids[0] == id || keeps,
+                "an orphan, but not the oldest of {live:?}"
+            );
             let mut block = self.orphans.swap_remove(at);
             let due = self.plan.limit > 0 && block.again + 1 >= self.plan.limit.into();
-            assert!(!due || letters_full, "should have gone to the dead letters: {block:?}");
+            assert!(
+                !due || letters_full,
+                "should have gone to the dead letters: {block:?}"
+            );
             self.redelivered += block.items();
             block.again += 1;
             // `came` checks it.
@@ -390,12 +448,27 @@ impl Model {
 
     /// This item is an orphan that `who` kept, and so came before anything else, letters too: an older one is still there.
     fn is_kept(&mut self, who: usize, id: u64, letters: &[u64]) -> bool {
-        let live: Vec<_> = self.live_orphans().iter().map(|block| block.ids[0]).collect();
-        self.owner(who).keeps && live.contains(&id) && live.iter().any(|older| *older < id && !letters.contains(older))
+        let live: Vec<_> = self
+            .live_orphans()
+            .iter()
+            .map(|block| block.ids[0])
+            .collect();
+        self.owner(who).keeps
+            && live.contains(&id)
+            && live
+                .iter()
+                .any(|older| *older < id && !letters.contains(older))
     }
 
     /// Items came to `who`, by numbers and deliveries. They are shown by a guard. `letters`: what went to the dead letters meanwhile; `letters_full`: no more found room there.
-    pub(super) fn came(&mut self, who: usize, items: &[(u64, Option<u32>)], several: bool, letters: &[u64], letters_full: bool) {
+    pub(super) fn came(
+        &mut self,
+        who: usize,
+        items: &[(u64, Option<u32>)],
+        several: bool,
+        letters: &[u64],
+        letters_full: bool,
+    ) {
         assert!(self.state != State::Stopped);
         self.settle_forgotten(who);
         let mut letters = letters;
@@ -403,7 +476,8 @@ impl Model {
         while let Some(first) = items.first() {
             self.throw_rest_away(who);
             let epoch = self.epoch;
-            let begun = |hand: &InHand| hand.shown < hand.block.ids.len() && hand.block.epoch == epoch;
+            let begun =
+                |hand: &InHand| hand.shown < hand.block.ids.len() && hand.block.epoch == epoch;
             if !self.owner(who).hand.back().is_some_and(begun) {
                 // Letters on the way to this item.
                 let kept = self.is_kept(who, first.0, letters);
@@ -416,15 +490,29 @@ impl Model {
                     letters = rest;
                 }
                 let block = self.next(who, *first, letters_full);
-                self.owner(who).hand.push_back(InHand { block, done: 0, shown: 0 });
+                self.owner(who).hand.push_back(InHand {
+                    block,
+                    done: 0,
+                    shown: 0,
+                });
             }
-            let hand = self.owner(who).hand.back_mut().expect("it has a rest or was just put there");
+            let hand = self
+                .owner(who)
+                .hand
+                .back_mut()
+                .expect("it has a rest or was just put there");
             let rest = hand.block.ids.iter().skip(hand.shown);
-            let count = rest.zip(items).take_while(|(id, item)| **id == item.0).count();
+            let count = rest
+                .zip(items)
+                .take_while(|(id, item)| **id == item.0)
+                .count();
             assert!(count > 0, "{first:?}, expected the rest of {hand:?}");
             for deliveries in items[..count].iter().filter_map(|item| item.1) {
                 let known = hand.block.again..=hand.block.again + hand.block.maybe;
-                assert!(known.contains(&(deliveries - 1)), "{hand:?} delivered {deliveries} times");
+                assert!(
+                    known.contains(&(deliveries - 1)),
+                    "{hand:?} delivered {deliveries} times"
+                );
             }
             hand.shown += count;
             items = &items[count..];
@@ -454,13 +542,25 @@ impl Model {
             .hand
             .iter()
             .any(|hand| hand.block.ids.len() > hand.shown && hand.block.epoch == epoch);
-        assert!(!rest, "{error:?}, but it has the rest of a block: {:?}", self.owner(who));
+        assert!(
+            !rest,
+            "{error:?}, but it has the rest of a block: {:?}",
+            self.owner(who)
+        );
         let looked = self.owner(who).looked;
         self.check_looked(looked);
         self.owner(who).looked = Some(self.announcements);
         self.throw_away();
-        assert!(self.ring.is_empty(), "{error:?}, but there is {:?}", self.ring[0]);
-        let others = self.owners.iter().enumerate().filter(|(other, _)| *other != who);
+        assert!(
+            self.ring.is_empty(),
+            "{error:?}, but there is {:?}",
+            self.ring[0]
+        );
+        let others = self
+            .owners
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != who);
         let held = !self.live_orphans().is_empty()
             || others
                 .flat_map(|(_, owner)| owner)
@@ -471,7 +571,10 @@ impl Model {
             (State::Started, ErrorKind::Empty) => {}
             // Who has items in hand and wants more is told of the end whatever others have.
             (State::StopAtQueueEnd, ErrorKind::Stopped) => {
-                assert!(!self.plan.at_least_once || !held || in_hand, "end of stream, but an item may come back");
+                assert!(
+                    !self.plan.at_least_once || !held || in_hand,
+                    "end of stream, but an item may come back"
+                );
                 self.skipped();
             }
             // A void orphan, or a dead one that nobody has resolved, may look like an item that comes back.
@@ -484,7 +587,10 @@ impl Model {
     pub(super) fn acknowledged(&mut self, who: usize, mut count: usize) {
         let mut gets = 0;
         let owner = self.owner(who);
-        let put_back = owner.hand.back().is_some_and(|last| last.done + last.shown > 0);
+        let put_back = owner
+            .hand
+            .back()
+            .is_some_and(|last| last.done + last.shown > 0);
         for hand in &mut owner.hand {
             let done = count.min(hand.done);
             hand.done -= done;
@@ -494,7 +600,9 @@ impl Model {
             gets += now as u64;
             count -= done + now;
         }
-        owner.hand.retain(|hand| hand.done > 0 || !hand.block.ids.is_empty());
+        owner
+            .hand
+            .retain(|hand| hand.done > 0 || !hand.block.ids.is_empty());
         let several = owner.several;
         self.gets += gets;
         // (Only of blocks of which nothing is shown any more: `throw_rest_away` looks.)
@@ -524,10 +632,19 @@ impl Model {
     // ---------------------------------------------------------------- gate
 
     /// `alive`: the change was made. Else it was made or not.
-    pub(super) fn gate_moved(&mut self, alive: bool, clears: bool, ready: Option<bool>, now: (u64, bool)) {
+    pub(super) fn gate_moved(
+        &mut self,
+        alive: bool,
+        clears: bool,
+        ready: Option<bool>,
+        now: (u64, bool),
+    ) {
         let clears = clears && (ready.is_none() || self.ready);
         let new = (self.epoch + u64::from(clears), ready.unwrap_or(self.ready));
-        assert!(now == new || !alive && now == (self.epoch, self.ready), "gate: {now:?}, expected {new:?}");
+        assert!(
+            now == new || !alive && now == (self.epoch, self.ready),
+            "gate: {now:?}, expected {new:?}"
+        );
         (self.epoch, self.ready) = now;
     }
 }
@@ -539,5 +656,8 @@ pub(super) fn numbers(ids: &[u64]) -> Vec<(u64, Option<u32>)> {
 
 /// As a guard shows them.
 pub(super) fn counted(shown: &[Shown]) -> Vec<(u64, Option<u32>)> {
-    shown.iter().map(|(id, deliveries)| (*id, Some(*deliveries))).collect()
+    shown
+        .iter()
+        .map(|(id, deliveries)| (*id, Some(*deliveries)))
+        .collect()
 }

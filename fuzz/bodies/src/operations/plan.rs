@@ -39,7 +39,11 @@ impl Plan {
     pub(super) fn choose(input: &mut Unstructured) -> Result<Self> {
         let at_least_once = input.arbitrary()?;
         let bytes = input.ratio(1, 3)?;
-        let batch = if bytes { 1 } else { *input.choose(&[1, 1, 2, 3])? };
+        let batch = if bytes {
+            1
+        } else {
+            *input.choose(&[1, 1, 2, 3])?
+        };
         Ok(Self {
             capacity: *input.choose(&[1, 1, 2, 2, 3, 4, 5, 9])?,
             seats: input.int_in_range(1..=6)?,
@@ -47,7 +51,11 @@ impl Plan {
             at_least_once,
             bytes,
             batch,
-            limit: if at_least_once && batch == 1 { *input.choose(&[0, 0, 1, 2])? } else { 0 },
+            limit: if at_least_once && batch == 1 {
+                *input.choose(&[0, 0, 1, 2])?
+            } else {
+                0
+            },
             thorough: input.ratio(1, 4)?,
         })
     }
@@ -67,9 +75,17 @@ impl Plan {
                 .lossy(self.lossy)
                 .at_least_once(self.at_least_once)
                 .batch(self.batch);
-            T::options(file::with_letters(options, LETTERS, letters.as_deref(), self.limit))
+            T::options(file::with_letters(
+                options,
+                LETTERS,
+                letters.as_deref(),
+                self.limit,
+            ))
         };
-        let key = Self { thorough: false, ..*self };
+        let key = Self {
+            thorough: false,
+            ..*self
+        };
         let queue = MADE.with_borrow_mut(|made| made.fresh::<T>(key, options));
         file::place(NAME, &queue.head, queue.len);
     }

@@ -13,7 +13,11 @@ impl Model {
             self.orphans.push(block);
         } else {
             let void = self.void(&block);
-            self.limbo.push(Limbo { block, void, either });
+            self.limbo.push(Limbo {
+                block,
+                void,
+                either,
+            });
         }
     }
 
@@ -25,7 +29,13 @@ impl Model {
         }
     }
 
-    pub(super) fn put_died(&mut self, who: usize, blocks: &[&[u64]], positions: (u64, u64), seen: &Stats) {
+    pub(super) fn put_died(
+        &mut self,
+        who: usize,
+        blocks: &[&[u64]],
+        positions: (u64, u64),
+        seen: &Stats,
+    ) {
         self.died_with_hand(who, true);
         let put = (positions.0 - self.positions.0) as usize;
         assert!(put <= blocks.len(), "{put} puts of {blocks:?}");
@@ -47,7 +57,14 @@ impl Model {
     }
 
     /// `several`: it was to have more than one block in hand. `letters`: what went to the dead letters meanwhile.
-    pub(super) fn get_died(&mut self, who: usize, several: bool, letters: &[u64], positions: (u64, u64), seen: &Stats) {
+    pub(super) fn get_died(
+        &mut self,
+        who: usize,
+        several: bool,
+        letters: &[u64],
+        positions: (u64, u64),
+        seen: &Stats,
+    ) {
         self.unresolved = true;
         assert!(seen.redelivered >= self.redelivered);
         self.redelivered = seen.redelivered;
@@ -55,8 +72,15 @@ impl Model {
         // A letter is counted and acknowledged one by one, after it was put there; only the last may be neither.
         let counted = (seen.dead_lettered - self.dead_lettered) as usize;
         let buried = letters.len().min(acknowledged);
-        assert!(counted <= letters.len() && counted + 1 >= letters.len() && buried + 1 >= letters.len() && buried <= counted);
-        letters[..buried].iter().for_each(|id| self.buried(who, *id, several));
+        assert!(
+            counted <= letters.len()
+                && counted + 1 >= letters.len()
+                && buried + 1 >= letters.len()
+                && buried <= counted
+        );
+        letters[..buried]
+            .iter()
+            .for_each(|id| self.buried(who, *id, several));
         self.dead_lettered = seen.dead_lettered;
         acknowledged -= buried;
         self.gets = seen.gets;
@@ -92,16 +116,26 @@ impl Model {
             if number < removed && self.void(&block) {
                 self.cleared += block.items();
             } else {
-                assert!(number == removed || several, "live items were passed over: {block:?}");
+                assert!(
+                    number == removed || several,
+                    "live items were passed over: {block:?}"
+                );
                 if number == removed && acknowledged > 0 {
-                    assert!(!self.void(&block), "cleared items were delivered: {block:?}");
+                    assert!(
+                        !self.void(&block),
+                        "cleared items were delivered: {block:?}"
+                    );
                     block.ids.drain(..std::mem::take(&mut acknowledged));
                 }
                 self.left(block, false);
             }
         }
         assert_eq!(acknowledged, 0, "an acknowledgement of nothing");
-        assert!(skipped == 0 || self.ring.is_empty(), "the end of a stream, but there is {:?}", self.ring);
+        assert!(
+            skipped == 0 || self.ring.is_empty(),
+            "the end of a stream, but there is {:?}",
+            self.ring
+        );
         self.figures(seen);
     }
 
@@ -128,7 +162,10 @@ impl Model {
                 block.ids.drain(..acknowledged);
             }
         }
-        assert!(acknowledged == 0 || oldest.is_some(), "an acknowledgement of nothing");
+        assert!(
+            acknowledged == 0 || oldest.is_some(),
+            "an acknowledgement of nothing"
+        );
         self.orphans.retain(|block| !block.ids.is_empty());
     }
 
@@ -168,32 +205,77 @@ impl Model {
             assert!(self.void(&block), "live items are gone: {block:?}");
             self.cleared += block.items();
         }
-        assert!(skipped == 0 || self.ring.is_empty(), "the end of a stream, but there is {:?}", self.ring);
+        assert!(
+            skipped == 0 || self.ring.is_empty(),
+            "the end of a stream, but there is {:?}",
+            self.ring
+        );
         assert_eq!(positions, self.positions, "puts and removals");
     }
 
     fn void_orphans(&self) -> u64 {
-        self.orphans.iter().filter(|block| self.void(block)).map(Block::items).sum()
+        self.orphans
+            .iter()
+            .filter(|block| self.void(block))
+            .map(Block::items)
+            .sum()
     }
 
     fn limbo(&self, which: impl Fn(&Limbo) -> bool) -> u64 {
-        self.limbo.iter().filter(|limbo| which(limbo)).map(|limbo| limbo.block.items()).sum()
+        self.limbo
+            .iter()
+            .filter(|limbo| which(limbo))
+            .map(|limbo| limbo.block.items())
+            .sum()
     }
 
     /// Figures at any time at which nobody alive is in mid-operation.
     pub(super) fn figures(&self, seen: &Stats) {
         assert_eq!(
             (seen.gets, seen.len, seen.redelivered, seen.dead_lettered),
-            (self.gets, self.in_ring(), self.redelivered, self.dead_lettered),
+            (
+                self.gets,
+                self.in_ring(),
+                self.redelivered,
+                self.dead_lettered
+            ),
             "gets, len, redelivered, dead letters: {self:?}"
         );
-        assert_eq!((seen.epoch, seen.ready, seen.state), (self.epoch, self.ready, self.state));
-        let within = |what, seen: u64, least: u64, most: u64| assert!((least..=most).contains(&seen), "{what}: {seen}, expected {least} to {most}: {self:?}");
-        within("puts", seen.puts, self.puts - self.late_puts, self.puts + self.late_skipped);
-        within("dropped", seen.dropped, self.dropped - self.late_dropped, self.dropped);
+        assert_eq!(
+            (seen.epoch, seen.ready, seen.state),
+            (self.epoch, self.ready, self.state)
+        );
+        let within = |what, seen: u64, least: u64, most: u64| {
+            assert!(
+                (least..=most).contains(&seen),
+                "{what}: {seen}, expected {least} to {most}: {self:?}"
+            )
+        };
+        within(
+            "puts",
+            seen.puts,
+            self.puts - self.late_puts,
+            self.puts + self.late_skipped,
+        );
+        within(
+            "dropped",
+            seen.dropped,
+            self.dropped - self.late_dropped,
+            self.dropped,
+        );
         let unsure = self.limbo(|_| true) + self.void_orphans();
-        within("cleared", seen.cleared, self.cleared - self.late_cleared, self.cleared + unsure);
-        within("lost", seen.lost, self.lost, self.lost + self.limbo(|limbo| !limbo.void || limbo.either));
+        within(
+            "cleared",
+            seen.cleared,
+            self.cleared - self.late_cleared,
+            self.cleared + unsure,
+        );
+        within(
+            "lost",
+            seen.lost,
+            self.lost,
+            self.lost + self.limbo(|limbo| !limbo.void || limbo.either),
+        );
     }
 
     /// The doctor has resolved all who are dead: now the figures are exact.
@@ -201,34 +283,63 @@ impl Model {
         self.figures(seen);
         self.all_announced();
         assert!(seen.adds_up() && seen.seats_dead == 0, "{seen:?}\n{self:?}");
-        assert_eq!((seen.puts, seen.dropped), (self.puts, self.dropped), "{self:?}");
+        assert_eq!(
+            (seen.puts, seen.dropped),
+            (self.puts, self.dropped),
+            "{self:?}"
+        );
         // Void orphans: each still lies there, or some consumer that looked has cleared it. Which ones does not matter, for nobody gets them.
-        let (void, live): (Vec<_>, Vec<_>) = std::mem::take(&mut self.orphans).into_iter().partition(|block| self.void(block));
+        let (void, live): (Vec<_>, Vec<_>) = std::mem::take(&mut self.orphans)
+            .into_iter()
+            .partition(|block| self.void(block));
         self.orphans = live;
         let due = self.in_hands() + self.orphans.iter().map(Block::items).sum::<u64>();
-        let there = seen.unacked.checked_sub(due).unwrap_or_else(|| panic!("unacked: {seen:?}\n{self:?}"));
+        let there = seen
+            .unacked
+            .checked_sub(due)
+            .unwrap_or_else(|| panic!("unacked: {seen:?}\n{self:?}"));
         let mut cleared = void.iter().map(Block::items).sum::<u64>();
         let mut sets = BTreeMap::from([(0, 0u64)]);
         for (number, block) in void.iter().enumerate() {
-            let more: Vec<_> = sets.iter().map(|(items, set)| (items + block.items(), set | 1 << number)).collect();
+            let more: Vec<_> = sets
+                .iter()
+                .map(|(items, set)| (items + block.items(), set | 1 << number))
+                .collect();
             for (items, set) in more {
                 sets.entry(items).or_insert(set);
             }
         }
-        let set = *sets.get(&there).unwrap_or_else(|| panic!("unacked: {seen:?}\n{void:?}\n{self:?}"));
+        let set = *sets
+            .get(&there)
+            .unwrap_or_else(|| panic!("unacked: {seen:?}\n{void:?}\n{self:?}"));
         cleared -= there;
-        let remain = void.into_iter().enumerate().filter(|(number, _)| set >> number & 1 == 1);
+        let remain = void
+            .into_iter()
+            .enumerate()
+            .filter(|(number, _)| set >> number & 1 == 1);
         self.orphans.extend(remain.map(|(_, block)| block));
         // At-most-once: what was in a dead hand counts as lost, or as cleared if it was void when somebody looked.
         let lost = seen.lost - self.lost;
         let must = self.limbo(|limbo| !limbo.either && !self.void(&limbo.block));
-        assert!(lost >= must, "{lost} lost, {must} died in a dead hand: {self:?}");
+        assert!(
+            lost >= must,
+            "{lost} lost, {must} died in a dead hand: {self:?}"
+        );
         cleared += self.limbo(|_| true) - lost;
-        assert_eq!(seen.cleared, self.cleared + cleared, "cleared: {seen:?}\n{self:?}");
+        assert_eq!(
+            seen.cleared,
+            self.cleared + cleared,
+            "cleared: {seen:?}\n{self:?}"
+        );
         self.lost = seen.lost;
         self.cleared = seen.cleared;
         self.limbo.clear();
-        (self.late_puts, self.late_dropped, self.late_cleared, self.late_skipped) = (0, 0, 0, 0);
+        (
+            self.late_puts,
+            self.late_dropped,
+            self.late_cleared,
+            self.late_skipped,
+        ) = (0, 0, 0, 0);
         self.unresolved = false;
     }
 }

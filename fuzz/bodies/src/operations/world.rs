@@ -5,7 +5,9 @@ use super::end::{End, Kind, Way, put_one_by_one};
 use super::model::{Model, counted, numbers};
 use super::plan::{LETTERS, LETTERS_CAPACITY, NAME, Plan};
 use crate::{scratch, trace};
-use prodcon::{AttachOptions, Control, ErrorKind, GetError, PutError, ReadyQueue, Role, State, Stats, mortal};
+use prodcon::{
+    AttachOptions, Control, ErrorKind, GetError, PutError, ReadyQueue, Role, State, Stats, mortal,
+};
 use std::borrow::Borrow;
 
 /// How items are put.
@@ -41,7 +43,8 @@ pub(super) struct World<T: Kind + ?Sized> {
 impl<T: Kind + ?Sized> World<T> {
     pub(super) fn new(plan: Plan) -> Self {
         plan.make::<T>();
-        let letters = (plan.limit > 0).then(|| ReadyQueue::attach_with(LETTERS, &here()).expect("it was just made"));
+        let letters = (plan.limit > 0)
+            .then(|| ReadyQueue::attach_with(LETTERS, &here()).expect("it was just made"));
         Self {
             ends: [const { None }; ENDS],
             max_unacked: [0; ENDS],
@@ -63,8 +66,9 @@ impl<T: Kind + ?Sized> World<T> {
     }
 
     fn control(&mut self) -> &Control {
-        self.control
-            .get_or_insert_with(|| Control::attach_with(NAME, &here()).expect("the segment is good"))
+        self.control.get_or_insert_with(|| {
+            Control::attach_with(NAME, &here()).expect("the segment is good")
+        })
     }
 
     /// The figures, but for who lives.
@@ -95,9 +99,20 @@ impl<T: Kind + ?Sized> World<T> {
     pub(super) fn settle_up(&mut self, who: usize) {
         let now = self.positions();
         self.model.catch_up(now);
-        assert_eq!(self.control().len() as u64, self.model.live_in_ring(), "live items in the slots");
-        assert_eq!(self.glance().len, self.model.in_ring(), "items in the slots");
-        if self.model.owners[who].as_ref().is_some_and(|owner| owner.keeps && !owner.guard) {
+        assert_eq!(
+            self.control().len() as u64,
+            self.model.live_in_ring(),
+            "live items in the slots"
+        );
+        assert_eq!(
+            self.glance().len,
+            self.model.in_ring(),
+            "items in the slots"
+        );
+        if self.model.owners[who]
+            .as_ref()
+            .is_some_and(|owner| owner.keeps && !owner.guard)
+        {
             // It gave something back; if no seat was free, it still has it.
             if self.held() > self.model.in_hands() {
                 self.take_orphan_seat(who);
@@ -109,16 +124,32 @@ impl<T: Kind + ?Sized> World<T> {
 
     /// Items in the hands of the living.
     fn held(&mut self) -> u64 {
-        self.look().members.iter().map(|member| u64::from(member.unacked)).sum()
+        self.look()
+            .members
+            .iter()
+            .map(|member| u64::from(member.unacked))
+            .sum()
     }
 
     // ---------------------------------------------------------------- endpoints come and go
 
-    pub(super) fn attach(&mut self, who: usize, role: Role, max_unacked: u32, content_with_one: bool) {
+    pub(super) fn attach(
+        &mut self,
+        who: usize,
+        role: Role,
+        max_unacked: u32,
+        content_with_one: bool,
+    ) {
         let attach = here().role(role).max_unacked(max_unacked);
-        let attach = if content_with_one { attach.min_unacked(1) } else { attach };
+        let attach = if content_with_one {
+            attach.min_unacked(1)
+        } else {
+            attach
+        };
         self.max_unacked[who] = max_unacked;
-        let Some(attached) = mortal::live(self.life, || ReadyQueue::<T>::attach_with(NAME, &attach)) else {
+        let Some(attached) =
+            mortal::live(self.life, || ReadyQueue::<T>::attach_with(NAME, &attach))
+        else {
             self.model.unresolved = true;
             return;
         };
@@ -131,7 +162,11 @@ impl<T: Kind + ?Sized> World<T> {
                 }
             }
             Err(error) if error.kind() == ErrorKind::NoSeat => {
-                let wanted = if max_unacked == 0 || content_with_one { 1 } else { max_unacked + 1 };
+                let wanted = if max_unacked == 0 || content_with_one {
+                    1
+                } else {
+                    max_unacked + 1
+                };
                 let seen = self.look();
                 let free = seen.seats - seen.seats_live;
                 // The seats of orphans are for consumers.
@@ -140,7 +175,10 @@ impl<T: Kind + ?Sized> World<T> {
                 } else {
                     (0, wanted == 1)
                 };
-                assert!(free < wanted + more || self.model.unresolved && !any, "no seat, but {free} are free");
+                assert!(
+                    free < wanted + more || self.model.unresolved && !any,
+                    "no seat, but {free} are free"
+                );
             }
             Err(error) => panic!("{error}"),
         }
@@ -182,7 +220,11 @@ impl<T: Kind + ?Sized> World<T> {
         };
         let ids: Vec<_> = (self.next..self.next + count).collect();
         self.next += count;
-        let together = if let Put::Batch(_) = put { self.model.plan.batch as usize } else { 1 };
+        let together = if let Put::Batch(_) = put {
+            self.model.plan.batch as usize
+        } else {
+            1
+        };
         let blocks: Vec<_> = ids.chunks(together).collect();
         let one = |result: Result<(), PutError>| (usize::from(result.is_ok()), result.err());
         let done = self.live(who, |end| match put {
@@ -198,7 +240,9 @@ impl<T: Kind + ?Sized> World<T> {
                     let seen = self.look();
                     let taken = seen.seats_live + self.model.orphans.len() as u32;
                     assert!(
-                        taken >= seen.seats || self.model.unresolved || self.model.owner(who).hand.len() > 1,
+                        taken >= seen.seats
+                            || self.model.unresolved
+                            || self.model.owner(who).hand.len() > 1,
                         "a seat was free for a put"
                     );
                 }
@@ -228,7 +272,9 @@ impl<T: Kind + ?Sized> World<T> {
 
     /// Who forgot its guards may keep one item or another; then it has to live, or nobody can tell which it acknowledged.
     fn spare_the_forgetful(&mut self, who: usize) {
-        if self.model.plan.at_least_once && self.model.owner(who).hand.iter().any(|hand| hand.shown > 0) {
+        if self.model.plan.at_least_once
+            && self.model.owner(who).hand.iter().any(|hand| hand.shown > 0)
+        {
             self.life = u32::MAX;
         }
     }
@@ -240,7 +286,9 @@ impl<T: Kind + ?Sized> World<T> {
         }
         self.spare_the_forgetful(who);
         let got = self.live(who, End::get);
-        let Some(got) = got else { return self.died_getting(who, false) };
+        let Some(got) = got else {
+            return self.died_getting(who, false);
+        };
         if self.came(who, got.map(|ids| numbers(&ids)), false) {
             self.model.done(who);
         }
@@ -250,7 +298,9 @@ impl<T: Kind + ?Sized> World<T> {
         self.spare_the_forgetful(who);
         let taken = self.live(who, |end| end.take(way));
         let several = !matches!(way, Way::One) && self.puts_aside(who);
-        let Some(taken) = taken else { return self.died_getting(who, several) };
+        let Some(taken) = taken else {
+            return self.died_getting(who, several);
+        };
         if self.came(who, taken.map(|shown| counted(&shown)), several) {
             self.check_whole(who, way);
         }
@@ -270,17 +320,33 @@ impl<T: Kind + ?Sized> World<T> {
 
     /// Who took whole blocks has no part of one.
     fn check_whole(&mut self, who: usize, way: Way) {
-        let whole = self.model.owner(who).hand.iter().all(|hand| hand.shown == hand.block.ids.len());
+        let whole = self
+            .model
+            .owner(who)
+            .hand
+            .iter()
+            .all(|hand| hand.shown == hand.block.ids.len());
         assert!(whole || !matches!(way, Way::Whole), "a part of a block");
     }
 
     /// False: nothing came.
-    fn came(&mut self, who: usize, got: Result<Vec<(u64, Option<u32>)>, GetError>, several: bool) -> bool {
+    fn came(
+        &mut self,
+        who: usize,
+        got: Result<Vec<(u64, Option<u32>)>, GetError>,
+        several: bool,
+    ) -> bool {
         let letters = self.letters();
         match got {
             Ok(items) => {
                 assert!(!items.is_empty(), "nothing, but no error");
-                self.model.came(who, &items, several, &letters, letters.len() == LETTERS_CAPACITY as usize);
+                self.model.came(
+                    who,
+                    &items,
+                    several,
+                    &letters,
+                    letters.len() == LETTERS_CAPACITY as usize,
+                );
                 true
             }
             Err(error) => {
@@ -298,10 +364,20 @@ impl<T: Kind + ?Sized> World<T> {
 
     /// A `Batch` takes more; another guard is acknowledged.
     pub(super) fn more(&mut self, who: usize, max: usize) {
-        let before = self.ends[who].as_mut().map_or(0, |end| end.guard().shown().len());
-        let more = self.live(who, |end| end.guard().more(max).map(|more| (more, end.guard().shown())));
-        let Some(more) = more else { return self.died_getting(who, true) };
-        let Some((more, shown)) = more else { return self.acknowledge(who) };
+        let before = self.ends[who]
+            .as_mut()
+            .map_or(0, |end| end.guard().shown().len());
+        let more = self.live(who, |end| {
+            end.guard()
+                .more(max)
+                .map(|more| (more, end.guard().shown()))
+        });
+        let Some(more) = more else {
+            return self.died_getting(who, true);
+        };
+        let Some((more, shown)) = more else {
+            return self.acknowledge(who);
+        };
         match more {
             Ok(0) => assert_eq!(shown.len(), before),
             Ok(count) => {
@@ -319,7 +395,12 @@ impl<T: Kind + ?Sized> World<T> {
     // ---------------------------------------------------------------- what is in hand
 
     /// Runs something that acknowledges, and the same on the model.
-    fn acknowledging(&mut self, who: usize, act: impl FnOnce(&mut End<T>) -> bool, model: impl FnOnce(&mut Model)) -> bool {
+    fn acknowledging(
+        &mut self,
+        who: usize,
+        act: impl FnOnce(&mut End<T>) -> bool,
+        model: impl FnOnce(&mut Model),
+    ) -> bool {
         match self.live(who, act) {
             Some(true) => model(&mut self.model),
             Some(false) => return false,
@@ -340,20 +421,34 @@ impl<T: Kind + ?Sized> World<T> {
     }
 
     pub(super) fn acknowledge_first(&mut self, who: usize, count: usize) {
-        if !self.acknowledging(who, |end| end.guard().ack_first(count), |model| model.acknowledged(who, count)) {
+        if !self.acknowledging(
+            who,
+            |end| end.guard().ack_first(count),
+            |model| model.acknowledged(who, count),
+        ) {
             self.acknowledge(who);
         }
     }
 
     pub(super) fn acknowledge_in_place(&mut self, who: usize) {
-        if !self.acknowledging(who, |end| end.guard().ack_in_place(), |model| model.acknowledged_in_place(who)) {
+        if !self.acknowledging(
+            who,
+            |end| end.guard().ack_in_place(),
+            |model| model.acknowledged_in_place(who),
+        ) {
             self.acknowledge(who);
         }
     }
 
     /// Only what a get could not show is discarded, and there is no such thing here.
     pub(super) fn discard(&mut self, who: usize) {
-        if self.model.owner(who).hand.iter().all(|hand| hand.shown == 0) {
+        if self
+            .model
+            .owner(who)
+            .hand
+            .iter()
+            .all(|hand| hand.shown == 0)
+        {
             let discarded = self.live(who, |end| end.queue().discard());
             assert_eq!(discarded, Some(false));
         }
@@ -425,14 +520,25 @@ impl<T: Kind + ?Sized> World<T> {
             assert!(result.is_ok(), "{result:?}");
         }
         let seen = self.glance();
-        self.model.gate_moved(done.is_some(), clears, ready, (seen.epoch, seen.ready));
+        self.model
+            .gate_moved(done.is_some(), clears, ready, (seen.epoch, seen.ready));
     }
 
     pub(super) fn clear(&mut self, who: usize, not_ready: bool) {
-        let done = self.live(who, |end| if not_ready { end.queue().set_not_ready() } else { end.queue().clear() });
+        let done = self.live(who, |end| {
+            if not_ready {
+                end.queue().set_not_ready()
+            } else {
+                end.queue().clear()
+            }
+        });
         let (now, seen) = (self.positions(), self.glance());
-        self.model
-            .gate_moved(done.is_some(), true, not_ready.then_some(false), (seen.epoch, seen.ready));
+        self.model.gate_moved(
+            done.is_some(),
+            true,
+            not_ready.then_some(false),
+            (seen.epoch, seen.ready),
+        );
         match done {
             Some(result) => {
                 result.expect("nobody forked");
@@ -460,7 +566,9 @@ impl<T: Kind + ?Sized> World<T> {
         let allowed = from == to
             || matches!(
                 (from, to),
-                (State::Stopped, State::Started) | (State::Started, State::Stopped | State::StopAtQueueEnd) | (State::StopAtQueueEnd, State::Stopped)
+                (State::Stopped, State::Started)
+                    | (State::Started, State::Stopped | State::StopAtQueueEnd)
+                    | (State::StopAtQueueEnd, State::Stopped)
             );
         if let Some(result) = self.controlled(|control| control.set_state(to)) {
             assert_eq!(result.is_ok(), allowed);
@@ -488,7 +596,11 @@ impl<T: Kind + ?Sized> World<T> {
         self.life = u32::MAX;
         for who in 0..ENDS {
             if self.ends[who].is_some() {
-                if killed(who) { self.kill(who) } else { self.close(who) }
+                if killed(who) {
+                    self.kill(who)
+                } else {
+                    self.close(who)
+                }
             }
         }
         self.doctor();
@@ -505,12 +617,23 @@ impl<T: Kind + ?Sized> World<T> {
         if self.guarded(0) == Some(true) {
             self.acknowledge(0);
         }
-        let hand = |model: &Model| model.owners[0].iter().flat_map(|owner| &owner.hand).map(|hand| hand.block.items()).sum::<u64>();
+        let hand = |model: &Model| {
+            model.owners[0]
+                .iter()
+                .flat_map(|owner| &owner.hand)
+                .map(|hand| hand.block.items())
+                .sum::<u64>()
+        };
         for _ in 0..self.model.due() + hand(&self.model) {
             self.get(0, Way::One);
             self.settle_up(0);
         }
-        assert_eq!(self.model.due(), 0, "items that did not come: {:?}", self.model);
+        assert_eq!(
+            self.model.due(),
+            0,
+            "items that did not come: {:?}",
+            self.model
+        );
         self.get(0, Way::One); // Empty: the model would not have it otherwise
         if self.model.plan.thorough {
             self.use_everything();
@@ -523,7 +646,12 @@ impl<T: Kind + ?Sized> World<T> {
         // Nobody has died since the doctor came.
         let seen = self.glance();
         self.model.settled(&seen);
-        assert_eq!((self.model.ring.len(), seen.unacked), (0, 0), "{:?}", self.model);
+        assert_eq!(
+            (self.model.ring.len(), seen.unacked),
+            (0, 0),
+            "{:?}",
+            self.model
+        );
         if self.model.plan.thorough {
             self.doctor();
         }
@@ -531,13 +659,17 @@ impl<T: Kind + ?Sized> World<T> {
 
     /// All seats and all slots.
     fn use_everything(&mut self) {
-        let Plan { seats, capacity, .. } = self.model.plan;
+        let Plan {
+            seats, capacity, ..
+        } = self.model.plan;
         let users = ENDS.min(seats as usize);
         for who in 1..users {
             self.attach(who, Role::Both, 0, false);
         }
         let attach = || ReadyQueue::<T>::attach_with(NAME, &here());
-        let extra: Vec<_> = (users..seats as usize).map(|_| attach().expect("a seat")).collect();
+        let extra: Vec<_> = (users..seats as usize)
+            .map(|_| attach().expect("a seat"))
+            .collect();
         assert!(attach().is_err_and(|error| error.kind() == ErrorKind::NoSeat));
         drop(extra);
         for number in 0..=capacity as usize {

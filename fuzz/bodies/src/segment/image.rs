@@ -55,25 +55,42 @@ impl Plan {
             _ => (Kind::Three, *input.choose(&[1, 1, 3])?),
         };
         // Large blocks are for few.
-        let large = matches!(kind, Kind::Bytes { size: 65_536, .. } | Kind::Bytes { align: 4096, .. });
+        let large = matches!(
+            kind,
+            Kind::Bytes { size: 65_536, .. } | Kind::Bytes { align: 4096, .. }
+        );
         let at_least_once = input.arbitrary()?;
         Ok(Self {
-            capacity: if large { 2 } else { *input.choose(&[1, 1, 2, 2, 3, 4, 5, 7, 8, 70])? },
+            capacity: if large {
+                2
+            } else {
+                *input.choose(&[1, 1, 2, 2, 3, 4, 5, 7, 8, 70])?
+            },
             seats: input.int_in_range(1..=5)?,
             kind,
             batch,
             lossy: input.arbitrary()?,
             at_least_once,
             ready: input.ratio(7, 8)?,
-            limit: if at_least_once && batch == 1 { *input.choose(&[0, 0, 1, 2])? } else { 0 },
+            limit: if at_least_once && batch == 1 {
+                *input.choose(&[0, 0, 1, 2])?
+            } else {
+                0
+            },
         })
     }
 
     /// The bytes of such a segment.
     fn bytes(&self) -> Rc<Bytes> {
         let letters = (self.limit > 0).then(|| {
-            let most = if let Kind::Bytes { size: 65_536, .. } = self.kind { 65_536 } else { 100 };
-            LETTERS_MADE.with_borrow_mut(|made| made.fresh::<[u8]>(most, || QueueOptions::new(2).seats(4).item_size(most)))
+            let most = if let Kind::Bytes { size: 65_536, .. } = self.kind {
+                65_536
+            } else {
+                100
+            };
+            LETTERS_MADE.with_borrow_mut(|made| {
+                made.fresh::<[u8]>(most, || QueueOptions::new(2).seats(4).item_size(most))
+            })
         });
         if let Some(letters) = &letters {
             file::place(LETTERS, &letters.head, letters.len);
@@ -88,7 +105,9 @@ impl Plan {
             file::with_letters(options, LETTERS, letters.as_deref(), self.limit)
         };
         MADE.with_borrow_mut(|made| match self.kind {
-            Kind::Bytes { size, align } => made.fresh::<[u8]>(*self, || options().item_size(size).align(align)),
+            Kind::Bytes { size, align } => {
+                made.fresh::<[u8]>(*self, || options().item_size(size).align(align))
+            }
             Kind::Number => made.fresh::<u64>(*self, options),
             Kind::Three => made.fresh::<[u64; 3]>(*self, options),
         })
@@ -139,13 +158,22 @@ impl Image {
     /// Other numbers at a place that matters.
     pub(super) fn damage(&mut self, input: &mut Unstructured) -> Result<()> {
         let header = |image: &Self, at: u64| image.read(at).min(LONGEST);
-        let (seats, slots, blocks, block) = (header(self, 56), header(self, 48), header(self, 64), header(self, 40));
+        let (seats, slots, blocks, block) = (
+            header(self, 56),
+            header(self, 48),
+            header(self, 64),
+            header(self, 40),
+        );
         let number = u64::from(input.arbitrary::<u8>()?);
         let at = match input.int_in_range(0..=15u8)? {
             0 => return self.damage_header(input),
             1 => 512 + 8 * (number % 3),
             2 => *input.choose(&[640, 768, 896, 1024, 1152])?,
-            3..=7 => seats + 128 * (number % u64::from(self.read32(28).clamp(1, 8))) + 8 * u64::from(input.int_in_range(0..=15u8)?),
+            3..=7 => {
+                seats
+                    + 128 * (number % u64::from(self.read32(28).clamp(1, 8)))
+                    + 8 * u64::from(input.int_in_range(0..=15u8)?)
+            }
             8..=11 => slots + 8 * (number % u64::from(self.read32(24).clamp(1, 80))),
             12 | 13 => blocks + block * (number % 80) + 8 * u64::from(input.int_in_range(0..=2u8)?),
             _ => u64::from(input.arbitrary::<u16>()?),
@@ -181,7 +209,11 @@ impl Image {
             // A record: two blocks, and the bits above.
             9 | 10 => {
                 let mine = small(input)? % (blocks + 1);
-                let incoming = if input.arbitrary()? { 0xff_ffff } else { small(input)? % (blocks + 1) };
+                let incoming = if input.arbitrary()? {
+                    0xff_ffff
+                } else {
+                    small(input)? % (blocks + 1)
+                };
                 mine | incoming << 24 | small(input)? << 48
             }
             // A block's header: epoch, deliveries, length.
@@ -233,7 +265,9 @@ impl Image {
         if self.file.read_at(&mut header, 0) == HEADER {
             let sum = header[..CHECKSUM]
                 .iter()
-                .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+                .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+                    (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+                });
             self.write(CHECKSUM as u64, &sum.to_ne_bytes());
         }
     }
@@ -242,7 +276,10 @@ impl Image {
     pub(super) fn resize(&mut self, input: &mut Unstructured, shorter: bool) -> Result<()> {
         let len = match input.int_in_range(0..=3u8)? {
             0 => u64::from(input.arbitrary::<u16>()?),
-            1 => self.len.wrapping_add(input.arbitrary::<i16>()? as u64).min(LONGEST),
+            1 => self
+                .len
+                .wrapping_add(input.arbitrary::<i16>()? as u64)
+                .min(LONGEST),
             // The length that the header asks for.
             2 => self.read(16).min(LONGEST),
             _ => {

@@ -2,7 +2,10 @@
 
 use super::image::NAME;
 use arbitrary::{Result, Unstructured};
-use prodcon::{AttachOptions, Batch, Control, ErrorKind, GetError, Item, Payload, PutError, ReadyQueue, State, Stats};
+use prodcon::{
+    AttachOptions, Batch, Control, ErrorKind, GetError, Item, Payload, PutError, ReadyQueue, State,
+    Stats,
+};
 use std::borrow::Borrow;
 use std::time::Duration;
 
@@ -33,7 +36,8 @@ impl Sample for [u8] {
         Ok(vec![input.arbitrary()?; len])
     }
     fn read(&self) -> u64 {
-        self.iter().fold(0, |sum, byte| sum.wrapping_add(u64::from(*byte)))
+        self.iter()
+            .fold(0, |sum, byte| sum.wrapping_add(u64::from(*byte)))
     }
     fn reserve(queue: &mut ReadyQueue<Self>, input: &mut Unstructured) -> Result<()> {
         let len = input.int_in_range(0..=queue.item_size().saturating_add(1).min(70_000))?;
@@ -42,7 +46,11 @@ impl Sample for [u8] {
                 reserved.fill(input.arbitrary()?);
                 reserved.truncate(input.int_in_range(0..=len)?);
                 match input.int_in_range(0..=2u8)? {
-                    0 | 1 => told(reserved.commit_within(Duration::ZERO).map_err(|refused| refused.error)),
+                    0 | 1 => told(
+                        reserved
+                            .commit_within(Duration::ZERO)
+                            .map_err(|refused| refused.error),
+                    ),
                     _ => {} // not put
                 }
             }
@@ -67,7 +75,11 @@ impl Sample for u64 {
     fn reserve(queue: &mut ReadyQueue<Self>, _: &mut Unstructured) -> Result<()> {
         if let Ok(mut reserved) = queue.reserve() {
             *reserved ^= 1;
-            told(reserved.commit_within(Duration::ZERO).map_err(|refused| refused.error));
+            told(
+                reserved
+                    .commit_within(Duration::ZERO)
+                    .map_err(|refused| refused.error),
+            );
         }
         Ok(())
     }
@@ -87,7 +99,11 @@ impl Sample for [u64; 3] {
     fn reserve(queue: &mut ReadyQueue<Self>, _: &mut Unstructured) -> Result<()> {
         if let Ok(mut reserved) = queue.reserve() {
             reserved[1] ^= 1;
-            told(reserved.commit_within(Duration::ZERO).map_err(|refused| refused.error));
+            told(
+                reserved
+                    .commit_within(Duration::ZERO)
+                    .map_err(|refused| refused.error),
+            );
         }
         Ok(())
     }
@@ -96,9 +112,17 @@ impl Sample for [u64; 3] {
     }
 }
 
-fn batch<T: Sample + Item>(queue: &mut ReadyQueue<T>, items: &[T], input: &mut Unstructured) -> Result<()> {
+fn batch<T: Sample + Item>(
+    queue: &mut ReadyQueue<T>,
+    items: &[T],
+    input: &mut Unstructured,
+) -> Result<()> {
     match input.int_in_range(0..=5u8)? {
-        0 | 1 => told(queue.within(Duration::ZERO).put_slice(&items[..input.int_in_range(0..=items.len())?])),
+        0 | 1 => told(
+            queue
+                .within(Duration::ZERO)
+                .put_slice(&items[..input.int_in_range(0..=items.len())?]),
+        ),
         2 => {
             let mut place = items[0];
             told(queue.try_get_into(&mut place));
@@ -109,7 +133,11 @@ fn batch<T: Sample + Item>(queue: &mut ReadyQueue<T>, items: &[T], input: &mut U
                 let len = reserved.len();
                 reserved.copy_from_slice(&items[..len]);
                 reserved.truncate(input.int_in_range(0..=len)?);
-                told(reserved.commit_within(Duration::ZERO).map_err(|refused| refused.error));
+                told(
+                    reserved
+                        .commit_within(Duration::ZERO)
+                        .map_err(|refused| refused.error),
+                );
             }
             Err(error) => told::<(), _>(Err(error)),
         },
@@ -263,22 +291,40 @@ where
         18 => told(queue.set_ready()),
         19 => told(queue.control().recover()),
         20 => {
-            let states = [State::Started, State::Started, State::Stopped, State::StopAtQueueEnd];
+            let states = [
+                State::Started,
+                State::Started,
+                State::Stopped,
+                State::StopAtQueueEnd,
+            ];
             told(queue.control().set_state(*input.choose(&states)?));
         }
         21 => {
-            std::hint::black_box((queue.is_empty(), queue.is_full(), queue.is_ready(), queue.control().state()));
+            std::hint::black_box((
+                queue.is_empty(),
+                queue.is_full(),
+                queue.is_ready(),
+                queue.control().state(),
+            ));
             told(queue.control().stats().map(|stats| check_stats(&stats)));
         }
         22 => {
             // Without a free seat an attach tries for some milliseconds; a control handle does not.
-            told(queue.control().try_clone().map(|control| drop(control.stats())));
+            told(
+                queue
+                    .control()
+                    .try_clone()
+                    .map(|control| drop(control.stats())),
+            );
         }
         23 => {
             queue.discard();
         }
         24 | 25 => T::batch(queue, input)?,
-        _ => match queue.within(Duration::ZERO).take_many(input.int_in_range(0..=9)?) {
+        _ => match queue
+            .within(Duration::ZERO)
+            .take_many(input.int_in_range(0..=9)?)
+        {
             Ok(batch) => several(batch, input)?,
             Err(error) => told::<(), _>(Err(error)),
         },
@@ -287,7 +333,11 @@ where
 }
 
 /// An item that its taker cannot read stays in hand until it is discarded.
-fn refused<T: Sample + ?Sized>(queue: &mut ReadyQueue<T>, error: GetError, input: &mut Unstructured) -> Result<()> {
+fn refused<T: Sample + ?Sized>(
+    queue: &mut ReadyQueue<T>,
+    error: GetError,
+    input: &mut Unstructured,
+) -> Result<()> {
     told::<(), _>(Err(&error));
     let bad = matches!(error.kind(), ErrorKind::WrongLength | ErrorKind::Corrupt);
     if bad && input.arbitrary()? {
@@ -302,12 +352,22 @@ fn look_after(control: &Control, input: &mut Unstructured) -> Result<()> {
         1 => told(control.set_not_ready()),
         2 => told(control.clear()),
         3 => {
-            std::hint::black_box((control.len(), control.is_empty(), control.is_full(), control.is_ready(), control.is_removed()));
+            std::hint::black_box((
+                control.len(),
+                control.is_empty(),
+                control.is_full(),
+                control.is_ready(),
+                control.is_removed(),
+            ));
         }
         4 => told(control.stats().map(|stats| check_stats(&stats))),
         5 => told(control.recover()),
         6 => told(control.doctor().map(|report| report.ok())),
-        7 => told(control.set_state(*input.choose(&[State::Started, State::Stopped, State::StopAtQueueEnd])?)),
+        7 => told(control.set_state(*input.choose(&[
+            State::Started,
+            State::Stopped,
+            State::StopAtQueueEnd,
+        ])?)),
         8 => told(control.wait_ready(Some(Duration::ZERO))),
         _ => told(control.wait_state(control.state(), Some(Duration::ZERO))),
     }
@@ -319,6 +379,9 @@ pub(super) fn check_stats(stats: &Stats) {
     let batch = u64::from(stats.batch);
     assert!(stats.len <= u64::from(stats.capacity) * batch, "{stats:?}");
     assert!(stats.unacked <= u64::from(stats.seats) * batch, "{stats:?}");
-    assert!(stats.seats_live as usize == stats.members.len() && stats.seats_live <= stats.seats, "{stats:?}");
+    assert!(
+        stats.seats_live as usize == stats.members.len() && stats.seats_live <= stats.seats,
+        "{stats:?}"
+    );
     std::hint::black_box(stats.adds_up());
 }

@@ -43,7 +43,8 @@ pub fn explore(scenario: &Scenario) -> Outcome {
         excused += waits;
         fair += graph.fair_cycles(seat);
     }
-    let good = (fair > 0) == scenario.fair && (traps > 0) == scenario.trap && states >= scenario.floor;
+    let good =
+        (fair > 0) == scenario.fair && (traps > 0) == scenario.trap && states >= scenario.floor;
     let verdict = match (good, states >= scenario.floor) {
         (true, _) => "",
         (false, true) => "   NOT AS EXPECTED",
@@ -79,7 +80,12 @@ impl Graph {
                 let Some(by) = by else { return };
                 let at = |s: &State| s.processes[by as usize].at;
                 let in_vain = matches!(at(&s), At::Search(..)) && matches!(at(&t), At::Unlock(..));
-                edges.push(Edge { from, to, by, in_vain });
+                edges.push(Edge {
+                    from,
+                    to,
+                    by,
+                    in_vain,
+                });
             };
             for i in 0..scenario.processes() {
                 if let Some(t) = scenario.step(&s, i) {
@@ -91,7 +97,14 @@ impl Graph {
                 }
                 if s.paused == NONE && s.pauses < scenario.pauses && s.processes[i].at != At::Dead {
                     let (paused, pauses) = (i as u8, s.pauses + 1);
-                    visit(State { paused, pauses, ..s }, None);
+                    visit(
+                        State {
+                            paused,
+                            pauses,
+                            ..s
+                        },
+                        None,
+                    );
                 }
             }
             if s.paused != NONE {
@@ -100,9 +113,15 @@ impl Graph {
             facts.push(known);
         }
         let mut first = vec![0; facts.len() + 1];
-        edges.iter().for_each(|edge: &Edge| first[edge.from as usize + 1] += 1);
+        edges
+            .iter()
+            .for_each(|edge: &Edge| first[edge.from as usize + 1] += 1);
         (0..facts.len()).for_each(|v| first[v + 1] += first[v]);
-        Self { facts, edges, first }
+        Self {
+            facts,
+            edges,
+            first,
+        }
     }
 
     fn out(&self, v: u32) -> &[Edge] {
@@ -121,7 +140,9 @@ impl Graph {
     fn traps(&self, seat: usize) -> (usize, usize) {
         let size = self.facts.len();
         let mut first = vec![0u32; size + 1];
-        self.edges.iter().for_each(|edge| first[edge.to as usize + 1] += 1);
+        self.edges
+            .iter()
+            .for_each(|edge| first[edge.to as usize + 1] += 1);
         (0..size).for_each(|v| first[v + 1] += first[v]);
         let (mut into, mut place) = (vec![0u32; self.edges.len()], first.clone());
         for edge in &self.edges {
@@ -176,7 +197,10 @@ impl Graph {
                     low[*u as usize] = low[*u as usize].min(low[v as usize]);
                 }
                 if low[v as usize] == number[v as usize] {
-                    let begins = stack.iter().rposition(|w| *w == v).expect("it is on the stack");
+                    let begins = stack
+                        .iter()
+                        .rposition(|w| *w == v)
+                        .expect("it is on the stack");
                     let set = stack.split_off(begins);
                     set.iter().for_each(|w| on[*w as usize] = false);
                     fair += usize::from(self.is_fair(&set, seat));
@@ -232,7 +256,11 @@ impl Facts {
 
 /// 128 bits that stand for a state.
 fn fingerprint(s: &State) -> (u64, u64) {
-    let mut mix = Mix { a: 0, b: 0, word: 1 };
+    let mut mix = Mix {
+        a: 0,
+        b: 0,
+        word: 1,
+    };
     s.hash(&mut mix);
     mix.take();
     let end = |x: u64| {

@@ -213,7 +213,10 @@ impl Scenario {
             return None;
         }
         let mut t = *s;
-        t.processes[i] = Process { at: At::Dead, ..IDLE };
+        t.processes[i] = Process {
+            at: At::Dead,
+            ..IDLE
+        };
         for seat in t.seats.iter_mut().filter(|seat| seat.lock == i as u8) {
             (seat.lock, seat.adopted) = (NONE, false);
         }
@@ -234,7 +237,11 @@ impl Scenario {
 
     fn begin_pass(p: &mut Process, pass: Pass) {
         (p.resolved, p.undecided) = (false, false);
-        p.at = At::Visit(Visit { seat: 0, pass, deciding: true });
+        p.at = At::Visit(Visit {
+            seat: 0,
+            pass,
+            deciding: true,
+        });
     }
 
     /// One step of process `i`; `None`: it is blocked, dead or paused.
@@ -279,7 +286,11 @@ impl Scenario {
                 t.processes.iter_mut().for_each(|p| p.valid = false);
                 let take = self.who[i] == Who::Consumer;
                 (t.full, t.block, t.owner[i]) = (!take, s.owner[i], block);
-                t.processes[i].at = if take { At::Acknowledge(i as u8) } else { At::Rest(block) };
+                t.processes[i].at = if take {
+                    At::Acknowledge(i as u8)
+                } else {
+                    At::Rest(block)
+                };
             }
             At::Rest(block) => {
                 t.seats[i].record = at_rest(block, false);
@@ -308,7 +319,11 @@ impl Scenario {
             }
             At::Settle(visit, happened) => {
                 let q = &mut t.seats[visit.seat as usize];
-                let block = if happened { q.record.incoming } else { q.record.mine };
+                let block = if happened {
+                    q.record.incoming
+                } else {
+                    q.record.mine
+                };
                 q.record = at_rest(block, happened && q.record.take);
                 if !q.record.hold {
                     q.acked = true;
@@ -335,7 +350,11 @@ impl Scenario {
             }
             At::Raise(visit, unlock) => {
                 self.raise(&mut t);
-                t.processes[i].at = if unlock { At::Unlock(visit, false) } else { At::Visit(next(visit)) };
+                t.processes[i].at = if unlock {
+                    At::Unlock(visit, false)
+                } else {
+                    At::Visit(next(visit))
+                };
             }
         }
         Some(t)
@@ -402,13 +421,21 @@ impl Scenario {
                 });
             } else {
                 (p.resolved, p.undecided) = (false, false);
-                p.at = if visit.pass == Pass::Adopt { At::Look } else { At::Top };
+                p.at = if visit.pass == Pass::Adopt {
+                    At::Look
+                } else {
+                    At::Top
+                };
             }
             return;
         }
         let q = s.seats[seat];
         let open = q.record.incoming != NONE;
-        let of_interest = if visit.deciding { open } else { !open && q.record.hold };
+        let of_interest = if visit.deciding {
+            open
+        } else {
+            !open && q.record.hold
+        };
         let tells = !visit.deciding && visit.pass == Pass::Tell && self.asks && !q.acked;
         if seat == i || !of_interest || q.lock != NONE {
             p.at = At::Visit(next(visit));
@@ -435,7 +462,11 @@ impl Scenario {
             _ => None,
         };
         let places = self.processes() as u8 + 1;
-        let found = if self.atomic { (0..places).find_map(verdict) } else { verdict(place) };
+        let found = if self.atomic {
+            (0..places).find_map(verdict)
+        } else {
+            verdict(place)
+        };
         t.processes[i].at = match found {
             Some(happened) => {
                 let truth = s.owner[visit.seat as usize] == record.incoming;
@@ -479,7 +510,13 @@ impl Scenario {
         for seat in 0..self.processes() {
             names[s.owner[seat] as usize] = 1 + seat as u8;
         }
-        let name = |block: u8| if block == NONE { NONE } else { names[block as usize] };
+        let name = |block: u8| {
+            if block == NONE {
+                NONE
+            } else {
+                names[block as usize]
+            }
+        };
         t.block = 0;
         for seat in 0..self.processes() {
             let q = &mut t.seats[seat];
@@ -512,5 +549,8 @@ fn at_rest(mine: u8, hold: bool) -> Record {
 }
 
 fn next(visit: Visit) -> Visit {
-    Visit { seat: visit.seat + 1, ..visit }
+    Visit {
+        seat: visit.seat + 1,
+        ..visit
+    }
 }

@@ -15,26 +15,51 @@ impl Scenario {
         }
         for d in 0..self.seats() as usize {
             let r = s.seats[d].r;
-            ensure!(s.owner[d] == r.mine || s.owner[d] == r.inc, "the record of seat {d} is not true");
+            ensure!(
+                s.owner[d] == r.mine || s.owner[d] == r.inc,
+                "the record of seat {d} is not true"
+            );
         }
-        let full = s.slots[..self.n as usize].iter().filter(|x| x.stamp % 2 == 1).count();
+        let full = s.slots[..self.n as usize]
+            .iter()
+            .filter(|x| x.stamp % 2 == 1)
+            .count();
         ensure!(full as u8 == s.tail - s.head, "stamps");
-        ensure!(s.place.iter().filter(|x| **x == Place::Ring).count() == full, "an item vanished");
+        ensure!(
+            s.place.iter().filter(|x| **x == Place::Ring).count() == full,
+            "an item vanished"
+        );
         // what the seats' counters say of skips, with what recovery would still count
         let mut sum = 0;
         for d in 0..self.seats() as usize {
             let q = s.seats[d];
-            sum += q.skipped + (q.r.inc != NONE && q.r.kind == Kind::Skip && s.owner[d] == q.r.inc && q.skipped % 4 == q.r.seq) as u8;
+            sum += q.skipped
+                + (q.r.inc != NONE
+                    && q.r.kind == Kind::Skip
+                    && s.owner[d] == q.r.inc
+                    && q.skipped % 4 == q.r.seq) as u8;
         }
-        ensure!(sum == s.skips, "skips: the counters come to {sum}, the truth is {}", s.skips);
+        ensure!(
+            sum == s.skips,
+            "skips: the counters come to {sum}, the truth is {}",
+            s.skips
+        );
         Ok(())
     }
     pub(super) fn check_end(&self, s: &Shared) -> Checked<()> {
         for i in self.np()..self.seats() as usize {
-            ensure!(matches!(s.p[i].at, At::Done | At::Dead), "consumer {i} waits for ever: {:?}", s.p[i].at);
+            ensure!(
+                matches!(s.p[i].at, At::Done | At::Dead),
+                "consumer {i} waits for ever: {:?}",
+                s.p[i].at
+            );
         }
         for i in 0..self.np() {
-            ensure!(matches!(s.p[i].at, At::Done | At::Dead), "producer {i} waits for ever: {:?}", s.p[i].at);
+            ensure!(
+                matches!(s.p[i].at, At::Done | At::Dead),
+                "producer {i} waits for ever: {:?}",
+                s.p[i].at
+            );
         }
         // doctor
         let mut u = *s;
@@ -53,7 +78,10 @@ impl Scenario {
                 break;
             }
         }
-        ensure!((0..self.seats()).all(|d| u.seats[d as usize].r.inc == NONE), "doctor leaves a seat undecided");
+        ensure!(
+            (0..self.seats()).all(|d| u.seats[d as usize].r.inc == NONE),
+            "doctor leaves a seat undecided"
+        );
         Ok(())
     }
     /// Only whether two blocks are the same matters: slot i's is called i, seat d's n + d. Blocks that carry nothing have no item.
@@ -70,7 +98,10 @@ impl Scenario {
             let (b, r, l) = (s.owner[d] as usize, s.seats[d].r, s.seats[d].lock);
             let filling = l as usize == d
                 && self.producer(d)
-                && matches!(s.p[d].at, At::PutLook | At::PutState(_) | At::Announce(_) | At::Swap(_))
+                && matches!(
+                    s.p[d].at,
+                    At::PutLook | At::PutState(_) | At::Announce(_) | At::Swap(_)
+                )
                 && s.owner[d] == r.mine;
             let carries = r.hold || r.inc != NONE && r.kind == Kind::Take && s.owner[d] == r.inc;
             if !filling && !carries {
@@ -85,7 +116,10 @@ impl Scenario {
             m[s.owner[d] as usize] = self.n + d as u8;
         }
         let f = |b: u8| if b == NONE { NONE } else { m[b as usize] };
-        let g = |x: Slot| Slot { block: f(x.block), ..x };
+        let g = |x: Slot| Slot {
+            block: f(x.block),
+            ..x
+        };
         for i in 0..self.n as usize {
             t.slots[i] = g(s.slots[i]);
         }
@@ -105,11 +139,27 @@ impl Scenario {
         for p in &mut t.p {
             p.at = match p.at {
                 At::PutState(x) => At::PutState(g(x)),
-                At::Scan { k, seen, early } => At::Scan { k, seen: g(seen), early },
-                At::Announce(x) => At::Announce(Exchange { seen: g(x.seen), ..x }),
-                At::Swap(x) => At::Swap(Exchange { seen: g(x.seen), ..x }),
-                At::CountSkip(x) => At::CountSkip(Exchange { seen: g(x.seen), ..x }),
-                At::Rest(x) => At::Rest(Exchange { seen: g(x.seen), ..x }),
+                At::Scan { k, seen, early } => At::Scan {
+                    k,
+                    seen: g(seen),
+                    early,
+                },
+                At::Announce(x) => At::Announce(Exchange {
+                    seen: g(x.seen),
+                    ..x
+                }),
+                At::Swap(x) => At::Swap(Exchange {
+                    seen: g(x.seen),
+                    ..x
+                }),
+                At::CountSkip(x) => At::CountSkip(Exchange {
+                    seen: g(x.seen),
+                    ..x
+                }),
+                At::Rest(x) => At::Rest(Exchange {
+                    seen: g(x.seen),
+                    ..x
+                }),
                 other => other,
             };
         }
@@ -121,14 +171,26 @@ impl Scenario {
             && !self.alo
             && matches!(
                 at,
-                At::Announce(_) | At::CountSkip(_) | At::Rest(_) | At::Retreat | At::AckRest(_) | At::Answer | At::Ack(_)
+                At::Announce(_)
+                    | At::CountSkip(_)
+                    | At::Rest(_)
+                    | At::Retreat
+                    | At::AckRest(_)
+                    | At::Answer
+                    | At::Ack(_)
             )
             || !self.ctl.contains(&Control::Clear) && matches!(at, At::Open(_))
     }
     pub(super) fn go(&self, s: &Shared, i: usize) -> Checked<Option<Shared>> {
-        let Some(mut t) = self.step(s, i)? else { return Ok(None) };
+        let Some(mut t) = self.step(s, i)? else {
+            return Ok(None);
+        };
         while self.invisible(t.p[i].at)
-            || (self.producer(i) && t.p[i].at == At::Start && !self.has(Flaw::Today) && !self.has(Flaw::StateFirst) && !self.ctl.contains(&Control::Clear))
+            || (self.producer(i)
+                && t.p[i].at == At::Start
+                && !self.has(Flaw::Today)
+                && !self.has(Flaw::StateFirst)
+                && !self.ctl.contains(&Control::Clear))
         {
             t = self.step(&t, i)?.expect("a step");
         }

@@ -45,12 +45,12 @@ enum Flaw {
     StateFirst,    // skip, but the put loads the state before the slot
     ActualKept,    // the word that a failed CAS returned is used without another look at the state
     Touch,         // the skip leaves the stamp: (EMPTY(c), b) -> (EMPTY(c), own block): ABA
-    SealBit,       // instead of the skip: a seal on the slot, removed by who puts in state started (no generation in it)
-    NoScan,        // at-least-once: Stopped although another seat may carry an item
-    ScanEarly,     // the seats are scanned before the slot is looked at
-    ScanHold,      // the scan sees `hold` alone, not takes that are announced
+    SealBit, // instead of the skip: a seal on the slot, removed by who puts in state started (no generation in it)
+    NoScan,  // at-least-once: Stopped although another seat may carry an item
+    ScanEarly, // the seats are scanned before the slot is looked at
+    ScanHold, // the scan sees `hold` alone, not takes that are announced
     SkipUncounted, // recovery forgets the event of a skip
-    LateAnswer,    // the skip failed (somebody was there first), Stopped all the same
+    LateAnswer, // the skip failed (somebody was there first), Stopped all the same
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Kind {
@@ -272,7 +272,9 @@ impl Scenario {
     }
     fn seen_block(&self, s: &Shared, d: u8, b: u8) -> bool {
         s.slots[..self.n as usize].iter().any(|x| x.block == b)
-            || (0..self.seats()).any(|k| k != d && s.seats[k as usize].r.inc == NONE && s.seats[k as usize].r.mine == b)
+            || (0..self.seats()).any(|k| {
+                k != d && s.seats[k as usize].r.inc == NONE && s.seats[k as usize].r.mine == b
+            })
     }
     fn decidable(&self, s: &Shared, d: u8) -> bool {
         let r = s.seats[d as usize].r;
@@ -282,17 +284,23 @@ impl Scenario {
         r.hold || (r.inc != NONE && r.kind == Kind::Take && !self.has(Flaw::ScanHold))
     }
     fn dirty(&self, s: &Shared, i: usize) -> bool {
-        self.alo && (0..self.seats()).any(|d| s.seats[d as usize].lock != i as u8 && self.may_carry(s.seats[d as usize].r))
+        self.alo
+            && (0..self.seats()).any(|d| {
+                s.seats[d as usize].lock != i as u8 && self.may_carry(s.seats[d as usize].r)
+            })
     }
     fn care_due(&self, s: &Shared) -> bool {
-        (0..self.seats()).any(|d| s.seats[d as usize].lock == NONE && self.wants_care(s, d) && self.decidable(s, d))
+        (0..self.seats()).any(|d| {
+            s.seats[d as usize].lock == NONE && self.wants_care(s, d) && self.decidable(s, d)
+        })
     }
     fn dead_any(&self, s: &Shared) -> bool {
         s.deaths > 0 && self.care_due(s)
     }
 
     fn kill(&self, s: &Shared, i: usize) -> Option<Shared> {
-        if s.deaths >= self.deaths || i == self.ctl_at() || matches!(s.p[i].at, At::Dead | At::Done) {
+        if s.deaths >= self.deaths || i == self.ctl_at() || matches!(s.p[i].at, At::Dead | At::Done)
+        {
             return None;
         }
         let mut t = *s;
@@ -318,7 +326,11 @@ impl Scenario {
     fn finish_put(&self, t: &mut Shared, i: usize) {
         let p = &mut t.p[i];
         p.op += 1;
-        p.at = if p.op == self.puts[i] { At::Done } else { At::Start };
+        p.at = if p.op == self.puts[i] {
+            At::Done
+        } else {
+            At::Start
+        };
         p.st = 0;
         p.epoch = 0;
         p.gen_ = 0;
@@ -329,7 +341,11 @@ impl Scenario {
     fn give_up(&self, t: &mut Shared, i: usize) -> Checked<()> {
         // put answers Stopped: the item stays the caller's
         let it = self.item_of(i, t.p[i].op) as usize;
-        ensure!(t.place[it] == Place::Unborn, "put answers Stopped, but item {it} is {:?}", t.place[it]);
+        ensure!(
+            t.place[it] == Place::Unborn,
+            "put answers Stopped, but item {it} is {:?}",
+            t.place[it]
+        );
         t.place[it] = Place::Refused;
         if t.seats[t.p[i].seat as usize].r.inc != NONE {
             t.p[i].at = At::Retreat
@@ -343,7 +359,11 @@ impl Scenario {
         p.heard += 1;
         p.st = 0;
         p.gen_ = 0;
-        p.at = if p.heard == self.hears { At::Done } else { At::Start };
+        p.at = if p.heard == self.hears {
+            At::Done
+        } else {
+            At::Start
+        };
         if p.at == At::Done {
             p.get = 0;
         }
@@ -352,7 +372,10 @@ impl Scenario {
         let g = t.p[i].gen_;
         for k in 1..ITEMS {
             if t.adm[k] <= g {
-                ensure!(t.place[k] != Place::Ring, "consumer {i} answers Stopped, item {k} is in the ring");
+                ensure!(
+                    t.place[k] != Place::Ring,
+                    "consumer {i} answers Stopped, item {k} is in the ring"
+                );
                 ensure!(
                     !(self.alo && matches!(t.place[k], Place::Held(_))),
                     "consumer {i} answers Stopped, item {k} is {:?}",
@@ -396,7 +419,8 @@ mod tests {
 
     #[test]
     fn the_small_scenarios_are_as_expected() {
-        let small = |scenario: &&Scenario| !scenario.name.starts_with("heavy") && scenario.floor <= 200_000;
+        let small =
+            |scenario: &&Scenario| !scenario.name.starts_with("heavy") && scenario.floor <= 200_000;
         prodcon_model::assert_as_expected(scenarios::scenarios().iter().filter(small));
     }
 }

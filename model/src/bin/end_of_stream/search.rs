@@ -15,7 +15,9 @@ impl Scenario {
         'o: while let Some((from, s)) = todo.pop_front() {
             let mut moved = false;
             for i in 0..self.procs() {
-                let k = self.kill(&s, i).map(|t| (Ok(self.canon(&t)), i as u8 + 128));
+                let k = self
+                    .kill(&s, i)
+                    .map(|t| (Ok(self.canon(&t)), i as u8 + 128));
                 let st = self.go(&s, i).transpose();
                 moved |= st.is_some();
                 for (t, by) in k.into_iter().chain(st.map(|t| (t, i as u8))) {
@@ -42,7 +44,8 @@ impl Scenario {
             }
         }
         let short = bad.is_none() && came.len() < self.floor;
-        let good = !short && bad.is_some() == (self.flaw.is_some() && !self.name.contains("is well"));
+        let good =
+            !short && bad.is_some() == (self.flaw.is_some() && !self.name.contains("is well"));
         let mut text = format!(
             "{:<44} {:>9} states {:>6} ends  {}",
             self.name,
@@ -113,7 +116,8 @@ impl Mix {
     fn take(&mut self) {
         self.a = (self.a.rotate_left(29) ^ self.w).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         self.a ^= self.a >> 31;
-        self.b = (self.b.rotate_left(23) ^ self.w ^ 0x5851_F42D_4C95_7F2D).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        self.b = (self.b.rotate_left(23) ^ self.w ^ 0x5851_F42D_4C95_7F2D)
+            .wrapping_mul(0xBF58_476D_1CE4_E5B9);
         self.b ^= self.b >> 29;
         self.w = 1;
     }

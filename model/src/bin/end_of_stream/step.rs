@@ -94,11 +94,24 @@ impl Scenario {
                         return Ok(Some(t));
                     }
                 };
-                let x = Exchange { kind, pos: p.put, seen };
-                t.p[i].at = if matches!(kind, Kind::Unseal) { At::Swap(x) } else { At::Announce(x) };
+                let x = Exchange {
+                    kind,
+                    pos: p.put,
+                    seen,
+                };
+                t.p[i].at = if matches!(kind, Kind::Unseal) {
+                    At::Swap(x)
+                } else {
+                    At::Announce(x)
+                };
             }
             At::PutWait => {
-                if s.tail - s.head < n || s.state != 2 || s.slots[..n as usize].iter().any(|x| s.ep[x.block as usize] < s.ready && x.stamp % 2 == 1) {
+                if s.tail - s.head < n
+                    || s.state != 2
+                    || s.slots[..n as usize]
+                        .iter()
+                        .any(|x| s.ep[x.block as usize] < s.ready && x.stamp % 2 == 1)
+                {
                     t.p[i].at = At::Start
                 } else {
                     return Ok(None);
@@ -147,7 +160,11 @@ impl Scenario {
                     if p.st != 3 {
                         self.retreat_wait(&mut t, i)
                     } else if self.alo && !self.has(Flaw::NoScan) && !self.has(Flaw::ScanEarly) {
-                        t.p[i].at = At::Scan { k: 0, seen, early: false }
+                        t.p[i].at = At::Scan {
+                            k: 0,
+                            seen,
+                            early: false,
+                        }
                     } else {
                         self.end(&mut t, i, seen)?;
                     }
@@ -156,15 +173,25 @@ impl Scenario {
             At::Scan { k, seen, early } => {
                 let own = k < self.seats() && s.seats[k as usize].lock == i as u8;
                 if k == self.seats() {
-                    if early { t.p[i].at = At::GetLook } else { self.end(&mut t, i, seen)? }
+                    if early {
+                        t.p[i].at = At::GetLook
+                    } else {
+                        self.end(&mut t, i, seen)?
+                    }
                 } else if !own && self.may_carry(s.seats[k as usize].r) {
                     self.retreat_wait(&mut t, i)
                 } else {
-                    t.p[i].at = At::Scan { k: k + 1, seen, early }
+                    t.p[i].at = At::Scan {
+                        k: k + 1,
+                        seen,
+                        early,
+                    }
                 }
             }
             At::GetWait => {
-                let go = s.tail > s.head || s.state == 1 || (s.state == 3 && (p.st != 3 || !self.dirty(s, i)));
+                let go = s.tail > s.head
+                    || s.state == 1
+                    || (s.state == 3 && (p.st != 3 || !self.dirty(s, i)));
                 if (self.alo || s.state == 3) && self.dead_any(s) {
                     t.p[i].at = At::Visit(0)
                 } else if go {
@@ -176,7 +203,10 @@ impl Scenario {
             // ------------------------------------------------------------ the exchange
             At::Announce(x) => {
                 let q = &mut t.seats[me];
-                ensure!(q.lock == i as u8 && !(q.r.inc == NONE && q.r.hold), "exchanges with hold");
+                ensure!(
+                    q.lock == i as u8 && !(q.r.inc == NONE && q.r.hold),
+                    "exchanges with hold"
+                );
                 if x.kind == Kind::Take {
                     q.base = q.got;
                 }
@@ -213,7 +243,11 @@ impl Scenario {
                                 let pos = ((seen.stamp - 1) / 2) + 1;
                                 t.p[i].put = pos;
                                 if seen.stamp == 2 * pos {
-                                    At::Announce(Exchange { kind: Kind::Put, pos, seen })
+                                    At::Announce(Exchange {
+                                        kind: Kind::Put,
+                                        pos,
+                                        seen,
+                                    })
                                 } else {
                                     At::PutLook
                                 }
@@ -268,7 +302,11 @@ impl Scenario {
             At::Open(d) => {
                 let b = s.owner[d as usize] as usize;
                 let it = s.item[b] as usize;
-                ensure!(s.place[it] == Place::Held(d), "delivers item {it}, which is {:?}", s.place[it]);
+                ensure!(
+                    s.place[it] == Place::Held(d),
+                    "delivers item {it}, which is {:?}",
+                    s.place[it]
+                );
                 // cleared: settled by the same store (the counters of cleared items are not modelled)
                 t.p[i].st = if s.ep[b] < s.ready { 9 } else { 0 };
                 t.p[i].gen_ = 0;
@@ -276,7 +314,11 @@ impl Scenario {
             }
             At::Ack(d) => {
                 let it = s.item[s.owner[d as usize] as usize] as usize;
-                t.place[it] = if p.st == 9 { Place::Cleared } else { Place::Acked };
+                t.place[it] = if p.st == 9 {
+                    Place::Cleared
+                } else {
+                    Place::Acked
+                };
                 t.seats[d as usize].got += 1;
                 t.p[i].at = At::AckRest(d);
             }
@@ -291,7 +333,11 @@ impl Scenario {
                     seq: q.skipped % 4,
                 };
                 t.p[i].st = 0;
-                t.p[i].at = if d as usize == me { At::Start } else { At::VUnlock(d) };
+                t.p[i].at = if d as usize == me {
+                    At::Start
+                } else {
+                    At::VUnlock(d)
+                };
             }
             // ------------------------------------------------------------ the dead
             At::Visit(d) => {
@@ -326,8 +372,15 @@ impl Scenario {
             }
             At::Decide { d, happened } => {
                 let r = s.seats[d as usize].r;
-                ensure!(happened == (s.owner[d as usize] == r.inc), "wrong verdict on seat {d}");
-                if happened && r.kind == Kind::Skip && s.seats[d as usize].skipped % 4 == r.seq && !self.has(Flaw::SkipUncounted) {
+                ensure!(
+                    happened == (s.owner[d as usize] == r.inc),
+                    "wrong verdict on seat {d}"
+                );
+                if happened
+                    && r.kind == Kind::Skip
+                    && s.seats[d as usize].skipped % 4 == r.seq
+                    && !self.has(Flaw::SkipUncounted)
+                {
                     t.p[i].at = At::VCount { d }
                 } else {
                     self.vrest(&mut t, d, happened);
@@ -344,7 +397,11 @@ impl Scenario {
             }
             At::VLost(d) => {
                 let it = s.item[s.owner[d as usize] as usize] as usize;
-                ensure!(s.place[it] == Place::Held(d), "loses item {it}, which is {:?}", s.place[it]);
+                ensure!(
+                    s.place[it] == Place::Held(d),
+                    "loses item {it}, which is {:?}",
+                    s.place[it]
+                );
                 t.place[it] = Place::Lost;
                 t.seats[d as usize].got += 1;
                 t.p[i].at = At::VLostRest(d);
@@ -404,10 +461,18 @@ impl Scenario {
             if seen.seal {
                 return self.answer_end(t, i);
             }
-            t.p[i].at = At::Swap(Exchange { kind: Kind::Seal, pos, seen });
+            t.p[i].at = At::Swap(Exchange {
+                kind: Kind::Seal,
+                pos,
+                seen,
+            });
             return Ok(());
         }
-        t.p[i].at = At::Announce(Exchange { kind: Kind::Skip, pos, seen });
+        t.p[i].at = At::Announce(Exchange {
+            kind: Kind::Skip,
+            pos,
+            seen,
+        });
         Ok(())
     }
     pub(super) fn swap(&self, s: &Shared, t: &mut Shared, i: usize, x: Exchange) -> Checked<()> {
@@ -435,10 +500,22 @@ impl Scenario {
             block: mine,
         };
         if x.seen.stamp % 2 == 1 {
-            let old = if x.kind == Kind::Take { x.pos } else { x.pos - n };
-            ensure!(old == s.head && s.head < s.tail, "removes position {old}, the oldest is {}", s.head);
+            let old = if x.kind == Kind::Take {
+                x.pos
+            } else {
+                x.pos - n
+            };
+            ensure!(
+                old == s.head && s.head < s.tail,
+                "removes position {old}, the oldest is {}",
+                s.head
+            );
             let it = s.item[x.seen.block as usize] as usize;
-            ensure!(s.place[it] == Place::Ring, "removes item {it}, which is {:?}", s.place[it]);
+            ensure!(
+                s.place[it] == Place::Ring,
+                "removes item {it}, which is {:?}",
+                s.place[it]
+            );
             t.head += 1;
             t.place[it] = match x.kind {
                 Kind::Take => Place::Held(me as u8),
@@ -469,7 +546,13 @@ impl Scenario {
             }
             _ => {
                 if !self.has(Flaw::Touch) {
-                    ensure!(x.pos == s.tail && s.head == s.tail, "skips {} of {}..{}", x.pos, s.head, s.tail);
+                    ensure!(
+                        x.pos == s.tail && s.head == s.tail,
+                        "skips {} of {}..{}",
+                        x.pos,
+                        s.head,
+                        s.tail
+                    );
                     t.head += 1;
                     t.tail += 1;
                     t.skips += 1;

@@ -42,7 +42,9 @@ impl Scenario {
             At::Count(x, k) => {
                 self.hold_lock(s, i, p.seat)?;
                 if self.has(Flaw::OutgoingLate) {
-                    let Op::Put(items, _) = self.plans[i][p.op as usize] else { unreachable!() };
+                    let Op::Put(items, _) = self.plans[i][p.op as usize] else {
+                        unreachable!()
+                    };
                     t.seats[me].outgoing = Block { epoch: 0, items }.len();
                 }
                 let (event, items) = self.event(t, p.seat, k).expect("an event");
@@ -69,7 +71,10 @@ impl Scenario {
                     }
                     Why::Get => {
                         t.procs[i].get_cursor = x.pos + 1;
-                        t.procs[i].at = At::Open { seat: p.seat, began: x.epoch };
+                        t.procs[i].at = At::Open {
+                            seat: p.seat,
+                            began: x.epoch,
+                        };
                     }
                     Why::Drain => {
                         t.procs[i].get_cursor = x.pos + 1;
@@ -89,8 +94,18 @@ impl Scenario {
     }
 
     pub fn announce(&self, why: Why, kind: Kind, pos: u8, seen: Slot, epoch: u8) -> At {
-        let x = Exchange { why, kind, pos, seen, epoch };
-        if kind == Kind::Take { At::Note(x) } else { At::Announce(x) }
+        let x = Exchange {
+            why,
+            kind,
+            pos,
+            seen,
+            epoch,
+        };
+        if kind == Kind::Take {
+            At::Note(x)
+        } else {
+            At::Announce(x)
+        }
     }
     /// Where the block about to be taken stands, the value of `got` that its acknowledgements are counted from, no deliveries yet.
     fn note(&self, t: &mut State, seat: u8, x: Exchange, early: bool) {
@@ -119,7 +134,10 @@ impl Scenario {
         t.owner[seat as usize] = x.seen.block;
         if x.seen.stamp % 2 == 1 {
             // A block leaves the ring.
-            let (old, b) = (if x.why == Why::Put { x.pos - n } else { x.pos }, s.blocks[x.seen.block as usize]);
+            let (old, b) = (
+                if x.why == Why::Put { x.pos - n } else { x.pos },
+                s.blocks[x.seen.block as usize],
+            );
             ensure!(
                 s.head < s.tail && old == s.head,
                 "{:?} removes position {old}, the oldest is {}",
@@ -127,7 +145,8 @@ impl Scenario {
                 s.head
             );
             ensure!(
-                b.from(0).all(|item| s.put_at[item] == old && s.place[item] == Place::Ring),
+                b.from(0)
+                    .all(|item| s.put_at[item] == old && s.place[item] == Place::Ring),
                 "a wrong item in the slot"
             );
             ensure!(
@@ -165,7 +184,10 @@ impl Scenario {
         }
         t.procs[i].at = if x.why == Why::Get && self.copies(s, i) {
             t.procs[i].get_cursor = x.pos + 1;
-            At::Open { seat, began: x.epoch }
+            At::Open {
+                seat,
+                began: x.epoch,
+            }
         } else if self.events(x.kind).is_empty() {
             At::Rest(x)
         } else {

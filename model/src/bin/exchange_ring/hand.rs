@@ -7,7 +7,10 @@ use crate::state::*;
 impl Scenario {
     /// The first item of `seat` that is not acknowledged.
     pub fn item(&self, s: &State, seat: u8) -> usize {
-        s.block(seat).from(s.seat(seat).acked()).next().expect("an item in hand")
+        s.block(seat)
+            .from(s.seat(seat).acked())
+            .next()
+            .expect("an item in hand")
     }
 
     /// Loads the ready word: the rest in `seat` (the own one, or an adopted one) is void, or for the application, or for the dead-letter queue.
@@ -29,7 +32,12 @@ impl Scenario {
             return self.hand_over(t, i, seat, began);
         } else if speaks && q.tries.count >= self.max_deliveries {
             let all = self.has(Flaw::TriesWhole);
-            let more = if all { b.len().saturating_sub(q.acked()) } else { q.tries.extent }.saturating_sub(1);
+            let more = if all {
+                b.len().saturating_sub(q.acked())
+            } else {
+                q.tries.extent
+            }
+            .saturating_sub(1);
             if self.has(Flaw::LetterAckFirst) {
                 At::Settle {
                     seat,
@@ -59,9 +67,21 @@ impl Scenario {
     /// What is stored before a hand-over.
     pub fn next_try(&self, s: &State, i: usize, seat: u8) -> Tries {
         let (q, extent) = (s.seat(seat), self.extent(s, i, seat));
-        let old = if q.tries.got == q.got { q.tries } else { Tries::none(q.got) };
+        let old = if q.tries.got == q.got {
+            q.tries
+        } else {
+            Tries::none(q.got)
+        };
         let first = old.count == 0 || self.has(Flaw::TriesLast);
-        let (got, count, extent) = (q.got, old.count + 1, if first { extent } else { extent.min(old.extent) });
+        let (got, count, extent) = (
+            q.got,
+            old.count + 1,
+            if first {
+                extent
+            } else {
+                extent.min(old.extent)
+            },
+        );
         Tries { got, count, extent }
     }
 
@@ -71,16 +91,29 @@ impl Scenario {
             unreachable!()
         };
         let b = t.block(seat);
-        let first = if self.has(Flaw::AdoptFromStart) { 0 } else { t.seat(seat).acked() };
-        ensure!(first < b.len(), "delivers the rest of seat {seat}, of which nothing is left");
-        ensure!(b.epoch >= began, "delivers an item cleared before the get began");
+        let first = if self.has(Flaw::AdoptFromStart) {
+            0
+        } else {
+            t.seat(seat).acked()
+        };
+        ensure!(
+            first < b.len(),
+            "delivers the rest of seat {seat}, of which nothing is left"
+        );
+        ensure!(
+            b.epoch >= began,
+            "delivers an item cleared before the get began"
+        );
         for item in b.from(first).take(self.extent(t, i, seat) as usize) {
             ensure!(
                 t.place[item] == Place::Held(seat),
                 "delivers item {item} of seat {seat}, which is {:?}",
                 t.place[item]
             );
-            ensure!(self.at_least_once() || t.handed[item] == 0, "item {item} delivered twice");
+            ensure!(
+                self.at_least_once() || t.handed[item] == 0,
+                "item {item} delivered twice"
+            );
             t.handed[item] = t.handed[item].max(1);
         }
         match after {
@@ -89,9 +122,19 @@ impl Scenario {
                 if self.has(Flaw::CopyRestFirst) && !q.rec.rests() {
                     q.rec = Record::at_rest(q.rec.incoming, false, q.seq());
                 }
-                t.procs[i].at = At::Settle { seat, how: Settle::One, began };
+                t.procs[i].at = At::Settle {
+                    seat,
+                    how: Settle::One,
+                    began,
+                };
             }
-            After::AckAll => t.procs[i].at = At::Settle { seat, how: Settle::All, began },
+            After::AckAll => {
+                t.procs[i].at = At::Settle {
+                    seat,
+                    how: Settle::All,
+                    began,
+                }
+            }
             After::Nack => self.nack(t, i, seat),
             After::Keep => {
                 t.procs[i].app |= 1 << seat;
@@ -106,21 +149,34 @@ impl Scenario {
         let (b, first) = (t.block(seat), t.seat(seat).acked());
         let rest = b.len().wrapping_sub(first);
         let letter = matches!(how, Settle::Letter { .. });
-        let number = if letter || how == Settle::One { 1 } else { rest };
+        let number = if letter || how == Settle::One {
+            1
+        } else {
+            rest
+        };
         let place = match how {
             Settle::One | Settle::All | Settle::Letter { .. } => Place::Acked,
             Settle::Cleared => Place::Cleared,
             Settle::Lost => Place::Lost,
         };
-        ensure!(first < b.len(), "settles {how:?} in seat {seat}, of which nothing is left");
+        ensure!(
+            first < b.len(),
+            "settles {how:?} in seat {seat}, of which nothing is left"
+        );
         for item in b.from(first).take(number as usize) {
             ensure!(
                 t.place[item] == Place::Held(seat),
                 "settles item {item} of seat {seat} as {place:?}, but it is {:?}",
                 t.place[item]
             );
-            ensure!(!letter || t.letters[item] > 0, "item {item} is not in the dead-letter queue");
-            ensure!(place != Place::Lost || !self.at_least_once(), "item {item} is lost under at-least-once");
+            ensure!(
+                !letter || t.letters[item] > 0,
+                "item {item} is not in the dead-letter queue"
+            );
+            ensure!(
+                place != Place::Lost || !self.at_least_once(),
+                "item {item} is lost under at-least-once"
+            );
             t.place[item] = place;
         }
         let whole = if how == Settle::All {
@@ -142,7 +198,10 @@ impl Scenario {
     pub fn nack(&self, t: &mut State, i: usize, seat: u8) {
         t.procs[i].app &= !(1 << seat);
         // Another seat of the endpoint; with close_on_last rather one that shows its role.
-        let other = self.own(t, i).filter(|d| *d != seat).max_by_key(|d| t.seat(*d).role);
+        let other = self
+            .own(t, i)
+            .filter(|d| *d != seat)
+            .max_by_key(|d| t.seat(*d).role);
         t.procs[i].at = if let Some(other) = other {
             if t.procs[i].seat == seat {
                 t.procs[i].seat = other;
@@ -168,7 +227,11 @@ impl Scenario {
         if self.has(Flaw::RaiseBeforeUnlock) {
             At::Raise { unlock: seat, then }
         } else {
-            At::Unlock { seat, raise: true, then }
+            At::Unlock {
+                seat,
+                raise: true,
+                then,
+            }
         }
     }
 }

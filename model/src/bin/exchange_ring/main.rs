@@ -76,7 +76,9 @@ mod tests {
 
     #[test]
     fn every_rule_that_is_switched_off_shows() {
-        let flawed = |scenario: &&rules::Scenario| scenario.flaw.is_some() && !scenario.name.starts_with("heavy");
+        let flawed = |scenario: &&rules::Scenario| {
+            scenario.flaw.is_some() && !scenario.name.starts_with("heavy")
+        };
         prodcon_model::assert_as_expected(scenarios::scenarios().iter().filter(flawed));
     }
 }

@@ -150,7 +150,9 @@ impl Scenario {
         self.mode == Mode::AtLeastOnce
     }
     pub fn is_consumer(&self, i: usize) -> bool {
-        self.plans[i].iter().any(|op| matches!(op, Op::Get(_) | Op::Consume(_)))
+        self.plans[i]
+            .iter()
+            .any(|op| matches!(op, Op::Get(_) | Op::Consume(_)))
     }
 
     pub fn init(&self) -> State {
@@ -168,12 +170,21 @@ impl Scenario {
             lock: NONE,
         };
         let mut s = State {
-            slots: std::array::from_fn(|i| Slot { stamp: 0, block: i as u8 }),
-            blocks: [Block { epoch: 0, items: [0; BATCH] }; BLOCKS],
+            slots: std::array::from_fn(|i| Slot {
+                stamp: 0,
+                block: i as u8,
+            }),
+            blocks: [Block {
+                epoch: 0,
+                items: [0; BATCH],
+            }; BLOCKS],
             seats: std::array::from_fn(seat),
             ready: self.ready,
             gate_lock: NONE,
-            procs: [Proc { at: At::Done, ..GONE }; PROCS],
+            procs: [Proc {
+                at: At::Done,
+                ..GONE
+            }; PROCS],
             owner: std::array::from_fn(|i| self.n + i as u8),
             head: 0,
             tail: 0,
@@ -196,7 +207,11 @@ impl Scenario {
                 next += self.due[i];
             }
         }
-        assert!(next <= self.seats && self.seats as usize <= SEATS && self.n as usize <= SLOTS, "{}", self.name);
+        assert!(
+            next <= self.seats && self.seats as usize <= SEATS && self.n as usize <= SLOTS,
+            "{}",
+            self.name
+        );
         s
     }
 
@@ -234,7 +249,10 @@ impl Scenario {
     }
     /// It copies: the record of its take stays announced until the item is acknowledged.
     pub fn copies(&self, s: &State, i: usize) -> bool {
-        matches!(self.plans[i][s.procs[i].op as usize], Op::Get(After::Copy) | Op::Consume(After::Copy))
+        matches!(
+            self.plans[i][s.procs[i].op as usize],
+            Op::Get(After::Copy) | Op::Consume(After::Copy)
+        )
     }
     /// How many blocks it may have in hand.
     pub fn in_hand(&self, i: usize) -> u32 {
@@ -292,7 +310,11 @@ impl Scenario {
     pub fn decidable(&self, s: &State, d: u8) -> Option<bool> {
         let r = s.seat(d).rec;
         let seen = |b: u8| {
-            s.slots[..self.n as usize].iter().any(|slot| slot.block == b) || (0..self.seats).any(|k| k != d && s.seat(k).rec.rests() && s.seat(k).rec.mine == b)
+            s.slots[..self.n as usize]
+                .iter()
+                .any(|slot| slot.block == b)
+                || (0..self.seats)
+                    .any(|k| k != d && s.seat(k).rec.rests() && s.seat(k).rec.mine == b)
         };
         match (seen(r.mine), seen(r.incoming)) {
             (true, _) => Some(true),
@@ -306,7 +328,11 @@ impl Scenario {
     }
     /// A free lock under which there is something to resolve or adopt: what a blocked waiter or a polling get finds sooner or later.
     pub fn needs_care(&self, s: &State) -> bool {
-        (0..self.seats).any(|d| s.seat(d).lock == NONE && self.wants_care(s.seat(d)) && (s.seat(d).rec.rests() || self.decidable(s, d).is_some()))
+        (0..self.seats).any(|d| {
+            s.seat(d).lock == NONE
+                && self.wants_care(s.seat(d))
+                && (s.seat(d).rec.rests() || self.decidable(s, d).is_some())
+        })
     }
     /// What a supervisor waits for besides deaths.
     pub fn to_recover(&self, s: &State) -> bool {

@@ -27,7 +27,11 @@ impl Scenario {
             for i in 0..self.plans.len() {
                 let (killed, stepped) = (self.kill(&s, i), self.step(&s, i).transpose());
                 moved |= stepped.is_some();
-                for (next, by) in killed.map(|t| (Ok(t), i as u8 + DEATH)).into_iter().chain(stepped.map(|t| (t, i as u8))) {
+                for (next, by) in killed
+                    .map(|t| (Ok(t), i as u8 + DEATH))
+                    .into_iter()
+                    .chain(stepped.map(|t| (t, i as u8)))
+                {
                     let found = next.and_then(|t| {
                         let to = *index.entry(hash(&t)).or_insert(came.len() as u32);
                         if to as usize == came.len() {
@@ -46,7 +50,10 @@ impl Scenario {
                         }
                     };
                     if by < DEATH {
-                        steps.push((from, std::mem::replace(&mut into[to as usize], steps.len() as u32)));
+                        steps.push((
+                            from,
+                            std::mem::replace(&mut into[to as usize], steps.len() as u32),
+                        ));
                     }
                 }
             }
@@ -85,7 +92,12 @@ impl Scenario {
             (Some((_, e)), Some(flaw)) => format!("fails as it must with {flaw:?}: {e}"),
             (Some((_, e)), None) => format!("VIOLATION {e}"),
         };
-        let mut text = format!("{:<46} {:>9} states {:>6} ends  {verdict}", self.name, came.len(), ends.len());
+        let mut text = format!(
+            "{:<46} {:>9} states {:>6} ends  {verdict}",
+            self.name,
+            came.len(),
+            ends.len()
+        );
         if let Some((last, _)) = violation.filter(|_| trace || !good) {
             text += &self.explain(init, last, &came);
         }
@@ -110,7 +122,11 @@ impl Scenario {
                 text += &format!("\n    {i} DIES");
                 s = self.kill(&s, i).expect("a death");
             } else {
-                text += &format!("\n    {i} {:?}: {:?}", self.plans[i].get(s.procs[i].op as usize), s.procs[i].at);
+                text += &format!(
+                    "\n    {i} {:?}: {:?}",
+                    self.plans[i].get(s.procs[i].op as usize),
+                    s.procs[i].at
+                );
                 s = self.step(&s, i).expect("a step").expect("not waiting");
             }
         }
@@ -129,7 +145,11 @@ impl Scenario {
 }
 
 fn hash(s: &State) -> (u64, u64) {
-    let mut mix = Mix { a: 0, b: 0, word: 1 };
+    let mut mix = Mix {
+        a: 0,
+        b: 0,
+        word: 1,
+    };
     s.hash(&mut mix);
     mix.take();
     let end = |x: u64| (x ^ x >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93);
@@ -148,7 +168,8 @@ impl Mix {
     fn take(&mut self) {
         self.a = (self.a.rotate_left(29) ^ self.word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         self.a ^= self.a >> 31;
-        self.b = (self.b.rotate_left(23) ^ self.word ^ 0x5851_F42D_4C95_7F2D).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        self.b = (self.b.rotate_left(23) ^ self.word ^ 0x5851_F42D_4C95_7F2D)
+            .wrapping_mul(0xBF58_476D_1CE4_E5B9);
         self.b ^= self.b >> 29;
         self.word = 1;
     }

@@ -38,7 +38,10 @@ impl Block {
     }
     /// Its items from number `first` on.
     pub fn from(&self, first: u8) -> impl Iterator<Item = usize> + use<'_> {
-        self.items[..self.len() as usize].iter().skip(first as usize).map(|item| *item as usize)
+        self.items[..self.len() as usize]
+            .iter()
+            .skip(first as usize)
+            .map(|item| *item as usize)
     }
 }
 
@@ -224,7 +227,11 @@ pub enum Errand {
 impl Errand {
     /// The first step of a pass over all seats.
     pub fn begin(self) -> At {
-        let seat = if matches!(self, Errand::Adopt { .. }) { NONE } else { 0 };
+        let seat = if matches!(self, Errand::Adopt { .. }) {
+            NONE
+        } else {
+            0
+        };
         At::TryLock { errand: self, seat }
     }
 }
@@ -295,25 +302,72 @@ pub enum At {
     Done,
     Dead,
     // put
-    Fill { epoch: u8 },
-    Outgoing { epoch: u8 },
-    PutLook { epoch: u8 },
-    PutJudge { epoch: u8, seen: Slot },
+    Fill {
+        epoch: u8,
+    },
+    Outgoing {
+        epoch: u8,
+    },
+    PutLook {
+        epoch: u8,
+    },
+    PutJudge {
+        epoch: u8,
+        seen: Slot,
+    },
     // get and what follows
-    GetLook { began: u8 },
+    GetLook {
+        began: u8,
+    },
     Note(Exchange),
-    Open { seat: u8, began: u8 },
-    Keep { seat: u8, began: u8 },
-    Tries { seat: u8, began: u8 },
-    Redelivered { seat: u8, began: u8 },
-    Letter { seat: u8, began: u8, more: u8 },
-    Lettered { seat: u8, began: u8, more: u8 },
-    Settle { seat: u8, how: Settle, began: u8 },
-    Unhold { seat: u8, how: Settle, began: u8 },
+    Open {
+        seat: u8,
+        began: u8,
+    },
+    Keep {
+        seat: u8,
+        began: u8,
+    },
+    Tries {
+        seat: u8,
+        began: u8,
+    },
+    Redelivered {
+        seat: u8,
+        began: u8,
+    },
+    Letter {
+        seat: u8,
+        began: u8,
+        more: u8,
+    },
+    Lettered {
+        seat: u8,
+        began: u8,
+        more: u8,
+    },
+    Settle {
+        seat: u8,
+        how: Settle,
+        began: u8,
+    },
+    Unhold {
+        seat: u8,
+        how: Settle,
+        began: u8,
+    },
     // gate and drain
-    Gate { old: u8, new: u8 },
-    DrainLook { epoch: u8 },
-    DrainJudge { epoch: u8, seen: Slot },
+    Gate {
+        old: u8,
+        new: u8,
+    },
+    DrainLook {
+        epoch: u8,
+    },
+    DrainJudge {
+        epoch: u8,
+        seen: Slot,
+    },
     // the exchange
     Announce(Exchange),
     Swap(Exchange),
@@ -321,18 +375,57 @@ pub enum At {
     Rest(Exchange),
     Retreat,
     // a visit to a seat
-    TryLock { errand: Errand, seat: u8 },
-    Search { errand: Errand, seat: u8, k: u8 },
-    Decide { errand: Errand, seat: u8, happened: bool, next: u8 },
-    CountHold { errand: Errand, seat: u8, event: Event },
-    Resolve { errand: Errand, seat: u8 },
-    Unlock { seat: u8, raise: bool, then: Then },
-    Raise { unlock: u8, then: Then },
-    Leave { attaching: bool },
+    TryLock {
+        errand: Errand,
+        seat: u8,
+    },
+    Search {
+        errand: Errand,
+        seat: u8,
+        k: u8,
+    },
+    Decide {
+        errand: Errand,
+        seat: u8,
+        happened: bool,
+        next: u8,
+    },
+    CountHold {
+        errand: Errand,
+        seat: u8,
+        event: Event,
+    },
+    Resolve {
+        errand: Errand,
+        seat: u8,
+    },
+    Unlock {
+        seat: u8,
+        raise: bool,
+        then: Then,
+    },
+    Raise {
+        unlock: u8,
+        then: Then,
+    },
+    Leave {
+        attaching: bool,
+    },
     // close_on_last: under the extra lock
-    RoleLock { seat: u8, role: Role },
-    RoleStep { seat: u8, role: Role, k: u8, last: bool },
-    RoleUnlock { seat: u8, role: Role },
+    RoleLock {
+        seat: u8,
+        role: Role,
+    },
+    RoleStep {
+        seat: u8,
+        role: Role,
+        k: u8,
+        last: bool,
+    },
+    RoleUnlock {
+        seat: u8,
+        role: Role,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -82,13 +82,24 @@ impl Scenario {
         let (me, n) = (p.seat as usize, self.n);
         match p.at {
             At::Done | At::Dead => return Ok(None),
-            At::Start => return Ok(if self.start(&mut t, i)? { Some(t) } else { None }),
+            At::Start => {
+                return Ok(if self.start(&mut t, i)? {
+                    Some(t)
+                } else {
+                    None
+                });
+            }
 
             // ------------------------------------------------------ put
             At::Fill { epoch } => {
                 self.hold_lock(s, i, p.seat)?;
-                ensure!(self.carries(s, p.seat).is_none(), "put writes over an item in hand");
-                let Op::Put(items, _) = self.plans[i][p.op as usize] else { unreachable!() };
+                ensure!(
+                    self.carries(s, p.seat).is_none(),
+                    "put writes over an item in hand"
+                );
+                let Op::Put(items, _) = self.plans[i][p.op as usize] else {
+                    unreachable!()
+                };
                 t.blocks[s.owner[me] as usize] = Block { epoch, items };
                 t.procs[i].at = if self.m > 1 && !self.has(Flaw::OutgoingLate) {
                     At::Outgoing { epoch }
@@ -108,7 +119,13 @@ impl Scenario {
                     t.procs[i].at = self.announce(Why::Put, Kind::Put, p.put_cursor, seen, epoch);
                 } else if seen.stamp > 2 * c {
                     // Somebody was here first: FULL(c') -> behind (c', i), EMPTY(c') -> behind (c' - 1, i).
-                    t.procs[i].put_cursor = (if seen.stamp % 2 == 1 { seen.stamp / 2 } else { seen.stamp / 2 - 1 }) * n + idx + 1;
+                    t.procs[i].put_cursor = (if seen.stamp % 2 == 1 {
+                        seen.stamp / 2
+                    } else {
+                        seen.stamp / 2 - 1
+                    }) * n
+                        + idx
+                        + 1;
                 } else {
                     ensure!(seen.stamp + 1 == 2 * c, "put: corrupt");
                     t.procs[i].at = At::PutJudge { epoch, seen };
@@ -116,10 +133,13 @@ impl Scenario {
             }
             At::PutJudge { epoch, seen } => {
                 // Full: the oldest block's epoch; proof only if the CAS succeeds.
-                let Op::Put(_, lossy) = self.plans[i][p.op as usize] else { unreachable!() };
+                let Op::Put(_, lossy) = self.plans[i][p.op as usize] else {
+                    unreachable!()
+                };
                 let old = s.blocks[seen.block as usize].epoch;
                 if old < epoch {
-                    t.procs[i].at = self.announce(Why::Put, Kind::Replace, p.put_cursor, seen, epoch);
+                    t.procs[i].at =
+                        self.announce(Why::Put, Kind::Replace, p.put_cursor, seen, epoch);
                 } else if old > epoch && !self.has(Flaw::LatePut) {
                     t.procs[i].at = At::Start; // our own block is void: load ready again
                 } else if lossy {
@@ -155,7 +175,11 @@ impl Scenario {
             At::Tries { seat, began } => {
                 self.hold_lock(s, i, seat)?;
                 t.seats[seat as usize].tries = self.next_try(s, i, seat);
-                for item in s.block(seat).from(s.seat(seat).acked()).take(self.extent(s, i, seat) as usize) {
+                for item in s
+                    .block(seat)
+                    .from(s.seat(seat).acked())
+                    .take(self.extent(s, i, seat) as usize)
+                {
                     t.handed[item] += 1; // who dies between this store and the hand-over was given it nevertheless
                 }
                 t.procs[i].at = At::Redelivered { seat, began };
@@ -211,7 +235,13 @@ impl Scenario {
                     match how {
                         // The next of those that were handed out together; or what was not.
                         Settle::Letter { more: 0 } => t.procs[i].at = At::Open { seat, began },
-                        Settle::Letter { more } => t.procs[i].at = At::Letter { seat, began, more: more - 1 },
+                        Settle::Letter { more } => {
+                            t.procs[i].at = At::Letter {
+                                seat,
+                                began,
+                                more: more - 1,
+                            }
+                        }
                         _ => self.finish(&mut t, i), // the rest stays in hand
                     }
                 }
@@ -220,7 +250,11 @@ impl Scenario {
             At::Unhold { seat, how, began } => {
                 self.hold_lock(s, i, seat)?;
                 let q = &mut t.seats[seat as usize];
-                q.rest(if q.rec.rests() { q.rec.mine } else { q.rec.incoming });
+                q.rest(if q.rec.rests() {
+                    q.rec.mine
+                } else {
+                    q.rec.incoming
+                });
                 t.procs[i].app &= !(1 << seat);
                 let then = match how {
                     Settle::One | Settle::All => Then::Finish,
@@ -232,7 +266,11 @@ impl Scenario {
                 if spare {
                     self.go(&mut t, i, then)?
                 } else {
-                    t.procs[i].at = At::Unlock { seat, raise: false, then }
+                    t.procs[i].at = At::Unlock {
+                        seat,
+                        raise: false,
+                        then,
+                    }
                 }
             }
 
@@ -243,7 +281,10 @@ impl Scenario {
                 } else {
                     t.ready = new;
                     match self.free_seat(s, i) {
-                        Some(seat) if new / 2 != old / 2 => (t.procs[i].seat, t.procs[i].at) = (seat, At::DrainLook { epoch: new / 2 }),
+                        Some(seat) if new / 2 != old / 2 => {
+                            (t.procs[i].seat, t.procs[i].at) =
+                                (seat, At::DrainLook { epoch: new / 2 })
+                        }
                         _ => self.finish(&mut t, i),
                     }
                 }
@@ -263,15 +304,23 @@ impl Scenario {
                 // Void = OLDER than the drainer's epoch; proof only if the CAS succeeds.
                 let old = s.blocks[seen.block as usize].epoch;
                 if old < epoch || (old != epoch && self.has(Flaw::DrainNotEqual)) {
-                    t.procs[i].at = self.announce(Why::Drain, Kind::Discard, p.get_cursor, seen, epoch);
+                    t.procs[i].at =
+                        self.announce(Why::Drain, Kind::Discard, p.get_cursor, seen, epoch);
                 } else {
                     self.give_up(&mut t, i);
                 }
             }
 
-            At::Note(_) | At::Announce(_) | At::Swap(_) | At::Count(..) | At::Rest(_) | At::Retreat => self.exchange(s, &mut t, i)?,
+            At::Note(_)
+            | At::Announce(_)
+            | At::Swap(_)
+            | At::Count(..)
+            | At::Rest(_)
+            | At::Retreat => self.exchange(s, &mut t, i)?,
             // Waits for the lock.
-            At::RoleLock { .. } if s.gate_lock != NONE && !self.has(Flaw::NoGateLock) => return Ok(None),
+            At::RoleLock { .. } if s.gate_lock != NONE && !self.has(Flaw::NoGateLock) => {
+                return Ok(None);
+            }
             _ => self.visit(s, &mut t, i)?,
         }
         Ok(Some(t))
@@ -291,9 +340,15 @@ impl Scenario {
                 None => self.refuse(t, i)?, // "an item is in hand": such a seat never exchanges
             },
             Op::Get(_) | Op::Consume(_) => {
-                let care = self.idle_recovery && !self.has(Flaw::NoPolledRecovery) && self.needs_care(t);
+                let care =
+                    self.idle_recovery && !self.has(Flaw::NoPolledRecovery) && self.needs_care(t);
                 let rest = self.to_deliver(t, i);
-                if matches!(op, Op::Consume(_)) && rest.is_none() && !p.news && !care && t.head == t.tail {
+                if matches!(op, Op::Consume(_))
+                    && rest.is_none()
+                    && !p.news
+                    && !care
+                    && t.head == t.tail
+                {
                     return Ok(false); // asleep
                 }
                 if p.app.count_ones() >= self.in_hand(i) {
@@ -302,7 +357,11 @@ impl Scenario {
                     t.procs[i].at = At::Open { seat, began: epoch };
                 } else if p.news || care {
                     t.procs[i].news = false; // the word's value from BEFORE the pass will be the one remembered
-                    t.procs[i].at = Errand::Adopt { began: epoch, order: 0 }.begin();
+                    t.procs[i].at = Errand::Adopt {
+                        began: epoch,
+                        order: 0,
+                    }
+                    .begin();
                 } else {
                     self.look(t, i, epoch)?;
                 }
@@ -311,8 +370,16 @@ impl Scenario {
                 None => self.finish(t, i),
                 Some(seat) if after == After::Nack => self.nack(t, i, seat),
                 Some(seat) => {
-                    let how = if after == After::Ack { Settle::One } else { Settle::All };
-                    t.procs[i].at = At::Settle { seat, how, began: epoch };
+                    let how = if after == After::Ack {
+                        Settle::One
+                    } else {
+                        Settle::All
+                    };
+                    t.procs[i].at = At::Settle {
+                        seat,
+                        how,
+                        began: epoch,
+                    };
                 }
             },
             Op::NotReady if t.ready & 1 == 0 => self.finish(t, i),

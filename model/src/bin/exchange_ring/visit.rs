@@ -16,19 +16,32 @@ impl Scenario {
             } => {
                 // Read without locks: who wants care, and how old is what it carries (a wish about the order; each seat is judged under its lock).
                 let own = |d: &u8| s.seat(*d).lock == i as u8 && !self.has(Flaw::VisitOwn);
-                let mut list: Vec<u8> = (0..self.seats).filter(|d| !own(d) && self.wants_care(s.seat(*d))).collect();
+                let mut list: Vec<u8> = (0..self.seats)
+                    .filter(|d| !own(d) && self.wants_care(s.seat(*d)))
+                    .collect();
                 list.sort_by_key(|d| s.seat(*d).position);
-                let order = list.iter().rev().fold(END as u32, |order, d| order << 3 | *d as u32);
+                let order = list
+                    .iter()
+                    .rev()
+                    .fold(END as u32, |order, d| order << 3 | *d as u32);
                 self.next_seat(t, i, Errand::Adopt { began, order }, 0);
             }
             At::TryLock { errand, seat } => {
-                let last = if matches!(errand, Errand::Adopt { .. }) { END } else { self.seats };
+                let last = if matches!(errand, Errand::Adopt { .. }) {
+                    END
+                } else {
+                    self.seats
+                };
                 if seat == last {
                     return self.end_of_pass(t, i, errand);
                 }
                 let q = s.seat(seat);
                 let ours = q.lock == i as u8;
-                if (q.lock != NONE && !ours) || (ours && !(self.has(Flaw::VisitOwn) && matches!(errand, Errand::Recover | Errand::Adopt { .. }))) {
+                if (q.lock != NONE && !ours)
+                    || (ours
+                        && !(self.has(Flaw::VisitOwn)
+                            && matches!(errand, Errand::Recover | Errand::Adopt { .. })))
+                {
                     self.next_seat(t, i, errand, seat); // somebody has it, or we
                 } else if matches!(errand, Errand::Recover) && !self.wants_care(q) {
                     self.next_seat(t, i, errand, seat);
@@ -65,20 +78,36 @@ impl Scenario {
                         next: self.first_uncounted(s, seat),
                     };
                 } else if k + 1 < self.n + self.seats {
-                    t.procs[i].at = At::Search { errand, seat, k: k + 1 };
+                    t.procs[i].at = At::Search {
+                        errand,
+                        seat,
+                        k: k + 1,
+                    };
                 } else {
                     t.procs[i].at = self.unlock(errand, seat); // undecided: later
                 }
             }
             // The events that are still to be counted, one store each; then the record at rest.
-            At::Decide { errand, seat, happened, next } => {
+            At::Decide {
+                errand,
+                seat,
+                happened,
+                next,
+            } => {
                 self.hold_lock(s, i, seat)?;
                 let r = s.seat(seat).rec;
                 let q = &mut t.seats[seat as usize];
                 match self.event(s, seat, next) {
                     Some((event, items)) if happened => {
                         let from_block = event == Event::Put && self.has(Flaw::OutgoingFromBlock);
-                        q.count(event, if from_block { s.blocks[r.mine as usize].len() } else { items });
+                        q.count(
+                            event,
+                            if from_block {
+                                s.blocks[r.mine as usize].len()
+                            } else {
+                                items
+                            },
+                        );
                         t.procs[i].at = At::Decide {
                             errand,
                             seat,
@@ -97,9 +126,21 @@ impl Scenario {
                     }
                 }
             }
-            At::CountHold { errand, seat, event } => {
+            At::CountHold {
+                errand,
+                seat,
+                event,
+            } => {
                 self.hold_lock(s, i, seat)?;
-                self.settle(t, seat, if event == Event::Lost { Settle::Lost } else { Settle::Cleared })?;
+                self.settle(
+                    t,
+                    seat,
+                    if event == Event::Lost {
+                        Settle::Lost
+                    } else {
+                        Settle::Cleared
+                    },
+                )?;
                 t.procs[i].at = At::Resolve { errand, seat };
             }
             At::Resolve { errand, seat } => {
@@ -118,7 +159,9 @@ impl Scenario {
                 }
             }
             At::Raise { unlock, then } => {
-                for q in (0..self.plans.len()).filter(|q| self.is_consumer(*q) && !matches!(s.procs[*q].at, At::Done | At::Dead)) {
+                for q in (0..self.plans.len()).filter(|q| {
+                    self.is_consumer(*q) && !matches!(s.procs[*q].at, At::Done | At::Dead)
+                }) {
                     t.procs[q].news = true;
                 }
                 if unlock == NONE {
@@ -142,11 +185,23 @@ impl Scenario {
                     last: false,
                 };
             }
-            At::RoleStep { seat, role, k: 0, .. } => {
+            At::RoleStep {
+                seat, role, k: 0, ..
+            } => {
                 let last = (0..self.seats).all(|d| d == seat || !s.seat(d).role);
-                t.procs[i].at = At::RoleStep { seat, role, k: 1, last };
+                t.procs[i].at = At::RoleStep {
+                    seat,
+                    role,
+                    k: 1,
+                    last,
+                };
             }
-            At::RoleStep { seat, role, k, last } => {
+            At::RoleStep {
+                seat,
+                role,
+                k,
+                last,
+            } => {
                 self.hold_lock(s, i, seat)?;
                 let gate = match role {
                     Role::Set(_) => (k == 2) != self.has(Flaw::OpenFirst),
@@ -154,7 +209,12 @@ impl Scenario {
                 };
                 self.change_role(t, seat, role, gate, last);
                 t.procs[i].at = if k == 1 {
-                    At::RoleStep { seat, role, k: 2, last }
+                    At::RoleStep {
+                        seat,
+                        role,
+                        k: 2,
+                        last,
+                    }
                 } else {
                     At::RoleUnlock { seat, role }
                 };
@@ -175,15 +235,27 @@ impl Scenario {
     fn next_seat(&self, t: &mut State, i: usize, errand: Errand, seat: u8) {
         t.procs[i].at = match errand {
             Errand::Adopt { began, order } => At::TryLock {
-                errand: Errand::Adopt { began, order: order >> 3 },
+                errand: Errand::Adopt {
+                    began,
+                    order: order >> 3,
+                },
                 seat: order as u8 & 7,
             },
-            _ => At::TryLock { errand, seat: seat + 1 },
+            _ => At::TryLock {
+                errand,
+                seat: seat + 1,
+            },
         }
     }
     fn then_next(&self, errand: Errand, seat: u8) -> Then {
         match errand {
-            Errand::Adopt { began, order } => Then::Visit(Errand::Adopt { began, order: order >> 3 }, order as u8 & 7),
+            Errand::Adopt { began, order } => Then::Visit(
+                Errand::Adopt {
+                    began,
+                    order: order >> 3,
+                },
+                order as u8 & 7,
+            ),
             _ => Then::Visit(errand, seat + 1),
         }
     }
@@ -199,8 +271,14 @@ impl Scenario {
     fn judge(&self, t: &mut State, i: usize, errand: Errand, seat: u8, turned: bool) {
         let q = *t.seat(seat);
         let next = self.then_next(errand, seat);
-        let takes = matches!(errand, Errand::Attach { .. } | Errand::Refuge { .. } | Errand::Spare);
-        t.procs[i].at = if self.close_on_last && q.role && !(self.has(Flaw::RoleTakenOver) && takes && !self.is_consumer(i)) {
+        let takes = matches!(
+            errand,
+            Errand::Attach { .. } | Errand::Refuge { .. } | Errand::Spare
+        );
+        t.procs[i].at = if self.close_on_last
+            && q.role
+            && !(self.has(Flaw::RoleTakenOver) && takes && !self.is_consumer(i))
+        {
             At::RoleLock {
                 seat,
                 role: Role::Clear(errand),
@@ -227,7 +305,9 @@ impl Scenario {
                     At::Open { seat, began }
                 }
                 Errand::Attach { orphans: true } => return self.take(t, i, errand, seat), // its first get delivers what is there
-                Errand::Recover if self.has(Flaw::RaiseOnlyNew) && !turned => self.unlock(errand, seat),
+                Errand::Recover if self.has(Flaw::RaiseOnlyNew) && !turned => {
+                    self.unlock(errand, seat)
+                }
                 _ => self.leave_held(seat, next),
             }
         };
@@ -237,7 +317,10 @@ impl Scenario {
     fn take(&self, t: &mut State, i: usize, errand: Errand, seat: u8) {
         let first = matches!(errand, Errand::Attach { .. }) && self.own(t, i).count() == 1;
         if self.close_on_last && self.is_consumer(i) && (first || !self.has(Flaw::RoleOnce)) {
-            t.procs[i].at = At::RoleLock { seat, role: Role::Set(errand) };
+            t.procs[i].at = At::RoleLock {
+                seat,
+                role: Role::Set(errand),
+            };
         } else {
             self.taken(t, i, errand, seat);
         }
@@ -245,10 +328,14 @@ impl Scenario {
     fn taken(&self, t: &mut State, i: usize, errand: Errand, seat: u8) {
         t.procs[i].seat = seat;
         match errand {
-            Errand::Attach { .. } if self.own(t, i).count() < self.due[i] as usize => self.next_seat(t, i, errand, seat),
+            Errand::Attach { .. } if self.own(t, i).count() < self.due[i] as usize => {
+                self.next_seat(t, i, errand, seat)
+            }
             Errand::Attach { .. } => {
                 let orphans = self.to_deliver(t, i).is_some();
-                t.procs[i].news = self.is_consumer(i) && self.at_least_once() && (orphans || !self.has(Flaw::NewcomerCurrent));
+                t.procs[i].news = self.is_consumer(i)
+                    && self.at_least_once()
+                    && (orphans || !self.has(Flaw::NewcomerCurrent));
                 self.finish(t, i);
             }
             Errand::Refuge { old: NONE } => self.finish(t, i),
@@ -262,7 +349,9 @@ impl Scenario {
         match errand {
             Errand::Recover | Errand::Spare => self.finish(t, i),
             Errand::Adopt { began, .. } => self.look(t, i, began)?,
-            Errand::Attach { orphans: false } if self.takes_orphans(i) => t.procs[i].at = Errand::Attach { orphans: true }.begin(),
+            Errand::Attach { orphans: false } if self.takes_orphans(i) => {
+                t.procs[i].at = Errand::Attach { orphans: true }.begin()
+            }
             Errand::Attach { .. } => t.procs[i].at = At::Leave { attaching: true },
             Errand::Refuge { old } => {
                 ensure!(old != NONE, "nack left its endpoint without a seat");
@@ -272,7 +361,8 @@ impl Scenario {
         Ok(())
     }
     fn takes_orphans(&self, i: usize) -> bool {
-        let refuses = self.has(Flaw::NoSeatAtOrphans) || (self.has(Flaw::AttachNeedsFree) && self.due[i] > 1);
+        let refuses =
+            self.has(Flaw::NoSeatAtOrphans) || (self.has(Flaw::AttachNeedsFree) && self.due[i] > 1);
         self.at_least_once() && self.is_consumer(i) && !refuses
     }
     /// How many seats an attach could take now.
@@ -284,7 +374,8 @@ impl Scenario {
             } else {
                 self.decidable(s, *d).is_some()
             };
-            q.lock == NONE && (resolvable || (q.rec.hold && (self.takes_orphans(i) || !self.at_least_once())))
+            q.lock == NONE
+                && (resolvable || (q.rec.hold && (self.takes_orphans(i) || !self.at_least_once())))
         };
         (0..self.seats).filter(usable).count()
     }
@@ -302,7 +393,11 @@ impl Scenario {
         let (q, void) = (*t.seat(seat), t.block(seat).epoch < t.epoch());
         let p = &mut t.procs[i];
         (p.seat, p.app) = (NONE, 0);
-        let silent = self.has(if attaching { Flaw::AttachSilently } else { Flaw::CloseSilently });
+        let silent = self.has(if attaching {
+            Flaw::AttachSilently
+        } else {
+            Flaw::CloseSilently
+        });
         t.procs[i].at = if q.role {
             At::RoleLock {
                 seat,
@@ -330,7 +425,9 @@ impl Scenario {
         let role_is_set = (0..self.seats).any(|d| d != seat && t.seat(d).role);
         match role {
             Role::Set(_) if !gate => t.seats[seat as usize].role = true,
-            Role::Set(Errand::Attach { .. }) if !(self.has(Flaw::OpenIfFirst) && role_is_set) => t.ready |= 1,
+            Role::Set(Errand::Attach { .. }) if !(self.has(Flaw::OpenIfFirst) && role_is_set) => {
+                t.ready |= 1
+            }
             Role::Set(_) => {} // of an endpoint that has its role in another seat
             _ if !gate => t.seats[seat as usize].role = false,
             _ if last && t.ready & 1 == 1 => t.ready = 2 * (t.epoch() + 1),
