@@ -51,8 +51,8 @@ fn refuse(number: libc::c_long, at: u32, test: Test, errno: i32) {
         len: program.len() as u16,
         filter: program.as_mut_ptr(),
     };
-    // SAFETY: sets a flag of this process.
     assert_eq!(
+        // SAFETY: sets a flag of this process.
         unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) },
         0
     );

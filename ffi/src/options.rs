@@ -223,8 +223,8 @@ impl Options {
         if how.batch != 0 {
             options = options.batch(how.batch);
         }
-        // SAFETY: a C string or NULL by this function's contract.
         match (
+            // SAFETY: a C string or NULL by this function's contract.
             unsafe { optional(how.dead_letter, "dead-letter queue") }?,
             u8::try_from(how.max_deliveries),
         ) {

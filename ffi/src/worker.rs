@@ -500,9 +500,9 @@ pub unsafe extern "C" fn prodcon_worker_send_result(
     data: *const c_void,
     len: usize,
 ) -> Status {
-    // SAFETY: readable for len bytes by the contract of the C function.
     let work = |work: &mut Work| {
         work.context
+            // SAFETY: readable for len bytes by the contract of the C function.
             .send_result(unsafe { bytes(data, len) }?)
             .map_err(not_sent)
     };
@@ -520,9 +520,9 @@ pub unsafe extern "C" fn prodcon_worker_send_message(
     data: *const c_void,
     len: usize,
 ) -> Status {
-    // SAFETY: readable for len bytes by the contract of the C function.
     let work = |work: &mut Work| {
         work.context
+            // SAFETY: readable for len bytes by the contract of the C function.
             .send_message(unsafe { bytes(data, len) }?)
             .map_err(not_sent)
     };

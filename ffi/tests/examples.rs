@@ -60,8 +60,8 @@ fn a_killed_consumer_is_replaced_and_nothing_is_lost() {
             .stdout(Stdio::piped()),
     );
     made(&stage, "samples");
-    // SAFETY: stops a child of ours that has not been waited for.
     assert_eq!(
+        // SAFETY: stops a child of ours that has not been waited for.
         unsafe { libc::kill(stage.pid(first) as i32, libc::SIGSTOP) },
         0
     );

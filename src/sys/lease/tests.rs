@@ -191,8 +191,8 @@ fn a_surviving_child_does_not_keep_its_dead_parents_lock() {
     let watcher = scratch.lease();
     let path = &scratch.0;
     let mut pipe = [0; 2];
-    // SAFETY: `pipe` has room for two numbers.
     assert_eq!(
+        // SAFETY: `pipe` has room for two numbers.
         unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) },
         0
     );
@@ -257,8 +257,8 @@ fn where_the_kernel_does_not_wipe_the_page_the_handler_tells_a_child() {
         let lease = scratch.lease();
         let page = PAGE.load(Ordering::Relaxed).cast();
         // As qemu-user has it, and kernels before 4.14.
-        // SAFETY: the page is this process's own mapping of 4096 bytes; the advice changes what a fork copies of it.
         assert_eq!(
+            // SAFETY: the page is this process's own mapping of 4096 bytes; the advice changes what a fork copies of it.
             unsafe { libc::madvise(page, 4096, libc::MADV_KEEPONFORK) },
             0
         );
