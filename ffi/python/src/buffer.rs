@@ -181,7 +181,9 @@ pub trait Export {
     fn returned(&self, py: Python<'_>);
 }
 
-unsafe extern "C" fn get<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Export + Sync>(
+unsafe extern "C" fn get<
+    T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Export + Sync,
+>(
     object: *mut ffi::PyObject,
     view: *mut ffi::Py_buffer,
     flags: c_int,
@@ -227,7 +229,12 @@ unsafe extern "C" fn get<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True
     -1
 }
 
-unsafe extern "C" fn release<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Export + Sync>(object: *mut ffi::PyObject, _view: *mut ffi::Py_buffer) {
+unsafe extern "C" fn release<
+    T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Export + Sync,
+>(
+    object: *mut ffi::PyObject,
+    _view: *mut ffi::Py_buffer,
+) {
     // SAFETY: called by the interpreter, with its lock held.
     let py = unsafe { Python::assume_attached() };
     // SAFETY: as in `get`.

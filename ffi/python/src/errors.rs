@@ -54,8 +54,14 @@ pub fn error(error: Error) -> PyErr {
         ErrorKind::Exhausted => Exhausted::new_err(text),
         ErrorKind::NoSpace => os(libc::ENOSPC, text),
         ErrorKind::Os => {
-            let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
-            os(source.and_then(std::io::Error::raw_os_error).unwrap_or(libc::EIO), text)
+            let source = std::error::Error::source(&error)
+                .and_then(|source| source.downcast_ref::<std::io::Error>());
+            os(
+                source
+                    .and_then(std::io::Error::raw_os_error)
+                    .unwrap_or(libc::EIO),
+                text,
+            )
         }
         _ => Invalid::new_err(text),
     }
@@ -66,14 +72,22 @@ fn options_differ(error: &Error, text: String) -> PyErr {
     let differences: Vec<(&str, String, String)> = error
         .differences()
         .iter()
-        .map(|difference| (difference.option, difference.wanted.clone(), difference.found.clone()))
+        .map(|difference| {
+            (
+                difference.option,
+                difference.wanted.clone(),
+                difference.found.clone(),
+            )
+        })
         .collect();
     OptionsDiffer::new_err((libc::EEXIST, text, differences))
 }
 
 /// The library's short answers do not name the queue.
 fn named(error: &impl std::fmt::Display, queue: &str) -> String {
-    error.to_string().replacen("the queue", &format!("queue '{queue}'"), 1)
+    error
+        .to_string()
+        .replacen("the queue", &format!("queue '{queue}'"), 1)
 }
 
 /// Of a put; `queue` is its name.
@@ -110,7 +124,10 @@ pub fn after(py: Python<'_>, error: PyErr, put: usize) -> PyErr {
 
 /// Of a call on a file that belongs to a queue.
 pub fn io(error: &std::io::Error, queue: &str, call: &str) -> PyErr {
-    os(error.raw_os_error().unwrap_or(libc::EIO), format!("queue '{queue}': {call} failed: {error}"))
+    os(
+        error.raw_os_error().unwrap_or(libc::EIO),
+        format!("queue '{queue}': {call} failed: {error}"),
+    )
 }
 
 /// Imports all classes: where one is first looked up while the interpreter ends, that would panic.

@@ -74,7 +74,9 @@ impl<C> Guard<C> {
             )));
         }
         if state.cell.is_none() || state.ending.is_some() {
-            return Err(Invalid::new_err(format!("this {what} of queue '{queue}' has ended: take or reserve again")));
+            return Err(Invalid::new_err(format!(
+                "this {what} of queue '{queue}' has ended: take or reserve again"
+            )));
         }
         Ok(state)
     }

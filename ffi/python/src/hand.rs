@@ -59,9 +59,15 @@ impl Hand {
 
     fn take_state(&self) -> PyResult<State> {
         if self.generation != generation() {
-            return Err(errors::Forked::new_err("this hand belongs to the parent process"));
+            return Err(errors::Forked::new_err(
+                "this hand belongs to the parent process",
+            ));
         }
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let state = self
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         state.ok_or_else(|| Invalid::new_err("this hand is in use by another thread"))
     }
 
@@ -70,7 +76,12 @@ impl Hand {
     }
 
     /// Lets the hand grow by at most `max` items. Returns the state, and the number of items that came.
-    fn grow(py: Python<'_>, state: State, max: usize, slice: Option<Duration>) -> (State, Result<(usize, usize), GetError>) {
+    fn grow(
+        py: Python<'_>,
+        state: State,
+        max: usize,
+        slice: Option<Duration>,
+    ) -> (State, Result<(usize, usize), GetError>) {
         match state {
             State::Empty(endpoint) => {
                 let made = Holding::try_new_or_recover(MutBorrow::new(endpoint), |owner| {
@@ -83,7 +94,8 @@ impl Hand {
                 });
                 match made {
                     Ok(mut holding) => {
-                        let len = holding.with_dependent_mut(|_, hand| hand.as_ref().map_or(0, Batch::len));
+                        let len = holding
+                            .with_dependent_mut(|_, hand| hand.as_ref().map_or(0, Batch::len));
                         (State::Holding(holding), Ok((0, len)))
                     }
                     Err((owner, error)) => (State::Empty(owner.into_inner()), Err(error)),
@@ -94,7 +106,8 @@ impl Hand {
                     let hand = hand.as_mut().expect("a hand that holds");
                     let before = hand.len();
                     let timeout = slice.unwrap_or_default();
-                    away(py, || hand.take_more(before + max, Some(timeout))).map(|more| (before, before + more))
+                    away(py, || hand.take_more(before + max, Some(timeout)))
+                        .map(|more| (before, before + more))
                 });
                 (State::Holding(holding), grown)
             }
@@ -102,11 +115,22 @@ impl Hand {
     }
 
     /// The objects of the items `from..to`.
-    fn objects<'py>(&self, py: Python<'py>, state: &mut State, (from, to): (usize, usize), list: &Bound<'py, PyList>) -> PyResult<()> {
-        let State::Holding(holding) = state else { return Ok(()) };
+    fn objects<'py>(
+        &self,
+        py: Python<'py>,
+        state: &mut State,
+        (from, to): (usize, usize),
+        list: &Bound<'py, PyList>,
+    ) -> PyResult<()> {
+        let State::Holding(holding) = state else {
+            return Ok(());
+        };
         for index in from..to {
             let copied = holding.with_dependent_mut(|_, hand| {
-                let item = hand.as_ref().and_then(|hand| hand.get(index)).expect("it came");
+                let item = hand
+                    .as_ref()
+                    .and_then(|hand| hand.get(index))
+                    .expect("it came");
                 Copied::from_block(py, item, &self.handle)
             })?;
             let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,7 +170,12 @@ impl Hand {
 #[pymethods]
 impl Hand {
     /// Takes what is there, at most `max` items more, waiting for the first; a list of objects. Empty: no more can be in hand for want of seats.
-    fn take<'py>(&self, py: Python<'py>, max: usize, timeout: Option<f64>) -> PyResult<Bound<'py, PyList>> {
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        max: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyList>> {
         let until = Until::new(true, timeout)?;
         let _inside = enter(py)?;
         let list = PyList::empty(py);
@@ -154,7 +183,9 @@ impl Hand {
         loop {
             let (mut state, grown) = Self::grow(py, self.take_state()?, max, slice);
             let grown = match grown {
-                Ok(range) => self.objects(py, &mut state, range, &list).map(|()| range.0 == range.1),
+                Ok(range) => self
+                    .objects(py, &mut state, range, &list)
+                    .map(|()| range.0 == range.1),
                 Err(error) => Err(error).or_else(|error| match error {
                     GetError::Empty | GetError::TimedOut => Ok(false),
                     error => Err(errors::get(error, &self.handle.name)),

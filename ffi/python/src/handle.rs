@@ -133,7 +133,12 @@ impl Handle {
     }
 
     /// Creates a queue of a named type, and takes a seat in it.
-    pub fn create_named(name: &str, dir: &Path, options: &QueueOptions, item: NamedType) -> PyResult<Self> {
+    pub fn create_named(
+        name: &str,
+        dir: &Path,
+        options: &QueueOptions,
+        item: NamedType,
+    ) -> PyResult<Self> {
         let made = ReadyQueue::create_named(name, options, item).map_err(errors::error)?;
         Self::over(made, dir)
     }
@@ -142,7 +147,12 @@ impl Handle {
     ///
     /// # Errors
     /// OptionsDiffer, NotFound.
-    pub fn attach_if(name: &str, dir: &Path, options: &QueueOptions, item: Option<NamedType>) -> PyResult<Self> {
+    pub fn attach_if(
+        name: &str,
+        dir: &Path,
+        options: &QueueOptions,
+        item: Option<NamedType>,
+    ) -> PyResult<Self> {
         let found = ReadyQueue::attach_if(name, options, item).map_err(errors::error)?;
         Self::over(found, dir)
     }
@@ -159,13 +169,19 @@ impl Handle {
         let made = Control::create::<[u8]>(name, &options).map_err(errors::error)?;
         let attached = (|| {
             let control = owned::control_in(dir, name)?;
-            let endpoint = ReadyQueue::<[u8]>::attach_with(name, &AttachOptions::new().directory(dir))?;
+            let endpoint =
+                ReadyQueue::<[u8]>::attach_with(name, &AttachOptions::new().directory(dir))?;
             Ok((control, endpoint))
         })();
         match attached {
             Ok((control, endpoint)) if control.id() == made.id() => {
                 let endpoint = Endpoint::new(endpoint, owned, control.id());
-                Ok(Self::new(control, dir, owned.then_some(made), vec![Box::new(endpoint)]))
+                Ok(Self::new(
+                    control,
+                    dir,
+                    owned.then_some(made),
+                    vec![Box::new(endpoint)],
+                ))
             }
             Ok(_) => Err(owned::replaced(name)),
             Err(error) => {
@@ -206,11 +222,18 @@ impl Handle {
 
     #[cold]
     fn closed_error(&self) -> PyErr {
-        Closed::new_err(format!("queue '{}' is closed: this handle of it was closed; attach again to go on", self.name))
+        Closed::new_err(format!(
+            "queue '{}' is closed: this handle of it was closed; attach again to go on",
+            self.name
+        ))
     }
 
     fn check(&self, control: &Control) -> PyResult<()> {
-        if control.id() == self.id { Ok(()) } else { Err(owned::replaced(&self.name)) }
+        if control.id() == self.id {
+            Ok(())
+        } else {
+            Err(owned::replaced(&self.name))
+        }
     }
 
     /// Does something with the control handle. What it does must not wait, nor run code of Python.
@@ -271,7 +294,11 @@ impl Handle {
     #[inline]
     pub fn give_back(&self, endpoint: Box<Endpoint>, born: u64) {
         let mut state = self.locked();
-        if !state.closed && born == state.generation && born == generation() && state.idle.len() < IDLE.max(self.max_unacked.unwrap_or(0) as usize) {
+        if !state.closed
+            && born == state.generation
+            && born == generation()
+            && state.idle.len() < IDLE.max(self.max_unacked.unwrap_or(0) as usize)
+        {
             state.idle.push(endpoint);
             return;
         }
@@ -290,7 +317,10 @@ impl Handle {
     /// NoSeat: as many as may be are in hand.
     pub fn count_unacked(this: &Arc<Self>) -> PyResult<Unacked> {
         let mut state = this.lock()?;
-        if let Some(most) = this.max_unacked.filter(|most| state.unacked >= *most as usize) {
+        if let Some(most) = this
+            .max_unacked
+            .filter(|most| state.unacked >= *most as usize)
+        {
             drop(state);
             return Err(NoSeat::new_err(format!(
                 "queue '{}' has max_unacked={most} items in hand: acknowledge one of them first, or attach with a larger max_unacked",
@@ -319,7 +349,11 @@ impl Handle {
             return;
         }
         let current = state.generation == generation();
-        let (idle, control, owner) = (std::mem::take(&mut state.idle), state.control.take(), state.owner.take());
+        let (idle, control, owner) = (
+            std::mem::take(&mut state.idle),
+            state.control.take(),
+            state.owner.take(),
+        );
         drop(state);
         drop(idle);
         drop(control);
@@ -360,7 +394,10 @@ impl Handle {
     }
 
     pub fn removed(&self) -> PyErr {
-        Removed::new_err(format!("queue '{}' was removed: attach to the one that has its name now", self.name))
+        Removed::new_err(format!(
+            "queue '{}' was removed: attach to the one that has its name now",
+            self.name
+        ))
     }
 }
 
@@ -396,7 +433,9 @@ pub struct Lent<'a> {
 impl Lent<'_> {
     /// Keeps it; [`Handle::give_back`] returns it.
     pub fn keep(mut self) -> Box<Endpoint> {
-        self.endpoint.take().expect("it is there until it is kept or dropped")
+        self.endpoint
+            .take()
+            .expect("it is there until it is kept or dropped")
     }
 }
 
@@ -404,14 +443,18 @@ impl Deref for Lent<'_> {
     type Target = Endpoint;
     #[inline]
     fn deref(&self) -> &Endpoint {
-        self.endpoint.as_ref().expect("it is there until it is kept or dropped")
+        self.endpoint
+            .as_ref()
+            .expect("it is there until it is kept or dropped")
     }
 }
 
 impl DerefMut for Lent<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Endpoint {
-        self.endpoint.as_mut().expect("it is there until it is kept or dropped")
+        self.endpoint
+            .as_mut()
+            .expect("it is there until it is kept or dropped")
     }
 }
 

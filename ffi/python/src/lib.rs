@@ -30,7 +30,10 @@ use std::path::PathBuf;
 #[pyfunction]
 #[pyo3(signature = (name, directory=None))]
 fn unlink(name: &Bound<'_, PyAny>, directory: Option<PathBuf>) -> PyResult<()> {
-    owned::unlink(&directory.unwrap_or_else(prodcon::directory), &options::name(name)?)
+    owned::unlink(
+        &directory.unwrap_or_else(prodcon::directory),
+        &options::name(name)?,
+    )
 }
 
 /// The queues in a directory (default: `PRODCON_DIR`, or /dev/shm), by name: a list of dicts.
@@ -38,7 +41,9 @@ fn unlink(name: &Bound<'_, PyAny>, directory: Option<PathBuf>) -> PyResult<()> {
 #[pyo3(signature = (directory=None))]
 fn list_queues(py: Python<'_>, directory: Option<PathBuf>) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);
-    for entry in prodcon::list_in(&directory.unwrap_or_else(prodcon::directory)).map_err(errors::error)? {
+    for entry in
+        prodcon::list_in(&directory.unwrap_or_else(prodcon::directory)).map_err(errors::error)?
+    {
         let dict = PyDict::new(py);
         dict.set_item("name", entry.name)?;
         dict.set_item("bytes", entry.bytes)?;

@@ -21,7 +21,9 @@ pub fn dump<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyByt
     }
     static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = object.py();
-    let dumps = DUMPS.get_or_try_init(py, || py.import("marshal")?.getattr("dumps").map(Bound::unbind))?;
+    let dumps = DUMPS.get_or_try_init(py, || {
+        py.import("marshal")?.getattr("dumps").map(Bound::unbind)
+    })?;
     Ok(Some(dumps.bind(py).call1((object, VERSION))?.cast_into()?))
 }
 
@@ -30,7 +32,9 @@ pub fn dump<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyByt
 pub fn load<'py>(bytes: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = bytes.py();
-    let loads = LOADS.get_or_try_init(py, || py.import("marshal")?.getattr("loads").map(Bound::unbind))?;
+    let loads = LOADS.get_or_try_init(py, || {
+        py.import("marshal")?.getattr("loads").map(Bound::unbind)
+    })?;
     loads.bind(py).call1((bytes,))
 }
 

@@ -22,7 +22,9 @@ use crate::spill;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PySlice, PyString};
+use pyo3::types::{
+    PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PySlice, PyString,
+};
 
 /// Where buffers begin within an item.
 const ALIGN: usize = 64;
@@ -65,7 +67,10 @@ impl<'py> Frame<'py> {
         } else if object.is_none() {
             return Ok(Self::Short([b'N'; 9], 1));
         } else if object.is_exact_instance_of::<pyo3::types::PyBool>() {
-            return Ok(Self::Short([if object.is_truthy()? { b'T' } else { b'F' }; 9], 1));
+            return Ok(Self::Short(
+                [if object.is_truthy()? { b'T' } else { b'F' }; 9],
+                1,
+            ));
         } else if let Some(bytes) = marshal::dump(object)? {
             return Ok(Self::Long(b'm', bytes));
         }
@@ -77,7 +82,8 @@ impl<'py> Frame<'py> {
         if pickled.buffers.is_empty() {
             return Ok(Self::Pickle(vec![], pickled));
         }
-        let count = u32::try_from(pickled.buffers.len()).map_err(|_| PyValueError::new_err("too many buffers in one object"))?;
+        let count = u32::try_from(pickled.buffers.len())
+            .map_err(|_| PyValueError::new_err("too many buffers in one object"))?;
         let mut head = vec![b'P', 0, 0, 0];
         head.extend(count.to_ne_bytes());
         head.extend((pickled.bytes.len() as u64).to_ne_bytes());
@@ -93,9 +99,12 @@ impl<'py> Frame<'py> {
         match self {
             Self::Short(_, len) => *len,
             Self::Long(_, bytes) => 1 + bytes.as_bytes().len(),
-            Self::Pickle(head, pickled) => pickled.buffers.iter().fold(head.len().max(1) + pickled.bytes.len(), |end, buffer| {
-                end.next_multiple_of(ALIGN) + buffer.part().len()
-            }),
+            Self::Pickle(head, pickled) => pickled
+                .buffers
+                .iter()
+                .fold(head.len().max(1) + pickled.bytes.len(), |end, buffer| {
+                    end.next_multiple_of(ALIGN) + buffer.part().len()
+                }),
         }
     }
 
@@ -121,7 +130,9 @@ impl<'py> Frame<'py> {
     pub fn parts(&self) -> Vec<Part<'_>> {
         match self {
             Self::Short(bytes, len) => vec![bytes[..*len].into()],
-            Self::Long(tag, bytes) => vec![std::slice::from_ref(tag).into(), bytes.as_bytes().into()],
+            Self::Long(tag, bytes) => {
+                vec![std::slice::from_ref(tag).into(), bytes.as_bytes().into()]
+            }
             Self::Pickle(head, pickled) => {
                 static ZEROS: [u8; ALIGN] = [0; ALIGN];
                 let head = if head.is_empty() { &PICKLE[..] } else { head };
@@ -141,7 +152,9 @@ impl<'py> Frame<'py> {
 
 fn loads(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let loads = LOADS.get_or_try_init(py, || py.import("pickle")?.getattr("loads").map(Bound::unbind))?;
+    let loads = LOADS.get_or_try_init(py, || {
+        py.import("pickle")?.getattr("loads").map(Bound::unbind)
+    })?;
     Ok(loads.bind(py))
 }
 
@@ -166,7 +179,11 @@ fn foreign(what: &str) -> PyErr {
 
 /// The lengths in the head of a pickle with buffers: where the pickle is, and where the buffers.
 fn find_buffers(item: &[u8]) -> Option<(std::ops::Range<usize>, Vec<std::ops::Range<usize>>)> {
-    let word = |at: usize| Some(u64::from_ne_bytes(item.get(at..at.checked_add(8)?)?.try_into().ok()?));
+    let word = |at: usize| {
+        Some(u64::from_ne_bytes(
+            item.get(at..at.checked_add(8)?)?.try_into().ok()?,
+        ))
+    };
     let count = u32::from_ne_bytes(item.get(4..8)?.try_into().ok()?) as usize;
     let head = count.checked_mul(8)?.checked_add(16)?;
     if head > item.len() {
@@ -190,7 +207,8 @@ impl<'py> Copied<'py> {
     /// It is no object.
     pub fn from_block(py: Python<'py>, item: &[u8], handle: &Handle) -> PyResult<Self> {
         let (tag, rest) = item.split_first().ok_or_else(|| foreign("it is empty"))?;
-        let word = || <[u8; 8]>::try_from(rest).map_err(|_| foreign("a number of the wrong length"));
+        let word =
+            || <[u8; 8]>::try_from(rest).map_err(|_| foreign("a number of the wrong length"));
         Ok(Self::Object(match tag {
             b'i' => i64::from_ne_bytes(word()?).into_pyobject(py)?.into_any(),
             b'f' => f64::from_ne_bytes(word()?).into_pyobject(py)?.into_any(),
@@ -202,15 +220,20 @@ impl<'py> Copied<'py> {
             b'p' => return Ok(Self::Pickle(PyBytes::new(py, rest))),
             b'm' => return Ok(Self::Marshal(PyBytes::new(py, rest))),
             b'P' => {
-                let (pickle, buffers) = find_buffers(item).ok_or_else(|| foreign("its lengths are wrong"))?;
+                let (pickle, buffers) =
+                    find_buffers(item).ok_or_else(|| foreign("its lengths are wrong"))?;
                 let list = PyList::empty(py);
                 for range in buffers {
                     list.append(PyByteArray::new(py, &item[range]))?;
                 }
-                return Ok(Self::Buffers(PyBytes::new(py, &item[pickle]).into_any(), list));
+                return Ok(Self::Buffers(
+                    PyBytes::new(py, &item[pickle]).into_any(),
+                    list,
+                ));
             }
             _ => {
-                let reference = spill::Reference::read(item).ok_or_else(|| foreign(&format!("it begins with byte {tag}")))?;
+                let reference = spill::Reference::read(item)
+                    .ok_or_else(|| foreign(&format!("it begins with byte {tag}")))?;
                 return Ok(match reference.read_file(py, handle)? {
                     Some(item) => Self::File(Some(reference), item),
                     None => Self::Cleared,
@@ -253,7 +276,11 @@ impl<'py> Copied<'py> {
 }
 
 /// The object in a file that was read. Large buffers in it keep those bytes; nothing is copied again.
-fn from_file<'py>(py: Python<'py>, item: &Bound<'py, PyByteArray>, handle: &Handle) -> PyResult<Bound<'py, PyAny>> {
+fn from_file<'py>(
+    py: Python<'py>,
+    item: &Bound<'py, PyByteArray>,
+    handle: &Handle,
+) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: nobody else has this bytearray yet, and its bytes are not touched while the slice is used: it ends before Python code runs.
     let bytes = unsafe { item.as_bytes() };
     let (pickle, buffers) = match bytes[0] {
@@ -261,12 +288,21 @@ fn from_file<'py>(py: Python<'py>, item: &Bound<'py, PyByteArray>, handle: &Hand
         b'P' => find_buffers(bytes).ok_or_else(|| foreign("its lengths are wrong"))?,
         b'b' | b's' | b'm' => {
             let copied = Copied::from_block(py, bytes, handle)?;
-            return copied.finish(py, handle)?.ok_or_else(|| foreign("it is nothing"));
+            return copied
+                .finish(py, handle)?
+                .ok_or_else(|| foreign("it is nothing"));
         }
         tag => return Err(foreign(&format!("its file begins with byte {tag}"))),
     };
     let view = PyMemoryView::from(item)?;
-    let slice = |range: std::ops::Range<usize>| view.get_item(PySlice::new(py, range.start as isize, range.end as isize, 1));
+    let slice = |range: std::ops::Range<usize>| {
+        view.get_item(PySlice::new(
+            py,
+            range.start as isize,
+            range.end as isize,
+            1,
+        ))
+    };
     let list = PyList::empty(py);
     for range in buffers {
         list.append(slice(range)?)?;

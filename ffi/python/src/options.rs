@@ -53,7 +53,8 @@ pub fn capacity(maxsize: i64) -> PyResult<u32> {
     if maxsize <= 0 {
         return Ok(MANY);
     }
-    u32::try_from(maxsize).map_err(|_| Invalid::new_err(format!("a capacity of {maxsize} is too large")))
+    u32::try_from(maxsize)
+        .map_err(|_| Invalid::new_err(format!("a capacity of {maxsize} is too large")))
 }
 
 /// Blocks have to hold at least the name of a file.
@@ -102,7 +103,10 @@ fn default_seats(capacity: usize, item_size: usize) -> u32 {
 
 /// This process has no children that might attach to a queue that it gave them.
 fn childless(py: Python<'_>) -> PyResult<bool> {
-    py.import("prodcon._exit")?.getattr("childless")?.call0()?.is_truthy()
+    py.import("prodcon._exit")?
+        .getattr("childless")?
+        .call0()?
+        .is_truthy()
 }
 
 impl Create {
@@ -143,22 +147,36 @@ impl Create {
                 let seats = self.seats.map_or(SEATS, |seats| seats as usize);
                 (BUDGET / (capacity + seats)).clamp(SMALL, 64 << 10) - 64
             }
-            None => return Err(Invalid::new_err("a queue of bytes needs an item_size: the bytes of its longest item")),
+            None => {
+                return Err(Invalid::new_err(
+                    "a queue of bytes needs an item_size: the bytes of its longest item",
+                ));
+            }
         };
         let block = item_size.saturating_mul(self.batch as usize);
         let seats = self.seats.unwrap_or_else(|| default_seats(capacity, block));
         let align = self.align.unwrap_or(if item_size >= 64 { 64 } else { 8 });
-        Ok(self.asked_for().item_size(item_size).seats(seats).align(align))
+        Ok(self
+            .asked_for()
+            .item_size(item_size)
+            .seats(seats)
+            .align(align))
     }
 
     /// The type of the items, if they are to have one.
     fn named_type(&self) -> PyResult<Option<NamedType>> {
-        let Some(name) = &self.item_type else { return Ok(None) };
+        let Some(name) = &self.item_type else {
+            return Ok(None);
+        };
         let Some(size) = self.item_size else {
-            return Err(Invalid::new_err(format!("items of type '{name}' need an item_size: the bytes of one")));
+            return Err(Invalid::new_err(format!(
+                "items of type '{name}' need an item_size: the bytes of one"
+            )));
         };
         // As compilers have it, for numbers and structs of words.
-        let align = self.align.map_or_else(|| 1 << size.trailing_zeros().min(3), |align| align as usize);
+        let align = self
+            .align
+            .map_or_else(|| 1 << size.trailing_zeros().min(3), |align| align as usize);
         Ok(Some(NamedType {
             name: name.clone(),
             size,
@@ -183,7 +201,12 @@ impl Create {
     /// The queue of that name if there is one and it is what was asked for, else a new one.
     pub fn found_or_named(&self, py: Python<'_>, name: &str, objects: bool) -> PyResult<Handle> {
         loop {
-            match Handle::attach_if(name, &self.directory(), &self.asked_for(), self.named_type()?) {
+            match Handle::attach_if(
+                name,
+                &self.directory(),
+                &self.asked_for(),
+                self.named_type()?,
+            ) {
                 Err(error) if error.is_instance_of::<errors::NotFound>(py) => {}
                 found => {
                     let mut handle = found?;
@@ -204,11 +227,17 @@ impl Create {
         sweep_once(&dir);
         owned::sweep_kept(|| Python::attach(|py| childless(py).unwrap_or(false)));
         loop {
-            let nonce = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+            let nonce = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_nanos() as u64);
             let name = format!("{PREFIX}{}-{nonce:x}", std::process::id());
             match self.named(&name, true, true) {
                 // Taken (another PID namespace), or swept away by somebody between its creation and its first seat.
-                Err(error) if Python::attach(|py| error.is_instance_of::<Exists>(py) || error.is_instance_of::<errors::NotFound>(py)) && dir.is_dir() => {}
+                Err(error)
+                    if Python::attach(|py| {
+                        error.is_instance_of::<Exists>(py)
+                            || error.is_instance_of::<errors::NotFound>(py)
+                    }) && dir.is_dir() => {}
                 other => return other,
             }
         }

@@ -60,7 +60,9 @@ pub fn seat_left(id: QueueId) {
 /// Nobody but this process has a seat.
 fn alone(control: &Control) -> bool {
     let own = with_seats(|seats| seats.get(&control.id()).copied().unwrap_or(0));
-    control.stats().is_ok_and(|stats| stats.seats_live as usize <= own)
+    control
+        .stats()
+        .is_ok_and(|stats| stats.seats_live as usize <= own)
 }
 
 /// The error of one whose queue's name is another queue's.
@@ -125,7 +127,9 @@ pub fn sweep_kept(childless: impl FnOnce() -> bool) {
         return;
     }
     let mut kept = locked(&KEPT);
-    let (go, stay) = std::mem::take(&mut *kept).into_iter().partition(|(_, named, control)| !named && alone(control));
+    let (go, stay) = std::mem::take(&mut *kept)
+        .into_iter()
+        .partition(|(_, named, control)| !named && alone(control));
     *kept = stay;
     drop(kept);
     let go: Vec<(u64, bool, Control)> = go;

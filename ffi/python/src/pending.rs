@@ -55,7 +55,8 @@ impl Pending {
         for item in items.into_iter().rev() {
             state.items.push_front(item);
         }
-        self.any.store(!state.items.is_empty() || state.error.is_some(), Relaxed);
+        self.any
+            .store(!state.items.is_empty() || state.error.is_some(), Relaxed);
     }
 
     /// An exception that the next call is to raise.
@@ -80,12 +81,17 @@ impl Pending {
             Some(item) => Some(Ok(item)),
             None => state.error.take().map(Err),
         };
-        self.any.store(!state.items.is_empty() || state.error.is_some(), Relaxed);
+        self.any
+            .store(!state.items.is_empty() || state.error.is_some(), Relaxed);
         next
     }
 
     pub fn len(&self) -> usize {
-        if self.is_none() { 0 } else { self.own().items.len() }
+        if self.is_none() {
+            0
+        } else {
+            self.own().items.len()
+        }
     }
 
     pub fn clear(&self) {

@@ -138,10 +138,17 @@ impl Python_ {
     fn get(py: Python<'_>) -> PyResult<&'static Self> {
         static PYTHON: PyOnceLock<Python_> = PyOnceLock::new();
         PYTHON.get_or_try_init(py, || {
-            let reducers = py.import("multiprocessing.reduction")?.getattr("ForkingPickler")?.getattr("_extra_reducers")?;
+            let reducers = py
+                .import("multiprocessing.reduction")?
+                .getattr("ForkingPickler")?
+                .getattr("_extra_reducers")?;
             Ok(Self {
                 pickler: py.import("pickle")?.getattr("Pickler")?.unbind(),
-                copyreg: py.import("copyreg")?.getattr("dispatch_table")?.cast_into::<PyDict>()?.unbind(),
+                copyreg: py
+                    .import("copyreg")?
+                    .getattr("dispatch_table")?
+                    .cast_into::<PyDict>()?
+                    .unbind(),
                 multiprocessing: reducers.cast_into::<PyDict>()?.unbind(),
                 merged: Mutex::new(None),
             })
@@ -153,7 +160,9 @@ impl Python_ {
         let (copyreg, multiprocessing) = (self.copyreg.bind(py), self.multiprocessing.bind(py));
         let lengths = (copyreg.len(), multiprocessing.len());
         // The lock is not kept while dicts are made or dropped: code of Python may run then.
-        let known = locked(&self.merged).as_ref().map(|(a, b, table)| ((*a, *b), table.clone_ref(py)));
+        let known = locked(&self.merged)
+            .as_ref()
+            .map(|(a, b, table)| ((*a, *b), table.clone_ref(py)));
         if let Some((known, table)) = known
             && known == lengths
         {

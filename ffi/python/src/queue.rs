@@ -57,7 +57,12 @@ fn maxsize(value: &Bound<'_, PyAny>) -> PyResult<Maxsize> {
     let Ok(found) = value.cast_exact::<Found>() else {
         return value.extract().map(Maxsize::Items);
     };
-    let found = found.get().0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let found = found
+        .get()
+        .0
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
     let queue = found.ok_or_else(|| PyTypeError::new_err("use ReadyQueue.attach()"))?;
     Ok(Maxsize::Found(Box::new(queue)))
 }
@@ -207,7 +212,9 @@ impl ReadyQueue {
         let name = options::name(name)?;
         options::max_unacked(max_unacked)?;
         if capacity < 1 {
-            return Err(Invalid::new_err(format!("a capacity of {capacity}: give 1 or more")));
+            return Err(Invalid::new_err(format!(
+                "a capacity of {capacity}: give 1 or more"
+            )));
         }
         let create = Create {
             capacity: options::capacity(capacity)?,
@@ -246,11 +253,20 @@ impl ReadyQueue {
         directory: Option<PathBuf>,
     ) -> PyResult<Self> {
         options::max_unacked(max_unacked)?;
-        let mut handle = Handle::attach(&options::name(name)?, &directory.unwrap_or_else(prodcon::directory), None)?;
+        let mut handle = Handle::attach(
+            &options::name(name)?,
+            &directory.unwrap_or_else(prodcon::directory),
+            None,
+        )?;
         handle.max_unacked = max_unacked;
         // A seat at once, so that it stays attached if the name is removed. Without a seat it can still be looked at.
         match handle.lend() {
-            Err(error) if !error.is_instance_of::<errors::NoSeat>(py) && !error.is_instance_of::<errors::Denied>(py) => return Err(error),
+            Err(error)
+                if !error.is_instance_of::<errors::NoSeat>(py)
+                    && !error.is_instance_of::<errors::Denied>(py) =>
+            {
+                return Err(error);
+            }
             _ => {}
         }
         Self::over(handle, objects)
@@ -261,7 +277,13 @@ impl ReadyQueue {
     /// Waits while the queue is full (a lossy queue drops its oldest item instead): as long as it takes, at most `timeout` seconds, or without `block` not at all.
     /// Raises Full, PutTimedOut (a Full, too), NotReady, Stopped, TooLarge.
     #[pyo3(signature = (obj, block=true, timeout=None))]
-    fn put(&self, py: Python<'_>, obj: &Bound<'_, PyAny>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<()> {
+    fn put(
+        &self,
+        py: Python<'_>,
+        obj: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
         self.put_until(py, obj, Until::new(block, timeout)?)
     }
 
@@ -274,7 +296,13 @@ impl ReadyQueue {
     /// that number as its attribute `put`. In a queue with batches up to `batch` of them move in one
     /// step.
     #[pyo3(signature = (items, block=true, timeout=None))]
-    fn put_many(&self, py: Python<'_>, items: &Bound<'_, PyAny>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<usize> {
+    fn put_many(
+        &self,
+        py: Python<'_>,
+        items: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<usize> {
         let until = Until::new(block, timeout)?;
         let _inside = enter(py)?; // the iterator may be Python code
         if self.handle.batch > 1 && self.drops() == self.handle.lossy {
@@ -297,7 +325,12 @@ impl ReadyQueue {
     /// Raises Empty, GetTimedOut (an Empty, too), Stopped (also at the end of a queue that was told to
     /// stop at its end; from Python 3.13 on it is a queue.ShutDown, too).
     #[pyo3(signature = (block=true, timeout=None))]
-    fn get<'py>(&self, py: Python<'py>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         self.get_until(py, Until::new(block, timeout)?)
     }
 
@@ -313,7 +346,13 @@ impl ReadyQueue {
     /// it. What ends a program (KeyboardInterrupt, SystemExit) is raised at once; the next call then
     /// gives what had come.
     #[pyo3(signature = (max, block=true, timeout=None))]
-    fn get_many<'py>(&self, py: Python<'py>, max: usize, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyList>> {
+    fn get_many<'py>(
+        &self,
+        py: Python<'py>,
+        max: usize,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyList>> {
         self.get_many_until(py, max, Until::new(block, timeout)?)
     }
 
@@ -329,7 +368,12 @@ impl ReadyQueue {
     /// Several may be in hand at once, at most `max_unacked` of them, and be acknowledged in any order.
     /// Each takes a seat. Raises NoSeat if there are as many already.
     #[pyo3(signature = (block=true, timeout=None))]
-    fn take<'py>(&self, py: Python<'py>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         self.bytes_only("take")?;
         guard::take(py, &self.handle, Until::new(block, timeout)?)
     }
@@ -347,7 +391,9 @@ impl ReadyQueue {
 
     /// Lets producers put.
     fn set_ready(&self) -> PyResult<()> {
-        self.handle.with_control(Control::set_ready)?.map_err(errors::error)
+        self.handle
+            .with_control(Control::set_ready)?
+            .map_err(errors::error)
     }
 
     /// Keeps producers out and clears the queue, in one step.
@@ -355,13 +401,22 @@ impl ReadyQueue {
         self.pending.clear();
         if self.handle.owned {
             // Also one that was never opened: from now on nothing can be put.
-            self.handle.with_control(Control::open_first)?.map_err(errors::error)?;
+            self.handle
+                .with_control(Control::open_first)?
+                .map_err(errors::error)?;
         }
-        let clear = || self.handle.lend().map(|mut endpoint| endpoint.set_not_ready());
+        let clear = || {
+            self.handle
+                .lend()
+                .map(|mut endpoint| endpoint.set_not_ready())
+        };
         match spill::clear(&self.handle, clear) {
             Ok(done) => done.map_err(errors::error),
             // No seat is free: what was cleared is drained by others.
-            Err(_) => self.handle.with_control(Control::set_not_ready)?.map_err(errors::error),
+            Err(_) => self
+                .handle
+                .with_control(Control::set_not_ready)?
+                .map_err(errors::error),
         }
     }
 
@@ -374,7 +429,10 @@ impl ReadyQueue {
         let clear = || self.handle.lend().map(|mut endpoint| endpoint.clear());
         match spill::clear(&self.handle, clear) {
             Ok(done) => done.map_err(errors::error),
-            Err(_) => self.handle.with_control(Control::clear)?.map_err(errors::error),
+            Err(_) => self
+                .handle
+                .with_control(Control::clear)?
+                .map_err(errors::error),
         }
     }
 
@@ -386,14 +444,18 @@ impl ReadyQueue {
     /// Waits until the queue is ready; False: `timeout` (seconds) was over first.
     #[pyo3(signature = (timeout=None))]
     fn wait_ready(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        self.wait(py, timeout, |control, slice| control.wait_ready(Some(slice)))
+        self.wait(py, timeout, |control, slice| {
+            control.wait_ready(Some(slice))
+        })
     }
 
     /// Waits until the state is `state`; False: `timeout` (seconds) was over first.
     #[pyo3(signature = (state, timeout=None))]
     fn wait_state(&self, py: Python<'_>, state: u32, timeout: Option<f64>) -> PyResult<bool> {
         let state = state_of(state)?;
-        self.wait(py, timeout, move |control, slice| control.wait_state(state, Some(slice)))
+        self.wait(py, timeout, move |control, slice| {
+            control.wait_state(state, Some(slice))
+        })
     }
 
     /// 1 stopped: put and get raise Stopped; 2 started; 3 stop at queue end: put raises Stopped, get when the queue is empty.
@@ -407,7 +469,9 @@ impl ReadyQueue {
     #[setter]
     fn set_state(&self, state: u32) -> PyResult<()> {
         let state = state_of(state)?;
-        self.handle.with_control(|control| control.set_state(state))?.map_err(errors::error)
+        self.handle
+            .with_control(|control| control.set_state(state))?
+            .map_err(errors::error)
     }
 
     /// Items in the queue; exact while nobody is in the middle of a put or get.
@@ -427,7 +491,10 @@ impl ReadyQueue {
 
     /// The figures: a `Stats`. At rest `puts == gets + dropped + cleared + lost + unacked + len`.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let found = self.handle.with_control(Control::stats)?.map_err(errors::error)?;
+        let found = self
+            .handle
+            .with_control(Control::stats)?
+            .map_err(errors::error)?;
         values::stats(py, &found)
     }
 
@@ -538,10 +605,21 @@ impl ReadyQueue {
     }
 
     fn __repr__(&self) -> String {
-        let Handle { name, capacity, item_size, .. } = &*self.handle;
+        let Handle {
+            name,
+            capacity,
+            item_size,
+            ..
+        } = &*self.handle;
         let kind = if self.objects { "objects" } else { "bytes" };
-        let closed = if self.handle.is_closed() { ", closed" } else { "" };
-        format!("<prodcon.ReadyQueue '{name}' of {kind}: capacity {capacity}, item_size {item_size}{closed}>")
+        let closed = if self.handle.is_closed() {
+            ", closed"
+        } else {
+            ""
+        };
+        format!(
+            "<prodcon.ReadyQueue '{name}' of {kind}: capacity {capacity}, item_size {item_size}{closed}>"
+        )
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
@@ -565,7 +643,10 @@ impl ReadyQueue {
             drops,
             handle.max_unacked,
         );
-        let state = py.import("prodcon._exit")?.getattr("state_of")?.call1((slf,))?;
+        let state = py
+            .import("prodcon._exit")?
+            .getattr("state_of")?
+            .call1((slf,))?;
         (attach, arguments, state).into_pyobject(py)
     }
 }
@@ -609,7 +690,9 @@ pub fn _attach<'py>(
     lossy: bool,
     max_unacked: Option<u32>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let id = id.try_into().map_err(|_| Invalid::new_err("the id of a queue has 16 bytes"))?;
+    let id = id
+        .try_into()
+        .map_err(|_| Invalid::new_err("the id of a queue has 16 bytes"))?;
     let mut handle = Handle::attach(name, &directory, Some(id))?;
     handle.max_unacked = max_unacked;
     let queue = ReadyQueue::over(handle, objects)?;
@@ -617,7 +700,9 @@ pub fn _attach<'py>(
     queue.handle.hold();
     let found = Found(Mutex::new(Some(queue)));
     // Without the class's own __new__ and __init__, which would make a queue.
-    py.get_type::<ReadyQueue>().getattr("__new__")?.call1((kind, found))
+    py.get_type::<ReadyQueue>()
+        .getattr("__new__")?
+        .call1((kind, found))
 }
 
 /// Makes what is else made when it is first used.

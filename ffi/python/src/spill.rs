@@ -45,10 +45,15 @@ impl Reference {
     fn new(len: usize) -> io::Result<Self> {
         let mut nonce = [0u8; 16];
         // SAFETY: the pointer is to 16 writable bytes.
-        if unsafe { libc::getrandom(nonce.as_mut_ptr().cast(), nonce.len(), 0) } != nonce.len() as isize {
+        if unsafe { libc::getrandom(nonce.as_mut_ptr().cast(), nonce.len(), 0) }
+            != nonce.len() as isize
+        {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { len: len as u64, nonce })
+        Ok(Self {
+            len: len as u64,
+            nonce,
+        })
     }
 
     /// What the block, or the beginning of it, says; `None`: it is no reference.
@@ -73,7 +78,9 @@ impl Reference {
 
     fn path(&self, handle: &Handle) -> PathBuf {
         let nonce = u128::from_be_bytes(self.nonce);
-        handle.dir.join(format!("{}{nonce:032x}", prefix(&handle.name)))
+        handle
+            .dir
+            .join(format!("{}{nonce:032x}", prefix(&handle.name)))
     }
 
     /// Removes the file, if it is there.
@@ -86,14 +93,19 @@ impl Reference {
     pub fn give_up(&self, handle: &Handle) {
         let path = self.path(handle);
         // A longer file would take memory from others for as long as nobody puts.
-        let kept = self.len <= LONGEST_FREE && (0..FREE).any(|number| rename_new(&path, &free(handle, number)));
+        let kept = self.len <= LONGEST_FREE
+            && (0..FREE).any(|number| rename_new(&path, &free(handle, number)));
         if !kept {
             let _ = std::fs::remove_file(path);
         }
     }
 
     /// Reads the file. `None`: it is gone.
-    pub fn read_file<'py>(&self, py: Python<'py>, handle: &Handle) -> PyResult<Option<Bound<'py, PyByteArray>>> {
+    pub fn read_file<'py>(
+        &self,
+        py: Python<'py>,
+        handle: &Handle,
+    ) -> PyResult<Option<Bound<'py, PyByteArray>>> {
         let failed = |call| move |error: io::Error| errors::io(&error, &handle.name, call);
         let file = match OpenOptions::new()
             .read(true)
@@ -105,7 +117,10 @@ impl Reference {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("open of a long item")(error)),
         };
-        let len = file.metadata().map_err(failed("fstat of a long item"))?.len();
+        let len = file
+            .metadata()
+            .map_err(failed("fstat of a long item"))?
+            .len();
         if len != self.len || len == 0 {
             return Err(errors::Corrupt::new_err(format!(
                 "queue '{}': a long item has {len} bytes in its file, expected {}; the item is dropped",
@@ -130,7 +145,8 @@ pub struct Spilled<'a> {
 impl<'a> Spilled<'a> {
     /// Chooses the name, which has to be in the block before [`write`](Self::write) makes the file.
     pub fn new(handle: &'a Handle, len: usize) -> PyResult<Self> {
-        let reference = Reference::new(len).map_err(|error| errors::io(&error, &handle.name, "getrandom"))?;
+        let reference =
+            Reference::new(len).map_err(|error| errors::io(&error, &handle.name, "getrandom"))?;
         Ok(Self {
             reference,
             handle,
@@ -147,9 +163,16 @@ impl<'a> Spilled<'a> {
         let (handle, path) = (self.handle, self.reference.path(self.handle));
         let written: io::Result<()> = away(py, || {
             let old = (0..FREE).any(|number| std::fs::rename(free(handle, number), &path).is_ok());
-            let file = OpenOptions::new().write(true).create_new(!old).mode(0o600).open(path).and_then(aside)?;
+            let file = OpenOptions::new()
+                .write(true)
+                .create_new(!old)
+                .mode(0o600)
+                .open(path)
+                .and_then(aside)?;
             if !old {
-                let mode = std::fs::metadata(handle.dir.join(format!("prodcon.{}", handle.name)))?.mode() & 0o777;
+                let mode = std::fs::metadata(handle.dir.join(format!("prodcon.{}", handle.name)))?
+                    .mode()
+                    & 0o777;
                 if mode != 0o600 {
                     file.set_permissions(std::fs::Permissions::from_mode(mode))?;
                 }
@@ -198,7 +221,13 @@ fn read_all(file: &File, space: buffer::Space) -> io::Result<()> {
     let mut done = 0;
     while done < space.len() {
         // SAFETY: `rest` is a run of writable bytes of that length, see `Space`.
-        let read = unsafe { libc::read(file.as_raw_fd(), space.rest(done).cast(), space.len() - done) };
+        let read = unsafe {
+            libc::read(
+                file.as_raw_fd(),
+                space.rest(done).cast(),
+                space.len() - done,
+            )
+        };
         match usize::try_from(read) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(read) => done += read,
@@ -214,7 +243,11 @@ fn read_all(file: &File, space: buffer::Space) -> io::Result<()> {
 }
 
 fn write_all(file: &File, parts: &[Part<'_>]) -> io::Result<()> {
-    let mut vectors: Vec<libc::iovec> = parts.iter().map(|part| part.io_vector()).filter(|vector| vector.iov_len > 0).collect();
+    let mut vectors: Vec<libc::iovec> = parts
+        .iter()
+        .map(|part| part.io_vector())
+        .filter(|vector| vector.iov_len > 0)
+        .collect();
     let mut rest = &mut vectors[..];
     while !rest.is_empty() {
         let count = rest.len().min(1024); // IOV_MAX
@@ -242,16 +275,29 @@ fn write_all(file: &File, parts: &[Part<'_>]) -> io::Result<()> {
 }
 
 fn free(handle: &Handle, number: usize) -> PathBuf {
-    handle.dir.join(format!("{}free-{number}", prefix(&handle.name)))
+    handle
+        .dir
+        .join(format!("{}free-{number}", prefix(&handle.name)))
 }
 
 /// Renames a file unless there is one of the new name.
 fn rename_new(from: &Path, to: &Path) -> bool {
-    let (Ok(from), Ok(to)) = (CString::new(from.as_os_str().as_bytes()), CString::new(to.as_os_str().as_bytes())) else {
+    let (Ok(from), Ok(to)) = (
+        CString::new(from.as_os_str().as_bytes()),
+        CString::new(to.as_os_str().as_bytes()),
+    ) else {
         return false;
     };
     // SAFETY: both are strings that end with a zero byte.
-    let answer = unsafe { libc::renameat2(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), libc::RENAME_NOREPLACE) };
+    let answer = unsafe {
+        libc::renameat2(
+            libc::AT_FDCWD,
+            from.as_ptr(),
+            libc::AT_FDCWD,
+            to.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
     answer == 0
 }
 
@@ -261,7 +307,9 @@ fn prefix(queue: &str) -> String {
 
 /// The files in `dir` whose names begin so.
 fn files(dir: &Path, prefix: &str) -> Vec<(PathBuf, String)> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return vec![] };
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return vec![];
+    };
     entries
         .flatten()
         .filter_map(|entry| {
@@ -295,7 +343,10 @@ pub fn remove(control: Control) -> prodcon::Result<()> {
 /// The files of a queue's long items. Listed before its name goes: afterwards there may be another
 /// queue of that name, with files of its own.
 pub fn files_of(control: &Control) -> Vec<PathBuf> {
-    files(control.directory(), &prefix(control.name())).into_iter().map(|(path, _)| path).collect()
+    files(control.directory(), &prefix(control.name()))
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect()
 }
 
 pub fn remove_files(files: Vec<PathBuf>) {
@@ -311,7 +362,13 @@ fn aside(file: File) -> io::Result<File> {
         return Ok(file);
     }
     // SAFETY: the descriptor is open; the call makes another one.
-    let moved = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) };
+    let moved = unsafe {
+        libc::fcntl(
+            file.as_raw_fd(),
+            libc::F_DUPFD_CLOEXEC,
+            libc::STDERR_FILENO + 1,
+        )
+    };
     if moved < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -32,7 +32,13 @@ impl Failed {
 
 impl ReadyQueue {
     /// Does something with the oldest item, waiting for it, and acknowledges it.
-    fn with_item<R>(&self, py: Python<'_>, endpoint: &mut Endpoint, until: Until, act: impl FnOnce(&[u8]) -> R) -> PyResult<R> {
+    fn with_item<R>(
+        &self,
+        py: Python<'_>,
+        endpoint: &mut Endpoint,
+        until: Until,
+        act: impl FnOnce(&[u8]) -> R,
+    ) -> PyResult<R> {
         let failed = |error| Err(errors::get(error, &self.handle.name));
         let with = |item: Delivery<'_, [u8]>| {
             let done = act(&item);
@@ -46,7 +52,9 @@ impl ReadyQueue {
             Err(error) => return failed(error),
         }
         loop {
-            let Some(slice) = until.slice() else { return failed(GetError::TimedOut) };
+            let Some(slice) = until.slice() else {
+                return failed(GetError::TimedOut);
+            };
             match away(py, || endpoint.within(slice).take()) {
                 Ok(item) => return with(item),
                 Err(GetError::TimedOut) => check(py)?,
@@ -70,22 +78,33 @@ impl ReadyQueue {
         let mut endpoint = handle.lend().map_err(Failed::ToGet)?;
         if !self.objects {
             return self
-                .with_item(py, &mut endpoint, until, |item| PyBytes::new(py, item).into_any())
+                .with_item(py, &mut endpoint, until, |item| {
+                    PyBytes::new(py, item).into_any()
+                })
                 .map_err(Failed::ToGet);
         }
         loop {
             // Acknowledged after the copy, before unpickling runs code of others.
             let copied = self
-                .with_item(py, &mut endpoint, until, |item| Copied::from_block(py, item, handle))
+                .with_item(py, &mut endpoint, until, |item| {
+                    Copied::from_block(py, item, handle)
+                })
                 .map_err(Failed::ToGet)?;
-            let object = copied.and_then(|copied| copied.finish(py, handle)).map_err(Failed::ToRead)?;
+            let object = copied
+                .and_then(|copied| copied.finish(py, handle))
+                .map_err(Failed::ToRead)?;
             if let Some(object) = object {
                 return Ok(object);
             }
         }
     }
 
-    pub fn get_many_until<'py>(&self, py: Python<'py>, max: usize, until: Until) -> PyResult<Bound<'py, PyList>> {
+    pub fn get_many_until<'py>(
+        &self,
+        py: Python<'py>,
+        max: usize,
+        until: Until,
+    ) -> PyResult<Bound<'py, PyList>> {
         let _inside = enter(py)?;
         let mut items: Vec<Bound<'py, PyAny>> = vec![];
         while items.len() < max {
@@ -102,7 +121,8 @@ impl ReadyQueue {
                     break;
                 }
                 Err(Failed::ToRead(error)) => {
-                    self.pending.keep_items(items.into_iter().map(Bound::unbind).collect());
+                    self.pending
+                        .keep_items(items.into_iter().map(Bound::unbind).collect());
                     return Err(error);
                 }
             }
@@ -142,7 +162,9 @@ impl ReadyQueue {
         while self.handle.with_control(prodcon::Control::is_full)? {
             let error = match until.slice() {
                 Some(slice) => {
-                    away(py, || std::thread::sleep(slice.min(Duration::from_millis(1))));
+                    away(py, || {
+                        std::thread::sleep(slice.min(Duration::from_millis(1)))
+                    });
                     check(py)?;
                     continue;
                 }
@@ -155,7 +177,12 @@ impl ReadyQueue {
     }
 
     /// Puts items of a plain type in order, as many as a block has in one step.
-    pub fn put_blocks(&self, py: Python<'_>, items: &Bound<'_, PyAny>, until: Until) -> PyResult<usize> {
+    pub fn put_blocks(
+        &self,
+        py: Python<'_>,
+        items: &Bound<'_, PyAny>,
+        until: Until,
+    ) -> PyResult<usize> {
         let (size, batch) = (self.handle.item_size, self.handle.batch);
         let (mut put, mut items) = (0, items.try_iter()?);
         let mut bytes = vec![];
@@ -165,7 +192,10 @@ impl ReadyQueue {
             while bytes.len() < size * batch && end.is_none() {
                 end = match items.next() {
                     None => Some(Ok(())),
-                    Some(item) => item.and_then(|item| self.append_item(&item, &mut bytes)).err().map(Err),
+                    Some(item) => item
+                        .and_then(|item| self.append_item(&item, &mut bytes))
+                        .err()
+                        .map(Err),
                 };
             }
             // What came before an item that is none is put nevertheless.
@@ -210,10 +240,17 @@ impl ReadyQueue {
         loop {
             let queue = &mut **endpoint;
             let answer = {
-                let mut put_rest = || queue.put_items(&bytes[put * size..], size, count - put, Some(slice));
-                if slice.is_zero() { put_rest() } else { away(py, put_rest) }
+                let mut put_rest =
+                    || queue.put_items(&bytes[put * size..], size, count - put, Some(slice));
+                if slice.is_zero() {
+                    put_rest()
+                } else {
+                    away(py, put_rest)
+                }
             };
-            let PutSliceError { put: more, error, .. } = match answer {
+            let PutSliceError {
+                put: more, error, ..
+            } = match answer {
                 Ok(()) => return (count, None),
                 Err(refused) => refused,
             };
@@ -227,7 +264,11 @@ impl ReadyQueue {
             slice = match until.slice() {
                 Some(slice) => slice,
                 None => {
-                    let error = if until.is_now() { PutError::Full } else { PutError::TimedOut };
+                    let error = if until.is_now() {
+                        PutError::Full
+                    } else {
+                        PutError::TimedOut
+                    };
                     return (put, Some(errors::put(error, &handle.name)));
                 }
             };
@@ -269,7 +310,9 @@ impl ReadyQueue {
         // Before a large file is written in vain.
         let refused = self.handle.with_control(|control| match control.state() {
             State::Started if !control.is_ready() => Some(PutError::NotReady),
-            State::Started if until.is_now() && !self.handle.lossy && control.is_full() => Some(PutError::Full),
+            State::Started if until.is_now() && !self.handle.lossy && control.is_full() => {
+                Some(PutError::Full)
+            }
             State::Started => None,
             _ => Some(PutError::Stopped),
         })?;
@@ -289,9 +332,18 @@ impl ReadyQueue {
 
     /// Reserves, fills, shortens, puts.
     #[inline]
-    fn fill_and_put(&self, py: Python<'_>, reserve: usize, len: usize, until: Until, fill: impl FnOnce(&mut [u8]) -> PyResult<()>) -> PyResult<()> {
+    fn fill_and_put(
+        &self,
+        py: Python<'_>,
+        reserve: usize,
+        len: usize,
+        until: Until,
+        fill: impl FnOnce(&mut [u8]) -> PyResult<()>,
+    ) -> PyResult<()> {
         let mut endpoint = self.handle.lend()?;
-        let mut reserved = endpoint.reserve(reserve).map_err(|error| errors::put(error, &self.handle.name))?;
+        let mut reserved = endpoint
+            .reserve(reserve)
+            .map_err(|error| errors::put(error, &self.handle.name))?;
         if let Some(stale) = Reference::read(&reserved) {
             stale.remove(&self.handle);
         }

@@ -12,8 +12,16 @@ pub fn item_id(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     class(py, &CLASS, "ItemId")
 }
 
-fn class<'py>(py: Python<'py>, place: &'static PyOnceLock<Py<PyAny>>, name: &str) -> PyResult<&'py Bound<'py, PyAny>> {
-    let class = place.get_or_try_init(py, || py.import("prodcon._values")?.getattr(name).map(Bound::unbind))?;
+fn class<'py>(
+    py: Python<'py>,
+    place: &'static PyOnceLock<Py<PyAny>>,
+    name: &str,
+) -> PyResult<&'py Bound<'py, PyAny>> {
+    let class = place.get_or_try_init(py, || {
+        py.import("prodcon._values")?
+            .getattr(name)
+            .map(Bound::unbind)
+    })?;
     Ok(class.bind(py))
 }
 

@@ -53,17 +53,34 @@ pub fn parent() {
 
 /// After it, in the child.
 pub fn child() {
-    let Some((mut viewed, copies)) = FORKING.take() else { return };
+    let Some((mut viewed, copies)) = FORKING.take() else {
+        return;
+    };
     viewed.clear();
     // SAFETY: reads a constant of the system.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
     let mut mapped = 0; // the end of the pages that are there already: the copies are in the order of their addresses
     for (start, copy) in copies {
-        let (from, to) = ((start & !(page - 1)).max(mapped), (start + copy.len()).next_multiple_of(page));
+        let (from, to) = (
+            (start & !(page - 1)).max(mapped),
+            (start + copy.len()).next_multiple_of(page),
+        );
         if from < to {
-            let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED);
+            let (protection, flags) = (
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
+            );
             // SAFETY: these pages belonged to a segment's mapping in the parent, whole pages of it, and a fork leaves that out (MADV_DONTFORK): nothing is there.
-            let pages = unsafe { libc::mmap(from as *mut libc::c_void, to - from, protection, flags, -1, 0) };
+            let pages = unsafe {
+                libc::mmap(
+                    from as *mut libc::c_void,
+                    to - from,
+                    protection,
+                    flags,
+                    -1,
+                    0,
+                )
+            };
             if pages == libc::MAP_FAILED {
                 continue; // no memory: as without this module
             }

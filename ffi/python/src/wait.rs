@@ -34,7 +34,9 @@ impl Until {
         match timeout {
             _ if !block => Ok(Self::Now),
             None => Ok(Self::Forever),
-            Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err("timeout is nan: give seconds, or None")),
+            Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err(
+                "timeout is nan: give seconds, or None",
+            )),
             // As `multiprocessing` has it: a time that is over.
             Some(seconds) if seconds < 0.0 => Ok(Self::At(Instant::now())),
             Some(seconds) => Ok(Duration::try_from_secs_f64(seconds)
@@ -49,7 +51,8 @@ impl Until {
         match self {
             Self::Now => None,
             Self::Forever => Some(SLICE),
-            Self::At(at) => Some(at.saturating_duration_since(Instant::now()).min(SLICE)).filter(|left| !left.is_zero()),
+            Self::At(at) => Some(at.saturating_duration_since(Instant::now()).min(SLICE))
+                .filter(|left| !left.is_zero()),
         }
     }
 

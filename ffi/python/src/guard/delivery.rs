@@ -44,7 +44,11 @@ pub struct Delivery {
 }
 
 /// Takes the oldest item in place.
-pub fn take<'py>(py: Python<'py>, handle: &Arc<Handle>, until: Until) -> PyResult<Bound<'py, PyAny>> {
+pub fn take<'py>(
+    py: Python<'py>,
+    handle: &Arc<Handle>,
+    until: Until,
+) -> PyResult<Bound<'py, PyAny>> {
     let _inside = enter(py)?;
     let unacked = Handle::count_unacked(handle)?;
     let mut endpoint = handle.lend()?.keep();
@@ -70,7 +74,14 @@ pub fn take<'py>(py: Python<'py>, handle: &Arc<Handle>, until: Until) -> PyResul
             GetError::Empty | GetError::TimedOut => match (check(py), slice) {
                 (Err(interrupted), _) => interrupted,
                 (Ok(()), Some(_)) => continue,
-                (Ok(()), None) => errors::get(if until.is_now() { GetError::Empty } else { GetError::TimedOut }, &handle.name),
+                (Ok(()), None) => errors::get(
+                    if until.is_now() {
+                        GetError::Empty
+                    } else {
+                        GetError::TimedOut
+                    },
+                    &handle.name,
+                ),
             },
             other => errors::get(other, &handle.name),
         };
@@ -82,7 +93,14 @@ pub fn take<'py>(py: Python<'py>, handle: &Arc<Handle>, until: Until) -> PyResul
         (item.as_ptr(), item.len(), item.delivery_count(), item.id())
     });
     let guard = Guard::new(handle.clone(), Held { item, unacked }, start, len);
-    object(py, Made::Delivery(Delivery { guard, delivery_count, id }))
+    object(
+        py,
+        Made::Delivery(Delivery {
+            guard,
+            delivery_count,
+            id,
+        }),
+    )
 }
 
 /// Acknowledges the item or gives it `back`, and puts the endpoint back.
@@ -100,7 +118,9 @@ fn settle(guard: &Guard<Held>, held: Held, back: bool) -> PyResult<()> {
         // Where no seat was free the item stays in this one: dropping the endpoint leaves it to whoever comes next.
         drop(item);
     } else {
-        guard.handle.give_back(item.into_owner().into_inner(), guard.generation);
+        guard
+            .handle
+            .give_back(item.into_owner().into_inner(), guard.generation);
     }
     drop(unacked);
     settled.map_err(errors::error)
@@ -121,19 +141,33 @@ impl Delivery {
     }
 
     #[pyo3(signature = (kind=None, value=None, traceback=None))]
-    fn __exit__(&self, kind: Option<&Bound<'_, PyAny>>, value: Option<&Bound<'_, PyAny>>, traceback: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    fn __exit__(
+        &self,
+        kind: Option<&Bound<'_, PyAny>>,
+        value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
         let _ = (value, traceback);
         let back = kind.is_some() && self.guard.handle.at_least_once;
-        let done = self.guard.end(back).map_or(Ok(()), |held| settle(&self.guard, held, back));
+        let done = self
+            .guard
+            .end(back)
+            .map_or(Ok(()), |held| settle(&self.guard, held, back));
         // An exception of the block must not be hidden by one of ours.
-        if kind.is_some() { Ok(false) } else { done.map(|()| false) }
+        if kind.is_some() {
+            Ok(false)
+        } else {
+            done.map(|()| false)
+        }
     }
 
     /// Acknowledges the item: it is done with, and nobody gets it again. Takes effect now, or when
     /// the last view of it is gone.
     fn ack(&self) -> PyResult<()> {
         drop(self.guard.lock("item")?);
-        self.guard.end(false).map_or(Ok(()), |held| settle(&self.guard, held, false))
+        self.guard
+            .end(false)
+            .map_or(Ok(()), |held| settle(&self.guard, held, false))
     }
 
     /// Gives the item back, for another consumer or for the next take. Only on an at-least-once
@@ -152,7 +186,9 @@ impl Delivery {
             ));
         }
         drop(state);
-        self.guard.end(true).map_or(Ok(()), |held| settle(&self.guard, held, true))
+        self.guard
+            .end(true)
+            .map_or(Ok(()), |held| settle(&self.guard, held, true))
     }
 
     /// How often the item has been delivered, this time included.
@@ -164,7 +200,12 @@ impl Delivery {
     /// Identifies the item, the same at each of its deliveries: an `ItemId`.
     #[getter]
     fn id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let ItemId { queue, sequence, index, .. } = self.id;
+        let ItemId {
+            queue,
+            sequence,
+            index,
+            ..
+        } = self.id;
         values::item_id(py)?.call1((queue.to_string(), sequence, index))
     }
 

@@ -29,16 +29,27 @@ self_cell!(
 /// As a context manager it is put at the end of the `with` block, waiting for space as long as it
 /// takes. If an exception leaves the block, nothing is put. All views must be gone by then: whoever
 /// could still write would write into an item that belongs to somebody else.
-#[pyclass(subclass, frozen, module = "prodcon._native", name = "_ReservationBase")]
+#[pyclass(
+    subclass,
+    frozen,
+    module = "prodcon._native",
+    name = "_ReservationBase"
+)]
 pub struct Reservation {
     guard: Guard<Open>,
 }
 
 /// Reserves a block of `len` bytes.
-pub fn reserve<'py>(py: Python<'py>, handle: &Arc<Handle>, len: usize) -> PyResult<Bound<'py, PyAny>> {
+pub fn reserve<'py>(
+    py: Python<'py>,
+    handle: &Arc<Handle>,
+    len: usize,
+) -> PyResult<Bound<'py, PyAny>> {
     let _inside = enter(py)?;
     let endpoint = handle.lend()?.keep();
-    let attempt = Open::try_new_or_recover(MutBorrow::new(endpoint), |owner| owner.borrow_mut().reserve(len).map(Some));
+    let attempt = Open::try_new_or_recover(MutBorrow::new(endpoint), |owner| {
+        owner.borrow_mut().reserve(len).map(Some)
+    });
     let mut open = match attempt {
         Ok(open) => open,
         Err((owner, error)) => {
@@ -61,15 +72,25 @@ pub fn reserve<'py>(py: Python<'py>, handle: &Arc<Handle>, len: usize) -> PyResu
 /// queue takes items, and its consumer will find them. Queues with lasting names keep their gate.
 #[cold]
 pub fn opened(handle: &Handle) -> bool {
-    handle.owned && handle.with_control(Control::open_first).is_ok_and(|opened| opened.unwrap_or(false))
+    handle.owned
+        && handle
+            .with_control(Control::open_first)
+            .is_ok_and(|opened| opened.unwrap_or(false))
 }
 
 /// Puts a reserved block. The reservation comes back with the error.
-pub fn commit<'a>(py: Python<'_>, block: Core<'a, [u8]>, until: Until, handle: &Handle) -> Result<(), (PyErr, Core<'a, [u8]>)> {
+pub fn commit<'a>(
+    py: Python<'_>,
+    block: Core<'a, [u8]>,
+    until: Until,
+    handle: &Handle,
+) -> Result<(), (PyErr, Core<'a, [u8]>)> {
     let queue = &handle.name;
     let mut answer = block.commit_within(Duration::ZERO);
     loop {
-        let CommitError { error, reservation, .. } = match answer {
+        let CommitError {
+            error, reservation, ..
+        } = match answer {
             Ok(()) => return Ok(()),
             Err(refused) => refused,
         };
@@ -86,7 +107,14 @@ pub fn commit<'a>(py: Python<'_>, block: Core<'a, [u8]>, until: Until, handle: &
                 answer = away(py, || reservation.commit_within(slice));
                 continue;
             }
-            (Ok(()), None) => errors::put(if until.is_now() { PutError::Full } else { PutError::TimedOut }, queue),
+            (Ok(()), None) => errors::put(
+                if until.is_now() {
+                    PutError::Full
+                } else {
+                    PutError::TimedOut
+                },
+                queue,
+            ),
         };
         return Err((error, reservation));
     }
@@ -105,7 +133,9 @@ impl Reservation {
         state.busy = true;
         drop(state); // not kept while the interpreter's lock is given up
         let failed = open.with_dependent_mut(|_, block| {
-            let reservation = block.take().expect("a guard that has not ended has its block");
+            let reservation = block
+                .take()
+                .expect("a guard that has not ended has its block");
             commit(py, reservation, until, &self.guard.handle)
                 .map_err(|(error, reservation)| {
                     *block = Some(reservation);
@@ -118,7 +148,9 @@ impl Reservation {
         match failed {
             None => {
                 drop(state);
-                self.guard.handle.give_back(open.into_owner().into_inner(), self.guard.generation);
+                self.guard
+                    .handle
+                    .give_back(open.into_owner().into_inner(), self.guard.generation);
                 Ok(())
             }
             Some(error) => {
@@ -130,7 +162,9 @@ impl Reservation {
 
     fn give_up(&self) {
         if let Some(open) = self.guard.end(false) {
-            self.guard.handle.give_back(open.into_owner().into_inner(), self.guard.generation);
+            self.guard
+                .handle
+                .give_back(open.into_owner().into_inner(), self.guard.generation);
         }
     }
 }
@@ -163,12 +197,19 @@ impl Reservation {
             self.give_up();
             return Ok(false);
         }
-        self.put(py, Until::Forever).inspect_err(|_| self.give_up()).map(|()| false)
+        self.put(py, Until::Forever)
+            .inspect_err(|_| self.give_up())
+            .map(|()| false)
     }
 
     /// Puts the block as an item. Waits for space as `ReadyQueue.put` does. An exception leaves the reservation as it was.
     #[pyo3(signature = (block=true, timeout=None))]
-    fn commit(&self, py: Python<'_>, #[pyo3(from_py_with = crate::queue::truth)] block: bool, timeout: Option<f64>) -> PyResult<()> {
+    fn commit(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = crate::queue::truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
         self.put(py, Until::new(block, timeout)?)
     }
 
@@ -188,7 +229,10 @@ impl Reservation {
             ));
         }
         if len > state.len {
-            return Err(Invalid::new_err(format!("the block has {} bytes and cannot be shortened to {len}", state.len)));
+            return Err(Invalid::new_err(format!(
+                "the block has {} bytes and cannot be shortened to {len}",
+                state.len
+            )));
         }
         if let Some(open) = &mut state.cell {
             open.with_dependent_mut(|_, block| {
@@ -212,7 +256,9 @@ impl Export for Reservation {
     }
     fn returned(&self, _py: Python<'_>) {
         if let Some((open, _)) = self.guard.returned() {
-            self.guard.handle.give_back(open.into_owner().into_inner(), self.guard.generation);
+            self.guard
+                .handle
+                .give_back(open.into_owner().into_inner(), self.guard.generation);
         }
     }
 }
