@@ -50,12 +50,12 @@ pub fn now() -> u64 {
 
 /// Processes and queues that are gone when this is.
 #[derive(Default)]
-pub struct Crew {
+pub struct ProcessGroup {
     pub children: Vec<Child>,
     pub queues: Vec<String>,
 }
 
-impl Drop for Crew {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         for child in &mut self.children {
             let _ = child.kill();

@@ -5,7 +5,7 @@
 
 use crate::exit::{End, Outcome};
 use crate::output::Items;
-use crate::wait::{Patience, SLICE};
+use crate::wait::{MAX_SLEEP, Patience};
 use crate::{parse, signals};
 use clap::Args;
 use prodcon::{AttachOptions, Delivery, ErrorKind, GetError, ReadyQueue, Role};
@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         signals::check()?;
         out.wait_writable()?;
         let taken = if waits {
-            queue.within(patience.slice().min(SLICE)).take()
+            queue.within(patience.slice().min(MAX_SLEEP)).take()
         } else {
             queue.try_take()
         };

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// The longest time during which nobody looks up.
-pub const SLICE: Duration = Duration::from_millis(100);
+pub const MAX_SLEEP: Duration = Duration::from_millis(100);
 
 /// How long to wait for one item; begins anew with every item.
 pub struct Patience {
@@ -25,8 +25,8 @@ impl Patience {
 
     /// How long to wait before looking up again.
     pub fn slice(&self) -> Duration {
-        self.limit.map_or(SLICE, |limit| {
-            limit.saturating_sub(self.since.elapsed()).min(SLICE)
+        self.limit.map_or(MAX_SLEEP, |limit| {
+            limit.saturating_sub(self.since.elapsed()).min(MAX_SLEEP)
         })
     }
 
@@ -54,7 +54,7 @@ impl Patience {
 pub fn ready(file: &impl AsFd, events: PollFlags) -> Result<PollFlags, Errno> {
     let slice = Timespec {
         tv_sec: 0,
-        tv_nsec: i64::from(SLICE.subsec_nanos()),
+        tv_nsec: i64::from(MAX_SLEEP.subsec_nanos()),
     };
     let mut fds = [PollFd::new(file, events)];
     match poll(&mut fds, Some(&slice)) {

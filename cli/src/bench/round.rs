@@ -2,7 +2,7 @@
 //!
 
 use super::shape::Shape;
-use crate::child::{self, Crew};
+use crate::child::{self, ProcessGroup};
 use crate::exit::End;
 use crate::signals;
 use prodcon::{Control, State};
@@ -13,18 +13,18 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long processes may take to attach, or to end, beyond what was asked of them.
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_AND_END_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Processes of a benchmark and their queues; all gone when it is dropped.
 pub struct Team {
-    crew: Crew,
+    group: ProcessGroup,
     tales: Vec<JoinHandle<String>>,
 }
 
 impl Team {
     pub fn new(queues: &[String]) -> Self {
         Self {
-            crew: Crew {
+            group: ProcessGroup {
                 children: vec![],
                 queues: queues.to_vec(),
             },
@@ -66,20 +66,20 @@ impl Team {
                 text
             }));
         }
-        self.crew.children.push(child);
+        self.group.children.push(child);
         Ok(())
     }
 
     /// Waits until so many endpoints are attached.
     pub fn wait_attached(&mut self, control: &Control, seats: u32) -> Result<(), End> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_AND_END_TIMEOUT;
         while control.stats()?.seats_live < seats {
             signals::check()?;
             self.check_early_ends()?;
             if Instant::now() > deadline {
                 return Err(End::failed(format!(
                     "the processes of the benchmark did not attach within {} s",
-                    PATIENCE.as_secs()
+                    START_AND_END_TIMEOUT.as_secs()
                 )));
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -89,12 +89,12 @@ impl Team {
 
     /// Waits until the first `count` processes have ended: those that were started first.
     pub fn wait_ended(&mut self, count: usize, longest: Duration) -> Result<(), End> {
-        let deadline = Instant::now() + longest + PATIENCE;
+        let deadline = Instant::now() + longest + START_AND_END_TIMEOUT;
         loop {
             signals::check()?;
             self.check_early_ends()?;
             let running = |child: &mut Child| matches!(child.try_wait(), Ok(None));
-            if !self.crew.children.iter_mut().take(count).any(running) {
+            if !self.group.children.iter_mut().take(count).any(running) {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -106,7 +106,7 @@ impl Team {
 
     fn check_early_ends(&mut self) -> Result<(), End> {
         let mut ended = self
-            .crew
+            .group
             .children
             .iter_mut()
             .filter_map(|child| child.try_wait().ok().flatten());

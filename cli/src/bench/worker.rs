@@ -314,7 +314,7 @@ fn consume_batches<T: Item>(arguments: &Worker) -> Result<Value, End> {
 }
 
 /// Longest wait of a latency measurement for one item.
-const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_ITEM_WAIT: Duration = Duration::from_secs(10);
 
 fn histogram() -> Result<Histogram<u64>, End> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(End::failed)
@@ -349,7 +349,7 @@ fn ping<T: Sample + ?Sized>(arguments: &Worker) -> Result<Value, End> {
         stamp(item.raw_mut(), number, arguments.whole);
         let start = Instant::now();
         there.put(&item).map_err(End::failed)?;
-        let answer = back.within(PATIENCE).take().map_err(End::failed)?;
+        let answer = back.within(MAX_ITEM_WAIT).take().map_err(End::failed)?;
         let time = start.elapsed();
         wrong += u64::from(read(black_box(answer.raw()), arguments.whole) != (number, true));
         // The first ones find everything cold.

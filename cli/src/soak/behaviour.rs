@@ -1,10 +1,10 @@
 //! What the processes of a soak have in common, whatever their queue holds: dice, when a producer rests
 //! or tries again, and how a consumer tells of its items.
 //!
-//! A consumer tells on its stdout, a pipe; one write of [`Told::BYTES`] bytes happens whole or not at
+//! A consumer tells on its stdout, a pipe; one write of [`Receipt::BYTES`] bytes happens whole or not at
 //! all, whatever kills it.
 
-use super::ledger::{DISORDERED, LONGEST, SOUND, SPOILED, Told};
+use super::ledger::{DISORDERED, LONGEST, Receipt, SOUND, SPOILED};
 use crate::exit::End;
 use prodcon::{Payload, PutError, ReadyQueue, State};
 use std::collections::HashMap;
@@ -67,13 +67,13 @@ pub fn rest<T: Payload + ?Sized>(queue: &ReadyQueue<T>, maker: u64, next: u64, d
 }
 
 /// What a consumer tells, and what it has to remember to do so.
-pub struct Tale {
+pub struct Reporter {
     pipe: File,
     /// Of each producer, the last number seen.
     last: HashMap<u64, u64>,
 }
 
-impl Tale {
+impl Reporter {
     pub fn new() -> Result<Self, End> {
         let pipe = std::io::stdout().as_fd().try_clone_to_owned();
         let pipe = pipe
@@ -86,13 +86,17 @@ impl Tale {
     }
 
     /// An item as it will be told of. `deliveries`: if somebody had it in hand before, it comes later than its successors.
-    pub fn judge(&mut self, (maker, sequence, right): (u64, u64, bool), deliveries: u32) -> Told {
+    pub fn judge(
+        &mut self,
+        (maker, sequence, right): (u64, u64, bool),
+        deliveries: u32,
+    ) -> Receipt {
         let in_order = deliveries > 1
             || self
                 .last
                 .insert(maker, sequence)
                 .is_none_or(|before| before < sequence);
-        Told {
+        Receipt {
             maker,
             sequence,
             flags: if right { SOUND } else { SPOILED } | if in_order { SOUND } else { DISORDERED },
@@ -100,11 +104,11 @@ impl Tale {
     }
 
     /// Tells. False: nobody listens any more.
-    pub fn tell(&mut self, told: &[Told]) -> bool {
-        let bytes: Vec<u8> = told.iter().flat_map(|told| told.pack()).collect();
+    pub fn tell(&mut self, receipts: &[Receipt]) -> bool {
+        let bytes: Vec<u8> = receipts.iter().flat_map(|receipt| receipt.pack()).collect();
         // So much is written whole, or not at all.
         bytes
-            .chunks(4096 / Told::BYTES * Told::BYTES)
+            .chunks(4096 / Receipt::BYTES * Receipt::BYTES)
             .all(|piece| self.pipe.write_all(piece).is_ok())
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 /// What one consumer says of one item, as it comes through its pipe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Told {
+pub struct Receipt {
     /// Incarnation of the producer.
     pub maker: u64,
     pub sequence: u64,
@@ -24,7 +24,7 @@ pub const SPOILED: u8 = 2;
 /// This consumer had a later item of the same producer before.
 pub const DISORDERED: u8 = 4;
 
-impl Told {
+impl Receipt {
     pub const BYTES: usize = 16;
 
     pub fn pack(self) -> [u8; Self::BYTES] {
@@ -78,26 +78,26 @@ pub struct Ledger {
 
 impl Ledger {
     /// Notes an item. `makers` is the range of incarnations that were started.
-    pub fn note(&mut self, told: Told, makers: std::ops::Range<u64>) {
-        self.spoiled += u64::from(told.flags & SPOILED != 0);
-        self.disordered += u64::from(told.flags & DISORDERED != 0);
-        if told.flags == NACKED {
+    pub fn note(&mut self, receipt: Receipt, makers: std::ops::Range<u64>) {
+        self.spoiled += u64::from(receipt.flags & SPOILED != 0);
+        self.disordered += u64::from(receipt.flags & DISORDERED != 0);
+        if receipt.flags == NACKED {
             self.nacked += 1;
             return;
         }
         self.told += 1;
-        if !makers.contains(&told.maker) || told.sequence >= LONGEST {
+        if !makers.contains(&receipt.maker) || receipt.sequence >= LONGEST {
             self.foreign += 1;
             return;
         }
-        let seen = self.makers.entry(told.maker).or_default();
-        let (word, bit) = ((told.sequence / 64) as usize, 1u64 << (told.sequence % 64));
+        let seen = self.makers.entry(receipt.maker).or_default();
+        let (word, bit) = ((receipt.sequence / 64) as usize, 1u64 << (receipt.sequence % 64));
         if seen.bits.len() <= word {
             seen.bits.resize(word + 1, 0);
         }
         self.distinct += u64::from(seen.bits[word] & bit == 0);
         seen.bits[word] |= bit;
-        seen.end = seen.end.max(told.sequence + 1);
+        seen.end = seen.end.max(receipt.sequence + 1);
     }
 
     pub fn twice(&self) -> u64 {
@@ -315,8 +315,8 @@ mod tests {
         (ledger, flow, allowed)
     }
 
-    fn item(sequence: u64) -> Told {
-        Told {
+    fn item(sequence: u64) -> Receipt {
+        Receipt {
             maker: 7,
             sequence,
             flags: SOUND,
@@ -327,7 +327,7 @@ mod tests {
     fn what_is_sound_is_called_sound() {
         let (ledger, flow, allowed) = sound();
         assert_eq!(judge(&ledger, &flow, &allowed), Vec::<String>::new());
-        assert_eq!(Told::unpack(&item(3).pack()), Some(item(3)));
+        assert_eq!(Receipt::unpack(&item(3).pack()), Some(item(3)));
     }
 
     #[test]
@@ -347,7 +347,7 @@ mod tests {
             }),
             ("from nobody", |ledger, _, _| {
                 ledger.note(
-                    Told {
+                    Receipt {
                         maker: 9,
                         ..item(10)
                     },
@@ -359,7 +359,7 @@ mod tests {
             }),
             ("not what their producer wrote", |ledger, _, _| {
                 ledger.note(
-                    Told {
+                    Receipt {
                         flags: SPOILED,
                         ..item(10)
                     },
@@ -368,7 +368,7 @@ mod tests {
             }),
             ("out of order", |ledger, _, _| {
                 ledger.note(
-                    Told {
+                    Receipt {
                         flags: DISORDERED,
                         ..item(10)
                     },

@@ -3,8 +3,8 @@
 //!
 //! As everywhere in a soak, an item is told of before it is acknowledged.
 
-use super::behaviour::{Dice, Tale, again, is_busy, mix, rest};
-use super::ledger::{NACKED, SOUND, Told};
+use super::behaviour::{Dice, Reporter, again, is_busy, mix, rest};
+use super::ledger::{NACKED, Receipt, SOUND};
 use crate::exit::{End, Outcome};
 use prodcon::{GetError, PutError, PutSliceError, ReadyQueue};
 use std::time::Duration;
@@ -95,17 +95,19 @@ enum Settling {
 }
 
 /// Tells of items, as far as they are sound with the intention to settle them so. `None`: nobody listens any more.
-fn tell(tale: &mut Tale, mut told: Vec<Told>, wanted: Settling) -> Option<Settling> {
-    let sound = told.iter().all(|told| told.flags == SOUND);
+fn tell(reporter: &mut Reporter, mut receipts: Vec<Receipt>, wanted: Settling) -> Option<Settling> {
+    let sound = receipts.iter().all(|receipt| receipt.flags == SOUND);
     let settling = if sound { wanted } else { Settling::Acknowledge };
     if settling == Settling::GiveBack {
-        told.iter_mut().for_each(|told| told.flags = NACKED);
+        receipts
+            .iter_mut()
+            .for_each(|receipt| receipt.flags = NACKED);
     }
-    tale.tell(&told).then_some(settling)
+    reporter.tell(&receipts).then_some(settling)
 }
 
 pub fn consume(batch: usize, keeps: bool, mut queue: ReadyQueue<Plain>, mut dice: Dice) -> Outcome {
-    let mut tale = Tale::new()?;
+    let mut reporter = Reporter::new()?;
     let gives_back = queue.control().info().at_least_once && !keeps;
     loop {
         let wanted = if gives_back && dice.roll(256) == 0 {
@@ -117,11 +119,11 @@ pub fn consume(batch: usize, keeps: bool, mut queue: ReadyQueue<Plain>, mut dice
         let patience = Duration::from_millis(10 * (1 + dice.roll(4)));
         let most = 1 + dice.roll(4 * batch as u64) as usize;
         let listened = match dice.roll(4) {
-            0 => single(&mut queue, &mut tale, patience, wanted, lingers),
-            1 => block(&mut queue, &mut tale, batch, patience, wanted, lingers),
+            0 => single(&mut queue, &mut reporter, patience, wanted, lingers),
+            1 => block(&mut queue, &mut reporter, batch, patience, wanted, lingers),
             kind => many(
                 &mut queue,
-                &mut tale,
+                &mut reporter,
                 patience,
                 wanted,
                 lingers,
@@ -143,14 +145,14 @@ type Listened = Result<bool, GetError>;
 /// One item; what is behind it in its block stays in hand for the next.
 fn single(
     queue: &mut ReadyQueue<Plain>,
-    tale: &mut Tale,
+    reporter: &mut Reporter,
     patience: Duration,
     wanted: Settling,
     lingers: Option<Duration>,
 ) -> Listened {
     let item = queue.within(patience).take()?;
-    let told = tale.judge(read(&item), item.delivery_count());
-    let Some(settling) = tell(tale, vec![told], wanted) else {
+    let receipt = reporter.judge(read(&item), item.delivery_count());
+    let Some(settling) = tell(reporter, vec![receipt], wanted) else {
         return Ok(false);
     };
     lingers.inspect(|time| std::thread::sleep(*time));
@@ -164,19 +166,19 @@ fn single(
 /// As many as a block holds, acknowledged at once.
 fn block(
     queue: &mut ReadyQueue<Plain>,
-    tale: &mut Tale,
+    reporter: &mut Reporter,
     batch: usize,
     patience: Duration,
     wanted: Settling,
     lingers: Option<Duration>,
 ) -> Listened {
     let items = queue.within(patience).take_many(batch)?;
-    let told = items
+    let receipts= items
         .iter()
         .enumerate()
-        .map(|(at, item)| tale.judge(read(item), items.delivery_count(at)))
+        .map(|(at, item)| reporter.judge(read(item), items.delivery_count(at)))
         .collect();
-    let Some(settling) = tell(tale, told, wanted) else {
+    let Some(settling) = tell(reporter, receipts, wanted) else {
         return Ok(false);
     };
     lingers.inspect(|time| std::thread::sleep(*time));
@@ -190,7 +192,7 @@ fn block(
 /// Several blocks; `in_parts`: the first half is acknowledged before the second is told of.
 fn many(
     queue: &mut ReadyQueue<Plain>,
-    tale: &mut Tale,
+    reporter: &mut Reporter,
     patience: Duration,
     wanted: Settling,
     lingers: Option<Duration>,
@@ -202,21 +204,21 @@ fn many(
     if let Err(error @ GetError::Failed(_)) = hand.take_more(most, Some(Duration::ZERO)) {
         return Err(error);
     }
-    let mut told: Vec<Told> = hand
+    let mut receipts: Vec<Receipt> = hand
         .iter()
         .enumerate()
-        .map(|(at, item)| tale.judge(read(item), hand.delivery_count(at)))
+        .map(|(at, item)| reporter.judge(read(item), hand.delivery_count(at)))
         .collect();
     if in_parts {
-        let rest = told.split_off(told.len() / 2);
-        let count = told.len();
-        if tell(tale, told, Settling::Acknowledge).is_none() {
+        let rest = receipts.split_off(receipts.len() / 2);
+        let count = receipts.len();
+        if tell(reporter, receipts, Settling::Acknowledge).is_none() {
             return Ok(false);
         }
         hand.ack_first(count);
-        told = rest;
+        receipts = rest;
     }
-    let Some(settling) = tell(tale, told, wanted) else {
+    let Some(settling) = tell(reporter, receipts, wanted) else {
         return Ok(false);
     };
     lingers.inspect(|time| std::thread::sleep(*time));

@@ -2,7 +2,7 @@
 //!
 //! Owns the children and their pipes; invariant: when it is dropped, no child of it is left. It decides nothing.
 
-use super::ledger::Told;
+use super::ledger::Receipt;
 use super::worker::{Bug, Role};
 use crate::child;
 use crate::exit::{End, Outcome};
@@ -26,7 +26,7 @@ pub struct Member {
     pub number: u64,
     /// Stopped until then, by a pause.
     pub resumes: Option<Instant>,
-    /// A consumer's tale; `None` once it has ended.
+    /// What a consumer reports; `None` once it has ended.
     pipe: Option<File>,
     /// The bytes of an item not yet complete.
     rest: Vec<u8>,
@@ -116,7 +116,7 @@ impl Member {
     }
 
     /// Reads what there is. False: nothing was.
-    fn hear(&mut self, buffer: &mut [u8], note: &mut impl FnMut(Told)) -> Result<bool, End> {
+    fn hear(&mut self, buffer: &mut [u8], note: &mut impl FnMut(Receipt)) -> Result<bool, End> {
         let Some(pipe) = &mut self.pipe else {
             return Ok(false);
         };
@@ -125,7 +125,7 @@ impl Member {
                 self.pipe = None;
                 if !self.rest.is_empty() {
                     return Err(End::failed(
-                        "a consumer's tale ends in the middle of an item",
+                        "a consumer's report ends in the middle of an item",
                     ));
                 }
                 Ok(false)
@@ -133,16 +133,16 @@ impl Member {
             Ok(len) => {
                 let fresh = &buffer[..len];
                 // Writes are whole; a read may still end anywhere.
-                let need = (Told::BYTES - self.rest.len()) % Told::BYTES;
+                let need = (Receipt::BYTES - self.rest.len()) % Receipt::BYTES;
                 let (first, others) = fresh.split_at(need.min(len));
                 self.rest.extend_from_slice(first);
-                if self.rest.len() == Told::BYTES {
-                    Told::unpack(&self.rest).into_iter().for_each(&mut *note);
+                if self.rest.len() == Receipt::BYTES {
+                    Receipt::unpack(&self.rest).into_iter().for_each(&mut *note);
                     self.rest.clear();
                 }
-                let pieces = others.chunks_exact(Told::BYTES);
+                let pieces = others.chunks_exact(Receipt::BYTES);
                 self.rest.extend_from_slice(pieces.remainder());
-                pieces.filter_map(Told::unpack).for_each(note);
+                pieces.filter_map(Receipt::unpack).for_each(note);
                 Ok(true)
             }
             Err(error)
@@ -189,7 +189,7 @@ impl Stage {
 
     /// SIGKILL; everything it told is heard. The place is free afterwards. Returns when the kernel had
     /// released all it had, its locks too.
-    pub fn kill(&mut self, place: usize, mut note: impl FnMut(Told)) -> Result<Instant, End> {
+    pub fn kill(&mut self, place: usize, mut note: impl FnMut(Receipt)) -> Result<Instant, End> {
         let mut member = self.members.remove(place);
         let ended = member.child.kill().and_then(|()| member.child.wait());
         ended.map_err(|error| {
@@ -253,7 +253,7 @@ impl Stage {
     }
 
     /// Hears one pipe after the other, a buffer of each. False: nothing was in any.
-    pub fn hear(&mut self, mut note: impl FnMut(Told)) -> Result<bool, End> {
+    pub fn hear(&mut self, mut note: impl FnMut(Receipt)) -> Result<bool, End> {
         let mut heard = false;
         for member in &mut self.members {
             heard |= member.hear(&mut self.buffer, &mut note)?;
@@ -289,7 +289,7 @@ impl Stage {
     }
 
     /// The last words of one that ended.
-    pub fn hear_out(&mut self, member: &mut Member, mut note: impl FnMut(Told)) -> Outcome {
+    pub fn hear_out(&mut self, member: &mut Member, mut note: impl FnMut(Receipt)) -> Outcome {
         while member.hear(&mut self.buffer, &mut note)? {}
         Ok(())
     }

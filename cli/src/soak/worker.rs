@@ -1,6 +1,6 @@
 //! The processes that a soak kills and stops: producers of items that can be recognised, consumers that tell of each item before they acknowledge it.
 
-use super::behaviour::{Dice, Tale, again, is_busy, mix, rest};
+use super::behaviour::{Dice, Reporter, again, is_busy, mix, rest};
 use super::ledger::{NACKED, SOUND};
 use super::mode::HANDS;
 use super::plain;
@@ -194,7 +194,7 @@ fn produce(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
 }
 
 fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> Outcome {
-    let mut tale = Tale::new()?;
+    let mut reporter = Reporter::new()?;
     let gives_back = queue.control().info().at_least_once && !arguments.keeps;
     let (longest, plant) = (queue.control().item_size(), arguments.plant);
     loop {
@@ -213,7 +213,7 @@ fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
             Err(GetError::Stopped) => return Ok(()),
             Err(error) => return Err(End::failed(error)),
         };
-        let mut told = tale.judge(read(&item, longest), item.delivery_count());
+        let mut told = reporter.judge(read(&item, longest), item.delivery_count());
         let planted = plant.filter(|_| dice.roll(64) == 0);
         let lingers = dice.roll(4096);
         if lingers == 0 {
@@ -223,12 +223,12 @@ fn consume(arguments: &Worker, mut queue: ReadyQueue<[u8]>, mut dice: Dice) -> O
         if gives_back {
             told.flags = NACKED;
         }
-        if planted != Some(Bug::Untold) && !tale.tell(&[told]) {
+        if planted != Some(Bug::Untold) && !reporter.tell(&[told]) {
             return Ok(()); // nobody listens any more
         }
         if planted == Some(Bug::Invented) {
             told.sequence += 1 << 20;
-            tale.tell(&[told]);
+            reporter.tell(&[told]);
         }
         if lingers == 1 {
             std::thread::sleep(Duration::from_micros(dice.roll(2000)));

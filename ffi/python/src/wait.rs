@@ -15,7 +15,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 /// The longest time that Ctrl-C goes unnoticed.
-const SLICE: Duration = Duration::from_millis(50);
+const MAX_SLEEP: Duration = Duration::from_millis(50);
 
 /// Until when an operation waits.
 #[derive(Clone, Copy)]
@@ -50,8 +50,8 @@ impl Until {
     pub fn slice(self) -> Option<Duration> {
         match self {
             Self::Now => None,
-            Self::Forever => Some(SLICE),
-            Self::At(at) => Some(at.saturating_duration_since(Instant::now()).min(SLICE))
+            Self::Forever => Some(MAX_SLEEP),
+            Self::At(at) => Some(at.saturating_duration_since(Instant::now()).min(MAX_SLEEP))
                 .filter(|left| !left.is_zero()),
         }
     }

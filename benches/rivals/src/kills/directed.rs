@@ -15,7 +15,7 @@ pub const CAPACITY: u32 = 8;
 /// Items that the others have to get through it.
 const AROUND: u64 = 6 * CAPACITY as u64;
 /// How long they may take. Without harm it is a millisecond.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_ROUND: Duration = Duration::from_secs(1);
 /// More instructions than any put or get has.
 const TOO_MANY: u64 = 200_000;
 
@@ -135,7 +135,7 @@ fn one(place: &Place, system: &str, role: Role, after: u64) -> Outcome<One> {
     let (mut began, mut seen) = (Instant::now(), 0);
     let through = || board.producers[1].seen.load(Relaxed);
     let mut failed = false;
-    while through() < AROUND && began.elapsed() < PATIENCE && !failed {
+    while through() < AROUND && began.elapsed() < MAX_ROUND && !failed {
         check_signals()?;
         std::thread::sleep(Duration::from_micros(200));
         if through() > seen {
