@@ -314,8 +314,8 @@ const OTHER_WAYS: &str = "three children took other ways than the one before the
 
 /// A stage on which this was done to the operation's child after `k` instructions.
 fn set_up_and_cut_short(scene: &Scene, dir: &Path, way: &Way, k: usize, deed: Deed) -> Stage {
-    // Reading the clock is a loop, which goes round once more when the kernel has just set it. So one
-    // child in many takes another way.
+    // Twice in some hundred thousand children, while they attached, one took another way. Why is not
+    // known; a lock that outlives its killed owner for a moment would do it.
     for _ in 0..3 {
         let mut stage = set_up(scene, dir);
         if cut_short(&mut stage, scene, way, k, deed) {
