@@ -91,7 +91,10 @@ impl Ledger {
             return;
         }
         let seen = self.makers.entry(receipt.maker).or_default();
-        let (word, bit) = ((receipt.sequence / 64) as usize, 1u64 << (receipt.sequence % 64));
+        let (word, bit) = (
+            (receipt.sequence / 64) as usize,
+            1u64 << (receipt.sequence % 64),
+        );
         if seen.bits.len() <= word {
             seen.bits.resize(word + 1, 0);
         }

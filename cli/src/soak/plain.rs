@@ -173,7 +173,7 @@ fn block(
     lingers: Option<Duration>,
 ) -> Listened {
     let items = queue.within(patience).take_many(batch)?;
-    let receipts= items
+    let receipts = items
         .iter()
         .enumerate()
         .map(|(at, item)| reporter.judge(read(item), items.delivery_count(at)))
