@@ -120,20 +120,13 @@ impl Endpoint {
         plain: Option<&Plain>,
     ) -> Result<Self, Error> {
         let place = options.place(name)?;
-        loop {
-            let segment = Segment::attach(place.clone())?;
+        Self::attach_checked(&place, options.attach_options(), |segment| {
             let differences = options.differences(&segment.header, plain);
             if !differences.is_empty() {
-                return Err(Error::new(Reason::Differ(place.name, differences)));
+                return Err(Error::new(Reason::Differ(place.name.clone(), differences)));
             }
-            if let Some(plain) = plain {
-                fits(&segment, plain)?; // its alignment
-            }
-            match Self::enter_checked(segment, options.attach_options()) {
-                Err(OpenError::Removed { .. }) => {} // meanwhile, as in `join`
-                joined => return Ok(joined?),
-            }
-        }
+            Ok(plain.map_or(Ok(()), |plain| fits(segment, plain))?) // its alignment
+        })
     }
 
     /// Opens another endpoint of the same queue, attached as this one.
@@ -147,16 +140,25 @@ impl Endpoint {
         attach: &AttachOptions,
         plain: Option<&Plain>,
     ) -> Result<Self, OpenError> {
+        Self::attach_checked(place, attach, |segment| {
+            plain.map_or(Ok(()), |plain| fits(segment, plain))
+        })
+    }
+
+    /// Attaches to the queue of that name if it passes `check`.
+    fn attach_checked<E: From<OpenError>>(
+        place: &Place,
+        attach: &AttachOptions,
+        check: impl Fn(&Segment) -> Result<(), E>,
+    ) -> Result<Self, E> {
         loop {
             let segment = Segment::attach(place.clone())?;
-            if let Some(plain) = plain {
-                fits(&segment, plain)?;
-            }
+            check(&segment)?;
             match Self::enter_checked(segment, attach) {
                 // The name was removed between our open and our lock. If it is there, it is another
                 // queue's.
                 Err(OpenError::Removed { .. }) => {}
-                joined => return joined,
+                joined => return Ok(joined?),
             }
         }
     }
