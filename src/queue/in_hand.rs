@@ -120,15 +120,15 @@ impl Endpoint {
 
     /// Returns a spare seat, or one that is free now.
     fn free_seat(&mut self) -> Option<Seat> {
-        if let Some(seat) = self.spare.pop() {
-            return Some(seat);
-        }
-        let seat = self
-            .control
-            .lock_seat(&self.control.own, self.attach.role, false)
-            .ok()
-            .flatten()?;
-        self.control.own.insert(seat.index);
+        self.spare.pop().or_else(|| self.lock_seat())
+    }
+
+    /// Locks a seat that is free now.
+    fn lock_seat(&mut self) -> Option<Seat> {
+        let control = &mut self.control;
+        let seat = control.lock_seat(&control.own, self.attach.role, false);
+        let seat = seat.ok().flatten()?;
+        control.own.insert(seat.index);
         Some(seat)
     }
 
@@ -215,20 +215,11 @@ impl Endpoint {
             && self.short.is_none_or(|since| since.elapsed() >= MAX_SLEEP)
         {
             let free = self.leaves_enough();
-            let Some(seat) = free
-                .then(|| {
-                    self.control
-                        .lock_seat(&self.control.own, self.attach.role, false)
-                        .ok()
-                        .flatten()
-                })
-                .flatten()
-            else {
+            let Some(seat) = free.then(|| self.lock_seat()).flatten() else {
                 self.short = Some(Instant::now());
                 return;
             };
             self.short = None;
-            self.control.own.insert(seat.index);
             self.spare.push(seat);
         }
     }
