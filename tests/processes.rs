@@ -6,7 +6,7 @@ mod common;
 
 use common::children::{Started, role};
 use common::{Dice, Dir, until};
-use prodcon::{ErrorKind, GetError, ReadyQueue, State};
+use prodcon::{Control, ErrorKind, GetError, ReadyQueue, State};
 use std::collections::HashMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -90,11 +90,7 @@ fn end_beside_stopped_producers(at_least_once: bool, pause: u64) {
     let dir = Dir::new();
     let control = {
         let options = dir.options(64).seats(8).at_least_once(at_least_once);
-        ReadyQueue::<u64>::create("q", &options)
-            .unwrap()
-            .control()
-            .try_clone()
-            .unwrap()
+        Control::create::<u64>("q", &options).unwrap()
     };
     let role = |place: u64| if place < 4 { "put" } else { "get" };
     let mut children: Vec<Started> = (0..6)
@@ -147,11 +143,7 @@ fn random_kills(at_least_once: bool) {
     let dir = Dir::new();
     let control = {
         let options = dir.options(16).seats(12).at_least_once(at_least_once);
-        ReadyQueue::<u64>::create("q", &options)
-            .unwrap()
-            .control()
-            .try_clone()
-            .unwrap()
+        Control::create::<u64>("q", &options).unwrap()
     };
     let role = |place: usize| if place < 4 { "put" } else { "get" };
     let mut next = 8u64;
