@@ -4,6 +4,8 @@
 //! whose states are visited. Its scenarios are small worlds (so many slots, processes, deaths); those
 //! called `heavy` take minutes and gigabytes and run only when they are asked for by name.
 
+pub mod fingerprint;
+
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

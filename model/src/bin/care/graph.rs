@@ -2,9 +2,9 @@
 
 use crate::step::{At, NONE, Scenario, State, Who};
 use prodcon_model::Outcome;
+use prodcon_model::fingerprint::{OfFingerprints, fingerprint};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// What is known of a state; sets of seats and of processes are bits.
 struct Facts {
@@ -60,7 +60,7 @@ pub fn explore(scenario: &Scenario) -> Outcome {
 impl Graph {
     fn of(scenario: &Scenario) -> Self {
         let start = scenario.canonical(&scenario.start());
-        let mut numbers: HashMap<(u64, u64), u32, BuildHasherDefault<Through>> = HashMap::default();
+        let mut numbers: HashMap<(u64, u64), u32, OfFingerprints> = HashMap::default();
         numbers.insert(fingerprint(&start), 0);
         let (mut facts, mut edges) = (vec![], vec![]);
         let (mut todo, mut count) = (VecDeque::from([(0, start)]), 1);
@@ -251,71 +251,5 @@ impl Facts {
             live,
             excused,
         }
-    }
-}
-
-/// 128 bits that stand for a state.
-fn fingerprint(s: &State) -> (u64, u64) {
-    let mut mix = Mix {
-        a: 0,
-        b: 0,
-        word: 1,
-    };
-    s.hash(&mut mix);
-    mix.take();
-    let end = |x: u64| {
-        let x = (x ^ x >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-        x ^ x >> 32
-    };
-    (end(mix.a), end(mix.b))
-}
-
-struct Mix {
-    a: u64,
-    b: u64,
-    word: u64,
-}
-
-impl Mix {
-    fn take(&mut self) {
-        self.a = (self.a.rotate_left(29) ^ self.word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.a ^= self.a >> 31;
-        let other = self.word ^ 0x5851_F42D_4C95_7F2D;
-        self.b = (self.b.rotate_left(23) ^ other).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        self.b ^= self.b >> 29;
-        self.word = 1;
-    }
-}
-
-impl Hasher for Mix {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u8(*byte));
-    }
-    fn write_u8(&mut self, byte: u8) {
-        self.word = self.word << 8 | u64::from(byte);
-        if self.word >> 56 != 0 {
-            self.take();
-        }
-    }
-    fn write_isize(&mut self, which: isize) {
-        self.write_u8(which as u8 ^ 0xA5);
-    }
-    fn write_usize(&mut self, _: usize) {}
-    fn finish(&self) -> u64 {
-        self.a
-    }
-}
-
-/// Fingerprints need no further hashing.
-#[derive(Default)]
-struct Through(u64);
-
-impl Hasher for Through {
-    fn write(&mut self, _: &[u8]) {}
-    fn write_u64(&mut self, word: u64) {
-        self.0 = word;
-    }
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

@@ -1,16 +1,16 @@
 //! The search, breadth first over all interleavings. Visited states are kept as 128-bit hashes.
 
 use super::*;
+use prodcon_model::fingerprint::{OfFingerprints, fingerprint};
 use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 impl Scenario {
     pub(super) fn run(&self, trace: bool) -> Outcome {
         let init = self.init();
-        let mut seen: HashSet<(u64, u64), BuildHasherDefault<Id>> = HashSet::default();
+        let mut seen: HashSet<(u64, u64), OfFingerprints> = HashSet::default();
         let mut came: Vec<(u32, u8)> = vec![(0, 0)];
         let mut todo = VecDeque::from([(0u32, init)]);
-        seen.insert(hash(&init));
+        seen.insert(fingerprint(&init));
         let (mut ends, mut bad) = (0usize, None);
         'o: while let Some((from, s)) = todo.pop_front() {
             let mut moved = false;
@@ -22,7 +22,7 @@ impl Scenario {
                 moved |= st.is_some();
                 for (t, by) in k.into_iter().chain(st.map(|t| (t, i as u8))) {
                     let r = t.and_then(|t| {
-                        if seen.insert(hash(&t)) {
+                        if seen.insert(fingerprint(&t)) {
                             came.push((from, by));
                             todo.push_back((came.len() as u32 - 1, t));
                             self.check(&t)?;
@@ -97,59 +97,5 @@ impl Scenario {
             good,
             states: came.len(),
         }
-    }
-}
-
-fn hash(s: &Shared) -> (u64, u64) {
-    let mut m = Mix { a: 0, b: 0, w: 1 };
-    s.hash(&mut m);
-    m.take();
-    let e = |x: u64| (x ^ x >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-    (e(m.a) ^ e(m.a) >> 32, e(m.b) ^ e(m.b) >> 32)
-}
-struct Mix {
-    a: u64,
-    b: u64,
-    w: u64,
-}
-impl Mix {
-    fn take(&mut self) {
-        self.a = (self.a.rotate_left(29) ^ self.w).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.a ^= self.a >> 31;
-        self.b = (self.b.rotate_left(23) ^ self.w ^ 0x5851_F42D_4C95_7F2D)
-            .wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        self.b ^= self.b >> 29;
-        self.w = 1;
-    }
-}
-impl Hasher for Mix {
-    fn write(&mut self, b: &[u8]) {
-        for x in b {
-            self.write_u8(*x);
-        }
-    }
-    fn write_u8(&mut self, b: u8) {
-        self.w = self.w << 8 | b as u64;
-        if self.w >> 56 != 0 {
-            self.take();
-        }
-    }
-    fn write_isize(&mut self, d: isize) {
-        self.write_u8(d as u8 ^ 0xA5);
-    }
-    fn write_usize(&mut self, _: usize) {}
-    fn finish(&self) -> u64 {
-        self.a
-    }
-}
-#[derive(Default)]
-struct Id(u64);
-impl Hasher for Id {
-    fn write(&mut self, _: &[u8]) {}
-    fn write_u64(&mut self, x: u64) {
-        self.0 = x;
-    }
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

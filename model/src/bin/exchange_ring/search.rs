@@ -5,8 +5,8 @@
 use crate::rules::*;
 use crate::state::*;
 use prodcon_model::Outcome;
+use prodcon_model::fingerprint::{OfFingerprints, fingerprint};
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 const NOBODY: u32 = u32::MAX;
 /// Added to a process's number: its death.
@@ -15,13 +15,13 @@ const DEATH: u8 = 128;
 impl Scenario {
     pub fn run(&self, trace: bool) -> Outcome {
         let init = self.init();
-        let mut index: HashMap<(u64, u64), u32, BuildHasherDefault<Ready>> = HashMap::default();
+        let mut index: HashMap<(u64, u64), u32, OfFingerprints> = HashMap::default();
         let mut came: Vec<(u32, u8)> = vec![(0, 0)]; // per state: from which one; by which process
         let mut steps: Vec<(u32, u32)> = vec![]; // (from, the next step into the same state)
         let mut into: Vec<u32> = vec![NOBODY]; // per state: the last step into it
         let (mut ends, mut violation) = (vec![], None);
         let mut todo = VecDeque::from([(0, init)]);
-        index.insert(hash(&init), 0);
+        index.insert(fingerprint(&init), 0);
         'search: while let Some((from, s)) = todo.pop_front() {
             let mut moved = false;
             for i in 0..self.plans.len() {
@@ -33,7 +33,7 @@ impl Scenario {
                     .chain(stepped.map(|t| (t, i as u8)))
                 {
                     let found = next.and_then(|t| {
-                        let to = *index.entry(hash(&t)).or_insert(came.len() as u32);
+                        let to = *index.entry(fingerprint(&t)).or_insert(came.len() as u32);
                         if to as usize == came.len() {
                             came.push((from, by));
                             into.push(NOBODY);
@@ -141,70 +141,5 @@ impl Scenario {
             s.ready,
             s.place
         )
-    }
-}
-
-fn hash(s: &State) -> (u64, u64) {
-    let mut mix = Mix {
-        a: 0,
-        b: 0,
-        word: 1,
-    };
-    s.hash(&mut mix);
-    mix.take();
-    let end = |x: u64| (x ^ x >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-    (end(mix.a) ^ end(mix.a) >> 32, end(mix.b) ^ end(mix.b) >> 32)
-}
-
-/// Two independent hashes of the bytes, eight at a time.
-struct Mix {
-    a: u64,
-    b: u64,
-    /// Bytes not yet mixed in, under a 1 that marks where they end.
-    word: u64,
-}
-
-impl Mix {
-    fn take(&mut self) {
-        self.a = (self.a.rotate_left(29) ^ self.word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.a ^= self.a >> 31;
-        self.b = (self.b.rotate_left(23) ^ self.word ^ 0x5851_F42D_4C95_7F2D)
-            .wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        self.b ^= self.b >> 29;
-        self.word = 1;
-    }
-}
-
-impl Hasher for Mix {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u8(*byte);
-        }
-    }
-    fn write_u8(&mut self, byte: u8) {
-        self.word = self.word << 8 | byte as u64;
-        if self.word >> 56 != 0 {
-            self.take();
-        }
-    }
-    fn write_isize(&mut self, discriminant: isize) {
-        self.write_u8(discriminant as u8 ^ 0xA5);
-    }
-    fn write_usize(&mut self, _: usize) {} // lengths of arrays: always the same
-    fn finish(&self) -> u64 {
-        self.a
-    }
-}
-
-/// The keys are hashes already.
-#[derive(Default)]
-struct Ready(u64);
-impl Hasher for Ready {
-    fn write(&mut self, _: &[u8]) {}
-    fn write_u64(&mut self, x: u64) {
-        self.0 = x;
-    }
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
