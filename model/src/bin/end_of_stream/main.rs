@@ -84,6 +84,20 @@ struct Seat {
     skipped: u8,
     lock: u8,
 }
+
+impl Seat {
+    /// Leaves the record at rest, with this block and nothing announced.
+    fn rest(&mut self, mine: u8) {
+        self.r = Record {
+            mine,
+            inc: NONE,
+            hold: false,
+            kind: Kind::Put,
+            seq: self.skipped % 4,
+        };
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Exchange {
     kind: Kind,

@@ -123,13 +123,7 @@ impl Scenario {
                 t.p[i].gen_ = s.gen_;
                 if s.state == 1 {
                     if s.seats[me].r.inc != NONE {
-                        t.seats[me].r = Record {
-                            mine: s.seats[me].r.mine,
-                            inc: NONE,
-                            hold: false,
-                            kind: Kind::Put,
-                            seq: s.seats[me].skipped % 4,
-                        };
+                        t.seats[me].rest(s.seats[me].r.mine);
                     }
                     self.hear(&mut t, i);
                     return Ok(Some(t));
@@ -267,13 +261,7 @@ impl Scenario {
             }
             At::Rest(x) => {
                 let q = &mut t.seats[me];
-                q.r = Record {
-                    mine: x.seen.block,
-                    inc: NONE,
-                    hold: false,
-                    kind: Kind::Put,
-                    seq: q.skipped % 4,
-                };
+                q.rest(x.seen.block);
                 if x.kind == Kind::Skip {
                     t.p[i].get = x.pos + 1;
                     self.answer_end(&mut t, i)?;
@@ -284,13 +272,7 @@ impl Scenario {
             }
             At::Retreat | At::Answer => {
                 let q = &mut t.seats[me];
-                q.r = Record {
-                    mine: q.r.mine,
-                    inc: NONE,
-                    hold: false,
-                    kind: Kind::Put,
-                    seq: q.skipped % 4,
-                };
+                q.rest(q.r.mine);
                 if p.at == At::Answer {
                     self.hear(&mut t, i)
                 } else if self.producer(i) {
@@ -325,13 +307,7 @@ impl Scenario {
             At::AckRest(d) => {
                 let b = s.owner[d as usize];
                 let q = &mut t.seats[d as usize];
-                q.r = Record {
-                    mine: b,
-                    inc: NONE,
-                    hold: false,
-                    kind: Kind::Put,
-                    seq: q.skipped % 4,
-                };
+                q.rest(b);
                 t.p[i].st = 0;
                 t.p[i].at = if d as usize == me {
                     At::Start
@@ -408,13 +384,7 @@ impl Scenario {
             }
             At::VLostRest(d) => {
                 let q = &mut t.seats[d as usize];
-                q.r = Record {
-                    mine: q.r.mine,
-                    inc: NONE,
-                    hold: false,
-                    kind: Kind::Put,
-                    seq: q.skipped % 4,
-                };
+                q.rest(q.r.mine);
                 t.p[i].at = At::VUnlock(d);
             }
             At::VUnlock(d) => {
