@@ -3,13 +3,21 @@
 mod common;
 
 use common::{Dir, until};
-use prodcon::{ErrorKind, ReadyQueue, State};
+use prodcon::{Control, ErrorKind, ReadyQueue, State};
 use std::time::Duration;
 
 impl Dir {
     fn queue(&self, name: &str, capacity: u32) -> ReadyQueue<u64> {
         ReadyQueue::create(name, &self.options(capacity)).unwrap()
     }
+}
+
+/// Waits until somebody sleeps at the queue.
+fn until_asleep(queue: &Control) {
+    until("its sleep", || {
+        let members = queue.stats().unwrap().members;
+        members.iter().any(|member| member.asleep)
+    });
 }
 
 #[test]
@@ -114,14 +122,7 @@ fn a_wait_ends_with_space_with_an_item_with_the_other_queues_state_and_with_its_
     let thread = std::thread::spawn(move || {
         waiter.put_while(&2, None, &mine, || mine.state() == State::Started)
     });
-    until("its sleep", || {
-        full.control()
-            .stats()
-            .unwrap()
-            .members
-            .iter()
-            .any(|member| member.asleep)
-    });
+    until_asleep(full.control());
     theirs.set_state(State::Stopped).unwrap();
     assert_eq!(
         thread.join().unwrap().unwrap_err().kind(),
@@ -135,14 +136,7 @@ fn a_wait_ends_with_space_with_an_item_with_the_other_queues_state_and_with_its_
             waiter.get_while(None, &theirs, || true),
         )
     });
-    until("its sleep", || {
-        full.control()
-            .stats()
-            .unwrap()
-            .members
-            .iter()
-            .any(|member| member.asleep)
-    });
+    until_asleep(full.control());
     assert_eq!(full.get().unwrap(), 1);
     let (put, got) = thread.join().unwrap();
     assert!(put.is_ok() && got.is_ok_and(|item| item == 2));
@@ -158,14 +152,7 @@ fn a_wait_ends_with_space_with_an_item_with_the_other_queues_state_and_with_its_
     // And what ends any wait.
     let (mut waiter, control) = (full.try_clone().unwrap(), dir.control("full"));
     let thread = std::thread::spawn(move || waiter.get_while(None, &other, || true));
-    until("its sleep", || {
-        full.control()
-            .stats()
-            .unwrap()
-            .members
-            .iter()
-            .any(|member| member.asleep)
-    });
+    until_asleep(full.control());
     control.set_state(State::Stopped).unwrap();
     assert_eq!(
         thread.join().unwrap().unwrap_err().kind(),
