@@ -6,6 +6,7 @@ use crate::support::{Stage, signal, until};
 use prodcon::worker::{ConsumerOptions, Restart};
 use prodcon::{AttachOptions, Control, QueueOptions, ReadyQueue, Role};
 use std::collections::BTreeSet;
+use std::process::Child;
 use std::time::Duration;
 
 const SOON: Restart = Restart::OnFailure {
@@ -83,34 +84,38 @@ fn beside_a_poisonous_item_nothing_healthy_is_dead_lettered() {
     }
 }
 
+/// A producer of the queue `c`.
+fn producer(stage: &Stage) -> ReadyQueue<u64> {
+    let options = AttachOptions::new().role(Role::Producer);
+    ReadyQueue::attach_with("c", &options.directory(&stage.dir)).unwrap()
+}
+
+/// Starts a consumer of the queue `c` by hand.
+fn consumer(stage: &Stage, buffer: &str, arguments: &[&str]) -> Child {
+    stage
+        .program("consumer")
+        .args(["--attach", "c"])
+        .args(arguments)
+        .env("PRODCON_MAX_BUFFER_SIZE", buffer)
+        .env("PRODCON_WORK_TIMEOUT", "600")
+        .spawn()
+        .unwrap()
+}
+
 #[test]
 fn what_only_waited_in_the_buffer_of_a_killed_worker_was_not_delivered() {
     let stage = Stage::new();
     let options = stage.options(64).at_least_once(true);
     let queue = Control::create::<u64>("c", &options).unwrap();
-    let start = |buffer: &str, timeout: &str| {
-        let mut command = stage.program("consumer");
-        command
-            .args(["--attach", "c"])
-            .env("PRODCON_MAX_BUFFER_SIZE", buffer)
-            .env("PRODCON_WORK_TIMEOUT", timeout);
-        command.spawn().unwrap()
-    };
-    let mut producer = ReadyQueue::<u64>::attach_with(
-        "c",
-        &AttachOptions::new()
-            .role(Role::Producer)
-            .directory(&stage.dir),
-    )
-    .unwrap();
-    let mut patient = start("8", "600");
+    let mut producer = producer(&stage);
+    let mut patient = consumer(&stage, "8", &[]);
     (0..3).for_each(|item| producer.put(&item).unwrap());
     until("three in its buffer", || {
         queue.stats().unwrap().unacked == 3
     });
     signal(patient.id() as i32, libc::SIGKILL);
     patient.wait().unwrap();
-    let mut worker = start("1", "600");
+    let mut worker = consumer(&stage, "1", &[]);
     until("the three", || stage.worked() == [0, 1, 2]);
     queue.set_state(prodcon::State::StopAtQueueEnd).unwrap();
     assert!(worker.wait().unwrap().success());
@@ -131,25 +136,11 @@ fn a_redelivered_item_is_not_added_to_a_buffer_that_fills() {
     let stage = Stage::new();
     let options = stage.options(64).at_least_once(true);
     let queue = Control::create::<u64>("c", &options).unwrap();
-    let start = |buffer: &str, argument: &str| {
-        let mut command = stage.program("consumer");
-        command
-            .args(["--attach", "c", argument])
-            .env("PRODCON_MAX_BUFFER_SIZE", buffer)
-            .env("PRODCON_WORK_TIMEOUT", "600");
-        command.spawn().unwrap()
-    };
-    let mut producer = ReadyQueue::<u64>::attach_with(
-        "c",
-        &AttachOptions::new()
-            .role(Role::Producer)
-            .directory(&stage.dir),
-    )
-    .unwrap();
-    let mut hanging = start("2", "hang_at=1");
+    let mut producer = producer(&stage);
+    let mut hanging = consumer(&stage, "2", &["hang_at=1"]);
     (0..2).for_each(|item| producer.put(&item).unwrap());
     until("its call", || stage.worked() == [0, 1]);
-    let mut other = start("4", "");
+    let mut other = consumer(&stage, "4", &[""]);
     producer.put(&2).unwrap();
     until("one in the other's buffer", || {
         queue.stats().unwrap().unacked == 3
