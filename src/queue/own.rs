@@ -30,6 +30,14 @@ fn copy_by_words(from: &[u8], to: &mut [u8]) {
     }
 }
 
+/// Returns the copy of an item for a slot: its bytes, padded with zeros. It has at most 8.
+#[inline(always)]
+fn padded(item: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes[..item.len()].copy_from_slice(item);
+    u64::from_ne_bytes(bytes)
+}
+
 impl Endpoint {
     /// Panics in a forked child. A guard made before the fork shows memory that the child does not
     /// have, and a clear end is better than a fault.
@@ -81,8 +89,8 @@ impl Endpoint {
         let own = unsafe { ring.memory.payload(self.seat.block, 0, item.len()) };
         // SAFETY: the pointer is to item.len() mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
         copy_by_words(item, unsafe { &mut *own });
-        let put =
-            ring.put_fast::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64);
+        let (cursors, seat, len) = (&mut self.cursors, &mut self.seat, item.len() as u64);
+        let put = ring.put_fast::<true>(cursors, seat, header, len, || padded(item));
         if put {
             self.has_put();
         }
@@ -102,6 +110,9 @@ impl Endpoint {
         if !self.may_take() {
             return None;
         }
+        if self.control.ring.memory.has_copies() {
+            return self.get_copy(size, max, copy);
+        }
         let (ring, item_size) = (&self.control.ring, self.control.item_size());
         let got = ring.get_fast(&mut self.cursors, &mut self.seat, |word, block| {
             let len = usize::from(word.length());
@@ -119,6 +130,33 @@ impl Endpoint {
             self.has_kept();
         }
         got
+    }
+
+    /// Gets as `get_fast` does, where slots have copies. Then the queue is of a plain type, and every
+    /// item has its size, whether the endpoint knows the type or not.
+    #[inline(always)]
+    fn get_copy<R>(
+        &mut self,
+        size: Option<usize>,
+        max: usize,
+        copy: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
+        let item_size = self.control.item_size();
+        let len = size.unwrap_or(item_size);
+        debug_assert!(len == item_size, "the attach has compared them");
+        if len > max {
+            return None;
+        }
+        let got = self
+            .control
+            .ring
+            .get_copy(&mut self.cursors, &mut self.seat);
+        let Some(item) = got else {
+            self.has_kept();
+            return None;
+        };
+        self.has_taken();
+        Some(copy(&item.to_ne_bytes()[..len]))
     }
 
     /// Settles what a get that did not succeed has left: it may still have claimed an item, or

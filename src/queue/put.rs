@@ -138,8 +138,9 @@ impl Endpoint {
     #[inline(always)]
     fn put_filled(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         let ring = &self.control.ring;
-        let header = ring.memory.block(self.seat.block);
-        if ring.put_fast::<false>(&mut self.cursors, &mut self.seat, header, len as u64) {
+        let (block, memory) = (self.seat.block, &ring.memory);
+        let (header, copy) = (memory.block(block), || memory.copy_of(block));
+        if ring.put_fast::<false>(&mut self.cursors, &mut self.seat, header, len as u64, copy) {
             self.has_put();
             return Ok(());
         }

@@ -15,6 +15,9 @@
 //! the empty block of a slot; a get trades the seat's block for a full one. Each is a single
 //! compare-and-swap of the slot's word.
 //!
+//! Where items have at most eight bytes, a slot also has a copy of its item. A put exchanges both at
+//! once, and a get that copies never touches the block (`trust.rs`).
+//!
 //! Two things differ from Vyukov's bounded queue (1024cores.net), whose stamps and cursors these
 //! are. There, an operation claims a position and then works on its slot, so a death between the
 //! two steps blocks the queue; here, the claim *is* the operation. And head and tail are only hints
@@ -41,19 +44,27 @@ pub(crate) mod slot;
 mod take;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod trust;
 
 pub(crate) use recover::Recovered;
 
 use crate::layout::SeatLine;
 use crate::sync::atomic::{AtomicU64, Ordering, pause};
+use crate::sync::pair::Pair;
 use seat::Seat;
 use slot::{BlockWord, Cursor, Shape};
+use trust::Trust;
 
 /// The shared words. The ring checks indices before it passes them here.
 pub(crate) trait Memory {
     fn shape(&self) -> &Shape;
     /// `index < slots`
     fn slot(&self, index: u32) -> &AtomicU64;
+    /// Returns a slot's word with the copy of its item, if this queue's slots have copies;
+    /// `index < slots`.
+    fn pair(&self, index: u32) -> Option<&Pair>;
+    /// Returns the copy of the item in a block. The caller owns the block, and the slots have copies.
+    fn copy_of(&self, block: u32) -> u64;
     /// `index < seats`
     fn seat(&self, index: u32) -> &SeatLine;
     /// Returns the first header word of a block; `block < blocks`.
@@ -120,6 +131,8 @@ pub(crate) struct Cursors {
     pub(crate) get: Cursor,
     /// Cleared items discarded since the caller last looked. So many slots became free.
     pub(crate) discarded: u32,
+    /// From where on a copy is delivered without a look at its item's header.
+    pub(crate) trust: Trust,
 }
 
 /// The ring over its memory.

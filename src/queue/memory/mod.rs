@@ -9,6 +9,7 @@ use crate::ring::slot::{BlockWord, Shape};
 use crate::ring::{Locks, Memory};
 use crate::segment::Segment;
 use crate::state::State;
+use crate::sync::pair::Pair;
 use crate::sys::lease::Lease;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +25,11 @@ const LINE: usize = 64;
 pub(crate) struct Mapped {
     base: *mut u8,
     /// Slot 0.
-    slots: *const AtomicU64,
+    slots: *const u8,
+    /// The binary logarithm of a slot's size.
+    slot_shift: u32,
+    /// Slots have copies: each is a [`Pair`].
+    has_copies: bool,
     /// Block 0.
     blocks: *mut u8,
     /// Items' lengths are in the second header word.
@@ -62,7 +67,9 @@ impl Mapped {
         };
         Self {
             base,
-            slots: slots.cast(),
+            slots,
+            slot_shift: geometry.slot_size.trailing_zeros(),
+            has_copies: geometry.has_copies(),
             blocks,
             long: geometry.long(),
             block_size: geometry.block_size as usize,
@@ -141,6 +148,12 @@ impl Mapped {
         }
     }
 
+    /// Returns whether slots have copies of their items.
+    #[inline(always)]
+    pub(super) fn has_copies(&self) -> bool {
+        self.has_copies
+    }
+
     /// Returns the stamp of the slot `ahead` places behind `index`, for a look that decides
     /// nothing.
     #[inline(always)]
@@ -164,9 +177,30 @@ impl Memory for Mapped {
     fn slot(&self, index: u32) -> &AtomicU64 {
         assert!(index < self.shape.slots);
         // SAFETY: index < capacity, so the slot lies before blocks_offset, and thus within the mapping.
-        let slot = unsafe { self.slots.add(index as usize) };
-        // SAFETY: slots_offset is a multiple of 8; every bit pattern is a u64, and others access it as an atomic too.
-        unsafe { &*slot }
+        let slot = unsafe { self.slots.add((index as usize) << self.slot_shift) };
+        // SAFETY: slots_offset and a slot's size are multiples of 8; every bit pattern is a u64, and others access it as an atomic too.
+        unsafe { &*slot.cast::<AtomicU64>() }
+    }
+    #[inline(always)]
+    fn pair(&self, index: u32) -> Option<&Pair> {
+        if !self.has_copies {
+            return None;
+        }
+        assert!(index < self.shape.slots);
+        // SAFETY: index < capacity, and slots have the size of a Pair, so this one lies before blocks_offset, and thus within the mapping.
+        let pair = unsafe { self.slots.cast::<Pair>().add(index as usize) };
+        // SAFETY: slots_offset is a multiple of 128, and the mapping begins with a page, so the pair is aligned; every bit pattern is one, and others access it as atomics too.
+        // A segment with copies is made and opened only where `sync::pair::is_supported`, as `exchange` demands.
+        Some(unsafe { &*pair })
+    }
+    #[inline(always)]
+    fn copy_of(&self, block: u32) -> u64 {
+        assert!(self.has_copies);
+        // SAFETY: with copies an item has 1 to 8 bytes, and a block's size is a multiple of 16 and of the alignment, so the block has at least 8 bytes from payload_offset on
+        // (a test in layout.rs looks at it); the block is mapped.
+        let item = unsafe { self.block_start(block).add(self.payload_offset) };
+        // SAFETY: a block's start and its payload_offset are multiples of 8; every bit pattern is a u64. The block is the caller's: nobody writes to its payload meanwhile.
+        unsafe { &*item.cast::<AtomicU64>() }.load(Ordering::Relaxed) // Relaxed: the caller has written it
     }
     #[inline(always)]
     fn seat(&self, index: u32) -> &SeatLine {

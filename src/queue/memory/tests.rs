@@ -79,6 +79,7 @@ impl Participant {
                 &mut self.seat,
                 header,
                 WORDS as u64 * 8,
+                || 0,
             ) {
                 return;
             }
