@@ -64,7 +64,7 @@ impl QueueOptions {
             mode: 0o600,
             at_least_once: false,
             batch: 1,
-            copy_in_slot: false,
+            copy_in_slot: true,
             dead_letter: None,
             attach: AttachOptions::new(),
         }

@@ -147,16 +147,16 @@ impl Endpoint {
         if len > max {
             return None;
         }
-        let got = self
-            .control
-            .ring
-            .get_copy(&mut self.cursors, &mut self.seat);
-        let Some(item) = got else {
+        let ring = &self.control.ring;
+        let got = ring.get_copy(&mut self.cursors, &mut self.seat, |item| {
+            copy(&item.to_ne_bytes()[..len])
+        });
+        if got.is_some() {
+            self.has_taken();
+        } else {
             self.has_kept();
-            return None;
-        };
-        self.has_taken();
-        Some(copy(&item.to_ne_bytes()[..len]))
+        }
+        got
     }
 
     /// Settles what a get that did not succeed has left: it may still have claimed an item, or

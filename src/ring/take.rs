@@ -68,10 +68,15 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Gets as `get_fast` does, where slots have copies, and returns the copy. The block is not
+    /// Gets as `get_fast` does, where slots have copies: `read` gets the copy. The block is not
     /// touched.
     #[inline(always)]
-    pub(crate) fn get_copy(&self, c: &mut Cursors, seat: &mut Seat) -> Option<u64> {
+    pub(crate) fn get_copy<R>(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        read: impl FnOnce(u64) -> R,
+    ) -> Option<R> {
         debug_assert!(self.single);
         let at = c.get;
         let (line, _, copy) =
@@ -79,8 +84,9 @@ impl<M: Memory> Ring<M> {
         if self.is_live_from(&mut c.trust, seat, at.cycle) {
             #[cfg(all(test, loom))]
             super::model::witness_copy(&self.memory, seat.block, copy);
+            let read = copy.map(read);
             seat.acknowledge_open(line);
-            return copy;
+            return read;
         }
         seat.keep(&self.memory);
         self.discard_void(c, seat);

@@ -197,7 +197,8 @@ impl End {
 
     fn get(&mut self) -> Option<u64> {
         if self.ring.memory.words.copies {
-            let got = self.ring.get_copy(&mut self.cursors, &mut self.seat);
+            let (cursors, seat) = (&mut self.cursors, &mut self.seat);
+            let got = self.ring.get_copy(cursors, seat, |copy| copy);
             if got.is_some() {
                 return got;
             }

@@ -340,8 +340,13 @@ impl Actor<'_> {
     }
     fn get(&mut self) -> Result<(), RingError> {
         if self.ring.memory.pair(0).is_some() {
-            if let Some(block) = self.ring.get_copy(&mut self.cursors, &mut self.seat) {
-                self.log.read(block * 10);
+            let log = self.log.clone();
+            let got = self
+                .ring
+                .get_copy(&mut self.cursors, &mut self.seat, |block| {
+                    log.read(block * 10)
+                });
+            if got.is_some() {
                 return Ok(());
             }
         } else if self.ring.single {
