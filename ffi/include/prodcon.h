@@ -168,6 +168,13 @@
 #define PRODCON_CREATE_NOT_READY 4
 
 /**
+ * Flag, of the creation only: no slot has a copy of its item. Otherwise it has, where items are of
+ * a plain type of at most 8 bytes, without batches, and the processor can do it: then a get that
+ * copies is faster, and one that works in place slower.
+ */
+#define PRODCON_NO_COPY_IN_SLOT 8
+
+/**
  * Role: the handle puts and gets.
  */
 #define PRODCON_BOTH 0
@@ -292,7 +299,8 @@ typedef struct prodcon_options {
      */
     uint32_t seats;
     /**
-     * PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, or'ed.
+     * PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, PRODCON_NO_COPY_IN_SLOT,
+     * or'ed.
      */
     uint32_t flags;
     /**

@@ -189,6 +189,7 @@ struct options {
     std::uint32_t align = 0;          ///< of items; 0: 8
     std::string directory;            ///< empty: that of `attach`
     attach_options attach;            ///< of the endpoint that creates the queue
+    bool copy_in_slot = true;         ///< see PRODCON_NO_COPY_IN_SLOT
 };
 
 namespace detail {
@@ -215,7 +216,7 @@ inline prodcon_options for_c(const options &how, const prodcon_attach_options &a
     c.item_size = how.item_size;
     c.seats = how.seats;
     c.flags = (how.lossy ? PRODCON_LOSSY : 0u) | (how.at_least_once ? PRODCON_AT_LEAST_ONCE : 0u) |
-              (how.ready ? 0u : PRODCON_CREATE_NOT_READY);
+              (how.ready ? 0u : PRODCON_CREATE_NOT_READY) | (how.copy_in_slot ? 0u : PRODCON_NO_COPY_IN_SLOT);
     c.mode = how.mode;
     c.batch = how.batch;
     c.max_deliveries = how.max_deliveries;

@@ -14,6 +14,10 @@ pub const PRODCON_AT_LEAST_ONCE: u32 = 2;
 /// Flag, of the creation only: the queue begins not ready. Puts answer `PRODCON_NOT_READY` until
 /// `prodcon_queue_set_ready`.
 pub const PRODCON_CREATE_NOT_READY: u32 = 4;
+/// Flag, of the creation only: no slot has a copy of its item. Otherwise it has, where items are of
+/// a plain type of at most 8 bytes, without batches, and the processor can do it: then a get that
+/// copies is faster, and one that works in place slower.
+pub const PRODCON_NO_COPY_IN_SLOT: u32 = 8;
 
 /// Role: the handle puts and gets.
 pub const PRODCON_BOTH: u32 = 0;
@@ -61,7 +65,8 @@ pub struct Options {
     pub item_size: u32,
     /// Handles that can be attached at once, 1 to 1023; 0: 64.
     pub seats: u32,
-    /// PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, or'ed.
+    /// PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, PRODCON_NO_COPY_IN_SLOT,
+    /// or'ed.
     pub flags: u32,
     /// Permission bits of the queue's file, such as 0660; 0: 0600.
     pub mode: u32,
@@ -193,10 +198,13 @@ impl Options {
         // SAFETY: by this function's contract.
         let how = unsafe { sized_input(from) }?;
         let invalid = |text: String| Err(Failure::invalid(text));
-        let unknown =
-            how.flags & !(PRODCON_LOSSY | PRODCON_AT_LEAST_ONCE | PRODCON_CREATE_NOT_READY);
+        let known = PRODCON_LOSSY
+            | PRODCON_AT_LEAST_ONCE
+            | PRODCON_CREATE_NOT_READY
+            | PRODCON_NO_COPY_IN_SLOT;
+        let unknown = how.flags & !known;
         if unknown != 0 {
-            let names = "PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY";
+            let names = "PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, PRODCON_NO_COPY_IN_SLOT";
             return invalid(format!(
                 "options.flags has unknown bits {unknown:#x}: use {names}"
             ));
@@ -213,7 +221,8 @@ impl Options {
             .item_size(how.item_size as usize)
             .lossy(how.flags & PRODCON_LOSSY != 0)
             .at_least_once(how.flags & PRODCON_AT_LEAST_ONCE != 0)
-            .ready(how.flags & PRODCON_CREATE_NOT_READY == 0);
+            .ready(how.flags & PRODCON_CREATE_NOT_READY == 0)
+            .copy_in_slot(how.flags & PRODCON_NO_COPY_IN_SLOT == 0);
         if how.seats != 0 {
             options = options.seats(how.seats);
         }

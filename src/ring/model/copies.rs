@@ -5,7 +5,7 @@
 //! block.
 
 use super::cases::{CLEAR, GET, PUT_A, PUT_B};
-use super::{Case, Plan, at_least, case, each_death, explore};
+use super::{Case, Pass, Plan, at_least, case, each_death, explore, pass};
 
 fn copies(slots: u32, filled: u64, plans: &[Plan]) -> Case {
     Case {
@@ -93,7 +93,13 @@ fn model_laps_between_an_exchange_and_the_look_at_the_epoch() {
             let _ = actor.get();
             let _ = actor.put(60);
         };
-        explore(&copies(1, 1, &[TWICE, LAP_AND_PUT, NEXT_EPOCH]));
+        let laps = copies(1, 1, &[TWICE, LAP_AND_PUT, NEXT_EPOCH]);
+        // Half a million executions more show nothing of the orderings.
+        explore(&if pass() == Pass::Bare {
+            long(laps)
+        } else {
+            laps
+        });
     });
 }
 
@@ -110,19 +116,16 @@ fn model_a_put_from_the_next_cycle() {
     });
 }
 
-/// A put walks behind the others while the queue is cleared.
+/// A put that has to walk from the beginning, because its cursor's slot is full, walks over a clear.
 #[test]
 fn model_a_walk_over_a_clear() {
     at_least(1, 1, || {
-        const CLEAR_AND_LAPS: Plan = |actor| {
+        const CLEAR_LAPS_AND_GET: Plan = |actor| {
             let _ = actor.ring.clear();
-            for item in [50, 60] {
-                let _ = actor.put(item);
-                let _ = actor.get();
-            }
+            LAPS(actor);
             let _ = actor.get();
         };
-        explore(&long(copies(1, 0, &[CLEAR_AND_LAPS, PUT_A])));
+        explore(&long(copies(1, 1, &[CLEAR_LAPS_AND_GET, PUT_A])));
     });
 }
 
