@@ -344,7 +344,7 @@ fn a_segment_in_which_two_places_name_one_block_is_refused() {
     let bits = (slots + seats - 1).ilog2() + 1;
     let word = |bytes: &[u8], at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
     let seat = |index: usize| 1280 + 128 * index;
-    let slot = |index: usize| seat(seats) + 8 * index;
+    let slot = |index: usize| seat(seats) + number(444) * index;
     let block_of_slot_2 = word(&whole, slot(2)) & ((1 << bits) - 1);
     let stamp_of_slot_1 = word(&whole, slot(1)) >> bits << bits;
     let record = word(&whole, seat(5)) >> 24 << 24;

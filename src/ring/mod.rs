@@ -63,6 +63,9 @@ pub(crate) trait Memory {
     /// Returns a slot's word with the copy of its item, if this queue's slots have copies;
     /// `index < slots`.
     fn pair(&self, index: u32) -> Option<&Pair>;
+    /// Fetches the line of a slot with a copy that will be exchanged some exchanges after that of slot
+    /// `index`. Changes nothing.
+    fn fetch_ahead(&self, index: u32);
     /// Returns the copy of the item in a block. The caller owns the block, and the slots have copies.
     fn copy_of(&self, block: u32) -> u64;
     /// `index < seats`
@@ -131,6 +134,9 @@ pub(crate) struct Cursors {
     pub(crate) get: Cursor,
     /// Cleared items discarded since the caller last looked. So many slots became free.
     pub(crate) discarded: u32,
+    /// How often in a row it had a line of slots to itself: putting, and getting by copies.
+    pub(crate) put_run: u32,
+    pub(crate) get_run: u32,
     /// From where on a copy is delivered without a look at its item's header.
     pub(crate) trust: Trust,
 }
@@ -149,7 +155,25 @@ pub(crate) struct Ring<M> {
     pub(crate) contention: u32,
 }
 
+/// Slots with copies in a line.
+const SLOTS_OF_LINE: u32 = 4;
+/// After so many lines in a row whose slots were exchanged without anybody's interference, lines are
+/// fetched ahead. An empty or full ring is an interference, and so is another endpoint on this side.
+const UNDISTURBED: u32 = 4;
+
 impl<M: Memory> Ring<M> {
+    /// Fetches a line of slots ahead, now and then, where nobody interferes: `run` counts that.
+    /// Several endpoints on one side would take the lines from each other.
+    #[inline(always)]
+    fn run_on(&self, run: &mut u32, index: u32) {
+        if index % SLOTS_OF_LINE == 0 {
+            *run = run.saturating_add(1);
+            if *run > UNDISTURBED {
+                self.memory.fetch_ahead(index);
+            }
+        }
+    }
+
     /// Returns the number of items in a block that carries some. The header is read if there can be
     /// more than one. A damaged header gives a number from 1 to `batch` too.
     #[inline(always)]

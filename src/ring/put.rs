@@ -39,6 +39,7 @@ impl<M: Memory> Ring<M> {
             memory.set_length(seat.block, length)
         };
         let Some(seen) = shape.slot_of_cycle(load_sc(slot), at.cycle, false) else {
+            c.put_run = 0;
             return false;
         };
         // Loaded after the slot's word. Acquire and Release are explained in `put_slow`.
@@ -69,7 +70,11 @@ impl<M: Memory> Ring<M> {
             Ok(Ok(()))
         ) {
             self.back_off(seat);
+            c.put_run = 0;
             return false;
+        }
+        if pair.is_some() {
+            self.run_on(&mut c.put_run, at.index);
         }
         c.put.advance(at, shape.slots);
         self.hint(memory.tail(), c.put);

@@ -79,8 +79,12 @@ impl<M: Memory> Ring<M> {
     ) -> Option<R> {
         debug_assert!(self.single);
         let at = c.get;
-        let (line, _, copy) =
-            self.claim::<true, _>(c, seat, true, || self.memory.pair(at.index).map(Pair::copy))?;
+        let look = || self.memory.pair(at.index).map(Pair::copy);
+        let Some((line, _, copy)) = self.claim::<true, _>(c, seat, true, look) else {
+            c.get_run = 0;
+            return None;
+        };
+        self.run_on(&mut c.get_run, at.index);
         if self.is_live_from(&mut c.trust, seat, at.cycle) {
             #[cfg(all(test, loom))]
             super::model::witness_copy(&self.memory, seat.block, copy);

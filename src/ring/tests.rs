@@ -51,6 +51,7 @@ impl Memory for View {
     fn pair(&self, index: u32) -> Option<&Pair> {
         self.words.copies.then(|| &self.words.slots[index as usize])
     }
+    fn fetch_ahead(&self, _: u32) {}
     fn copy_of(&self, block: u32) -> u64 {
         BlockWord(self.words.blocks[block as usize].load(Ordering::Relaxed))
             .length()

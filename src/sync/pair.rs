@@ -48,6 +48,25 @@ impl Pair {
     }
 }
 
+#[cfg(not(all(test, loom)))]
+impl Pair {
+    /// Asks for the line of this pair, which will be exchanged soon. Changes nothing.
+    #[inline(always)]
+    pub(crate) fn fetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint: it reads and writes nothing, and no address makes it fault. (A processor that does not
+        // know it takes it for a NOP.)
+        unsafe {
+            core::arch::asm!("prefetchw [{}]", in(reg) self, options(nostack, preserves_flags, readonly));
+        }
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        unsafe {
+            core::arch::asm!("prfm pstl1keep, [{}]", in(reg) self, options(nostack, preserves_flags, readonly));
+        }
+    }
+}
+
 /// Returns whether this processor exchanges both words at once.
 #[cfg(not(all(test, loom)))]
 pub(crate) fn is_supported() -> bool {

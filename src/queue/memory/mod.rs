@@ -19,6 +19,10 @@ mod tests;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
+/// So many slots ahead lines are fetched: two lines.
+const FETCH_AHEAD: u32 = 8;
+/// The fewest slots with which lines are fetched ahead.
+const FETCH_FROM: u32 = 64;
 
 /// Pointers into a segment that the owner of this value keeps mapped.
 #[derive(Debug)]
@@ -192,6 +196,15 @@ impl Memory for Mapped {
         // SAFETY: slots_offset is a multiple of 128, and the mapping begins with a page, so the pair is aligned; every bit pattern is one, and others access it as atomics too.
         // A segment with copies is made and opened only where `sync::pair::is_supported`, as `exchange` demands.
         Some(unsafe { &*pair })
+    }
+    #[inline(always)]
+    fn fetch_ahead(&self, index: u32) {
+        // In a small ring that line is one that the other side works at.
+        if self.shape.slots >= FETCH_FROM {
+            if let Some(pair) = self.pair(self.shape.ahead(index, FETCH_AHEAD)) {
+                pair.fetch();
+            }
+        }
     }
     #[inline(always)]
     fn copy_of(&self, block: u32) -> u64 {

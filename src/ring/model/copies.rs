@@ -84,10 +84,8 @@ fn model_a_put_paused_over_a_clear_and_laps() {
 #[test]
 fn model_laps_between_an_exchange_and_the_look_at_the_epoch() {
     at_least(1, 1, || {
-        const TWICE: Plan = |actor| {
-            let _ = actor.get();
-            let _ = actor.get();
-        };
+        // A get that walks where it has to.
+        const TWICE: Plan = |actor| (0..2).for_each(|_| drop(actor.get()));
         const LAP_AND_PUT: Plan = |actor| {
             let _ = actor.put(50);
             let _ = actor.get();
@@ -107,11 +105,7 @@ fn model_laps_between_an_exchange_and_the_look_at_the_epoch() {
 #[test]
 fn model_a_put_from_the_next_cycle() {
     at_least(1, 1, || {
-        const THRICE: Plan = |actor| {
-            for _ in 0..3 {
-                let _ = actor.get();
-            }
-        };
+        const THRICE: Plan = |actor| (0..3).for_each(|_| drop(actor.get_by_copy()));
         explore(&copies(2, 2, &[THRICE, PUT_A, NEXT_EPOCH]));
     });
 }

@@ -165,6 +165,7 @@ impl Memory for Shared {
             Slot::Pair(pair) => Some(pair),
         }
     }
+    fn fetch_ahead(&self, _: u32) {}
     fn copy_of(&self, block: u32) -> u64 {
         // SAFETY: the caller owns the block; loom fails if anybody else writes to it.
         self.0.payload[block as usize].with(|cell| unsafe { *cell })
@@ -338,15 +339,16 @@ impl Actor<'_> {
         }
         told(self.ring.take(&mut self.cursors, &mut self.seat).map(drop))
     }
+    /// Gets by a copy. `None`: there was nothing, or a cleared item was discarded.
+    fn get_by_copy(&mut self) -> Option<()> {
+        let log = self.log.clone();
+        let (cursors, seat) = (&mut self.cursors, &mut self.seat);
+        self.ring
+            .get_copy(cursors, seat, |block| log.read(block * 10))
+    }
     fn get(&mut self) -> Result<(), RingError> {
         if self.ring.memory.pair(0).is_some() {
-            let log = self.log.clone();
-            let got = self
-                .ring
-                .get_copy(&mut self.cursors, &mut self.seat, |block| {
-                    log.read(block * 10)
-                });
-            if got.is_some() {
+            if self.get_by_copy().is_some() {
                 return Ok(());
             }
         } else if self.ring.single {
