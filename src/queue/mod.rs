@@ -27,6 +27,7 @@ mod held;
 mod identity;
 mod in_hand;
 mod item;
+mod latest;
 mod memory;
 mod options;
 mod own;

@@ -69,6 +69,11 @@ impl<M: Memory> Ring<M> {
     /// in mid-operation.
     pub(crate) fn live(&self) -> u64 {
         let (all, head) = (self.len(), self.head());
+        all - self.void_from(head, all)
+    }
+
+    /// Returns how many of the `all` blocks from `head` on were cleared.
+    pub(super) fn void_from(&self, head: Cursor, all: u64) -> u64 {
         // Cleared blocks are always the oldest (see `put_slow`), so a binary search finds the first
         // live one.
         let (mut cleared, mut live) = (0, all);
@@ -84,7 +89,7 @@ impl<M: Memory> Ring<M> {
                 cleared = middle + 1
             }
         }
-        all - live
+        live
     }
 
     /// Returns whether the block `by` places behind `head` was not cleared. `by` is less than the
