@@ -141,9 +141,9 @@ pub mod worker;
 pub use error::{Difference, Error, ErrorKind, GetError, PutError, PutSliceError, Result};
 #[cfg(not(all(test, loom)))]
 pub use queue::{
-    AttachOptions, Batch, BatchIter, CommitError, Control, Delivery, ItemId, Iter, Payload,
-    QueueOptions, ReadyQueue, Recovery, Report, Reservation, SeatInfo, Stats, Within, list,
-    list_in, unlink, unlink_in,
+    AttachOptions, Batch, BatchIter, CancelToken, CommitError, Control, Delivery, Interest, ItemId,
+    Iter, Payload, QueueOptions, ReadyQueue, Recovery, Report, Reservation, SeatInfo, Stats,
+    Within, list, list_in, select, unlink, unlink_in,
 };
 #[cfg(not(all(test, loom)))]
 #[doc(hidden)]

@@ -159,6 +159,7 @@ impl Endpoint {
         // The first seat may carry an orphan. It is the one whose item is in hand then.
         let seat = taken.remove(0);
         control.own = own;
+        control.cancel.clone_from(&attach.cancel);
         Ok(Self {
             control,
             kept: seat.hold,

@@ -10,13 +10,13 @@ use super::endpoint::Endpoint;
 use super::wait::{For, Until};
 use super::{Payload, ReadyQueue};
 use crate::error::{Fault, GetError, PutError};
-use crate::sync::event::{Futex, register, wake_one};
-use crate::sys::futex::Kernel;
+use crate::sync::event::{register, wake_one};
+use crate::sys::futex::{Asleep, Kernel};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// The longest sleep where the system cannot sleep on two words.
-const MAX_SLEEP_ON_ONE_WORD: Duration = Duration::from_millis(2);
+/// The longest sleep that the state of the other queue does not end.
+const MAX_SLEEP_BLIND: Duration = Duration::from_millis(2);
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Puts an item. Waits for space for at most `timeout` (`None`: forever), and as long as
@@ -105,10 +105,12 @@ impl Endpoint {
             }
             let seat = self.control.segment.seat(self.seat.index);
             seat.asleep.store(1, Ordering::Relaxed); // Relaxed: for people
-            let slept = theirs
-                .is_some_and(|theirs| Kernel.wait_two([(self.event(what), value), theirs], left));
-            if !slept {
-                Kernel.wait(self.event(what), value, left.min(MAX_SLEEP_ON_ONE_WORD));
+            let mine = Asleep::shared(self.event(what), value);
+            match theirs {
+                Some((word, value)) => {
+                    Kernel.wait_any(&[mine, Asleep::shared(word, value)], left);
+                }
+                None => Kernel.wait_any(&[mine], left.min(MAX_SLEEP_BLIND)),
             }
             seat.asleep.store(0, Ordering::Relaxed);
             if let Some(done) = attempt(self)? {

@@ -5,18 +5,20 @@
 
 use super::Payload;
 use super::backoff::{MAX_SLEEP, pauses};
+use super::cancel::CancelToken;
+use super::interest::Care;
 use super::memory::{Leases, Mapped};
 use super::options::{AttachOptions, QueueOptions};
 use super::seat_set::SeatSet;
 use super::stats::{Recovery, Report, SeatInfo, Stats};
-use crate::error::{Fault, OpenError, Result, StateRefused};
+use crate::error::{Fault, GetError, OpenError, Result, StateRefused};
 use crate::layout::{SeatLine, Words};
 use crate::ring::seat::Event;
 use crate::ring::{Memory, Recovered as Pass, Ring, RingError};
 use crate::segment::{Place, QueueId, QueueInfo, Segment};
 use crate::state::{Role, State};
-use crate::sync::event::{Futex, register, wake_all, wake_one};
-use crate::sys::futex::Kernel;
+use crate::sync::event::{register, wake_all, wake_one};
+use crate::sys::futex::{Asleep, Kernel};
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -48,6 +50,10 @@ pub struct Control {
     /// Locks of one description do not exclude each other: of the threads that share the handle one
     /// at a time looks after the dead.
     recovering: Mutex<()>,
+    /// Ends the waits of this handle, and of the endpoint that it belongs to.
+    pub(super) cancel: Option<CancelToken>,
+    /// What its waits for several queues remember of the dead.
+    pub(super) care: Care,
 }
 
 impl Control {
@@ -87,7 +93,8 @@ impl Control {
         Self::attach_with(name, &AttachOptions::new())
     }
 
-    /// Opens a handle to a queue in another directory. Of the options only the directory counts.
+    /// Opens a handle to a queue in another directory, or with a token that ends its waits. Of the
+    /// options only these count.
     ///
     /// # Errors
     /// As [`attach`](Self::attach).
@@ -100,7 +107,10 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn attach_with(name: &str, options: &AttachOptions) -> Result<Self> {
-        Ok(Self::open(options.place(name)?)?)
+        Ok(Self {
+            cancel: options.cancel.clone(),
+            ..Self::open(options.place(name)?)?
+        })
     }
 
     pub(super) fn open(place: Place) -> Result<Self, OpenError> {
@@ -124,7 +134,10 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn try_clone(&self) -> Result<Self> {
-        Ok(Self::over(self.segment.again()?))
+        Ok(Self {
+            cancel: self.cancel.clone(),
+            ..Self::over(self.segment.again()?)
+        })
     }
 
     pub(super) fn over(segment: Segment) -> Self {
@@ -144,6 +157,8 @@ impl Control {
             typed,
             own: SeatSet::default(),
             recovering: Mutex::new(()),
+            cancel: None,
+            care: Care::new(),
         }
     }
 
@@ -422,7 +437,7 @@ impl Control {
     /// first.
     ///
     /// # Errors
-    /// `Removed`, `Forked`, `Os`.
+    /// `Cancelled`, `Removed`, `Forked`, `Os`.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -432,14 +447,14 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn wait_ready(&self, timeout: Option<Duration>) -> Result<bool> {
-        Ok(self.wait(timeout, Self::is_ready)?)
+        self.wait(timeout, Self::is_ready)
     }
 
     /// Waits until the state is `state`, for at most `timeout`. Returns false if the time passed
     /// first.
     ///
     /// # Errors
-    /// `Removed`, `Forked`, `Os`.
+    /// `Cancelled`, `Removed`, `Forked`, `Os`.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -450,14 +465,14 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn wait_state(&self, state: State, timeout: Option<Duration>) -> Result<bool> {
-        Ok(self.wait(timeout, |control| control.state() == state)?)
+        self.wait(timeout, |control| control.state() == state)
     }
 
     pub(super) fn wait(
         &self,
         timeout: Option<Duration>,
         done: impl Fn(&Self) -> bool,
-    ) -> Result<bool, Fault> {
+    ) -> Result<bool> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             self.readable()?;
@@ -473,16 +488,33 @@ impl Control {
             if left.is_zero() {
                 return Ok(false);
             }
+            if self.is_cancelled() {
+                return Err(GetError::Cancelled.into());
+            }
             if self.segment.read_only {
-                std::thread::sleep(left.min(Duration::from_millis(5)));
+                let token = self.cancel.as_ref().map(CancelToken::asleep);
+                Kernel.wait_any(token.as_slice(), left.min(Duration::from_millis(5)));
                 continue;
             }
             let word = &self.words().changed.0;
             let value = register(word);
             if !done(self) {
-                Kernel.wait(word, value, left);
+                self.sleep(Asleep::shared(word, value), left);
             }
         }
+    }
+
+    /// Sleeps on a word of the queue's, and on the token's if there is one.
+    pub(super) fn sleep(&self, word: Asleep<'_>, timeout: Duration) {
+        match &self.cancel {
+            None => Kernel.wait_any(&[word], timeout),
+            Some(token) => Kernel.wait_any(&[word, token.asleep()], timeout),
+        }
+    }
+
+    /// Returns whether the handle's token was cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
     }
 
     /// Returns the state. A handle in a forked child answers `Stopped`.

@@ -212,7 +212,7 @@ impl Endpoint {
 }
 
 /// Checks that items of this type can be put into the queue and got from it.
-fn fits(segment: &Segment, plain: &Plain) -> Result<(), OpenError> {
+pub(super) fn fits(segment: &Segment, plain: &Plain) -> Result<(), OpenError> {
     let (header, geometry) = (&segment.header, &segment.geometry);
     let differs = |what, expected: String, found: String| {
         Err(OpenError::Incompatible {

@@ -171,6 +171,7 @@ impl Endpoint {
                 .wait_for(For::Items, until, |endpoint| endpoint.attempt_take(size))
                 .map_err(|gave_up| match gave_up {
                     GaveUp::TimedOut => GetError::TimedOut,
+                    GaveUp::Cancelled => GetError::Cancelled,
                     GaveUp::Failed(error) => error,
                 }),
         }

@@ -118,6 +118,11 @@ impl Endpoint {
         }
     }
 
+    /// Returns whether the next get finds something in a seat of this endpoint.
+    pub(super) fn has_left_over(&self) -> bool {
+        self.seat.hold || self.adopted.is_some() || !self.aside.is_empty()
+    }
+
     /// Returns a spare seat, or one that is free now.
     fn free_seat(&mut self) -> Option<Seat> {
         self.spare.pop().or_else(|| self.lock_seat())

@@ -184,6 +184,7 @@ impl Endpoint {
         match self.wait_for(For::Space, until, |queue| queue.attempt_put(len, false)) {
             Ok(()) => Ok(()),
             Err(GaveUp::TimedOut) => Err(PutError::TimedOut),
+            Err(GaveUp::Cancelled) => Err(PutError::Cancelled),
             Err(GaveUp::Failed(error)) => Err(error),
         }
     }

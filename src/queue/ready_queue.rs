@@ -4,10 +4,11 @@ use super::batch::Batch;
 use super::control::Control;
 use super::delivery::Delivery;
 use super::endpoint::Endpoint;
+use super::interest::Interest;
 use super::item::TOO_LARGE;
 use super::options::{AttachOptions, QueueOptions};
 use super::reservation::Reservation;
-use super::wait::Until;
+use super::wait::{For, Until};
 use super::within::Within;
 use super::{Item, Payload};
 use crate::error::{Error, ErrorKind, GetError, PutError, PutSliceError, Result};
@@ -421,6 +422,38 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Within::new(&mut self.endpoint, Until::Deadline(deadline))
     }
 
+    // ------------------------------------------------------------ several queues
+
+    /// Returns the interest in items, for [`select`](crate::select): a `try_get` is worth it.
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue, select};
+    /// # use std::time::Duration;
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(8))?;
+    /// let soon = Some(Duration::from_millis(1));
+    /// assert_eq!(select(&[queue.readable()], soon)?, None);
+    /// queue.put(&1)?;
+    /// assert_eq!(select(&[queue.readable()], soon)?, Some(0));
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn readable(&self) -> Interest<'_> {
+        Interest::of_queue(&self.endpoint, For::Items)
+    }
+
+    /// Returns the interest in space, for [`select`](crate::select): a `try_put` is worth it.
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue, select};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(8))?;
+    /// assert_eq!(select(&[queue.readable(), queue.writable()], None)?, Some(1));
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn writable(&self) -> Interest<'_> {
+        Interest::of_queue(&self.endpoint, For::Space)
+    }
+
     // ------------------------------------------------------------ the gate, and the figures
 
     /// Lets producers put.
@@ -487,7 +520,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// first.
     ///
     /// # Errors
-    /// `Removed`, `Forked`.
+    /// `Cancelled`, `Removed`, `Forked`.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

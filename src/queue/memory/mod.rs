@@ -141,6 +141,34 @@ impl Mapped {
         }
     }
 
+    /// Copies payload bytes of a block that may be written meanwhile, from `offset` on. They may be
+    /// torn, and count only if the block was in a slot all the time.
+    pub(super) fn copy_racily(&self, block: u32, offset: usize, to: &mut [u8]) {
+        assert!(
+            offset
+                .checked_add(to.len())
+                .is_some_and(|end| end <= self.payload_size)
+        );
+        let start = self.payload_offset + offset;
+        let mut at = start - start % 8; // of the word that has the first byte
+        let mut skip = start - at;
+        let mut to = to;
+        while !to.is_empty() {
+            // SAFETY: `at` is below the end of the payload, which is within the block, and the block is mapped.
+            let word = unsafe { self.block_start(block).add(at) };
+            // SAFETY: a block's start and size are multiples of 16 and `at` is one of 8, so the word is 8-aligned and ends within the block. Every bit pattern is a u64. The block may be written
+            // meanwhile, by its owner and mostly by another process, with accesses that are not atomic. One atomic load is one machine load, whatever is written; nothing follows from its value
+            // unless the slot's word, looked at afterwards, proves that nobody wrote.
+            let word = unsafe { &*word.cast::<AtomicU64>() };
+            // Relaxed: ordered by the acquire fence in `Ring::still`.
+            let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+            let count = to.len().min(8 - skip);
+            let (now, rest) = to.split_at_mut(count);
+            now.copy_from_slice(&bytes[skip..skip + count]);
+            (to, at, skip) = (rest, at + 8, 0);
+        }
+    }
+
     /// Returns the stamp of the slot `ahead` places behind `index`, for a look that decides
     /// nothing.
     #[inline(always)]
