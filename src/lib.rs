@@ -106,6 +106,7 @@
 //! | `serde` | no | results and messages of any serde type, `Serialize` for figures |
 
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(all(test, loom), allow(dead_code, unused_imports))]
 
 #[cfg(not(all(
