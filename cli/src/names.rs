@@ -1,6 +1,7 @@
 //! Names of queues as people give them: several, patterns, and with mistakes.
 
 use crate::exit::End;
+use std::collections::HashSet;
 use std::path::Path;
 
 /// How alike two names are that may be meant for each other, of 1.
@@ -40,20 +41,22 @@ pub fn expand(arguments: &[String]) -> Result<Vec<String>, End> {
             )));
         }
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
     Ok(names)
 }
 
 #[cfg(any(feature = "metrics", feature = "top"))]
 /// The queues that a command looks at again and again: names, and patterns, which are compared anew
-/// at each look. Nothing given means all queues.
+/// at each look. Each is meant once; nothing given means all queues.
 pub struct Watched(Vec<String>);
 
 #[cfg(any(feature = "metrics", feature = "top"))]
 impl Watched {
     pub fn new(arguments: &[String]) -> Self {
-        Self(arguments.to_vec())
+        let mut seen = HashSet::new();
+        let once = arguments.iter().filter(|name| seen.insert(*name));
+        Self(once.cloned().collect())
     }
 
     /// Those that were given by name, whether they exist or not.
