@@ -113,6 +113,27 @@ impl Control {
         })
     }
 
+    /// Opens a handle that can change nothing: the segment is mapped for reading only. It is for
+    /// programs that watch queues.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    ///
+    /// ```
+    /// # use prodcon::{Control, ErrorKind, QueueOptions};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// # let made = Control::create::<u64>(&name, &QueueOptions::new(64))?;
+    /// let control = Control::attach_read_only(&name)?;
+    /// assert_eq!(control.stats()?.capacity, 64);
+    /// assert_eq!(control.clear().unwrap_err().kind(), ErrorKind::ReadOnly);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn attach_read_only(name: &str) -> Result<Self> {
+        Ok(Self::over(Segment::attach_read_only(Place::new(
+            None, name,
+        )?)?))
+    }
+
     pub(super) fn open(place: Place) -> Result<Self, OpenError> {
         match Segment::attach(place.clone()) {
             Err(OpenError::Denied { .. }) => Segment::attach_read_only(place),
@@ -197,7 +218,8 @@ impl Control {
         &self.segment.header
     }
 
-    /// Returns whether the user may only read. Changes then fail with `ReadOnly`.
+    /// Returns whether the handle can change nothing, because the user may only read or because
+    /// [`attach_read_only`](Self::attach_read_only) opened it. Changes then fail with `ReadOnly`.
     pub fn is_read_only(&self) -> bool {
         self.segment.read_only
     }
