@@ -152,7 +152,6 @@ impl Endpoint {
 
     /// Gives a seat up.
     pub(super) fn release(&mut self, seat: Seat) {
-        self.control.own.remove(seat.index);
         self.control.release(seat);
     }
 }

@@ -21,7 +21,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[doc(hidden)]
     #[inline]
     pub fn is_forked(&self) -> bool {
-        self.endpoint.control.segment.lease.forked()
+        self.endpoint.control.forked()
     }
 
     /// Gives the item in hand back, as [`Delivery::nack`](super::Delivery::nack) does, if its guard

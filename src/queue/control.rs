@@ -19,6 +19,7 @@ use crate::segment::{Place, QueueId, QueueInfo, Segment};
 use crate::state::{Role, State};
 use crate::sync::event::{register, wake_all, wake_one};
 use crate::sys::futex::{Asleep, Kernel};
+use crate::sys::lease::Birth;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,11 +43,14 @@ const LOOKS: u64 = 5;
 #[derive(Debug)]
 pub struct Control {
     pub(super) ring: Ring<Mapped>, // before segment: it points into it
-    pub(super) segment: Segment,
+    pub(super) segment: Arc<Segment>,
+    /// Of the segment, at hand for every operation: when this process began, and an item's length.
+    birth: Birth,
+    item_size: usize,
     /// The queue is of a plain type, so every item has the same length.
     pub(super) typed: bool,
     /// Seats of the endpoint that this handle belongs to.
-    pub(super) own: SeatSet,
+    pub(super) own: Arc<SeatSet>,
     /// Locks of one description do not exclude each other: of the threads that share the handle one
     /// at a time looks after the dead.
     recovering: Mutex<()>,
@@ -174,9 +178,11 @@ impl Control {
         let typed = !segment.header.type_name.is_empty();
         Self {
             ring,
-            segment,
+            birth: segment.lease.birth(),
+            item_size: segment.geometry.item_size as usize,
+            segment: Arc::new(segment),
             typed,
-            own: SeatSet::default(),
+            own: Arc::default(),
             recovering: Mutex::new(()),
             cancel: None,
             care: Care::new(),
@@ -315,13 +321,19 @@ impl Control {
         Ok(self.segment.unlink_if_stale()?)
     }
 
+    /// Returns whether this is a forked child, in which the handle touches nothing. One load.
+    #[inline(always)]
+    pub(super) fn forked(&self) -> bool {
+        self.birth.forked()
+    }
+
     #[inline(always)]
     pub(super) fn words(&self) -> &Words {
-        self.segment.words()
+        self.ring.memory.words()
     }
 
     pub(super) fn writable(&self) -> Result<(), Fault> {
-        if self.segment.lease.forked() {
+        if self.forked() {
             return Err(Fault::Forked {
                 queue: self.shared_name(),
             });
@@ -335,7 +347,7 @@ impl Control {
     }
 
     pub(super) fn readable(&self) -> Result<(), Fault> {
-        if self.segment.lease.forked() {
+        if self.forked() {
             Err(Fault::Forked {
                 queue: self.shared_name(),
             })
@@ -452,7 +464,7 @@ impl Control {
 
     /// Returns whether producers may put. A handle in a forked child answers false.
     pub fn is_ready(&self) -> bool {
-        !self.segment.lease.forked() && self.ring.gate().is_ready()
+        !self.forked() && self.ring.gate().is_ready()
     }
 
     /// Waits until the queue is ready, for at most `timeout`. Returns false if the time passed
@@ -549,7 +561,7 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn state(&self) -> State {
-        if self.segment.lease.forked() {
+        if self.forked() {
             return State::Stopped;
         }
         State::from_word(self.words().gate.state.load(Ordering::SeqCst))
@@ -617,7 +629,7 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn len(&self) -> usize {
-        if self.segment.lease.forked() {
+        if self.forked() {
             return 0;
         }
         self.ring.live_items() as usize
@@ -636,14 +648,13 @@ impl Control {
     /// Returns whether there is no space, not even what a put could make by discarding cleared
     /// items.
     pub fn is_full(&self) -> bool {
-        !self.segment.lease.forked()
-            && self.ring.live() == u64::from(self.segment.geometry.capacity)
+        !self.forked() && self.ring.live() == u64::from(self.segment.geometry.capacity)
     }
 
     /// Returns the longest item in bytes.
     #[inline]
     pub fn item_size(&self) -> usize {
-        self.segment.geometry.item_size as usize
+        self.item_size
     }
 
     /// Returns whether a put on the full queue drops the oldest item.

@@ -70,7 +70,7 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn may_take(&self) -> bool {
         let control = &self.control;
-        !control.segment.lease.forked()
+        !control.forked()
             && matches!(control.state_word(), 2 | 3) // started, stop at queue end
             && !self.seat.hold
             && self.adopted.is_none()

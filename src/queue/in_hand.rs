@@ -18,7 +18,7 @@ impl Endpoint {
     /// Acknowledges the next `items` in hand.
     #[inline(always)]
     pub(super) fn acknowledge(&mut self, items: u32) {
-        if self.control.segment.lease.forked() {
+        if self.control.forked() {
             return;
         }
         self.lent = 0;
@@ -34,11 +34,7 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn acknowledge_taken(&mut self) {
         let control = &self.control;
-        if control.ring.single
-            && self.seat.hold
-            && self.adopted.is_none()
-            && !control.segment.lease.forked()
-        {
+        if control.ring.single && self.seat.hold && self.adopted.is_none() && !control.forked() {
             self.lent = 0;
             self.seat.acknowledge_one(&control.ring.memory);
         } else {

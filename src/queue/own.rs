@@ -35,7 +35,7 @@ impl Endpoint {
     /// have, and a clear end is better than a fault.
     #[inline(always)]
     pub(super) fn assert_mapped(&self) {
-        if self.control.segment.lease.forked() {
+        if self.control.forked() {
             self.panic_forked();
         }
     }

@@ -70,7 +70,7 @@ impl Endpoint {
         fits && self.burst < self.care_at
             && !self.seat.hold
             && self.nothing_forgotten()
-            && !self.control.segment.lease.forked()
+            && !self.control.forked()
     }
 
     #[cold]

@@ -76,10 +76,10 @@ impl Mapped {
     }
 
     #[inline(always)]
-    fn words(&self) -> &Words {
-        // SAFETY: the words lie within the mapping, see Segment::words; the segment outlives self by the contract of `new`.
+    pub(super) fn words(&self) -> &Words {
+        // SAFETY: the header check made total_size >= SEATS_OFFSET = WORDS_OFFSET + size of Words, all of which is mapped; the segment outlives self by the contract of `new`.
         let words = unsafe { self.base.add(WORDS_OFFSET) };
-        // SAFETY: aligned and valid for every bit pattern, see Segment::words.
+        // SAFETY: within the mapping (above), whose start is page-aligned, so that 512 behind it is aligned to 128; all fields are atomics, for which every bit pattern is a value.
         unsafe { &*words.cast::<Words>() }
     }
 
