@@ -4,6 +4,7 @@
 
 mod buffer;
 mod errors;
+mod files;
 mod fork;
 mod guard;
 mod hand;

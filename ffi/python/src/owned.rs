@@ -6,9 +6,9 @@
 //! removals are by identity. Invariant: nothing here waits, or runs code of Python, with a lock.
 
 use crate::errors::{self, Removed};
+use crate::files;
 use crate::fork::generation;
 use crate::handle::Handle;
-use crate::spill;
 use prodcon::{AttachOptions, Control, QueueId};
 use pyo3::prelude::*;
 use std::collections::HashMap;
@@ -92,7 +92,7 @@ pub fn closed_by_maker(handle: &Handle, owner: Control) {
         locked(&KEPT).push((generation(), handle.is_named(), owner));
     } else {
         // Nobody else can have it, unless by a guess at its name. It may have been removed.
-        let _ = spill::remove(owner);
+        let _ = files::remove(owner);
     }
 }
 
@@ -109,9 +109,9 @@ pub fn left(handle: &Handle) {
 
 /// Removes a queue that was left by its owner and by everybody else.
 pub fn remove_if_stale(control: &Control) {
-    let files = spill::files_of(control);
+    let files = files::files_of(control);
     if control.is_stale().unwrap_or(false) && control.remove_if_stale().unwrap_or(false) {
-        spill::remove_files(files);
+        files::remove_files(files);
     }
 }
 
@@ -134,7 +134,7 @@ pub fn sweep_kept(childless: impl FnOnce() -> bool) {
     drop(kept);
     let go: Vec<(u64, bool, Control)> = go;
     for (.., control) in go {
-        let _ = spill::remove(control);
+        let _ = files::remove(control);
     }
 }
 
@@ -166,7 +166,7 @@ pub fn _leave_kept() {
             continue;
         }
         if alone(&owner) {
-            let _ = spill::remove(owner);
+            let _ = files::remove(owner);
             continue;
         }
         let look = control_in(owner.directory(), owner.name());
@@ -194,13 +194,13 @@ pub fn sweep(dir: &Path, prefix: &str) {
             remove_if_stale(&control);
         }
     }
-    spill::sweep(dir);
+    files::sweep(dir);
 }
 
 /// Removes a queue's name, whatever it is.
 pub fn unlink(dir: &Path, name: &str) -> PyResult<()> {
     match control_in(dir, name) {
-        Ok(control) => spill::remove(control),
+        Ok(control) => files::remove(control),
         // It is no queue of this format, or may not be read: the name goes nevertheless.
         Err(_) => prodcon::unlink_in(dir, name),
     }
