@@ -8,17 +8,14 @@
 use crate::errors::{self, Removed};
 use crate::files;
 use crate::fork::generation;
-use crate::handle::Handle;
 use prodcon::{AttachOptions, Control, QueueId};
 use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The seats of this process in each owned queue.
 static SEATS: Mutex<Option<(u64, HashMap<QueueId, usize>)>> = Mutex::new(None);
-/// The handles of owned queues in this process.
-static HANDLES: Mutex<Vec<Weak<Handle>>> = Mutex::new(Vec::new());
 /// What this process made and gave away, and has no handle of any more: the owners' locks.
 static KEPT: Mutex<Vec<(u64, bool, Control)>> = Mutex::new(Vec::new());
 
@@ -73,35 +70,21 @@ pub fn replaced(name: &str) -> PyErr {
     ))
 }
 
-/// Notes a handle of an owned queue.
-pub fn remember(handle: &Arc<Handle>) {
-    if handle.owned {
-        let mut handles = locked(&HANDLES);
-        handles.retain(|handle| handle.strong_count() > 0);
-        handles.push(Arc::downgrade(handle));
-    }
-}
-
-fn handles() -> Vec<Arc<Handle>> {
-    locked(&HANDLES).iter().filter_map(Weak::upgrade).collect()
-}
-
-/// The handle that made the queue was closed in the process that made it.
-pub fn closed_by_maker(handle: &Handle, owner: Control) {
-    if handle.is_handed() {
-        locked(&KEPT).push((generation(), handle.is_named(), owner));
+/// The handle that made the queue was closed in the process that made it. `handed`: it was given
+/// away; `named`: anybody may have been told its name.
+pub fn closed_by_maker(owner: Control, handed: bool, named: bool) {
+    if handed {
+        locked(&KEPT).push((generation(), named, owner));
     } else {
         // Nobody else can have it, unless by a guess at its name. It may have been removed.
         let _ = files::remove(owner);
     }
 }
 
-/// This process has left a queue, with this handle at least: the last one to leave removes it.
-pub fn left(handle: &Handle) {
-    if handle.owned
-        && !handle.is_maker()
-        && let Ok(control) = control_in(&handle.dir, &handle.name)
-        && control.id() == handle.id
+/// This process has left an owned queue that it did not make: the last one to leave removes it.
+pub fn left(dir: &Path, name: &str, id: QueueId) {
+    if let Ok(control) = control_in(dir, name)
+        && control.id() == id
     {
         remove_if_stale(&control);
     }
@@ -138,25 +121,6 @@ pub fn sweep_kept(childless: impl FnOnce() -> bool) {
     }
 }
 
-/// In a child to which its parent's queues were handed: attaches to them, so that they stay.
-#[pyfunction]
-pub fn _hold_all() {
-    for handle in handles() {
-        if !handle.is_closed() {
-            handle.hold();
-        }
-    }
-}
-
-/// The process ends: leaves all owned queues; what it made goes, or is left to those attached.
-pub fn leave_all() {
-    for handle in handles() {
-        handle.hand(); // so that closing it decides nothing yet
-        handle.close();
-    }
-    _leave_kept();
-}
-
 /// Leaves what this process made and has dropped. (For tests, which look at what is left.)
 #[pyfunction]
 pub fn _leave_kept() {
@@ -178,11 +142,6 @@ pub fn _leave_kept() {
             remove_if_stale(&control);
         }
     }
-}
-
-/// At the end of the process, after the interpreter: for a program whose exit was interrupted.
-pub extern "C" fn at_exit() {
-    leave_all();
 }
 
 /// Removes what killed processes left in `dir`: stale queues whose names begin so.
