@@ -11,7 +11,6 @@
 
 use crate::cancel::Held;
 use crate::failure::Failure;
-use crate::handle::{Queue, forked};
 use crate::status::*;
 use rust::{CommitError, Delivery, GetError, ItemId, PutError, ReadyQueue};
 use std::slice;
@@ -116,7 +115,7 @@ impl Endpoint {
 
     #[cold]
     fn forked(&self) -> Failure {
-        forked::<Queue>()
+        Failure::forked("queue")
     }
 
     #[cold]
