@@ -161,9 +161,13 @@ impl Watch {
             return Some(End::Signalled);
         }
         self.tick();
-        // A cancelled token stays cancelled, so whatever the state has become since, it ends.
-        let stopped = || self.token.is_cancelled().then_some(End::Stopped);
-        self.found.or_else(stopped)
+        if self.found.is_none() && self.token.is_cancelled() {
+            // The watcher has seen why. If that is the state, which may be another one by now, the
+            // loop ends all the same: a cancelled token stays cancelled.
+            self.look();
+            self.found.get_or_insert(End::Stopped);
+        }
+        self.found
     }
 
     /// Sleeps until `deadline` (`None`: for ever), or until the loop has to end, or until the state
