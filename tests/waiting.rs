@@ -139,6 +139,50 @@ fn a_cancel_ends_waits_that_sleep() {
 }
 
 #[test]
+fn waits_that_are_cancelled_pass_their_wake_ups_on() {
+    let dir = Dir::new();
+    let mut queue = dir.queue("q", 1);
+    let token = CancelToken::new();
+    std::thread::scope(|scope| {
+        let waiters: Vec<_> = (0..8)
+            .map(|number| {
+                let attach = if number % 2 == 0 {
+                    dir.attach()
+                } else {
+                    dir.with(&token)
+                };
+                let mut waiter = ReadyQueue::<u64>::attach_with("q", &attach).unwrap();
+                scope.spawn(move || waiter.get().is_ok())
+            })
+            .collect();
+        until("all asleep", || {
+            let members = queue.control().stats().unwrap().members;
+            members.iter().filter(|seat| seat.asleep).count() == 8
+        });
+        let canceller = scope.spawn(|| token.cancel());
+        // Four wait on in any case, so none of these may stay.
+        for item in 0..4 {
+            queue.within(MINUTE).put(&item).unwrap();
+        }
+        until("four gets", || queue.is_empty());
+        canceller.join().unwrap();
+        let mut put = 4;
+        until("the end of all", || {
+            let over = waiters.iter().all(|waiter| waiter.is_finished());
+            if !over && queue.try_put(&put).is_ok() {
+                put += 1;
+            }
+            over
+        });
+        let got: u64 = waiters
+            .into_iter()
+            .map(|waiter| u64::from(waiter.join().unwrap()))
+            .sum();
+        assert_eq!(got + queue.len() as u64, put);
+    });
+}
+
+#[test]
 fn a_wait_that_only_spins_is_cancelled_too() {
     let (dir, token) = (Dir::new(), CancelToken::new());
     let attach = dir.with(&token).spin_limit(MINUTE);
