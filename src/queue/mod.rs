@@ -15,7 +15,6 @@ mod adopt;
 mod attach;
 mod backoff;
 mod batch;
-mod beside;
 pub mod bindings;
 mod cancel;
 mod control;
