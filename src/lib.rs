@@ -24,7 +24,7 @@
 //! | --- | --- | --- | --- |
 //! | put a copy | [`put`](ReadyQueue::put) | [`try_put`](ReadyQueue::try_put), [`force_put`](ReadyQueue::force_put) | `within(d).put(..)` |
 //! | get a copy, acknowledged when the call returns | [`get`](ReadyQueue::get), [`iter`](ReadyQueue::iter) | [`try_get`](ReadyQueue::try_get) | `within(d).get()` |
-//! | take in place, acknowledged by you | [`take`](ReadyQueue::take), [`take_many`](ReadyQueue::take_many) | [`try_take`](ReadyQueue::try_take) | `within(d).take()` |
+//! | take in place, acknowledged by you | [`take`](ReadyQueue::take), [`take_many`](ReadyQueue::take_many), [`take_owned`](ReadyQueue::take_owned) | [`try_take`](ReadyQueue::try_take) | `within(d).take()` |
 //!
 //! What a running program has to expect (`Full`, `Empty`, `TimedOut`, `NotReady`, `Stopped`) is a
 //! variant of [`PutError`] or [`GetError`]; everything else is an [`Error`]. All of them convert to
@@ -143,8 +143,8 @@ pub use error::{Difference, Error, ErrorKind, GetError, PutError, PutSliceError,
 #[cfg(not(all(test, loom)))]
 pub use queue::{
     AttachOptions, Batch, BatchIter, CancelToken, CommitError, Control, Delivery, Interest, ItemId,
-    Iter, Payload, QueueOptions, ReadyQueue, Recovery, Report, Reservation, SeatInfo, Stats,
-    Within, list, list_in, select, unlink, unlink_in,
+    Iter, OwnedDelivery, Payload, QueueOptions, ReadyQueue, Recovery, Report, Reservation,
+    SeatInfo, Stats, Within, list, list_in, select, unlink, unlink_in,
 };
 #[cfg(not(all(test, loom)))]
 #[doc(hidden)]

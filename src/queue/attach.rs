@@ -194,6 +194,7 @@ impl Endpoint {
             growing: false,
             short: None,
             hands: attach.max_unacked,
+            loans: None,
             attach: attach.clone(),
             cursors: Cursors::default(),
             shown: HeldSpan::default(),

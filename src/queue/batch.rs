@@ -110,6 +110,9 @@ impl Endpoint {
         self.control.readable()?;
         self.settle_forgotten();
         self.reserve_seats_for(max);
+        if !self.has_seat() {
+            return Err(self.no_seat().into());
+        }
         if buffering {
             self.buffer_what_comes();
         }

@@ -166,6 +166,16 @@ impl Control {
     }
 
     pub(super) fn over(segment: Segment) -> Self {
+        Self::of(Arc::new(segment), Arc::default())
+    }
+
+    /// Makes a handle with the same mapping, descriptor and seats. It must not look after the dead:
+    /// this one's `recovering` does not keep it from that.
+    pub(super) fn share(&self) -> Self {
+        Self::of(self.segment.clone(), self.own.clone())
+    }
+
+    fn of(segment: Arc<Segment>, own: Arc<SeatSet>) -> Self {
         let ring = Ring {
             memory: Mapped::new(&segment),
             at_least_once: segment.header.at_least_once,
@@ -180,9 +190,9 @@ impl Control {
             ring,
             birth: segment.lease.birth(),
             item_size: segment.geometry.item_size as usize,
-            segment: Arc::new(segment),
+            segment,
             typed,
-            own: Arc::default(),
+            own,
             recovering: Mutex::new(()),
             cancel: None,
             care: Care::new(),
@@ -325,6 +335,12 @@ impl Control {
     #[inline(always)]
     pub(super) fn forked(&self) -> bool {
         self.birth.forked()
+    }
+
+    #[cold]
+    pub(super) fn panic_forked(&self) -> ! {
+        let queue = self.shared_name();
+        panic!("{}", Fault::Forked { queue })
     }
 
     #[inline(always)]

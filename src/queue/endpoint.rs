@@ -10,6 +10,7 @@ use super::held::{Aside, HeldSpan};
 use super::item::Plain;
 use super::memory::Mapped;
 use super::options::{AttachOptions, QueueOptions};
+use super::owned::Loans;
 use crate::error::{Error, ErrorKind, OpenError, Reason};
 use crate::ring::seat::Seat;
 use crate::ring::{Cursors, Ring, RingError};
@@ -19,6 +20,7 @@ use crate::sys::futex::Kernel;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// An endpoint: what a [`ReadyQueue`](crate::ReadyQueue) is without its type.
@@ -41,6 +43,8 @@ pub(super) struct Endpoint {
     pub(super) short: Option<Instant>,
     /// The number of blocks that may be put aside at once.
     pub(super) hands: u32,
+    /// What left with seats of its own, once something has.
+    pub(super) loans: Option<Arc<Loans>>,
     pub(super) attach: AttachOptions,
     pub(super) cursors: Cursors,
     /// What was taken last.
@@ -265,10 +269,8 @@ impl Drop for Endpoint {
         let aside = std::mem::take(&mut self.aside)
             .into_iter()
             .map(|aside| aside.seat);
-        let seats: Vec<Seat> = aside
-            .chain(self.adopted.take())
-            .chain(self.spare.drain(..))
-            .collect();
+        let mut seats = self.close_loans();
+        seats.extend(aside.chain(self.adopted.take()).chain(self.spare.drain(..)));
         let held = self.seat.hold || seats.iter().any(|seat| seat.hold);
         for seat in seats {
             self.release(seat);

@@ -184,6 +184,9 @@ impl Endpoint {
             return Err(GetError::Stopped);
         }
         self.settle_forgotten();
+        if !self.growing && !self.has_seat() {
+            return Err(self.no_seat().into());
+        }
         if self.burst >= self.care_at {
             self.look_at_the_clock(For::Items)?;
         }

@@ -120,7 +120,7 @@ impl Endpoint {
     }
 
     /// Returns a spare seat, or one that is free now.
-    fn free_seat(&mut self) -> Option<Seat> {
+    pub(super) fn free_seat(&mut self) -> Option<Seat> {
         self.spare.pop().or_else(|| self.lock_seat())
     }
 
@@ -212,7 +212,7 @@ impl Endpoint {
     /// Locks spare seats until there are as many as were asked for, or no more are free. After that
     /// it does not try again for a while.
     pub(super) fn refill(&mut self) {
-        while self.spare.len() < self.hands as usize
+        while self.spare.len() + (self.lent_out() as usize) < self.hands as usize
             && self.short.is_none_or(|since| since.elapsed() >= MAX_SLEEP)
         {
             let free = self.leaves_enough();

@@ -5,7 +5,6 @@
 
 use super::endpoint::Endpoint;
 use super::held::HeldSpan;
-use crate::error::Fault;
 use crate::ring::Memory;
 use std::ptr::NonNull;
 
@@ -36,14 +35,8 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn assert_mapped(&self) {
         if self.control.forked() {
-            self.panic_forked();
+            self.control.panic_forked();
         }
-    }
-
-    #[cold]
-    fn panic_forked(&self) -> ! {
-        let queue = self.control.shared_name();
-        panic!("{}", Fault::Forked { queue })
     }
 
     /// Returns the first `len` bytes of the own block. `len` is checked against the block's size.

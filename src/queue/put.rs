@@ -6,7 +6,7 @@
 use super::Item;
 use super::endpoint::Endpoint;
 use super::wait::{For, GaveUp, Until};
-use crate::error::{Error, Length, OpenError, PutError, PutSliceError};
+use crate::error::{Length, PutError, PutSliceError};
 use crate::ring::seat::Event;
 use crate::ring::{Memory, RingError};
 use crate::sync::event::wake_one;
@@ -97,17 +97,8 @@ impl Endpoint {
             .into());
         }
         self.settle_forgotten();
-        if self.seat.hold && !self.step_aside() {
-            let (queue, seats) = (
-                self.control.shared_name(),
-                self.control.segment.geometry.seats,
-            );
-            return Err(Error::from(OpenError::NoSeat {
-                queue,
-                seats,
-                wanted: 1,
-            })
-            .into());
+        if !self.has_seat() || self.seat.hold && !self.step_aside() {
+            return Err(self.no_seat().into());
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use super::endpoint::Endpoint;
 use super::interest::Interest;
 use super::item::TOO_LARGE;
 use super::options::{AttachOptions, QueueOptions};
+use super::owned::OwnedDelivery;
 use super::reservation::Reservation;
 use super::wait::{For, Until};
 use super::within::Within;
@@ -368,6 +369,29 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// ```
     pub fn take_many(&mut self, max: usize) -> Result<Batch<'_, T>, GetError> {
         self.endpoint.take_many(max, Until::Forever)
+    }
+
+    /// Takes the oldest item in place, with a seat of its own: it may leave the endpoint, the thread
+    /// and the scope. Waits while there is none, and while
+    /// [`max_unacked`](AttachOptions::max_unacked) of them have not been acknowledged.
+    ///
+    /// # Errors
+    /// `Failed` with `InvalidOption` if the endpoint was attached without `max_unacked`, or if the
+    /// queue has batches; as [`get`](Self::get).
+    ///
+    /// ```
+    /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let options = QueueOptions::new(8).attach(AttachOptions::new().max_unacked(4));
+    /// let mut queue = ReadyQueue::<u64>::create(&name, &options)?;
+    /// queue.put(&1)?;
+    /// let job = queue.take_owned()?;
+    /// drop(queue); // the job stays valid
+    /// std::thread::spawn(move || job.ack()).join().unwrap();
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn take_owned(&mut self) -> Result<OwnedDelivery<T>, GetError> {
+        self.endpoint.take_owned(Until::Forever)
     }
 
     /// Takes one item to a buffer, waiting for at most `timeout`. What is in the buffer does not

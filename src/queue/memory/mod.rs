@@ -44,7 +44,7 @@ pub(crate) struct Mapped {
 // SAFETY: the pointers name shared memory that is accessed through atomics, and through blocks that one seat owns; the seat is in the same endpoint as this value and moves with it.
 unsafe impl Send for Mapped {}
 // SAFETY: through `&Mapped` safe code reaches shared words as atomics alone. A block's bytes are reached
-// by `payload`, whose caller has to own the block's seat; only an endpoint has one, and it is not Sync.
+// by `payload`, whose caller has to own the block's seat. An endpoint's seats are used by one thread at a time, and an `OwnedDelivery` only reads.
 unsafe impl Sync for Mapped {}
 
 impl Mapped {
