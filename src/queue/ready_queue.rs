@@ -5,6 +5,7 @@ use super::control::Control;
 use super::delivery::Delivery;
 use super::endpoint::Endpoint;
 use super::item::TOO_LARGE;
+use super::memory::copy_out;
 use super::options::{AttachOptions, QueueOptions};
 use super::reservation::Reservation;
 use super::wait::Until;
@@ -671,7 +672,7 @@ impl<T: Item> ReadyQueue<T> {
     #[inline]
     pub fn get_into(&mut self, place: &mut T) -> Result<(), GetError> {
         self.endpoint.get_with(T::SIZE, Until::Forever, |bytes| {
-            bytemuck::bytes_of_mut(place).copy_from_slice(bytes)
+            copy_out(bytes, bytemuck::bytes_of_mut(place))
         })
     }
 
@@ -691,7 +692,7 @@ impl<T: Item> ReadyQueue<T> {
     #[inline]
     pub fn try_get_into(&mut self, place: &mut T) -> Result<(), GetError> {
         self.endpoint.get_with(T::SIZE, Until::Now, |bytes| {
-            bytemuck::bytes_of_mut(place).copy_from_slice(bytes)
+            copy_out(bytes, bytemuck::bytes_of_mut(place))
         })
     }
 }

@@ -13,8 +13,11 @@ use crate::sys::lease::Lease;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod copy;
 #[cfg(test)]
 mod tests;
+
+pub(super) use copy::{copy_in, copy_out};
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
