@@ -111,6 +111,7 @@ impl Endpoint {
                 Kernel.wait(self.event(what), value, left.min(MAX_SLEEP_ON_ONE_WORD));
             }
             seat.asleep.store(0, Ordering::Relaxed);
+            self.claims.restart(self.position());
             if let Some(done) = attempt(self)? {
                 return Ok(Some(done));
             }

@@ -17,6 +17,7 @@ mod backoff;
 mod batch;
 mod beside;
 pub mod bindings;
+mod claims;
 mod control;
 mod dead_letter;
 mod delivery;
