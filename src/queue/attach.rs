@@ -1,5 +1,6 @@
 //! How an endpoint takes seats and gives them up.
 
+use super::claims::Claims;
 use super::control::Control;
 use super::due::Due;
 use super::endpoint::Endpoint;
@@ -204,6 +205,7 @@ impl Endpoint {
             orphans: None,
             dead_letters: None,
             burst: 0,
+            claims: Claims::new(),
             care_at: Due::FIRST,
             due: Due::new(),
             singles: 0,

@@ -4,6 +4,7 @@
 //! forked copy touches nothing. The seats in `control.own` are locked by this endpoint's own
 //! description and by nothing else.
 
+use super::claims::Claims;
 use super::control::Control;
 use super::due::Due;
 use super::held::{Aside, HeldSpan};
@@ -74,6 +75,8 @@ pub(super) struct Endpoint {
     pub(super) failed_spins: u32,
     /// When it looks after the dead.
     pub(super) due: Due,
+    /// Whether it takes the cache lines that it has read.
+    pub(super) claims: Claims,
     /// After this many successes in a burst the fast paths end, because it is time to look at the
     /// clock.
     pub(super) care_at: u32,

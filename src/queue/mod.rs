@@ -17,6 +17,7 @@ mod backoff;
 mod batch;
 pub mod bindings;
 mod cancel;
+mod claims;
 mod control;
 mod dead_letter;
 mod delivery;

@@ -4,6 +4,7 @@
 //! block. A seat comes back locked, through [`Loans`], or is given up by whoever ends the loan. The
 //! segment stays mapped for as long as one of them lives.
 
+use super::cancel::CancelToken;
 use super::control::Control;
 use super::endpoint::Endpoint;
 use super::held::HeldSpan;
@@ -13,8 +14,8 @@ use super::{Item, Payload};
 use crate::error::{Error, ErrorKind, Fault, GetError, OpenError, Result};
 use crate::ring::seat::{Event, Seat};
 use crate::state::State;
-use crate::sync::event::{Futex, register, wake_one};
-use crate::sys::futex::Kernel;
+use crate::sync::event::{register, wake_one};
+use crate::sys::futex::{Asleep, Kernel};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -227,17 +228,19 @@ impl Endpoint {
                     _ => GetError::TimedOut,
                 });
             }
+            if self.control.is_cancelled() {
+                return Err(GetError::Cancelled);
+            }
             let loans = self.loans().clone();
-            let words = [
-                (&loans.returned, register(&loans.returned)),
-                (
-                    &self.control.words().changed.0,
-                    register(&self.control.words().changed.0),
-                ),
+            let changed = &self.control.words().changed.0;
+            let mut words = vec![
+                Asleep::shared(&loans.returned, register(&loans.returned)),
+                Asleep::shared(changed, register(changed)),
             ];
+            words.extend(self.control.cancel.as_ref().map(CancelToken::asleep));
             let stopped = self.control.state() == State::Stopped;
-            if !stopped && !self.loans_ended(&loans) && !Kernel.wait_two(words, left) {
-                Kernel.wait(&loans.returned, words[0].1, left);
+            if !stopped && !self.loans_ended(&loans) {
+                Kernel.wait_any(&words, left);
             }
             if self.can_lend() {
                 return Ok(until);

@@ -6,6 +6,7 @@ use super::delivery::Delivery;
 use super::endpoint::Endpoint;
 use super::interest::Interest;
 use super::item::TOO_LARGE;
+use super::memory::copy_out;
 use super::options::{AttachOptions, QueueOptions};
 use super::owned::OwnedDelivery;
 use super::reservation::Reservation;
@@ -728,7 +729,7 @@ impl<T: Item> ReadyQueue<T> {
     #[inline]
     pub fn get_into(&mut self, place: &mut T) -> Result<(), GetError> {
         self.endpoint.get_with(T::SIZE, Until::Forever, |bytes| {
-            bytemuck::bytes_of_mut(place).copy_from_slice(bytes)
+            copy_out(bytes, bytemuck::bytes_of_mut(place))
         })
     }
 
@@ -748,7 +749,7 @@ impl<T: Item> ReadyQueue<T> {
     #[inline]
     pub fn try_get_into(&mut self, place: &mut T) -> Result<(), GetError> {
         self.endpoint.get_with(T::SIZE, Until::Now, |bytes| {
-            bytemuck::bytes_of_mut(place).copy_from_slice(bytes)
+            copy_out(bytes, bytemuck::bytes_of_mut(place))
         })
     }
 }

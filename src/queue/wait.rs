@@ -213,6 +213,7 @@ impl Endpoint {
                 until.left().min(self.due.longest_sleep()),
             );
             seat.asleep.store(0, Ordering::Relaxed);
+            self.claims.restart(self.position());
             if let Some(done) = attempt(self).map_err(GaveUp::Failed)? {
                 return Ok(done);
             }

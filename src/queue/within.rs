@@ -2,6 +2,7 @@
 
 use super::endpoint::Endpoint;
 use super::item::TOO_LARGE;
+use super::memory::copy_out;
 use super::wait::Until;
 use super::{Batch, Delivery, Item, OwnedDelivery, Payload};
 use crate::error::{GetError, PutError, PutSliceError};
@@ -174,7 +175,7 @@ impl<T: Item> Within<'_, T> {
     #[inline]
     pub fn get_into(self, place: &mut T) -> Result<(), GetError> {
         self.endpoint.get_with(T::SIZE, self.until, |bytes| {
-            bytemuck::bytes_of_mut(place).copy_from_slice(bytes)
+            copy_out(bytes, bytemuck::bytes_of_mut(place))
         })
     }
 

@@ -11,10 +11,13 @@ use crate::segment::Segment;
 use crate::state::State;
 use crate::sys::lease::Lease;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+mod copy;
 #[cfg(test)]
 mod tests;
+
+pub(super) use copy::{copy_in, copy_out};
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -38,6 +41,9 @@ pub(crate) struct Mapped {
     others_in_line: Option<u32>,
     /// The unit of a block's length: an item's bytes in queues with batches, else 1.
     unit: usize,
+    /// The cache lines of blocks that were read are taken, see `claims`. Only the endpoint that
+    /// owns this value changes it.
+    claims: AtomicBool,
     shape: Shape,
 }
 
@@ -71,6 +77,7 @@ impl Mapped {
             others_in_line: (geometry.block_size < LINE as u64)
                 .then(|| (LINE as u64 / geometry.block_size) as u32 - 1),
             unit,
+            claims: AtomicBool::new(true),
             shape: Shape::new(geometry.capacity, geometry.seats),
         }
     }
@@ -115,6 +122,17 @@ impl Mapped {
         // SAFETY: offset + len is within the block's payload (asserted), which ends within the block by the geometry's arithmetic; the block is mapped.
         let start = unsafe { self.block_start(block).add(self.payload_offset + offset) };
         std::ptr::slice_from_raw_parts_mut(start, len)
+    }
+
+    /// Returns whether a block has cache lines of its own.
+    pub(super) fn has_own_lines(&self) -> bool {
+        self.others_in_line.is_none()
+    }
+
+    /// Takes the cache lines of blocks from now on, or leaves them.
+    pub(super) fn set_claims(&self, claims: bool) {
+        // Relaxed: read by the same thread.
+        self.claims.store(claims, Ordering::Relaxed);
     }
 
     /// Writes back one word in each line that has something of the items.
@@ -234,7 +252,8 @@ impl Memory for Mapped {
     }
     #[inline(always)]
     fn claim_cache_lines(&self, block: u32) {
-        if self.others_in_line.is_none() {
+        // Relaxed: written by the same thread.
+        if self.others_in_line.is_none() && self.claims.load(Ordering::Relaxed) {
             self.write_back(block);
         }
     }
