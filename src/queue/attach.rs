@@ -14,6 +14,7 @@ use crate::ring::{Cursors, Recovered as Pass};
 use crate::state::Role;
 use crate::sync::event::wake_one;
 use crate::sys::futex::Kernel;
+use crate::trace;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, fence};
@@ -159,6 +160,7 @@ impl Endpoint {
         // The first seat may carry an orphan. It is the one whose item is in hand then.
         let seat = taken.remove(0);
         control.own = own;
+        trace::attached(control.name(), seat.index, attach.role);
         Ok(Self {
             control,
             kept: seat.hold,
