@@ -104,6 +104,10 @@
 //! | `derive` | yes | `#[derive(prodcon::Item)]` |
 //! | `signals` | yes | SIGINT and SIGTERM end a worker well |
 //! | `serde` | no | results and messages of any serde type, `Serialize` for figures |
+//! | `tracing` | no | events for the `tracing` crate, none of them on the way of a put or get |
+//!
+//! The events have the target `prodcon`; the project's `docs/monitoring.md` lists them. A
+//! subscriber must not call the handle whose event it receives.
 
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -135,6 +139,8 @@ mod sync;
 #[cfg(not(all(test, loom)))]
 #[allow(unsafe_code)]
 mod sys;
+#[cfg(not(all(test, loom)))]
+mod trace;
 #[cfg(not(all(test, loom)))]
 pub mod worker;
 

@@ -11,6 +11,7 @@ mod reason;
 pub(crate) use reason::{Fault, LONGEST, Length, OpenError, StateRefused, Worker};
 
 use crate::state::ParseStateError;
+use crate::trace;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -178,6 +179,11 @@ impl Difference {
 
 impl Error {
     pub(crate) fn new(reason: Reason) -> Self {
+        if let Reason::Open(OpenError::Corrupt { queue, what })
+        | Reason::Fault(Fault::Corrupt { queue, what }) = &reason
+        {
+            trace::corrupt(queue, what);
+        }
         let source = reason.os_error().map(io::Error::from_raw_os_error);
         Self(Box::new(Inner { reason, source }))
     }

@@ -13,6 +13,7 @@ use crate::error::Fault;
 use crate::ring::seat::Seat;
 use crate::ring::slot::BlockWord;
 use crate::ring::{Memory, Recovered as Pass, RingError};
+use crate::trace;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -57,7 +58,13 @@ impl Endpoint {
             self.dead_letter_items(seat);
         }
         if seat.hold {
-            self.control.ring.deliver_again(seat, self.buffering)
+            let again = self.control.ring.was_shown(seat);
+            let word = self.control.ring.deliver_again(seat, self.buffering);
+            if let (true, Some(word)) = (again, word) {
+                let deliveries = u32::from(word.deliveries()) + 1;
+                trace::redelivered(self.control.name(), seat.left(), deliveries);
+            }
+            word
         } else {
             None
         }

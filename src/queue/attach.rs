@@ -15,6 +15,7 @@ use crate::ring::{Cursors, Locks, Recovered as Pass};
 use crate::state::Role;
 use crate::sync::event::wake_one;
 use crate::sys::futex::Kernel;
+use crate::trace;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, fence};
@@ -185,6 +186,7 @@ impl Endpoint {
         // The first seat may carry an orphan. It is the one whose item is in hand then.
         let seat = taken.remove(0);
         control.cancel.clone_from(&attach.cancel);
+        trace::attached(control.name(), seat.index, attach.role);
         Ok(Self {
             control,
             kept: seat.hold,

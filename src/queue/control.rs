@@ -20,6 +20,7 @@ use crate::state::{Role, State};
 use crate::sync::event::{register, wake_all, wake_one};
 use crate::sys::futex::{Asleep, Kernel};
 use crate::sys::lease::Birth;
+use crate::trace;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -804,6 +805,9 @@ impl Control {
     /// Wakes the waiters whom a look after the dead concerns: a consumer for each orphan, and one
     /// on each side for what the dead processes that were resolved may have left undone.
     pub(super) fn wake_after(&self, pass: &Pass) {
+        if pass.recovered > 0 {
+            trace::recovered(self.name(), pass.recovered);
+        }
         for _ in 0..pass.announced + u32::from(pass.recovered > 0) {
             wake_one(&self.words().items.0, &Kernel);
         }
@@ -856,6 +860,9 @@ impl Control {
             report
                 .problems
                 .push(format!("the state word is {state}, expected 1 to 3"));
+        }
+        for problem in &report.problems {
+            trace::corrupt(self.name(), problem);
         }
         Ok(report)
     }
