@@ -319,4 +319,5 @@ documents! {
     tuning: "docs/tuning.md",
     coming_from: "docs/coming-from.md",
     faq: "docs/faq.md",
+    cli: "cli/README.md",
 }
