@@ -176,8 +176,3 @@ pub use sync::mortal;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use sys::pretend;
-
-/// The README's example compiles and runs.
-#[cfg(any())]
-#[doc = include_str!("../README.md")]
-pub struct Readme;
