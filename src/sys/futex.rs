@@ -144,7 +144,7 @@ fn wait_all_words(words: &[Asleep<'_>], timeout: Duration) -> bool {
     )
 }
 
-fn timespec(time: Duration) -> futex::Timespec {
+pub(crate) fn timespec(time: Duration) -> futex::Timespec {
     futex::Timespec {
         tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: time.subsec_nanos().into(),
