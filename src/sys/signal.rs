@@ -3,6 +3,7 @@
 //! Nothing is installed unless somebody asks for it. A signal that the process was started to ignore
 //! stays ignored, as the shell's background jobs want it.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static SEEN: AtomicBool = AtomicBool::new(false);
@@ -60,4 +61,33 @@ fn is_ignored(signal: i32) -> std::io::Result<bool> {
     // SAFETY: sigaction succeeded, so it has written the whole structure.
     let now = unsafe { now.assume_init() };
     Ok(now.sa_sigaction == libc::SIG_IGN)
+}
+
+/// Starts a thread in which all signals are blocked, so that the program's own threads handle them.
+pub(crate) fn spawn_deaf(name: &str, act: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let before = set_mask(&all_signals())?;
+    // The thread inherits the mask, and this one gets its own back in any case.
+    let spawned = std::thread::Builder::new().name(name.into()).spawn(act);
+    set_mask(&before)?;
+    spawned.map(drop)
+}
+
+fn all_signals() -> libc::sigset_t {
+    let mut all = std::mem::MaybeUninit::uninit();
+    // SAFETY: fills the set, for which there is room.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: just filled.
+    unsafe { all.assume_init() }
+}
+
+/// Sets this thread's blocked signals. Returns what they were.
+fn set_mask(mask: &libc::sigset_t) -> io::Result<libc::sigset_t> {
+    let mut before = std::mem::MaybeUninit::uninit();
+    // SAFETY: `mask` is a whole set, and there is room for the former one.
+    let error = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, before.as_mut_ptr()) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    // SAFETY: the call succeeded, so it has written the former set.
+    Ok(unsafe { before.assume_init() })
 }
