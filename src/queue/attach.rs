@@ -16,6 +16,7 @@ use crate::state::Role;
 use crate::sync::event::wake_one;
 use crate::sys::futex::Kernel;
 use crate::trace;
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, fence};
@@ -214,6 +215,7 @@ impl Endpoint {
             patience: MIN_SINGLES,
             drops: 0,
             failed_spins: 0,
+            watch: OnceCell::new(),
             _one_thread: PhantomData,
         })
     }

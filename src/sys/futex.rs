@@ -109,6 +109,12 @@ impl Kernel {
         // SeqCst: it comes before the wake in the order of all of them. A waiter whose look misses
         // it finds another value in the kernel than it expects, or is woken.
         word.store(1, Ordering::SeqCst);
+        self.wake_private(word);
+    }
+
+    /// Wakes everybody who sleeps on a word of this process. Async-signal-safe: one system call,
+    /// which leaves `errno` alone.
+    pub(crate) fn wake_private(self, word: &AtomicU32) {
         // An error means that the kernel refuses futexes, and then nobody sleeps long.
         let _ = futex::wake(word, futex::Flags::PRIVATE, i32::MAX as u32);
     }
