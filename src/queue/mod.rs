@@ -39,6 +39,7 @@ mod stats;
 mod supervise;
 mod wait;
 mod within;
+mod work;
 
 pub use batch::{Batch, BatchIter};
 pub use control::Control;

@@ -50,14 +50,26 @@ fn die(signal: i32) {
     unsafe { libc::raise(signal) };
 }
 
+/// The ends of this process's children cannot be seen: it ignores SIGCHLD, or has asked the kernel
+/// to leave nothing of them.
+pub(crate) fn hides_ends() -> bool {
+    action(libc::SIGCHLD).is_ok_and(|now| {
+        now.sa_sigaction == libc::SIG_IGN || now.sa_flags & libc::SA_NOCLDWAIT != 0
+    })
+}
+
 #[cfg(feature = "signals")]
 fn is_ignored(signal: i32) -> std::io::Result<bool> {
+    Ok(action(signal)?.sa_sigaction == libc::SIG_IGN)
+}
+
+/// What this process does at a signal.
+fn action(signal: i32) -> std::io::Result<libc::sigaction> {
     let mut now = std::mem::MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: a null action changes nothing; `now` has room for what is written.
     if unsafe { libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) } != 0 {
         return Err(std::io::Error::last_os_error());
     }
     // SAFETY: sigaction succeeded, so it has written the whole structure.
-    let now = unsafe { now.assume_init() };
-    Ok(now.sa_sigaction == libc::SIG_IGN)
+    Ok(unsafe { now.assume_init() })
 }
