@@ -178,7 +178,7 @@ pub(crate) struct SeatLine {
     pub(crate) skipped: AtomicU64,
     /// Reserved: the item in hand is not to be delivered again before this time.
     pub(crate) not_before: AtomicU64,
-    /// When the work on the block in hand began, in nanoseconds of CLOCK_MONOTONIC; written by worker loops; 0: unknown.
+    /// When the work on what the owner has in hand began, in nanoseconds of CLOCK_MONOTONIC; written by worker loops, in one of their seats; 0: unknown.
     pub(crate) since: AtomicU64,
 }
 

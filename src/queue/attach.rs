@@ -67,6 +67,7 @@ impl Control {
             line.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed, these three: for people
             line.role.store(role as u32, Ordering::Relaxed);
             line.asleep.store(0, Ordering::Relaxed);
+            self.end_work(seat.index); // its last holder may have been killed in it
             if !seat.hold {
                 self.ring.set_buffered(seat, false); // of its last holder
             }

@@ -11,6 +11,7 @@ use super::memory::{Leases, Mapped};
 use super::options::{AttachOptions, QueueOptions};
 use super::seat_set::SeatSet;
 use super::stats::{Recovery, Report, SeatInfo, Stats};
+use super::work::lasts;
 use crate::error::{Fault, GetError, OpenError, Result, StateRefused};
 use crate::layout::{SeatLine, Words};
 use crate::ring::seat::Event;
@@ -752,9 +753,11 @@ impl Control {
                     role: Role::from_word(line.role.load(Ordering::Relaxed)),
                     unacked,
                     asleep: line.asleep.load(Ordering::Relaxed) == 1,
+                    holding: lasts(line.since.load(Ordering::Relaxed)),
                 });
             }
         }
+        stats.share_the_time();
         if header.batch == 1 {
             // The slots tell the positions passed. All of them were puts, except for those at the
             // ends of streams.

@@ -47,6 +47,7 @@ mod supervise;
 mod wait;
 mod waiter;
 mod within;
+mod work;
 
 #[cfg(feature = "async")]
 pub use asynchronous::{Async, ItemStream};

@@ -186,15 +186,27 @@ fn restore(signal: i32) {
     unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
-fn disposition(signal: i32) -> io::Result<Disposition> {
+/// The ends of this process's children cannot be seen: it ignores SIGCHLD, or has asked the kernel
+/// to leave nothing of them.
+pub(crate) fn hides_ends() -> bool {
+    action(libc::SIGCHLD).is_ok_and(|now| {
+        now.sa_sigaction == libc::SIG_IGN || now.sa_flags & libc::SA_NOCLDWAIT != 0
+    })
+}
+
+/// What this process does at a signal.
+fn action(signal: i32) -> io::Result<libc::sigaction> {
     let mut now = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: a null action changes nothing; `now` has room for what is written.
     if unsafe { libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: sigaction succeeded, so it has written the whole structure.
-    let now = unsafe { now.assume_init() };
-    Ok(match now.sa_sigaction {
+    Ok(unsafe { now.assume_init() })
+}
+
+fn disposition(signal: i32) -> io::Result<Disposition> {
+    Ok(match action(signal)?.sa_sigaction {
         libc::SIG_DFL => Disposition::Default,
         libc::SIG_IGN => Disposition::Ignored,
         other if other == handler() => Disposition::Ours,
