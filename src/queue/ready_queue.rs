@@ -177,6 +177,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// Puts an item if there is space now. On a lossy queue it makes space.
     ///
+    /// A caller that polls keeps away from a slot at which the other side works: a try that fails
+    /// after several have succeeded may pause for up to ten microseconds or so before it answers,
+    /// as long as the other side keeps getting on, and tries once more.
+    ///
     /// # Errors
     /// `Full`, and as [`put`](Self::put).
     ///
@@ -241,6 +245,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 
     /// Gets a copy of the oldest item if there is one now, acknowledged as by [`get`](Self::get).
+    /// After several that have succeeded it may pause first, as [`try_put`](Self::try_put) does.
     ///
     /// # Errors
     /// `Empty`, and as [`get`](Self::get).
@@ -326,7 +331,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Ok(Delivery::new(&mut self.endpoint))
     }
 
-    /// Takes the oldest item in place if there is one now.
+    /// Takes the oldest item in place if there is one now. After several that have succeeded it may
+    /// pause first, as [`try_put`](Self::try_put) does.
     ///
     /// # Errors
     /// `Empty`, and as [`get`](Self::get).
@@ -732,7 +738,8 @@ impl<T: Item> ReadyQueue<T> {
         })
     }
 
-    /// Gets the oldest item into `place` if there is one now.
+    /// Gets the oldest item into `place` if there is one now. After several that have succeeded it
+    /// may pause first, as [`try_put`](Self::try_put) does.
     ///
     /// # Errors
     /// `Empty`, and as [`get_into`](Self::get_into).
