@@ -129,7 +129,9 @@ fn bridge(config: &options::Config) -> Result<()> {
             (
                 name,
                 scope.spawn(move || {
-                    end_of(&format!("out {}", out.queue), world, || outward::run(out, world))
+                    end_of(&format!("out {}", out.queue), world, || {
+                        outward::run(out, world)
+                    })
                 }),
             )
         });
@@ -138,7 +140,9 @@ fn bridge(config: &options::Config) -> Result<()> {
             (
                 name,
                 scope.spawn(move || {
-                    end_of(&format!("in {}", inward.queue), world, || inward::run(inward, world))
+                    end_of(&format!("in {}", inward.queue), world, || {
+                        inward::run(inward, world)
+                    })
                 }),
             )
         });
