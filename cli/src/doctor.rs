@@ -1,7 +1,7 @@
 //! `prodcon doctor`: recovers the seats of dead processes, checks every invariant, says what was found.
 
 use crate::exit::{End, Outcome};
-use crate::{names, output, report};
+use crate::{human, names, output, report};
 use clap::Args;
 use prodcon::{Control, Report, Stats};
 use serde_json::json;
@@ -48,7 +48,7 @@ fn look(name: &str, json: bool, several: bool) -> Outcome {
 
 /// What was found, a line each.
 fn text(name: &str, report: &Report, stats: &Stats) -> String {
-    let seats = |count: u32| format!("{count} seat{}", if count == 1 { "" } else { "s" });
+    let seats = |count: u32| human::many(count.into(), "seat");
     let mut text = match (report.ok(), report.busy) {
         (false, _) => report
             .problems
@@ -77,8 +77,8 @@ fn text(name: &str, report: &Report, stats: &Stats) -> String {
     }
     if stats.at_least_once && stats.unacked > 0 && stats.seats_live == 0 {
         text += &format!(
-            "{name}: {} items of dead consumers wait to be delivered again\n",
-            stats.unacked
+            "{name}: {} of dead consumers to be delivered again\n",
+            human::many(stats.unacked, "item")
         );
     }
     text
