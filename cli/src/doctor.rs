@@ -77,7 +77,7 @@ fn text(name: &str, report: &Report, stats: &Stats) -> String {
     }
     if stats.at_least_once && stats.unacked > 0 && stats.seats_live == 0 {
         text += &format!(
-            "{name}: {} of dead consumers to be delivered again\n",
+            "{name}: {} left by dead consumers, to be delivered again\n",
             human::many(stats.unacked, "item")
         );
     }
