@@ -2,7 +2,7 @@
 
 use crate::exit::{End, Outcome};
 use crate::wait::ForQueue;
-use crate::{names, output, report};
+use crate::{human, names, output, report};
 use clap::Args;
 use prodcon::{Report, Stats};
 use serde_json::json;
@@ -51,7 +51,7 @@ fn look(name: &str, arguments: &Arguments, several: bool) -> Outcome {
 
 /// What was found, a line each.
 fn text(name: &str, report: &Report, stats: &Stats) -> String {
-    let seats = |count: u32| format!("{count} seat{}", if count == 1 { "" } else { "s" });
+    let seats = |count: u32| human::many(count.into(), "seat");
     let mut text = match (report.ok(), report.busy) {
         (false, _) => report
             .problems
@@ -80,8 +80,8 @@ fn text(name: &str, report: &Report, stats: &Stats) -> String {
     }
     if stats.at_least_once && stats.unacked > 0 && stats.seats_live == 0 {
         text += &format!(
-            "{name}: {} items of dead consumers wait to be delivered again\n",
-            stats.unacked
+            "{name}: {} left by dead consumers, to be delivered again\n",
+            human::many(stats.unacked, "item")
         );
     }
     text

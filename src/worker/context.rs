@@ -448,20 +448,20 @@ impl Context {
     /// ```
     pub fn keep_alive(&self) {
         if let Some(seat) = self.working {
-            self.own.begin_work(seat);
+            self.watch.control.begin_work(seat);
         }
     }
 
     /// Notes that a call of `work` begins, with items of which this seat has some.
     pub(crate) fn begin_work(&mut self, seat: u32) {
         self.working = Some(seat);
-        self.own.begin_work(seat);
+        self.watch.control.begin_work(seat);
     }
 
     /// Notes that the call of `work` has ended.
     pub(crate) fn end_work(&mut self) {
         if let Some(seat) = self.working.take() {
-            self.own.end_work(seat);
+            self.watch.control.end_work(seat);
         }
     }
 
