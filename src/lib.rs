@@ -24,7 +24,7 @@
 //! | --- | --- | --- | --- |
 //! | put a copy | [`put`](ReadyQueue::put) | [`try_put`](ReadyQueue::try_put), [`force_put`](ReadyQueue::force_put) | `within(d).put(..)` |
 //! | get a copy, acknowledged when the call returns | [`get`](ReadyQueue::get), [`iter`](ReadyQueue::iter) | [`try_get`](ReadyQueue::try_get) | `within(d).get()` |
-//! | take in place, acknowledged by you | [`take`](ReadyQueue::take), [`take_many`](ReadyQueue::take_many) | [`try_take`](ReadyQueue::try_take) | `within(d).take()` |
+//! | take in place, acknowledged by you | [`take`](ReadyQueue::take), [`take_many`](ReadyQueue::take_many), [`take_owned`](ReadyQueue::take_owned) | [`try_take`](ReadyQueue::try_take) | `within(d).take()` |
 //!
 //! What a running program has to expect (`Full`, `Empty`, `TimedOut`, `NotReady`, `Stopped`) is a
 //! variant of [`PutError`] or [`GetError`]; everything else is an [`Error`]. All of them convert to
@@ -104,6 +104,10 @@
 //! | `derive` | yes | `#[derive(prodcon::Item)]` |
 //! | `signals` | yes | SIGINT and SIGTERM end a worker well |
 //! | `serde` | no | results and messages of any serde type, `Serialize` for figures |
+//! | `tracing` | no | events for the `tracing` crate, none of them on the way of a put or get |
+//!
+//! The events have the target `prodcon`; the project's `docs/monitoring.md` lists them. A
+//! subscriber must not call the handle whose event it receives.
 
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -136,15 +140,17 @@ mod sync;
 #[allow(unsafe_code)]
 mod sys;
 #[cfg(not(all(test, loom)))]
+mod trace;
+#[cfg(not(all(test, loom)))]
 pub mod worker;
 
 #[cfg(not(all(test, loom)))]
 pub use error::{Difference, Error, ErrorKind, GetError, PutError, PutSliceError, Result};
 #[cfg(not(all(test, loom)))]
 pub use queue::{
-    AttachOptions, Batch, BatchIter, CommitError, Control, Delivery, ItemId, Iter, Payload,
-    QueueOptions, ReadyQueue, Recovery, Report, Reservation, SeatInfo, Stats, Within, list,
-    list_in, unlink, unlink_in,
+    AttachOptions, Batch, BatchIter, CancelToken, CommitError, Control, Delivery, Interest, ItemId,
+    Iter, OwnedDelivery, Payload, QueueOptions, ReadyQueue, Recovery, Report, Reservation,
+    SeatInfo, Stats, Within, list, list_in, select, unlink, unlink_in,
 };
 #[cfg(not(all(test, loom)))]
 #[doc(hidden)]

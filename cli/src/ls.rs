@@ -24,7 +24,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
         if !names.is_empty() && !names.contains(&entry.name) {
             continue;
         }
-        let figures = match entry.segment.and_then(|_| Control::attach(&entry.name)) {
+        let figures = match entry
+            .segment
+            .and_then(|_| Control::attach_read_only(&entry.name))
+        {
             Ok(control) => figures(&control).map_err(|error| error.to_string()),
             Err(error) if error.kind() == ErrorKind::NotFound => continue, // removed since it was listed
             Err(error) => Err(error.to_string()),
@@ -36,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let missing = |name: &&String| !found.iter().any(|figures| figures["name"] == ***name);
     let missing: Vec<String> = names.iter().filter(missing).cloned().collect();
     report::each(&missing, |name| {
-        Control::attach(name)?;
+        Control::attach_read_only(name)?;
         Ok(())
     })
 }

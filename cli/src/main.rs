@@ -19,6 +19,8 @@ mod exit;
 mod get;
 mod ls;
 mod manual;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod names;
 mod output;
 mod parse;
@@ -77,6 +79,9 @@ enum Command {
     /// Show what goes on in queues, again and again
     #[cfg(feature = "top")]
     Top(top::Arguments),
+    /// Show the figures of queues to Prometheus: over HTTP, in a file, or printed once
+    #[cfg(feature = "metrics")]
+    Metrics(metrics::Arguments),
     /// Recover the seats of dead processes and check every invariant
     Doctor(doctor::Arguments),
     /// Remove queues
@@ -120,6 +125,8 @@ fn main() -> ExitCode {
         Command::Stat(arguments) => stat::run(arguments),
         #[cfg(feature = "top")]
         Command::Top(arguments) => top::run(arguments),
+        #[cfg(feature = "metrics")]
+        Command::Metrics(arguments) => metrics::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Rm(arguments) => rm::run(arguments),
         #[cfg(feature = "bench")]

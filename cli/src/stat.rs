@@ -19,7 +19,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Outcome {
     let mut before = "";
     report::each(&names::expand(&arguments.names)?, |name| {
-        let figures = figures(&Control::attach(name)?)?;
+        let figures = figures(&Control::attach_read_only(name)?)?;
         let text = if arguments.json {
             format!("{figures}\n")
         } else {

@@ -365,7 +365,7 @@ impl fmt::Display for Fault {
             ),
             Self::ReadOnly { queue } => write!(
                 f,
-                "queue '{queue}' may only be read by this user: ask its owner for write permission (mode at create)"
+                "queue '{queue}' is open for reading only: open it for writing too, or ask its owner for write permission (mode at create)"
             ),
             Self::Os { queue, call, errno } => os(f, queue, call, *errno),
         }

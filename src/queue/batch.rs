@@ -110,6 +110,9 @@ impl Endpoint {
         self.control.readable()?;
         self.settle_forgotten();
         self.reserve_seats_for(max);
+        if !self.has_seat() {
+            return Err(self.no_seat().into());
+        }
         if buffering {
             self.buffer_what_comes();
         }
@@ -255,7 +258,7 @@ impl Held<'_> {
     fn ack_first(&mut self, count: usize) {
         let count = count.min(self.len());
         self.forget_first(count);
-        if self.endpoint.control.segment.lease.forked() || count == 0 {
+        if self.endpoint.control.forked() || count == 0 {
             return;
         }
         if self.lone {
@@ -508,7 +511,7 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
         let Source::InPlace(held, _) = &mut self.source else {
             return;
         };
-        if std::mem::take(&mut held.buffering) && !held.endpoint.control.segment.lease.forked() {
+        if std::mem::take(&mut held.buffering) && !held.endpoint.control.forked() {
             held.endpoint.show_buffered();
         }
     }
@@ -519,9 +522,7 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
         let Source::InPlace(held, _) = &mut self.source else {
             return;
         };
-        if held.endpoint.control.segment.lease.forked()
-            || std::mem::replace(&mut held.settled, true)
-        {
+        if held.endpoint.control.forked() || std::mem::replace(&mut held.settled, true) {
             return;
         }
         if held.lone {

@@ -70,7 +70,7 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn may_take(&self) -> bool {
         let control = &self.control;
-        !control.segment.lease.forked()
+        !control.forked()
             && matches!(control.state_word(), 2 | 3) // started, stop at queue end
             && !self.seat.hold
             && self.adopted.is_none()
@@ -171,6 +171,7 @@ impl Endpoint {
                 .wait_for(For::Items, until, |endpoint| endpoint.attempt_take(size))
                 .map_err(|gave_up| match gave_up {
                     GaveUp::TimedOut => GetError::TimedOut,
+                    GaveUp::Cancelled => GetError::Cancelled,
                     GaveUp::Failed(error) => error,
                 }),
         }
@@ -183,6 +184,9 @@ impl Endpoint {
             return Err(GetError::Stopped);
         }
         self.settle_forgotten();
+        if !self.growing && !self.has_seat() {
+            return Err(self.no_seat().into());
+        }
         if self.burst >= self.care_at {
             self.look_at_the_clock(For::Items)?;
         }

@@ -1,6 +1,7 @@
 //! How a queue is created, and how an endpoint attaches to one. Plain values, checked where they
 //! are used.
 
+use super::cancel::CancelToken;
 use super::item::Plain;
 use crate::error::{Difference, Error, OpenError};
 use crate::layout::{Geometry, MAX_ALIGN, flags};
@@ -453,6 +454,7 @@ pub struct AttachOptions {
     min_unacked: Option<u32>,
     pub(super) spin_limit: Duration,
     pub(super) directory: Option<PathBuf>,
+    pub(super) cancel: Option<CancelToken>,
 }
 
 /// How long an endpoint spins unless told otherwise.
@@ -472,6 +474,7 @@ impl AttachOptions {
             min_unacked: None,
             spin_limit: DEFAULT_SPIN,
             directory: None,
+            cancel: None,
         }
     }
 
@@ -529,6 +532,24 @@ impl AttachOptions {
     /// ```
     pub fn directory(mut self, dir: impl Into<PathBuf>) -> Self {
         self.directory = Some(dir.into());
+        self
+    }
+
+    /// Gives the endpoint a token that ends its waits: they answer `Cancelled` once it is cancelled.
+    ///
+    /// ```
+    /// # use prodcon::{AttachOptions, CancelToken, GetError, QueueOptions, ReadyQueue};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let token = CancelToken::new();
+    /// let attach = AttachOptions::new().cancel(&token);
+    /// let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(8).attach(attach))?;
+    /// token.cancel();
+    /// assert!(matches!(queue.get(), Err(GetError::Cancelled)));
+    /// queue.put(&1)?; // need not wait
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn cancel(mut self, token: &CancelToken) -> Self {
+        self.cancel = Some(token.clone());
         self
     }
 

@@ -5,8 +5,9 @@
 
 use super::Item;
 use super::endpoint::Endpoint;
+use super::memory::copy_in;
 use super::wait::{For, GaveUp, Until};
-use crate::error::{Error, Length, OpenError, PutError, PutSliceError};
+use crate::error::{Length, PutError, PutSliceError};
 use crate::ring::seat::Event;
 use crate::ring::{Memory, RingError};
 use crate::sync::event::wake_one;
@@ -38,7 +39,7 @@ impl Endpoint {
     /// Puts as `put_until` does, with batches or long items.
     #[inline(never)]
     fn put_general(&mut self, bytes: &[u8], until: Until) -> Result<(), PutError> {
-        self.own_bytes_unforked(bytes.len()).copy_from_slice(bytes);
+        copy_in(bytes, self.own_bytes_unforked(bytes.len()));
         self.put_filled(self.length_of_one(bytes.len()), until)
     }
 
@@ -70,7 +71,7 @@ impl Endpoint {
         fits && self.burst < self.care_at
             && !self.seat.hold
             && self.nothing_forgotten()
-            && !self.control.segment.lease.forked()
+            && !self.control.forked()
     }
 
     #[cold]
@@ -97,17 +98,8 @@ impl Endpoint {
             .into());
         }
         self.settle_forgotten();
-        if self.seat.hold && !self.step_aside() {
-            let (queue, seats) = (
-                self.control.shared_name(),
-                self.control.segment.geometry.seats,
-            );
-            return Err(Error::from(OpenError::NoSeat {
-                queue,
-                seats,
-                wanted: 1,
-            })
-            .into());
+        if !self.has_seat() || self.seat.hold && !self.step_aside() {
+            return Err(self.no_seat().into());
         }
         Ok(())
     }
@@ -184,6 +176,7 @@ impl Endpoint {
         match self.wait_for(For::Space, until, |queue| queue.attempt_put(len, false)) {
             Ok(()) => Ok(()),
             Err(GaveUp::TimedOut) => Err(PutError::TimedOut),
+            Err(GaveUp::Cancelled) => Err(PutError::Cancelled),
             Err(GaveUp::Failed(error)) => Err(error),
         }
     }
@@ -230,7 +223,7 @@ impl Endpoint {
     /// Puts an item as into a lossy queue, whatever the queue is.
     pub(super) fn force_put(&mut self, bytes: &[u8], plain: bool) -> Result<(), PutError> {
         self.may_fill(bytes.len(), plain)?;
-        self.own_bytes_mut(bytes.len()).copy_from_slice(bytes);
+        copy_in(bytes, self.own_bytes_mut(bytes.len()));
         self.attempt_put(self.length_of_one(bytes.len()), true)
             .map(|_| ())
     }
@@ -287,7 +280,7 @@ impl Endpoint {
         until: Until,
     ) -> Result<(), PutError> {
         self.may_fill(len, false)?; // batches are of a plain type: this is its size
-        self.own_bytes_unforked(items.len()).copy_from_slice(items);
+        copy_in(items, self.own_bytes_unforked(items.len()));
         self.put_filled(items.len().checked_div(len).unwrap_or(0), until)
     }
 
@@ -295,7 +288,7 @@ impl Endpoint {
     fn put_block<T: Item>(&mut self, items: &[T], until: Until) -> Result<(), PutError> {
         let bytes: &[u8] = bytemuck::cast_slice(items);
         self.may_fill(size_of::<T>(), true)?;
-        self.own_bytes_unforked(bytes.len()).copy_from_slice(bytes);
+        copy_in(bytes, self.own_bytes_unforked(bytes.len()));
         let len = if self.control.ring.batch == 1 {
             bytes.len()
         } else {

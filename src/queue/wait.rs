@@ -9,8 +9,8 @@ use super::backoff::{MAX_SLEEP, pauses};
 use super::endpoint::Endpoint;
 use crate::error::Fault;
 use crate::sync::atomic::pause;
-use crate::sync::event::{Futex, register, wake_one};
-use crate::sys::futex::Kernel;
+use crate::sync::event::{register, wake_one};
+use crate::sys::futex::{Asleep, Kernel};
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -66,6 +66,7 @@ pub(super) enum For {
 /// Why waiting ended without success.
 pub(super) enum GaveUp<E> {
     TimedOut,
+    Cancelled,
     Failed(E),
 }
 
@@ -94,6 +95,9 @@ impl Endpoint {
         until: Until,
         mut attempt: impl FnMut(&mut Self) -> Result<Option<R>, E>,
     ) -> Result<R, GaveUp<E>> {
+        if self.control.is_cancelled() {
+            return Err(GaveUp::Cancelled);
+        }
         let until = until.fixed();
         match self.spin_until(what, until, &mut attempt) {
             Ok(Some(done)) => Ok(done),
@@ -165,6 +169,7 @@ impl Endpoint {
                 let now = Instant::now();
                 if now.saturating_duration_since(*began.get_or_insert(now))
                     >= limit.min(until.left())
+                    || self.control.is_cancelled()
                 {
                     break;
                 }
@@ -185,10 +190,15 @@ impl Endpoint {
     ) -> Result<R, GaveUp<E>> {
         let failed = |fault: Fault| GaveUp::Failed(E::from(fault));
         loop {
-            if until.left().is_zero() {
+            let (cancelled, over) = (self.control.is_cancelled(), until.left().is_zero());
+            if cancelled || over {
                 // A waiter that leaves passes on a wake-up that may have been meant for it.
                 wake_one(self.event(what), &Kernel);
-                return Err(GaveUp::TimedOut);
+                return Err(if cancelled {
+                    GaveUp::Cancelled
+                } else {
+                    GaveUp::TimedOut
+                });
             }
             self.look_after_the_dead(what, Instant::now())
                 .map_err(failed)?;
@@ -198,12 +208,12 @@ impl Endpoint {
             }
             let seat = self.control.segment.seat(self.seat.index);
             seat.asleep.store(1, Ordering::Relaxed); // Relaxed: for people
-            Kernel.wait(
-                self.event(what),
-                value,
+            self.control.sleep(
+                Asleep::shared(self.event(what), value),
                 until.left().min(self.due.longest_sleep()),
             );
             seat.asleep.store(0, Ordering::Relaxed);
+            self.claims.restart(self.position());
             if let Some(done) = attempt(self).map_err(GaveUp::Failed)? {
                 return Ok(done);
             }

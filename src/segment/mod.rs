@@ -17,9 +17,9 @@ pub(crate) use lock_bytes::{OWNER, SUPERVISOR};
 pub(crate) use remove::unlink;
 
 use crate::error::{Error, OpenError};
-use crate::layout::{
-    Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words,
-};
+use crate::layout::{Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine};
+#[cfg(test)]
+use crate::layout::{WORDS_OFFSET, Words};
 use crate::sys::descriptor;
 use crate::sys::lease::{Calm, Lease};
 #[cfg(fuzzing)]
@@ -237,7 +237,7 @@ impl Segment {
         self.map.as_mut_ptr()
     }
 
-    #[inline(always)]
+    #[cfg(test)]
     pub(crate) fn words(&self) -> &Words {
         // SAFETY: the header check made total_size >= SEATS_OFFSET = WORDS_OFFSET + size of Words, all of which is mapped.
         let words = unsafe { self.base().add(WORDS_OFFSET) }.cast::<Words>();

@@ -13,12 +13,9 @@
 //! woken: therefore nobody sleeps longer than a slice of 100 ms without looking.
 
 use super::atomic::{AtomicU32, cas32_sc, load32_sc};
-use core::time::Duration;
 
-/// The kernel's part.
+/// The kernel's part in waking. Sleeping is `sys::futex`'s alone.
 pub(crate) trait Futex {
-    /// Sleeps if the word still has this value; returns for any reason.
-    fn wait(&self, word: &AtomicU32, expected: u32, timeout: Duration);
     /// Wakes up to `count` sleepers; returns how many.
     fn wake(&self, word: &AtomicU32, count: u32) -> u32;
 }
@@ -58,6 +55,16 @@ fn wake_slowly(word: &AtomicU32, mut seen: u32, futex: &impl Futex) {
             }
             Err(actual) => seen = actual,
         }
+    }
+}
+
+/// Passes on a wake-up that may have been meant for a sleeper that leaves without looking. `value`
+/// is what it registered. Every waker changes the word before it wakes anybody, so nobody has woken
+/// this sleeper for a change that it has not seen if the word still has that value.
+pub(crate) fn pass_on(word: &AtomicU32, value: u32, futex: &impl Futex) {
+    let seen = load32_sc(word);
+    if seen != value && seen & 1 == 1 {
+        wake_slowly(word, seen, futex);
     }
 }
 

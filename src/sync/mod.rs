@@ -7,7 +7,7 @@
 pub(crate) mod atomic {
     //! Plain `core` atomics; each function is the operation it names and nothing else. (In the fuzzer the calling thread may die before each store and
     //! compare-and-swap, see `mortal`.)
-    pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
+    pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
     /// Plain or release store.
     #[inline(always)]

@@ -4,11 +4,12 @@
 //! from Python, tries at once with the interpreter's lock held, and gives that up only to wait.
 
 use crate::errors::{self, Invalid};
+use crate::exit;
+use crate::files;
 use crate::guard;
 use crate::hand::Hand;
 use crate::handle::Handle;
 use crate::options::{self, Create};
-use crate::owned;
 use crate::pending::Pending;
 use crate::spill;
 use crate::values;
@@ -79,7 +80,7 @@ impl ReadyQueue {
             options::fit_for_objects(&handle.name, handle.item_size)?;
         }
         let handle = Arc::new(handle);
-        owned::remember(&handle);
+        exit::remember(&handle);
         Ok(Self {
             lossy: AtomicBool::new(handle.lossy),
             handle,
@@ -507,7 +508,7 @@ impl ReadyQueue {
 
     /// Removes the queue's name, if it still is this queue's. Who is attached keeps the memory.
     fn unlink(&self) -> PyResult<()> {
-        spill::remove(self.handle.new_control()?).map_err(errors::error)
+        files::remove(self.handle.new_control()?).map_err(errors::error)
     }
 
     /// Gives the seats back; the handle is of no use afterwards. A queue made by `ReadyQueue()` that was

@@ -243,7 +243,7 @@ fn enter_slowly<H: Handle>(
         return Err(if shell.pid.load(Ordering::Relaxed) == std::process::id() {
             busy(call)
         } else {
-            forked::<H>()
+            Failure::forked(H::NAME)
         });
     };
     if let Err(failure) = check() {
@@ -251,17 +251,6 @@ fn enter_slowly<H: Handle>(
         return Err(failure);
     }
     Ok((shell, pass))
-}
-
-/// A handle that was made before a fork, in the child.
-pub fn forked<H: Handle>() -> Failure {
-    Failure::with(
-        PRODCON_FORKED,
-        format!(
-            "this handle of a {} belongs to the parent process: attach again in the forked child",
-            H::NAME
-        ),
-    )
 }
 
 #[cold]

@@ -27,20 +27,54 @@ pub(crate) struct Lease {
     file: ManuallyDrop<File>,
     device: u64,
     inode: u64,
+    birth: Birth,
+}
+
+/// When a process began, as counted by forks: tells it from the children that it forks later.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Birth {
     generation: u64,
+}
+
+impl Birth {
+    fn now() -> io::Result<Self> {
+        Ok(Self {
+            generation: fork_generation()?,
+        })
+    }
+
+    /// True in a process that was forked after this was noted. One load.
+    #[inline(always)]
+    pub(crate) fn forked(self) -> bool {
+        // Whom the fuzzer has killed touches as little as a forked copy does.
+        #[cfg(fuzzing)]
+        if crate::sync::mortal::dead() {
+            return true;
+        }
+        self.inherited()
+    }
+
+    /// As `forked`, for those who clean up: what the fuzzer's killed ones leave is unmapped and closed, as the kernel does it.
+    #[inline(always)]
+    fn inherited(self) -> bool {
+        let page = PAGE.load(Ordering::Relaxed);
+        // SAFETY: `Birth::now` ran `fork_generation`, which set PAGE to a mapping of at least 8 bytes, page-aligned, that is never unmapped and is only accessed as an AtomicU64.
+        let now = unsafe { &*page }.load(Ordering::Relaxed);
+        now != self.generation
+    }
 }
 
 impl Lease {
     /// Takes charge of a descriptor that nobody else uses.
     pub(crate) fn new(file: File) -> io::Result<Self> {
-        let generation = fork_generation()?;
+        let birth = Birth::now()?;
         let (device, inode, _) = identity(file.as_raw_fd())?;
         Ok(Self {
             node: Node::register(file.as_raw_fd(), device, inode),
             file: ManuallyDrop::new(file),
             device,
             inode,
-            generation,
+            birth,
         })
     }
 
@@ -53,24 +87,21 @@ impl Lease {
         self.file.as_raw_fd()
     }
 
-    /// True in a process that was forked after this lease was made. One load.
+    /// When the process that made this lease began.
+    pub(crate) fn birth(&self) -> Birth {
+        self.birth
+    }
+
+    /// True in a process that was forked after this lease was made.
     #[inline(always)]
     pub(crate) fn forked(&self) -> bool {
-        // Whom the fuzzer has killed touches as little as a forked copy does.
-        #[cfg(fuzzing)]
-        if crate::sync::mortal::dead() {
-            return true;
-        }
-        self.inherited()
+        self.birth.forked()
     }
 
     /// As `forked`, for those who clean up: what the fuzzer's killed ones leave is unmapped and closed, as the kernel does it.
     #[inline(always)]
     pub(crate) fn inherited(&self) -> bool {
-        let page = PAGE.load(Ordering::Relaxed);
-        // SAFETY: `Lease::new` ran `fork_generation`, which set PAGE to a mapping of at least 8 bytes, page-aligned, that is never unmapped and is only accessed as an AtomicU64.
-        let now = unsafe { &*page }.load(Ordering::Relaxed);
-        now != self.generation
+        self.birth.inherited()
     }
 
     /// Takes the lock of `byte` for this description; false if another one has it. Succeeds silently if it is ours already.

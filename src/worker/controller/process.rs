@@ -10,6 +10,7 @@ use super::listener::{Callback, Ears, lock, serve};
 use crate::error::{Error, Reason, Worker};
 use crate::queue::Control;
 use crate::state::State;
+use crate::trace;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use std::process::{Child, Command};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -294,6 +295,11 @@ impl Shared {
         serve(self.handle);
         let (mut in_a_row, mut again) = (0, false);
         while let (began, Some(pid)) = (Instant::now(), self.pid(process)) {
+            if again {
+                trace::worker_restarted(&self.worker, process, pid);
+            } else {
+                trace::worker_started(&self.worker, process, pid);
+            }
             let late = again && !self.attaches(process, pid);
             wait_for_end(pid);
             let child = lock(&self.now).children[process].take();
@@ -322,6 +328,13 @@ impl Shared {
             };
             let backoff = self.note(&mut exit, attached, in_a_row);
             self.changed.notify_all();
+            trace::worker_ended(
+                &self.worker,
+                process,
+                pid,
+                exit.status,
+                exit.error.as_deref(),
+            );
             self.on_exit.call(exit);
             let Some(backoff) = backoff else { break };
             in_a_row = (in_a_row + 1).min(20);
