@@ -56,8 +56,8 @@
 //!
 //! # Your own types
 //!
-//! A queue is of byte strings (`ReadyQueue<[u8]>`) or of a plain type: an integer, a float, an array
-//! of them, or a struct with [`#[derive(prodcon::Item)]`](Item).
+//! A queue is of byte strings (`ReadyQueue<[u8]>`) or of a plain type: an integer, a float, an
+//! array of them, or a struct with [`#[derive(prodcon::Item)]`](Item).
 //!
 //! # Waiting
 //!
@@ -88,11 +88,12 @@
 //! gets on, and a single one may be overtaken for a while. The project's `docs/reliability.md` says
 //! line by line what is guaranteed, and which test shows it.
 //!
-//! Permission to write a queue's file is inside the safety boundary: everybody who has it is trusted
-//! to write through this library alone. A process that writes other bytes into a queue in use can
-//! spoil items, give two endpoints references to the same memory (undefined behaviour, in safe Rust
-//! too), and cause SIGBUS by truncating the file. Bytes that are found in a file never lead outside
-//! the mapping; what is seen to be impossible gives `Corrupt`. See [`QueueOptions::mode`].
+//! Permission to write a queue's file is inside the safety boundary: everybody who has it is
+//! trusted to write through this library alone. A process that writes other bytes into a queue in
+//! use can spoil items, give two endpoints references to the same memory (undefined behaviour, in
+//! safe Rust too), and cause SIGBUS by truncating the file. Bytes that are found in a file never
+//! lead outside the mapping; what is seen to be impossible gives `Corrupt`. See
+//! [`QueueOptions::mode`].
 //!
 //! An endpoint belongs to one thread at a time, and to the process that made it: in a forked child
 //! it answers [`ErrorKind::Forked`].

@@ -1,7 +1,8 @@
 //! Opens files, and event descriptors, at numbers that are nobody's standard streams.
 //!
-//! A program that was started with 0, 1 or 2 closed gets the next file it opens there, and one
-//! `printf` later its text is in that file. So nothing of ours has such a number, not for a moment.
+//! A program that was started with descriptor 0, 1 or 2 closed gets the next file that it opens
+//! there, and with the next `printf` its text is in that file. So none of our files has such a
+//! number, not even for a moment.
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -12,7 +13,7 @@ use std::path::Path;
 /// The first number that is not a standard stream's.
 const FIRST: RawFd = 3;
 
-/// As `open(2)`, at 3 or above and closed on exec.
+/// Opens a file as `open(2)` does, at number 3 or above and closed on exec.
 pub(crate) fn open(path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<File> {
     above_streams(|| rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, mode)).map(File::from)
 }
@@ -30,8 +31,8 @@ pub(crate) fn above_streams(
     rustix::io::fcntl_dupfd_cloexec(&made, FIRST)
 }
 
-/// Whatever low numbers are free are taken while the answer lives, by descriptors that nothing can be
-/// written to or read from.
+/// Takes whatever low numbers are free, for as long as the answer lives. The descriptors there
+/// cannot be written to or read from.
 fn fill_the_low() -> rustix::io::Result<Vec<OwnedFd>> {
     let mut stopgaps = vec![];
     for number in 0..FIRST {

@@ -10,31 +10,31 @@ use rustix::io::Errno;
 use rustix::thread::futex;
 use rustix::time::{ClockId, clock_gettime};
 
-/// How long is slept where the kernel refuses a futex.
+/// How long a wait sleeps where the kernel refuses futexes.
 const WITHOUT: Duration = Duration::from_millis(1);
 
 /// The longest sleep where the kernel cannot sleep on all the words (no `futex_waitv` before Linux
 /// 5.16 and under some filters, or too many words).
 const MAX_SLEEP_ON_ONE_WORD: Duration = Duration::from_millis(2);
 
-/// The most words of one sleep that the kernel takes.
+/// The most words that the kernel takes for one sleep.
 pub(crate) const MAX_WORDS: usize = 128;
 
 /// The kernel's futexes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kernel;
 
-/// A word to sleep on, as long as it has this value.
+/// A word to sleep on for as long as it has this value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asleep<'a> {
     word: &'a AtomicU32,
     value: u32,
-    /// The word is this process's own.
+    /// True if the word is this process's own.
     private: bool,
 }
 
 impl<'a> Asleep<'a> {
-    /// A word in a segment.
+    /// Names a word in a segment.
     pub(crate) fn shared(word: &'a AtomicU32, value: u32) -> Self {
         Self {
             word,
@@ -43,7 +43,7 @@ impl<'a> Asleep<'a> {
         }
     }
 
-    /// A word of this process.
+    /// Names a word of this process.
     pub(crate) fn private(word: &'a AtomicU32, value: u32) -> Self {
         Self {
             word,
@@ -84,7 +84,8 @@ impl Kernel {
         match futex::wait(asleep.word, asleep.flags(), asleep.value, Some(&limit)) {
             // Woken, changed, interrupted, timed out: the caller looks whatever the reason.
             Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
-            // Forbidden, as by a seccomp filter: nobody wakes us, but nor do we burn a processor.
+            // It is forbidden, for example by a seccomp filter. Nobody wakes us then, but we do not
+            // burn a processor either.
             Err(_) => std::thread::sleep(timeout.min(WITHOUT)),
         }
     }
@@ -120,12 +121,12 @@ impl Kernel {
     }
 }
 
-/// Sleeps while all words have their values. Returns false if this system cannot.
+/// Sleeps while all words have their values. Returns false if this system cannot do that.
 fn wait_all_words(words: &[Asleep<'_>], timeout: Duration) -> bool {
     if words.len() > MAX_WORDS {
         return false;
     }
-    // Of this call the timeout is a point in time.
+    // The timeout of this call is a point in time.
     let now = clock_gettime(ClockId::Monotonic);
     let Some(until) = Duration::try_from(now)
         .ok()
@@ -143,7 +144,7 @@ fn wait_all_words(words: &[Asleep<'_>], timeout: Duration) -> bool {
         Some(&timespec(until)),
         ClockId::Monotonic,
     );
-    // Anything else than these: there is no such call, or it is forbidden.
+    // Any other error means that there is no such call, or that it is forbidden.
     matches!(
         answer,
         Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT)

@@ -1,9 +1,9 @@
-//! Signals that ask a process to end: the first one cancels tokens, the second one kills.
+//! Signals that ask a process to end. The first one cancels tokens, the second one kills.
 //!
-//! Nothing is installed unless somebody asks for it. A signal that the process was started to ignore
-//! stays ignored, as the shell's background jobs want it.
+//! Nothing is installed unless somebody asks for it. A signal that the process was started to
+//! ignore stays ignored, as the shell's background jobs want it.
 //!
-//! Invariant: the list of listeners only grows, so that a handler may walk it at any time.
+//! Invariant: the list of listeners only grows, so a handler may walk it at any time.
 
 use super::futex::Kernel;
 use std::io;
@@ -17,7 +17,7 @@ static SEEN: AtomicBool = AtomicBool::new(false);
 /// A word that a signal raises.
 struct Listener {
     word: Arc<AtomicU32>,
-    /// Bit n - 1 for signal n.
+    /// Has bit n - 1 for signal n.
     signals: u64,
     next: *mut Listener,
 }
@@ -43,21 +43,21 @@ enum Disposition {
     Others,
 }
 
-/// A signal has asked this process to end.
+/// Says whether a signal has asked this process to end.
 pub(crate) fn seen() -> bool {
-    // Relaxed: nothing else is read because of it, and a handler's store is seen by its own thread at
-    // once and by others soon.
+    // Relaxed: nothing else is read because of it, and a handler's store is seen by its own thread
+    // at once and by others soon.
     SEEN.load(Ordering::Relaxed)
 }
 
-/// Registrations one after the other.
+/// Makes registrations come one after the other.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on the first of these signals raises `word`, and the second one kills. Installs nothing
-/// if one of them has a handler of the program's.
+/// Makes the first of these signals raise `word`, and the second one kill. Installs nothing if the
+/// program has a handler of its own for one of them.
 pub(crate) fn raise_on(signals: &[i32], word: &Arc<AtomicU32>) -> Result<(), Refused> {
     let _turn = turn();
     let mut wanted = vec![];
@@ -83,7 +83,7 @@ pub(crate) fn raise_on(signals: &[i32], word: &Arc<AtomicU32>) -> Result<(), Ref
     Ok(())
 }
 
-/// From now on SIGINT and SIGTERM raise `word`, beside whatever handlers the program has.
+/// Makes SIGINT and SIGTERM raise `word` from now on, beside whatever handlers the program has.
 #[cfg(feature = "signals")]
 pub(crate) fn heed(word: &Arc<AtomicU32>) -> io::Result<()> {
     static HEEDED: AtomicBool = AtomicBool::new(false);
@@ -127,7 +127,8 @@ fn listen(word: &Arc<AtomicU32>, signals: u64) {
     }));
     // Release: pairs with the Acquire load in `note`.
     LISTENERS.store(listener, Ordering::Release);
-    // One that came before we were in the list. Only one more would raise us, and that one kills.
+    // A signal may have come before we were in the list. Only one more would raise us, and that one
+    // kills.
     if seen() {
         Kernel.raise(word);
     }
@@ -139,8 +140,8 @@ extern "C" fn on_signal(signal: i32) {
 
 /// Async-signal-safe.
 fn note(signal: i32) {
-    // SeqCst: with the list's store and the look in `listen` it has one order on the processors that
-    // we run on, where each of these is a fence or an exchange.
+    // SeqCst: with the list's store and the look in `listen` it has one order on the processors
+    // that we run on, where each of these is a fence or an exchange.
     if SEEN.swap(true, Ordering::SeqCst) {
         die(signal);
         return;
@@ -156,7 +157,8 @@ fn note(signal: i32) {
     }
 }
 
-/// Does something with every signal blocked, so that a thread started there never runs a handler.
+/// Does something with every signal blocked, so that a thread that is started there never runs a
+/// handler.
 pub(crate) fn blocked<R>(act: impl FnOnce() -> R) -> R {
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: `all` has room for a set, which is written whole.
@@ -173,7 +175,8 @@ pub(crate) fn blocked<R>(act: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Ends the process as the signal does by default, as soon as its handler returns. Async-signal-safe.
+/// Ends the process as the signal does by default, as soon as its handler returns.
+/// Async-signal-safe.
 fn die(signal: i32) {
     restore(signal);
     // SAFETY: async-signal-safe. The signal is blocked until its handler returns.
