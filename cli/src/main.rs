@@ -17,11 +17,15 @@ mod demo;
 mod doctor;
 mod exit;
 mod get;
+mod human;
 mod ls;
 mod manual;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod names;
 mod output;
 mod parse;
+mod process;
 mod put;
 mod ready;
 mod report;
@@ -77,6 +81,9 @@ enum Command {
     /// Show what goes on in queues, again and again
     #[cfg(feature = "top")]
     Top(top::Arguments),
+    /// Show the figures of queues to Prometheus: over HTTP, in a file, or printed once
+    #[cfg(feature = "metrics")]
+    Metrics(metrics::Arguments),
     /// Recover the seats of dead processes and check every invariant
     Doctor(doctor::Arguments),
     /// Remove queues
@@ -120,6 +127,8 @@ fn main() -> ExitCode {
         Command::Stat(arguments) => stat::run(arguments),
         #[cfg(feature = "top")]
         Command::Top(arguments) => top::run(arguments),
+        #[cfg(feature = "metrics")]
+        Command::Metrics(arguments) => metrics::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Rm(arguments) => rm::run(arguments),
         #[cfg(feature = "bench")]

@@ -1,6 +1,7 @@
 //! Names of queues as people give them: several, patterns, and with mistakes.
 
 use crate::exit::End;
+use std::collections::HashSet;
 use std::path::Path;
 
 /// How alike two names are that may be meant for each other, of 1.
@@ -40,18 +41,62 @@ pub fn expand(arguments: &[String]) -> Result<Vec<String>, End> {
             )));
         }
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
     Ok(names)
 }
 
+#[cfg(any(feature = "metrics", feature = "top"))]
+/// The queues that a command looks at again and again: names, and patterns, which are compared anew
+/// at each look. Each is meant once; nothing given means all queues.
+pub struct Watched(Vec<String>);
+
+#[cfg(any(feature = "metrics", feature = "top"))]
+impl Watched {
+    pub fn new(arguments: &[String]) -> Self {
+        let mut seen = HashSet::new();
+        let once = arguments.iter().filter(|name| seen.insert(*name));
+        Self(once.cloned().collect())
+    }
+
+    /// Those that were given by name, whether they exist or not.
+    pub fn named(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().filter(|name| !is_pattern(name))
+    }
+
+    /// The names at this moment: those that were given, and then those that fit a pattern.
+    /// `damaged` says whether files that are no sound queue count among the latter.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn now(&self, damaged: bool) -> prodcon::Result<Vec<String>> {
+        let mut names: Vec<String> = self.named().cloned().collect();
+        if names.len() == self.0.len() && !names.is_empty() {
+            return Ok(names);
+        }
+        let fits = |name: &str| {
+            let mut patterns = self.0.iter().filter(|name| is_pattern(name));
+            self.0.is_empty() || patterns.any(|pattern| fits(pattern.as_bytes(), name.as_bytes()))
+        };
+        for entry in prodcon::list()? {
+            if (damaged || entry.segment.is_ok())
+                && fits(&entry.name)
+                && !self.0.contains(&entry.name)
+            {
+                names.push(entry.name);
+            }
+        }
+        Ok(names)
+    }
+}
+
 /// No name of a queue has such a character.
-pub fn is_pattern(argument: &str) -> bool {
+fn is_pattern(argument: &str) -> bool {
     argument.contains(['*', '?'])
 }
 
 /// Whether a name fits a pattern. Names are ASCII.
-pub fn fits(pattern: &[u8], name: &[u8]) -> bool {
+fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut from) = (0, 0);
     // Where the last star stands, and what it stands for ends.
     let mut star = None;

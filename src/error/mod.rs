@@ -11,6 +11,7 @@ mod reason;
 pub(crate) use reason::{Fault, LONGEST, Length, OpenError, StateRefused, Worker};
 
 use crate::state::ParseStateError;
+use crate::trace;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -61,7 +62,8 @@ pub(crate) enum Reason {
     Answer(ErrorKind, &'static str),
     /// The options differ: which.
     Differ(Arc<str>, Vec<Difference>),
-    /// A sentence with nothing to look into. The kind, the queue or worker, the sentence.
+    /// A sentence with nothing to look into. The kind, the queue or worker (or nothing), the
+    /// sentence.
     Other(ErrorKind, Arc<str>, String),
 }
 
@@ -177,6 +179,11 @@ impl Difference {
 
 impl Error {
     pub(crate) fn new(reason: Reason) -> Self {
+        if let Reason::Open(OpenError::Corrupt { queue, what })
+        | Reason::Fault(Fault::Corrupt { queue, what }) = &reason
+        {
+            trace::corrupt(queue, what);
+        }
         let source = reason.os_error().map(io::Error::from_raw_os_error);
         Self(Box::new(Inner { reason, source }))
     }
@@ -249,6 +256,7 @@ impl Reason {
             }
             Self::Worker(worker) => worker.name(),
             Self::Answer(..) => None,
+            Self::Other(_, queue, _) if queue.is_empty() => None,
             Self::Differ(queue, _) | Self::Other(_, queue, _) => Some(queue),
         }
     }

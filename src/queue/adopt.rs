@@ -13,6 +13,7 @@ use crate::error::Fault;
 use crate::ring::seat::Seat;
 use crate::ring::slot::BlockWord;
 use crate::ring::{Memory, Recovered as Pass, RingError};
+use crate::trace;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -57,7 +58,13 @@ impl Endpoint {
             self.dead_letter_items(seat);
         }
         if seat.hold {
-            self.control.ring.deliver_again(seat, self.buffering)
+            let again = self.control.ring.was_shown(seat);
+            let word = self.control.ring.deliver_again(seat, self.buffering);
+            if let (true, Some(word)) = (again, word) {
+                let deliveries = u32::from(word.deliveries()) + 1;
+                trace::redelivered(self.control.name(), seat.left(), deliveries);
+            }
+            word
         } else {
             None
         }
@@ -71,7 +78,25 @@ impl Endpoint {
         // Two are as many as a thousand to `keep_distance`, and so the sum never wraps.
         self.burst = self.burst.min(2);
         self.care_at = self.burst + self.due.next_lap(now);
+        if what == For::Items {
+            self.learn_to_claim(now);
+        }
         self.look_after_the_dead(what, now)
+    }
+
+    /// Decides whether the cache lines of what was read are taken.
+    fn learn_to_claim(&mut self, now: Instant) {
+        let memory = &self.control.ring.memory;
+        if memory.has_own_lines() {
+            let (at, capacity) = (self.position(), memory.shape().slots.into());
+            let claims = self.claims.look(now, at, capacity);
+            self.control.ring.memory.set_claims(claims);
+        }
+    }
+
+    /// Returns the number of blocks taken before the one at which this consumer stands.
+    pub(super) fn position(&self) -> u64 {
+        self.control.ring.memory.shape().count(self.cursors.get)
     }
 
     /// Looks after the dead if it is time. A consumer does so by adopting: it forgets that there
@@ -118,6 +143,7 @@ impl Endpoint {
         match adopted {
             Some(seat) => {
                 self.control.own.insert(seat.index);
+                self.control.end_work(seat.index); // its last holder may have been killed in it
                 self.adopted = Some(seat);
                 self.kept = true;
                 Ok(true)
@@ -152,7 +178,6 @@ impl Endpoint {
 
     /// Gives a seat up.
     pub(super) fn release(&mut self, seat: Seat) {
-        self.control.own.remove(seat.index);
         self.control.release(seat);
     }
 }

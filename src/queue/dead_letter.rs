@@ -11,6 +11,7 @@ use crate::ring::Memory;
 use crate::ring::seat::Seat;
 use crate::ring::slot::BlockWord;
 use crate::state::Role;
+use crate::trace;
 use std::sync::atomic::Ordering;
 
 impl Endpoint {
@@ -44,6 +45,12 @@ impl Endpoint {
                         Ordering::Relaxed,
                     );
                     seat.acknowledge(&self.control.ring.memory, 1);
+                    let info = self.control.info();
+                    trace::dead_letter(
+                        self.control.name(),
+                        &info.dead_letter,
+                        info.max_deliveries.into(),
+                    );
                 }
                 Err(PutError::Failed(_)) => return, // removed: attach anew next time
                 Err(_) => break,

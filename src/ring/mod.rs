@@ -37,6 +37,7 @@ mod gate;
 #[cfg(all(test, loom))]
 #[allow(unsafe_code)]
 pub(crate) mod model;
+mod observe;
 mod put;
 mod recover;
 pub(crate) mod seat;
@@ -46,6 +47,7 @@ mod take;
 mod tests;
 mod trust;
 
+pub(crate) use observe::End;
 pub(crate) use recover::Recovered;
 
 use crate::layout::SeatLine;

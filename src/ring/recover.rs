@@ -226,7 +226,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Returns whether the items in hand were shown, and did not only wait in a buffer.
-    fn was_shown(&self, seat: &Seat) -> bool {
+    pub(crate) fn was_shown(&self, seat: &Seat) -> bool {
         // Relaxed: the seat is ours.
         self.memory
             .seat(seat.index)

@@ -3,7 +3,7 @@
 //! Invariant: between two looks nothing is open, and during a look one queue at most: there may be more queues than a process may have descriptors.
 
 use crate::exit::End;
-use crate::names;
+use crate::names::Watched;
 use prodcon::{Control, Error, ErrorKind, QueueId, Stats};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -38,8 +38,7 @@ struct Before {
 
 /// The queues that are looked at.
 pub struct Sampler {
-    /// Names and patterns; empty: all there are.
-    names: Vec<String>,
+    watched: Watched,
     before: HashMap<String, Before>,
 }
 
@@ -47,28 +46,29 @@ impl Sampler {
     /// # Errors
     /// A named queue does not exist, or cannot be read.
     pub fn new(names: &[String]) -> Result<Self, End> {
-        for name in names.iter().filter(|name| !names::is_pattern(name)) {
-            Control::attach(name)?;
+        let watched = Watched::new(names);
+        for name in watched.named() {
+            Control::attach_read_only(name)?;
         }
         Ok(Self {
-            names: names.to_vec(),
+            watched,
             before: HashMap::new(),
         })
     }
 
     /// Looks at each queue: at those that were named, in that order, or at all, by name.
     pub fn look(&mut self) -> Result<Vec<Row>, End> {
-        let names = self.names()?;
+        let names = self.watched.now(false)?;
         let mut before = std::mem::take(&mut self.before);
         let mut rows = vec![];
         for name in names {
-            let row = match Control::attach(&name) {
+            let row = match Control::attach_read_only(&name) {
                 Ok(control) => self.row(&control, before.remove(&name)),
                 Err(error) => Err(word(&error)),
             };
             match row {
                 Ok(row) => rows.push(row),
-                Err("gone") if !self.names.contains(&name) => {}
+                Err("gone") if !self.watched.named().any(|named| *named == name) => {}
                 Err(why) => rows.push(Row {
                     name,
                     stats: Err(why),
@@ -77,37 +77,6 @@ impl Sampler {
             }
         }
         Ok(rows)
-    }
-
-    /// Those that are named, gone or not, and those that fit a pattern now.
-    fn names(&self) -> Result<Vec<String>, End> {
-        let mut names: Vec<String> = self
-            .names
-            .iter()
-            .filter(|name| !names::is_pattern(name))
-            .cloned()
-            .collect();
-        let patterns: Vec<&[u8]> = self
-            .names
-            .iter()
-            .filter(|name| names::is_pattern(name))
-            .map(|name| name.as_bytes())
-            .collect();
-        if names.is_empty() || !patterns.is_empty() {
-            for entry in prodcon::list()?
-                .into_iter()
-                .filter(|entry| entry.segment.is_ok())
-            {
-                let fits = patterns.is_empty()
-                    || patterns
-                        .iter()
-                        .any(|pattern| names::fits(pattern, entry.name.as_bytes()));
-                if fits && !self.names.contains(&entry.name) {
-                    names.push(entry.name);
-                }
-            }
-        }
-        Ok(names)
     }
 
     fn row(&mut self, control: &Control, before: Option<Before>) -> Result<Row, &'static str> {

@@ -1,0 +1,35 @@
+//! The file for the node exporter's textfile collector.
+//!
+//! Invariant: a reader sees the whole of one look, never a part: what is written gets its name
+//! when it is complete. Nothing else is left, unless the process is killed in between.
+
+use crate::exit::{End, Outcome};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub fn write(path: &Path, text: &str) -> Outcome {
+    let failed = |error: io::Error| {
+        End::failed(format!(
+            "cannot write the metrics to {}: {error}; its directory must exist and be writable",
+            path.display()
+        ))
+    };
+    let half = beside(path).ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+    let written = File::create(&half)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| std::fs::rename(&half, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&half);
+    }
+    written.map_err(failed)
+}
+
+/// A name beside it that the collector does not read (it reads `*.prom`), and no other process
+/// uses.
+fn beside(path: &Path) -> Option<PathBuf> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name()?);
+    name.push(format!(".{}.part", std::process::id()));
+    Some(path.with_file_name(name))
+}
