@@ -1,6 +1,13 @@
 //! Models of slots with copies of their items: plans of `cases` once more, and those for the rule that a
 //! copy may be delivered without a look at the header.
 //!
+//! These bugs were planted, and each was seen failing:
+//!
+//! - the ready word loaded once, before the walk of a put (model_a_walk_over_a_clear);
+//! - no cycle is pending: the exchange that notices an epoch sets it (model_laps_between_...);
+//! - copies trusted from the next cycle on (model_a_put_from_the_next_cycle);
+//! - the copy loaded before the word, and after the exchange (model_copies_come_with_their_items).
+//!
 //! At each get `witness_live` compares the verdict with the header, and `witness_copy` the copy with the
 //! block.
 
@@ -27,6 +34,15 @@ fn long(case: Case) -> Case {
     Case { forced: 2, ..case }
 }
 
+/// What needs three forced switches, in the first pass. In the second one that takes too long.
+fn bounded(case: Case) -> Case {
+    if pass() == Pass::Bare {
+        long(case)
+    } else {
+        case
+    }
+}
+
 const RECOVER_THEN_GET: Plan = |actor| {
     actor.recover();
     let _ = actor.get();
@@ -44,7 +60,7 @@ const NEXT_EPOCH: Plan = |actor| {
 
 #[test]
 fn model_copies_come_with_their_items() {
-    at_least(1, 1, || {
+    at_least(10_600, 12_400, || {
         for n in 1..=2 {
             explore(&copies(n, 0, &[PUT_A, PUT_B]));
             explore(&copies(n, 0, &[PUT_A, GET]));
@@ -68,7 +84,7 @@ const LAPS: Plan = |actor| {
 
 #[test]
 fn model_a_put_paused_over_a_clear_and_laps() {
-    at_least(1, 1, || {
+    at_least(13_900, 25_000, || {
         const CLEAR_AND_LAPS: Plan = |actor| {
             let _ = actor.ring.clear();
             LAPS(actor);
@@ -83,7 +99,7 @@ fn model_a_put_paused_over_a_clear_and_laps() {
 /// The exchange before which an epoch was first seen is not the one that saw it.
 #[test]
 fn model_laps_between_an_exchange_and_the_look_at_the_epoch() {
-    at_least(1, 1, || {
+    at_least(32_600, 39_400, || {
         // A get that walks where it has to.
         const TWICE: Plan = |actor| (0..2).for_each(|_| drop(actor.get()));
         const LAP_AND_PUT: Plan = |actor| {
@@ -91,29 +107,23 @@ fn model_laps_between_an_exchange_and_the_look_at_the_epoch() {
             let _ = actor.get();
             let _ = actor.put(60);
         };
-        let laps = copies(1, 1, &[TWICE, LAP_AND_PUT, NEXT_EPOCH]);
-        // Half a million executions more show nothing of the orderings.
-        explore(&if pass() == Pass::Bare {
-            long(laps)
-        } else {
-            laps
-        });
+        explore(&bounded(copies(1, 1, &[TWICE, LAP_AND_PUT, NEXT_EPOCH])));
     });
 }
 
 /// In the cycle after the exchange that settles the rule, a put may still come from before the clear.
 #[test]
 fn model_a_put_from_the_next_cycle() {
-    at_least(1, 1, || {
+    at_least(6_600, 1, || {
         const THRICE: Plan = |actor| (0..3).for_each(|_| drop(actor.get_by_copy()));
-        explore(&copies(2, 2, &[THRICE, PUT_A, NEXT_EPOCH]));
+        explore(&bounded(copies(2, 2, &[THRICE, PUT_A, NEXT_EPOCH])));
     });
 }
 
 /// A put that has to walk from the beginning, because its cursor's slot is full, walks over a clear.
 #[test]
 fn model_a_walk_over_a_clear() {
-    at_least(1, 1, || {
+    at_least(2_600, 3_200, || {
         const CLEAR_LAPS_AND_GET: Plan = |actor| {
             let _ = actor.ring.clear();
             LAPS(actor);
@@ -125,7 +135,7 @@ fn model_a_walk_over_a_clear() {
 
 #[test]
 fn model_deaths_with_copies() {
-    at_least(1, 1, || {
+    at_least(4_300, 4_900, || {
         for (victim, filled) in [(PUT_A, 0), (PUT_A, 1), (GET, 1), (CLEAR, 1)] {
             for other in [GET, RECOVER_THEN_PUT, RECOVER_THEN_GET] {
                 each_death(&long(lossy(copies(1, filled, &[victim, other]))), 0);
