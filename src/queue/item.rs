@@ -1,7 +1,9 @@
 //! What a queue can hold: plain types with a name, or bytes.
 
+use super::reservation::Elements;
 use bytemuck::{AnyBitPattern, NoUninit, Pod};
 use std::borrow::Cow;
+use std::ptr::NonNull;
 
 /// A plain type that two programs agree on by name.
 ///
@@ -139,7 +141,7 @@ where
 }
 
 /// What [`ReadyQueue`](crate::ReadyQueue) can be of: any [`Item`], or `[u8]`. Sealed.
-pub trait Payload: sealed::Sealed {
+pub trait Payload: sealed::Sealed + Elements {
     /// What a copying get returns.
     type Owned: std::borrow::Borrow<Self>;
     /// The type, as it stands in the header; `None` for bytes.
@@ -159,6 +161,14 @@ pub trait Payload: sealed::Sealed {
     /// A copy; the bytes are as long as the type.
     #[doc(hidden)]
     fn read(bytes: &[u8]) -> Self::Owned;
+    #[doc(hidden)]
+    fn bytes_mut(&mut self) -> &mut [u8];
+    /// An item of zeros, never by way of the stack: of `len` bytes if that varies.
+    #[doc(hidden)]
+    fn zeroed(len: usize) -> Box<Self>;
+    /// The item in these bytes, which are as long as the type and aligned for it.
+    #[doc(hidden)]
+    fn place(bytes: NonNull<[u8]>) -> NonNull<Self>;
 }
 
 /// A plain type, as it stands in a queue's header.
@@ -201,6 +211,15 @@ impl Payload for [u8] {
     fn read(bytes: &[u8]) -> Vec<u8> {
         bytes.to_vec()
     }
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self
+    }
+    fn zeroed(len: usize) -> Box<Self> {
+        vec![0; len].into()
+    }
+    fn place(bytes: NonNull<[u8]>) -> NonNull<Self> {
+        bytes
+    }
 }
 
 impl<T: Item + AnyBitPattern + NoUninit> Payload for T {
@@ -226,5 +245,14 @@ impl<T: Item + AnyBitPattern + NoUninit> Payload for T {
     #[inline(always)]
     fn read(bytes: &[u8]) -> T {
         bytemuck::pod_read_unaligned(bytes)
+    }
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        bytemuck::bytes_of_mut(self)
+    }
+    fn zeroed(_: usize) -> Box<Self> {
+        bytemuck::zeroed_box()
+    }
+    fn place(bytes: NonNull<[u8]>) -> NonNull<Self> {
+        bytes.cast()
     }
 }
