@@ -75,12 +75,21 @@ impl Dir {
 
     /// A bridge with these arguments.
     pub fn bridge(&self, arguments: &[&str]) -> Bridge {
+        self.start(&[], arguments)
+    }
+
+    /// A bridge in a network namespace.
+    pub fn bridge_in(&self, namespace: &str, arguments: &[&str]) -> Bridge {
+        self.start(&["ip", "netns", "exec", namespace], arguments)
+    }
+
+    fn start(&self, before: &[&str], arguments: &[&str]) -> Bridge {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let said = self.0.join(format!("said-{number}"));
         let mut command = Command::new("sh");
-        let line = r#"exec "$0" "$@" 2>"$SAID""#;
-        command.args(["-c", line, BRIDGE]).args(arguments);
+        command.args(["-c", r#"exec "$@" 2>"$SAID""#, "sh"]);
+        command.args(before).arg(BRIDGE).args(arguments);
         command.env("SAID", &said).env("PRODCON_DIR", &self.0);
         command
             .env("STATE_DIRECTORY", &self.0)
