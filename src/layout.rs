@@ -1,10 +1,12 @@
 //! THE FORMAT: what lies where in a segment. Format version 3.
 //!
-//! Owns the byte map, the fixed-width types that lie in shared memory, and [`Geometry`], the checked arithmetic that turns five numbers
-//! into every offset. Anybody may read these types; only `segment` turns bytes into them and only `ring` gives the words a meaning.
+//! Owns the byte map, the fixed-width types that lie in shared memory, and [`Geometry`], the
+//! checked arithmetic that turns five numbers into every offset. Every module may read these types.
+//! Only `segment` turns bytes into them, and only `ring` gives the words a meaning.
 //!
 //! ```text
-//!     0  Header          512 bytes, written once before the segment has a name, never again; copied out and checked at attach
+//!     0  Header          512 bytes, written once before the segment has a name, never again;
+//!                        copied out and checked at attach
 //!   512  Gate            ready word, orphans word, state: read by every operation, seldom written
 //!   640  head hint       position word
 //!   768  tail hint       position word
@@ -13,15 +15,18 @@
 //!  1152  gate event      futex word: "gate or state changed"
 //!  1280  SeatLine        128 bytes for each seat
 //!     .  slots           8 bytes each, dense; begins on a multiple of 128
-//!     .  blocks          block_size bytes each (capacity + seats of them); begins on a multiple of max(64, item alignment)
+//!     .  blocks          block_size bytes each (capacity + seats of them); begins on a multiple
+//!                        of max(64, item alignment)
 //! ```
 //!
-//! All numbers are in the machine's own byte order; a segment never leaves its machine. Lines are 128 bytes apart: processors fetch
-//! cache lines in pairs, and some have lines of that size.
+//! All numbers are in the machine's own byte order, because a segment never leaves its machine.
+//! Lines are 128 bytes apart: processors fetch cache lines in pairs, and some have lines of that
+//! size.
 //!
-//! A block is a header and the payload. Header word 0: `epoch 40 | deliveries 8 | length 16` from the high bits down. In queues whose items
-//! may be longer than 65,535 bytes a second word holds the length. In queues with batches (`batch` > 1, plain types only) the length is the number of
-//! items in the block, 1 to `batch`.
+//! A block is a header and the payload. Word 0 of the header is, from the high bits down,
+//! `epoch 40 | deliveries 8 | length 16`. In queues whose items may be longer than 65,535 bytes a
+//! second word holds the length. In queues with batches (`batch` > 1, plain types only) the length
+//! is the number of items in the block, 1 to `batch`.
 
 use crate::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -29,26 +34,27 @@ use crate::sync::atomic::{AtomicU32, AtomicU64};
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"PRODCON\0");
 /// Raised by every change of what this file describes.
 pub(crate) const VERSION: u32 = 3;
-/// Most seats a queue can have.
+/// The most seats that a queue can have.
 pub(crate) const MAX_SEATS: u32 = 1023;
-/// Most blocks (capacity + seats), so that stamps keep at least 44 bits.
+/// The most blocks (capacity + seats), so that stamps keep at least 44 bits.
 pub(crate) const MAX_BLOCKS: u32 = 1 << 20;
-/// Longest item whose length fits the first header word.
+/// The longest item whose length fits the first header word.
 pub(crate) const MAX_SHORT: u64 = u16::MAX as u64;
-/// Most items in a block: their number stands where else the length does.
+/// The most items in a block. Their number stands where the length does otherwise.
 pub(crate) const MAX_BATCH: u32 = u16::MAX as u32;
-/// Largest alignment of items.
+/// The largest alignment of items.
 pub(crate) const MAX_ALIGN: u64 = 4096;
-/// Longest type name.
+/// The longest type name.
 pub(crate) const MAX_TYPE_NAME: usize = 128;
-/// Longest queue name.
+/// The longest queue name.
 pub(crate) const MAX_NAME: usize = 200;
 
 /// Header flags.
 pub(crate) mod flags {
     pub(crate) const LOSSY: u32 = 1;
     pub(crate) const AT_LEAST_ONCE: u32 = 2;
-    /// Made by a worker's controller or as an unnamed queue: stale once nobody is attached and the owner's lock is free.
+    /// Made by a worker's controller or as an unnamed queue. It is stale once nobody is attached
+    /// and the owner's lock is free.
     pub(crate) const OWNED: u32 = 4;
     pub(crate) const ALL: u32 = LOSSY | AT_LEAST_ONCE | OWNED;
 }
@@ -70,11 +76,11 @@ pub(crate) struct RawHeader {
     pub(crate) blocks_offset: u64,
     pub(crate) item_align: u32,
     pub(crate) flags: u32,
-    /// 0: bytes; 1: the named plain type.
+    /// 0 for bytes, 1 for the named plain type.
     pub(crate) tag: u32,
     pub(crate) payload_offset: u32,
     pub(crate) type_name_len: u32,
-    /// 0: no limit.
+    /// 0 means no limit.
     pub(crate) max_deliveries: u32,
     pub(crate) dead_letter_len: u32,
     pub(crate) creator_pid: u32,
@@ -86,22 +92,23 @@ pub(crate) struct RawHeader {
     pub(crate) batch: u32,
     /// Bytes of a slot.
     pub(crate) slot_size: u32,
-    /// Random: tells this queue from every other one, also from one of the same name.
+    /// Random. Tells this queue from every other one, also from one of the same name.
     pub(crate) queue_id: [u8; 16],
-    /// Fingerprint of the item type's fields; 0: not compared.
+    /// Fingerprint of the item type's fields. 0 means that it is not compared.
     pub(crate) layout: u64,
     pub(crate) reserved: [u8; 32],
     /// FNV-1a of the bytes before it.
     pub(crate) checksum: u64,
 }
 
-// SAFETY: repr(C), only integers and arrays of bytes, without padding (the const assert below adds the sizes up): every bit pattern is a value.
+// SAFETY: repr(C), only integers and arrays of bytes, without padding (the const assert below adds
+// the sizes up): every bit pattern is a value.
 unsafe impl bytemuck::Zeroable for RawHeader {}
 // SAFETY: as above; Copy and 'static.
 unsafe impl bytemuck::Pod for RawHeader {}
 
 impl RawHeader {
-    /// The checksum that the header should carry.
+    /// Returns the checksum that the header should carry.
     pub(crate) fn sum(&self) -> u64 {
         let bytes = bytemuck::bytes_of(self);
         bytes[..size_of::<Self>() - 8]
@@ -112,7 +119,7 @@ impl RawHeader {
     }
 }
 
-/// The words that every operation reads. One line.
+/// The words that every operation reads. They share one line.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -146,7 +153,7 @@ pub(crate) struct Words {
     pub(crate) changed: Line32,
 }
 
-/// One seat. Written by the holder of the seat's lock alone.
+/// One seat. Only the holder of the seat's lock writes it.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct SeatLine {
@@ -166,19 +173,22 @@ pub(crate) struct SeatLine {
     pub(crate) redelivered: AtomicU64,
     /// Items moved to the dead-letter queue (each is counted as got too).
     pub(crate) dead_lettered: AtomicU64,
-    /// Process id of the owner, for people; 0: nobody.
+    /// Process id of the owner, for people. 0 means nobody.
     pub(crate) pid: AtomicU32,
-    /// 0 nobody, 1 producer, 2 consumer, 3 both.
+    /// 0 is nobody, 1 a producer, 2 a consumer, 3 both.
     pub(crate) role: AtomicU32,
     /// 1 while the owner sleeps on an event word.
     pub(crate) asleep: AtomicU32,
-    /// 1 while the block in hand waits in a worker's buffer and was not yet shown to anybody: its death does not raise the delivery count.
+    /// 1 while the block in hand waits in a worker's buffer and was not yet shown to anybody. Then
+    /// a death does not raise the delivery count.
     pub(crate) buffered: AtomicU32,
-    /// Positions at the tail that were passed without an item, at the end of a stream. Same form as `counts`.
+    /// Positions at the tail that were passed without an item, at the end of a stream. It has the
+    /// form of `counts`.
     pub(crate) skipped: AtomicU64,
-    /// Reserved: the item in hand is not to be delivered again before this time.
+    /// Reserved. The item in hand is not to be delivered again before this time.
     pub(crate) not_before: AtomicU64,
-    /// When the work on the block in hand began, in nanoseconds of CLOCK_MONOTONIC; written by worker loops; 0: unknown.
+    /// When the work on what the owner has in hand began, in nanoseconds of CLOCK_MONOTONIC. Worker
+    /// loops write it, in one of their seats. 0 means unknown.
     pub(crate) since: AtomicU64,
 }
 
@@ -240,16 +250,17 @@ const _: () = {
     assert!(offset_of!(SeatLine, not_before) == 112 && offset_of!(SeatLine, since) == 120);
 };
 
-/// Where everything lies, from five numbers. All fields are consistent with each other by construction.
+/// Where everything lies, from five numbers. All fields are consistent with each other by
+/// construction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) capacity: u32,
     pub(crate) seats: u32,
-    /// Longest item, in bytes.
+    /// The longest item, in bytes.
     pub(crate) item_size: u64,
     /// A power of two.
     pub(crate) item_align: u32,
-    /// Most items in one block, at least 1.
+    /// The most items in one block, at least 1.
     pub(crate) batch: u32,
     pub(crate) payload_offset: u64,
     pub(crate) block_size: u64,
@@ -260,7 +271,7 @@ pub(crate) struct Geometry {
 
 impl Geometry {
     /// # Errors
-    /// A sentence that says which number is out of range and what the range is.
+    /// Returns a sentence that says which number is out of range and what the range is.
     pub(crate) fn new(
         capacity: u32,
         seats: u32,
@@ -340,12 +351,12 @@ impl Geometry {
         })
     }
 
-    /// True if an item's length needs the second header word.
+    /// Returns whether an item's length needs the second header word.
     pub(crate) fn long(&self) -> bool {
         self.item_size > MAX_SHORT && self.batch == 1
     }
 
-    /// Room for items in a block, in bytes. The product was checked by `new`.
+    /// Returns the room for items in a block, in bytes. `new` checked the product.
     pub(crate) fn payload_size(&self) -> u64 {
         self.item_size * u64::from(self.batch)
     }

@@ -24,7 +24,7 @@
 //! | --- | --- | --- | --- |
 //! | put a copy | [`put`](ReadyQueue::put) | [`try_put`](ReadyQueue::try_put), [`force_put`](ReadyQueue::force_put) | `within(d).put(..)` |
 //! | get a copy, acknowledged when the call returns | [`get`](ReadyQueue::get), [`iter`](ReadyQueue::iter) | [`try_get`](ReadyQueue::try_get) | `within(d).get()` |
-//! | take in place, acknowledged by you | [`take`](ReadyQueue::take), [`take_many`](ReadyQueue::take_many) | [`try_take`](ReadyQueue::try_take) | `within(d).take()` |
+//! | take in place, acknowledged by you | [`take`](ReadyQueue::take), [`take_many`](ReadyQueue::take_many), [`take_owned`](ReadyQueue::take_owned) | [`try_take`](ReadyQueue::try_take) | `within(d).take()` |
 //!
 //! What a running program has to expect (`Full`, `Empty`, `TimedOut`, `NotReady`, `Stopped`) is a
 //! variant of [`PutError`] or [`GetError`]; everything else is an [`Error`]. All of them convert to
@@ -56,8 +56,8 @@
 //!
 //! # Your own types
 //!
-//! A queue is of byte strings (`ReadyQueue<[u8]>`) or of a plain type: an integer, a float, an array
-//! of them, or a struct with [`#[derive(prodcon::Item)]`](Item).
+//! A queue is of byte strings (`ReadyQueue<[u8]>`) or of a plain type: an integer, a float, an
+//! array of them, or a struct with [`#[derive(prodcon::Item)]`](Item).
 //!
 //! # Waiting
 //!
@@ -88,11 +88,12 @@
 //! gets on, and a single one may be overtaken for a while. The project's `docs/reliability.md` says
 //! line by line what is guaranteed, and which test shows it.
 //!
-//! Permission to write a queue's file is inside the safety boundary: everybody who has it is trusted
-//! to write through this library alone. A process that writes other bytes into a queue in use can
-//! spoil items, give two endpoints references to the same memory (undefined behaviour, in safe Rust
-//! too), and cause SIGBUS by truncating the file. Bytes that are found in a file never lead outside
-//! the mapping; what is seen to be impossible gives `Corrupt`. See [`QueueOptions::mode`].
+//! Permission to write a queue's file is inside the safety boundary: everybody who has it is
+//! trusted to write through this library alone. A process that writes other bytes into a queue in
+//! use can spoil items, give two endpoints references to the same memory (undefined behaviour, in
+//! safe Rust too), and cause SIGBUS by truncating the file. Bytes that are found in a file never
+//! lead outside the mapping; what is seen to be impossible gives `Corrupt`. See
+//! [`QueueOptions::mode`].
 //!
 //! An endpoint belongs to one thread at a time, and to the process that made it: in a forked child
 //! it answers [`ErrorKind::Forked`].
@@ -102,6 +103,7 @@
 //! | feature | default | brings |
 //! | --- | --- | --- |
 //! | `derive` | yes | `#[derive(prodcon::Item)]` |
+//! | `async` | no | `ReadyQueue::as_async`: futures and a stream, for any runtime |
 //! | `signals` | yes | SIGINT and SIGTERM end a worker well |
 //! | `serde` | no | results and messages of any serde type, `Serialize` for figures |
 //! | `tracing` | no | events for the `tracing` crate, none of them on the way of a put or get |
@@ -110,6 +112,7 @@
 //! subscriber must not call the handle whose event it receives.
 
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(all(test, loom), allow(dead_code, unused_imports))]
 
 #[cfg(not(all(
@@ -145,11 +148,13 @@ pub mod worker;
 
 #[cfg(not(all(test, loom)))]
 pub use error::{Difference, Error, ErrorKind, GetError, PutError, PutSliceError, Result};
+#[cfg(all(feature = "async", not(all(test, loom))))]
+pub use queue::{Async, ItemStream};
 #[cfg(not(all(test, loom)))]
 pub use queue::{
-    AttachOptions, Batch, BatchIter, CommitError, Control, Delivery, ItemId, Iter, Payload,
-    QueueOptions, ReadyQueue, Recovery, Report, Reservation, SeatInfo, Stats, Within, list,
-    list_in, unlink, unlink_in,
+    AttachOptions, Batch, BatchIter, CancelToken, CommitError, Control, Delivery, Interest, ItemId,
+    Iter, OwnedDelivery, Payload, QueueOptions, ReadyFd, ReadyQueue, Recovery, Report, Reservation,
+    SeatInfo, Stats, Within, list, list_in, select, unlink, unlink_in,
 };
 #[cfg(not(all(test, loom)))]
 #[doc(hidden)]
@@ -175,8 +180,3 @@ pub use sync::mortal;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use sys::pretend;
-
-/// The README's example compiles and runs.
-#[cfg(any())]
-#[doc = include_str!("../README.md")]
-pub struct Readme;

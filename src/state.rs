@@ -1,4 +1,5 @@
-//! The state of a queue, and what an endpoint is for. Plain values that stand in the format.
+//! The state of a queue, and what an endpoint is for. Both are plain values that stand in the
+//! format.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,7 +29,7 @@ pub enum State {
 }
 
 impl State {
-    /// A damaged word reads as stopped.
+    /// Reads the word. A damaged one reads as stopped.
     pub(crate) fn from_word(word: u32) -> Self {
         match word {
             2 => Self::Started,
@@ -85,7 +86,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// A damaged word reads as both.
+    /// Reads the word. A damaged one reads as both.
     pub(crate) fn from_word(word: u32) -> Self {
         match word {
             1 => Self::Producer,

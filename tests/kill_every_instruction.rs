@@ -3,7 +3,7 @@
 //! Operations: put (typed, bytes, many, refused), overwrite, a put that discards a cleared item, reserve and commit; get and take with acknowledgement (at most once and at
 //! least once, bytes, many, nothing there, behind a cleared item), a put into the block just acknowledged; nack, and one that is kept; adoption, also by attaching; clear,
 //! set_not_ready, set_ready; attach; close with and without an item in hand; puts, overwrites, clears, gets and adoptions of blocks of several items; several items in hand, acknowledged,
-//! partly acknowledged, given back, adopted; a delivery and a batch dropped without acknowledgement; a dead letter; the end of a stream, and puts while others hear of it. Then recovery (by a third process) of each state that a kill in one of these leaves, and an attach over such a seat: two or three
+//! partly acknowledged, given back, adopted; a delivery and a batch dropped without acknowledgement; a delivery that outlives its endpoint; a dead letter; the end of a stream, and puts while others hear of it. Then recovery (by a third process) of each state that a kill in one of these leaves, and an attach over such a seat: two or three
 //! deaths in succession.
 //!
 //! At each instruction, with a fresh queue:

@@ -3,6 +3,7 @@
 use crate::exit::Outcome;
 use crate::process::QueueFile;
 use crate::table::{Side, columns};
+use crate::wait::ForQueue;
 use crate::{human, names, output, report};
 use clap::Args;
 use prodcon::{Control, QueueInfo, Role, SeatInfo, State, Stats};
@@ -20,12 +21,14 @@ pub struct Arguments {
     /// One JSON object on stdout, a line for each queue
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    wait: ForQueue,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let mut before = "";
     report::each(&names::expand(&arguments.names)?, |name| {
-        let control = Control::attach_read_only(name)?;
+        let control = arguments.wait.read_only(name)?;
         let text = if arguments.json {
             format!("{}\n", figures(&control)?)
         } else {

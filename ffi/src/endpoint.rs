@@ -11,8 +11,8 @@
 
 use crate::cancel::Held;
 use crate::failure::Failure;
-use crate::handle::{Queue, forked};
 use crate::status::*;
+use rust::bindings::copy_item;
 use rust::{CommitError, Delivery, GetError, ItemId, PutError, ReadyQueue};
 use std::slice;
 use std::time::Duration;
@@ -87,8 +87,11 @@ unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
         // SAFETY: 8 bytes may be written there by this function's contract.
         unsafe { to.cast::<u64>().write_unaligned(word) };
     } else {
-        // SAFETY: this function's contract.
-        unsafe { std::ptr::copy_nonoverlapping(from, to, len) };
+        // SAFETY: readable for len bytes, and not changed meanwhile, by this function's contract.
+        let item = unsafe { slice::from_raw_parts(from, len) };
+        // SAFETY: writable for len bytes, and not in the item, by this function's contract.
+        let place = unsafe { slice::from_raw_parts_mut(to, len) };
+        copy_item(item, place);
     }
 }
 
@@ -116,7 +119,7 @@ impl Endpoint {
 
     #[cold]
     fn forked(&self) -> Failure {
-        forked::<Queue>()
+        Failure::forked("queue")
     }
 
     #[cold]

@@ -4,7 +4,6 @@
 //! Invariant: the texts never change, so that C may keep their addresses until the end.
 
 use crate::failure::Failure;
-use crate::handle::{Worker, forked};
 use crate::status::*;
 use rust::worker::{Context, Message, OnFull};
 use rust::{ErrorKind, PutError, ReadyQueue, State};
@@ -126,7 +125,7 @@ impl Work {
     /// `PRODCON_FORKED`
     pub fn of_this_process(&self) -> Result<(), Failure> {
         if self.is_forked() {
-            Err(forked::<Worker>())
+            Err(Failure::forked("worker"))
         } else {
             Ok(())
         }

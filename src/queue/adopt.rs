@@ -78,7 +78,25 @@ impl Endpoint {
         // Two are as many as a thousand to `keep_distance`, and so the sum never wraps.
         self.burst = self.burst.min(2);
         self.care_at = self.burst + self.due.next_lap(now);
+        if what == For::Items {
+            self.learn_to_claim(now);
+        }
         self.look_after_the_dead(what, now)
+    }
+
+    /// Decides whether the cache lines of what was read are taken.
+    fn learn_to_claim(&mut self, now: Instant) {
+        let memory = &self.control.ring.memory;
+        if memory.has_own_lines() {
+            let (at, capacity) = (self.position(), memory.shape().slots.into());
+            let claims = self.claims.look(now, at, capacity);
+            self.control.ring.memory.set_claims(claims);
+        }
+    }
+
+    /// Returns the number of blocks taken before the one at which this consumer stands.
+    pub(super) fn position(&self) -> u64 {
+        self.control.ring.memory.shape().count(self.cursors.get)
     }
 
     /// Looks after the dead if it is time. A consumer does so by adopting: it forgets that there
@@ -125,6 +143,7 @@ impl Endpoint {
         match adopted {
             Some(seat) => {
                 self.control.own.insert(seat.index);
+                self.control.end_work(seat.index); // its last holder may have been killed in it
                 self.adopted = Some(seat);
                 self.kept = true;
                 Ok(true)
@@ -159,7 +178,6 @@ impl Endpoint {
 
     /// Gives a seat up.
     pub(super) fn release(&mut self, seat: Seat) {
-        self.control.own.remove(seat.index);
         self.control.release(seat);
     }
 }

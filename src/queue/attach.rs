@@ -1,5 +1,6 @@
 //! How an endpoint takes seats and gives them up.
 
+use super::claims::Claims;
 use super::control::Control;
 use super::due::Due;
 use super::endpoint::Endpoint;
@@ -10,11 +11,12 @@ use super::seat_set::SeatSet;
 use super::wait::MIN_SINGLES;
 use crate::error::{Fault, OpenError};
 use crate::ring::seat::Seat;
-use crate::ring::{Cursors, Recovered as Pass};
+use crate::ring::{Cursors, Locks, Recovered as Pass};
 use crate::state::Role;
 use crate::sync::event::wake_one;
 use crate::sys::futex::Kernel;
 use crate::trace;
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, fence};
@@ -23,6 +25,25 @@ use std::time::{Duration, Instant};
 /// How long an attach that finds no seat goes on looking: somebody may hold the free one for as
 /// long as it takes to recover it. (The fuzzer runs alone, so nobody holds a lock for a moment.)
 const SEAT_WAIT: Duration = Duration::from_millis(if cfg!(fuzzing) { 0 } else { 200 });
+
+/// Seat locks that leave the set of their endpoint's seats when they are given back, and not before.
+struct Returned<'a> {
+    leases: Leases<'a>,
+    own: &'a SeatSet,
+}
+
+impl Locks for Returned<'_> {
+    fn try_lock(&mut self, seat: u32) -> bool {
+        self.leases.try_lock(seat)
+    }
+    fn unlock(&mut self, seat: u32) {
+        self.leases.unlock(seat);
+        self.own.remove(seat);
+    }
+    fn is_locked(&mut self, seat: u32) -> bool {
+        self.leases.is_locked(seat)
+    }
+}
 
 impl Control {
     /// Takes a free seat that is not in `own`. Takes an orphan's if `orphan` is set and no other is
@@ -46,6 +67,7 @@ impl Control {
             line.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed, these three: for people
             line.role.store(role as u32, Ordering::Relaxed);
             line.asleep.store(0, Ordering::Relaxed);
+            self.end_work(seat.index); // its last holder may have been killed in it
             if !seat.hold {
                 self.ring.set_buffered(seat, false); // of its last holder
             }
@@ -94,10 +116,15 @@ impl Control {
 
     /// Gives a seat up.
     pub(super) fn release(&self, seat: Seat) {
-        let line = self.segment.seat(seat.index);
+        let index = seat.index;
+        let line = self.segment.seat(index);
         line.pid.store(0, Ordering::Relaxed); // Relaxed, both: for people
         line.role.store(0, Ordering::Relaxed);
-        if self.ring.leave(&mut Leases::new(&self.segment.lease), seat) {
+        let mut locks = Returned {
+            leases: Leases::new(&self.segment.lease),
+            own: &self.own,
+        };
+        if self.ring.leave(&mut locks, seat) {
             wake_one(&self.words().items.0, &Kernel);
         }
     }
@@ -109,7 +136,8 @@ impl Endpoint {
     pub(super) fn enter(mut control: Control, attach: &AttachOptions) -> Result<Self, OpenError> {
         let (queue, seats) = (control.shared_name(), control.segment.geometry.seats);
         let (wanted, content) = attach.seats();
-        let (mut own, mut taken) = (SeatSet::default(), Vec::<Seat>::new());
+        let own = control.own.clone();
+        let mut taken = Vec::<Seat>::new();
         let mut deadline = Instant::now() + SEAT_WAIT;
         let leave = |taken: Vec<Seat>| taken.into_iter().for_each(|seat| control.release(seat));
         while taken.len() < wanted as usize {
@@ -159,7 +187,7 @@ impl Endpoint {
         }
         // The first seat may carry an orphan. It is the one whose item is in hand then.
         let seat = taken.remove(0);
-        control.own = own;
+        control.cancel.clone_from(&attach.cancel);
         trace::attached(control.name(), seat.index, attach.role);
         Ok(Self {
             control,
@@ -171,6 +199,7 @@ impl Endpoint {
             growing: false,
             short: None,
             hands: attach.max_unacked,
+            loans: None,
             attach: attach.clone(),
             cursors: Cursors::default(),
             shown: HeldSpan::default(),
@@ -180,12 +209,14 @@ impl Endpoint {
             orphans: None,
             dead_letters: None,
             burst: 0,
+            claims: Claims::new(),
             care_at: Due::FIRST,
             due: Due::new(),
             singles: 0,
             patience: MIN_SINGLES,
             drops: 0,
             failed_spins: 0,
+            watch: OnceCell::new(),
             _one_thread: PhantomData,
         })
     }

@@ -110,6 +110,9 @@ impl Endpoint {
         self.control.readable()?;
         self.settle_forgotten();
         self.reserve_seats_for(max);
+        if !self.has_seat() {
+            return Err(self.no_seat().into());
+        }
         if buffering {
             self.buffer_what_comes();
         }
@@ -255,7 +258,7 @@ impl Held<'_> {
     fn ack_first(&mut self, count: usize) {
         let count = count.min(self.len());
         self.forget_first(count);
-        if self.endpoint.control.segment.lease.forked() || count == 0 {
+        if self.endpoint.control.forked() || count == 0 {
             return;
         }
         if self.lone {
@@ -303,6 +306,14 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
     pub(crate) fn copied(items: &'q [T::Owned]) -> Self {
         Self {
             source: Source::Copied(items),
+        }
+    }
+
+    /// The endpoint in which the items are; `None` if they were copied.
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.source {
+            Source::InPlace(held, _) => Some(held.endpoint),
+            Source::Copied(_) => None,
         }
     }
 
@@ -508,7 +519,7 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
         let Source::InPlace(held, _) = &mut self.source else {
             return;
         };
-        if std::mem::take(&mut held.buffering) && !held.endpoint.control.segment.lease.forked() {
+        if std::mem::take(&mut held.buffering) && !held.endpoint.control.forked() {
             held.endpoint.show_buffered();
         }
     }
@@ -519,9 +530,7 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
         let Source::InPlace(held, _) = &mut self.source else {
             return;
         };
-        if held.endpoint.control.segment.lease.forked()
-            || std::mem::replace(&mut held.settled, true)
-        {
+        if held.endpoint.control.forked() || std::mem::replace(&mut held.settled, true) {
             return;
         }
         if held.lone {

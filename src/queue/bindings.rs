@@ -6,6 +6,7 @@
 
 use super::endpoint::Endpoint;
 use super::item::Plain;
+use super::memory::copy_out;
 use super::wait::Until;
 use super::{ItemId, Payload, QueueOptions, ReadyQueue};
 use crate::error::{GetError, PutSliceError, Result};
@@ -21,7 +22,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[doc(hidden)]
     #[inline]
     pub fn is_forked(&self) -> bool {
-        self.endpoint.control.segment.lease.forked()
+        self.endpoint.control.forked()
     }
 
     /// Gives the item in hand back, as [`Delivery::nack`](super::Delivery::nack) does, if its guard
@@ -71,6 +72,13 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     pub fn item_size(&self) -> usize {
         self.endpoint.control.item_size()
     }
+}
+
+/// Copies an item that was taken, as [`ReadyQueue::get_into`] does. Both have the same length.
+#[doc(hidden)]
+#[inline(always)]
+pub fn copy_item(item: &[u8], place: &mut [u8]) {
+    copy_out(item, place);
 }
 
 /// A plain type that has no Rust type: what a queue's header says about its items.

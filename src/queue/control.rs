@@ -5,18 +5,22 @@
 
 use super::Payload;
 use super::backoff::{MAX_SLEEP, pauses};
+use super::cancel::CancelToken;
+use super::interest::Care;
 use super::memory::{Leases, Mapped};
 use super::options::{AttachOptions, QueueOptions};
 use super::seat_set::SeatSet;
 use super::stats::{Recovery, Report, SeatInfo, Stats};
-use crate::error::{Fault, OpenError, Result, StateRefused};
+use super::work::lasts;
+use crate::error::{Fault, GetError, OpenError, Result, StateRefused};
 use crate::layout::{SeatLine, Words};
 use crate::ring::seat::Event;
 use crate::ring::{Memory, Recovered as Pass, Ring, RingError};
 use crate::segment::{Place, QueueId, QueueInfo, Segment};
 use crate::state::{Role, State};
-use crate::sync::event::{Futex, register, wake_all, wake_one};
-use crate::sys::futex::Kernel;
+use crate::sync::event::{register, wake_all, wake_one};
+use crate::sys::futex::{Asleep, Kernel};
+use crate::sys::lease::Birth;
 use crate::trace;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,14 +45,21 @@ const LOOKS: u64 = 5;
 #[derive(Debug)]
 pub struct Control {
     pub(super) ring: Ring<Mapped>, // before segment: it points into it
-    pub(super) segment: Segment,
+    pub(super) segment: Arc<Segment>,
+    /// Of the segment, at hand for every operation: when this process began, and an item's length.
+    birth: Birth,
+    item_size: usize,
     /// The queue is of a plain type, so every item has the same length.
     pub(super) typed: bool,
     /// Seats of the endpoint that this handle belongs to.
-    pub(super) own: SeatSet,
+    pub(super) own: Arc<SeatSet>,
     /// Locks of one description do not exclude each other: of the threads that share the handle one
     /// at a time looks after the dead.
     recovering: Mutex<()>,
+    /// Ends the waits of this handle, and of the endpoint that it belongs to.
+    pub(super) cancel: Option<CancelToken>,
+    /// What its waits for several queues remember of the dead.
+    pub(super) care: Care,
 }
 
 impl Control {
@@ -88,10 +99,11 @@ impl Control {
         Self::attach_with(name, &AttachOptions::new())
     }
 
-    /// Opens a handle to a queue in another directory. Of the options only the directory counts.
+    /// Opens a handle to a queue in another directory, with a token that ends its waits, or when it
+    /// is created. Of the options only these count.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach).
+    /// As [`attach`](Self::attach); `TimedOut` and `Cancelled` if it waits for the queue.
     ///
     /// ```no_run
     /// use prodcon::{AttachOptions, Control};
@@ -101,7 +113,12 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn attach_with(name: &str, options: &AttachOptions) -> Result<Self> {
-        Ok(Self::open(options.place(name)?)?)
+        let place = options.place(name)?;
+        let opened = options.when_it_exists(&place, || Self::open(place.clone()))?;
+        Ok(Self {
+            cancel: options.cancel.clone(),
+            ..opened
+        })
     }
 
     /// Opens a handle that can change nothing: the segment is mapped for reading only. It is for
@@ -146,10 +163,23 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn try_clone(&self) -> Result<Self> {
-        Ok(Self::over(self.segment.again()?))
+        Ok(Self {
+            cancel: self.cancel.clone(),
+            ..Self::over(self.segment.again()?)
+        })
     }
 
     pub(super) fn over(segment: Segment) -> Self {
+        Self::of(Arc::new(segment), Arc::default())
+    }
+
+    /// Makes a handle with the same mapping, descriptor and seats. It must not look after the dead:
+    /// this one's `recovering` does not keep it from that.
+    pub(super) fn share(&self) -> Self {
+        Self::of(self.segment.clone(), self.own.clone())
+    }
+
+    fn of(segment: Arc<Segment>, own: Arc<SeatSet>) -> Self {
         let ring = Ring {
             memory: Mapped::new(&segment),
             at_least_once: segment.header.at_least_once,
@@ -162,10 +192,14 @@ impl Control {
         let typed = !segment.header.type_name.is_empty();
         Self {
             ring,
+            birth: segment.lease.birth(),
+            item_size: segment.geometry.item_size as usize,
             segment,
             typed,
-            own: SeatSet::default(),
+            own,
             recovering: Mutex::new(()),
+            cancel: None,
+            care: Care::new(),
         }
     }
 
@@ -301,13 +335,25 @@ impl Control {
         Ok(self.segment.unlink_if_stale()?)
     }
 
+    /// Returns whether this is a forked child, in which the handle touches nothing. One load.
+    #[inline(always)]
+    pub(super) fn forked(&self) -> bool {
+        self.birth.forked()
+    }
+
+    #[cold]
+    pub(super) fn panic_forked(&self) -> ! {
+        let queue = self.shared_name();
+        panic!("{}", Fault::Forked { queue })
+    }
+
     #[inline(always)]
     pub(super) fn words(&self) -> &Words {
-        self.segment.words()
+        self.ring.memory.words()
     }
 
     pub(super) fn writable(&self) -> Result<(), Fault> {
-        if self.segment.lease.forked() {
+        if self.forked() {
             return Err(Fault::Forked {
                 queue: self.shared_name(),
             });
@@ -321,7 +367,7 @@ impl Control {
     }
 
     pub(super) fn readable(&self) -> Result<(), Fault> {
-        if self.segment.lease.forked() {
+        if self.forked() {
             Err(Fault::Forked {
                 queue: self.shared_name(),
             })
@@ -438,14 +484,14 @@ impl Control {
 
     /// Returns whether producers may put. A handle in a forked child answers false.
     pub fn is_ready(&self) -> bool {
-        !self.segment.lease.forked() && self.ring.gate().is_ready()
+        !self.forked() && self.ring.gate().is_ready()
     }
 
     /// Waits until the queue is ready, for at most `timeout`. Returns false if the time passed
     /// first.
     ///
     /// # Errors
-    /// `Removed`, `Forked`, `Os`.
+    /// `Cancelled`, `Removed`, `Forked`, `Os`.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -455,14 +501,14 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn wait_ready(&self, timeout: Option<Duration>) -> Result<bool> {
-        Ok(self.wait(timeout, Self::is_ready)?)
+        self.wait(timeout, Self::is_ready)
     }
 
     /// Waits until the state is `state`, for at most `timeout`. Returns false if the time passed
     /// first.
     ///
     /// # Errors
-    /// `Removed`, `Forked`, `Os`.
+    /// `Cancelled`, `Removed`, `Forked`, `Os`.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -473,14 +519,14 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn wait_state(&self, state: State, timeout: Option<Duration>) -> Result<bool> {
-        Ok(self.wait(timeout, |control| control.state() == state)?)
+        self.wait(timeout, |control| control.state() == state)
     }
 
     pub(super) fn wait(
         &self,
         timeout: Option<Duration>,
         done: impl Fn(&Self) -> bool,
-    ) -> Result<bool, Fault> {
+    ) -> Result<bool> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             self.readable()?;
@@ -496,16 +542,33 @@ impl Control {
             if left.is_zero() {
                 return Ok(false);
             }
+            if self.is_cancelled() {
+                return Err(GetError::Cancelled.into());
+            }
             if self.segment.read_only {
-                std::thread::sleep(left.min(Duration::from_millis(5)));
+                let token = self.cancel.as_ref().map(CancelToken::asleep);
+                Kernel.wait_any(token.as_slice(), left.min(Duration::from_millis(5)));
                 continue;
             }
             let word = &self.words().changed.0;
             let value = register(word);
             if !done(self) {
-                Kernel.wait(word, value, left);
+                self.sleep(Asleep::shared(word, value), left);
             }
         }
+    }
+
+    /// Sleeps on a word of the queue's, and on the token's if there is one.
+    pub(super) fn sleep(&self, word: Asleep<'_>, timeout: Duration) {
+        match &self.cancel {
+            None => Kernel.wait_any(&[word], timeout),
+            Some(token) => Kernel.wait_any(&[word, token.asleep()], timeout),
+        }
+    }
+
+    /// Returns whether the handle's token was cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
     }
 
     /// Returns the state. A handle in a forked child answers `Stopped`.
@@ -518,7 +581,7 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn state(&self) -> State {
-        if self.segment.lease.forked() {
+        if self.forked() {
             return State::Stopped;
         }
         State::from_word(self.words().gate.state.load(Ordering::SeqCst))
@@ -586,7 +649,7 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn len(&self) -> usize {
-        if self.segment.lease.forked() {
+        if self.forked() {
             return 0;
         }
         self.ring.live_items() as usize
@@ -605,14 +668,13 @@ impl Control {
     /// Returns whether there is no space, not even what a put could make by discarding cleared
     /// items.
     pub fn is_full(&self) -> bool {
-        !self.segment.lease.forked()
-            && self.ring.live() == u64::from(self.segment.geometry.capacity)
+        !self.forked() && self.ring.live() == u64::from(self.segment.geometry.capacity)
     }
 
     /// Returns the longest item in bytes.
     #[inline]
     pub fn item_size(&self) -> usize {
-        self.segment.geometry.item_size as usize
+        self.item_size
     }
 
     /// Returns whether a put on the full queue drops the oldest item.
@@ -691,9 +753,11 @@ impl Control {
                     role: Role::from_word(line.role.load(Ordering::Relaxed)),
                     unacked,
                     asleep: line.asleep.load(Ordering::Relaxed) == 1,
+                    holding: lasts(line.since.load(Ordering::Relaxed)),
                 });
             }
         }
+        stats.share_the_time();
         if header.batch == 1 {
             // The slots tell the positions passed. All of them were puts, except for those at the
             // ends of streams.

@@ -5,6 +5,7 @@
 
 use super::endpoint::Endpoint;
 use super::identity::ItemId;
+use super::memory::copy_out;
 use super::{Item, Payload};
 use crate::error::Result;
 use std::fmt;
@@ -158,8 +159,8 @@ impl<T: Item> Delivery<'_, T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn copy_into(self, place: &mut T) {
-        bytemuck::bytes_of_mut(place)
-            .copy_from_slice(self.endpoint.view_bytes(&self.endpoint.shown, 0));
+        let item = self.endpoint.view_bytes(&self.endpoint.shown, 0);
+        copy_out(item, bytemuck::bytes_of_mut(place));
         self.ack();
     }
 }

@@ -4,21 +4,24 @@
 //! forked copy touches nothing. The seats in `control.own` are locked by this endpoint's own
 //! description and by nothing else.
 
+use super::claims::Claims;
 use super::control::Control;
 use super::due::Due;
 use super::held::{Aside, HeldSpan};
 use super::item::Plain;
 use super::memory::Mapped;
 use super::options::{AttachOptions, QueueOptions};
+use super::owned::Loans;
 use crate::error::{Error, ErrorKind, OpenError, Reason};
 use crate::ring::seat::Seat;
 use crate::ring::{Cursors, Ring, RingError};
 use crate::segment::{Place, Segment};
 use crate::sync::event::wake_one;
 use crate::sys::futex::Kernel;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// An endpoint: what a [`ReadyQueue`](crate::ReadyQueue) is without its type.
@@ -41,6 +44,8 @@ pub(super) struct Endpoint {
     pub(super) short: Option<Instant>,
     /// The number of blocks that may be put aside at once.
     pub(super) hands: u32,
+    /// What left with seats of its own, once something has.
+    pub(super) loans: Option<Arc<Loans>>,
     pub(super) attach: AttachOptions,
     pub(super) cursors: Cursors,
     /// What was taken last.
@@ -70,9 +75,13 @@ pub(super) struct Endpoint {
     pub(super) failed_spins: u32,
     /// When it looks after the dead.
     pub(super) due: Due,
+    /// Whether it takes the cache lines that it has read.
+    pub(super) claims: Claims,
     /// After this many successes in a burst the fast paths end, because it is time to look at the
     /// clock.
     pub(super) care_at: u32,
+    /// A handle of its own for the thread that waits, from the first time that it is needed.
+    pub(super) watch: OnceCell<Arc<Control>>,
     pub(super) _one_thread: PhantomData<Cell<()>>,
 }
 
@@ -212,7 +221,7 @@ impl Endpoint {
 }
 
 /// Checks that items of this type can be put into the queue and got from it.
-fn fits(segment: &Segment, plain: &Plain) -> Result<(), OpenError> {
+pub(super) fn fits(segment: &Segment, plain: &Plain) -> Result<(), OpenError> {
     let (header, geometry) = (&segment.header, &segment.geometry);
     let differs = |what, expected: String, found: String| {
         Err(OpenError::Incompatible {
@@ -265,10 +274,8 @@ impl Drop for Endpoint {
         let aside = std::mem::take(&mut self.aside)
             .into_iter()
             .map(|aside| aside.seat);
-        let seats: Vec<Seat> = aside
-            .chain(self.adopted.take())
-            .chain(self.spare.drain(..))
-            .collect();
+        let mut seats = self.close_loans();
+        seats.extend(aside.chain(self.adopted.take()).chain(self.spare.drain(..)));
         let held = self.seat.hold || seats.iter().any(|seat| seat.hold);
         for seat in seats {
             self.release(seat);

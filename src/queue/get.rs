@@ -39,6 +39,9 @@ impl Endpoint {
         until: Until,
         mut copy: impl FnMut(&[u8]) -> R,
     ) -> Result<R, GetError> {
+        if matches!(until, Until::Now) && self.is_still_empty() {
+            return Err(GetError::Empty);
+        }
         if self.control.ring.single && self.poll_for_item(until) {
             if let Some(copied) = self.get_fast(size, usize::MAX, &mut copy) {
                 return Ok(copied);
@@ -60,6 +63,17 @@ impl Endpoint {
         }
     }
 
+    /// Looks whether the queue is empty still, for a caller that asks again and again. Returns false
+    /// if anything else may be the matter.
+    #[inline(always)]
+    fn is_still_empty(&mut self) -> bool {
+        self.burst == 0
+            && self.may_take()
+            && self.control.state_word() == State::Started as u32
+            && self.control.ring.is_empty(&self.cursors)
+            && !self.due.polled()
+    }
+
     /// Polls, when nothing was there, for an answer that a peer is about to give, as long as the
     /// fast path is open.
     fn poll_for_item(&mut self, until: Until) -> bool {
@@ -70,7 +84,7 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn may_take(&self) -> bool {
         let control = &self.control;
-        !control.segment.lease.forked()
+        !control.forked()
             && matches!(control.state_word(), 2 | 3) // started, stop at queue end
             && !self.seat.hold
             && self.adopted.is_none()
@@ -147,6 +161,9 @@ impl Endpoint {
 
     #[inline(never)]
     fn take_slow(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
+        if matches!(until, Until::Now) && self.is_still_empty() {
+            return Err(GetError::Empty);
+        }
         if self.poll_for_item(until) && self.take_fast(size) {
             return Ok(());
         }
@@ -162,6 +179,12 @@ impl Endpoint {
         match self.attempt_take(size)? {
             Some(lot) => Ok(lot),
             None if matches!(until, Until::Now) => {
+                // Once more after a burst: a caller that polls keeps away from the edge too.
+                if self.keep_distance(For::Items) {
+                    if let Some(lot) = self.attempt_take(size)? {
+                        return Ok(lot);
+                    }
+                }
                 if self.due.polled() {
                     self.look_at_the_clock(For::Items)?;
                 }
@@ -171,6 +194,7 @@ impl Endpoint {
                 .wait_for(For::Items, until, |endpoint| endpoint.attempt_take(size))
                 .map_err(|gave_up| match gave_up {
                     GaveUp::TimedOut => GetError::TimedOut,
+                    GaveUp::Cancelled => GetError::Cancelled,
                     GaveUp::Failed(error) => error,
                 }),
         }
@@ -183,6 +207,9 @@ impl Endpoint {
             return Err(GetError::Stopped);
         }
         self.settle_forgotten();
+        if !self.growing && !self.has_seat() {
+            return Err(self.no_seat().into());
+        }
         if self.burst >= self.care_at {
             self.look_at_the_clock(For::Items)?;
         }

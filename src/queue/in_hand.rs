@@ -18,7 +18,7 @@ impl Endpoint {
     /// Acknowledges the next `items` in hand.
     #[inline(always)]
     pub(super) fn acknowledge(&mut self, items: u32) {
-        if self.control.segment.lease.forked() {
+        if self.control.forked() {
             return;
         }
         self.lent = 0;
@@ -34,11 +34,7 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn acknowledge_taken(&mut self) {
         let control = &self.control;
-        if control.ring.single
-            && self.seat.hold
-            && self.adopted.is_none()
-            && !control.segment.lease.forked()
-        {
+        if control.ring.single && self.seat.hold && self.adopted.is_none() && !control.forked() {
             self.lent = 0;
             self.seat.acknowledge_one(&control.ring.memory);
         } else {
@@ -118,8 +114,13 @@ impl Endpoint {
         }
     }
 
+    /// Returns whether the next get finds something in a seat of this endpoint.
+    pub(super) fn has_left_over(&self) -> bool {
+        self.seat.hold || self.adopted.is_some() || !self.aside.is_empty()
+    }
+
     /// Returns a spare seat, or one that is free now.
-    fn free_seat(&mut self) -> Option<Seat> {
+    pub(super) fn free_seat(&mut self) -> Option<Seat> {
         self.spare.pop().or_else(|| self.lock_seat())
     }
 
@@ -211,7 +212,7 @@ impl Endpoint {
     /// Locks spare seats until there are as many as were asked for, or no more are free. After that
     /// it does not try again for a while.
     pub(super) fn refill(&mut self) {
-        while self.spare.len() < self.hands as usize
+        while self.spare.len() + (self.lent_out() as usize) < self.hands as usize
             && self.short.is_none_or(|since| since.elapsed() >= MAX_SLEEP)
         {
             let free = self.leaves_enough();

@@ -159,6 +159,9 @@ pub trait Payload: sealed::Sealed {
     /// A copy; the bytes are as long as the type.
     #[doc(hidden)]
     fn read(bytes: &[u8]) -> Self::Owned;
+    /// A value of this many bytes, filled in place. They are as many as the type has.
+    #[doc(hidden)]
+    fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> Self::Owned;
 }
 
 /// A plain type, as it stands in a queue's header.
@@ -201,6 +204,11 @@ impl Payload for [u8] {
     fn read(bytes: &[u8]) -> Vec<u8> {
         bytes.to_vec()
     }
+    fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        fill(&mut bytes);
+        bytes
+    }
 }
 
 impl<T: Item + AnyBitPattern + NoUninit> Payload for T {
@@ -226,5 +234,10 @@ impl<T: Item + AnyBitPattern + NoUninit> Payload for T {
     #[inline(always)]
     fn read(bytes: &[u8]) -> T {
         bytemuck::pod_read_unaligned(bytes)
+    }
+    fn filled(_: usize, fill: impl FnOnce(&mut [u8])) -> T {
+        let mut value = T::zeroed();
+        fill(bytemuck::bytes_of_mut(&mut value));
+        value
     }
 }

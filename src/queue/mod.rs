@@ -3,7 +3,7 @@
 //! [`ReadyQueue`] is the public endpoint and says what can be done. [`endpoint::Endpoint`] is the
 //! same without the type. `put` and `get` move items. `delivery`, `batch` and `reservation` show
 //! them in place. `in_hand` settles what is in hand, `adopt` looks after the dead, `wait` waits,
-//! and `own` touches the bytes of blocks. `control` needs no seat.
+//! `interest` and `select` wait for several queues, `cancel` ends waits, and `own` touches the bytes of blocks. `control` needs no seat.
 //!
 //! An item goes from `put` through `own` to `ring::put`, and comes back through `ring::take` and
 //! `own` to `get`.
@@ -12,11 +12,14 @@
 //! in hand never exchanges. A forked copy touches nothing.
 
 mod adopt;
+#[cfg(feature = "async")]
+mod asynchronous;
 mod attach;
 mod backoff;
 mod batch;
-mod beside;
 pub mod bindings;
+mod cancel;
+mod claims;
 mod control;
 mod dead_letter;
 mod delivery;
@@ -26,27 +29,41 @@ mod get;
 mod held;
 mod identity;
 mod in_hand;
+mod interest;
 mod item;
+mod latest;
 mod memory;
 mod options;
 mod own;
+mod owned;
 mod put;
+mod ready_fd;
 mod ready_queue;
 mod reservation;
 mod seat_set;
+mod select;
 mod stats;
 mod supervise;
 mod wait;
+mod waiter;
 mod within;
+mod work;
 
+#[cfg(feature = "async")]
+pub use asynchronous::{Async, ItemStream};
 pub use batch::{Batch, BatchIter};
+pub use cancel::CancelToken;
 pub use control::Control;
 pub use delivery::Delivery;
 pub use identity::ItemId;
+pub use interest::Interest;
 pub use item::{Item, Payload, item_layout};
 pub use options::{AttachOptions, QueueOptions};
+pub use owned::OwnedDelivery;
+pub use ready_fd::ReadyFd;
 pub use ready_queue::{Iter, ReadyQueue};
 pub use reservation::{CommitError, Reservation};
+pub use select::select;
 pub use stats::{Recovery, Report, SeatInfo, Stats};
 pub(crate) use supervise::Supervision;
 pub use within::Within;

@@ -5,45 +5,18 @@
 
 use super::endpoint::Endpoint;
 use super::held::HeldSpan;
-use crate::error::Fault;
+use super::memory::copy_in;
 use crate::ring::Memory;
 use std::ptr::NonNull;
-
-/// Copies an item that its producer has most likely just written, field by field. A load that is
-/// wider than the stores before it has to wait until they have left the store buffer, behind
-/// whatever misses the cache there. One word at a time is taken from the buffer.
-#[inline(always)]
-fn copy_by_words(from: &[u8], to: &mut [u8]) {
-    const MOST: usize = 128;
-    assert!(from.len() == to.len());
-    let words = from.as_ptr().cast::<u64>();
-    if from.len() <= 8 || from.len() > MOST || from.len() % 8 != 0 || !words.is_aligned() {
-        to.copy_from_slice(from);
-        return;
-    }
-    for (index, to) in to.chunks_exact_mut(8).enumerate() {
-        // SAFETY: `to` has as many bytes as `from`, so this word lies in `from`.
-        let word = unsafe { words.add(index) };
-        // SAFETY: within `from` and aligned, as just checked. Volatile keeps the compiler from making wide loads of it.
-        let word = unsafe { word.read_volatile() };
-        to.copy_from_slice(&word.to_ne_bytes());
-    }
-}
 
 impl Endpoint {
     /// Panics in a forked child. A guard made before the fork shows memory that the child does not
     /// have, and a clear end is better than a fault.
     #[inline(always)]
     pub(super) fn assert_mapped(&self) {
-        if self.control.segment.lease.forked() {
-            self.panic_forked();
+        if self.control.forked() {
+            self.control.panic_forked();
         }
-    }
-
-    #[cold]
-    fn panic_forked(&self) -> ! {
-        let queue = self.control.shared_name();
-        panic!("{}", Fault::Forked { queue })
     }
 
     /// Returns the first `len` bytes of the own block. `len` is checked against the block's size.
@@ -80,7 +53,7 @@ impl Endpoint {
         // SAFETY: the seat owns the block it holds, `payload` checks the length, and self, borrowed exclusively, has no other slice of the block.
         let own = unsafe { ring.memory.payload(self.seat.block, 0, item.len()) };
         // SAFETY: the pointer is to item.len() mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
-        copy_by_words(item, unsafe { &mut *own });
+        copy_in(item, unsafe { &mut *own });
         let put =
             ring.put_fast::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64);
         if put {

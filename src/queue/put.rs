@@ -5,12 +5,14 @@
 
 use super::Item;
 use super::endpoint::Endpoint;
+use super::memory::copy_in;
 use super::wait::{For, GaveUp, Until};
-use crate::error::{Error, Length, OpenError, PutError, PutSliceError};
+use crate::error::{Length, PutError, PutSliceError};
 use crate::ring::seat::Event;
 use crate::ring::{Memory, RingError};
 use crate::sync::event::wake_one;
 use crate::sys::futex::Kernel;
+use std::hint::spin_loop;
 
 /// After this many drops in a row, a lossy put looks again whether somebody reads.
 const DROPS_PER_LOOK: u32 = 32;
@@ -26,6 +28,9 @@ impl Endpoint {
         until: Until,
     ) -> Result<(), PutError> {
         self.may_fill(bytes.len(), plain)?;
+        if matches!(until, Until::Now) && self.is_still_full() {
+            return Err(PutError::Full);
+        }
         if self.control.ring.single {
             if self.put_fast(bytes) {
                 return Ok(());
@@ -35,10 +40,20 @@ impl Endpoint {
         self.put_general(bytes, until)
     }
 
+    /// Looks whether the ring is full still, for a caller that asks again and again. Nothing is
+    /// copied for that. Returns false if anything else may be the matter.
+    #[inline(always)]
+    fn is_still_full(&mut self) -> bool {
+        self.burst == 0
+            && !self.control.segment.header.lossy
+            && self.control.ring.is_full(&self.cursors)
+            && !self.due.polled()
+    }
+
     /// Puts as `put_until` does, with batches or long items.
     #[inline(never)]
     fn put_general(&mut self, bytes: &[u8], until: Until) -> Result<(), PutError> {
-        self.own_bytes_unforked(bytes.len()).copy_from_slice(bytes);
+        copy_in(bytes, self.own_bytes_unforked(bytes.len()));
         self.put_filled(self.length_of_one(bytes.len()), until)
     }
 
@@ -70,7 +85,7 @@ impl Endpoint {
         fits && self.burst < self.care_at
             && !self.seat.hold
             && self.nothing_forgotten()
-            && !self.control.segment.lease.forked()
+            && !self.control.forked()
     }
 
     #[cold]
@@ -97,17 +112,8 @@ impl Endpoint {
             .into());
         }
         self.settle_forgotten();
-        if self.seat.hold && !self.step_aside() {
-            let (queue, seats) = (
-                self.control.shared_name(),
-                self.control.segment.geometry.seats,
-            );
-            return Err(Error::from(OpenError::NoSeat {
-                queue,
-                seats,
-                wanted: 1,
-            })
-            .into());
+        if !self.has_seat() || self.seat.hold && !self.step_aside() {
+            return Err(self.no_seat().into());
         }
         Ok(())
     }
@@ -179,11 +185,19 @@ impl Endpoint {
             return Ok(done);
         }
         if now {
-            return Err(PutError::Full);
+            // Once more after a burst: a caller that polls keeps away from the edge too.
+            let kept = self.keep_distance(For::Space);
+            let done = if kept {
+                self.attempt_put(len, lossy)?
+            } else {
+                None
+            };
+            return done.ok_or(PutError::Full);
         }
         match self.wait_for(For::Space, until, |queue| queue.attempt_put(len, false)) {
             Ok(()) => Ok(()),
             Err(GaveUp::TimedOut) => Err(PutError::TimedOut),
+            Err(GaveUp::Cancelled) => Err(PutError::Cancelled),
             Err(GaveUp::Failed(error)) => Err(error),
         }
     }
@@ -196,7 +210,9 @@ impl Endpoint {
             if let Some(done) = self.attempt_put(len, false)? {
                 return Ok(done);
             }
-            self.keep_distance(For::Space);
+            if !self.keep_distance(For::Space) {
+                spin_loop();
+            }
         }
         let dropped = self.seat.counted(Event::Dropped);
         self.attempt_put(len, true)?;
@@ -230,7 +246,7 @@ impl Endpoint {
     /// Puts an item as into a lossy queue, whatever the queue is.
     pub(super) fn force_put(&mut self, bytes: &[u8], plain: bool) -> Result<(), PutError> {
         self.may_fill(bytes.len(), plain)?;
-        self.own_bytes_mut(bytes.len()).copy_from_slice(bytes);
+        copy_in(bytes, self.own_bytes_mut(bytes.len()));
         self.attempt_put(self.length_of_one(bytes.len()), true)
             .map(|_| ())
     }
@@ -287,7 +303,7 @@ impl Endpoint {
         until: Until,
     ) -> Result<(), PutError> {
         self.may_fill(len, false)?; // batches are of a plain type: this is its size
-        self.own_bytes_unforked(items.len()).copy_from_slice(items);
+        copy_in(items, self.own_bytes_unforked(items.len()));
         self.put_filled(items.len().checked_div(len).unwrap_or(0), until)
     }
 
@@ -295,7 +311,7 @@ impl Endpoint {
     fn put_block<T: Item>(&mut self, items: &[T], until: Until) -> Result<(), PutError> {
         let bytes: &[u8] = bytemuck::cast_slice(items);
         self.may_fill(size_of::<T>(), true)?;
-        self.own_bytes_unforked(bytes.len()).copy_from_slice(bytes);
+        copy_in(bytes, self.own_bytes_unforked(bytes.len()));
         let len = if self.control.ring.batch == 1 {
             bytes.len()
         } else {

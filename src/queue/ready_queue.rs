@@ -4,10 +4,13 @@ use super::batch::Batch;
 use super::control::Control;
 use super::delivery::Delivery;
 use super::endpoint::Endpoint;
+use super::interest::Interest;
 use super::item::TOO_LARGE;
+use super::memory::copy_out;
 use super::options::{AttachOptions, QueueOptions};
+use super::owned::OwnedDelivery;
 use super::reservation::Reservation;
-use super::wait::Until;
+use super::wait::{For, Until};
 use super::within::Within;
 use super::{Item, Payload};
 use crate::error::{Error, ErrorKind, GetError, PutError, PutSliceError, Result};
@@ -90,10 +93,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Self::attach_with(name, &AttachOptions::new())
     }
 
-    /// Attaches to a queue in a role, with several items in hand, or in another directory.
+    /// Attaches to a queue in a role, with several items in hand, in another directory, or when it
+    /// is created.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach).
+    /// As [`attach`](Self::attach); `TimedOut` and `Cancelled` if it waits for the queue.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue, Role};
@@ -104,11 +108,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn attach_with(name: &str, options: &AttachOptions) -> Result<Self> {
-        Ok(Self::over(Endpoint::join(
-            &options.place(name)?,
-            options,
-            T::plain().as_ref(),
-        )?))
+        let (place, plain) = (options.place(name)?, T::plain());
+        let join = || Endpoint::join(&place, options, plain.as_ref());
+        options.when_it_exists(&place, join).map(Self::over)
     }
 
     /// Attaches to the queue if it exists; otherwise creates it.
@@ -175,6 +177,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// Puts an item if there is space now. On a lossy queue it makes space.
     ///
+    /// A caller that polls keeps away from a slot at which the other side works: a try that fails
+    /// after several have succeeded may pause for up to ten microseconds or so before it answers,
+    /// as long as the other side keeps getting on, and tries once more.
+    ///
     /// # Errors
     /// `Full`, and as [`put`](Self::put).
     ///
@@ -239,6 +245,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 
     /// Gets a copy of the oldest item if there is one now, acknowledged as by [`get`](Self::get).
+    /// After several that have succeeded it may pause first, as [`try_put`](Self::try_put) does.
     ///
     /// # Errors
     /// `Empty`, and as [`get`](Self::get).
@@ -324,7 +331,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Ok(Delivery::new(&mut self.endpoint))
     }
 
-    /// Takes the oldest item in place if there is one now.
+    /// Takes the oldest item in place if there is one now. After several that have succeeded it may
+    /// pause first, as [`try_put`](Self::try_put) does.
     ///
     /// # Errors
     /// `Empty`, and as [`get`](Self::get).
@@ -367,6 +375,29 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// ```
     pub fn take_many(&mut self, max: usize) -> Result<Batch<'_, T>, GetError> {
         self.endpoint.take_many(max, Until::Forever)
+    }
+
+    /// Takes the oldest item in place, with a seat of its own: it may leave the endpoint, the thread
+    /// and the scope. Waits while there is none, and while
+    /// [`max_unacked`](AttachOptions::max_unacked) of them have not been acknowledged.
+    ///
+    /// # Errors
+    /// `Failed` with `InvalidOption` if the endpoint was attached without `max_unacked`, or if the
+    /// queue has batches; as [`get`](Self::get).
+    ///
+    /// ```
+    /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let options = QueueOptions::new(8).attach(AttachOptions::new().max_unacked(4));
+    /// let mut queue = ReadyQueue::<u64>::create(&name, &options)?;
+    /// queue.put(&1)?;
+    /// let job = queue.take_owned()?;
+    /// drop(queue); // the job stays valid
+    /// std::thread::spawn(move || job.ack()).join().unwrap();
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn take_owned(&mut self) -> Result<OwnedDelivery<T>, GetError> {
+        self.endpoint.take_owned(Until::Forever)
     }
 
     /// Takes one item to a buffer, waiting for at most `timeout`. What is in the buffer does not
@@ -419,6 +450,38 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[inline]
     pub fn until(&mut self, deadline: Instant) -> Within<'_, T> {
         Within::new(&mut self.endpoint, Until::Deadline(deadline))
+    }
+
+    // ------------------------------------------------------------ several queues
+
+    /// Returns the interest in items, for [`select`](crate::select): a `try_get` is worth it.
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue, select};
+    /// # use std::time::Duration;
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let mut queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(8))?;
+    /// let soon = Some(Duration::from_millis(1));
+    /// assert_eq!(select(&[queue.readable()], soon)?, None);
+    /// queue.put(&1)?;
+    /// assert_eq!(select(&[queue.readable()], soon)?, Some(0));
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn readable(&self) -> Interest<'_> {
+        Interest::of_queue(&self.endpoint, For::Items)
+    }
+
+    /// Returns the interest in space, for [`select`](crate::select): a `try_put` is worth it.
+    ///
+    /// ```
+    /// # use prodcon::{QueueOptions, ReadyQueue, select};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(8))?;
+    /// assert_eq!(select(&[queue.readable(), queue.writable()], None)?, Some(1));
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn writable(&self) -> Interest<'_> {
+        Interest::of_queue(&self.endpoint, For::Space)
     }
 
     // ------------------------------------------------------------ the gate, and the figures
@@ -487,7 +550,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// first.
     ///
     /// # Errors
-    /// `Removed`, `Forked`.
+    /// `Cancelled`, `Removed`, `Forked`.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -671,11 +734,12 @@ impl<T: Item> ReadyQueue<T> {
     #[inline]
     pub fn get_into(&mut self, place: &mut T) -> Result<(), GetError> {
         self.endpoint.get_with(T::SIZE, Until::Forever, |bytes| {
-            bytemuck::bytes_of_mut(place).copy_from_slice(bytes)
+            copy_out(bytes, bytemuck::bytes_of_mut(place))
         })
     }
 
-    /// Gets the oldest item into `place` if there is one now.
+    /// Gets the oldest item into `place` if there is one now. After several that have succeeded it
+    /// may pause first, as [`try_put`](Self::try_put) does.
     ///
     /// # Errors
     /// `Empty`, and as [`get_into`](Self::get_into).
@@ -691,7 +755,7 @@ impl<T: Item> ReadyQueue<T> {
     #[inline]
     pub fn try_get_into(&mut self, place: &mut T) -> Result<(), GetError> {
         self.endpoint.get_with(T::SIZE, Until::Now, |bytes| {
-            bytemuck::bytes_of_mut(place).copy_from_slice(bytes)
+            copy_out(bytes, bytemuck::bytes_of_mut(place))
         })
     }
 }

@@ -140,9 +140,9 @@ impl Control {
     /// Waits until the state is no longer `from`. Returns false if `timeout` passed first.
     ///
     /// # Errors
-    /// `Removed`, `Forked`, `Os`.
+    /// `Cancelled`, `Removed`, `Forked`, `Os`.
     pub fn wait_state_change(&self, from: State, timeout: Option<Duration>) -> Result<bool> {
-        Ok(self.wait(timeout, |control| control.state() != from)?)
+        self.wait(timeout, |control| control.state() != from)
     }
 
     pub(super) fn os_fault(&self, error: &std::io::Error) -> Fault {

@@ -9,8 +9,8 @@ use super::backoff::{MAX_SLEEP, pauses};
 use super::endpoint::Endpoint;
 use crate::error::Fault;
 use crate::sync::atomic::pause;
-use crate::sync::event::{Futex, register, wake_one};
-use crate::sys::futex::Kernel;
+use crate::sync::event::{register, wake_one};
+use crate::sys::futex::{Asleep, Kernel};
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -66,6 +66,7 @@ pub(super) enum For {
 /// Why waiting ended without success.
 pub(super) enum GaveUp<E> {
     TimedOut,
+    Cancelled,
     Failed(E),
 }
 
@@ -94,6 +95,9 @@ impl Endpoint {
         until: Until,
         mut attempt: impl FnMut(&mut Self) -> Result<Option<R>, E>,
     ) -> Result<R, GaveUp<E>> {
+        if self.control.is_cancelled() {
+            return Err(GaveUp::Cancelled);
+        }
         let until = until.fixed();
         match self.spin_until(what, until, &mut attempt) {
             Ok(Some(done)) => Ok(done),
@@ -109,7 +113,9 @@ impl Endpoint {
         until: Until,
         attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>,
     ) -> Result<Option<R>, E> {
-        self.keep_distance(what);
+        if !self.keep_distance(what) {
+            spin_loop();
+        }
         // After several fruitless spins, sleep at once and spin again only occasionally. How long
         // it slept says little, because a wake-up takes its time.
         let limit =
@@ -130,7 +136,9 @@ impl Endpoint {
     /// Keeps the distance, and polls the slot at the cursor for about a microsecond. Returns
     /// whether there is an item now.
     pub(super) fn item_arrives(&mut self) -> bool {
-        self.keep_distance(For::Items);
+        if !self.keep_distance(For::Items) {
+            spin_loop();
+        }
         let full = 2 * self.cursors.get.cycle + 1;
         for _ in 0..REPLY_POLLS {
             if self.peek(For::Items, 0) == full {
@@ -165,6 +173,7 @@ impl Endpoint {
                 let now = Instant::now();
                 if now.saturating_duration_since(*began.get_or_insert(now))
                     >= limit.min(until.left())
+                    || self.control.is_cancelled()
                 {
                     break;
                 }
@@ -185,10 +194,15 @@ impl Endpoint {
     ) -> Result<R, GaveUp<E>> {
         let failed = |fault: Fault| GaveUp::Failed(E::from(fault));
         loop {
-            if until.left().is_zero() {
+            let (cancelled, over) = (self.control.is_cancelled(), until.left().is_zero());
+            if cancelled || over {
                 // A waiter that leaves passes on a wake-up that may have been meant for it.
                 wake_one(self.event(what), &Kernel);
-                return Err(GaveUp::TimedOut);
+                return Err(if cancelled {
+                    GaveUp::Cancelled
+                } else {
+                    GaveUp::TimedOut
+                });
             }
             self.look_after_the_dead(what, Instant::now())
                 .map_err(failed)?;
@@ -198,12 +212,12 @@ impl Endpoint {
             }
             let seat = self.control.segment.seat(self.seat.index);
             seat.asleep.store(1, Ordering::Relaxed); // Relaxed: for people
-            Kernel.wait(
-                self.event(what),
-                value,
+            self.control.sleep(
+                Asleep::shared(self.event(what), value),
                 until.left().min(self.due.longest_sleep()),
             );
             seat.asleep.store(0, Ordering::Relaxed);
+            self.claims.restart(self.position());
             if let Some(done) = attempt(self).map_err(GaveUp::Failed)? {
                 return Ok(done);
             }
@@ -235,7 +249,9 @@ impl Endpoint {
     /// (ping-pong, where any wait is lost time) from one that streams and is held up by our looking
     /// at the very line that it writes (lockstep). So it is tried now and then, and less often the
     /// less it helped.
-    pub(super) fn keep_distance(&mut self, what: For) {
+    ///
+    /// Returns whether it has waited, so that another attempt is worth it.
+    pub(super) fn keep_distance(&mut self, what: For) -> bool {
         let capacity = self.control.segment.geometry.capacity;
         let far = (capacity / 8).min(128);
         let burst = self.end_burst();
@@ -246,8 +262,7 @@ impl Endpoint {
             _ => 0,
         };
         if capacity < 64 || burst < 2 && !lockstep && self.drops == 0 {
-            spin_loop();
-            return;
+            return false;
         }
         let wanted = u64::from(what == For::Items); // FULL, or EMPTY
         let (first, start, per_slot) = (
@@ -273,5 +288,6 @@ impl Endpoint {
         } else if lockstep {
             self.patience = (2 * self.patience).min(MAX_SINGLES);
         }
+        true
     }
 }

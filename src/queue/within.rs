@@ -2,8 +2,9 @@
 
 use super::endpoint::Endpoint;
 use super::item::TOO_LARGE;
+use super::memory::copy_out;
 use super::wait::Until;
-use super::{Batch, Delivery, Item, Payload};
+use super::{Batch, Delivery, Item, OwnedDelivery, Payload};
 use crate::error::{GetError, PutError, PutSliceError};
 use std::marker::PhantomData;
 
@@ -128,6 +129,30 @@ impl<'q, T: Payload + ?Sized> Within<'q, T> {
     pub fn take_many(self, max: usize) -> Result<Batch<'q, T>, GetError> {
         self.endpoint.take_many(max, self.until)
     }
+
+    /// Takes the oldest item with a seat of its own; waits for the time given, for both of them
+    /// together.
+    ///
+    /// # Errors
+    /// As [`ReadyQueue::take_owned`](crate::ReadyQueue::take_owned), and `TimedOut` (or `Empty`).
+    ///
+    /// ```
+    /// # use prodcon::{AttachOptions, GetError, QueueOptions, ReadyQueue};
+    /// # use std::time::Duration;
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let options = QueueOptions::new(8).attach(AttachOptions::new().max_unacked(1));
+    /// let mut queue = ReadyQueue::<u64>::create(&name, &options)?;
+    /// queue.put_slice(&[1, 2])?;
+    /// let first = queue.within(Duration::ZERO).take_owned()?;
+    /// let second = queue.within(Duration::ZERO).take_owned();
+    /// assert!(matches!(second, Err(GetError::Empty))); // no seat is left for it
+    /// first.ack();
+    /// assert_eq!(*queue.within(Duration::ZERO).take_owned()?, 2);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn take_owned(self) -> Result<OwnedDelivery<T>, GetError> {
+        self.endpoint.take_owned(self.until)
+    }
 }
 
 impl<T: Item> Within<'_, T> {
@@ -150,7 +175,7 @@ impl<T: Item> Within<'_, T> {
     #[inline]
     pub fn get_into(self, place: &mut T) -> Result<(), GetError> {
         self.endpoint.get_with(T::SIZE, self.until, |bytes| {
-            bytemuck::bytes_of_mut(place).copy_from_slice(bytes)
+            copy_out(bytes, bytemuck::bytes_of_mut(place))
         })
     }
 

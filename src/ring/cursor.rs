@@ -32,6 +32,9 @@ impl Walk {
     }
 }
 
+/// How often a look begins again because others were faster.
+const LOOKS: u32 = 8;
+
 const IMPOSSIBLE: RingError = RingError::Corrupt("a slot's stamp is older than any it can have");
 
 impl<M: Memory> Ring<M> {
@@ -69,6 +72,11 @@ impl<M: Memory> Ring<M> {
     /// in mid-operation.
     pub(crate) fn live(&self) -> u64 {
         let (all, head) = (self.len(), self.head());
+        all - self.void_from(head, all)
+    }
+
+    /// Returns how many of the `all` blocks from `head` on were cleared.
+    pub(super) fn void_from(&self, head: Cursor, all: u64) -> u64 {
         // Cleared blocks are always the oldest (see `put_slow`), so a binary search finds the first
         // live one.
         let (mut cleared, mut live) = (0, all);
@@ -84,7 +92,7 @@ impl<M: Memory> Ring<M> {
                 cleared = middle + 1
             }
         }
-        all - live
+        live
     }
 
     /// Returns whether the block `by` places behind `head` was not cleared. `by` is less than the
@@ -98,6 +106,52 @@ impl<M: Memory> Ring<M> {
     fn is_live(&self, block: u32) -> bool {
         // Relaxed: a figure.
         !self.is_void(BlockWord(self.memory.block(block).load(Ordering::Relaxed)))
+    }
+
+    /// Returns whether there is a block to take that was not cleared. It sees what a take at this
+    /// moment would see. Others that come and go meanwhile make it answer yes.
+    pub(crate) fn has_item(&self) -> bool {
+        for _ in 0..LOOKS {
+            let at = self.head();
+            let Ok(oldest) = self.look(at.index) else {
+                return true; // damaged: the take says so
+            };
+            if oldest.stamp == 2 * at.cycle {
+                return false;
+            }
+            if oldest.stamp == 2 * at.cycle + 1 {
+                return !self.is_older(oldest.block) || self.live() > 0;
+            }
+        }
+        true
+    }
+
+    /// Returns whether there is space for a block, or a cleared block to put in place of. It sees
+    /// what a put at this moment would see. Others that come and go meanwhile make it answer yes.
+    pub(crate) fn has_space(&self) -> bool {
+        for _ in 0..LOOKS {
+            let at = self.tail();
+            let Ok(next) = self.look(at.index) else {
+                return true; // damaged: the put says so
+            };
+            if next.stamp == 2 * at.cycle {
+                return true;
+            }
+            let full = next.stamp + 1 == 2 * at.cycle;
+            let void = full && self.is_older(next.block);
+            // The header was the item's only if the slot still has its word.
+            if full && self.look(at.index).is_ok_and(|again| again.raw == next.raw) {
+                return void;
+            }
+        }
+        true
+    }
+
+    /// Returns whether the block has a header from before the last clear.
+    fn is_older(&self, block: u32) -> bool {
+        // Acquire: pairs with the Release stores of headers, so that the gate is read after it.
+        let word = BlockWord(self.memory.block(block).load(Ordering::Acquire));
+        word.epoch() < self.gate().epoch()
     }
 
     /// Returns the number of items in the ring that were not cleared, counted as by

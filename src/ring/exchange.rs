@@ -8,7 +8,7 @@ use super::seat::{Event, Kind, Seat};
 use super::slot::{Cursor, Slot};
 use super::{Memory, Ring, RingError};
 use crate::layout::SeatLine;
-use crate::sync::atomic::{AtomicU64, cas_sc, load_sc, pause};
+use crate::sync::atomic::{AtomicU64, Ordering, cas_sc, fence, load_sc, pause};
 
 /// How an exchange ended, unless it failed for good.
 pub(super) enum Exchanged {
@@ -142,6 +142,9 @@ impl<M: Memory> Ring<M> {
             Ok(_) => {
                 #[cfg(all(test, loom))]
                 super::model::witness(&self.memory, kind, seat.block, seen.block);
+                // Release: pairs with the acquire fence in `Ring::still`. An observer that sees what
+                // is written into this block from now on sees also that it has left the slot.
+                fence(Ordering::Release);
                 seat.block = seen.block;
                 if open {
                     return Ok(Ok(()));

@@ -34,6 +34,7 @@ mod gate;
 #[cfg(all(test, loom))]
 #[allow(unsafe_code)]
 pub(crate) mod model;
+mod observe;
 mod put;
 mod recover;
 pub(crate) mod seat;
@@ -42,6 +43,7 @@ mod take;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+pub(crate) use observe::End;
 pub(crate) use recover::Recovered;
 
 use crate::layout::SeatLine;

@@ -7,7 +7,7 @@
 
 use super::Memory;
 use crate::layout::SeatLine;
-use crate::sync::atomic::{AtomicU64, Ordering, compiler_fence, store};
+use crate::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence, store};
 
 /// What an exchange does to the block in the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,6 +238,9 @@ impl Seat {
     /// Makes the private copy of a seat that we have locked. `record` is its own, was checked, and
     /// is never read again; it is at rest or about to be. `items` are those in its block.
     pub(super) fn adopt(index: u32, record: &Record, counts: Counts, items: u32) -> Self {
+        // Release: as after an exchange. The former owner's exchange came before its lock's
+        // hand-over, and our writes into the block it received come after this.
+        fence(Ordering::Release);
         Self {
             index,
             block: record.mine,

@@ -149,6 +149,20 @@ impl Cursor {
         }
     }
 
+    /// Returns the position before this one. `None` at the very first.
+    pub(crate) fn previous(self, slots: u32) -> Option<Self> {
+        Some(match self.index {
+            0 => Self {
+                cycle: self.cycle.checked_sub(1)?,
+                index: slots - 1,
+            },
+            index => Self {
+                cycle: self.cycle,
+                index: index - 1,
+            },
+        })
+    }
+
     /// Moves from `at`, where it stands, to the next position: one store, where assigning `next`
     /// would be two.
     #[inline(always)]

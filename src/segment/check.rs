@@ -1,7 +1,7 @@
 //! The header: made once, and checked field by field whenever a file is opened.
 //!
-//! Invariant: what [`read_header`] returns is consistent with itself and with the file's length, whatever the bytes were. It reads the file, never the
-//! mapping.
+//! Invariant: what [`read_header`] returns is consistent with itself and with the file's length,
+//! whatever the bytes were. It reads the file, never the mapping.
 
 use super::{Place, Spec};
 use crate::error::{Error, ErrorKind, OpenError};
@@ -14,8 +14,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::str::FromStr;
 
-/// Identifies a queue for as long as it exists: 16 random bytes, made by `create`. A queue made again
-/// under the same name has another one.
+/// Identifies a queue for as long as it exists: 16 random bytes, made by `create`. A queue that is
+/// made again under the same name has another one.
 ///
 /// ```
 /// # use prodcon::{Control, QueueId, QueueOptions};
@@ -91,39 +91,40 @@ impl serde::Serialize for QueueId {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct QueueInfo {
-    /// Items the queue holds.
+    /// How many items the queue holds.
     pub capacity: u32,
-    /// Places for endpoints.
+    /// How many endpoints can be attached at once.
     pub seats: u32,
-    /// Longest item in bytes; of a plain type, its size.
+    /// Longest item in bytes. For a plain type this is its size.
     pub item_size: u64,
     /// Alignment of items in bytes.
     pub item_align: u32,
-    /// Name of the plain type; empty: bytes.
+    /// Name of the plain type. Empty for a queue of bytes.
     pub type_name: String,
-    /// A put on a full queue drops the oldest item.
+    /// True if a put on the full queue drops the oldest item.
     pub lossy: bool,
-    /// Items of dead consumers are delivered again.
+    /// True if items of dead consumers are delivered again.
     pub at_least_once: bool,
-    /// Deliveries after which an item goes to the dead-letter queue; 0: no limit.
+    /// Deliveries after which an item goes to the dead-letter queue. 0 means no limit.
     pub max_deliveries: u8,
-    /// Name of the dead-letter queue; empty: none.
+    /// Name of the dead-letter queue. Empty if there is none.
     pub dead_letter: String,
-    /// Most items in one block; 1: no batches.
+    /// Most items in one block. 1 means no batches.
     pub batch: u32,
     /// Identifies this queue.
     pub id: QueueId,
-    /// Fingerprint of the item type's fields; 0: not compared.
+    /// Fingerprint of the item type's fields. 0 means that it is not compared.
     pub layout: u64,
-    /// Made by a worker's controller, or without a name: stale once nobody is attached and its owner is gone.
+    /// True for queues made by a worker's controller or without a name. Such a queue is stale once
+    /// nobody is attached and its owner is gone.
     pub owned: bool,
     /// Process that created it.
     pub creator_pid: u32,
-    /// When, in nanoseconds since 1970.
+    /// When it was created, in nanoseconds since 1970.
     pub created_ns: u64,
 }
 
-/// The header of a new segment.
+/// Builds the header of a new segment.
 pub(super) fn raw_header(spec: &Spec, id: QueueId) -> RawHeader {
     let g = &spec.geometry;
     let mut raw: RawHeader = bytemuck::Zeroable::zeroed();

@@ -1,7 +1,8 @@
-//! Making a segment: whole before it has a name.
+//! Makes a segment: it is whole before it has a name.
 //!
-//! Invariants: the file is reserved and written to its end before it is linked; whatever fails leaves nothing behind, and a creator that is killed leaves at
-//! most a temporary name that its lock has left ([`clean_temporaries`]).
+//! Invariants: the file is reserved and written to its end before it is linked. If anything fails,
+//! nothing is left behind. A creator that is killed leaves at most a temporary name whose lock is
+//! free ([`clean_temporaries`]).
 
 use super::check::{QueueId, raw_header};
 use super::lock_bytes::{BUILDING, OWNER};
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const TEMPORARY: &str = ".prodcon-tmp.";
 
-/// What a new segment is to be.
+/// Describes a new segment.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
     pub(crate) geometry: Geometry,
@@ -30,13 +31,13 @@ pub(crate) struct Spec {
     pub(crate) type_name: Option<String>,
     pub(crate) max_deliveries: u8,
     pub(crate) dead_letter: String,
-    /// Fingerprint of the item type's fields; 0: not compared.
+    /// Fingerprint of the item type's fields. 0 means that it is not compared.
     pub(crate) layout: u64,
     pub(crate) mode: u32,
     pub(crate) ready: bool,
-    /// What slot `index` holds at first; the ring's business.
+    /// What slot `index` holds at first. Only the ring knows what it means.
     pub(crate) slot: fn(&Geometry, u32) -> u64,
-    /// The first record of seat `index`; the ring's business.
+    /// The first record of seat `index`. Only the ring knows what it means.
     pub(crate) record: fn(&Geometry, u32) -> u64,
 }
 
@@ -57,7 +58,7 @@ impl Place {
         }
     }
 
-    /// As `error`, for calls on a directory in which something is to be made.
+    /// Makes an error as `error` does, for calls on a directory in which something is to be made.
     fn create_error(&self, spec: &Spec, call: &'static str, error: Errno) -> OpenError {
         match error {
             Errno::NOSPC
@@ -67,7 +68,7 @@ impl Place {
                 self.useless("take another file, it has no inodes left", error)
             }
             Errno::NOSPC | Errno::DQUOT => self.no_space(spec),
-            // There is no queue whose owner could be asked.
+            // There is no queue yet whose owner could be asked.
             Errno::ACCESS | Errno::PERM | Errno::ROFS => self.useless("be written to", error),
             Errno::NOENT if self.dir.is_dir() => OpenError::Os {
                 queue: self.name.clone(),
@@ -81,7 +82,7 @@ impl Place {
 
 impl Segment {
     pub(crate) fn create(place: Place, spec: &Spec) -> Result<Self, OpenError> {
-        // Told at once, before gigabytes are reserved in vain. The link decides.
+        // Says so at once, before gigabytes are reserved in vain. The link decides.
         if place.path().symlink_metadata().is_ok() {
             return Err(OpenError::Exists { queue: place.name });
         }
@@ -91,7 +92,8 @@ impl Segment {
         }
     }
 
-    /// In a file without a name. `None`: this filesystem has none, or this process can give it no name.
+    /// Builds it in a file without a name. `None` if this file system has no such files, or if this
+    /// process cannot give one a name.
     fn create_unnamed(place: &Place, spec: &Spec) -> Result<Option<Self>, OpenError> {
         let file = match descriptor::open(
             &place.dir,
@@ -99,7 +101,7 @@ impl Segment {
             Mode::from_raw_mode(0o600),
         ) {
             Ok(file) => file,
-            // The last three are those of filters, and of file systems in user space.
+            // The last three come from filters and from file systems in user space.
             Err(
                 Errno::OPNOTSUPP
                 | Errno::ISDIR
@@ -112,7 +114,7 @@ impl Segment {
         };
         let made = Self::build(place, spec, &file)?;
         let link = || {
-            // Needs /proc; the second needs a capability, or a newer kernel.
+            // The first call needs /proc; the second needs a capability or a newer kernel.
             rustix::fs::linkat(
                 CWD,
                 format!("/proc/self/fd/{}", file.as_raw_fd()),
@@ -134,11 +136,12 @@ impl Segment {
         }
     }
 
-    /// In a file with a temporary name, locked while it has that name.
+    /// Builds it in a file with a temporary name, which is locked while it has that name.
     pub(super) fn create_temporary(place: Place, spec: &Spec) -> Result<Self, OpenError> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         loop {
-            // Relaxed: only has to differ. The name may still be taken: by a dead process with our id, or by one of another PID namespace.
+            // Relaxed: it only has to differ. The name may still be taken, by a dead process that
+            // had our id or by a process of another PID namespace.
             let path = place.dir.join(format!(
                 "{TEMPORARY}{}.{}",
                 std::process::id(),
@@ -154,12 +157,13 @@ impl Segment {
                 Err(error) => return Err(place.create_error(spec, "open", error)),
             };
             let temporary = Temporary(path);
-            // The lock belongs to the description; `file` is another number of the same one.
+            // The lock belongs to the description, and `file` is another number of the same one.
             let guard = file
                 .try_clone()
                 .and_then(Lease::new)
                 .map_err(|error| place.error("dup", error))?;
-            // Between the two lines above a `clean_temporaries` may have taken it for a dead creator's.
+            // Between opening and locking, `clean_temporaries` may have taken it for a dead
+            // creator's.
             if !guard
                 .try_lock(BUILDING)
                 .map_err(|error| place.error("fcntl", error))?
@@ -168,20 +172,22 @@ impl Segment {
                 continue;
             }
             let made = Self::build(&place, spec, &file)?;
-            // Nobody else removes or replaces a locked temporary, so the name is still this file's: what gets linked is what is mapped.
+            // Nobody else removes or replaces a locked temporary file, so the name is still this
+            // file's: what gets linked is what is mapped.
             rustix::fs::link(&temporary.0, place.path())
                 .map_err(|error| place.create_error(spec, "link", error))?;
             drop(temporary);
-            // An error means that the program closed the descriptor: the lock does no harm then.
+            // An error means that the program closed the descriptor. Then the lock does no harm.
             let _ = guard.unlock(BUILDING);
             return Ok(made);
         }
     }
 
-    /// The whole segment in a file that nobody else knows.
+    /// Builds the whole segment in a file that nobody else knows.
     fn build(place: &Place, spec: &Spec, file: &File) -> Result<Self, OpenError> {
         fill(place, spec, file)?;
-        // A new description: the child of a fork since may have the old one. Without /proc that one has to do.
+        // Uses a new description, because the child of a fork may have the old one. Without /proc
+        // the old one has to do.
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         let mut made = Self::over(place, false, || {
             descriptor::open(&path, OFlags::RDWR, Mode::empty())
@@ -192,8 +198,9 @@ impl Segment {
                 .map_err(|error| place.error("fchmod", error))
         };
         chmod(spec.mode & 0o777)?;
-        // Before it has a name: nobody finds an owned segment without its owner, and nobody makes one where nothing can
-        // be locked. The file is new, so that nobody else has the lock.
+        // This happens before it has a name. So nobody finds an owned segment without its owner,
+        // and no segment is made where nothing can be locked. The file is new, so nobody else has
+        // the lock.
         made.lease
             .try_lock(OWNER)
             .map_err(|error| place.error("fcntl", error))?;
@@ -208,7 +215,7 @@ impl Segment {
     }
 }
 
-/// A temporary name, removed by Drop.
+/// A temporary name, which Drop removes.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
@@ -219,10 +226,10 @@ impl Drop for Temporary {
 
 fn fill(place: &Place, spec: &Spec, file: &File) -> Result<(), OpenError> {
     let g = &spec.geometry;
-    // Whatever the umask: it is opened again.
+    // Whatever the umask is: the file is opened again.
     rustix::fs::fchmod(file, Mode::from_raw_mode(0o600))
         .map_err(|error| place.error("fchmod", error))?;
-    // Beyond it the kernel sends SIGXFSZ, which ends the program without a word.
+    // Beyond this limit the kernel sends SIGXFSZ, which ends the program without a word.
     if let Some(limit) = rustix::process::getrlimit(Resource::Fsize)
         .current
         .filter(|limit| *limit < g.total_size)
@@ -247,7 +254,7 @@ fn fill(place: &Place, spec: &Spec, file: &File) -> Result<(), OpenError> {
         Err(Errno::NOSPC | Errno::FBIG | Errno::DQUOT | Errno::NOMEM) => {
             return Err(place.no_space(spec));
         }
-        // ramfs, ext2, ext3, some network file systems: what is written is reserved too.
+        // On ramfs, ext2, ext3 and some network file systems, writing zeros reserves the space too.
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
             let zeros = vec![0; 1 << 16];
             for offset in (0..g.total_size).step_by(zeros.len()) {
@@ -259,7 +266,7 @@ fn fill(place: &Place, spec: &Spec, file: &File) -> Result<(), OpenError> {
         }
         Err(error) => return Err(place.error("fallocate", error)),
     }
-    // Everything that is not zero, in file order. Nobody else knows the file yet.
+    // Writes everything that is not zero, in file order. Nobody else knows the file yet.
     write(bytemuck::bytes_of(&raw_header(spec, new_id(place)?)), 0)?;
     write(&u64::from(spec.ready).to_ne_bytes(), WORDS_OFFSET as u64)?;
     write(&2u32.to_ne_bytes(), WORDS_OFFSET as u64 + 16)?; // state: started
@@ -275,7 +282,8 @@ fn fill(place: &Place, spec: &Spec, file: &File) -> Result<(), OpenError> {
 
 fn new_id(place: &Place) -> Result<QueueId, OpenError> {
     let mut id = [0; 16];
-    // At most 256 bytes are never given in part once the kernel has seeded its generator, for which the call waits.
+    // Up to 256 bytes are never given in part once the kernel has seeded its generator, and the
+    // call waits for that.
     rustix::io::retry_on_intr(|| {
         rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
     })
@@ -283,13 +291,14 @@ fn new_id(place: &Place) -> Result<QueueId, OpenError> {
     Ok(QueueId(id))
 }
 
-/// Removes what creators that were killed left under temporary names. Returns how many.
+/// Removes the temporary files of creators that were killed. Returns how many there were.
 pub(crate) fn clean_temporaries(dir: &Path) -> usize {
     #[cfg(fuzzing)]
     if crate::sys::pretend::is(dir) {
         return 0;
     }
-    // Under the builder's own lock, and only while the name is this file's: neither a builder nor another cleaner comes between the look and the removal.
+    // Removes it under the builder's own lock, and only while the name is this file's. So neither a
+    // builder nor another cleaner comes between the look and the removal.
     let remove = |path: PathBuf| {
         let lease = open_file(&path, OFlags::RDWR)
             .ok()

@@ -1,8 +1,13 @@
-//! Named files: attach, remove, list. `create` builds them, `check` reads their headers.
+//! Named files in the segment directory: attaches to them, removes and lists them. `create` builds
+//! them and `check` reads their headers.
 //!
-//! Invariants: nobody sees half a segment (it is built in an unnamed file, reserved, then linked whole); the header is copied out once, checked against
-//! checked arithmetic and the file's length, and never read again; the mapping is made through the very descriptor that carries the leases; a forked copy
-//! neither unmaps nor closes anything.
+//! Invariants:
+//! - Nobody sees half a segment. It is built in an unnamed file, its space is reserved, and then it
+//!   is linked to its name as a whole.
+//! - The header is copied out once, checked with checked arithmetic against the file's length, and
+//!   never read again.
+//! - The mapping is made through the very descriptor that carries the leases.
+//! - A forked copy neither unmaps nor closes anything.
 
 mod check;
 mod create;
@@ -17,9 +22,9 @@ pub(crate) use lock_bytes::{OWNER, SUPERVISOR};
 pub(crate) use remove::unlink;
 
 use crate::error::{Error, OpenError};
-use crate::layout::{
-    Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine, WORDS_OFFSET, Words,
-};
+use crate::layout::{Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine};
+#[cfg(test)]
+use crate::layout::{WORDS_OFFSET, Words};
 use crate::sys::descriptor;
 use crate::sys::lease::{Calm, Lease};
 #[cfg(fuzzing)]
@@ -127,10 +132,11 @@ pub(crate) struct Segment {
     pub(crate) header: QueueInfo,
     pub(crate) geometry: Geometry,
     pub(crate) read_only: bool,
-    /// Unmapped by Drop, unless this is a forked copy: there it is not mapped, and its addresses may be the child's own by now.
+    /// Unmapped by Drop, except in a forked copy. There it is not mapped, and its addresses may be
+    /// the child's own by now.
     map: ManuallyDrop<MmapRaw>,
     pub(crate) lease: Lease,
-    /// This description holds the owner's lock, as that of whoever made an owned segment.
+    /// True if this description holds the owner's lock, because it made an owned segment.
     pub(crate) owner: AtomicBool,
 }
 
@@ -148,7 +154,8 @@ impl Segment {
             let segment = Self::over(&place, access == OFlags::RDONLY, || {
                 open_place(&place, access)
             })?;
-            // 0: removed since we opened it; the name is nobody's or another queue's, so look again. Each time round somebody has removed one more.
+            // Zero links: the file was removed after we opened it, and the name is free or another
+            // queue's. So look again. In each round somebody has removed one more file.
             if segment
                 .lease
                 .links()
@@ -164,14 +171,15 @@ impl Segment {
         })
     }
 
-    /// The segment in the file that `open` opens. Opens it again if a fork fell in between: the child has the
-    /// old description then, on which nothing was locked.
+    /// Maps the segment in the file that `open` opens. If a fork fell in between, opens it again,
+    /// because the child then has the old description, on which nothing was locked.
     fn over(
         place: &Place,
         read_only: bool,
         open: impl Fn() -> rustix::io::Result<File>,
     ) -> Result<Self, OpenError> {
-        // Between forks without a pause it takes its chance in the end: better than not to attach at all.
+        // If forks follow each other without a pause, it takes the risk in the end: that is better
+        // than not to attach at all.
         let deadline = Instant::now() + Duration::from_secs(1);
         loop {
             let calm =
@@ -195,7 +203,8 @@ impl Segment {
         }
     }
 
-    /// The same segment once more, with a description of its own, whoever has the name now.
+    /// Opens the same segment once more, with a description of its own, even if another queue has
+    /// the name now.
     pub(crate) fn again(&self) -> Result<Self, OpenError> {
         let access = if self.read_only {
             OFlags::RDONLY
@@ -205,7 +214,7 @@ impl Segment {
         let mine = |other: &Self| {
             other.lease.identity() == self.lease.identity() && other.header.id == self.header.id
         };
-        // By the descriptor, if the program has left it to us, and there is /proc.
+        // Through the descriptor, if the program has left it open and /proc is there.
         if let Ok(path) = self.lease.path() {
             match Self::over(&self.place, self.read_only, || {
                 descriptor::open(&path, access, Mode::empty())
@@ -232,26 +241,31 @@ impl Segment {
         }
     }
 
-    /// First byte; the mapping has `geometry.total_size` bytes and is page-aligned. Writable unless `read_only`.
+    /// Returns the first byte. The mapping has `geometry.total_size` bytes and is page-aligned. It
+    /// is writable unless `read_only` is set.
     pub(crate) fn base(&self) -> *mut u8 {
         self.map.as_mut_ptr()
     }
 
-    #[inline(always)]
+    #[cfg(test)]
     pub(crate) fn words(&self) -> &Words {
-        // SAFETY: the header check made total_size >= SEATS_OFFSET = WORDS_OFFSET + size of Words, all of which is mapped.
+        // SAFETY: the header check made total_size >= SEATS_OFFSET = WORDS_OFFSET + size of Words,
+        // all of which is mapped.
         let words = unsafe { self.base().add(WORDS_OFFSET) }.cast::<Words>();
-        // SAFETY: within the mapping (above), whose start is page-aligned, so that 512 behind it is aligned to 128; all fields are atomics, for which every bit
-        // pattern is a value; the mapping lives as long as self.
+        // SAFETY: within the mapping (above), whose start is page-aligned, so that 512 behind it is
+        // aligned to 128; all fields are atomics, for which every bit pattern is a value; the
+        // mapping lives as long as self.
         unsafe { &*words }
     }
 
     pub(crate) fn seat(&self, index: u32) -> &SeatLine {
         assert!(index < self.geometry.seats);
-        // SAFETY: index < seats, and the header check made slots_offset = SEATS_OFFSET + seats * SEAT_SIZE <= total_size, all of which is mapped.
+        // SAFETY: index < seats, and the header check made slots_offset = SEATS_OFFSET + seats *
+        // SEAT_SIZE <= total_size, all of which is mapped.
         let seat = unsafe { self.base().add(SEATS_OFFSET + index as usize * SEAT_SIZE) }
             .cast::<SeatLine>();
-        // SAFETY: within the mapping (above); SEATS_OFFSET and SEAT_SIZE are multiples of 128; values and lifetime as in `words`.
+        // SAFETY: within the mapping (above); SEATS_OFFSET and SEAT_SIZE are multiples of 128;
+        // values and lifetime as in `words`.
         unsafe { &*seat }
     }
 }
@@ -263,9 +277,11 @@ impl Drop for Segment {
             return;
         }
         if !self.lease.inherited() {
-            // An error means that the descriptor was closed under us; then the lock goes with the mapping.
+            // An error means that the program closed our descriptor. The lock then goes with the
+            // mapping.
             let _ = self.disown();
-            // SAFETY: called once, here; the field is not used afterwards, and what borrowed from self is gone.
+            // SAFETY: called once, here; the field is not used afterwards, and what borrowed from
+            // self is gone.
             unsafe { ManuallyDrop::drop(&mut self.map) };
         }
     }
@@ -307,7 +323,7 @@ fn open_file(path: &Path, access: OFlags) -> rustix::io::Result<File> {
     )
 }
 
-/// The names in a directory.
+/// Returns the names in a directory.
 fn names_in(dir: &Path) -> rustix::io::Result<Vec<String>> {
     let dir = descriptor::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
     let entries = rustix::fs::Dir::new(dir)?;
@@ -316,7 +332,7 @@ fn names_in(dir: &Path) -> rustix::io::Result<Vec<String>> {
         .collect())
 }
 
-/// Longest type name a queue can note.
+/// The longest type name that a queue can note.
 pub(crate) fn check_type_name(place: &Place, name: &str) -> Result<(), OpenError> {
     if (1..=MAX_TYPE_NAME).contains(&name.len()) {
         return Ok(());
@@ -369,7 +385,7 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<ListEntry>, OpenError> {
     Ok(entries)
 }
 
-/// As [`list`], of the fuzzer's pretended directory.
+/// Does what [`list`] does, for the fuzzer's pretended directory.
 #[cfg(fuzzing)]
 fn list_pretended(dir: &Path) -> Vec<ListEntry> {
     let entry = |name: String| {

@@ -1,8 +1,9 @@
-//! Removing a segment's name: exactly the one that was meant, by device and inode, never by name alone.
+//! Removes a segment's name: exactly the one that was meant, by device and inode, never by name
+//! alone.
 //!
-//! Every remover locks the REMOVER byte of the very file that it removes, then looks whether the
-//! name is still that file's, unlinks it and unlocks. Creators never replace a name, so between
-//! the look and the removal the name cannot become another queue's.
+//! Every remover locks the REMOVER byte of the very file that it removes. Then it looks whether the
+//! name is still that file's, unlinks it and unlocks. Creators never replace a name, so between the
+//! look and the removal the name cannot become another queue's.
 
 use super::lock_bytes::{OWNER, REMOVER, SUPERVISOR};
 use super::{Place, Segment, open_place};
@@ -14,10 +15,11 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How long a lock that another one holds is tried again.
+/// How long to wait for a lock that another remover holds.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Device and inode that have the name now, whatever is there; a symbolic link is not followed.
+/// Returns the device and inode that have the name now, whatever they are. A symbolic link is not
+/// followed.
 fn at(path: &Path) -> rustix::io::Result<(u64, u64, FileType)> {
     let stat = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
     #[allow(clippy::unnecessary_cast)] // the types differ between architectures
@@ -28,7 +30,7 @@ fn at(path: &Path) -> rustix::io::Result<(u64, u64, FileType)> {
     ))
 }
 
-/// The name is this file's.
+/// Returns whether the name is this file's.
 pub(super) fn names(path: &Path, lease: &Lease) -> rustix::io::Result<bool> {
     match at(path) {
         Ok((device, inode, _)) => Ok((device, inode) == lease.identity()),
@@ -37,7 +39,7 @@ pub(super) fn names(path: &Path, lease: &Lease) -> rustix::io::Result<bool> {
     }
 }
 
-/// Removes what has the name, be it a segment or not.
+/// Removes what has the name, whether or not it is a segment.
 pub(crate) fn unlink(place: &Place) -> Result<(), OpenError> {
     let path = place.path();
     let (device, inode, kind) = at(&path).map_err(|error| place.error("stat", error))?;
@@ -45,7 +47,7 @@ pub(crate) fn unlink(place: &Place) -> Result<(), OpenError> {
         match open(place) {
             Ok(lease) if lease.0.identity() != (device, inode) => return Err(place.gone()),
             Ok(lease) => return remove(place, &lease, |_| Ok(true)).map(drop),
-            // What cannot be opened cannot be locked either, nor can anybody attach to it.
+            // A file that cannot be opened cannot be locked, and nobody can attach to it.
             Err(OpenError::Denied { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -59,29 +61,32 @@ impl Segment {
         remove(&self.place, &self.opened_anew()?, |_| Ok(true)).map(drop)
     }
 
-    /// Removes the name if it is still this segment's and the segment is stale. False: it is not.
+    /// Removes the name if it is still this segment's and the segment is stale. Returns false if it
+    /// is not stale.
     pub(crate) fn unlink_if_stale(&self) -> Result<bool, OpenError> {
         if !self.header.owned {
             return Ok(false);
         }
-        // The locks of our own description count too: the new one sees them.
+        // The new description also sees the locks of our own one.
         remove(&self.place, &self.opened_anew()?, |lease| {
             self.is_unheld(lease)
         })
     }
 
-    /// Owned, and nobody has a seat, supervises or owns it, as far as `lease` can see.
+    /// Returns whether it is owned and nobody has a seat, supervises it or owns it, as far as
+    /// `lease` can see.
     pub(crate) fn is_stale(&self) -> std::io::Result<bool> {
         Ok(self.header.owned && !self.is_owner() && self.is_unheld(&self.lease)?)
     }
 
-    /// Our own description holds the owner's lock, as that of whoever made an owned segment.
+    /// Returns whether our own description holds the owner's lock, because it made an owned
+    /// segment.
     pub(crate) fn is_owner(&self) -> bool {
-        // Relaxed, here and below: the value is only a note of what this process did; the lock decides.
+        // Relaxed, here and below: the value only notes what this process did. The lock decides.
         self.owner.load(Ordering::Relaxed)
     }
 
-    /// Gives the owner's lock up, for another description to take it.
+    /// Gives the owner's lock up, so that another description can take it.
     pub(crate) fn disown(&self) -> std::io::Result<()> {
         if self.owner.swap(false, Ordering::Relaxed) {
             self.lease.unlock(OWNER)?;
@@ -94,10 +99,11 @@ impl Segment {
         Ok(!lease.any_locked(0, self.geometry.seats)? && !lease.any_locked(SUPERVISOR, 2)?)
     }
 
-    /// Another description of this very file, by its name.
+    /// Opens another description of this very file, by its name.
     fn opened_anew(&self) -> Result<(Lease, bool), OpenError> {
         let lease = open(&self.place)?;
-        // Of a forked copy neither mapping nor descriptor holds the inode, so its number may be another file's by now; its id is not.
+        // In a forked copy neither the mapping nor the descriptor keeps the inode. Its number may
+        // be another file's by now, but its id is not.
         let other = lease.0.identity() != self.lease.identity()
             || self.lease.inherited()
                 && super::read_header(&self.place, lease.0.file()).map(|(header, _)| header.id)
@@ -109,8 +115,9 @@ impl Segment {
         }
     }
 
-    /// For who has just locked a byte: the name is gone, or is going. A remover of stale segments holds
-    /// REMOVER from before its look at the locks until the name is gone, so one of the two sees the other.
+    /// Returns whether the name is gone or about to go. Called by a process that has just locked a
+    /// byte. A remover of stale segments holds REMOVER from before it looks at the locks until the
+    /// name is gone, so one of the two sees the other.
     pub(crate) fn was_removed(&self) -> std::io::Result<bool> {
         if self.header.owned {
             let deadline = Instant::now() + PATIENCE;
@@ -123,7 +130,7 @@ impl Segment {
 }
 
 impl Place {
-    /// The file that was meant does not have the name any more.
+    /// Says that the file that was meant does not have the name any more.
     fn gone(&self) -> OpenError {
         match at(&self.path()) {
             Err(error) => self.error("stat", error),
@@ -134,7 +141,7 @@ impl Place {
     }
 }
 
-/// What has the name now, for writing if that is allowed (then true), else for reading.
+/// Opens what has the name now: for writing if that is allowed (then true), else for reading.
 fn open(place: &Place) -> Result<(Lease, bool), OpenError> {
     let (file, writable) = match open_place(place, OFlags::RDWR) {
         Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::TXTBSY) => {
@@ -156,7 +163,8 @@ fn remove(
 ) -> Result<bool, OpenError> {
     let failed = |error| place.error("fcntl", error);
     let deadline = Instant::now() + PATIENCE;
-    // Who may only read excludes writers by a read lock, and other readers by the lock of the whole file.
+    // A process that may only read excludes writers by a read lock, and other readers by the lock
+    // of the whole file.
     while !if *writable {
         lease.try_lock(REMOVER)
     } else {
@@ -183,7 +191,8 @@ fn remove(
                 .map_err(|error| place.error("unlink", error)),
         },
     };
-    // The lock goes with the description; but the child of another thread's fork may have that for a moment.
+    // The lock goes with the description, but the child of another thread's fork may have that for
+    // a moment.
     let _ = lease.unlock(REMOVER);
     removed
 }

@@ -1,4 +1,5 @@
-//! The named file: each damage has its own message, nothing is seen half made, nothing is left behind.
+//! The named file: each damage has its own message, nothing is seen half made, nothing is left
+//! behind.
 
 use super::lock_bytes::{BUILDING, REMOVER};
 use super::*;
@@ -514,7 +515,8 @@ fn temporaries_of_the_living_stay_and_those_of_the_dead_go() {
     assert!(creator.try_lock(BUILDING).unwrap());
     assert_eq!(clean_temporaries(&scratch.0), 1);
     assert!(!dead.exists() && living.exists() && foreign.exists());
-    creator.unlock(BUILDING).unwrap(); // closing alone is not enough while another test's forked child has the description
+    // Closing alone is not enough while another test's forked child has the description.
+    creator.unlock(BUILDING).unwrap();
     drop(creator);
     assert_eq!(clean_temporaries(&scratch.0), 1);
     assert_eq!(scratch.files(), 1);
@@ -547,7 +549,8 @@ fn a_forked_copy_unmaps_nothing_that_the_child_mapped_since() {
     let made = scratch.create("a");
     let (base, len) = (made.base(), spec().geometry.total_size as usize);
     let code = in_a_fork(move || {
-        // The parent's mapping is not in the child (MADV_DONTFORK): its addresses are free for whatever the child maps next.
+        // The parent's mapping is not in the child (MADV_DONTFORK): its addresses are free for
+        // whatever the child maps next.
         // SAFETY: the range is free here, as MAP_FIXED_NOREPLACE makes sure.
         let mine = unsafe {
             libc::mmap(
@@ -564,7 +567,8 @@ fn a_forked_copy_unmaps_nothing_that_the_child_mapped_since() {
         }
         drop(made);
         let mut resident = [0u8; 64];
-        // SAFETY: mincore only asks about the range, and `resident` has a byte for each of its pages (the segment is a few KiB).
+        // SAFETY: mincore only asks about the range, and `resident` has a byte for each of its
+        // pages (the segment is a few KiB).
         let there = unsafe { libc::mincore(mine, len, resident.as_mut_ptr()) } == 0;
         i32::from(!there)
     });

@@ -19,7 +19,7 @@
 
 use super::mortal::mortal;
 pub(crate) use loom::sync::atomic::{AtomicU32, Ordering};
-use loom::sync::atomic::{AtomicU64 as Word, fence};
+use loom::sync::atomic::{AtomicU64 as Word, fence as loom_fence};
 use std::cell::Cell;
 
 /// How sequentially consistent accesses are done.
@@ -43,6 +43,8 @@ pub(crate) enum Weaker {
     NoAcquire,
     /// Sequentially consistent loads are Acquire and may see old values.
     OldValues,
+    /// The fences of this ordering are missing.
+    NoFence(Ordering),
 }
 
 thread_local! {
@@ -123,6 +125,12 @@ impl AtomicU64 {
 
 pub(crate) fn compiler_fence(_: Ordering) {}
 
+pub(crate) fn fence(ordering: Ordering) {
+    if !weaker(Weaker::NoFence(ordering)) {
+        loom_fence(ordering);
+    }
+}
+
 pub(crate) fn store(word: &AtomicU64, value: u64, ordering: Ordering) {
     if mortal() {
         word.store(value, ordering);
@@ -139,11 +147,11 @@ pub(crate) fn store32(word: &AtomicU32, value: u32, ordering: Ordering) {
 fn fenced<R>(access: impl FnOnce() -> R) -> R {
     let fenced = PASS.get() == Pass::Fenced;
     if fenced {
-        fence(Ordering::SeqCst);
+        loom_fence(Ordering::SeqCst);
     }
     let result = access();
     if fenced {
-        fence(Ordering::SeqCst);
+        loom_fence(Ordering::SeqCst);
     }
     result
 }

@@ -1,13 +1,14 @@
-//! What one process needs to agree with another: atomics, the event word, seat leases.
+//! What one process needs to agree with another: atomics and the event word.
 //!
-//! Owns the only door to atomics: every store and compare-and-swap on shared words goes through [`atomic`], so that the
-//! models (`cfg(all(test, loom))`) see each of them and can kill a participant before it. Nothing here knows of rings or files' contents.
+//! This is the only door to atomics. Every store and compare-and-swap on shared words goes through
+//! [`atomic`], so that the models (`cfg(all(test, loom))`) see each of them and can kill a
+//! participant before it. Nothing here knows of rings or of files' contents.
 
 #[cfg(not(all(test, loom)))]
 pub(crate) mod atomic {
-    //! Plain `core` atomics; each function is the operation it names and nothing else. (In the fuzzer the calling thread may die before each store and
-    //! compare-and-swap, see `mortal`.)
-    pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
+    //! Plain `core` atomics. Each function is the operation that it names and nothing else. (In the
+    //! fuzzer the calling thread may die before each store and compare-and-swap, see `mortal`.)
+    pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
     /// Plain or release store.
     #[inline(always)]

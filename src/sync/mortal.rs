@@ -1,10 +1,15 @@
-//! Simulated kills, for the fuzzer (`cfg(fuzzing)`) and the models (`cfg(loom)`): a thread that may die before any store or compare-and-swap on shared
-//! words.
+//! Simulated kills, for the fuzzer (`cfg(fuzzing)`) and the models (`cfg(loom)`): a thread may die
+//! before any store or compare-and-swap on shared words.
 //!
-//! Death is an unwinding with a payload of its own, caught by [`live`]. Invariants: from the death until `live` returns the thread changes no shared word and no lock
-//! (stores and exchanges are swallowed here; handles answer as forked copies do, so that no Drop acknowledges or gives back anything); what the dead one held is
-//! then dropped by [`abandon`], which is to the others what the kernel's clean-up is: mapping and description go, and with them the locks; nothing is written.
-//! A model's participant has no handles to abandon: it unlocks its seats when `live` has returned.
+//! Death is an unwinding with a payload of its own, which [`live`] catches. Invariants:
+//! - From the death until `live` returns, the thread changes no shared word and no lock. Stores and
+//!   exchanges are swallowed here. Handles answer as forked copies do, so no Drop acknowledges or
+//!   gives back anything.
+//! - What the dead thread held is then dropped by [`abandon`]. To the others this is what the
+//!   kernel's clean-up is: the mapping and the description go, and the locks go with them. Nothing
+//!   is written.
+//!
+//! A model's participant has no handles to abandon. It unlocks its seats when `live` has returned.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -12,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Life {
     Endless,
-    /// Stores and compare-and-swaps that may still be done.
+    /// How many stores and compare-and-swaps may still be done.
     Left(u32),
     Dead,
 }
@@ -34,14 +39,16 @@ fn set_life(life: Life) {
 
 struct Death;
 
-/// Called before each shared store and compare-and-swap: the thread may die here. False: it is dead, and nothing is to be done.
+/// Called before each shared store and compare-and-swap. The thread may die here. False means that
+/// it is dead, and nothing is to be done.
 #[inline]
 pub(crate) fn mortal() -> bool {
     match life() {
         Life::Endless => true,
         Life::Left(0) => {
             set_life(Life::Dead);
-            resume_unwind(Box::new(Death)) // no panic hook: nothing is printed, and the fuzzer does not take it for a crash
+            // Runs no panic hook: nothing is printed, and the fuzzer does not take it for a crash.
+            resume_unwind(Box::new(Death))
         }
         Life::Left(left) => {
             set_life(Life::Left(left - 1));
@@ -51,13 +58,15 @@ pub(crate) fn mortal() -> bool {
     }
 }
 
-/// The thread plays dead: between a death and the end of [`live`], and in [`abandon`].
+/// Returns whether the thread plays dead: between a death and the end of [`live`], and in
+/// [`abandon`].
 #[inline]
 pub(crate) fn dead() -> bool {
     life() == Life::Dead
 }
 
-/// Runs `act` with so many stores and compare-and-swaps to live. `None`: it died in the middle; the caller then [`abandon`]s every handle that the dead one used.
+/// Runs `act` with so many stores and compare-and-swaps to live. `None` means that it died in the
+/// middle. The caller then [`abandon`]s every handle that the dead one used.
 pub fn live<R>(life: u32, act: impl FnOnce() -> R) -> Option<R> {
     set_life(Life::Left(life));
     let result = catch_unwind(AssertUnwindSafe(act));
@@ -69,7 +78,7 @@ pub fn live<R>(life: u32, act: impl FnOnce() -> R) -> Option<R> {
     }
 }
 
-/// Drops a handle, a guard or several as a kill does.
+/// Drops one or several handles or guards as a kill does.
 pub fn abandon<T>(killed: T) {
     let before = life();
     set_life(Life::Dead);

@@ -1,9 +1,14 @@
-//! A pretended kernel, for the fuzzer alone (`cfg(fuzzing)`): files, descriptors and their locks in this thread's memory, for a segment directory that exists nowhere else.
+//! A pretended kernel, for the fuzzer alone (`cfg(fuzzing)`). It has files, descriptors and their
+//! locks in this thread's memory, for a segment directory that exists nowhere else.
 //!
-//! Nearly all of an input's time went into open, fstat, fcntl and mmap. Whatever lies under [`DIRECTORY`] is opened, looked at, locked, mapped, listed and closed here
-//! instead; all above that is the same code. As with the kernel: a descriptor is the lowest free number, closing gives back its locks, a file that grew has zeros there.
-//! Otherwise: a mapping stays readable after its endpoint is gone; what lies behind the end of the file may be poisoned by [`on_length`]. A part of the inputs
-//! goes to the real kernel all the same, see `fuzz/README.md`.
+//! Nearly all of an input's time went into open, fstat, fcntl and mmap. Whatever lies under
+//! [`DIRECTORY`] is opened, looked at, locked, mapped, listed and closed here instead. All code
+//! above is the same.
+//!
+//! Like the kernel, it gives out the lowest free descriptor, frees a descriptor's locks when it is
+//! closed, and shows zeros where a file grew. Unlike the kernel, it keeps a mapping readable after
+//! its endpoint is gone, and what lies behind the end of the file may be poisoned by [`on_length`].
+//! A part of the inputs goes to the real kernel all the same, see `fuzz/README.md`.
 
 use memmap2::{MmapMut, MmapRaw};
 use std::cell::{Cell, RefCell};
@@ -16,11 +21,12 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 /// The directory that these files are in.
 pub const DIRECTORY: &str = "/pretended";
-/// Longest file.
+/// The longest file.
 pub const LONGEST: usize = 1 << 20;
-/// Number of the first descriptor; no real one is as high.
+/// The number of the first descriptor. No real one is as high.
 const FIRST: RawFd = 1 << 30;
-/// Descriptors of one thread, as many as it may have open. No two threads have the same numbers, for leases are registered by number.
+/// The descriptors of one thread, as many as it may have open. No two threads have the same
+/// numbers, because leases are registered by number.
 const NUMBERS: RawFd = 1 << 12;
 const DEVICE: u64 = u64::MAX;
 
@@ -37,7 +43,7 @@ struct Kernel {
     inodes: Vec<Inode>,
     /// Number of this thread's first descriptor.
     first: RawFd,
-    /// Of each descriptor, the inode.
+    /// The inode of each descriptor.
     open: Vec<Option<usize>>,
 }
 
@@ -46,7 +52,8 @@ thread_local! {
     static ON_LENGTH: Cell<fn(*const u8, usize, bool)> = const { Cell::new(|_, _, _| {}) };
 }
 
-/// What is told of bytes that are from now on part of a file (true) or of none (false): something that poisons them.
+/// Sets what is told of bytes that are from now on part of a file (true) or of none (false). It may
+/// poison them.
 pub fn on_length(tell: fn(*const u8, usize, bool)) {
     ON_LENGTH.set(tell);
 }
@@ -71,11 +78,12 @@ impl Kernel {
 
 impl Inode {
     fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: the mapping has LONGEST bytes, at least len, and is never unmapped; the other users are endpoints of this thread, none of which is in an operation now.
+        // SAFETY: the mapping has LONGEST bytes, at least len, and is never unmapped; the other
+        // users are endpoints of this thread, none of which is in an operation now.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr(), self.len) }
     }
 
-    /// What is new has any bytes.
+    /// Moves the end. New bytes may have any value.
     fn end_at(&mut self, len: usize) {
         assert!(len <= LONGEST);
         let (old, start) = (self.len, self.memory.as_mut_ptr());
@@ -101,7 +109,7 @@ impl Inode {
 pub struct Pretended(usize);
 
 impl Pretended {
-    /// The queue `name` in [`DIRECTORY`]; made if it is not there.
+    /// Returns the queue `name` in [`DIRECTORY`], and makes it if it is not there.
     pub fn new(name: &str) -> Self {
         KERNEL.with_borrow_mut(|kernel| {
             let there = kernel.inodes.iter().position(|inode| inode.name == name);
@@ -124,12 +132,12 @@ impl Pretended {
         KERNEL.with_borrow_mut(|kernel| act(&mut kernel.inodes[self.0]))
     }
 
-    /// As of a file.
+    /// Sets the length, as a file's.
     pub fn set_len(&self, len: u64) {
         self.with(|inode| inode.set_len(len as usize));
     }
 
-    /// Writes; nothing behind the end.
+    /// Writes, but nothing behind the end.
     pub fn write_at(&self, bytes: &[u8], at: u64) {
         self.with(|inode| {
             if let Some(to) = inode.bytes().get_mut(at.min(LONGEST as u64) as usize..) {
@@ -139,12 +147,12 @@ impl Pretended {
         });
     }
 
-    /// Reads what there is; how much.
+    /// Reads what there is, and returns how much.
     pub fn read_at(&self, into: &mut [u8], at: u64) -> usize {
         self.with(|inode| read(inode, into, at))
     }
 
-    /// All of it anew: these bytes, and zeros up to `len`.
+    /// Replaces all of it with these bytes, and zeros up to `len`.
     pub fn fill(&self, bytes: &[u8], len: u64) {
         self.with(|inode| {
             inode.end_at(len as usize);
@@ -165,7 +173,8 @@ fn read(inode: &mut Inode, into: &mut [u8], at: u64) -> usize {
     there
 }
 
-/// Closes what an endpoint left open that could not be attached. Between inputs, when nobody is there.
+/// Closes what an endpoint that could not be attached left open. Called between inputs, when nobody
+/// is there.
 pub fn close_all() {
     KERNEL.with_borrow_mut(|kernel| {
         kernel.open.clear();
@@ -176,12 +185,12 @@ pub fn close_all() {
     });
 }
 
-/// The directory is the pretended one.
+/// Returns whether the directory is the pretended one.
 pub(crate) fn is(dir: &Path) -> bool {
     dir.as_os_str() == DIRECTORY
 }
 
-/// Names in the directory.
+/// Returns the names in the directory.
 pub(crate) fn names() -> Vec<String> {
     KERNEL.with_borrow(|kernel| {
         kernel
@@ -192,7 +201,8 @@ pub(crate) fn names() -> Vec<String> {
     })
 }
 
-/// `None`: a real directory. The number of the answer is no real descriptor's, and must not be closed as one.
+/// Opens a file. `None` means that the directory is a real one. The number of the answer is no real
+/// descriptor's and must not be closed as one.
 pub(crate) fn open(dir: &Path, name: &str) -> Option<rustix::io::Result<File>> {
     if !is(dir) {
         return None;
@@ -211,14 +221,15 @@ pub(crate) fn open(dir: &Path, name: &str) -> Option<rustix::io::Result<File>> {
             });
         assert!(index < NUMBERS as usize, "too many descriptors");
         kernel.open[index] = Some(inode);
-        // SAFETY: the number is not a real descriptor's, so nothing is owned twice; its owners (`Opened`, then a lease) give it to `close` instead of dropping it.
+        // SAFETY: the number is not a real descriptor's, so nothing is owned twice; its owners
+        // (`Opened`, then a lease) give it to `close` instead of dropping it.
         Some(Ok(unsafe {
             File::from_raw_fd(kernel.first + index as RawFd)
         }))
     })
 }
 
-/// Closes a descriptor; false: it is a real one.
+/// Closes a descriptor. Returns false for a real one.
 pub(crate) fn close(fd: RawFd) -> bool {
     KERNEL.with_borrow_mut(|kernel| {
         let Some(inode) = kernel.inode(fd) else {
@@ -231,7 +242,7 @@ pub(crate) fn close(fd: RawFd) -> bool {
     })
 }
 
-/// Device, inode and links.
+/// Returns device, inode and links.
 pub(crate) fn identity(fd: RawFd) -> Option<(u64, u64, u64)> {
     if fd < FIRST {
         return None;
@@ -239,7 +250,7 @@ pub(crate) fn identity(fd: RawFd) -> Option<(u64, u64, u64)> {
     KERNEL.with_borrow_mut(|kernel| Some((DEVICE, kernel.inode(fd)? as u64, 1)))
 }
 
-/// `F_OFD_SETLK` of one byte, and `F_OFD_GETLK`.
+/// Does `F_OFD_SETLK` of one byte, and `F_OFD_GETLK`.
 pub(crate) fn fcntl(fd: RawFd, command: i32, lock: &mut libc::flock) -> Option<io::Result<()>> {
     if fd < FIRST {
         return None;
@@ -276,7 +287,7 @@ pub(crate) fn fcntl(fd: RawFd, command: i32, lock: &mut libc::flock) -> Option<i
     })
 }
 
-/// The file's memory. It is never unmapped: see [`mapped`].
+/// Returns the file's memory. It is never unmapped, see [`mapped`].
 pub(crate) fn map(file: &File) -> Option<MmapRaw> {
     let fd = file.as_raw_fd();
     if fd < FIRST {
@@ -284,12 +295,13 @@ pub(crate) fn map(file: &File) -> Option<MmapRaw> {
     }
     KERNEL.with_borrow_mut(|kernel| {
         let inode = kernel.inode(fd)?;
-        // SAFETY: a second owner of the mapping, neither of which ever unmaps it: the first is never dropped, and whoever has this one asks `mapped` first.
+        // SAFETY: a second owner of the mapping, neither of which ever unmaps it: the first is
+        // never dropped, and whoever has this one asks `mapped` first.
         Some(unsafe { std::ptr::read(&raw const *kernel.inodes[inode].memory) })
     })
 }
 
-/// The address is that of a pretended mapping, not to be unmapped.
+/// Returns whether the address is that of a pretended mapping, which must not be unmapped.
 pub(crate) fn mapped(base: *const u8) -> bool {
     KERNEL
         .try_with(|kernel| {
@@ -302,7 +314,7 @@ pub(crate) fn mapped(base: *const u8) -> bool {
         .unwrap_or(true)
 }
 
-/// A file that is not a lease's yet. Closed by Drop, as a `File`, but a pretended one here.
+/// A file that is not a lease's yet. Drop closes it, as a `File`, or closes the pretended one here.
 pub(crate) struct Opened(ManuallyDrop<File>);
 
 impl Opened {

@@ -6,9 +6,10 @@
 //! result that begins so too is sent behind the mark, so that nothing is mistaken.
 
 use crate::error::{Error, ErrorKind, PutError, Result, Worker};
-use crate::queue::{Control, Item, ReadyQueue};
+use crate::queue::{Item, ReadyQueue};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Begins what is not a plain result.
 const MARK: &[u8] = b"\0prodcon ";
@@ -22,6 +23,8 @@ pub(crate) enum Packet {
     Attached(u32),
     /// This process has failed, and why.
     Failed(u32, String),
+    /// This process has done its work, and ends. Said only where nobody can see how it ends.
+    Ended(u32),
 }
 
 impl Packet {
@@ -39,6 +42,7 @@ impl Packet {
         let mut bytes = match self {
             Self::Result(bytes) => return Self::result(bytes).into_owned(),
             Self::Attached(pid) => [MARK, format!("attached {pid}").as_bytes()].concat(),
+            Self::Ended(pid) => [MARK, format!("ended {pid}").as_bytes()].concat(),
             Self::Failed(pid, text) => [MARK, format!("failed {pid} {text}").as_bytes()].concat(),
         };
         bytes.truncate(max);
@@ -57,6 +61,7 @@ impl Packet {
         let pid = |word: Option<&str>| word.and_then(|word| word.parse().ok());
         match (words.next(), pid(words.next()), words.next()) {
             (Some("attached"), Some(pid), None) => Self::Attached(pid),
+            (Some("ended"), Some(pid), None) => Self::Ended(pid),
             (Some("failed"), Some(pid), Some(why)) => Self::Failed(pid, why.into()),
             _ => Self::Result(bytes), // nobody of ours sent that
         }
@@ -162,9 +167,15 @@ pub fn encode<T: serde::Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
     })
 }
 
-/// What a full ring means to a sender that has just waited a little.
+/// Between two questions of a sender that waits.
+const ASK: Duration = Duration::from_millis(100);
+
+/// Between two tries of a worker that ends and sends its last words.
+const POLL: Duration = Duration::from_millis(2);
+
+/// What a full ring means to a sender.
 pub(crate) enum WhenFull {
-    /// Wait on.
+    /// Wait a little, and ask again.
     Wait,
     /// Drop the oldest.
     DropOldest,
@@ -172,28 +183,26 @@ pub(crate) enum WhenFull {
     GiveUp(PutError),
 }
 
-/// Sends bytes into a ring. While it is full asks what to do: at once, when the gate or state of
-/// `worker` changes, and now and then. `option` raises the ring's item size. Returns false if
-/// nobody can ever read it.
+/// Sends bytes into a ring. While it is full asks what to do: at once, when the worker has to end,
+/// and now and then. `option` raises the ring's item size. Returns false if nobody can ever read
+/// it.
 pub(crate) fn send(
     queue: &mut ReadyQueue<[u8]>,
     bytes: &[u8],
     option: &'static str,
-    worker: &Control,
     mut when_full: impl FnMut() -> WhenFull,
 ) -> Result<bool, PutError> {
-    let mut verdict = WhenFull::Wait;
-    let mut result = match queue.try_put(bytes) {
-        Err(PutError::Full) => queue.put_while(bytes, None, worker, || {
-            verdict = when_full();
-            matches!(verdict, WhenFull::Wait)
-        }),
-        other => other,
-    };
-    if matches!(result, Err(PutError::TimedOut)) {
-        match verdict {
+    let mut result = queue.try_put(bytes);
+    while matches!(result, Err(PutError::Full | PutError::TimedOut)) {
+        result = match when_full() {
+            WhenFull::Wait => queue.within(ASK).put(bytes),
+            WhenFull::DropOldest => queue.force_put(bytes),
             WhenFull::GiveUp(error) => return Err(error),
-            _ => result = queue.force_put(bytes),
+        };
+        if matches!(result, Err(PutError::Cancelled)) {
+            // Its last words still wait a little.
+            std::thread::sleep(POLL);
+            result = queue.try_put(bytes);
         }
     }
     match result {

@@ -1,19 +1,68 @@
-//! What makes all children of one operation take the same way, instruction by instruction: their own allocator and their own clock.
+//! What makes all children of one operation take the same way, instruction by instruction: their own
+//! allocator, their own clock and their own stack.
 //!
-//! A child is forked from a parent whose heap has seen other things each time; and the clock's code takes other turns at other moments.
+//! A child is forked from a parent whose heap has seen other things each time, and from other depths
+//! of its stack; and the clock's code takes other turns at other moments. (The C library's `memmove`
+//! copies from the other end if source and destination lie a little more than a multiple of 4096 bytes
+//! apart. So the way depends on where the stack lies and how deep it is.)
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicUsize, Ordering};
 
 const ARENA: usize = 16 << 20;
+const STACK_SIZE: usize = 1 << 20;
 
-/// From now on this process, a forked child, is like its siblings.
-pub(crate) fn begin() {
+/// Ends this process, a forked child with one thread, with what `body` returns. From now on it is like
+/// its siblings.
+pub(crate) fn run(body: impl FnOnce() -> i32) -> ! {
     ALLOCATOR
         .next
         .store(ALLOCATOR.arena.get().expose_provenance(), Ordering::Relaxed);
+    let mut body = Some(body);
+    let mut enter = || {
+        let body = body.take().expect("entered once");
+        // A panic must not run into the parent's code.
+        let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
+        // SAFETY: ends the child without running anything else of the test program.
+        unsafe { libc::_exit(status) };
+    };
+    let mut enter: &mut dyn FnMut() = &mut enter;
+    let mut context = MaybeUninit::<libc::ucontext_t>::uninit();
+    // SAFETY: writes the whole context, which is writable.
+    let got = unsafe { libc::getcontext(context.as_mut_ptr()) };
+    assert_eq!(got, 0, "getcontext: {}", std::io::Error::last_os_error());
+    // SAFETY: getcontext has written it.
+    let context = unsafe { context.assume_init_mut() };
+    context.uc_stack.ss_sp = STACK.0.get().cast();
+    context.uc_stack.ss_size = STACK_SIZE;
+    ENTER.store((&raw mut enter).cast(), Ordering::Relaxed);
+    // SAFETY: the context is a valid one, its stack is a static that nothing else uses, and
+    // `entered` takes no arguments.
+    unsafe { libc::makecontext(context, entered, 0) };
+    // SAFETY: the context was made just now; `entered` never returns into it.
+    unsafe { libc::setcontext(context) };
+    unreachable!("setcontext: {}", std::io::Error::last_os_error())
 }
+
+/// What `run` leaves for the function that begins the new stack: a `&mut dyn FnMut()`.
+static ENTER: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+extern "C" fn entered() {
+    let enter = ENTER.load(Ordering::Relaxed).cast::<&mut dyn FnMut()>();
+    // SAFETY: `run` stored it. The frame that it points into lives on, because nothing returns to it.
+    unsafe { (*enter)() };
+}
+
+/// The stack of a child. Aligned, so that it lies alike in each run of a program.
+#[repr(align(4096))]
+struct Stack(UnsafeCell<[u8; STACK_SIZE]>);
+
+// SAFETY: only the one thread of a child uses it, as its stack.
+unsafe impl Sync for Stack {}
+
+static STACK: Stack = Stack(UnsafeCell::new([0; STACK_SIZE]));
 
 /// The system's allocator; in a child one that gives out its arena from one end to the other.
 struct Allocator {

@@ -338,6 +338,24 @@ pub(crate) fn hands() -> Vec<Scene> {
                 After::items([3]).got(2),
             ],
         ),
+        // The later one is acknowledged first. The earlier one outlives the endpoint, and goes back.
+        scene(
+            "owned_deliveries",
+            at_least_once().seats(5),
+            three,
+            Box::new(|dir: &Path| {
+                let mut queue = Queue::attach_with(NAME, &at(dir).max_unacked(2)).unwrap();
+                let [first, second] =
+                    [(); 2].map(|()| queue.within(Duration::ZERO).take_owned().unwrap());
+                drop(queue);
+                marked(|| {
+                    second.ack();
+                    drop(first);
+                    true
+                })
+            }),
+            [again(2), After::items([1, 3]).delivery(1, 2).got(1)],
+        ),
         // A worker's buffer: what nobody was shown was not delivered.
         scene(
             "buffer_of_a_worker",

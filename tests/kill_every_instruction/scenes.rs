@@ -58,7 +58,10 @@ pub(crate) fn scene(
     Scene {
         name: name.into(),
         options,
-        before: Box::new(before),
+        before: Box::new(move |stage| {
+            before(stage);
+            true
+        }),
         child,
         stages: stages.into_iter().collect(),
         last: usize::MAX,

@@ -21,8 +21,8 @@ pub(crate) struct Scene {
     pub(crate) letters: bool,
     /// Others who work end the stream.
     pub(crate) ends: bool,
-    /// Makes the state that the operation finds.
-    pub(crate) before: Box<dyn Fn(&mut Stage)>,
+    /// Makes the state that the operation finds. False: it has to be tried again.
+    pub(crate) before: Box<dyn Fn(&mut Stage) -> bool>,
     /// The child: attaches, `mark`, the operation, `mark`; 0 if the operation answered as it should.
     pub(crate) child: Box<dyn Fn(&Path) -> i32>,
     /// What may be left after a kill, in the order in which the operation comes through it.
@@ -137,33 +137,57 @@ impl Way {
         self.addresses.len()
     }
 
-    /// Lets a child at its first mark go on until it has executed `k` instructions. False: it took
-    /// another way than the one before it.
+    /// Lets a child at its first mark go on until it has executed `k` instructions. False, and it is
+    /// said where: it took another way than the one before it.
     fn forward(&self, child: &mut Child, k: usize) -> bool {
         let Landing { at, times, .. } = self.landings[k];
-        for time in 0..times {
-            if time > 0 && child.step() != Stop::Trap
-                || child.run_to(self.addresses[at]) != Stop::Trap
-            {
-                return false;
-            }
+        let stop = self.forward_or_so(child, k);
+        let alive = stop == Stop::Trap;
+        let there = alive && child.pc() == self.addresses[k];
+        if !there {
+            println!(
+                "another way to {k} of {}: {stop:?} at {:x?}, not at {:x}, after {times} times at {at}",
+                self.len(),
+                alive.then(|| child.pc()),
+                self.addresses[k]
+            );
         }
-        (at..k).all(|_| child.step() == Stop::Trap) && child.pc() == self.addresses[k]
+        there
     }
-}
 
-impl Way {
     /// As `forward`, for a child that may take another way: about there, or to its end.
-    fn forward_or_so(&self, child: &mut Child, k: usize) {
+    fn forward_or_so(&self, child: &mut Child, k: usize) -> Stop {
         let Landing { at, times, .. } = self.landings[k];
-        for time in 0..times {
-            if time > 0 && child.step() != Stop::Trap
-                || child.run_to(self.addresses[at]) != Stop::Trap
-            {
-                return;
+        let hits = (0..times).flat_map(|time| [(time > 0).then_some(None), Some(Some(at))]);
+        let steps = std::iter::repeat_n(None, k - at);
+        for to in hits.flatten().chain(steps) {
+            let stop = match to {
+                None => child.step(),
+                Some(at) => child.run_to(self.addresses[at]),
+            };
+            if stop != Stop::Trap {
+                return stop;
             }
         }
-        let _at_its_end = (at..k).find(|_| child.step() != Stop::Trap);
+        Stop::Trap
+    }
+
+    /// Says where another way leaves this one.
+    fn difference(&self, other: &Self) -> String {
+        let pairs = self.addresses.iter().zip(&other.addresses);
+        let fork = pairs.take_while(|(a, b)| a == b).count();
+        let around = |way: &Self| {
+            let end = way.len().min(fork + 4);
+            format!("{:x?}", &way.addresses[fork.saturating_sub(4)..end])
+        };
+        format!(
+            "explored again: {} instructions, not {}, alike for {fork}: {} and {}; code at {:x?}",
+            other.len(),
+            self.len(),
+            around(other),
+            around(self),
+            own_text()
+        )
     }
 }
 
@@ -190,6 +214,12 @@ pub(crate) struct Figures {
     goes: usize,
     /// The longest that anybody needed for anything beside a stopped one.
     worst: Option<Duration>,
+}
+
+impl Figures {
+    fn of_way(&mut self, way: &Way) {
+        (self.instructions, self.points) = (way.len(), way.points.len());
+    }
 }
 
 impl std::ops::AddAssign for Figures {
@@ -266,7 +296,7 @@ pub(crate) fn explore(scene: &Scene, dir: &Path, policy: Policy) -> Way {
     // What this process keeps for its next queues, it has after the first.
     go();
     let mut way = go();
-    // Rarely one takes another way; see `set_up_and_cut_short`.
+    // Rarely one takes another way; see `at_all_points`.
     let again = (0..3).any(|_| {
         let before = std::mem::replace(&mut way, go());
         before.addresses == way.addresses
@@ -305,25 +335,61 @@ fn walk(scene: &Scene, dir: &Path, policy: Policy) -> Way {
 }
 
 fn set_up(scene: &Scene, dir: &Path) -> Stage {
-    let mut stage = Stage::new(dir, scene.options.clone(), scene.letters, scene.ends);
-    (scene.before)(&mut stage);
-    stage
-}
-
-const OTHER_WAYS: &str = "three children took other ways than the one before them";
-
-/// A stage on which this was done to the operation's child after `k` instructions.
-fn set_up_and_cut_short(scene: &Scene, dir: &Path, way: &Way, k: usize, deed: Deed) -> Stage {
-    // Twice in some hundred thousand children, while they attached, one took another way. Why is not
-    // known; a lock that outlives its killed owner for a moment would do it.
-    for _ in 0..3 {
-        let mut stage = set_up(scene, dir);
-        if cut_short(&mut stage, scene, way, k, deed) {
+    for _ in 0..ATTEMPTS {
+        let mut stage = Stage::new(dir, scene.options.clone(), scene.letters, scene.ends);
+        if (scene.before)(&mut stage) {
             return stage;
         }
         stage.examine();
     }
     panic!("{OTHER_WAYS}");
+}
+
+/// Children in a row that may take other ways than the one before them.
+const ATTEMPTS: usize = 3;
+/// So often the way of one scene may be explored again.
+const EXPLORATIONS: usize = 3;
+const OTHER_WAYS: &str = "three children took other ways than the one before them";
+
+/// A stage on which this was done to the operation's child after `k` instructions. None: its children
+/// take another way now.
+fn set_up_and_cut_short(
+    scene: &Scene,
+    dir: &Path,
+    way: &Way,
+    k: usize,
+    deed: Deed,
+) -> Option<Stage> {
+    for _ in 0..ATTEMPTS {
+        let mut stage = set_up(scene, dir);
+        if cut_short(&mut stage, scene, way, k, deed) {
+            return Some(stage);
+        }
+        stage.examine();
+    }
+    None
+}
+
+/// Goes through all points of a way: `there` gets the way, the number of the point, and the point. What
+/// the kernel does may change while a scene is played: if `there` finds that the children take another
+/// way now, the rest of the points is of that way.
+fn at_all_points(
+    way: &mut Way,
+    explore: impl Fn() -> Way,
+    mut there: impl FnMut(&Way, usize, usize) -> Option<()>,
+) {
+    let (mut number, mut explored) = (0, 0);
+    while let Some(&k) = way.points.get(number) {
+        if there(way, number, k).is_some() {
+            number += 1;
+            continue;
+        }
+        explored += 1;
+        assert!(explored <= EXPLORATIONS, "{OTHER_WAYS}");
+        let before = std::mem::replace(way, explore());
+        println!("{}", before.difference(way));
+        number = way.points.partition_point(|point| *point < k);
+    }
 }
 
 /// Starts the operation's child, lets it execute `k` instructions, and does this. False: it took
@@ -369,15 +435,12 @@ pub(crate) fn cut_short(stage: &mut Stage, scene: &Scene, way: &Way, k: usize, d
 
 /// All kills of a scene.
 pub(crate) fn sweep(scene: &Scene, dir: &Path, policy: Policy) -> Figures {
-    let way = explore(scene, dir, policy);
-    let mut figures = Figures {
-        instructions: way.len(),
-        points: way.points.len(),
-        ..Figures::default()
-    };
+    let explore = || explore(scene, dir, policy);
+    let mut way = explore();
+    let mut figures = Figures::default();
     let mut seen = vec![0; scene.stages.len()];
     let mut reached = 0;
-    for (number, &k) in way.points.iter().enumerate() {
+    at_all_points(&mut way, explore, |way, number, k| {
         let busy = if policy.every {
             &BUSY[..]
         } else if scene.ends {
@@ -390,7 +453,7 @@ pub(crate) fn sweep(scene: &Scene, dir: &Path, policy: Policy) -> Figures {
         };
         for &deed in [Deed::Kill].iter().chain(busy) {
             at(k, deed);
-            let stage = set_up_and_cut_short(scene, dir, &way, k, deed);
+            let stage = set_up_and_cut_short(scene, dir, way, k, deed)?;
             let found = stage.examine();
             *(if deed == Deed::WorkThenGo {
                 &mut figures.goes
@@ -406,7 +469,9 @@ pub(crate) fn sweep(scene: &Scene, dir: &Path, policy: Policy) -> Figures {
                     .unwrap_or_else(|what| panic!("{what}: {found:?}"));
             }
         }
-    }
+        Some(())
+    });
+    figures.of_way(&way);
     if policy.own == 1 {
         assert!(
             !seen.contains(&0),
@@ -426,15 +491,18 @@ pub(crate) fn stops(
     alike: bool,
     beside: &dyn Fn(&mut Stage),
 ) -> Figures {
-    let way = if alike {
-        explore(scene, dir, policy)
-    } else {
-        walk(scene, dir, policy)
+    let explore = || {
+        if alike {
+            explore(scene, dir, policy)
+        } else {
+            walk(scene, dir, policy)
+        }
     };
+    let mut way = explore();
     let mut worst = Duration::ZERO;
-    for &k in &way.points {
+    at_all_points(&mut way, explore, |way, _, k| {
         at(k, Deed::WorkThenGo);
-        let started = (0..3).find_map(|_| {
+        let started = (0..ATTEMPTS).find_map(|_| {
             let stage = set_up(scene, dir);
             let mut child = Child::at_mark(|| (scene.child)(&stage.dir));
             if !alike {
@@ -447,7 +515,7 @@ pub(crate) fn stops(
             }
             Some((stage, child))
         });
-        let (mut stage, mut child) = started.expect(OTHER_WAYS);
+        let (mut stage, mut child) = started?;
         worst = worst.max(stage.all_can_work());
         beside(&mut stage);
         let mut stop = child.run();
@@ -464,13 +532,14 @@ pub(crate) fn stops(
         found
             .consistent(&scene.stages, true)
             .unwrap_or_else(|what| panic!("{what}: {found:?}"));
-    }
-    Figures {
-        instructions: way.len(),
-        points: way.points.len(),
+        Some(())
+    });
+    let mut figures = Figures {
         worst: Some(worst),
         ..Figures::default()
-    }
+    };
+    figures.of_way(&way);
+    figures
 }
 
 /// The first stage, from the one already reached on, that was found.
@@ -488,12 +557,24 @@ fn stage_of(scene: &Scene, found: &Examined, reached: usize) -> usize {
 
 /// The states in which a killed child can leave the queue to those who come after it: after how many instructions each begins, and what it comes to.
 pub(crate) fn states(scene: &Scene, dir: &Path, policy: Policy) -> (Way, Vec<(usize, After)>) {
-    let way = explore(scene, dir, policy);
+    let mut way = explore(scene, dir, policy);
+    for _ in 0..EXPLORATIONS {
+        if let Some(states) = states_of_way(scene, dir, &way) {
+            return (way, states);
+        }
+        let before = std::mem::replace(&mut way, explore(scene, dir, policy));
+        println!("{}", before.difference(&way));
+    }
+    panic!("{OTHER_WAYS}");
+}
+
+/// None: the children take another way now.
+fn states_of_way(scene: &Scene, dir: &Path, way: &Way) -> Option<Vec<(usize, After)>> {
     let mut states = vec![];
     let mut last = None;
     for &k in &way.points {
         at(k, Deed::Kill);
-        let stage = set_up_and_cut_short(scene, dir, &way, k, Deed::Kill);
+        let stage = set_up_and_cut_short(scene, dir, way, k, Deed::Kill)?;
         let raw = Some(stage.control.stats().unwrap());
         let found = stage.examine();
         if raw != last {
@@ -501,5 +582,5 @@ pub(crate) fn states(scene: &Scene, dir: &Path, policy: Policy) -> (Way, Vec<(us
             states.push((k, found.after));
         }
     }
-    (way, states)
+    Some(states)
 }

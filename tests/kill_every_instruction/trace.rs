@@ -10,6 +10,8 @@ use std::io;
 #[cfg(target_arch = "x86_64")]
 mod arch {
     pub(crate) const BREAKPOINT: &[u8] = &[0xcc];
+    /// How far behind a breakpoint the program counter stands when it was hit.
+    pub(crate) const BEHIND: u64 = 1;
     pub(crate) fn pc(registers: &mut libc::user_regs_struct) -> &mut u64 {
         &mut registers.rip
     }
@@ -23,6 +25,7 @@ mod arch {
 mod arch {
     /// `brk #0`
     pub(crate) const BREAKPOINT: &[u8] = &0xd420_0000u32.to_le_bytes();
+    pub(crate) const BEHIND: u64 = 0;
     pub(crate) fn pc(registers: &mut libc::user_regs_struct) -> &mut u64 {
         &mut registers.pc
     }
@@ -41,6 +44,8 @@ const MARK: libc::c_int = libc::SIGUSR1;
 pub(crate) enum Stop {
     /// A single step ended, or a breakpoint was hit.
     Trap,
+    /// A trap that is not the breakpoint's.
+    Astray,
     /// At a mark.
     Mark,
     /// It ended by itself.
@@ -71,12 +76,7 @@ impl Child {
         if pid == 0 {
             // SAFETY: asks for a signal; touches no memory.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            alike::begin();
-            // A panic must not run into the parent's code.
-            let status =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
-            // SAFETY: ends the child without running anything else of the test program.
-            unsafe { libc::_exit(status) };
+            alike::run(body);
         }
         Self { pid, gone: false }
     }
@@ -168,6 +168,9 @@ impl Child {
         let stop = self.run();
         if stop == Stop::Trap {
             self.poke(address, code);
+            if self.pc() != address + arch::BEHIND {
+                return Stop::Astray;
+            }
             self.with_registers(|registers| *arch::pc(registers) = address);
         }
         stop

@@ -147,6 +147,16 @@ impl Consume for Taker {
             std::thread::sleep(Duration::from_micros(pause));
         }
         for (index, item) in items.iter().enumerate() {
+            if said(worker, "hang_first_at", u64::MAX) == *item && items.delivery_count(index) == 1
+            {
+                std::thread::sleep(Duration::from_secs(600));
+            }
+            if said(worker, "alive_at", u64::MAX) == *item {
+                for _ in 0..said(worker, "alive_ms", 0u64) / 10 {
+                    std::thread::sleep(Duration::from_millis(10));
+                    worker.keep_alive();
+                }
+            }
             misbehave(worker, *item)?;
             self.sum = self.sum.wrapping_add(*item);
             if items.delivery_count(index) > 1 {
@@ -226,6 +236,13 @@ impl Produce for Maker {
             self.log.line(&format!("work {} {value}", now()))?;
         }
         misbehave(worker, value)?;
+        if let Some(other) = worker.arg("waits_for").map(str::to_owned) {
+            let attach = prodcon::AttachOptions::new().cancel(&worker.cancel_token());
+            let answer = prodcon::ReadyQueue::<u64>::attach_with(&other, &attach)?.get();
+            assert_eq!(answer.unwrap_err().kind(), prodcon::ErrorKind::Cancelled);
+            assert!(worker.is_stopped());
+            return Ok(None);
+        }
         if let Some(size) = worker.arg("result_of") {
             worker.send_result(vec![b'x'; size.parse()?])?;
         }

@@ -307,7 +307,14 @@ impl Handle {
         // Which gives its seat back (and does nothing in a forked child).
         drop(endpoint);
         if left {
-            owned::left(self);
+            self.left();
+        }
+    }
+
+    /// This process has left the queue, with this handle at least.
+    fn left(&self) {
+        if self.owned && !self.is_maker() {
+            owned::left(&self.dir, &self.name, self.id);
         }
     }
 
@@ -358,8 +365,8 @@ impl Handle {
         drop(idle);
         drop(control);
         match owner.filter(|_| current) {
-            Some(owner) => owned::closed_by_maker(self, owner),
-            None => owned::left(self),
+            Some(owner) => owned::closed_by_maker(owner, self.is_handed(), self.is_named()),
+            None => self.left(),
         }
     }
 

@@ -4,6 +4,8 @@
 
 mod buffer;
 mod errors;
+mod exit;
+mod files;
 mod fork;
 mod guard;
 mod hand;
@@ -15,6 +17,7 @@ mod owned;
 mod pending;
 mod pickle;
 mod queue;
+mod ready;
 mod spill;
 mod transfer;
 mod values;
@@ -83,7 +86,7 @@ fn at_exit() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         // SAFETY: a function of this module, which is never unloaded.
-        unsafe { libc::atexit(owned::at_exit) };
+        unsafe { libc::atexit(exit::at_exit) };
     });
 }
 
@@ -101,10 +104,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Reservation", guard::reservation_type(py)?)?;
     module.add_function(wrap_pyfunction!(queue::_attach, module)?)?;
     module.add_function(wrap_pyfunction!(options::_at_exit, module)?)?;
-    module.add_function(wrap_pyfunction!(owned::_hold_all, module)?)?;
+    module.add_function(wrap_pyfunction!(exit::_hold_all, module)?)?;
     module.add_function(wrap_pyfunction!(owned::_leave_kept, module)?)?;
     // All types are made now: while the interpreter ends that would fail, with a panic.
     module.add("_Hand", py.get_type::<hand::Hand>())?;
+    module.add("_ReadyFd", py.get_type::<ready::Ready>())?;
     queue::make_types(py);
     guard::make_types(py);
     pickle::make_types(py);

@@ -6,7 +6,7 @@
 use crate::errors::{self, Exists, Invalid};
 use crate::fork::generation;
 use crate::handle::Handle;
-use crate::{owned, spill, wait};
+use crate::{exit, owned, spill, wait};
 use prodcon::bindings::NamedType;
 use prodcon::{AttachOptions, QueueOptions};
 use pyo3::prelude::*;
@@ -260,5 +260,5 @@ fn sweep_once(dir: &std::path::Path) {
 #[pyfunction]
 pub fn _at_exit(py: Python<'_>) {
     wait::end(py); // first, for who waits is told when the queue goes
-    owned::leave_all();
+    exit::leave_all();
 }

@@ -6,19 +6,16 @@
 //! removals are by identity. Invariant: nothing here waits, or runs code of Python, with a lock.
 
 use crate::errors::{self, Removed};
+use crate::files;
 use crate::fork::generation;
-use crate::handle::Handle;
-use crate::spill;
 use prodcon::{AttachOptions, Control, QueueId};
 use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The seats of this process in each owned queue.
 static SEATS: Mutex<Option<(u64, HashMap<QueueId, usize>)>> = Mutex::new(None);
-/// The handles of owned queues in this process.
-static HANDLES: Mutex<Vec<Weak<Handle>>> = Mutex::new(Vec::new());
 /// What this process made and gave away, and has no handle of any more: the owners' locks.
 static KEPT: Mutex<Vec<(u64, bool, Control)>> = Mutex::new(Vec::new());
 
@@ -73,35 +70,21 @@ pub fn replaced(name: &str) -> PyErr {
     ))
 }
 
-/// Notes a handle of an owned queue.
-pub fn remember(handle: &Arc<Handle>) {
-    if handle.owned {
-        let mut handles = locked(&HANDLES);
-        handles.retain(|handle| handle.strong_count() > 0);
-        handles.push(Arc::downgrade(handle));
-    }
-}
-
-fn handles() -> Vec<Arc<Handle>> {
-    locked(&HANDLES).iter().filter_map(Weak::upgrade).collect()
-}
-
-/// The handle that made the queue was closed in the process that made it.
-pub fn closed_by_maker(handle: &Handle, owner: Control) {
-    if handle.is_handed() {
-        locked(&KEPT).push((generation(), handle.is_named(), owner));
+/// The handle that made the queue was closed in the process that made it. `handed`: it was given
+/// away; `named`: anybody may have been told its name.
+pub fn closed_by_maker(owner: Control, handed: bool, named: bool) {
+    if handed {
+        locked(&KEPT).push((generation(), named, owner));
     } else {
         // Nobody else can have it, unless by a guess at its name. It may have been removed.
-        let _ = spill::remove(owner);
+        let _ = files::remove(owner);
     }
 }
 
-/// This process has left a queue, with this handle at least: the last one to leave removes it.
-pub fn left(handle: &Handle) {
-    if handle.owned
-        && !handle.is_maker()
-        && let Ok(control) = control_in(&handle.dir, &handle.name)
-        && control.id() == handle.id
+/// This process has left an owned queue that it did not make: the last one to leave removes it.
+pub fn left(dir: &Path, name: &str, id: QueueId) {
+    if let Ok(control) = control_in(dir, name)
+        && control.id() == id
     {
         remove_if_stale(&control);
     }
@@ -109,9 +92,9 @@ pub fn left(handle: &Handle) {
 
 /// Removes a queue that was left by its owner and by everybody else.
 pub fn remove_if_stale(control: &Control) {
-    let files = spill::files_of(control);
+    let files = files::files_of(control);
     if control.is_stale().unwrap_or(false) && control.remove_if_stale().unwrap_or(false) {
-        spill::remove_files(files);
+        files::remove_files(files);
     }
 }
 
@@ -134,27 +117,8 @@ pub fn sweep_kept(childless: impl FnOnce() -> bool) {
     drop(kept);
     let go: Vec<(u64, bool, Control)> = go;
     for (.., control) in go {
-        let _ = spill::remove(control);
+        let _ = files::remove(control);
     }
-}
-
-/// In a child to which its parent's queues were handed: attaches to them, so that they stay.
-#[pyfunction]
-pub fn _hold_all() {
-    for handle in handles() {
-        if !handle.is_closed() {
-            handle.hold();
-        }
-    }
-}
-
-/// The process ends: leaves all owned queues; what it made goes, or is left to those attached.
-pub fn leave_all() {
-    for handle in handles() {
-        handle.hand(); // so that closing it decides nothing yet
-        handle.close();
-    }
-    _leave_kept();
 }
 
 /// Leaves what this process made and has dropped. (For tests, which look at what is left.)
@@ -166,7 +130,7 @@ pub fn _leave_kept() {
             continue;
         }
         if alone(&owner) {
-            let _ = spill::remove(owner);
+            let _ = files::remove(owner);
             continue;
         }
         let look = control_in(owner.directory(), owner.name());
@@ -180,11 +144,6 @@ pub fn _leave_kept() {
     }
 }
 
-/// At the end of the process, after the interpreter: for a program whose exit was interrupted.
-pub extern "C" fn at_exit() {
-    leave_all();
-}
-
 /// Removes what killed processes left in `dir`: stale queues whose names begin so.
 pub fn sweep(dir: &Path, prefix: &str) {
     for entry in prodcon::list_in(dir).unwrap_or_default() {
@@ -194,13 +153,13 @@ pub fn sweep(dir: &Path, prefix: &str) {
             remove_if_stale(&control);
         }
     }
-    spill::sweep(dir);
+    files::sweep(dir);
 }
 
 /// Removes a queue's name, whatever it is.
 pub fn unlink(dir: &Path, name: &str) -> PyResult<()> {
     match control_in(dir, name) {
-        Ok(control) => spill::remove(control),
+        Ok(control) => files::remove(control),
         // It is no queue of this format, or may not be read: the name goes nevertheless.
         Err(_) => prodcon::unlink_in(dir, name),
     }

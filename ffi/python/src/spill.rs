@@ -11,9 +11,9 @@
 
 use crate::buffer::{self, Part};
 use crate::errors;
+use crate::files::{files, prefix};
 use crate::handle::Handle;
 use crate::wait::away;
-use prodcon::Control;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 use std::ffi::CString;
@@ -301,24 +301,6 @@ fn rename_new(from: &Path, to: &Path) -> bool {
     answer == 0
 }
 
-fn prefix(queue: &str) -> String {
-    format!("prodcon.{queue}+")
-}
-
-/// The files in `dir` whose names begin so.
-fn files(dir: &Path, prefix: &str) -> Vec<(PathBuf, String)> {
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return vec![];
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            name.starts_with(prefix).then(|| (entry.path(), name))
-        })
-        .collect()
-}
-
 /// Makes all items void by `act`, and removes the files of those that were put before. One whose put goes on meanwhile counts as put before it.
 pub fn clear<R>(handle: &Handle, act: impl FnOnce() -> R) -> R {
     let before = files(&handle.dir, &prefix(&handle.name));
@@ -327,32 +309,6 @@ pub fn clear<R>(handle: &Handle, act: impl FnOnce() -> R) -> R {
         let _ = std::fs::remove_file(path);
     }
     done
-}
-
-/// Removes a queue's name, if it is this queue's, then the files of its long items.
-///
-/// # Errors
-/// As `Control::unlink`.
-pub fn remove(control: Control) -> prodcon::Result<()> {
-    let files = files_of(&control);
-    control.unlink()?;
-    remove_files(files);
-    Ok(())
-}
-
-/// The files of a queue's long items. Listed before its name goes: afterwards there may be another
-/// queue of that name, with files of its own.
-pub fn files_of(control: &Control) -> Vec<PathBuf> {
-    files(control.directory(), &prefix(control.name()))
-        .into_iter()
-        .map(|(path, _)| path)
-        .collect()
-}
-
-pub fn remove_files(files: Vec<PathBuf>) {
-    for path in files {
-        let _ = std::fs::remove_file(path);
-    }
 }
 
 /// Moves a descriptor away from the standard streams', if the program has closed those: what it
@@ -374,15 +330,4 @@ fn aside(file: File) -> io::Result<File> {
     }
     // SAFETY: made by the line above, and nobody else's.
     Ok(unsafe { File::from_raw_fd(moved) })
-}
-
-/// Removes the files of long items whose queue is not there any more, however it went.
-pub fn sweep(dir: &Path) {
-    for (path, name) in files(dir, "prodcon.") {
-        if let Some((queue, _)) = name.split_once('+')
-            && !dir.join(queue).exists()
-        {
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }

@@ -51,6 +51,17 @@ impl Failure {
         }
     }
 
+    /// A handle, of what is named so, that was made before a fork, in the child.
+    #[cold]
+    pub fn forked(of: &str) -> Self {
+        Self::with(
+            PRODCON_FORKED,
+            format!(
+                "this handle of a {of} belongs to the parent process: attach again in the forked child"
+            ),
+        )
+    }
+
     /// A call that makes no sense.
     #[cold]
     pub fn invalid(text: impl Into<String>) -> Self {

@@ -1,4 +1,4 @@
-//! What a `prodcon_queue *` or a `prodcon_worker *` points to: a *shell* that is never given back to the system.
+//! What a `prodcon_queue *`, a `prodcon_worker *` or a `prodcon_fd *` points to: a *shell* that is never given back to the system.
 //!
 //! So a look at a closed handle is a look at memory of the same kind, and it can be told from an open one. A closed shell is used again only after [`RESTING`] others of its kind were closed.
 //!
@@ -11,6 +11,7 @@
 use crate::cancel::Held;
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, report, run, run_reported};
+use crate::ready::Ready;
 use crate::status::*;
 use crate::turn::{Pass, Turn};
 use crate::work::Work;
@@ -144,6 +145,36 @@ impl Handle for Worker {
     }
 }
 
+/// A descriptor that becomes readable when a queue is worth a try. One thread at a time may use it,
+/// in the process that made it.
+#[derive(Debug)]
+pub struct Fd(Shell<Ready>);
+
+impl Handle for Fd {
+    type Content = Ready;
+    const NAME: &'static str = "descriptor";
+    const OWNED: bool = false;
+    const MARK: u64 = u64::from_be_bytes(*b"prodcoF\0");
+
+    fn name(content: &Ready) -> &str {
+        &content.name
+    }
+    fn new() -> Self {
+        Self(Shell::closed(Self::CLOSED))
+    }
+    fn shell(&self) -> &Shell<Ready> {
+        &self.0
+    }
+    fn last_closed() -> &'static AtomicPtr<Self> {
+        static LAST: AtomicPtr<Fd> = AtomicPtr::new(std::ptr::null_mut());
+        &LAST
+    }
+    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
+        static POOL: Mutex<VecDeque<&'static Fd>> = Mutex::new(VecDeque::new());
+        &POOL
+    }
+}
+
 /// Puts a closed handle on the stack of its kind.
 fn lay_down<H: Handle>(handle: &'static H) {
     let top = H::last_closed();
@@ -243,7 +274,7 @@ fn enter_slowly<H: Handle>(
         return Err(if shell.pid.load(Ordering::Relaxed) == std::process::id() {
             busy(call)
         } else {
-            forked::<H>()
+            Failure::forked(H::NAME)
         });
     };
     if let Err(failure) = check() {
@@ -251,17 +282,6 @@ fn enter_slowly<H: Handle>(
         return Err(failure);
     }
     Ok((shell, pass))
-}
-
-/// A handle that was made before a fork, in the child.
-pub fn forked<H: Handle>() -> Failure {
-    Failure::with(
-        PRODCON_FORKED,
-        format!(
-            "this handle of a {} belongs to the parent process: attach again in the forked child",
-            H::NAME
-        ),
-    )
 }
 
 #[cold]

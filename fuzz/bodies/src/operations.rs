@@ -6,6 +6,7 @@
 
 mod end;
 mod guard;
+mod kind;
 mod model;
 mod plan;
 mod verdict;
@@ -46,7 +47,7 @@ fn begin(input: &mut Unstructured) -> Result<()> {
     Ok(())
 }
 
-fn act<T: end::Kind + ?Sized>(mut world: World<T>, input: &mut Unstructured) {
+fn act<T: kind::Kind + ?Sized>(mut world: World<T>, input: &mut Unstructured) {
     for _ in 0..ACTIONS {
         // What the input ends in is dropped by its end.
         if input.is_empty() || action(&mut world, input).is_err() {
@@ -57,7 +58,7 @@ fn act<T: end::Kind + ?Sized>(mut world: World<T>, input: &mut Unstructured) {
     world.end(|who| killed >> who & 1 == 1);
 }
 
-fn action<T: end::Kind + ?Sized>(world: &mut World<T>, input: &mut Unstructured) -> Result<()> {
+fn action<T: kind::Kind + ?Sized>(world: &mut World<T>, input: &mut Unstructured) -> Result<()> {
     let who = input.int_in_range(0..=ENDS - 1)?;
     let what = input.int_in_range(0..=31u8)?;
     world.life = if input.ratio(1, 3)? {
@@ -115,7 +116,7 @@ fn action<T: end::Kind + ?Sized>(world: &mut World<T>, input: &mut Unstructured)
 }
 
 /// What a control handle does.
-fn look_after<T: end::Kind + ?Sized>(world: &mut World<T>, what: u8) {
+fn look_after<T: kind::Kind + ?Sized>(world: &mut World<T>, what: u8) {
     match what % 8 {
         0 => world.gate(true, None),
         1 => world.gate(true, Some(false)),

@@ -11,10 +11,13 @@ use crate::segment::Segment;
 use crate::state::State;
 use crate::sys::lease::Lease;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+mod copy;
 #[cfg(test)]
 mod tests;
+
+pub(super) use copy::{copy_in, copy_out};
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -38,13 +41,16 @@ pub(crate) struct Mapped {
     others_in_line: Option<u32>,
     /// The unit of a block's length: an item's bytes in queues with batches, else 1.
     unit: usize,
+    /// The cache lines of blocks that were read are taken, see `claims`. Only the endpoint that
+    /// owns this value changes it.
+    claims: AtomicBool,
     shape: Shape,
 }
 
 // SAFETY: the pointers name shared memory that is accessed through atomics, and through blocks that one seat owns; the seat is in the same endpoint as this value and moves with it.
 unsafe impl Send for Mapped {}
 // SAFETY: through `&Mapped` safe code reaches shared words as atomics alone. A block's bytes are reached
-// by `payload`, whose caller has to own the block's seat; only an endpoint has one, and it is not Sync.
+// by `payload`, whose caller has to own the block's seat. An endpoint's seats are used by one thread at a time, and an `OwnedDelivery` only reads.
 unsafe impl Sync for Mapped {}
 
 impl Mapped {
@@ -71,15 +77,16 @@ impl Mapped {
             others_in_line: (geometry.block_size < LINE as u64)
                 .then(|| (LINE as u64 / geometry.block_size) as u32 - 1),
             unit,
+            claims: AtomicBool::new(true),
             shape: Shape::new(geometry.capacity, geometry.seats),
         }
     }
 
     #[inline(always)]
-    fn words(&self) -> &Words {
-        // SAFETY: the words lie within the mapping, see Segment::words; the segment outlives self by the contract of `new`.
+    pub(super) fn words(&self) -> &Words {
+        // SAFETY: the header check made total_size >= SEATS_OFFSET = WORDS_OFFSET + size of Words, all of which is mapped; the segment outlives self by the contract of `new`.
         let words = unsafe { self.base.add(WORDS_OFFSET) };
-        // SAFETY: aligned and valid for every bit pattern, see Segment::words.
+        // SAFETY: within the mapping (above), whose start is page-aligned, so that 512 behind it is aligned to 128; all fields are atomics, for which every bit pattern is a value.
         unsafe { &*words.cast::<Words>() }
     }
 
@@ -117,6 +124,17 @@ impl Mapped {
         std::ptr::slice_from_raw_parts_mut(start, len)
     }
 
+    /// Returns whether a block has cache lines of its own.
+    pub(super) fn has_own_lines(&self) -> bool {
+        self.others_in_line.is_none()
+    }
+
+    /// Takes the cache lines of blocks from now on, or leaves them.
+    pub(super) fn set_claims(&self, claims: bool) {
+        // Relaxed: read by the same thread.
+        self.claims.store(claims, Ordering::Relaxed);
+    }
+
     /// Writes back one word in each line that has something of the items.
     #[inline(never)]
     fn write_back(&self, block: u32) {
@@ -138,6 +156,34 @@ impl Mapped {
             // Release: the first one is the header, and pairs with the Acquire load in
             // `Ring::put_slow`.
             word.store(word.load(Ordering::Relaxed), Ordering::Release);
+        }
+    }
+
+    /// Copies payload bytes of a block that may be written meanwhile, from `offset` on. They may be
+    /// torn, and count only if the block was in a slot all the time.
+    pub(super) fn copy_racily(&self, block: u32, offset: usize, to: &mut [u8]) {
+        assert!(
+            offset
+                .checked_add(to.len())
+                .is_some_and(|end| end <= self.payload_size)
+        );
+        let start = self.payload_offset + offset;
+        let mut at = start - start % 8; // of the word that has the first byte
+        let mut skip = start - at;
+        let mut to = to;
+        while !to.is_empty() {
+            // SAFETY: `at` is below the end of the payload, which is within the block, and the block is mapped.
+            let word = unsafe { self.block_start(block).add(at) };
+            // SAFETY: a block's start and size are multiples of 16 and `at` is one of 8, so the word is 8-aligned and ends within the block. Every bit pattern is a u64. The block may be written
+            // meanwhile, by its owner and mostly by another process, with accesses that are not atomic. One atomic load is one machine load, whatever is written; nothing follows from its value
+            // unless the slot's word, looked at afterwards, proves that nobody wrote.
+            let word = unsafe { &*word.cast::<AtomicU64>() };
+            // Relaxed: ordered by the acquire fence in `Ring::still`.
+            let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+            let count = to.len().min(8 - skip);
+            let (now, rest) = to.split_at_mut(count);
+            now.copy_from_slice(&bytes[skip..skip + count]);
+            (to, at, skip) = (rest, at + 8, 0);
         }
     }
 
@@ -206,7 +252,8 @@ impl Memory for Mapped {
     }
     #[inline(always)]
     fn claim_cache_lines(&self, block: u32) {
-        if self.others_in_line.is_none() {
+        // Relaxed: written by the same thread.
+        if self.others_in_line.is_none() && self.claims.load(Ordering::Relaxed) {
             self.write_back(block);
         }
     }

@@ -21,16 +21,18 @@
 //! - no answer says that the segment is damaged;
 //! - no seat is undecided once all have ended.
 //!
-//! `cases` has the models of the ring, and `sleepers` those of the event word. The head of `cases`
+//! `cases` has the models of the ring, `observers` those of looks without taking, and `sleepers`
+//! those of the event word. The head of `cases`
 //! lists planted bugs, each seen failing. `weaker` plants weaker orderings in each run.
 
 mod cases;
+mod observers;
 mod sleepers;
 mod weaker;
 
 use super::seat::{Event, Kind, Record, Seat};
-use super::slot::{BlockWord, Ready, Shape};
-use super::{Cursors, Ending, Locks, Memory, Recovered, Ring, RingError};
+use super::slot::{BlockWord, Cursor, Ready, Shape};
+use super::{Cursors, End, Ending, Locks, Memory, Recovered, Ring, RingError};
 use crate::layout::SeatLine;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, Pass, cas_sc, load_sc, pass};
 use crate::sync::mortal::live;
@@ -64,6 +66,9 @@ struct Inner {
     seats: Vec<SeatLine>,
     blocks: Vec<AtomicU64>,
     payload: Vec<UnsafeCell<u64>>,
+    /// The payload where somebody observes, who reads it while it may be written: two words, which
+    /// have one value in every item.
+    observed: Option<Vec<[AtomicU64; 2]>>,
     words: [AtomicU64; 5], // ready, orphans, head, tail, state
     locks: Vec<AtomicU32>,
 }
@@ -82,7 +87,7 @@ unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    fn new(slots: u32, seats: u32, ends: bool) -> Self {
+    fn new(slots: u32, seats: u32, ends: bool, observed: bool) -> Self {
         let shape = Shape::new(slots, seats);
         let word = |value: u64| AtomicU64::new(value);
         let seat = |index: u32| SeatLine {
@@ -109,6 +114,7 @@ impl Shared {
             seats: (0..seats).map(seat).collect(),
             blocks: (0..shape.blocks).map(|_| word(0)).collect(),
             payload: (0..shape.blocks).map(|_| UnsafeCell::new(0)).collect(),
+            observed: observed.then(|| (0..shape.blocks).map(|_| [word(0), word(0)]).collect()),
             words: [word(1), word(0), word(0), word(0), word(STARTED)],
             locks: (0..seats)
                 .map(|seat| AtomicU32::new(u32::from(seat + 1 < seats)))
@@ -198,6 +204,9 @@ struct Told {
     read: Vec<u64>,
     /// Blocks whose put answered Ok.
     put: Vec<u64>,
+    /// Where which block was put, and where which one was observed.
+    put_at: Vec<(Cursor, u64)>,
+    observed_at: Vec<(Cursor, u64)>,
     /// The state was *stop at queue end*, and a consumer has ended the stream.
     ended: bool,
 }
@@ -234,11 +243,20 @@ impl Actor<'_> {
     fn put(&mut self, block: u64) -> Result<(), RingError> {
         let answer = self.put_unlogged(block);
         if answer.is_ok() {
-            self.log.0.lock().unwrap().put.push(block);
+            let mut log = self.log.0.lock().unwrap();
+            log.put.push(block);
+            // Nobody knows where a put of somebody who was overtaken went, except for the cursor.
+            let at = self.cursors.put.previous(self.ring.memory.0.shape.slots);
+            log.put_at.push((at.unwrap(), block));
         }
         answer
     }
     fn put_unlogged(&mut self, block: u64) -> Result<(), RingError> {
+        if let Some(observed) = &self.ring.memory.0.observed {
+            for word in &observed[self.seat.block as usize] {
+                word.store(block, Ordering::Relaxed);
+            }
+        }
         // SAFETY: the block is this seat's own; loom fails if anybody else touches it.
         self.ring.memory.0.payload[self.seat.block as usize]
             .with_mut(|cell| unsafe { *cell = block });
@@ -393,6 +411,19 @@ impl Actor<'_> {
             }
         }
     }
+    /// Looks at an item. It must be whole, and the one of its position.
+    fn observe(&self, end: End) {
+        let memory = &self.ring.memory;
+        let observed = memory.0.observed.as_ref().unwrap();
+        let look = |_, block: u32| {
+            // Relaxed: as a copy of plain memory is.
+            [0, 1].map(|word: usize| observed[block as usize][word].load(Ordering::Relaxed))
+        };
+        if let Some((at, [first, second])) = self.ring.observe(end, look).unwrap() {
+            assert_eq!(first, second, "an observer saw a torn item");
+            self.log.0.lock().unwrap().observed_at.push((at, first));
+        }
+    }
     fn clear(&mut self) {
         let epoch = self.ring.clear().unwrap();
         self.ring
@@ -413,6 +444,8 @@ struct Case {
     filled: u64,
     /// Somebody changes the state.
     ends: bool,
+    /// Somebody observes.
+    observed: bool,
     /// The most thread switches and deaths that are forced.
     forced: usize,
     /// What each participant does, and after how many stores it dies.
@@ -445,6 +478,7 @@ fn case(slots: u32, plans: &[Plan]) -> Case {
         batch: 1,
         filled: 0,
         ends: false,
+        observed: false,
         forced: FORCED,
         plans: plans.iter().map(|plan| (*plan, None)).collect(),
     }
@@ -570,7 +604,12 @@ fn explore_as_listed(case: &Case) -> bool {
     let case = case.clone();
     let deaths = case.plans.iter().filter(|(_, life)| life.is_some()).count();
     check(case.forced - deaths, move || {
-        let shared = Shared::new(case.slots, case.plans.len() as u32 + 2, case.ends);
+        let shared = Shared::new(
+            case.slots,
+            case.plans.len() as u32 + 2,
+            case.ends,
+            case.observed,
+        );
         let log: Log = Default::default();
         let filler = case.filler();
         let none = AtomicBool::new(false);
@@ -663,6 +702,15 @@ fn explore_as_listed(case: &Case) -> bool {
         let log = log.0.lock().unwrap();
         if log.ended && load_sc(&shared.0.words[4]) == STOP_AT_QUEUE_END {
             assert_eq!(ring.items(), 0, "put after the end of the stream");
+        }
+        if deaths == 0 {
+            for seen in &log.observed_at {
+                assert!(
+                    log.put_at.contains(seen),
+                    "{seen:?} observed of {:?}",
+                    log.put_at
+                );
+            }
         }
         let mut items = log.read.clone();
         let read = items.len();

@@ -5,19 +5,21 @@ use super::{FORCED, at_least, check};
 use crate::sync::atomic::{AtomicU32, AtomicU64, cas_sc, load_sc, load32_sc};
 use crate::sync::event::{Futex, register, wake_one};
 use loom::sync::{Condvar, Mutex};
-use std::time::Duration;
 
 /// A futex: compare under the lock, then sleep.
 struct Simulated(Mutex<u32>, Condvar);
 
-impl Futex for Simulated {
-    fn wait(&self, word: &AtomicU32, expected: u32, _: Duration) {
+impl Simulated {
+    fn wait(&self, word: &AtomicU32, expected: u32) {
         let mut sleepers = self.0.lock().unwrap();
         if load32_sc(word) == expected {
             *sleepers += 1;
             let _woken = self.1.wait(sleepers).unwrap();
         }
     }
+}
+
+impl Futex for Simulated {
     fn wake(&self, _: &AtomicU32, count: u32) -> u32 {
         let mut sleepers = self.0.lock().unwrap();
         let woken = count.min(*sleepers);
@@ -55,7 +57,7 @@ pub(super) fn sleepers_and_wakers(sleepers: usize, killed: bool) {
                         if take() {
                             return;
                         }
-                        futex.wait(word, value, Duration::ZERO);
+                        futex.wait(word, value);
                     }
                 })
             })

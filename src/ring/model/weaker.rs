@@ -1,9 +1,10 @@
 //! Weaker orderings are found: each of these tests plants one, and a model fails because of it.
 
 use super::cases::{GET, PUT_A, next_life};
+use super::observers::{a_seat_changes_hands_beside_an_observer, puts_beside_an_observer};
 use super::sleepers::sleepers_and_wakers;
 use super::{case, explore};
-use crate::sync::atomic::{Weaker, weaken};
+use crate::sync::atomic::{Ordering, Weaker, weaken};
 
 #[test]
 #[should_panic(expected = "Causality violation")]
@@ -38,4 +39,25 @@ fn model_fails_by_a_header_that_is_stored_relaxed() {
 fn model_fails_by_an_event_word_that_is_not_sequentially_consistent() {
     let _weaker = weaken(Weaker::OldValues);
     sleepers_and_wakers(1, false);
+}
+
+#[test]
+#[should_panic(expected = "an observer saw a torn item")]
+fn model_fails_by_an_exchange_without_a_release_fence() {
+    let _weaker = weaken(Weaker::NoFence(Ordering::Release));
+    puts_beside_an_observer();
+}
+
+#[test]
+#[should_panic(expected = "an observer saw a torn item")]
+fn model_fails_by_a_second_look_without_an_acquire_fence() {
+    let _weaker = weaken(Weaker::NoFence(Ordering::Acquire));
+    puts_beside_an_observer();
+}
+
+#[test]
+#[should_panic(expected = "an observer saw a torn item")]
+fn model_fails_by_a_seat_that_changes_hands_without_a_release_fence() {
+    let _weaker = weaken(Weaker::NoFence(Ordering::Release));
+    a_seat_changes_hands_beside_an_observer();
 }

@@ -1,8 +1,12 @@
-//! Leases: what the kernel takes back when a process dies, whatever the way.
+//! Leases: locks that the kernel takes back when a process dies, in whatever way.
 //!
-//! Owns an endpoint's own file description, the open-file-description locks on it (one byte for each seat, far past the end of the file), and
-//! the fork guard. Invariants: a lock is never tried or given back through a descriptor that has become somebody else's file, or another lease's; a forked
-//! copy of a lease touches nothing; the mapping made through the descriptor keeps the locks alive even if the program closes all its descriptors.
+//! Owns an endpoint's own file description, the open-file-description locks on it (one byte for
+//! each seat, far past the end of the file), and the fork guard. Invariants:
+//! - A lock is never tried or given back through a descriptor that has become another file or
+//!   another lease's.
+//! - A forked copy of a lease touches nothing.
+//! - The mapping made through the descriptor keeps the locks alive, even if the program closes all
+//!   its descriptors.
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
@@ -15,36 +19,75 @@ use std::time::{Duration, Instant};
 #[cfg(test)]
 mod tests;
 
-/// Byte of seat 0; far past the end of any file.
+/// The byte of seat 0, far past the end of any file.
 const LOCK_BASE: i64 = 1 << 62;
 
-/// A description of the segment's file that is this endpoint's alone.
+/// A description of the segment's file that belongs to this endpoint alone.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// Ours until Drop. Its number is in there, unless another lease was given the same one: then the program had closed ours.
+    /// Ours until Drop. It holds our number, unless another lease was given the same one: then the
+    /// program had closed ours.
     node: &'static Node,
-    /// Closed by Drop, and only if it still is ours.
+    /// Closed by Drop, and only if it is still ours.
     file: ManuallyDrop<File>,
     device: u64,
     inode: u64,
+    birth: Birth,
+}
+
+/// When a process began, counted in forks. It tells the process from the children that it forks
+/// later.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Birth {
     generation: u64,
+}
+
+impl Birth {
+    fn now() -> io::Result<Self> {
+        Ok(Self {
+            generation: fork_generation()?,
+        })
+    }
+
+    /// Returns whether this process was forked after the birth was noted. One load.
+    #[inline(always)]
+    pub(crate) fn forked(self) -> bool {
+        // A thread that the fuzzer has killed touches as little as a forked copy does.
+        #[cfg(fuzzing)]
+        if crate::sync::mortal::dead() {
+            return true;
+        }
+        self.inherited()
+    }
+
+    /// Answers as `forked`, for code that cleans up. What the fuzzer's killed threads leave is
+    /// unmapped and closed, as the kernel does it.
+    #[inline(always)]
+    fn inherited(self) -> bool {
+        let page = PAGE.load(Ordering::Relaxed);
+        // SAFETY: `Birth::now` ran `fork_generation`, which set PAGE to a mapping of at least 8
+        // bytes, page-aligned, that is never unmapped and is only accessed as an AtomicU64.
+        let now = unsafe { &*page }.load(Ordering::Relaxed);
+        now != self.generation
+    }
 }
 
 impl Lease {
     /// Takes charge of a descriptor that nobody else uses.
     pub(crate) fn new(file: File) -> io::Result<Self> {
-        let generation = fork_generation()?;
+        let birth = Birth::now()?;
         let (device, inode, _) = identity(file.as_raw_fd())?;
         Ok(Self {
             node: Node::register(file.as_raw_fd(), device, inode),
             file: ManuallyDrop::new(file),
             device,
             inode,
-            generation,
+            birth,
         })
     }
 
-    /// The file, for whoever has just made the lease: later the program may have closed it.
+    /// Returns the file, for the code that has just made the lease. Later the program may have
+    /// closed it.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
@@ -53,27 +96,26 @@ impl Lease {
         self.file.as_raw_fd()
     }
 
-    /// True in a process that was forked after this lease was made. One load.
+    /// Returns when the process that made this lease began.
+    pub(crate) fn birth(&self) -> Birth {
+        self.birth
+    }
+
+    /// Returns whether this process was forked after the lease was made.
     #[inline(always)]
     pub(crate) fn forked(&self) -> bool {
-        // Whom the fuzzer has killed touches as little as a forked copy does.
-        #[cfg(fuzzing)]
-        if crate::sync::mortal::dead() {
-            return true;
-        }
-        self.inherited()
+        self.birth.forked()
     }
 
-    /// As `forked`, for those who clean up: what the fuzzer's killed ones leave is unmapped and closed, as the kernel does it.
+    /// Answers as `forked`, for code that cleans up. What the fuzzer's killed threads leave is
+    /// unmapped and closed, as the kernel does it.
     #[inline(always)]
     pub(crate) fn inherited(&self) -> bool {
-        let page = PAGE.load(Ordering::Relaxed);
-        // SAFETY: `Lease::new` ran `fork_generation`, which set PAGE to a mapping of at least 8 bytes, page-aligned, that is never unmapped and is only accessed as an AtomicU64.
-        let now = unsafe { &*page }.load(Ordering::Relaxed);
-        now != self.generation
+        self.birth.inherited()
     }
 
-    /// Takes the lock of `byte` for this description; false if another one has it. Succeeds silently if it is ours already.
+    /// Takes the lock of `byte` for this description. Returns false if another one has it. Succeeds
+    /// without a word if it is ours already.
     pub(crate) fn try_lock(&self, byte: u32) -> io::Result<bool> {
         match self.set(byte, libc::F_WRLCK) {
             Ok(()) => Ok(true),
@@ -84,7 +126,8 @@ impl Lease {
         }
     }
 
-    /// As `try_lock`, of a description that cannot be written: excludes those that can, and one another.
+    /// Takes a lock as `try_lock` does, for a description that cannot be written. It excludes those
+    /// that can, and one another.
     pub(crate) fn try_lock_as_reader(&self, byte: u32) -> io::Result<bool> {
         let taken = |locked: io::Result<()>| match locked {
             Ok(()) => Ok(true),
@@ -110,14 +153,16 @@ impl Lease {
         self.set(byte, libc::F_UNLCK)
     }
 
-    /// Another description holds the lock of `byte`. Works on a read-only descriptor.
+    /// Returns whether another description holds the lock of `byte`. Works on a read-only
+    /// descriptor.
     pub(crate) fn is_locked(&self, byte: u32) -> io::Result<bool> {
         let mut lock = flock(byte, libc::F_WRLCK);
         self.fcntl(libc::F_OFD_GETLK, &mut lock)?;
         Ok(i32::from(lock.l_type) != libc::F_UNLCK)
     }
 
-    /// Another description holds the lock of one of these bytes. Works on a read-only descriptor.
+    /// Returns whether another description holds the lock of one of these bytes. Works on a
+    /// read-only descriptor.
     pub(crate) fn any_locked(&self, first: u32, bytes: u32) -> io::Result<bool> {
         let mut lock = flock(first, libc::F_WRLCK);
         lock.l_len = bytes.into();
@@ -125,18 +170,18 @@ impl Lease {
         Ok(i32::from(lock.l_type) != libc::F_UNLCK)
     }
 
-    /// Where the file can be opened once more, without its name.
+    /// Returns where the file can be opened once more, without its name.
     pub(crate) fn path(&self) -> io::Result<PathBuf> {
         self.links()?;
         Ok(format!("/proc/self/fd/{}", self.number()).into())
     }
 
-    /// Device and inode.
+    /// Returns device and inode.
     pub(crate) fn identity(&self) -> (u64, u64) {
         (self.device, self.inode)
     }
 
-    /// Names that the file still has; 0: it was removed.
+    /// Returns how many names the file still has. 0 means that it was removed.
     pub(crate) fn links(&self) -> io::Result<u64> {
         let (device, inode, links) = identity(self.number())?;
         if self.has_number() && (device, inode) == (self.device, self.inode) {
@@ -146,13 +191,15 @@ impl Lease {
         }
     }
 
-    /// No other lease was given our number: device and inode alone cannot tell two leases of one file apart.
+    /// Returns whether no other lease was given our number. Device and inode alone cannot tell two
+    /// leases of one file apart.
     fn has_number(&self) -> bool {
-        // Acquire: pairs with the exchange in `Node::register`, so that what the new lease locks comes after our look.
+        // Acquire: pairs with the exchange in `Node::register`, so that what the new lease locks
+        // comes after our look.
         !self.inherited() && self.node.fd.load(Ordering::Acquire) == self.number()
     }
 
-    /// The number still is our file: the program has neither closed nor reused it.
+    /// Returns whether the number still is our file: the program has neither closed nor reused it.
     fn same_file(&self) -> bool {
         self.links().is_ok()
     }
@@ -174,7 +221,8 @@ impl Lease {
             if let Some(answer) = crate::sys::pretend::fcntl(self.number(), command, lock) {
                 return answer;
             }
-            // SAFETY: the descriptor is a number the kernel checks; `lock` is a valid, exclusive flock for the length of the call.
+            // SAFETY: the descriptor is a number the kernel checks; `lock` is a valid, exclusive
+            // flock for the length of the call.
             if unsafe { libc::fcntl(self.number(), command, lock as *mut libc::flock) } == 0 {
                 return Ok(());
             }
@@ -218,7 +266,7 @@ fn flock(byte: u32, kind: i32) -> libc::flock {
     }
 }
 
-/// Device, inode and number of links of an open file. Async-signal-safe.
+/// Returns device, inode and number of links of an open file. Async-signal-safe.
 fn identity(fd: RawFd) -> io::Result<(u64, u64, u64)> {
     #[cfg(fuzzing)]
     if let Some(pretended) = crate::sys::pretend::identity(fd) {
@@ -237,16 +285,19 @@ fn identity(fd: RawFd) -> io::Result<(u64, u64, u64)> {
 
 // ---------------------------------------------------------------- fork
 
-/// One word that reads 0 in a forked child (MADV_WIPEONFORK) until that child opens something of its own.
+/// One word that reads 0 in a forked child (MADV_WIPEONFORK) until that child opens something of
+/// its own.
 static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
 static GENERATIONS: AtomicU64 = AtomicU64::new(0);
 
-/// The generation of this process, a new one in a forked child.
+/// Returns the generation of this process, which is a new one in a forked child.
 fn fork_generation() -> io::Result<u64> {
     let mut page = PAGE.load(Ordering::Acquire);
     if page.is_null() {
-        // Before the page is there for others: who finds it has the handler too. A second registration does no harm, the handler finds nothing the second time.
-        // SAFETY: the handlers are plain functions for the life of the program and call only async-signal-safe functions.
+        // This comes before others can see the page, so a thread that finds it has the handler too.
+        // A second registration does no harm, because the handler finds nothing the second time.
+        // SAFETY: the handlers are plain functions for the life of the program and call only
+        // async-signal-safe functions.
         let errno = unsafe {
             libc::pthread_atfork(Some(fork_begins), Some(fork_ended), Some(close_inherited))
         };
@@ -259,7 +310,8 @@ fn fork_generation() -> io::Result<u64> {
             Err(theirs) => theirs, // ours stays mapped: one page, once
         };
     }
-    // SAFETY: PAGE, once set, is a page-aligned mapping that is never unmapped and only accessed as an AtomicU64.
+    // SAFETY: PAGE, once set, is a page-aligned mapping that is never unmapped and only accessed as
+    // an AtomicU64.
     let word = unsafe { &*page };
     let now = word.load(Ordering::Acquire);
     if now != 0 {
@@ -273,7 +325,8 @@ fn fork_generation() -> io::Result<u64> {
 
 fn wiped_page() -> io::Result<*mut AtomicU64> {
     const SIZE: usize = 4096;
-    // SAFETY: an anonymous private mapping at an address of the kernel's choice touches nothing that exists.
+    // SAFETY: an anonymous private mapping at an address of the kernel's choice touches nothing
+    // that exists.
     let page = unsafe {
         libc::mmap(
             null_mut(),
@@ -287,17 +340,19 @@ fn wiped_page() -> io::Result<*mut AtomicU64> {
     if page == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // Where the kernel does not know this (before 4.14, gVisor), or takes it and does nothing (qemu-user), the
-    // fork handler wipes the word; only children that run no handlers are not told there.
-    // SAFETY: the range is the mapping just made; the advice changes only what a forked child sees of it.
+    // Some kernels do not know this (before 4.14, gVisor), or accept it and do nothing (qemu-user).
+    // There the fork handler wipes the word, and only children that run no handlers are not told.
+    // SAFETY: the range is the mapping just made; the advice changes only what a forked child sees
+    // of it.
     let _ = unsafe { libc::madvise(page, SIZE, libc::MADV_WIPEONFORK) };
     Ok(page.cast())
 }
 
-/// A descriptor that a forked child has to close, so that it does not keep its dead parent's seats. Leaked and used again.
+/// A descriptor that a forked child has to close, so that it does not keep its dead parent's seats.
+/// Nodes are leaked and used again.
 #[derive(Debug)]
 struct Node {
-    /// -1: free.
+    /// -1 means free.
     fd: AtomicI32,
     device: AtomicU64,
     inode: AtomicU64,
@@ -305,14 +360,15 @@ struct Node {
 }
 
 static NODES: AtomicPtr<Node> = AtomicPtr::new(null_mut());
-/// In `Node::fd` while the other fields are being written.
+/// Stands in `Node::fd` while the other fields are being written.
 const TAKEN: i32 = -2;
-/// In `Node::fd` when the number went to another lease.
+/// Stands in `Node::fd` when the number went to another lease.
 const LOST: i32 = -3;
 
-/// All nodes there are.
+/// Returns all nodes that there are.
 fn nodes() -> impl Iterator<Item = &'static Node> {
-    // SAFETY: NODES and each `next` are null or come from Box::leak below: valid for ever, only shared references exist.
+    // SAFETY: NODES and each `next` are null or come from Box::leak below: valid for ever, only
+    // shared references exist.
     std::iter::successors(unsafe { NODES.load(Ordering::Acquire).as_ref() }, |node| {
         // SAFETY: as above.
         unsafe { node.next.load(Ordering::Acquire).as_ref() }
@@ -321,7 +377,8 @@ fn nodes() -> impl Iterator<Item = &'static Node> {
 
 impl Node {
     fn register(fd: RawFd, device: u64, inode: u64) -> &'static Self {
-        // The kernel has just given us this number: whoever had it before had it closed under it. (Acquire and Release: see `has_number`; Relaxed: nothing was changed.)
+        // The kernel has just given us this number, so the lease that had it before had it closed
+        // under it. (Acquire and Release: see `has_number`; Relaxed: nothing was changed.)
         for node in nodes() {
             let _ = node
                 .fd
@@ -360,13 +417,13 @@ impl Node {
     }
 }
 
-/// Forks of this process, as the handlers count them: those that have begun, and those that have come to
-/// their end here.
+/// Forks of this process as the handlers count them: those that have begun, and those that have
+/// ended here.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 static ENDED: AtomicU64 = AtomicU64::new(0);
 
-/// A time in which no fork is under way. What is opened and mapped in it, registered and advised, no
-/// child has.
+/// A time in which no fork is under way. No child has what is opened and mapped, registered and
+/// advised in it.
 #[derive(Debug)]
 pub(crate) struct Calm {
     begun: u64,
@@ -378,8 +435,9 @@ impl Calm {
     pub(crate) fn begin(deadline: Instant) -> io::Result<Self> {
         fork_generation()?; // from here on the handlers count
         loop {
-            // SeqCst, here and in the handlers: the counts have one order with each other. What a fork copies is the
-            // kernel's to order: it comes after the handler before it, and before the one after it.
+            // SeqCst, here and in the handlers: the counts have one order with each other. The
+            // kernel orders what a fork copies: it comes after the handler before it, and before
+            // the one after it.
             let calm = Self {
                 ended: ENDED.load(Ordering::SeqCst),
                 begun: BEGUN.load(Ordering::SeqCst),
@@ -391,14 +449,15 @@ impl Calm {
         }
     }
 
-    /// Whether it has lasted until now.
+    /// Returns whether it has lasted until now.
     pub(crate) fn lasted(&self) -> bool {
         !self.disturbed()
             && (self.begun, self.ended)
                 == (BEGUN.load(Ordering::SeqCst), ENDED.load(Ordering::SeqCst))
     }
 
-    /// A fork was under way. (Of one that began before the handlers were there only the end is counted.)
+    /// Returns whether a fork was under way. (Of one that began before the handlers were there,
+    /// only the end is counted.)
     fn disturbed(&self) -> bool {
         self.begun > self.ended
     }
@@ -414,9 +473,10 @@ extern "C" fn fork_ended() {
 
 /// Runs in a forked child.
 extern "C" fn close_inherited() {
-    // Here none is under way.
+    // No fork is under way here.
     ENDED.store(BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
-    // SAFETY: PAGE is null or a page-aligned mapping that is never unmapped and only accessed as an AtomicU64.
+    // SAFETY: PAGE is null or a page-aligned mapping that is never unmapped and only accessed as an
+    // AtomicU64.
     if let Some(word) = unsafe { PAGE.load(Ordering::Acquire).as_ref() } {
         word.store(0, Ordering::Release); // in case the kernel has not
     }
@@ -427,7 +487,8 @@ extern "C" fn close_inherited() {
             node.inode.load(Ordering::Relaxed),
         );
         if fd >= 0 && identity(fd).is_ok_and(|(device, inode, _)| (device, inode) == expected) {
-            // SAFETY: the number is the inherited copy of a lease's descriptor; the forked lease will never use it.
+            // SAFETY: the number is the inherited copy of a lease's descriptor; the forked lease
+            // will never use it.
             unsafe { libc::close(fd) };
         }
         node.fd.store(-1, Ordering::Release);

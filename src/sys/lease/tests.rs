@@ -39,13 +39,15 @@ impl Drop for Scratch {
 
 /// The number is given up behind the lease's back, as a daemonising program does.
 fn close_behind(lease: &Lease) {
-    // SAFETY: the lease is told of nothing on purpose; it checks its number before each use, and no other thread of this test has it.
+    // SAFETY: the lease is told of nothing on purpose; it checks its number before each use, and no
+    // other thread of this test has it.
     drop(unsafe { OwnedFd::from_raw_fd(lease.number()) });
 }
 
 /// Forks; the child runs `child` and leaves with its answer. Returns the child's id.
 fn fork(child: impl FnOnce() -> bool) -> i32 {
-    // SAFETY: the child calls `child`, which only reads memory and makes system calls, and then _exit.
+    // SAFETY: the child calls `child`, which only reads memory and makes system calls, and then
+    // _exit.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0);
     if pid == 0 {
@@ -110,7 +112,8 @@ fn a_mapping_keeps_the_lock_when_the_program_closes_the_descriptor() {
     assert!(a.unlock(1).is_err() && a.try_lock(2).is_err() && a.links().is_err());
     drop(a);
     drop(map);
-    // Not at once: the child of another test's fork has the description until its fork handler has run.
+    // Not at once: the child of another test's fork has the description until its fork handler has
+    // run.
     eventually("the release of a lock whose endpoint is gone", || {
         b.try_lock(1).unwrap()
     });
@@ -123,12 +126,14 @@ fn a_reused_number_is_nobodys_business() {
     let a = scratch.lease();
     let spare = foreign.open();
     // The lease's number becomes another file's.
-    // SAFETY: both numbers are open; dup2 puts the foreign file at the lease's number, which is what the test is about.
+    // SAFETY: both numbers are open; dup2 puts the foreign file at the lease's number, which is
+    // what the test is about.
     assert!(unsafe { libc::dup2(spare.as_raw_fd(), a.number()) } >= 0);
     let number = a.number();
     assert!(a.try_lock(0).is_err() && a.unlock(0).is_err());
     drop(a);
-    // SAFETY: the number was made by dup2 above; if the lease closed it, fstat inside File fails and so does the test.
+    // SAFETY: the number was made by dup2 above; if the lease closed it, fstat inside File fails
+    // and so does the test.
     let still = unsafe { File::from_raw_fd(number) };
     assert!(still.metadata().is_ok(), "the lease closed a foreign file");
 }
@@ -143,10 +148,12 @@ fn a_number_that_went_to_another_lease_of_the_same_file_is_lost() {
         .unwrap();
     assert!(old.try_lock(0).unwrap());
     let other = scratch.open();
-    // The program closes everything, then attaches to the same queue: its new endpoint gets the old one's number. dup2 makes sure of it.
+    // The program closes everything, then attaches to the same queue: its new endpoint gets the old
+    // one's number. dup2 makes sure of it.
     // SAFETY: both numbers are open; dup2 puts the new description at the old lease's number.
     let number = unsafe { libc::dup2(other.as_raw_fd(), old.number()) };
-    // SAFETY: dup2 just made this number; nobody but the new lease uses it from here on (that the old one does not is what is tested).
+    // SAFETY: dup2 just made this number; nobody but the new lease uses it from here on (that the
+    // old one does not is what is tested).
     let new = Lease::new(unsafe { File::from_raw_fd(number) }).unwrap();
     assert!(new.try_lock(1).unwrap());
     assert!(
@@ -201,7 +208,8 @@ fn a_surviving_child_does_not_keep_its_dead_parents_lock() {
         assert!(lease.try_lock(5).unwrap());
         fork(|| {
             let mut byte = 0u8;
-            // SAFETY: closes this process's copy of the writing end, so that the read below ends with the test.
+            // SAFETY: closes this process's copy of the writing end, so that the read below ends
+            // with the test.
             unsafe { libc::close(pipe[1]) };
             // SAFETY: `byte` has room for one byte. Blocks until the test closes the other end.
             unsafe { libc::read(pipe[0], (&raw mut byte).cast(), 1) };
@@ -212,7 +220,8 @@ fn a_surviving_child_does_not_keep_its_dead_parents_lock() {
         false
     });
     eventually("the lock", || watcher.is_locked(5).unwrap());
-    std::thread::sleep(Duration::from_millis(50)); // the grandchild is there by now, or the test shows less
+    // The grandchild is there by now, or the test shows less.
+    std::thread::sleep(Duration::from_millis(50));
     // SAFETY: `parent` is our child and has not been waited for.
     assert_eq!(unsafe { libc::kill(parent, libc::SIGKILL) }, 0);
     wait(parent);
@@ -231,8 +240,10 @@ fn a_child_that_no_handler_told_is_told_by_the_page() {
     let a = scratch.lease();
     assert!(a.try_lock(0).unwrap());
     let number = a.number();
-    // As a raw fork: the C library runs no handlers, so the child has the parent's description, and an unlock there would be the parent's.
-    // SAFETY: without CLONE_VM the child is a copy of its own; it makes system calls and leaves by _exit. Null pointers: no new stack, no ids wanted.
+    // As a raw fork: the C library runs no handlers, so the child has the parent's description, and
+    // an unlock there would be the parent's.
+    // SAFETY: without CLONE_VM the child is a copy of its own; it makes system calls and leaves by
+    // _exit. Null pointers: no new stack, no ids wanted.
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
     assert!(pid >= 0);
     if pid == 0 {
@@ -258,7 +269,8 @@ fn where_the_kernel_does_not_wipe_the_page_the_handler_tells_a_child() {
         let page = PAGE.load(Ordering::Relaxed).cast();
         // As qemu-user has it, and kernels before 4.14.
         assert_eq!(
-            // SAFETY: the page is this process's own mapping of 4096 bytes; the advice changes what a fork copies of it.
+            // SAFETY: the page is this process's own mapping of 4096 bytes; the advice changes what
+            // a fork copies of it.
             unsafe { libc::madvise(page, 4096, libc::MADV_KEEPONFORK) },
             0
         );

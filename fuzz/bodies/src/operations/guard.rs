@@ -1,6 +1,6 @@
 //! What an endpoint has in hand, whichever way it took it: one item or several.
 
-use super::end::Kind;
+use super::kind::Kind;
 use prodcon::{Batch, Delivery, GetError};
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What the queue is, chosen by the input.
 
-use super::end::Kind;
+use super::kind::Kind;
 use crate::file::{self, Made};
 use arbitrary::{Result, Unstructured};
 use prodcon::QueueOptions;

@@ -1,7 +1,8 @@
 //! The endpoints, the control handle and the model, and each action on all of them.
 
 use super::ENDS;
-use super::end::{End, Kind, Way, put_one_by_one};
+use super::end::{End, Way};
+use super::kind::{Kind, put_one_by_one};
 use super::model::{Model, counted, numbers};
 use super::plan::{LETTERS, LETTERS_CAPACITY, NAME, Plan};
 use crate::{scratch, trace};
