@@ -187,8 +187,8 @@ pub(crate) struct SeatLine {
     pub(crate) skipped: AtomicU64,
     /// Reserved. The item in hand is not to be delivered again before this time.
     pub(crate) not_before: AtomicU64,
-    /// When the work on the block in hand began, in nanoseconds of CLOCK_MONOTONIC. Worker loops
-    /// write it. 0 means unknown.
+    /// When the work on what the owner has in hand began, in nanoseconds of CLOCK_MONOTONIC. Worker
+    /// loops write it, in one of their seats. 0 means unknown.
     pub(crate) since: AtomicU64,
 }
 

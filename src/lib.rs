@@ -103,6 +103,7 @@
 //! | feature | default | brings |
 //! | --- | --- | --- |
 //! | `derive` | yes | `#[derive(prodcon::Item)]` |
+//! | `async` | no | `ReadyQueue::as_async`: futures and a stream, for any runtime |
 //! | `signals` | yes | SIGINT and SIGTERM end a worker well |
 //! | `serde` | no | results and messages of any serde type, `Serialize` for figures |
 //! | `tracing` | no | events for the `tracing` crate, none of them on the way of a put or get |
@@ -147,10 +148,12 @@ pub mod worker;
 
 #[cfg(not(all(test, loom)))]
 pub use error::{Difference, Error, ErrorKind, GetError, PutError, PutSliceError, Result};
+#[cfg(all(feature = "async", not(all(test, loom))))]
+pub use queue::{Async, ItemStream};
 #[cfg(not(all(test, loom)))]
 pub use queue::{
     AttachOptions, Batch, BatchIter, CancelToken, CommitError, Control, Delivery, Interest, ItemId,
-    Iter, OwnedDelivery, Payload, QueueOptions, ReadyQueue, Recovery, Report, Reservation,
+    Iter, OwnedDelivery, Payload, QueueOptions, ReadyFd, ReadyQueue, Recovery, Report, Reservation,
     SeatInfo, Stats, Within, list, list_in, select, unlink, unlink_in,
 };
 #[cfg(not(all(test, loom)))]

@@ -5,6 +5,7 @@ mod common;
 use common::Dir;
 use common::children::in_child;
 use prodcon::{Error, ErrorKind, GetError, ReadyQueue};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
@@ -114,6 +115,29 @@ fn a_limit_on_the_size_of_files_is_named_before_it_kills() {
         error.kind() == ErrorKind::NoSpace && text.contains("2000") && text.contains("ulimit -f")
     });
     assert_eq!((code, dir.files()), (0, 0));
+}
+
+#[test]
+fn without_futex_waitv_a_descriptor_becomes_readable_all_the_same() {
+    if !has_filters() {
+        return;
+    }
+    let dir = Dir::new();
+    let code = in_child(|| {
+        refuse(libc::SYS_futex_waitv, 0, Test::Always, libc::ENOSYS);
+        let mut queue = dir.queue("q").unwrap();
+        let ready = queue.readable().fd().unwrap();
+        assert!(!ready.arm().unwrap());
+        queue.put(&5).unwrap();
+        let mut fd = libc::pollfd {
+            fd: ready.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one pollfd.
+        unsafe { libc::poll(&mut fd, 1, 30_000) == 1 }
+    });
+    assert_eq!(code, 0);
 }
 
 #[test]

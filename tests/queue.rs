@@ -46,6 +46,82 @@ fn items_come_out_in_order_at_any_capacity() {
     }
 }
 
+/// Polls in vain, so that the next try is one of many that have found the same.
+fn poll<T, E>(mut attempt: impl FnMut() -> Result<T, E>) {
+    for _ in 0..5 {
+        assert!(attempt().is_err());
+    }
+}
+
+#[test]
+fn a_producer_that_polls_is_told_what_has_changed() {
+    for capacity in [1, 64, 100] {
+        let dir = Dir::new();
+        let (mut a, mut b) = (dir.numbers(capacity), dir.attached().unwrap());
+        let mut fill = |queue: &mut ReadyQueue<u64>| while queue.try_put(&1).is_ok() {};
+        fill(&mut a);
+        poll(|| a.try_put(&2));
+        b.get().unwrap();
+        a.try_put(&2).unwrap();
+        poll(|| a.try_put(&3));
+        b.clear().unwrap();
+        a.try_put(&3).unwrap();
+        assert_eq!(b.try_get().unwrap(), 3);
+
+        fill(&mut a);
+        poll(|| a.try_put(&4));
+        let mut block = a.reserve().unwrap();
+        *block = 4;
+        let refused = block.commit_within(Duration::ZERO).unwrap_err();
+        assert!(matches!(refused.error, PutError::Full));
+        b.set_not_ready().unwrap();
+        assert!(matches!(a.try_put(&5), Err(PutError::NotReady)));
+        b.set_ready().unwrap();
+        fill(&mut a);
+        poll(|| a.try_put(&6));
+        b.control().set_state(State::Stopped).unwrap();
+        assert!(matches!(a.try_put(&6), Err(PutError::Stopped)));
+    }
+}
+
+#[test]
+fn a_consumer_that_polls_is_told_what_has_changed() {
+    let dir = Dir::new();
+    let (mut a, mut b) = (dir.numbers(64), dir.attached().unwrap());
+    for end in [State::StopAtQueueEnd, State::Stopped] {
+        for items in [0, 1, 100] {
+            for item in 0..items {
+                a.put(&item).unwrap();
+                assert_eq!(b.try_get().unwrap(), item);
+            }
+            poll(|| b.try_get());
+            poll(|| b.try_take().map(|item| *item));
+            a.put(&7).unwrap();
+            assert_eq!(*b.try_take().unwrap(), 7);
+        }
+        poll(|| b.try_get());
+        a.control().set_state(end).unwrap();
+        assert!(matches!(b.try_get(), Err(GetError::Stopped)));
+        assert!(matches!(b.try_take(), Err(GetError::Stopped)));
+        a.control().set_state(State::Stopped).unwrap();
+        a.control().set_state(State::Started).unwrap();
+    }
+}
+
+#[test]
+fn a_consumer_that_polls_gets_what_another_one_gave_back() {
+    let dir = Dir::new();
+    let options = dir.options(8).at_least_once(true);
+    let mut a = ReadyQueue::<u64>::create("q", &options).unwrap();
+    let mut b = dir.attached().unwrap();
+    a.put(&7).unwrap();
+    let job = a.take().unwrap();
+    poll(|| b.try_get());
+    drop(job);
+    drop(a);
+    assert_eq!(b.try_get().unwrap(), 7);
+}
+
 #[test]
 fn a_lossy_queue_keeps_the_newest() {
     let dir = Dir::new();

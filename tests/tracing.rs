@@ -246,7 +246,7 @@ fn the_life_of_a_worker_is_told() {
     worker.put_in_queue(&13).unwrap();
     common::until("the restart", || !told(&name, "restarted").is_empty());
     worker.set_stop_at_queue_end().unwrap();
-    worker.wait().unwrap();
+    assert!(worker.wait().unwrap().success());
     let [started, restarted, ended] =
         ["started", "restarted", "a process of a worker has ended"].map(|text| told(&name, text));
     assert_eq!((started.len(), restarted.len(), ended.len()), (1, 1, 2));

@@ -527,6 +527,61 @@ fn a_select_recovers_what_a_killed_consumer_had_in_hand() {
 }
 
 #[test]
+fn an_attach_waits_until_the_queue_is_created() {
+    let dir = Dir::new();
+    let attach = dir.attach().wait_for_queue(MINUTE);
+    std::thread::scope(|scope| {
+        let endpoints = (0..2)
+            .map(|_| scope.spawn(|| ReadyQueue::<u64>::attach_with("q", &attach).unwrap().get()));
+        let endpoints: Vec<_> = endpoints.collect();
+        let control = scope.spawn(|| Control::attach_with("q", &attach).unwrap().info().capacity);
+        std::thread::sleep(SOON);
+        let _another = dir.queue("another", 1);
+        std::thread::sleep(SOON);
+        let mut queue = dir.queue("q", 2);
+        queue.put_slice(&[7, 7]).unwrap();
+        for endpoint in endpoints {
+            assert_eq!(endpoint.join().unwrap().unwrap(), 7);
+        }
+        assert_eq!(control.join().unwrap(), 2);
+    });
+    // Where it exists there is nothing to wait for.
+    assert_eq!(Control::attach_with("q", &attach).unwrap().len(), 0);
+}
+
+#[test]
+fn an_attach_that_waits_ends_with_its_time_its_token_and_its_directory() {
+    let dir = Dir::new();
+    let error = Control::attach_with("q", &dir.attach().wait_for_queue(SOON)).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.queue()),
+        (ErrorKind::TimedOut, Some("q"))
+    );
+    let token = CancelToken::new();
+    let attach = dir.with(&token).wait_for_queue(MINUTE);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| kind(ReadyQueue::<u64>::attach_with("q", &attach)));
+        std::thread::sleep(SOON);
+        token.cancel();
+        assert_eq!(waiter.join().unwrap(), Some(ErrorKind::Cancelled));
+    });
+    let elsewhere = attach.clone().directory(dir.0.join("nowhere"));
+    assert_eq!(
+        kind(Control::attach_with("q", &elsewhere)),
+        Some(ErrorKind::NotFound)
+    );
+    let gone = dir.0.join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let attach = AttachOptions::new().directory(&gone).wait_for_queue(MINUTE);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| kind(Control::attach_with("q", &attach)));
+        std::thread::sleep(SOON);
+        std::fs::remove_dir(&gone).unwrap();
+        assert_eq!(waiter.join().unwrap(), Some(ErrorKind::NotFound));
+    });
+}
+
+#[test]
 fn the_first_signal_cancels_and_the_second_one_kills() {
     let dir = Dir::new();
     let mut queue = dir.queue("q", 8);

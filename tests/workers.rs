@@ -16,6 +16,8 @@ mod examples;
 mod innocents;
 #[path = "workers/kills.rs"]
 mod kills;
+#[path = "workers/limits.rs"]
+mod limits;
 #[path = "workers/ownership.rs"]
 mod ownership;
 #[path = "workers/pipes.rs"]

@@ -41,6 +41,13 @@ pub fn headers(info: &QueueInfo, span: Span, items: u64) -> HeaderMap {
     headers
 }
 
+/// Returns the id of a message, by which the server knows it again.
+pub fn id(headers: &HeaderMap) -> String {
+    headers
+        .get(MESSAGE_ID)
+        .map_or_else(String::new, |id| id.as_str().to_owned())
+}
+
 /// Returns the headers of the message that ends the stream of this queue.
 pub fn end(info: &QueueInfo, puts: u64) -> HeaderMap {
     let mut headers = HeaderMap::new();

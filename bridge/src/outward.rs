@@ -15,12 +15,14 @@ use crate::options::{self, Out};
 use crate::report::Reporter;
 use crate::server::{self, Server, Trouble, pause};
 use crate::world::{End, LOOK, World};
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
-use async_nats::jetstream::context::PublishAckFuture;
+use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::stream::DiscardPolicy;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
@@ -49,13 +51,21 @@ struct Group {
     confirmed: bool,
 }
 
-/// A message that the stream has confirmed: its numbers, the number of its items and bytes, and the
-/// confirmation. Without one: the journal knew of it.
+/// A message that was on its way: its numbers, the number of its items and bytes, and what became of
+/// it.
 struct Flown {
     span: Span,
     items: usize,
     bytes: usize,
-    ack: Option<PublishAck>,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Confirmed(PublishAck),
+    /// The journal knew that the stream has it.
+    Known,
+    /// It has to be sent again.
+    Refused(Post),
 }
 
 /// Why a message was not confirmed.
@@ -121,6 +131,12 @@ struct Session<'a> {
     pack: usize,
     /// Bytes of a message's body at most.
     largest: usize,
+    /// The stream refuses messages when it is full.
+    may_refuse: bool,
+    /// The id of the message that was sent last.
+    last: Option<String>,
+    /// How often in a row messages had to be sent again.
+    refusals: usize,
 }
 
 impl Link<'_> {
@@ -178,6 +194,10 @@ impl Link<'_> {
             hands: hands as usize,
             pack: (self.out.pack as usize).min((hands as usize / 4).max(1)),
             largest,
+            may_refuse: found.config.discard == DiscardPolicy::New
+                && (found.config.max_messages > 0 || found.config.max_bytes > 0),
+            last: None,
+            refusals: 0,
             info,
         };
         session.carry(queue)
@@ -382,55 +402,58 @@ impl Session<'_> {
                 .iter()
                 .map(|place| batch.get(*place).map_or(0, <[u8]>::len))
                 .sum();
+            let (span, items) = (group.span, count);
+            let flown = move |outcome| Flown {
+                span,
+                items,
+                bytes,
+                outcome,
+            };
             if group.confirmed {
-                let span = group.span;
-                let known = Flown {
-                    span,
-                    items: count,
-                    bytes,
-                    ack: None,
-                };
-                flying.push_back(std::future::ready(Ok(known)).boxed());
+                flying.push_back(std::future::ready(Ok(flown(Outcome::Known))).boxed());
                 continue;
             }
+            let places = group.places.iter();
             let body = message::pack(
                 &self.info,
-                group
-                    .places
-                    .iter()
-                    .map(|place| batch.get(*place).unwrap_or_default()),
+                places.map(|place| batch.get(*place).unwrap_or_default()),
             );
-            let headers = message::headers(&self.info, group.span, count as u64);
-            let mut post = self.post(headers, body);
-            // The first try is made here, so that the messages go out in this order.
-            let first = self.link.world.run(post.send());
-            let span = group.span;
-            flying.push_back(
-                async move {
-                    let ack = post.confirmed(first).await?;
-                    let ack = Some(ack);
-                    Ok(Flown {
-                        span,
-                        items: count,
-                        bytes,
-                        ack,
-                    })
-                }
-                .boxed(),
-            );
+            let headers = message::headers(&self.info, span, count as u64);
+            let post = self.post(headers, body);
+            self.send(post, flown, flying);
         }
         Ok(())
     }
 
+    /// Sends a message, and adds what has to be waited for. Of a stream that may refuse messages
+    /// because it is full, each message names the one before it that is on its way: if that one is
+    /// refused this one is too, and the order is kept.
+    fn send(
+        &mut self,
+        mut post: Post,
+        flown: impl FnOnce(Outcome) -> Flown + Send + 'static,
+        flying: &mut Flying,
+    ) {
+        post.after = self
+            .last
+            .take()
+            .filter(|_| self.may_refuse && !flying.is_empty());
+        self.last = Some(post.id.clone());
+        // It is sent here, so that the messages go out in this order.
+        let sent = self.link.world.run(post.send());
+        flying.push_back(async move { post.confirmed(sent).await.map(flown) }.boxed());
+    }
+
     fn post(&self, headers: HeaderMap, body: Vec<u8>) -> Post {
         Post {
+            id: message::id(&headers),
+            after: None,
             jetstream: self.server.jetstream.clone(),
             epoch: self.server.epoch.clone(),
             subject: self.link.subject.clone(),
             stream: self.link.stream.clone(),
-            message: PublishMessage::build()
-                .headers(headers)
-                .payload(body.into()),
+            headers,
+            body: body.into(),
             reporter: self.link.reporter.clone(),
         }
     }
@@ -438,30 +461,40 @@ impl Session<'_> {
     /// Waits for the oldest message, for at most `time`, and takes the others that are confirmed.
     /// Returns how many items can be acknowledged.
     fn collect(&mut self, flying: &mut Flying, time: Duration) -> Result<usize, Failure> {
-        let first = self
-            .link
-            .world
-            .run(async { tokio::time::timeout(time, flying.next()).await });
-        let mut flown = vec![];
-        if let Ok(Some(first)) = first {
-            flown.push(first?);
-            while let Some(Some(next)) = flying.next().now_or_never() {
-                flown.push(next?);
-            }
-        } else if self.server.is_closed() {
+        let world = self.link.world;
+        let mut next = world.run(async { tokio::time::timeout(time, flying.next()).await.ok() });
+        if next.is_none() && self.server.is_closed() {
             return Err(Failure::Again);
+        }
+        let mut flown = vec![];
+        while let Some(Some(one)) = next {
+            let one = one?;
+            if matches!(one.outcome, Outcome::Refused(_)) {
+                self.resend(one, flying)?;
+                break;
+            }
+            flown.push(one);
+            next = flying.next().now_or_never();
         }
         let confirmed: Vec<(Span, u64)> = flown
             .iter()
-            .filter_map(|one| Some((one.span, one.ack.as_ref()?.sequence)))
+            .filter_map(|one| match &one.outcome {
+                Outcome::Confirmed(ack) => Some((one.span, ack.sequence)),
+                _ => None,
+            })
             .collect();
+        let reporter = &self.link.reporter;
         if !confirmed.is_empty() {
             self.journal.confirm(&confirmed).map_err(Failure::Fatal)?;
+            self.refusals = 0;
+            if reporter.held_back.get() != 0 {
+                reporter.held_back.set(0);
+                reporter.over("held", "the stream takes messages again");
+            }
         }
-        let reporter = &self.link.reporter;
         for one in &flown {
-            match &one.ack {
-                Some(ack) if !ack.duplicate => {
+            match &one.outcome {
+                Outcome::Confirmed(ack) if !ack.duplicate => {
                     reporter.messages.inc();
                     reporter.items.inc_by(one.items as u64);
                     reporter.bytes.inc_by(one.bytes as u64);
@@ -474,94 +507,133 @@ impl Session<'_> {
         Ok(flown.iter().map(|one| one.items).sum())
     }
 
+    /// Waits until nothing is on its way, and sends what was refused again, in order.
+    fn resend(&mut self, first: Flown, flying: &mut Flying) -> Result<(), Failure> {
+        let mut all = vec![first];
+        while let Some(next) = self.link.world.run(flying.next()) {
+            all.push(next?);
+        }
+        self.link.world.sleep(pause(self.refusals));
+        self.refusals += 1;
+        for one in all {
+            let Flown {
+                span, items, bytes, ..
+            } = one;
+            let flown = move |outcome| Flown {
+                span,
+                items,
+                bytes,
+                outcome,
+            };
+            match one.outcome {
+                Outcome::Refused(post) => {
+                    self.link.reporter.retries.inc();
+                    self.send(post, flown, flying);
+                }
+                outcome => flying.push_back(std::future::ready(Ok(flown(outcome))).boxed()),
+            }
+        }
+        Ok(())
+    }
+
     /// Carries the end of the stream over.
     fn end(&self, control: &Control) -> Result<End> {
         let puts = control.stats()?.puts;
         let mut post = self.post(message::end(&self.info, puts), vec![]);
-        let confirmed = self.link.world.run(async {
-            let first = post.send().await;
-            tokio::time::timeout(Duration::from_secs(10), post.confirmed(first)).await
-        });
-        match confirmed {
-            Ok(Ok(_)) => {
-                self.link.reporter.ends.inc();
-                self.link
-                    .reporter
-                    .say("the stream has ended, and the stream's other end will know");
-                Ok(End::Stream)
+        for tries in 0.. {
+            let outcome = self.link.world.run(async {
+                let sent = post.send().await;
+                post.confirmed(sent).await
+            });
+            match outcome {
+                Ok(Outcome::Refused(again)) if !self.server.is_closed() => post = again,
+                Ok(Outcome::Refused(_)) | Err(Failure::Again) => break,
+                Err(Failure::Fatal(error)) => {
+                    return Err(error.context("the end of the stream was not carried over"));
+                }
+                Ok(_) => {
+                    self.link.reporter.ends.inc();
+                    self.link
+                        .reporter
+                        .say("the stream has ended, and its other end will know");
+                    return Ok(End::Stream);
+                }
             }
-            Ok(Err(Failure::Fatal(error))) => {
-                Err(error).context("the end of the stream was not carried over")
+            if self.link.world.ends() {
+                return Ok(End::Told);
             }
-            _ => Ok(End::Again),
+            self.link.world.sleep(pause(tries));
         }
+        Ok(End::Again)
     }
 }
 
 /// A message on its way.
 struct Post {
+    id: String,
+    /// The message that has to be the stream's last one.
+    after: Option<String>,
     jetstream: Context,
     epoch: watch::Receiver<u64>,
     subject: String,
     stream: String,
-    message: PublishMessage,
+    headers: HeaderMap,
+    body: Bytes,
     reporter: Arc<Reporter>,
 }
 
 impl Post {
-    async fn send(
-        &mut self,
-    ) -> Result<PublishAckFuture, async_nats::jetstream::context::PublishError> {
+    async fn send(&mut self) -> Result<PublishAckFuture, PublishError> {
         self.epoch.mark_unchanged();
-        let (subject, message) = (self.subject.clone(), self.message.clone());
-        self.jetstream.send_publish(subject, message).await
+        let message = PublishMessage::build()
+            .headers(self.headers.clone())
+            .payload(self.body.clone());
+        let message = match &self.after {
+            Some(before) => message.expected_last_message_id(before),
+            None => message,
+        };
+        self.jetstream
+            .send_publish(self.subject.clone(), message)
+            .await
     }
 
-    /// Waits for the confirmation, and tries again for as long as that can help.
+    /// Waits for the confirmation.
     async fn confirmed(
         mut self,
-        first: Result<PublishAckFuture, async_nats::jetstream::context::PublishError>,
-    ) -> Result<PublishAck, Failure> {
-        let mut sent = first;
-        for tries in 0.. {
-            let answer = match sent {
-                Ok(future) => tokio::select! {
-                    answer = future.into_future() => Some(answer),
-                    // The connection was made anew: the confirmation may never come.
-                    _ = self.epoch.changed() => None,
-                },
-                Err(error) => Some(Err(error)),
-            };
-            match answer {
-                Some(Ok(ack)) => {
-                    self.reporter.held_back.set(0);
-                    self.reporter
-                        .over("held", "the stream takes messages again");
-                    return Ok(ack);
-                }
-                Some(Err(error)) => match server::publishing(&error, &self.stream) {
-                    Trouble::Lasting(error) => {
-                        self.reporter.refused.inc();
-                        return Err(Failure::Fatal(error));
-                    }
-                    Trouble::Passing(text) => {
-                        let full = server::is_full(&error);
-                        self.reporter
-                            .trouble(if full { "held" } else { "server" }, text);
-                        self.reporter.held_back.set(full.into());
-                        if error.kind()
-                            == async_nats::jetstream::context::PublishErrorKind::StreamNotFound
-                        {
-                            return Err(Failure::Again);
-                        }
-                        tokio::time::sleep(pause(tries)).await;
-                    }
-                },
-                None => {}
+        sent: Result<PublishAckFuture, PublishError>,
+    ) -> Result<Outcome, Failure> {
+        let answer = match sent {
+            Ok(future) => tokio::select! {
+                answer = future.into_future() => answer,
+                // The connection was made anew: the confirmation may never come.
+                _ = self.epoch.changed() => return Ok(Outcome::Refused(self)),
+            },
+            Err(error) => Err(error),
+        };
+        let error = match answer {
+            Ok(ack) => return Ok(Outcome::Confirmed(ack)),
+            Err(error) => error,
+        };
+        match (error.kind(), server::publishing(&error, &self.stream)) {
+            (_, Trouble::Lasting(error)) => {
+                self.reporter.refused.inc();
+                Err(Failure::Fatal(error))
             }
-            self.reporter.retries.inc();
-            sent = self.send().await;
+            // The message before it was refused.
+            (PublishErrorKind::WrongLastMessageId, _) => Ok(Outcome::Refused(self)),
+            (PublishErrorKind::StreamNotFound, Trouble::Passing(text)) => {
+                self.reporter.trouble("stream", text);
+                Err(Failure::Again)
+            }
+            (_, Trouble::Passing(text)) => {
+                let full = server::is_full(&error);
+                self.reporter
+                    .trouble(if full { "held" } else { "refused" }, text);
+                if full {
+                    self.reporter.held_back.set(1);
+                }
+                Ok(Outcome::Refused(self))
+            }
         }
-        Err(Failure::Again)
     }
 }

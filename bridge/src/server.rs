@@ -8,7 +8,8 @@ use async_nats::jetstream::context::{
 };
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context, ErrorCode};
-use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use percent_encoding::percent_decode_str;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,6 +126,9 @@ impl Server {
                 .with_context(|| format!("cannot use --creds {}", creds.display()))?;
         }
         let list: Vec<&str> = addresses.split(',').map(str::trim).collect();
+        if let Some((user, password)) = list.iter().find_map(|address| user(address)) {
+            options = options.user_and_password(user, password);
+        }
         let client = options
             .connect(&list[..])
             .await
@@ -290,9 +294,9 @@ fn connecting(error: &ConnectError, address: &str) -> Trouble {
         )),
         ConnectErrorKind::Tls => tls(address, &why),
         // The library says so of what rustls refuses after the connection was made.
-        _ if ["certificate", "tls", "TLS", "handshake"]
+        _ if ["certificate", "tls", "handshake"]
             .iter()
-            .any(|word| why.contains(word)) =>
+            .any(|word| why.to_lowercase().contains(word)) =>
         {
             tls(address, &why)
         }
@@ -318,6 +322,13 @@ fn chain(error: &dyn Error) -> String {
         next = cause.source();
     }
     out
+}
+
+/// Returns the user and the password that stand in an address.
+fn user(address: &str) -> Option<(String, String)> {
+    let address: ServerAddr = address.parse().ok()?;
+    let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    Some((plain(address.username()?), plain(address.password()?)))
 }
 
 fn without_password(addresses: &str) -> String {
@@ -462,6 +473,13 @@ mod tests {
     fn a_password_is_not_shown() {
         let shown = without_password("nats://me:secret@host:4222, tls://other");
         assert_eq!(shown, "nats://host:4222,tls://other");
+    }
+
+    #[test]
+    fn a_user_and_a_password_can_stand_in_the_address() {
+        let found = user("nats://me:s%40cret@host:4222");
+        assert_eq!(found, Some(("me".into(), "s@cret".into())));
+        assert_eq!(user("nats://host:4222"), None);
     }
 
     #[test]

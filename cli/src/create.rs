@@ -1,7 +1,7 @@
 //! `prodcon create`: a queue of byte strings, or of a plain type, without taking a seat.
 
 use crate::exit::Outcome;
-use crate::{output, parse};
+use crate::{human, output, parse};
 use clap::{Args, ValueEnum};
 use prodcon::{Control, QueueOptions};
 
@@ -19,13 +19,13 @@ pub struct Arguments {
     #[arg(long, value_name = "TYPE", conflicts_with = "item_size")]
     r#type: Option<Plain>,
     /// Up to M items in one block, put and got at once by programs that do so; needs --type
-    #[arg(long, value_name = "M", requires = "type", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    #[arg(long, value_name = "M", requires = "type", value_parser = |text: &str| parse::count_in(text, 1..=65_535))]
     batch: Option<u32>,
     /// A put on the full queue drops the oldest item
     #[arg(long)]
     lossy: bool,
     /// Endpoints that can be attached at once
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = parse::count::<u32>)]
     seats: u32,
     /// Permissions of the file
     #[arg(long, value_name = "OCTAL", value_parser = parse::mode, default_value = "600")]
@@ -85,7 +85,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
         None => Control::create::<[u8]>(&arguments.name, &options)?,
     };
     let what = match control.info().type_name.as_str() {
-        "" => format!("items of up to {} bytes", control.item_size()),
+        "" => format!(
+            "items of up to {}",
+            human::bytes(control.item_size() as u64)
+        ),
         name => format!("items of type {name}"),
     };
     let blocks = arguments

@@ -2,7 +2,7 @@
 
 use crate::exit::Outcome;
 use crate::table::{Side, columns};
-use crate::{names, output, report, stat};
+use crate::{human, names, output, report, stat};
 use clap::Args;
 use prodcon::{Control, ErrorKind};
 use serde_json::{Value, json};
@@ -94,11 +94,15 @@ fn print(arguments: &Arguments, found: &[Value]) -> Outcome {
                     .iter()
                     .filter_map(|key| figures[key].as_u64())
                     .sum::<u64>();
-                format!("idle, {items} item{}", if items == 1 { "" } else { "s" })
+                format!("idle, {}", human::many(items, "item"))
             }
             None => String::new(),
         };
-        let cell = |key: &&str| figures.get(*key).map_or_else(|| "-".into(), text);
+        let cell = |key: &&str| match figures.get(*key) {
+            None => "-".into(),
+            Some(size) if *key == "item_size" => human::bytes(size.as_u64().unwrap_or_default()),
+            Some(value) => text(value),
+        };
         rows.push(keys.iter().map(cell).chain([note]).collect());
     }
     use Side::{Left, Right};

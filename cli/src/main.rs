@@ -17,6 +17,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod get;
+mod human;
 mod ls;
 mod manual;
 #[cfg(feature = "metrics")]
@@ -24,6 +25,7 @@ mod metrics;
 mod names;
 mod output;
 mod parse;
+mod process;
 mod put;
 mod ready;
 mod report;

@@ -1,5 +1,6 @@
 //! Values on the command line that clap does not know: seconds, sizes, counts and file modes.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Seconds, fractions allowed: `0`, `0.5`, `30`. Not negative, not endless, not NaN.
@@ -76,6 +77,28 @@ pub fn count<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
     })
 }
 
+/// A number of bytes within these limits.
+#[cfg(any(feature = "bench", feature = "soak"))]
+pub fn bytes_in(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
+    within(bytes(text)?, range, " bytes")
+}
+
+/// A number of things within these limits.
+pub fn count_in(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
+    within(count(text)?, range, "")
+}
+
+fn within(number: u32, range: RangeInclusive<u32>, unit: &str) -> Result<u32, String> {
+    if range.contains(&number) {
+        return Ok(number);
+    }
+    let (least, most) = (range.start(), range.end());
+    Err(match *most {
+        u32::MAX => format!("expected at least {least}{unit}"),
+        most => format!("expected {least} to {most}{unit}"),
+    })
+}
+
 fn whole<N: TryFrom<u64>>(text: &str, units: &[(&str, u64)]) -> Option<N> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
@@ -130,6 +153,22 @@ mod tests {
             count::<u32>("5G").is_err()
                 && count::<u32>("1KiB").is_err()
                 && bytes::<u32>("4GiB").is_err()
+        );
+    }
+
+    #[test]
+    fn limits_are_said() {
+        assert_eq!(count_in("1k", 1..=2000), Ok(1000));
+        assert_eq!(count_in("2001", 1..=2000), Err("expected 1 to 2000".into()));
+        assert_eq!(
+            count_in("0", 1..=u32::MAX),
+            Err("expected at least 1".into())
+        );
+        assert!(count_in("x", 1..=2).unwrap_err().contains("1k or 64Ki"));
+        #[cfg(any(feature = "bench", feature = "soak"))]
+        assert_eq!(
+            (bytes_in("64KiB", 8..=u32::MAX), bytes_in("7", 8..=9)),
+            (Ok(65_536), Err("expected 8 to 9 bytes".into()))
         );
     }
 

@@ -32,7 +32,7 @@ fn several_names_and_patterns_are_taken() {
     );
     assert_eq!(
         dir.ok("stat cam-*", b"")
-            .matches("capacity       1000\n")
+            .matches(" 1000 items of up to 2KiB\n")
             .count(),
         2
     );

@@ -221,7 +221,10 @@ fn doctor_says_what_it_found() {
     follower.0.kill().unwrap();
     follower.0.wait().unwrap();
     let text = dir.ok("doctor q", b"");
-    assert!(text.contains("1 items of dead consumers wait"), "{text}");
+    assert!(
+        text.contains("1 item left by dead consumers, to be delivered again"),
+        "{text}"
+    );
     // Damage: the same block in two slots.
     let path = dir.0.join("prodcon.q");
     let mut file = std::fs::OpenOptions::new()

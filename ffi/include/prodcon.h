@@ -183,6 +183,16 @@
 #define PRODCON_CONSUMER 2
 
 /**
+ * For `prodcon_queue_ready_fd`: there is an item to get.
+ */
+#define PRODCON_READABLE 1
+
+/**
+ * For `prodcon_queue_ready_fd`: there is space to put.
+ */
+#define PRODCON_WRITABLE 2
+
+/**
  * State: put and get answer `PRODCON_STOPPED`.
  */
 #define PRODCON_STOPPED_STATE 1
@@ -213,6 +223,12 @@
  * Setting of producers: what is published goes to the controlling process too, as a result.
  */
 #define PRODCON_WORKER_ITEMS_TO_RESULTS 4
+
+/**
+ * A descriptor that becomes readable when a queue is worth a try. One thread at a time may use it,
+ * in the process that made it.
+ */
+typedef struct prodcon_fd prodcon_fd;
 
 /**
  * A handle of a queue. It takes one seat, and one thread at a time may use it. Attach once for
@@ -791,6 +807,82 @@ prodcon_status prodcon_queue_get_many(struct prodcon_queue *queue,
                                       size_t *lens,
                                       size_t *got,
                                       int64_t timeout_ns);
+
+/**
+ * Makes a descriptor that becomes readable when a get (`PRODCON_READABLE`) or a put
+ * (`PRODCON_WRITABLE`) is worth a try, for poll, epoll and event loops. Nothing happens until
+ * `prodcon_fd_arm`.
+ *
+ * The first armed descriptor of a process starts a thread, `prodcon-wait`, in which all signals are
+ * blocked. It waits for all descriptors, and looks after dead processes meanwhile.
+ *
+ * - Returns: `PRODCON_INVALID` for another `interest`; `PRODCON_NOT_FOUND` if the queue's name was
+ *   removed and it cannot be opened a second time; `PRODCON_OS`.
+ * - Ownership: close it with `prodcon_fd_close`, before or after the queue.
+ * - Threads: one at a time on the queue's handle, and one at a time on the `prodcon_fd`.
+ */
+prodcon_status prodcon_queue_ready_fd(struct prodcon_queue *queue,
+                                      uint32_t interest,
+                                      struct prodcon_fd **fd);
+
+/**
+ * Says the number of the descriptor. Poll it for POLLIN; do not read, write or close it.
+ *
+ * - Threads: one at a time.
+ */
+prodcon_status prodcon_fd_number(struct prodcon_fd *fd, int *number);
+
+/**
+ * Resets the descriptor and arms it: it becomes readable once, when there is something to try.
+ * `*ready` is true if there is something already; then it is not armed, so try and do not poll.
+ *
+ * The loop is: get (or put) with timeout 0 until `PRODCON_EMPTY` (or `PRODCON_FULL`); arm; unless
+ * `*ready`, poll. Another process may be faster, so the next try may find nothing.
+ *
+ * - Returns: `PRODCON_NOT_FOUND` if the queue's name was removed; `PRODCON_CANCELLED`;
+ *   `PRODCON_OS`.
+ * - Threads: one at a time.
+ */
+prodcon_status prodcon_fd_arm(struct prodcon_fd *fd, bool *ready);
+
+/**
+ * Closes a descriptor. If it is armed, or became readable and was not armed again, another waiter
+ * is woken instead. NULL is fine.
+ *
+ * - Threads: one at a time.
+ */
+void prodcon_fd_close(struct prodcon_fd *fd);
+
+/**
+ * Copies the newest item without taking it. `*len` is its length, and `*id`, unless `id` is NULL,
+ * says which item it is: set `id->size` first. A lossy queue that nobody takes from is a register
+ * that always has the latest value. It changes nothing, and may be called while an item is in hand.
+ *
+ * - Returns: `PRODCON_EMPTY` if there is no item, or if each of several attempts was overtaken, as
+ *   can happen with large items under heavy traffic; `PRODCON_TOO_LARGE` if the item is longer than
+ *   `size` (`*len` is its length); `PRODCON_CORRUPT`.
+ * - Ownership: `buffer` is yours. It may be NULL if `size` is 0.
+ * - Threads: one at a time.
+ */
+prodcon_status prodcon_queue_latest(struct prodcon_queue *queue,
+                                    void *buffer,
+                                    size_t size,
+                                    size_t *len,
+                                    struct prodcon_item_id *id);
+
+/**
+ * Copies the oldest item without taking it: what the next get gets, unless somebody is faster or an
+ * item comes back. Else as `prodcon_queue_latest`.
+ *
+ * - Returns: as `prodcon_queue_latest`.
+ * - Ownership: `buffer` is yours. It may be NULL if `size` is 0.
+ * - Threads: one at a time.
+ */
+prodcon_status prodcon_queue_peek(struct prodcon_queue *queue,
+                                  void *buffer,
+                                  size_t size,
+                                  size_t *len,
+                                  struct prodcon_item_id *id);
 
 /**
  * Lets producers put.

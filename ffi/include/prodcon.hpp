@@ -357,6 +357,40 @@ class [[nodiscard]] block {
     std::size_t size_;
 };
 
+/// A descriptor that becomes readable when a queue is worth a try, once it is armed. Made by
+/// queue::readable_fd and queue::writable_fd. It may outlive its queue.
+class ready_fd {
+  public:
+    ready_fd(ready_fd &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    ready_fd &operator=(ready_fd &&other) noexcept {
+        if (this != &other) {
+            prodcon_fd_close(handle_);
+            handle_ = std::exchange(other.handle_, nullptr);
+        }
+        return *this;
+    }
+    ~ready_fd() { prodcon_fd_close(handle_); }
+
+    /// The descriptor, for poll and epoll. Do not read or close it.
+    [[nodiscard]] int fd() const {
+        int number = -1;
+        detail::done(prodcon_fd_number(handle_, &number));
+        return number;
+    }
+    /// Resets it and arms it. True: there is something already, so try and do not poll.
+    [[nodiscard]] bool arm() {
+        bool ready = false;
+        detail::done(prodcon_fd_arm(handle_, &ready));
+        return ready;
+    }
+
+  private:
+    friend class queue;
+    ready_fd() noexcept = default;
+
+    prodcon_fd *handle_ = nullptr;
+};
+
 /// An endpoint of a queue: one seat, given back when it is destroyed.
 class queue {
   public:
@@ -467,6 +501,35 @@ class queue {
         return value;
     }
 
+    /// A copy of the newest item, which stays where it is; nothing if there is none, or if others were
+    /// faster each time. `id` tells which item it is.
+    [[nodiscard]] std::optional<std::vector<std::byte>> latest(prodcon_item_id *id = nullptr) const {
+        return observed(prodcon_queue_latest, id);
+    }
+    /// A copy of the oldest item; else as latest.
+    [[nodiscard]] std::optional<std::vector<std::byte>> peek(prodcon_item_id *id = nullptr) const {
+        return observed(prodcon_queue_peek, id);
+    }
+    /// The newest item as a value. An item of another size is thrown: as too_large, or as invalid if
+    /// it is shorter.
+    template <class T, class = detail::plain<T>>
+    [[nodiscard]] std::optional<T> latest_value(prodcon_item_id *id = nullptr) const {
+        T value;
+        std::size_t size = 0;
+        if (id) id->size = sizeof *id;
+        if (detail::answer(prodcon_queue_latest(handle_, &value, sizeof value, &size, id)) != status::ok) return std::nullopt;
+        if (size != sizeof value) {
+            const std::string sizes = std::to_string(size) + " bytes, where the type has " + std::to_string(sizeof value);
+            throw error(status::invalid, ("latest_value: the item has " + sizes).c_str());
+        }
+        return value;
+    }
+
+    /// A descriptor that becomes readable when there is an item.
+    [[nodiscard]] ready_fd readable_fd() const { return ready(PRODCON_READABLE); }
+    /// A descriptor that becomes readable when there is space.
+    [[nodiscard]] ready_fd writable_fd() const { return ready(PRODCON_WRITABLE); }
+
     void set_ready() { detail::done(prodcon_queue_set_ready(handle_)); }
     void set_not_ready() { detail::done(prodcon_queue_set_not_ready(handle_)); }
     void clear() { detail::done(prodcon_queue_clear(handle_)); }
@@ -527,6 +590,20 @@ class queue {
         const prodcon_options c = detail::for_c(how, attach);
         queue made;
         detail::done(make(name.c_str(), &c, &made.handle_));
+        return made;
+    }
+    using observer = prodcon_status(prodcon_queue *, void *, std::size_t, std::size_t *, prodcon_item_id *);
+    std::optional<std::vector<std::byte>> observed(observer *observe, prodcon_item_id *id) const {
+        std::vector<std::byte> copy(item_size());
+        std::size_t size = 0;
+        if (id) id->size = sizeof *id;
+        if (detail::answer(observe(handle_, copy.data(), copy.size(), &size, id)) != status::ok) return std::nullopt;
+        copy.resize(size);
+        return copy;
+    }
+    ready_fd ready(std::uint32_t interest) const {
+        ready_fd made;
+        detail::done(prodcon_queue_ready_fd(handle_, interest, &made.handle_));
         return made;
     }
     static error wrong_size(status code, std::size_t size, std::size_t expected) {

@@ -483,6 +483,17 @@ const _: () = assert!(
     "no padding, and the size that programs were compiled with"
 );
 
+impl From<rust::ItemId> for ItemId {
+    fn from(id: rust::ItemId) -> Self {
+        Self {
+            size: 0,
+            index: id.index,
+            sequence: id.sequence,
+            queue: *id.queue.as_bytes(),
+        }
+    }
+}
+
 /// Says what identifies an item in hand. `number` counts those in hand from 0: after take and get
 /// there is one. Set `id->size` first.
 ///
@@ -498,12 +509,7 @@ pub unsafe extern "C" fn prodcon_queue_item_id(
     let work = |endpoint: &mut Endpoint| {
         output(id, "id")?;
         let found = endpoint.item_id(number)?;
-        let mut found = ItemId {
-            size: 0,
-            index: found.index,
-            sequence: found.sequence,
-            queue: *found.queue.as_bytes(),
-        };
+        let mut found = ItemId::from(found);
         // SAFETY: the caller's struct, with its size in the first field; `found` is plain data without
         // padding (asserted above).
         unsafe { sized_output(id, &mut found, "id") }

@@ -5,7 +5,7 @@ mod support;
 use std::process::Command;
 use support::{SANITIZERS, Stage, have, have_sanitizers, library, root, succeeds};
 
-const IN_C: [&str; 7] = [
+const IN_C: [&str; 8] = [
     "tests/basics.c",
     "tests/hand.c",
     "tests/options.c",
@@ -13,6 +13,7 @@ const IN_C: [&str; 7] = [
     "tests/threads_and_forks.c",
     "tests/cancel.c",
     "tests/descriptors.c",
+    "tests/ready.c",
 ];
 const IN_CPP: &str = "tests/cpp17.cpp";
 

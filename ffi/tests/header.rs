@@ -15,6 +15,7 @@ fn the_committed_header_is_what_cbindgen_makes_of_the_sources() {
         "options.rs",
         "queue.rs",
         "many.rs",
+        "ready.rs",
         "gate.rs",
         "worker.rs",
     ] {

@@ -143,6 +143,7 @@ impl Endpoint {
         match adopted {
             Some(seat) => {
                 self.control.own.insert(seat.index);
+                self.control.end_work(seat.index); // its last holder may have been killed in it
                 self.adopted = Some(seat);
                 self.kept = true;
                 Ok(true)

@@ -16,6 +16,7 @@ use crate::state::Role;
 use crate::sync::event::wake_one;
 use crate::sys::futex::Kernel;
 use crate::trace;
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, fence};
@@ -66,6 +67,7 @@ impl Control {
             line.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed, these three: for people
             line.role.store(role as u32, Ordering::Relaxed);
             line.asleep.store(0, Ordering::Relaxed);
+            self.end_work(seat.index); // its last holder may have been killed in it
             if !seat.hold {
                 self.ring.set_buffered(seat, false); // of its last holder
             }
@@ -214,6 +216,7 @@ impl Endpoint {
             patience: MIN_SINGLES,
             drops: 0,
             failed_spins: 0,
+            watch: OnceCell::new(),
             _one_thread: PhantomData,
         })
     }

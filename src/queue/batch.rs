@@ -309,6 +309,14 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
         }
     }
 
+    /// The endpoint in which the items are; `None` if they were copied.
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.source {
+            Source::InPlace(held, _) => Some(held.endpoint),
+            Source::Copied(_) => None,
+        }
+    }
+
     fn view(bytes: &[u8]) -> &T {
         T::view(bytes).expect("length and alignment were checked when the item was taken")
     }

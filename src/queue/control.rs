@@ -11,6 +11,7 @@ use super::memory::{Leases, Mapped};
 use super::options::{AttachOptions, QueueOptions};
 use super::seat_set::SeatSet;
 use super::stats::{Recovery, Report, SeatInfo, Stats};
+use super::work::lasts;
 use crate::error::{Fault, GetError, OpenError, Result, StateRefused};
 use crate::layout::{SeatLine, Words};
 use crate::ring::seat::Event;
@@ -98,11 +99,11 @@ impl Control {
         Self::attach_with(name, &AttachOptions::new())
     }
 
-    /// Opens a handle to a queue in another directory, or with a token that ends its waits. Of the
-    /// options only these count.
+    /// Opens a handle to a queue in another directory, with a token that ends its waits, or when it
+    /// is created. Of the options only these count.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach).
+    /// As [`attach`](Self::attach); `TimedOut` and `Cancelled` if it waits for the queue.
     ///
     /// ```no_run
     /// use prodcon::{AttachOptions, Control};
@@ -112,9 +113,11 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn attach_with(name: &str, options: &AttachOptions) -> Result<Self> {
+        let place = options.place(name)?;
+        let opened = options.when_it_exists(&place, || Self::open(place.clone()))?;
         Ok(Self {
             cancel: options.cancel.clone(),
-            ..Self::open(options.place(name)?)?
+            ..opened
         })
     }
 
@@ -750,9 +753,11 @@ impl Control {
                     role: Role::from_word(line.role.load(Ordering::Relaxed)),
                     unacked,
                     asleep: line.asleep.load(Ordering::Relaxed) == 1,
+                    holding: lasts(line.since.load(Ordering::Relaxed)),
                 });
             }
         }
+        stats.share_the_time();
         if header.batch == 1 {
             // The slots tell the positions passed. All of them were puts, except for those at the
             // ends of streams.

@@ -18,7 +18,7 @@ use crate::ring::{Cursors, Ring, RingError};
 use crate::segment::{Place, Segment};
 use crate::sync::event::wake_one;
 use crate::sys::futex::Kernel;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -80,6 +80,8 @@ pub(super) struct Endpoint {
     /// After this many successes in a burst the fast paths end, because it is time to look at the
     /// clock.
     pub(super) care_at: u32,
+    /// A handle of its own for the thread that waits, from the first time that it is needed.
+    pub(super) watch: OnceCell<Arc<Control>>,
     pub(super) _one_thread: PhantomData<Cell<()>>,
 }
 

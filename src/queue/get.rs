@@ -39,6 +39,9 @@ impl Endpoint {
         until: Until,
         mut copy: impl FnMut(&[u8]) -> R,
     ) -> Result<R, GetError> {
+        if matches!(until, Until::Now) && self.is_still_empty() {
+            return Err(GetError::Empty);
+        }
         if self.control.ring.single && self.poll_for_item(until) {
             if let Some(copied) = self.get_fast(size, usize::MAX, &mut copy) {
                 return Ok(copied);
@@ -58,6 +61,17 @@ impl Endpoint {
         } else {
             self.take_slow(size, until)
         }
+    }
+
+    /// Looks whether the queue is empty still, for a caller that asks again and again. Returns false
+    /// if anything else may be the matter.
+    #[inline(always)]
+    fn is_still_empty(&mut self) -> bool {
+        self.burst == 0
+            && self.may_take()
+            && self.control.state_word() == State::Started as u32
+            && self.control.ring.is_empty(&self.cursors)
+            && !self.due.polled()
     }
 
     /// Polls, when nothing was there, for an answer that a peer is about to give, as long as the
@@ -147,6 +161,9 @@ impl Endpoint {
 
     #[inline(never)]
     fn take_slow(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
+        if matches!(until, Until::Now) && self.is_still_empty() {
+            return Err(GetError::Empty);
+        }
         if self.poll_for_item(until) && self.take_fast(size) {
             return Ok(());
         }
@@ -162,6 +179,12 @@ impl Endpoint {
         match self.attempt_take(size)? {
             Some(lot) => Ok(lot),
             None if matches!(until, Until::Now) => {
+                // Once more after a burst: a caller that polls keeps away from the edge too.
+                if self.keep_distance(For::Items) {
+                    if let Some(lot) = self.attempt_take(size)? {
+                        return Ok(lot);
+                    }
+                }
                 if self.due.polled() {
                     self.look_at_the_clock(For::Items)?;
                 }

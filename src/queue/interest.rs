@@ -17,7 +17,7 @@ use super::wait::For;
 use crate::error::{Fault, Result};
 use crate::ring::Memory;
 use crate::state::State;
-use crate::sync::event::{pass_on, register};
+use crate::sync::event::{pass_on, register, wake_one};
 use crate::sys::futex::{Asleep, Kernel};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -65,6 +65,37 @@ impl<'a> View<'a> {
             For::Items => &self.control.words().items.0,
             For::Space => &self.control.words().space.0,
         }
+    }
+
+    /// Returns whether the word has another value than `value`, which was registered.
+    pub(super) fn changed(self, value: u32) -> bool {
+        // SeqCst: as the waker's change of it.
+        self.word().load(Ordering::SeqCst) != value
+    }
+
+    /// Wakes another waiter, for one that was woken and leaves without having tried.
+    pub(super) fn wake_another(self) {
+        if self.control.readable().is_ok() {
+            wake_one(self.word(), &Kernel);
+        }
+    }
+
+    /// Returns for how many waiters there is something: items, or space, or something else that
+    /// concerns them all. 0: nothing [is ready](Self::is_ready).
+    pub(super) fn available(self) -> Result<usize, Fault> {
+        if !self.is_ready()? {
+            return Ok(0);
+        }
+        let control = self.control;
+        let live = control.ring.live() as usize;
+        let count = match self.what {
+            For::Items if control.state() != State::Stopped => live,
+            For::Space if !control.is_lossy() && control.state() == State::Started => {
+                control.capacity().saturating_sub(live)
+            }
+            _ => 0,
+        };
+        Ok(if count == 0 { usize::MAX } else { count })
     }
 
     /// Returns whether both sleep on the same word, in whatever mapping.
@@ -167,20 +198,32 @@ impl<'a> View<'a> {
 /// It has a handle to the queue of its own, so that the thread looks after the dead as an endpoint
 /// does.
 #[derive(Debug, Clone)]
-#[allow(dead_code)] // for descriptors and futures
 pub(super) struct Watched {
     control: Arc<Control>,
     what: For,
 }
 
-#[allow(dead_code)] // for descriptors and futures
 impl Watched {
-    /// Opens a handle for an endpoint's queue.
+    /// Opens a handle for an endpoint's queue, once for each endpoint.
     pub(super) fn new(endpoint: &Endpoint, what: For) -> Result<Self> {
-        Ok(Self {
-            control: Arc::new(endpoint.control.try_clone()?),
-            what,
-        })
+        endpoint.control.readable()?;
+        let control = match endpoint.watch.get() {
+            Some(control) => control.clone(),
+            None => {
+                let control = Arc::new(endpoint.control.try_clone()?);
+                endpoint.watch.get_or_init(|| control).clone()
+            }
+        };
+        Ok(Self { control, what })
+    }
+
+    /// Returns the token of the endpoint.
+    pub(super) fn token(&self) -> Option<&CancelToken> {
+        self.control.cancel.as_ref()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.control.name()
     }
 
     /// Returns what is waited for, with all that a waiter does.

@@ -57,7 +57,7 @@ impl Control {
     /// # let name = prodcon::bindings::TestName::new();
     /// let options = QueueOptions::new(4).lossy(true);
     /// let mut camera = ReadyQueue::<[u8; 100_000]>::create(&name, &options)?;
-    /// let mut frame = Box::new([0; 100_000]);
+    /// let mut frame = Box::new([0u8; 100_000]);
     /// assert!(camera.control().latest_into(&mut *frame)?.is_none());
     /// camera.reserve()?.commit()?;
     /// let id = camera.control().latest_into(&mut *frame)?.expect("was put");

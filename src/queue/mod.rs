@@ -12,6 +12,8 @@
 //! in hand never exchanges. A forked copy touches nothing.
 
 mod adopt;
+#[cfg(feature = "async")]
+mod asynchronous;
 mod attach;
 mod backoff;
 mod batch;
@@ -35,6 +37,7 @@ mod options;
 mod own;
 mod owned;
 mod put;
+mod ready_fd;
 mod ready_queue;
 mod reservation;
 mod seat_set;
@@ -42,8 +45,12 @@ mod select;
 mod stats;
 mod supervise;
 mod wait;
+mod waiter;
 mod within;
+mod work;
 
+#[cfg(feature = "async")]
+pub use asynchronous::{Async, ItemStream};
 pub use batch::{Batch, BatchIter};
 pub use cancel::CancelToken;
 pub use control::Control;
@@ -53,6 +60,7 @@ pub use interest::Interest;
 pub use item::{Item, Payload, item_layout};
 pub use options::{AttachOptions, QueueOptions};
 pub use owned::OwnedDelivery;
+pub use ready_fd::ReadyFd;
 pub use ready_queue::{Iter, ReadyQueue};
 pub use reservation::{CommitError, Reservation};
 pub use select::select;

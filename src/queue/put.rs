@@ -12,6 +12,7 @@ use crate::ring::seat::Event;
 use crate::ring::{Memory, RingError};
 use crate::sync::event::wake_one;
 use crate::sys::futex::Kernel;
+use std::hint::spin_loop;
 
 /// After this many drops in a row, a lossy put looks again whether somebody reads.
 const DROPS_PER_LOOK: u32 = 32;
@@ -27,6 +28,9 @@ impl Endpoint {
         until: Until,
     ) -> Result<(), PutError> {
         self.may_fill(bytes.len(), plain)?;
+        if matches!(until, Until::Now) && self.is_still_full() {
+            return Err(PutError::Full);
+        }
         if self.control.ring.single {
             if self.put_fast(bytes) {
                 return Ok(());
@@ -34,6 +38,16 @@ impl Endpoint {
             return self.put_slow(bytes.len(), until);
         }
         self.put_general(bytes, until)
+    }
+
+    /// Looks whether the ring is full still, for a caller that asks again and again. Nothing is
+    /// copied for that. Returns false if anything else may be the matter.
+    #[inline(always)]
+    fn is_still_full(&mut self) -> bool {
+        self.burst == 0
+            && !self.control.segment.header.lossy
+            && self.control.ring.is_full(&self.cursors)
+            && !self.due.polled()
     }
 
     /// Puts as `put_until` does, with batches or long items.
@@ -171,7 +185,14 @@ impl Endpoint {
             return Ok(done);
         }
         if now {
-            return Err(PutError::Full);
+            // Once more after a burst: a caller that polls keeps away from the edge too.
+            let kept = self.keep_distance(For::Space);
+            let done = if kept {
+                self.attempt_put(len, lossy)?
+            } else {
+                None
+            };
+            return done.ok_or(PutError::Full);
         }
         match self.wait_for(For::Space, until, |queue| queue.attempt_put(len, false)) {
             Ok(()) => Ok(()),
@@ -189,7 +210,9 @@ impl Endpoint {
             if let Some(done) = self.attempt_put(len, false)? {
                 return Ok(done);
             }
-            self.keep_distance(For::Space);
+            if !self.keep_distance(For::Space) {
+                spin_loop();
+            }
         }
         let dropped = self.seat.counted(Event::Dropped);
         self.attempt_put(len, true)?;

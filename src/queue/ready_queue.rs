@@ -93,10 +93,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Self::attach_with(name, &AttachOptions::new())
     }
 
-    /// Attaches to a queue in a role, with several items in hand, or in another directory.
+    /// Attaches to a queue in a role, with several items in hand, in another directory, or when it
+    /// is created.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach).
+    /// As [`attach`](Self::attach); `TimedOut` and `Cancelled` if it waits for the queue.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue, Role};
@@ -107,11 +108,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn attach_with(name: &str, options: &AttachOptions) -> Result<Self> {
-        Ok(Self::over(Endpoint::join(
-            &options.place(name)?,
-            options,
-            T::plain().as_ref(),
-        )?))
+        let (place, plain) = (options.place(name)?, T::plain());
+        let join = || Endpoint::join(&place, options, plain.as_ref());
+        options.when_it_exists(&place, join).map(Self::over)
     }
 
     /// Attaches to the queue if it exists; otherwise creates it.
@@ -178,6 +177,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// Puts an item if there is space now. On a lossy queue it makes space.
     ///
+    /// A caller that polls keeps away from a slot at which the other side works: a try that fails
+    /// after several have succeeded may pause for up to ten microseconds or so before it answers,
+    /// as long as the other side keeps getting on, and tries once more.
+    ///
     /// # Errors
     /// `Full`, and as [`put`](Self::put).
     ///
@@ -242,6 +245,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     }
 
     /// Gets a copy of the oldest item if there is one now, acknowledged as by [`get`](Self::get).
+    /// After several that have succeeded it may pause first, as [`try_put`](Self::try_put) does.
     ///
     /// # Errors
     /// `Empty`, and as [`get`](Self::get).
@@ -327,7 +331,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Ok(Delivery::new(&mut self.endpoint))
     }
 
-    /// Takes the oldest item in place if there is one now.
+    /// Takes the oldest item in place if there is one now. After several that have succeeded it may
+    /// pause first, as [`try_put`](Self::try_put) does.
     ///
     /// # Errors
     /// `Empty`, and as [`get`](Self::get).
@@ -733,7 +738,8 @@ impl<T: Item> ReadyQueue<T> {
         })
     }
 
-    /// Gets the oldest item into `place` if there is one now.
+    /// Gets the oldest item into `place` if there is one now. After several that have succeeded it
+    /// may pause first, as [`try_put`](Self::try_put) does.
     ///
     /// # Errors
     /// `Empty`, and as [`get_into`](Self::get_into).

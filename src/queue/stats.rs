@@ -2,6 +2,7 @@
 
 use crate::segment::QueueInfo;
 use crate::state::{Role, State};
+use std::time::Duration;
 
 /// The figures of a queue.
 ///
@@ -118,6 +119,24 @@ impl Stats {
         }
     }
 
+    /// Notes in every seat with items in hand what a worker has noted in one of its seats.
+    pub(super) fn share_the_time(&mut self) {
+        let noted: Vec<(u32, Duration)> = self
+            .members
+            .iter()
+            .filter_map(|member| Some((member.pid, member.holding?)))
+            .collect();
+        if noted.is_empty() {
+            return;
+        }
+        for member in &mut self.members {
+            if member.unacked > 0 && member.holding.is_none() {
+                let own = noted.iter().find(|(pid, _)| *pid == member.pid);
+                member.holding = own.map(|(_, lasts)| *lasts);
+            }
+        }
+    }
+
     /// Returns whether every put is accounted for. Only meaningful while nobody is in the middle of
     /// an operation.
     pub fn adds_up(&self) -> bool {
@@ -149,6 +168,11 @@ pub struct SeatInfo {
     pub unacked: u32,
     /// The endpoint waits.
     pub asleep: bool,
+    /// How long the worker's call of `work` has lasted that has the items in hand, counted from its
+    /// last [`keep_alive`](crate::worker::Context::keep_alive). `None` if that is not known: no take
+    /// looks at a clock. For other endpoints, look twice: a seat that holds the same item in both
+    /// looks has held it in between.
+    pub holding: Option<Duration>,
 }
 
 /// What a recovery pass did.

@@ -113,7 +113,9 @@ impl Endpoint {
         until: Until,
         attempt: &mut impl FnMut(&mut Self) -> Result<Option<R>, E>,
     ) -> Result<Option<R>, E> {
-        self.keep_distance(what);
+        if !self.keep_distance(what) {
+            spin_loop();
+        }
         // After several fruitless spins, sleep at once and spin again only occasionally. How long
         // it slept says little, because a wake-up takes its time.
         let limit =
@@ -134,7 +136,9 @@ impl Endpoint {
     /// Keeps the distance, and polls the slot at the cursor for about a microsecond. Returns
     /// whether there is an item now.
     pub(super) fn item_arrives(&mut self) -> bool {
-        self.keep_distance(For::Items);
+        if !self.keep_distance(For::Items) {
+            spin_loop();
+        }
         let full = 2 * self.cursors.get.cycle + 1;
         for _ in 0..REPLY_POLLS {
             if self.peek(For::Items, 0) == full {
@@ -245,7 +249,9 @@ impl Endpoint {
     /// (ping-pong, where any wait is lost time) from one that streams and is held up by our looking
     /// at the very line that it writes (lockstep). So it is tried now and then, and less often the
     /// less it helped.
-    pub(super) fn keep_distance(&mut self, what: For) {
+    ///
+    /// Returns whether it has waited, so that another attempt is worth it.
+    pub(super) fn keep_distance(&mut self, what: For) -> bool {
         let capacity = self.control.segment.geometry.capacity;
         let far = (capacity / 8).min(128);
         let burst = self.end_burst();
@@ -256,8 +262,7 @@ impl Endpoint {
             _ => 0,
         };
         if capacity < 64 || burst < 2 && !lockstep && self.drops == 0 {
-            spin_loop();
-            return;
+            return false;
         }
         let wanted = u64::from(what == For::Items); // FULL, or EMPTY
         let (first, start, per_slot) = (
@@ -283,5 +288,6 @@ impl Endpoint {
         } else if lockstep {
             self.patience = (2 * self.patience).min(MAX_SINGLES);
         }
+        true
     }
 }

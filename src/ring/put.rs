@@ -62,6 +62,27 @@ impl<M: Memory> Ring<M> {
         true
     }
 
+    /// Looks whether a put would be refused because the ring is full. Returns false if it would not
+    /// be, or if a look at one slot does not tell.
+    #[inline(always)]
+    pub(crate) fn is_full(&self, c: &Cursors) -> bool {
+        let (memory, at) = (&self.memory, c.put);
+        let slot = memory.slot(at.index);
+        let word = load_sc(slot);
+        let Some(seen) = at
+            .cycle
+            .checked_sub(1)
+            .and_then(|cycle| memory.shape().slot_of_cycle(word, cycle, true))
+        else {
+            return false;
+        };
+        // In the order of `put_slow`, where each look is explained.
+        let old = BlockWord(memory.block(seen.block).load(Ordering::Acquire)).epoch();
+        let started = memory.started();
+        let gate = Ready(memory.ready().load(Ordering::Acquire));
+        started && gate.is_ready() && old == gate.epoch() && load_sc(slot) == word
+    }
+
     /// Puts the item in `seat`'s block, if the state and the gate admit it. `length` is in bytes,
     /// or in items in queues with batches. With `lossy`, a put on a full ring drops the oldest
     /// block in the same step.

@@ -107,6 +107,15 @@ impl<M: Memory> Ring<M> {
         Some((line, word, seen.block))
     }
 
+    /// Looks whether a take would find the ring empty. Returns false if it would not, or if a look
+    /// at one slot does not tell.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self, c: &Cursors) -> bool {
+        let word = load_sc(self.memory.slot(c.get.index));
+        let empty = self.memory.shape().slot_of_cycle(word, c.get.cycle, false);
+        empty.is_some()
+    }
+
     /// Handles a block that was taken and had been cleared.
     #[cold]
     fn discard_void(&self, c: &mut Cursors, seat: &mut Seat) {

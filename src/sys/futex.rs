@@ -110,6 +110,12 @@ impl Kernel {
         // SeqCst: it comes before the wake in the order of all of them. A waiter whose look misses
         // it finds another value in the kernel than it expects, or is woken.
         word.store(1, Ordering::SeqCst);
+        self.wake_private(word);
+    }
+
+    /// Wakes everybody who sleeps on a word of this process. Async-signal-safe: one system call,
+    /// which leaves `errno` alone.
+    pub(crate) fn wake_private(self, word: &AtomicU32) {
         // An error means that the kernel refuses futexes, and then nobody sleeps long.
         let _ = futex::wake(word, futex::Flags::PRIVATE, i32::MAX as u32);
     }
@@ -145,7 +151,7 @@ fn wait_all_words(words: &[Asleep<'_>], timeout: Duration) -> bool {
     )
 }
 
-fn timespec(time: Duration) -> futex::Timespec {
+pub(crate) fn timespec(time: Duration) -> futex::Timespec {
     futex::Timespec {
         tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: time.subsec_nanos().into(),

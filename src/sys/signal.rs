@@ -189,15 +189,27 @@ fn restore(signal: i32) {
     unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
-fn disposition(signal: i32) -> io::Result<Disposition> {
+/// The ends of this process's children cannot be seen: it ignores SIGCHLD, or has asked the kernel
+/// to leave nothing of them.
+pub(crate) fn hides_ends() -> bool {
+    action(libc::SIGCHLD).is_ok_and(|now| {
+        now.sa_sigaction == libc::SIG_IGN || now.sa_flags & libc::SA_NOCLDWAIT != 0
+    })
+}
+
+/// What this process does at a signal.
+fn action(signal: i32) -> io::Result<libc::sigaction> {
     let mut now = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: a null action changes nothing; `now` has room for what is written.
     if unsafe { libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: sigaction succeeded, so it has written the whole structure.
-    let now = unsafe { now.assume_init() };
-    Ok(match now.sa_sigaction {
+    Ok(unsafe { now.assume_init() })
+}
+
+fn disposition(signal: i32) -> io::Result<Disposition> {
+    Ok(match action(signal)?.sa_sigaction {
         libc::SIG_DFL => Disposition::Default,
         libc::SIG_IGN => Disposition::Ignored,
         other if other == handler() => Disposition::Ours,
@@ -219,4 +231,33 @@ fn install(signal: i32) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Starts a thread in which all signals are blocked, so that the program's own threads handle them.
+pub(crate) fn spawn_deaf(name: &str, act: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let before = set_mask(&all_signals())?;
+    // The thread inherits the mask, and this one gets its own back in any case.
+    let spawned = std::thread::Builder::new().name(name.into()).spawn(act);
+    set_mask(&before)?;
+    spawned.map(drop)
+}
+
+fn all_signals() -> libc::sigset_t {
+    let mut all = std::mem::MaybeUninit::uninit();
+    // SAFETY: fills the set, for which there is room.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: just filled.
+    unsafe { all.assume_init() }
+}
+
+/// Sets this thread's blocked signals. Returns what they were.
+fn set_mask(mask: &libc::sigset_t) -> io::Result<libc::sigset_t> {
+    let mut before = std::mem::MaybeUninit::uninit();
+    // SAFETY: `mask` is a whole set, and there is room for the former one.
+    let error = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, before.as_mut_ptr()) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    // SAFETY: the call succeeded, so it has written the former set.
+    Ok(unsafe { before.assume_init() })
 }

@@ -71,10 +71,13 @@ impl ConsumeLoop {
         queue: &mut ReadyQueue<T>,
         mut work: impl FnMut(&Batch<'_, T>, &mut Context) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
-        let mut hand_over = |items: &Batch<'_, T>, context: &mut Context| {
+        let mut hand_over = |items: &Batch<'_, T>, seat: u32, context: &mut Context| {
             context.counters.calls += 1;
             context.counters.items += items.len() as u64;
-            guard("work", || work(items, context))
+            context.begin_work(seat);
+            let worked = guard("work", || work(items, context));
+            context.end_work();
+            worked
         };
         let (mut last, mut copies) = (Instant::now(), vec![]);
         loop {
@@ -106,7 +109,7 @@ impl ConsumeLoop {
         context: &mut Context,
         queue: &mut ReadyQueue<T>,
         last: Instant,
-        hand_over: &mut impl FnMut(&Batch<'_, T>, &mut Context) -> Result<(), BoxError>,
+        hand_over: &mut impl FnMut(&Batch<'_, T>, u32, &mut Context) -> Result<(), BoxError>,
     ) -> Result<Filled, BoxError> {
         // At-least-once one first: whether it was delivered before decides about the rest.
         let taken = if self.at_least_once {
@@ -139,7 +142,8 @@ impl ConsumeLoop {
         } else {
             batch.ack_in_place();
         }
-        match hand_over(&batch, context) {
+        let seat = batch.working_seat().unwrap_or_default(); // they lie in place
+        match hand_over(&batch, seat, context) {
             Ok(()) => {
                 batch.ack();
                 Ok(Filled::Due)
@@ -189,7 +193,7 @@ impl ConsumeLoop {
         queue: &mut ReadyQueue<T>,
         buffer: &mut Vec<T::Owned>,
         last: Instant,
-        hand_over: &mut impl FnMut(&Batch<'_, T>, &mut Context) -> Result<(), BoxError>,
+        hand_over: &mut impl FnMut(&Batch<'_, T>, u32, &mut Context) -> Result<(), BoxError>,
     ) -> Result<Filled, BoxError> {
         while buffer.len() < self.max {
             let Ok(item) = queue.try_get_value() else {
@@ -223,7 +227,7 @@ impl ConsumeLoop {
                 Err(error) => return Ok(Filled::Ends(stopped(error, context))),
             }
         }
-        let worked = hand_over(&Batch::copied(buffer), context);
+        let worked = hand_over(&Batch::copied(buffer), queue.working_seat(), context);
         buffer.clear();
         worked.map(|()| Filled::Due)
     }

@@ -52,6 +52,8 @@ pub struct Context {
     inbox: Link<[u8]>,
     /// It works no more, and what it sends is its last.
     closing: bool,
+    /// While it works on items: the seat in which the time is noted.
+    working: Option<u32>,
     /// A seat in the worker's own queue, where no other endpoint has one.
     presence: Option<ReadyQueue<[u8]>>,
     _leave: Leave, // last: it looks whether anybody is left
@@ -160,6 +162,7 @@ impl Context {
             inbox: channel("in", Role::Consumer),
             watch: Watch::new(control, watched, token),
             closing: false,
+            working: None,
             presence: None,
             _leave: leave,
         })
@@ -427,6 +430,41 @@ impl Context {
         }
     }
 
+    /// Begins the time of this call of `work` anew: for work that may take longer than the
+    /// [`work_limit`](super::ConsumerOptions::work_limit) and goes on well. It is a look at the clock
+    /// and a store; outside of a consumer's `work` it does nothing.
+    ///
+    /// ```
+    /// use prodcon::Batch;
+    /// use prodcon::worker::{BoxError, Context};
+    ///
+    /// fn work(items: &Batch<u64>, worker: &mut Context) -> Result<(), BoxError> {
+    ///     for item in items {
+    ///         worker.keep_alive(); // each item has the whole time
+    ///         println!("{item}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn keep_alive(&self) {
+        if let Some(seat) = self.working {
+            self.watch.control.begin_work(seat);
+        }
+    }
+
+    /// Notes that a call of `work` begins, with items of which this seat has some.
+    pub(crate) fn begin_work(&mut self, seat: u32) {
+        self.working = Some(seat);
+        self.watch.control.begin_work(seat);
+    }
+
+    /// Notes that the call of `work` has ended.
+    pub(crate) fn end_work(&mut self) {
+        if let Some(seat) = self.working.take() {
+            self.watch.control.end_work(seat);
+        }
+    }
+
     /// From now on the worker does not work any more, and what it sends is its last.
     pub(crate) fn close(&mut self) {
         self.closing = true;
@@ -462,8 +500,11 @@ impl Context {
     #[doc(hidden)]
     pub fn finish_quietly(mut self, outcome: Result<(), BoxError>) {
         self.close();
-        if let Err(failure) = outcome {
-            self.tell(&Packet::Failed(std::process::id(), text(&failure)));
+        let pid = std::process::id();
+        match outcome {
+            Err(failure) => self.tell(&Packet::Failed(pid, text(&failure))),
+            Ok(()) if self.watch.watched().unseen => self.tell(&Packet::Ended(pid)),
+            Ok(()) => {}
         }
         self.linger();
     }

@@ -23,6 +23,8 @@ pub(crate) enum Packet {
     Attached(u32),
     /// This process has failed, and why.
     Failed(u32, String),
+    /// This process has done its work, and ends. Said only where nobody can see how it ends.
+    Ended(u32),
 }
 
 impl Packet {
@@ -40,6 +42,7 @@ impl Packet {
         let mut bytes = match self {
             Self::Result(bytes) => return Self::result(bytes).into_owned(),
             Self::Attached(pid) => [MARK, format!("attached {pid}").as_bytes()].concat(),
+            Self::Ended(pid) => [MARK, format!("ended {pid}").as_bytes()].concat(),
             Self::Failed(pid, text) => [MARK, format!("failed {pid} {text}").as_bytes()].concat(),
         };
         bytes.truncate(max);
@@ -58,6 +61,7 @@ impl Packet {
         let pid = |word: Option<&str>| word.and_then(|word| word.parse().ok());
         match (words.next(), pid(words.next()), words.next()) {
             (Some("attached"), Some(pid), None) => Self::Attached(pid),
+            (Some("ended"), Some(pid), None) => Self::Ended(pid),
             (Some("failed"), Some(pid), Some(why)) => Self::Failed(pid, why.into()),
             _ => Self::Result(bytes), // nobody of ours sent that
         }

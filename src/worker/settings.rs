@@ -16,6 +16,8 @@ pub(crate) const TOLD: &str = "PRODCON_WORKER";
 /// The type of worker, where one executable has several.
 pub(crate) const TYPE: &str = "PRODCON_WORKER_TYPE";
 const SUPERVISOR: &str = "PRODCON_SUPERVISOR";
+/// The controlling process cannot see how its worker ends.
+const UNSEEN: &str = "PRODCON_UNSEEN";
 const WORK_TIMEOUT: &str = "PRODCON_WORK_TIMEOUT";
 const MAX_BUFFER_SIZE: &str = "PRODCON_MAX_BUFFER_SIZE";
 const SUBSCRIBERS: &str = "PRODCON_SUBSCRIBERS";
@@ -229,9 +231,11 @@ impl Told {
         worker: &Control,
         supervisor: u32,
         kind: Option<String>,
+        unseen: bool,
         settings: &Settings,
     ) -> Self {
         let mut said = vec![(SUPERVISOR.to_owned(), supervisor.to_string())];
+        said.extend(unseen.then(|| (UNSEEN.to_owned(), "1".to_owned())));
         said.extend(
             settings
                 .variables()
@@ -313,6 +317,8 @@ pub(crate) struct Watched {
     pub(crate) supervised: bool,
     /// Which one; `None`: whichever there is.
     pub(crate) supervisor: Option<u32>,
+    /// It cannot see how this process ends, and is told.
+    pub(crate) unseen: bool,
 }
 
 impl Watched {
@@ -320,6 +326,7 @@ impl Watched {
         Self {
             supervised: told.is_some(),
             supervisor: told.and_then(Told::supervisor),
+            unseen: told.is_some_and(|told| told.value(UNSEEN).is_some()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The parts of workers that need no process: framing, settings, what a handle's options ask for.
 
-use super::controller::listener::Said;
+use super::controller::listener::{LastWords, Said};
 use super::message::{Message, Packet};
 use super::settings::{Settings, Told, Watched};
 use super::*;
@@ -34,6 +34,7 @@ proptest! {
     #[test]
     fn what_a_worker_says_of_itself_arrives_or_is_cut(pid: u32, text: String, max in 40usize..200) {
         prop_assert_eq!(Packet::decode(Packet::Attached(pid).encode(max)), Packet::Attached(pid));
+        prop_assert_eq!(Packet::decode(Packet::Ended(pid).encode(max)), Packet::Ended(pid));
         let sent = Packet::Failed(pid, text.clone()).encode(max);
         prop_assert!(sent.len() <= max);
         match Packet::decode(sent) {
@@ -125,8 +126,15 @@ fn histories_do_not_grow_for_ever() {
         );
         assert_eq!(said.sort(b"a result".into()), Some(b"a result".into()));
         if pid % 2 == 0 {
-            assert_eq!(said.last_words(pid), Some(format!("no {pid}")));
-            assert_eq!(said.last_words(pid), None);
+            let error = Some(format!("no {pid}"));
+            assert_eq!(
+                said.last_words(pid),
+                LastWords {
+                    error,
+                    ended: false
+                }
+            );
+            assert_eq!(said.last_words(pid), LastWords::default());
         }
     }
     assert!(said.len() <= 4096, "{}", said.len());

@@ -147,6 +147,16 @@ impl Consume for Taker {
             std::thread::sleep(Duration::from_micros(pause));
         }
         for (index, item) in items.iter().enumerate() {
+            if said(worker, "hang_first_at", u64::MAX) == *item && items.delivery_count(index) == 1
+            {
+                std::thread::sleep(Duration::from_secs(600));
+            }
+            if said(worker, "alive_at", u64::MAX) == *item {
+                for _ in 0..said(worker, "alive_ms", 0u64) / 10 {
+                    std::thread::sleep(Duration::from_millis(10));
+                    worker.keep_alive();
+                }
+            }
             misbehave(worker, *item)?;
             self.sum = self.sum.wrapping_add(*item);
             if items.delivery_count(index) > 1 {

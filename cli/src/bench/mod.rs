@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "S", value_parser = parse::run_time, default_value = "3")]
     seconds: Duration,
     /// Runs of each shape that share this time; their median counts
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = |text: &str| parse::count_in(text, 1..=1000))]
     rounds: u32,
     /// Measure latencies as well: round trips, and items put by the clock
     #[arg(long)]
@@ -46,7 +46,7 @@ pub struct Arguments {
     #[arg(long)]
     sweep: bool,
     /// Bytes of an item, for --sweep
-    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "8,64,1024,65536", value_parser = clap::value_parser!(u32).range(8..))]
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "8,64,1024,65536", value_parser = |text: &str| parse::bytes_in(text, 8..=u32::MAX))]
     sizes: Vec<u32>,
     /// Producers and consumers, for --sweep
     #[arg(
@@ -82,7 +82,9 @@ impl FromStr for Processes {
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text
         .parse()
-        .map_err(|_| "expected items a second, such as 100000".to_string())?;
+        .ok()
+        .or_else(|| Some(parse::count::<u32>(text).ok()?.into()))
+        .ok_or("expected items a second, such as 100000 or 100k")?;
     if (0.1..=1e8).contains(&rate) {
         Ok(rate)
     } else {
@@ -234,6 +236,11 @@ mod tests {
         for bad in ["", "2", "x", "2x", "0x1", "2x201", "2x3x4", "-1x2"] {
             assert!(bad.parse::<Processes>().is_err(), "{bad}");
         }
-        assert!(rate("1e5").is_ok() && rate("0").is_err() && rate("nan").is_err());
+        assert!(
+            rate("1e5") == rate("100k")
+                && rate("1e5").is_ok()
+                && rate("0").is_err()
+                && rate("nan").is_err()
+        );
     }
 }

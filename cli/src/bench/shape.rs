@@ -3,28 +3,29 @@
 //! Sizes of 8, 64, 1024 and 65,536 bytes are plain types, as a program would use; others are byte strings.
 
 use crate::exit::End;
+use crate::parse;
 use clap::Args;
 use prodcon::{Control, Item, Payload, PutError, QueueOptions, ReadyQueue, bytemuck};
 
 #[derive(Args, Clone, PartialEq, Eq, Debug)]
 pub struct Shape {
     /// Producing processes
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(long, default_value_t = 1, value_parser = |text: &str| parse::count_in(text, 1..=200))]
     pub producers: u32,
     /// Consuming processes
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(long, default_value_t = 1, value_parser = |text: &str| parse::count_in(text, 1..=200))]
     pub consumers: u32,
     /// Bytes of an item, 8 at least
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(8..))]
+    #[arg(long, default_value_t = 8, value_parser = |text: &str| parse::bytes_in(text, 8..=u32::MAX))]
     pub item_size: u32,
     /// Items the queue holds (with --batch: blocks)
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, default_value_t = 1024, value_parser = parse::count::<u32>)]
     pub capacity: u32,
     /// A put on the full queue drops the oldest
     #[arg(long)]
     pub lossy: bool,
     /// Up to M items in one exchange (items of 8, 64, 1024 or 65536 bytes)
-    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = |text: &str| parse::count_in(text, 1..=65_535))]
     pub batch: u32,
     /// Fill and read items in place, without copies
     #[arg(long, conflicts_with = "batch")]

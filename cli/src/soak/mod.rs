@@ -40,19 +40,19 @@ pub struct Arguments {
     #[arg(long)]
     lossy: bool,
     /// Only a queue with up to M items in one exchange, and several such blocks in a consumer's hand
-    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..=512))]
+    #[arg(long, value_name = "M", value_parser = |text: &str| parse::count_in(text, 1..=512))]
     batch: Option<u32>,
     /// Producing processes
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, default_value_t = 4, value_parser = |text: &str| parse::count_in(text, 1..=64))]
     producers: u32,
     /// Consuming processes
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, default_value_t = 4, value_parser = |text: &str| parse::count_in(text, 1..=64))]
     consumers: u32,
     /// Items the queue holds
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, default_value_t = 16, value_parser = |text: &str| parse::count_in(text, 1..=65_536))]
     capacity: u32,
     /// Bytes of the longest item
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(SHORTEST as i64..=1 << 20))]
+    #[arg(long, default_value_t = 64, value_parser = |text: &str| parse::bytes_in(text, SHORTEST as u32..=1 << 20))]
     item_size: u32,
     /// The same dice again (what the system makes of it still differs)
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use super::plain::{HEAD, TEXTS, cells};
 use super::sample::Row as Sample;
-use prodcon::Role;
+use crate::stat;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -185,16 +185,11 @@ fn bar(row: &Sample) -> String {
 fn endpoints(frame: &mut Frame<'_>, area: Rect, row: &Sample) {
     let Ok(stats) = &row.stats else { return };
     let lines = stats.members.iter().map(|member| {
-        let role = match member.role {
-            Role::Producer => "producer",
-            Role::Consumer => "consumer",
-            Role::Both => "both",
-        };
         let asleep = if member.asleep { "asleep" } else { "" };
         Row::new([
             member.seat.to_string(),
             member.pid.to_string(),
-            role.into(),
+            stat::role(member.role).into(),
             member.unacked.to_string(),
             asleep.into(),
         ])

@@ -49,11 +49,20 @@ static void *calls_everything(void *done) {
     uint64_t numbers[4] = {1, 2, 3, 4};
     cancel_this_thread();
     prodcon_queue *queue = make(name, 2, 8, PRODCON_AT_LEAST_ONCE), *other = join(name);
+    prodcon_fd *fd = NULL;
+    int number = 0;
     for (int round = 0; round < 3; round++) {
         OK(prodcon_queue_put(queue, "1", 1, 0));
         OK(prodcon_queue_put_many(queue, "2", 1, 1, &len, SECOND));
         ANSWERS(PRODCON_FULL, prodcon_queue_put(queue, "3", 1, 0));
         ANSWERS(PRODCON_TIMED_OUT, prodcon_queue_put(queue, "3", 1, SECOND / 100));
+        OK(prodcon_queue_latest(other, buffer, sizeof buffer, &len, &id));
+        OK(prodcon_queue_peek(other, buffer, sizeof buffer, &len, NULL));
+        OK(prodcon_queue_ready_fd(queue, PRODCON_WRITABLE, &fd));
+        OK(prodcon_fd_number(fd, &number));
+        OK(prodcon_fd_arm(fd, &ready));
+        CHECK(!ready);
+        prodcon_fd_close(fd);
         OK(prodcon_queue_get(other, buffer, sizeof buffer, &len, -1));
         OK(prodcon_queue_take(other, &item, &len, SECOND));
         OK(prodcon_queue_nack(other));

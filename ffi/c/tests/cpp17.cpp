@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include <array>
+#include <poll.h>
 #include <thread>
 
 using namespace std::chrono_literals;
@@ -313,7 +314,30 @@ static void a_block_is_a_slice() {
     prodcon::queue::unlink(directory, name);
 }
 
+static void items_are_seen_and_waited_for_in_descriptors() {
+    const std::string name = name_of("ready");
+    prodcon::options options;
+    options.capacity = 2;
+    options.item_size = 8;
+    auto queue = prodcon::queue::create(name, options);
+    auto ready = queue.readable_fd();
+    CHECK(!queue.latest() && !queue.latest_value<double>() && !ready.arm());
+    CHECK(queue.writable_fd().arm());
+    CHECK(queue.put_value(20.5) == prodcon::status::ok && queue.put_value(21.0) == prodcon::status::ok);
+    pollfd polled{};
+    polled.fd = ready.fd();
+    polled.events = POLLIN;
+    CHECK(poll(&polled, 1, 30000) == 1);
+    prodcon_item_id id{};
+    CHECK(queue.latest_value<double>(&id) == 21.0 && id.sequence == 1);
+    CHECK(queue.peek()->size() == 8 && thrown_by([&] { (void)queue.latest_value<float>(); }) == prodcon::status::too_large);
+    auto moved = std::move(ready);
+    CHECK(moved.arm() && queue.size() == 2);
+    prodcon::queue::unlink(name);
+}
+
 int main() {
+    items_are_seen_and_waited_for_in_descriptors();
     what_is_not_acknowledged_is_given_back_or_counts_as_got();
     a_block_is_a_slice();
     copies_go_through();

@@ -208,6 +208,9 @@ static void in_child(prodcon_queue *queue, const char *name) {
     ANSWERS(PRODCON_FORKED, prodcon_queue_drop(queue));
     ANSWERS(PRODCON_FORKED, prodcon_queue_item_id(queue, 0, &id));
     ANSWERS(PRODCON_FORKED, prodcon_queue_delivery_count(queue, &a));
+    ANSWERS(PRODCON_FORKED, prodcon_queue_latest(queue, buffer, sizeof buffer, &len, &id));
+    ANSWERS(PRODCON_FORKED, prodcon_queue_peek(queue, buffer, sizeof buffer, &len, &id));
+    ANSWERS(PRODCON_FORKED, prodcon_queue_ready_fd(queue, PRODCON_READABLE, &(prodcon_fd *){NULL}));
     ANSWERS(PRODCON_FORKED, prodcon_queue_item_size(queue, &len));
     ANSWERS(PRODCON_FORKED, prodcon_queue_nack(queue));
     ANSWERS(PRODCON_FORKED, prodcon_queue_set_ready(queue));

@@ -17,6 +17,7 @@ mod owned;
 mod pending;
 mod pickle;
 mod queue;
+mod ready;
 mod spill;
 mod transfer;
 mod values;
@@ -107,6 +108,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(owned::_leave_kept, module)?)?;
     // All types are made now: while the interpreter ends that would fail, with a panic.
     module.add("_Hand", py.get_type::<hand::Hand>())?;
+    module.add("_ReadyFd", py.get_type::<ready::Ready>())?;
     queue::make_types(py);
     guard::make_types(py);
     pickle::make_types(py);

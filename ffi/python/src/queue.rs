@@ -9,15 +9,18 @@ use crate::files;
 use crate::guard;
 use crate::hand::Hand;
 use crate::handle::Handle;
+use crate::object::Copied;
 use crate::options::{self, Create};
 use crate::pending::Pending;
+use crate::ready::{Own, Ready};
 use crate::spill;
 use crate::values;
 use crate::wait::{Until, away, check, enter};
-use prodcon::{Control, State};
+use prodcon::{Control, ItemId, State};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyList, PyTuple, PyType};
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +39,7 @@ pub struct ReadyQueue {
     /// program has set it since.
     lossy: AtomicBool,
     pub pending: Pending,
+    ready: Own,
 }
 
 /// A truth value, as `if` reads it.
@@ -86,6 +90,7 @@ impl ReadyQueue {
             handle,
             objects,
             pending: Pending::new(),
+            ready: Own::new(),
         })
     }
 
@@ -379,6 +384,61 @@ impl ReadyQueue {
         guard::take(py, &self.handle, Until::new(block, timeout)?)
     }
 
+    /// The newest item, without taking it: `(id, item)`, or None if there is none.
+    ///
+    /// It needs no seat and no permission to write. A lossy queue that nobody gets from is a register
+    /// that always has the latest value. It is also None if others were faster each of several times,
+    /// as can happen with large items under heavy traffic.
+    fn latest<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        self.observe(py, Control::latest::<[u8]>)
+    }
+
+    /// The oldest item, without taking it: `(id, item)`, or None if there is none. Else as `latest`.
+    fn peek<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        self.observe(py, Control::peek::<[u8]>)
+    }
+
+    /// A descriptor for select, selectors and event loops. It becomes readable once when there is an
+    /// item, after `arm()`. The loop is: `get_nowait` until Empty; `arm()`; unless that is True,
+    /// `select`. Do not read or close it. It is good until `close()`.
+    fn fileno(&self) -> PyResult<i32> {
+        self.ready.with(&self.handle, |ready| Ok(ready.as_raw_fd()))
+    }
+
+    /// Resets the descriptor of `fileno()` and arms it. True: there is an item already (or a get
+    /// raises something else than Empty), so get it and do not wait.
+    fn arm(&self) -> PyResult<bool> {
+        let armed = self.ready.with(&self.handle, |ready| ready.arm())?;
+        Ok(armed || self.pending.len() > 0)
+    }
+
+    /// A descriptor for one wait. For `prodcon._async`.
+    fn _ready_fd(&self, #[pyo3(from_py_with = truth)] writable: bool) -> PyResult<Ready> {
+        Ready::new(&self.handle, writable)
+    }
+
+    /// `get` for asyncio: `await queue.aget()`. Nothing is taken before it returns, so one that is
+    /// cancelled, or that times out in `asyncio.wait_for`, leaves nothing behind.
+    fn aget<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        asynchronous(slf.py(), "aget")?.call1((slf,))
+    }
+
+    /// `take` for asyncio: `await queue.atake()`.
+    fn atake<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().bytes_only("atake")?;
+        asynchronous(slf.py(), "atake")?.call1((slf,))
+    }
+
+    /// `put` for asyncio: `await queue.aput(obj)`.
+    fn aput<'py>(slf: &Bound<'py, Self>, obj: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        asynchronous(slf.py(), "aput")?.call1((slf, obj))
+    }
+
+    /// `async for item in queue`: as `aget`, until the end of the stream.
+    fn __aiter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        asynchronous(slf.py(), "Items")?.call1((slf,))
+    }
+
     /// Reserves a block for an item of `len` bytes, to be filled in place: see `Reservation`. Only on a handle of bytes.
     fn reserve<'py>(&self, py: Python<'py>, len: usize) -> PyResult<Bound<'py, PyAny>> {
         self.bytes_only("reserve")?;
@@ -652,7 +712,38 @@ impl ReadyQueue {
     }
 }
 
+/// A name of `prodcon._async`, which is imported when it is first needed.
+fn asynchronous<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import("prodcon._async")?.getattr(name)
+}
+
 impl ReadyQueue {
+    /// The id of an item that stays in the queue, and what it is.
+    fn observe<'py>(
+        &self,
+        py: Python<'py>,
+        look: impl FnOnce(&Control) -> prodcon::Result<Option<(ItemId, Vec<u8>)>>,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let _inside = enter(py)?; // unpickling may run Python code
+        let Some((id, bytes)) = self.handle.with_control(look)?.map_err(errors::error)? else {
+            return Ok(None);
+        };
+        let item = if self.objects {
+            let copied = match Copied::from_block(py, &bytes, &self.handle)? {
+                Copied::File(_, item) => Copied::File(None, item), // the file is still needed
+                other => other,
+            };
+            match copied.finish(py, &self.handle)? {
+                Some(object) => object,
+                None => return Ok(None), // its file went while we looked
+            }
+        } else {
+            PyBytes::new(py, &bytes).into_any()
+        };
+        let id = values::item_id(py)?.call1((id.queue.to_string(), id.sequence, id.index))?;
+        PyTuple::new(py, [id, item]).map(Some)
+    }
+
     fn wait(
         &self,
         py: Python<'_>,

@@ -1,4 +1,4 @@
-//! What a `prodcon_queue *` or a `prodcon_worker *` points to: a *shell* that is never given back to the system.
+//! What a `prodcon_queue *`, a `prodcon_worker *` or a `prodcon_fd *` points to: a *shell* that is never given back to the system.
 //!
 //! So a look at a closed handle is a look at memory of the same kind, and it can be told from an open one. A closed shell is used again only after [`RESTING`] others of its kind were closed.
 //!
@@ -11,6 +11,7 @@
 use crate::cancel::Held;
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, report, run, run_reported};
+use crate::ready::Ready;
 use crate::status::*;
 use crate::turn::{Pass, Turn};
 use crate::work::Work;
@@ -140,6 +141,36 @@ impl Handle for Worker {
     }
     fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
         static POOL: Mutex<VecDeque<&'static Worker>> = Mutex::new(VecDeque::new());
+        &POOL
+    }
+}
+
+/// A descriptor that becomes readable when a queue is worth a try. One thread at a time may use it,
+/// in the process that made it.
+#[derive(Debug)]
+pub struct Fd(Shell<Ready>);
+
+impl Handle for Fd {
+    type Content = Ready;
+    const NAME: &'static str = "descriptor";
+    const OWNED: bool = false;
+    const MARK: u64 = u64::from_be_bytes(*b"prodcoF\0");
+
+    fn name(content: &Ready) -> &str {
+        &content.name
+    }
+    fn new() -> Self {
+        Self(Shell::closed(Self::CLOSED))
+    }
+    fn shell(&self) -> &Shell<Ready> {
+        &self.0
+    }
+    fn last_closed() -> &'static AtomicPtr<Self> {
+        static LAST: AtomicPtr<Fd> = AtomicPtr::new(std::ptr::null_mut());
+        &LAST
+    }
+    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
+        static POOL: Mutex<VecDeque<&'static Fd>> = Mutex::new(VecDeque::new());
         &POOL
     }
 }

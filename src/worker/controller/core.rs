@@ -14,6 +14,7 @@ use super::segments::Segments;
 use crate::error::{Error, Fault, PutError, Worker};
 use crate::queue::{AttachOptions, Control, ReadyQueue};
 use crate::state::{Role, State};
+use crate::sys::signal::hides_ends;
 use crate::worker::message::{Message, WhenFull, send};
 use crate::worker::program::Program;
 use crate::worker::settings::{Settings, TOLD, TYPE, Told};
@@ -104,7 +105,8 @@ impl Core {
             .get_envs()
             .find(|(name, _)| *name == TYPE)
             .and_then(|(_, kind)| kind?.to_str().map(str::to_owned));
-        let told = Told::new(control, segments.lease.number(), kind, settings);
+        let unseen = hides_ends();
+        let told = Told::new(control, segments.lease.number(), kind, unseen, settings);
         let dir =
             std::path::absolute(control.directory()).unwrap_or_else(|_| control.directory().into());
         command
@@ -128,6 +130,8 @@ impl Core {
             processes,
             restart: common.restart,
             start_timeout: common.start_timeout,
+            work_limit: common.work_limit,
+            unseen,
             heard: run.listeners[0].ears.clone(),
             on_exit: self.on_exit.clone(),
             after,

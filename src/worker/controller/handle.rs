@@ -327,7 +327,7 @@ impl<T: Payload + ?Sized> Consumer<T> {
     fn open(name: &str, options: &ConsumerOptions, way: Way) -> Result<Self> {
         let own = match way {
             Way::Attach => {
-                options.settings.check(name)?;
+                options.check(name)?;
                 QueueOptions::new(1)
             }
             _ => options.work_queue(name)?,

@@ -113,6 +113,16 @@ pub(crate) struct Said(VecDeque<(u32, Word)>);
 enum Word {
     Attached,
     Failed(String),
+    Ended,
+}
+
+/// What a process that has ended said of its end.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct LastWords {
+    /// Why it failed.
+    pub(crate) error: Option<String>,
+    /// It had done its work.
+    pub(crate) ended: bool,
 }
 
 impl Said {
@@ -129,6 +139,7 @@ impl Said {
             Packet::Result(bytes) => return Some(bytes),
             Packet::Attached(pid) => self.note(pid, Word::Attached),
             Packet::Failed(pid, text) => self.note(pid, Word::Failed(text)),
+            Packet::Ended(pid) => self.note(pid, Word::Ended),
         }
         None
     }
@@ -139,16 +150,19 @@ impl Said {
             .any(|(of, word)| *of == pid && matches!(word, Word::Attached))
     }
 
-    /// Why it failed, if it said so. Its words are forgotten: its id may be another's from now on.
-    pub(crate) fn last_words(&mut self, pid: u32) -> Option<String> {
-        let mut text = None;
+    /// What it said of its end. Its words are forgotten: its id may be another's from now on.
+    pub(crate) fn last_words(&mut self, pid: u32) -> LastWords {
+        let mut last = LastWords::default();
         self.0.retain_mut(|(of, word)| {
-            if let (true, Word::Failed(said)) = (*of == pid, word) {
-                text = Some(std::mem::take(said));
+            match word {
+                _ if *of != pid => return true,
+                Word::Failed(said) => last.error = Some(std::mem::take(said)),
+                Word::Ended => last.ended = true,
+                Word::Attached => {}
             }
-            *of != pid
+            false
         });
-        text
+        last
     }
 
     #[cfg(test)]
@@ -194,9 +208,9 @@ impl Ears {
             .is_some_and(|said| lock(said).attached(pid))
     }
 
-    /// Why a process that has ended said that it failed. All that it sent lies in the ring by now:
+    /// What a process that has ended said of its end. All that it sent lies in the ring by now:
     /// what was not read yet is read here, and waits for its callback.
-    pub(crate) fn last_words(&self, pid: u32) -> Option<String> {
+    pub(crate) fn last_words(&self, pid: u32) -> LastWords {
         let mut reading = self.reading();
         let Reading { queue, backlog } = &mut *reading;
         if let Some(queue) = queue {
@@ -207,9 +221,8 @@ impl Ears {
             }
         }
         drop(reading);
-        self.said
-            .as_ref()
-            .and_then(|said| lock(said).last_words(pid))
+        let said = self.said.as_ref();
+        said.map_or_else(LastWords::default, |said| lock(said).last_words(pid))
     }
 
     /// The next result or message. `None`: none for now. An error: there will be none any more.

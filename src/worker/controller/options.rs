@@ -20,6 +20,8 @@ pub(crate) struct Common {
     pub(crate) restart: Restart,
     pub(crate) start_timeout: Duration,
     pub(crate) stop_timeout: Duration,
+    /// Of consumers alone.
+    pub(crate) work_limit: Option<Duration>,
 }
 
 impl Default for Common {
@@ -34,6 +36,7 @@ impl Default for Common {
             restart: Restart::Never,
             start_timeout: Duration::from_secs(10),
             stop_timeout: Duration::from_secs(10),
+            work_limit: None,
         }
     }
 }
@@ -236,10 +239,49 @@ impl ConsumerOptions {
         self
     }
 
+    /// Sets how long a call of `work` may take. The controlling process kills a worker process that
+    /// takes longer, and says so in [`ProcessExit::error`](super::ProcessExit::error). What it had in
+    /// hand is recovered as after any other death: delivered again, or lost. Whether a process is
+    /// started again is up to [`restart`](Self::restart). Without a limit, which is the default,
+    /// nobody is killed.
+    ///
+    /// [`Context::keep_alive`](crate::worker::Context::keep_alive) begins the time anew. A process
+    /// that is paused in `work` is late too. Processes that others have started are left alone.
+    ///
+    /// ```
+    /// use prodcon::QueueOptions;
+    /// use prodcon::worker::{ConsumerOptions, Restart};
+    /// use std::time::Duration;
+    ///
+    /// let options = ConsumerOptions::new()
+    ///     .queue(QueueOptions::new(256).at_least_once(true).dead_letter("failed", 3))
+    ///     .restart(Restart::OnFailure { limit: 100, backoff: Duration::from_millis(100) })
+    ///     .work_limit(Duration::from_secs(30));
+    /// ```
+    pub fn work_limit(mut self, limit: Duration) -> Self {
+        self.common.work_limit = Some(limit);
+        self
+    }
+
     /// Sets for how many endpoints of others there is to be room. The default is 16.
     pub fn producers(mut self, endpoints: u32) -> Self {
         self.producers = endpoints;
         self
+    }
+
+    /// Checks what concerns the worker, and not its queue.
+    pub(crate) fn check(&self, worker: &str) -> Result<(), Error> {
+        self.settings.check(worker)?;
+        if self.common.work_limit.is_some_and(|limit| limit.is_zero()) {
+            let worker = worker.into();
+            let what = "a work_limit of 0 would kill it at once: choose a longer one, or set none";
+            return Err(Worker::Invalid {
+                worker,
+                what: what.into(),
+            }
+            .into());
+        }
+        Ok(())
     }
 
     /// What all segments share, where it was said of the queue alone.
@@ -258,7 +300,7 @@ impl ConsumerOptions {
             let worker = worker.into();
             Err(Worker::Invalid { worker, what }.into())
         };
-        self.settings.check(worker)?;
+        self.check(worker)?;
         if self.processes == 0 {
             return invalid("0 processes would do nothing: choose 1 or more".into());
         }

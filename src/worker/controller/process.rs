@@ -6,7 +6,7 @@
 //! be another's; the last thread to end runs what follows the worker's end, once.
 
 use super::exit::{ProcessExit, Restart, WorkerExit};
-use super::listener::{Callback, Ears, lock, serve};
+use super::listener::{Callback, Ears, LastWords, lock, serve};
 use crate::error::{Error, Reason, Worker};
 use crate::queue::Control;
 use crate::state::State;
@@ -37,6 +37,10 @@ pub(crate) struct Shared {
     restart: Restart,
     /// How long a process that is started again may take to attach.
     start_timeout: Duration,
+    /// How long a call of `work` may take.
+    work_limit: Option<Duration>,
+    /// Nobody sees how they end. Those that end well say so.
+    unseen: bool,
     heard: Arc<Ears>,
     on_exit: Callback<ProcessExit>,
     now: Mutex<Now>,
@@ -58,6 +62,8 @@ struct Now {
     starting: bool,
     /// Nothing is started again.
     ending: bool,
+    /// Processes that were killed because their work took too long.
+    overdue: Vec<u32>,
 }
 
 /// What is to be started, and who wants to hear of it.
@@ -68,6 +74,9 @@ pub(crate) struct Plan {
     pub(crate) processes: usize,
     pub(crate) restart: Restart,
     pub(crate) start_timeout: Duration,
+    pub(crate) work_limit: Option<Duration>,
+    /// Nobody will see how they end. Those that end well say so.
+    pub(crate) unseen: bool,
     pub(crate) heard: Arc<Ears>,
     pub(crate) on_exit: Callback<ProcessExit>,
     pub(crate) after: Box<dyn FnOnce() + Send>,
@@ -89,6 +98,8 @@ impl Crew {
             command: Mutex::new(plan.command),
             restart: plan.restart,
             start_timeout: plan.start_timeout,
+            work_limit: plan.work_limit,
+            unseen: plan.unseen,
             heard: plan.heard,
             on_exit: plan.on_exit,
             now: Mutex::new(Now {
@@ -100,6 +111,7 @@ impl Crew {
                 over: false,
                 restarts: 0,
                 ending: false,
+                overdue: vec![],
             }),
             changed: Condvar::new(),
             after: Mutex::new(Some(plan.after)),
@@ -109,7 +121,9 @@ impl Crew {
             shared,
             threads: vec![],
         };
-        let started = (0..plan.processes).try_for_each(|process| crew.start_one(process));
+        let limited = plan.work_limit.map_or(Ok(()), |limit| crew.limit(limit));
+        let started = limited
+            .and_then(|()| (0..plan.processes).try_for_each(|process| crew.start_one(process)));
         crew.shared.one_less();
         (crew, started)
     }
@@ -136,6 +150,16 @@ impl Crew {
                 Err(self.shared.spawn_error(error))
             }
         }
+    }
+
+    /// Lets no call of `work` take longer than `limit`.
+    fn limit(&mut self, limit: Duration) -> Result<(), Error> {
+        let shared = self.shared.clone();
+        let thread = std::thread::Builder::new().name(format!("prodcon {} limit", shared.worker));
+        let thread = thread.spawn(move || shared.limit_work(limit));
+        self.threads
+            .push(thread.map_err(|error| self.shared.spawn_error(error))?);
+        Ok(())
     }
 
     /// Waits until every process has attached. A process that ends before is a failure; so is one
@@ -309,7 +333,7 @@ impl Shared {
                 in_a_row = 0;
             }
             let attached = self.heard.attached(pid);
-            let mut error = self.heard.last_words(pid);
+            let LastWords { mut error, ended } = self.heard.last_words(pid);
             if status.is_some_and(|status| status.success()) && attached {
                 error = None;
             }
@@ -317,6 +341,18 @@ impl Shared {
                 error = Some(format!(
                     "it did not attach within {} s and was killed",
                     self.start_timeout.as_secs_f64()
+                ));
+            }
+            let overdue = self.was_overdue(pid);
+            if let (Some(limit), None) = (overdue, &error) {
+                error = Some(format!(
+                    "its work took longer than {} s and it was killed",
+                    limit.as_secs_f64()
+                ));
+            }
+            if self.unseen && status.is_none() && attached && !ended && error.is_none() {
+                error = Some(format!(
+                    "process {pid} ended before its work did; nobody knows how, because SIGCHLD is ignored"
                 ));
             }
             let mut exit = ProcessExit {
@@ -344,6 +380,42 @@ impl Shared {
             }
         }
         self.one_less();
+    }
+
+    /// Kills each process whose call of `work` takes longer than `limit`, until the worker's end.
+    fn limit_work(&self, limit: Duration) {
+        loop {
+            // An error: the next look tells, or nobody can know how long it takes.
+            let works = lock(&self.control).works().unwrap_or_default();
+            let mut now = lock(&self.now);
+            if now.over {
+                return;
+            }
+            for late in works.iter().filter(|work| work.lasts > limit) {
+                let child = now.children.iter_mut().flatten();
+                let mut child = child.filter(|child| child.id() == late.pid);
+                if child.next().is_some_and(|child| child.kill().is_ok()) {
+                    now.overdue.push(late.pid);
+                }
+            }
+            // What begins after this look is not late before the whole time has passed.
+            let left = works
+                .iter()
+                .filter_map(|work| limit.checked_sub(work.lasts));
+            let left = left.fold(limit, Duration::min);
+            let pause = left.clamp(Duration::from_millis(1), Duration::from_secs(3600));
+            drop(self.changed.wait_timeout(now, pause));
+        }
+    }
+
+    /// Returns the limit that the work of this process has passed, if it was killed for that.
+    fn was_overdue(&self, pid: u32) -> Option<Duration> {
+        let mut now = lock(&self.now);
+        let before = now.overdue.len();
+        now.overdue.retain(|overdue| *overdue != pid);
+        (now.overdue.len() < before)
+            .then_some(self.work_limit)
+            .flatten()
     }
 
     /// Waits until a process that was started again has attached, or has ended; kills it if it does
