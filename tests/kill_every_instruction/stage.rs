@@ -6,6 +6,7 @@
 pub(crate) use crate::item::{Item, item, number};
 use prodcon::{AttachOptions, Control, GetError, PutError, QueueOptions, ReadyQueue, State, Stats};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 pub(crate) type Queue = ReadyQueue<Item>;
@@ -112,9 +113,8 @@ impl Stage {
         let batch = control.info().batch > 1;
         let small = size_of::<Item>() <= 8 && !batch;
         if control.info().copy_in_slot != small {
-            println!(
-                "SKIPPED: this processor does not exchange 16 bytes at once, so no slot has a copy"
-            );
+            static ONCE: Once = Once::new();
+            ONCE.call_once(|| println!("SKIPPED: this processor does not exchange 16 bytes at once, so no slot has a copy"));
         }
         Self {
             dir: dir.into(),
