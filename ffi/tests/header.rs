@@ -16,6 +16,7 @@ fn the_committed_header_is_what_cbindgen_makes_of_the_sources() {
         "queue.rs",
         "many.rs",
         "gate.rs",
+        "wait.rs",
         "worker.rs",
     ] {
         builder = builder.with_src(root.join("src").join(file));
