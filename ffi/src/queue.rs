@@ -462,6 +462,17 @@ pub unsafe extern "C" fn prodcon_queue_drop(queue: *mut Queue) -> Status {
     unsafe { with(queue, "drop", true, Endpoint::drop_in_hand) }
 }
 
+impl From<rust::ItemId> for ItemId {
+    fn from(id: rust::ItemId) -> Self {
+        Self {
+            size: 0,
+            index: id.index,
+            sequence: id.sequence,
+            queue: *id.queue.as_bytes(),
+        }
+    }
+}
+
 /// What tells one item from every other one, for ever and everywhere. It stays the same when the
 /// item is delivered again.
 #[derive(Debug, Clone, Copy, Default)]
@@ -497,13 +508,7 @@ pub unsafe extern "C" fn prodcon_queue_item_id(
 ) -> Status {
     let work = |endpoint: &mut Endpoint| {
         output(id, "id")?;
-        let found = endpoint.item_id(number)?;
-        let mut found = ItemId {
-            size: 0,
-            index: found.index,
-            sequence: found.sequence,
-            queue: *found.queue.as_bytes(),
-        };
+        let mut found = ItemId::from(endpoint.item_id(number)?);
         // SAFETY: the caller's struct, with its size in the first field; `found` is plain data without
         // padding (asserted above).
         unsafe { sized_output(id, &mut found, "id") }

@@ -7,7 +7,7 @@
 use super::endpoint::Endpoint;
 use super::item::Plain;
 use super::wait::Until;
-use super::{ItemId, Payload, QueueOptions, ReadyQueue};
+use super::{ItemId, OwnedDelivery, Payload, QueueOptions, ReadyQueue};
 use crate::error::{GetError, PutSliceError, Result};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,6 +70,20 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[doc(hidden)]
     pub fn item_size(&self) -> usize {
         self.endpoint.control.item_size()
+    }
+}
+
+impl<T: Payload + ?Sized> OwnedDelivery<T> {
+    /// Returns whether it was taken before a fork and this is the child, in which it shows nothing.
+    #[doc(hidden)]
+    pub fn is_forked(&self) -> bool {
+        self.control().forked()
+    }
+
+    /// Returns the queue's name.
+    #[doc(hidden)]
+    pub fn queue_name(&self) -> &str {
+        self.control().name()
     }
 }
 

@@ -47,6 +47,7 @@ static void *calls_everything(void *done) {
     prodcon_options options = {.size = sizeof options, .capacity = 2, .item_size = 8, .type_name = "u64", .batch = 2};
     prodcon_attach_options attach = {.size = sizeof attach, .role = PRODCON_CONSUMER};
     uint64_t numbers[4] = {1, 2, 3, 4};
+    prodcon_delivery *delivery = NULL;
     cancel_this_thread();
     prodcon_queue *queue = make(name, 2, 8, PRODCON_AT_LEAST_ONCE), *other = join(name);
     for (int round = 0; round < 3; round++) {
@@ -104,6 +105,24 @@ static void *calls_everything(void *done) {
     OK(prodcon_queue_take_slice(other, &item, &len, SECOND));
     OK(prodcon_queue_item_size(other, &len));
     prodcon_queue_close(other);
+    prodcon_queue_close(queue);
+    OK(prodcon_queue_unlink(name));
+    queue = make(name, 4, 8, PRODCON_AT_LEAST_ONCE);
+    attach.max_unacked = 1;
+    OK(prodcon_queue_attach_with(name, &attach, &other));
+    OK(prodcon_queue_put(queue, "1", 1, 0));
+    OK(prodcon_queue_put(queue, "2", 1, 0));
+    OK(prodcon_queue_take_owned(other, &delivery, SECOND));
+    ANSWERS(PRODCON_TIMED_OUT, prodcon_queue_take_owned(other, &(prodcon_delivery *){NULL}, SECOND / 100));
+    OK(prodcon_delivery_data(delivery, &item, &len));
+    OK(prodcon_delivery_item_id(delivery, &id));
+    OK(prodcon_delivery_count(delivery, &recovered));
+    OK(prodcon_delivery_nack(delivery));
+    OK(prodcon_queue_take_owned(other, &delivery, SECOND));
+    OK(prodcon_delivery_ack(delivery));
+    OK(prodcon_queue_take_owned(other, &delivery, SECOND));
+    prodcon_queue_close(other);
+    prodcon_delivery_drop(delivery);
     prodcon_queue_close(queue);
     OK(prodcon_queue_unlink(name));
     ANSWERS(PRODCON_NOT_FOUND, prodcon_queue_attach(name, &other));
