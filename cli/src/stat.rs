@@ -59,7 +59,12 @@ pub fn figures(control: &Control) -> prodcon::Result<Value> {
     let members: Vec<Value> = s
         .members
         .iter()
-        .map(|m| json!({ "seat": m.seat, "pid": m.pid, "role": role(m.role), "held": m.unacked, "asleep": m.asleep }))
+        .map(|m| {
+            json!({
+                "seat": m.seat, "pid": m.pid, "role": role(m.role), "held": m.unacked, "asleep": m.asleep,
+                "holding_s": m.holding.map(|time| time.as_secs_f64()),
+            })
+        })
         .collect();
     let dead_letter = Some(&info.dead_letter).filter(|name| !name.is_empty());
     Ok(json!({
