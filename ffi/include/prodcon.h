@@ -234,6 +234,11 @@
 #define PRODCON_WORKER_ITEMS_TO_RESULTS 4
 
 /**
+ * An item in hand that has left its queue's handle. Any thread may have it, one at a time.
+ */
+typedef struct prodcon_delivery prodcon_delivery;
+
+/**
  * A descriptor that becomes readable when a queue is worth a try. One thread at a time may use it,
  * in the process that made it.
  */
@@ -820,6 +825,87 @@ prodcon_status prodcon_queue_item_id(struct prodcon_queue *queue,
  * - Threads: one at a time.
  */
 prodcon_status prodcon_queue_delivery_count(struct prodcon_queue *queue, uint32_t *count);
+
+/**
+ * Takes an item with a seat of its own: it may go to another thread, it outlives the handle of
+ * the queue, and several of them are settled in any order. `*delivery` is in hand until
+ * `prodcon_delivery_ack`, `prodcon_delivery_nack` or `prodcon_delivery_drop`. Meanwhile the
+ * queue's handle does everything else.
+ *
+ * A handle has up to `max_unacked` of them (`prodcon_attach_options`), in a queue without
+ * batches.
+ *
+ * If this process ends before that, killed or not, another consumer gets the item
+ * (at-least-once), or it is counted as lost.
+ *
+ * - Waits: as `prodcon_queue_get`; also until one of them is settled, if `max_unacked` are in
+ *   hand.
+ * - Returns: as `prodcon_queue_take`; also `PRODCON_INVALID` if the handle was attached without
+ *   `max_unacked`, or if the queue has batches.
+ * - Ownership: `*delivery` is yours until it is settled.
+ * - Threads: one at a time on the handle.
+ */
+prodcon_status prodcon_queue_take_owned(struct prodcon_queue *queue,
+                                        struct prodcon_delivery **delivery,
+                                        int64_t timeout_ns);
+
+/**
+ * Shows where the item is.
+ *
+ * - Returns: `PRODCON_INVALID` if it was settled.
+ * - Ownership: the bytes may be read until the delivery is settled. They are aligned to 8 bytes,
+ *   or as the queue's options say.
+ * - Threads: one at a time on the delivery; any may read the bytes.
+ */
+prodcon_status prodcon_delivery_data(struct prodcon_delivery *delivery,
+                                     const void **data,
+                                     size_t *len);
+
+/**
+ * Acknowledges the item: the work on it is done, and nobody else gets it.
+ *
+ * - Returns: `PRODCON_INVALID` if it was settled.
+ * - Ownership: the delivery is gone, and its bytes may not be read any more.
+ * - Threads: any, one at a time.
+ */
+prodcon_status prodcon_delivery_ack(struct prodcon_delivery *delivery);
+
+/**
+ * Gives the item back, to another consumer of an at-least-once queue or to this one's next take.
+ *
+ * - Returns: `PRODCON_INVALID` if it was settled, or if the queue is at-most-once: then the item
+ *   stays in hand.
+ * - Ownership: the delivery is gone, and its bytes may not be read any more.
+ * - Threads: any, one at a time.
+ */
+prodcon_status prodcon_delivery_nack(struct prodcon_delivery *delivery);
+
+/**
+ * Ends with the item without a word about the work: it is given back, or counts as got where the
+ * queue is at-most-once. For destructors and for ways out after an error. In a forked child it
+ * frees the delivery and touches nothing else. NULL does nothing.
+ *
+ * - Ownership: the delivery is gone, and its bytes may not be read any more.
+ * - Threads: any, one at a time.
+ */
+void prodcon_delivery_drop(struct prodcon_delivery *delivery);
+
+/**
+ * Gives what identifies the item, as `prodcon_queue_item_id`.
+ *
+ * - Returns: `PRODCON_INVALID` if it was settled, or if `id->size` is 0 or more than 65536.
+ * - Threads: one at a time.
+ */
+prodcon_status prodcon_delivery_item_id(struct prodcon_delivery *delivery,
+                                        struct prodcon_item_id *id);
+
+/**
+ * Says how many times the item has been delivered, this time included.
+ *
+ * - Returns: `PRODCON_INVALID` if it was settled.
+ * - Threads: one at a time.
+ */
+prodcon_status prodcon_delivery_count(struct prodcon_delivery *delivery, uint32_t *count);
 
 /**
  * Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in

@@ -336,6 +336,59 @@ class [[nodiscard]] item : public detail::in_hand {
     bytes_view view_;
 };
 
+/// An item in hand that has left its queue: it may go to another thread, it outlives the queue, and
+/// several are settled in any order. Destroyed without ack(), it is given back (at-least-once) or
+/// counts as got (at-most-once).
+class [[nodiscard]] owned_item {
+  public:
+    owned_item(owned_item &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)), view_(other.view_) {}
+    owned_item &operator=(owned_item &&other) noexcept {
+        if (this != &other) {
+            prodcon_delivery_drop(std::exchange(handle_, other.handle_));
+            other.handle_ = nullptr;
+            view_ = other.view_;
+        }
+        return *this;
+    }
+    ~owned_item() { prodcon_delivery_drop(handle_); }
+
+    const std::byte *data() const noexcept { return view_.data(); }
+    std::size_t size() const noexcept { return view_.size(); }
+    bytes_view view() const noexcept { return view_; }
+    /// Acknowledges it: the work is done, and nobody else gets it.
+    void ack() { detail::done(prodcon_delivery_ack(std::exchange(handle_, nullptr))); }
+    /// Gives it back. If that throws (at-most-once), it is still in hand.
+    void nack() {
+        detail::done(prodcon_delivery_nack(handle_));
+        handle_ = nullptr;
+    }
+    /// How many times it has been delivered, this time included.
+    [[nodiscard]] std::uint32_t delivery_count() const {
+        std::uint32_t count = 0;
+        detail::done(prodcon_delivery_count(handle_, &count));
+        return count;
+    }
+    /// What tells it from every other item, for ever.
+    [[nodiscard]] prodcon_item_id id() const {
+        prodcon_item_id id{};
+        id.size = sizeof id;
+        detail::done(prodcon_delivery_item_id(handle_, &id));
+        return id;
+    }
+
+  private:
+    friend class queue;
+    explicit owned_item(prodcon_delivery *handle) : handle_(handle) {
+        const void *data = nullptr;
+        std::size_t size = 0;
+        detail::done(prodcon_delivery_data(handle_, &data, &size));
+        view_ = bytes_view(data, size);
+    }
+
+    prodcon_delivery *handle_;
+    bytes_view view_;
+};
+
 /// The items of one block in hand, in place. ack() acknowledges them all; else as an item.
 template <class T>
 class [[nodiscard]] slice : public detail::in_hand {
@@ -501,6 +554,14 @@ class queue {
         if (why) *why = answered;
         if (answered != status::ok) return std::nullopt;
         return item(handle_, bytes_view(data, size));
+    }
+    /// The oldest item, with a seat of its own (see attach_options::max_unacked); nothing as in take.
+    [[nodiscard]] std::optional<owned_item> take_owned(timeout wait = forever, status *why = nullptr) {
+        prodcon_delivery *delivery = nullptr;
+        const status answered = detail::answer(prodcon_queue_take_owned(handle_, &delivery, wait.nanoseconds()));
+        if (why) *why = answered;
+        if (answered != status::ok) return std::nullopt;
+        return owned_item(delivery);
     }
     /// A copy of the oldest item; nothing as in take.
     [[nodiscard]] std::optional<std::vector<std::byte>> get(timeout wait = forever, status *why = nullptr) {

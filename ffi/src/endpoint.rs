@@ -10,6 +10,7 @@
 //! as long.
 
 use crate::cancel::Held;
+use crate::delivery::Lent;
 use crate::failure::Failure;
 use crate::status::*;
 use rust::bindings::copy_item;
@@ -437,6 +438,21 @@ impl Endpoint {
         };
         let guard = Self::wait_to_take(&mut self.queue, error, timeout_ns)?;
         Ok(Self::show(&mut self.work, guard))
+    }
+
+    /// Takes an item that may leave.
+    pub fn take_owned(&mut self, timeout_ns: i64) -> Result<Lent, Failure> {
+        self.at_rest("take_owned")?;
+        let queue = &mut self.queue;
+        let delivery = match Wait::from_ns(timeout_ns) {
+            Wait::Not => queue.within(Duration::ZERO).take_owned()?,
+            Wait::AtMost(timeout) => queue.within(timeout).take_owned()?,
+            Wait::Forever => queue.take_owned()?,
+        };
+        Ok(Lent {
+            delivery,
+            at_least_once: queue.control().info().at_least_once,
+        })
     }
 
     fn show(work: &mut Work, guard: Delivery<'_, [u8]>) -> (*const u8, usize) {

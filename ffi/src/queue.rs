@@ -511,8 +511,7 @@ pub unsafe extern "C" fn prodcon_queue_item_id(
 ) -> Status {
     let work = |endpoint: &mut Endpoint| {
         output(id, "id")?;
-        let found = endpoint.item_id(number)?;
-        let mut found = ItemId::from(found);
+        let mut found = ItemId::from(endpoint.item_id(number)?);
         // SAFETY: the caller's struct, with its size in the first field; `found` is plain data without
         // padding (asserted above).
         unsafe { sized_output(id, &mut found, "id") }

@@ -371,6 +371,10 @@ impl<T: Payload + ?Sized> OwnedDelivery<T> {
         self.id
     }
 
+    pub(super) fn control(&self) -> &Control {
+        &self.loans.control
+    }
+
     fn bytes(&self) -> &[u8] {
         let control = &self.loans.control;
         if control.forked() {

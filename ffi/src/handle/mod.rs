@@ -9,6 +9,7 @@
 //! an owner (see `turn`) only while the mark is `OPEN`, and of queues alone.
 
 use crate::cancel::Held;
+use crate::delivery::Lent;
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, report, run, run_reported};
 use crate::ready::Ready;
@@ -171,6 +172,35 @@ impl Handle for Fd {
     }
     fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
         static POOL: Mutex<VecDeque<&'static Fd>> = Mutex::new(VecDeque::new());
+        &POOL
+    }
+}
+
+/// An item in hand that has left its queue's handle. Any thread may have it, one at a time.
+#[derive(Debug)]
+pub struct Delivery(Shell<Lent>);
+
+impl Handle for Delivery {
+    type Content = Lent;
+    const NAME: &'static str = "delivery";
+    const OWNED: bool = false;
+    const MARK: u64 = u64::from_be_bytes(*b"prodcoD\0");
+
+    fn name(content: &Lent) -> &str {
+        content.delivery.queue_name()
+    }
+    fn new() -> Self {
+        Self(Shell::closed(Self::CLOSED))
+    }
+    fn shell(&self) -> &Shell<Lent> {
+        &self.0
+    }
+    fn last_closed() -> &'static AtomicPtr<Self> {
+        static LAST: AtomicPtr<Delivery> = AtomicPtr::new(std::ptr::null_mut());
+        &LAST
+    }
+    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
+        static POOL: Mutex<VecDeque<&'static Delivery>> = Mutex::new(VecDeque::new());
         &POOL
     }
 }
