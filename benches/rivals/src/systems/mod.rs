@@ -218,6 +218,7 @@ pub const ALL: &[Entry] = &[
         package: "cloudtoid-interprocess",
         rival: true,
         note: "polled with `try_recv_into`, where it need not sleep",
+        kills: Some(Promise::None),
         which: Which::Cloudtoid,
         ..PLAIN
     },
