@@ -33,15 +33,12 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         other: &Control,
         goes_on: impl FnMut() -> bool,
     ) -> Result<(), PutError> {
-        let attempt = |endpoint: &mut Endpoint| match endpoint.put_until(
-            item.bytes(),
-            T::SIZE.is_some(),
-            Until::Now,
-        ) {
-            Ok(()) => Ok(Some(())),
-            Err(PutError::Full) => Ok(None),
-            Err(error) => Err(error),
-        };
+        let attempt =
+            |endpoint: &mut Endpoint| match endpoint.try_put(item.bytes(), T::SIZE.is_some()) {
+                Ok(()) => Ok(Some(())),
+                Err(PutError::Full) => Ok(None),
+                Err(error) => Err(error),
+            };
         self.endpoint
             .wait_while(For::Space, timeout, other, goes_on, attempt)?
             .ok_or(PutError::TimedOut)
