@@ -42,6 +42,7 @@ pub enum Promise {
 enum Which {
     Prodcon,
     ProdconInPlace,
+    ProdconPolled,
     ProdconAtLeastOnce,
     Vyukov,
     VyukovPolicy,
@@ -131,6 +132,15 @@ pub const ALL: &[Entry] = &[
         lossy: true,
         note: "`reserve` .. `commit` and `take`, which do not copy",
         which: Which::ProdconInPlace,
+        ..PLAIN
+    },
+    Entry {
+        name: "prodcon-polled",
+        title: "prodcon, polled",
+        package: "prodcon",
+        sleeps: false,
+        note: "`try_put` and `try_get_into`, which copy, tried again; `pause` and now and then yield",
+        which: Which::ProdconPolled,
         ..PLAIN
     },
     Entry {
@@ -274,6 +284,7 @@ impl Entry {
         match self.which {
             Which::Prodcon => visitor.visit::<prodcon::Prodcon>(),
             Which::ProdconInPlace => visitor.visit::<prodcon::ProdconInPlace>(),
+            Which::ProdconPolled => visitor.visit::<prodcon::ProdconPolled>(),
             Which::ProdconAtLeastOnce => visitor.visit::<prodcon::ProdconAtLeastOnce>(),
             Which::Vyukov => visitor.visit::<vyukov::Vyukov<waiting::Naive>>(),
             Which::VyukovPolicy => visitor.visit::<vyukov::Vyukov<waiting::Policy>>(),
