@@ -27,7 +27,8 @@
  * - Waits: a function without this line does not wait. `timeout_ns` is in nanoseconds: 0 does not
  *   wait (PRODCON_FULL, PRODCON_EMPTY), a positive one is the longest wait (PRODCON_TIMED_OUT), a
  *   negative one waits as long as it takes. So pass 0, not what is left, when a deadline has
- *   passed.
+ *   passed. After several successes a call with 0 may pause for up to ten microseconds or so
+ *   before it answers, to keep out of the other side's way.
  * - Ownership: strings and data that you pass stay yours and may change after the call.
  * - Threads: a handle is for one thread at a time. It may be handed over between calls; the
  *   thread that puts or gets first is served fastest. Two threads (or a signal handler) at once

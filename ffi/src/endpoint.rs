@@ -79,7 +79,7 @@ impl Wait {
 /// Copies; small items without a call.
 ///
 /// # Safety
-/// As `ptr::copy_nonoverlapping`.
+/// As `ptr::copy_nonoverlapping`; nobody changes the bytes meanwhile.
 #[inline(always)]
 unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     if len == 8 {
@@ -87,7 +87,7 @@ unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
         let word = unsafe { from.cast::<u64>().read_unaligned() };
         // SAFETY: 8 bytes may be written there by this function's contract.
         unsafe { to.cast::<u64>().write_unaligned(word) };
-    } else {
+    } else if len > 0 {
         // SAFETY: readable for len bytes, and not changed meanwhile, by this function's contract.
         let item = unsafe { slice::from_raw_parts(from, len) };
         // SAFETY: writable for len bytes, and not in the item, by this function's contract.

@@ -194,8 +194,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// ```
     #[inline]
     pub fn try_put(&mut self, item: &T) -> Result<(), PutError> {
-        self.endpoint
-            .put_until(item.bytes(), T::SIZE.is_some(), Until::Now)
+        self.endpoint.try_put(item.bytes(), T::SIZE.is_some())
     }
 
     /// Puts an item as into a lossy queue, whatever the queue is: when it is full the oldest block
