@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Dir, can_run, get, launcher, nats, nothing, until};
+use common::{Dir, can_run, get, launcher, nats, nothing, skipped, until};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -64,10 +64,10 @@ fn a_link_that_is_delayed_and_cut_loses_nothing_and_doubles_nothing() {
         return;
     }
     let Some(namespaces) = Namespaces::new() else {
-        return eprintln!("SKIPPED: network namespaces are not allowed here");
+        return skipped("network namespaces are not allowed here");
     };
     if !namespaces.delay("20ms") {
-        eprintln!("SKIPPED: the delay (tc netem is not to be had); the link is cut all the same");
+        skipped("the delay (tc netem is not to be had); the link is cut all the same");
     }
     let dir = Dir::new();
     let name = &namespaces.0;
@@ -145,6 +145,6 @@ fn systemd_accepts_the_unit() {
                 .collect();
             assert!(ours.is_empty(), "{ours:?}");
         }
-        Err(error) => eprintln!("SKIPPED: systemd-analyze: {error}"),
+        Err(error) => skipped(&format!("systemd-analyze: {error}")),
     }
 }
