@@ -218,6 +218,16 @@ fn only_what_was_left_by_its_owner_is_stale_and_other_queues_are_idle() {
     follower.0.kill().unwrap();
     follower.0.wait().unwrap();
     assert!(listed("owned").0);
+    // Who wants the name is told what to do, and it works.
+    let create = "create owned --capacity 4 --item-size 4";
+    dir.fails(
+        create,
+        1,
+        "its owner is gone and nobody is attached: remove it with `prodcon rm owned`",
+    );
+    dir.ok("rm owned", b"");
+    dir.ok(create, b"");
+    dir.fails(create, 1, "exists already: attach to it");
 }
 
 #[test]

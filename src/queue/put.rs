@@ -28,9 +28,6 @@ impl Endpoint {
         until: Until,
     ) -> Result<(), PutError> {
         self.may_fill(bytes.len(), plain)?;
-        if matches!(until, Until::Now) && self.is_still_full() {
-            return Err(PutError::Full);
-        }
         if self.control.ring.single {
             if self.put_fast(bytes) {
                 return Ok(());
@@ -38,6 +35,16 @@ impl Endpoint {
             return self.put_slow(bytes.len(), until);
         }
         self.put_general(bytes, until)
+    }
+
+    /// Puts an item if there is space now, as `put_until` does.
+    #[inline(always)]
+    pub(super) fn try_put(&mut self, bytes: &[u8], plain: bool) -> Result<(), PutError> {
+        self.may_fill(bytes.len(), plain)?;
+        if self.is_still_full() {
+            return Err(PutError::Full);
+        }
+        self.put_until(bytes, plain, Until::Now)
     }
 
     /// Looks whether the ring is full still, for a caller that asks again and again. Nothing is

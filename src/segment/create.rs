@@ -65,7 +65,10 @@ impl Place {
                 if rustix::fs::statvfs(&self.dir)
                     .is_ok_and(|fs| fs.f_files > 0 && fs.f_favail == 0) =>
             {
-                self.useless("take another file, it has no inodes left", error)
+                OpenError::NoInodes {
+                    queue: self.name.clone(),
+                    directory: self.dir.clone(),
+                }
             }
             Errno::NOSPC | Errno::DQUOT => self.no_space(spec),
             // There is no queue yet whose owner could be asked.
@@ -84,7 +87,7 @@ impl Segment {
     pub(crate) fn create(place: Place, spec: &Spec) -> Result<Self, OpenError> {
         // Says so at once, before gigabytes are reserved in vain. The link decides.
         if place.path().symlink_metadata().is_ok() {
-            return Err(OpenError::Exists { queue: place.name });
+            return Err(place.exists());
         }
         match Self::create_unnamed(&place, spec)? {
             Some(made) => Ok(made),

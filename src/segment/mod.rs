@@ -94,13 +94,22 @@ impl Place {
             libc::ENOENT | libc::ENOTDIR => OpenError::NoDirectory {
                 directory: self.dir.clone(),
             },
-            libc::EEXIST => OpenError::Exists { queue },
+            libc::EEXIST => self.exists(),
             libc::EACCES | libc::EPERM | libc::EROFS => OpenError::Denied {
                 queue,
                 path: self.path(),
             },
             libc::ELOOP | libc::EISDIR => self.corrupt("it is not a regular file"),
             _ => OpenError::Os { queue, call, errno },
+        }
+    }
+
+    /// Another queue has the name. Says whether it was left behind.
+    fn exists(&self) -> OpenError {
+        let other = Segment::attach_read_only(self.clone());
+        OpenError::Exists {
+            queue: self.name.clone(),
+            stale: other.is_ok_and(|other| other.is_stale().unwrap_or(false)),
         }
     }
 

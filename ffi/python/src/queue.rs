@@ -579,6 +579,7 @@ impl ReadyQueue {
     /// Gives the seats back; the handle is of no use afterwards. A queue made by `ReadyQueue()` that was
     /// never given to anybody goes; others stay for those to whom they were given.
     fn close(&self) {
+        self.ready.close();
         self.handle.close();
     }
 

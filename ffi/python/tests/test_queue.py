@@ -395,7 +395,10 @@ def test_a_name_can_be_created_attached_and_removed(directory):
     other = prodcon.ReadyQueue.attach("named")
     made.put(b"x")
     assert other.get() == b"x"
-    assert [entry["name"] for entry in prodcon.list_queues()] == ["named"]
+    assert [(entry["name"], entry["type_name"]) for entry in prodcon.list_queues()] == [("named", "")]
+    with prodcon.ReadyQueue.create("typed", 4, item_type="u64"):
+        assert [entry["type_name"] for entry in prodcon.list_queues()] == ["", "u64"]
+        prodcon.unlink("typed")
     made.close()
     assert os.path.exists(directory / "prodcon.named")  # created by name: it stays
     prodcon.unlink("named")
