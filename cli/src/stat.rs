@@ -181,7 +181,7 @@ fn seats(name: &str, stats: &Stats, command: impl Fn(u32) -> Option<String>) -> 
     if stats.members.is_empty() {
         return title + "\n";
     }
-    let head = ["SEAT", "PID", "ROLE", "HELD", "", "COMMAND"];
+    let head = ["SEAT", "PID", "ROLE", "HELD", "FOR", "", "COMMAND"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(stats.members.iter().map(|member| {
         let command = command(member.pid);
@@ -191,12 +191,23 @@ fn seats(name: &str, stats: &Stats, command: impl Fn(u32) -> Option<String>) -> 
             member.pid.to_string(),
             role(member.role).into(),
             member.unacked.to_string(),
+            held_for(member),
             asleep.into(),
             command.map_or("-".into(), |text| human::line(&text, MAX_COMMAND)),
         ]
     }));
     use Side::{Left, Right};
-    group(&title, &[Right, Right, Left, Right, Left, Left], rows)
+    let sides = [Right, Right, Left, Right, Right, Left, Left];
+    group(&title, &sides, rows)
+}
+
+/// How long a seat has been holding what it holds. `?`: only workers note it.
+pub fn held_for(member: &SeatInfo) -> String {
+    match member.holding {
+        Some(time) => human::time(time),
+        None if member.unacked > 0 => "?".into(),
+        None => String::new(),
+    }
 }
 
 pub fn role(role: Role) -> &'static str {
@@ -208,7 +219,9 @@ pub fn role(role: Role) -> &'static str {
 }
 
 fn member(m: &SeatInfo) -> Value {
-    json!({ "seat": m.seat, "pid": m.pid, "role": role(m.role), "held": m.unacked, "asleep": m.asleep })
+    let holding = m.holding.map(|time| time.as_nanos());
+    let holding_ns = holding.map(|ns| u64::try_from(ns).unwrap_or(u64::MAX));
+    json!({ "seat": m.seat, "pid": m.pid, "role": role(m.role), "held": m.unacked, "holding_ns": holding_ns, "asleep": m.asleep })
 }
 
 /// One object, as `stat --json` prints it.
@@ -222,6 +235,46 @@ pub fn figures(control: &Control) -> prodcon::Result<Value> {
         "seats": s.seats, "seats_live": s.seats_live, "seats_dead": s.seats_dead, "len": s.len, "ready": s.ready, "epoch": s.epoch, "state": s.state.to_string(),
         "lossy": s.lossy, "at_least_once": s.at_least_once, "held": s.unacked, "puts": s.puts, "gets": s.gets, "dropped": s.dropped, "cleared": s.cleared,
         "lost": s.lost, "redelivered": s.redelivered, "dead_lettered": s.dead_lettered, "max_deliveries": info.max_deliveries, "dead_letter": dead_letter,
-        "batch": s.batch, "creator_pid": info.creator_pid, "created_ns": info.created_ns, "members": members,
+        "batch": s.batch, "copy_in_slot": info.copy_in_slot, "creator_pid": info.creator_pid, "created_ns": info.created_ns, "members": members,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_items_is_shown_with_the_time_if_it_is_known() {
+        let dir = std::env::temp_dir().join(format!("prodcon-stat-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        let attach = prodcon::AttachOptions::new().directory(&dir);
+        let options = prodcon::QueueOptions::new(4).seats(8).attach(attach);
+        let queue = prodcon::ReadyQueue::<u64>::create("q", &options);
+        std::fs::remove_dir_all(&dir).unwrap();
+        let mut stats = queue.unwrap().control().stats().unwrap();
+        let seat = stats.members[0].clone();
+        for (unacked, holding) in [(1, Some(Duration::from_millis(83_200))), (2, None)] {
+            let mut seat = seat.clone();
+            (seat.unacked, seat.holding) = (unacked, holding);
+            stats.members.push(seat);
+        }
+        stats.seats_dead = 2;
+        let text = seats("q", &stats, |_| None);
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        let recover = "2 of dead processes (`prodcon doctor q` recovers them)";
+        assert!(lines[0].join(" ").ends_with(recover), "{text}");
+        assert_eq!(lines[2][2..], ["both", "0", "-"], "{text}");
+        assert_eq!(
+            lines[3][2..],
+            ["both", "1", "1", "min", "23", "s", "-"],
+            "{text}"
+        );
+        assert_eq!(lines[4][2..], ["both", "2", "?", "-"], "{text}");
+        let known = member(&stats.members[1]);
+        assert_eq!(known["holding_ns"], 83_200_000_000_u64);
+        assert!(member(&stats.members[2])["holding_ns"].is_null());
+    }
 }

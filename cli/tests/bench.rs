@@ -84,6 +84,15 @@ fn a_sweep_has_every_size_and_shape_and_is_drawn() {
         "Latency by percentile",
         "2 producers, 1 consumer",
         "one way, 5 k/s",
+        "bytes of an item (log)",
+        "items per second (log)",
+        "latency (log)",
+        concat!("prodcon ", env!("CARGO_PKG_VERSION"), ", "),
+        ", Linux ",
+        " UTC.",
+        "1x1",
+        "of 2 rounds; every item verified.",
+        "other programs used ",
     ] {
         assert!(svg.contains(label), "{label}");
     }

@@ -149,4 +149,8 @@ fn a_full_file_system_is_told_from_one_without_inodes() {
         status == 1 && err.contains("no inodes left") && !err.contains("smaller"),
         "{status} {err}"
     );
+    assert!(
+        err.contains("queue 'q'") && err.contains("`prodcon ls`"),
+        "{err}"
+    );
 }

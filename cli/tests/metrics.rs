@@ -99,6 +99,7 @@ fn every_metric_shows_the_figure_of_the_queue() {
         }
         let bit = |key: &str| f64::from(u8::from(stat[key].as_bool().unwrap()));
         add(&format!("ready{{{queue}}}"), bit("ready"));
+        add(&format!("queue_longest_hold_seconds{{{queue}}}"), 0.0);
         add(&format!("state{{{queue}}}"), 2.0);
         add(&format!("queue_up{{{queue}}}"), 1.0);
         let labels = format!(

@@ -50,6 +50,13 @@ pub(crate) enum OpenError {
     },
     Exists {
         queue: Arc<str>,
+        /// Its owner is gone and nobody is attached.
+        stale: bool,
+    },
+    /// The file system can hold no further file.
+    NoInodes {
+        queue: Arc<str>,
+        directory: PathBuf,
     },
     /// The queue has no name any more, or another queue has it.
     Removed {
@@ -267,7 +274,7 @@ impl OpenError {
             Self::Incompatible { .. } => ErrorKind::Incompatible,
             Self::NoSeat { .. } => ErrorKind::NoSeat,
             Self::Denied { .. } => ErrorKind::PermissionDenied,
-            Self::NoSpace { .. } => ErrorKind::NoSpace,
+            Self::NoSpace { .. } | Self::NoInodes { .. } => ErrorKind::NoSpace,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Removed { .. } | Self::Replaced { .. } => ErrorKind::Removed,
             Self::FileLimit { .. } => ErrorKind::NoSpace,
@@ -287,7 +294,8 @@ impl OpenError {
             Self::Name { name } => Some(name),
             Self::NotFound { queue, .. }
             | Self::NotCreated { queue, .. }
-            | Self::Exists { queue }
+            | Self::Exists { queue, .. }
+            | Self::NoInodes { queue, .. }
             | Self::Invalid { queue, .. }
             | Self::Incompatible { queue, .. }
             | Self::NoSeat { queue, .. }
@@ -401,7 +409,16 @@ impl fmt::Display for OpenError {
                 "the segment directory {} does not exist: make it, or change PRODCON_DIR",
                 directory.display()
             ),
-            Self::Exists { queue } => write!(
+            Self::Exists { queue, stale: true } => write!(
+                f,
+                "queue '{queue}' exists already, but its owner is gone and nobody is attached: remove it with `prodcon rm {queue}`, or attach to it if its items are wanted"
+            ),
+            Self::NoInodes { queue, directory } => write!(
+                f,
+                "no space for the file of queue '{queue}' in {}: the file system has no inodes left; remove files that nobody needs, queues among them (`prodcon ls`), or choose another directory (PRODCON_DIR)",
+                directory.display()
+            ),
+            Self::Exists { queue, .. } => write!(
                 f,
                 "queue '{queue}' exists already: attach to it, choose another name, or remove it with `prodcon rm {queue}`"
             ),

@@ -25,6 +25,7 @@ use crate::error::{Error, OpenError};
 use crate::layout::{Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine};
 #[cfg(test)]
 use crate::layout::{WORDS_OFFSET, Words};
+use crate::sync::pair;
 use crate::sys::descriptor;
 use crate::sys::lease::{Calm, Lease};
 #[cfg(fuzzing)]
@@ -93,13 +94,22 @@ impl Place {
             libc::ENOENT | libc::ENOTDIR => OpenError::NoDirectory {
                 directory: self.dir.clone(),
             },
-            libc::EEXIST => OpenError::Exists { queue },
+            libc::EEXIST => self.exists(),
             libc::EACCES | libc::EPERM | libc::EROFS => OpenError::Denied {
                 queue,
                 path: self.path(),
             },
             libc::ELOOP | libc::EISDIR => self.corrupt("it is not a regular file"),
             _ => OpenError::Os { queue, call, errno },
+        }
+    }
+
+    /// Another queue has the name. Says whether it was left behind.
+    fn exists(&self) -> OpenError {
+        let other = Segment::attach_read_only(self.clone());
+        OpenError::Exists {
+            queue: self.name.clone(),
+            stale: other.is_ok_and(|other| other.is_stale().unwrap_or(false)),
         }
     }
 
@@ -162,12 +172,25 @@ impl Segment {
                 .map_err(|error| place.error("fstat", error))?
                 > 0
             {
-                return Ok(segment);
+                return segment.checked_for_this_processor();
             }
         }
         Err(OpenError::NotFound {
             queue: place.name,
             directory: place.dir,
+        })
+    }
+
+    /// Refuses a segment whose slots this processor cannot exchange. Who only reads may see it.
+    fn checked_for_this_processor(self) -> Result<Self, OpenError> {
+        if self.read_only || !self.geometry.has_copies() || pair::is_supported() {
+            return Ok(self);
+        }
+        Err(OpenError::Incompatible {
+            queue: self.place.name.clone(),
+            what: "a slot",
+            expected: "8 (this processor cannot exchange 16 bytes at once: create the queue with copy_in_slot(false))".into(),
+            found: "16 bytes long".into(),
         })
     }
 

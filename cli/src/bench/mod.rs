@@ -1,9 +1,11 @@
 //! `prodcon bench`: throughput and latency between processes. Every item is checked: first each byte of it, in a run of its own, then its number, its place in the order
 //! and its ends, in the runs that are measured.
 //!
-//! Rooms: `shape` is what is measured, `worker` what the processes do, `round` one run, `latency` round trips and paced items, `traps` what makes figures worthless,
-//! `report` and `plot` what is shown.
+//! `shape` is what is measured, `worker` what the processes do, `round` one run, `latency` round
+//! trips and paced items, `traps` what makes figures worthless, `report` and `plot` what is shown,
+//! and `evidence` what is said about how it was measured.
 
+mod evidence;
 mod latency;
 mod plot;
 mod report;
@@ -17,8 +19,8 @@ pub use worker::{Worker, work};
 use crate::exit::{End, Outcome};
 use crate::{output, parse, signals};
 use clap::Args;
+use evidence::Evidence;
 use indicatif::{ProgressBar, ProgressStyle};
-use latency::Times;
 use report::Measured;
 use shape::Shape;
 use std::path::PathBuf;
@@ -213,11 +215,21 @@ pub fn run(arguments: &Arguments) -> Outcome {
     } else {
         output::print(&report::text(&all, &times))?;
     }
+    let verified = all.iter().all(Measured::verified) && times.iter().all(|times| times.verified);
     if let Some(path) = &arguments.plot {
-        plot::draw(path, &all, &times)?;
+        let evidence = Evidence {
+            shapes: all.iter().map(|measured| measured.shape.clone()).collect(),
+            cores: cores.len(),
+            rounds: arguments.rounds,
+            verified,
+            lines: watch.lines().to_vec(),
+            load: watch.load(),
+            warnings,
+        };
+        plot::draw(path, &all, &times, &evidence.lines())?;
         output::note(&format!("drawn: {}", path.display()));
     }
-    if all.iter().all(Measured::verified) && times.iter().all(|times: &Times| times.verified) {
+    if verified {
         Ok(())
     } else {
         Err(End::failed(

@@ -1,5 +1,6 @@
 //! A picture of a benchmark: throughput by size, percentiles of latency. SVG.
 
+use super::evidence;
 use super::latency::Times;
 use super::report::Measured;
 use crate::exit::{End, Outcome};
@@ -20,19 +21,35 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(90, 90, 90),
 ];
 const FONT: &str = "sans-serif";
+const GREY: RGBColor = RGBColor(70, 70, 70);
+/// Of the picture, and of its two panels together.
+const WIDTH: u32 = 1200;
+const PANELS: u32 = 480;
+/// Height of a line of the notes, and most characters in one.
+const LINE: u32 = 18;
+const NOTE_WIDTH: usize = 185;
 
 fn colour(number: usize) -> RGBColor {
     COLOURS[number % COLOURS.len()]
 }
 
-pub fn draw(path: &Path, all: &[Measured], times: &[Times]) -> Outcome {
+/// Draws both panels, and below them how it was measured.
+pub fn draw(path: &Path, all: &[Measured], times: &[Times], evidence: &[String]) -> Outcome {
+    let notes = evidence::wrapped(evidence, NOTE_WIDTH);
+    let height = PANELS + 16 + LINE * notes.len() as u32;
     let mut text = String::new();
     let drawn = (|| -> Drawn {
-        let root = SVGBackend::with_string(&mut text, (1200, 480)).into_drawing_area();
+        let root = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
         root.fill(&WHITE)?;
-        let (left, right) = root.split_horizontally(600);
+        let (panels, below) = root.split_vertically(PANELS);
+        let (left, right) = panels.split_horizontally(WIDTH / 2);
         throughput(&left, all)?;
         latency(&right, times)?;
+        for (line, note) in notes.iter().enumerate() {
+            let place = (16, (4 + LINE as usize * line) as i32);
+            let style = (FONT, 13).into_font().color(&GREY);
+            below.draw(&Text::new(note.as_str(), place, style))?;
+        }
         root.present()?;
         Ok(())
     })();
@@ -100,8 +117,8 @@ fn throughput(area: &Area<'_>, all: &[Measured]) -> Drawn {
         )?;
     chart
         .configure_mesh()
-        .x_desc("bytes of an item")
-        .y_desc("items per second, median and spread of all rounds")
+        .x_desc("bytes of an item (log)")
+        .y_desc("items per second (log), median and spread of all rounds")
         .x_label_formatter(&|value| format!("{value}"))
         .y_label_formatter(&|value| short(*value))
         .light_line_style(WHITE)
@@ -182,8 +199,8 @@ fn latency(area: &Area<'_>, times: &[Times]) -> Drawn {
         )?;
     chart
         .configure_mesh()
-        .x_desc("percentile")
-        .y_desc("latency")
+        .x_desc("percentile (log: each mark is one nine more)")
+        .y_desc("latency (log)")
         .x_label_formatter(&|value| percentile(*value))
         .y_label_formatter(&|value| nanoseconds(*value))
         .light_line_style(WHITE)

@@ -1,4 +1,4 @@
-//! The figures of a benchmark, as text and as JSON. Plain values; callers: bench.
+//! The figures of a benchmark, as text and as JSON.
 
 use super::latency::Times;
 use super::round::{Run, median};

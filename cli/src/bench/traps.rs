@@ -1,12 +1,12 @@
-//! What makes a measurement worthless, noticed: two "cores" that are one, a hypervisor or other processes that take the cores away, more processes than cores.
-//!
+//! What makes a measurement worthless, noticed: two "cores" that are one, a hypervisor or other
+//! processes that take the cores away, more processes than cores.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Below this the two ends of a cache line's round trip are suspected to be siblings of one core.
-const SIBLINGS: f64 = 180.0;
+pub const SIBLINGS: f64 = 180.0;
 
 /// The cores this process may run on: one of each physical core first, then their siblings.
 pub fn cores() -> Vec<usize> {
@@ -147,6 +147,26 @@ impl Ticks {
     }
 }
 
+/// What others had of all processors' time, as parts of 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Other processes.
+    pub others: f64,
+    /// The hypervisor.
+    pub stolen: f64,
+}
+
+impl Load {
+    fn between(began: &Ticks, ended: &Ticks) -> Self {
+        let minus = |f: fn(&Ticks) -> u64| f(ended).saturating_sub(f(began)) as f64;
+        let time = minus(|ticks| ticks.all).max(1.0);
+        Self {
+            others: (minus(|ticks| ticks.busy) - minus(|ticks| ticks.own)) / time,
+            stolen: minus(|ticks| ticks.stolen) / time,
+        }
+    }
+}
+
 /// Watches the machine from its making to [`Watch::warnings`].
 pub struct Watch {
     cores: Vec<usize>,
@@ -172,6 +192,11 @@ impl Watch {
 
     pub fn lines(&self) -> &[f64] {
         &self.lines
+    }
+
+    /// How busy the machine was with other things, since the watch began.
+    pub fn load(&self) -> Load {
+        Load::between(&self.began, &Ticks::now())
     }
 
     /// What speaks against the figures, a sentence each.
@@ -211,16 +236,13 @@ fn warnings(
             "a cache line's round trip was {least:.0} ns at one time and {most:.0} ns at another: the machine changed, or was busy, while it was measured"
         ));
     }
-    let minus = |f: fn(&Ticks) -> u64| f(ended).saturating_sub(f(began)) as f64;
-    let time = minus(|ticks| ticks.all).max(1.0);
-    let stolen = minus(|ticks| ticks.stolen) / time;
+    let Load { others, stolen } = Load::between(began, ended);
     if stolen > 0.01 {
         all.push(format!(
             "the hypervisor took {:.1} % of the processors' time (steal)",
             stolen * 100.0
         ));
     }
-    let others = (minus(|ticks| ticks.busy) - minus(|ticks| ticks.own)) / time;
     if others > 0.1 {
         all.push(format!(
             "other processes used {:.0} % of the processors' time",

@@ -138,7 +138,7 @@ const COUNTERS: [Counter; 7] = [
 
 /// What goes up and down: name, help, value.
 type Gauge = (&'static str, &'static str, fn(&Seen) -> f64);
-const GAUGES: [Gauge; 6] = [
+const GAUGES: [Gauge; 7] = [
     (
         "prodcon_queue_items",
         "Items in the queue, cleared ones that were not yet discarded included.",
@@ -153,6 +153,15 @@ const GAUGES: [Gauge; 6] = [
         "prodcon_queue_capacity_items",
         "Items that the queue holds when it is full.",
         |q| f64::from(q.stats.capacity) * f64::from(q.stats.batch.max(1)),
+    ),
+    (
+        "prodcon_queue_longest_hold_seconds",
+        "How long the worker's call that has items in hand for the longest time has lasted; 0 if no worker has any.",
+        |q| {
+            let members = q.stats.members.iter();
+            let times = members.filter_map(|member| Some(member.holding?.as_secs_f64()));
+            times.fold(0.0, f64::max)
+        },
     ),
     ("prodcon_ready", "1 if producers may put, else 0.", |q| {
         f64::from(u8::from(q.stats.ready))
@@ -261,8 +270,9 @@ fn add(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
-    /// Two queues that are gone again.
+    /// Two queues that are gone again, the first with two members.
     fn two() -> [Seen; 2] {
         let dir = std::env::temp_dir().join(format!(
             "prodcon-look-{}-{:?}",
@@ -273,6 +283,9 @@ mod tests {
         let attach = prodcon::AttachOptions::new().directory(&dir);
         let options = prodcon::QueueOptions::new(10).seats(9).attach(attach);
         let made = ["a", "b"].map(|name| Control::create::<u64>(name, &options));
+        let attach = prodcon::AttachOptions::new().directory(&dir);
+        let _members =
+            [0, 1].map(|_| prodcon::ReadyQueue::<u64>::attach_with("a", &attach).unwrap());
         std::fs::remove_dir_all(&dir).unwrap();
         made.map(|control| {
             let control = control.unwrap();
@@ -300,6 +313,8 @@ mod tests {
         (seen.stats.batch, seen.stats.capacity) = (4, 10);
         (other.stats.seats_live, other.stats.seats_dead) = (u32::MAX, u32::MAX);
         other.info.type_name = "a\"b".into();
+        (seen.stats.members[0].holding, seen.stats.members[1].holding) =
+            (Some(Duration::from_millis(1500)), None);
         let text = encoded(vec![
             Queue {
                 name: "q".into(),
@@ -315,6 +330,8 @@ mod tests {
             "prodcon_seats{queue=\"q\",state=\"dead\"} 3",
             "prodcon_seats{queue=\"q\",state=\"free\"} 4",
             "prodcon_queue_capacity_items{queue=\"q\"} 40.0",
+            "prodcon_queue_longest_hold_seconds{queue=\"q\"} 1.5",
+            "prodcon_queue_longest_hold_seconds{queue=\"r\"} 0.0",
             "prodcon_seats{queue=\"r\",state=\"free\"} 0",
             "prodcon_info{queue=\"r\",type=\"a\\\"b\",lossy=\"false\",delivery=\"at-most-once\"} 1",
         ] {

@@ -191,12 +191,13 @@ fn endpoints(frame: &mut Frame<'_>, area: Rect, row: &Sample) {
             member.pid.to_string(),
             stat::role(member.role).into(),
             member.unacked.to_string(),
+            stat::held_for(member),
             asleep.into(),
         ])
     });
-    let head = Row::new(["SEAT", "PID", "ROLE", "HELD", ""])
+    let head = Row::new(["SEAT", "PID", "ROLE", "HELD", "FOR", ""])
         .style(Style::new().add_modifier(Modifier::BOLD));
-    let widths = [4, 8, 8, 7, 6].map(Constraint::Length);
+    let widths = [4, 8, 8, 7, 12, 6].map(Constraint::Length);
     let title = format!(
         " {}: {} of {} seats taken ",
         row.name, stats.seats_live, stats.seats

@@ -40,6 +40,7 @@ fn unlink(name: &Bound<'_, PyAny>, directory: Option<PathBuf>) -> PyResult<()> {
 }
 
 /// The queues in a directory (default: `PRODCON_DIR`, or /dev/shm), by name: a list of dicts.
+/// `type_name` is the name of the plain type of the items, and empty if they are bytes.
 #[pyfunction]
 #[pyo3(signature = (directory=None))]
 fn list_queues(py: Python<'_>, directory: Option<PathBuf>) -> PyResult<Bound<'_, PyList>> {
@@ -55,6 +56,7 @@ fn list_queues(py: Python<'_>, directory: Option<PathBuf>) -> PyResult<Bound<'_,
             Ok(header) => {
                 dict.set_item("capacity", header.capacity)?;
                 dict.set_item("item_size", header.item_size)?;
+                dict.set_item("type_name", header.type_name)?;
                 dict.set_item("seats", header.seats)?;
                 dict.set_item("lossy", header.lossy)?;
                 dict.set_item("at_least_once", header.at_least_once)?;
