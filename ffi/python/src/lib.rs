@@ -15,6 +15,7 @@ mod owned;
 mod pending;
 mod pickle;
 mod queue;
+mod select;
 mod spill;
 mod transfer;
 mod values;
@@ -97,6 +98,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     at_exit();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<queue::ReadyQueue>()?;
+    module.add_class::<select::Interest>()?;
+    module.add_function(wrap_pyfunction!(select::select, module)?)?;
     module.add("Delivery", guard::delivery_type(py)?)?;
     module.add("Reservation", guard::reservation_type(py)?)?;
     module.add_function(wrap_pyfunction!(queue::_attach, module)?)?;
