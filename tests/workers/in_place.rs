@@ -164,6 +164,36 @@ fn a_full_subscriber_is_left_out_or_waited_for_until_the_worker_is_stopped() {
 }
 
 #[test]
+fn a_subscriber_that_is_removed_is_left_out() {
+    let stage = Stage::new();
+    let lossy = |name: &str| {
+        let options = stage.options(8).item_size(64).lossy(true);
+        ReadyQueue::<[u8]>::create(name, &options).unwrap()
+    };
+    let (first, second) = (lossy("a"), lossy("b"));
+    let puts = |queue: &ReadyQueue<[u8]>| queue.control().stats().unwrap().puts;
+    let options = ProducerOptions::new().subscribers(["a", "b"]);
+    let mut producer = stage.producer("p", options);
+    producer.start_new(stage.worker("lines", [""; 0])).unwrap();
+    until("the first lines", || puts(&first) > 100);
+    prodcon::unlink_in(&stage.dir, "a").unwrap();
+    let mut before = 0;
+    until("the end of the lines for it", || {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let now = puts(&first);
+        std::mem::replace(&mut before, now) == now || !producer.is_running()
+    });
+    let before = puts(&second);
+    until("more lines for the other one", || {
+        puts(&second) > before + 1000 || !producer.is_running()
+    });
+    producer.stop().unwrap().into_result().unwrap();
+    drop(producer);
+    prodcon::unlink_in(&stage.dir, "b").unwrap();
+    stage.assert_nobody_left();
+}
+
+#[test]
 fn an_answer_that_cannot_be_is_a_failure_and_puts_nothing() {
     let stage = Stage::new();
     let (queue, typed) = (
