@@ -14,7 +14,8 @@
 //!  1024  space event     futex word: "space came"
 //!  1152  gate event      futex word: "gate or state changed"
 //!  1280  SeatLine        128 bytes for each seat
-//!     .  slots           8 bytes each, dense; begins on a multiple of 128
+//!     .  slots           8 bytes each, or 16 with the copy of an item, dense; begins on a
+//!                        multiple of 128
 //!     .  blocks          block_size bytes each (capacity + seats of them); begins on a multiple
 //!                        of max(64, item alignment)
 //! ```
@@ -23,12 +24,18 @@
 //! Lines are 128 bytes apart: processors fetch cache lines in pairs, and some have lines of that
 //! size.
 //!
+//! A slot is its word (see `ring::slot`). With the flag COPY_IN_SLOT a copy of the item follows it,
+//! padded to 8 bytes. It means something while the slot is full. Only queues of a plain type of 1 to 8
+//! bytes with `batch` = 1 have the flag.
+//!
 //! A block is a header and the payload. Word 0 of the header is, from the high bits down,
 //! `epoch 40 | deliveries 8 | length 16`. In queues whose items may be longer than 65,535 bytes a
 //! second word holds the length. In queues with batches (`batch` > 1, plain types only) the length
 //! is the number of items in the block, 1 to `batch`.
 
 use crate::sync::atomic::{AtomicU32, AtomicU64};
+#[cfg(not(all(test, loom)))]
+use crate::sync::pair::Pair;
 
 /// `"PRODCON\0"`.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"PRODCON\0");
@@ -56,7 +63,9 @@ pub(crate) mod flags {
     /// Made by a worker's controller or as an unnamed queue. It is stale once nobody is attached
     /// and the owner's lock is free.
     pub(crate) const OWNED: u32 = 4;
-    pub(crate) const ALL: u32 = LOSSY | AT_LEAST_ONCE | OWNED;
+    /// Each slot has a copy of its item beside its word.
+    pub(crate) const COPY_IN_SLOT: u32 = 8;
+    pub(crate) const ALL: u32 = LOSSY | AT_LEAST_ONCE | OWNED | COPY_IN_SLOT;
 }
 
 /// The immutable part of a segment.
@@ -196,7 +205,12 @@ pub(crate) const HEADER_SIZE: usize = 512;
 pub(crate) const WORDS_OFFSET: usize = HEADER_SIZE;
 pub(crate) const SEATS_OFFSET: usize = 1280;
 pub(crate) const SEAT_SIZE: usize = 128;
-pub(crate) const SLOT_SIZE: usize = 8;
+/// Of a slot that is a word alone.
+pub(crate) const SLOT_SIZE: u64 = 8;
+/// Of a slot with a copy of its item.
+pub(crate) const PAIR_SIZE: u64 = 16;
+/// Longest item of which a slot can have a copy.
+pub(crate) const MAX_COPY: u64 = 8;
 
 #[cfg(not(all(test, loom)))]
 const _: () = {
@@ -230,6 +244,9 @@ const _: () = {
     assert!(WORDS_OFFSET + offset_of!(Words, changed) == 1152);
     assert!(WORDS_OFFSET + size_of::<Words>() == SEATS_OFFSET);
     assert!(size_of::<SeatLine>() == SEAT_SIZE);
+    assert!(size_of::<AtomicU64>() as u64 == SLOT_SIZE);
+    assert!(size_of::<Pair>() as u64 == PAIR_SIZE && PAIR_SIZE == 2 * SLOT_SIZE);
+    assert!(SEATS_OFFSET % align_of::<Pair>() == 0 && SEAT_SIZE % align_of::<Pair>() == 0);
     assert!(
         offset_of!(SeatLine, record) == 0
             && offset_of!(SeatLine, position) == 8
@@ -262,6 +279,8 @@ pub(crate) struct Geometry {
     pub(crate) item_align: u32,
     /// The most items in one block, at least 1.
     pub(crate) batch: u32,
+    /// Bytes of a slot: [`SLOT_SIZE`] or [`PAIR_SIZE`].
+    pub(crate) slot_size: u64,
     pub(crate) payload_offset: u64,
     pub(crate) block_size: u64,
     pub(crate) slots_offset: u64,
@@ -302,11 +321,7 @@ impl Geometry {
         if batch > 1 && item_size == 0 {
             return Err("items without bytes cannot be put in batches".into());
         }
-        let too_large = || {
-            format!(
-                "{capacity} items of {item_size} bytes are more than a segment can hold: choose fewer or smaller ones"
-            )
-        };
+        let too_large = || too_large(capacity, item_size);
         let header: u64 = if item_size <= MAX_SHORT || batch > 1 {
             8
         } else {
@@ -328,27 +343,55 @@ impl Geometry {
         let block_size = used
             .checked_next_multiple_of(unit.max(align))
             .ok_or_else(too_large)?;
-        let slots_offset = SEATS_OFFSET as u64 + u64::from(seats) * SEAT_SIZE as u64;
-        let blocks_offset =
-            (slots_offset + u64::from(capacity) * SLOT_SIZE as u64).next_multiple_of(align.max(64));
-        let blocks = u64::from(capacity + seats);
-        let total_size = blocks
-            .checked_mul(block_size)
-            .and_then(|all| all.checked_add(blocks_offset))
-            .filter(|all| *all <= i64::MAX as u64 / 2)
-            .ok_or_else(too_large)?;
-        Ok(Self {
+        Self {
             capacity,
             seats,
             item_size,
             item_align,
             batch,
+            slot_size: SLOT_SIZE,
             payload_offset,
             block_size,
-            slots_offset,
-            blocks_offset,
-            total_size,
-        })
+            slots_offset: SEATS_OFFSET as u64 + u64::from(seats) * SEAT_SIZE as u64,
+            blocks_offset: 0,
+            total_size: 0,
+        }
+        .place_blocks()
+    }
+
+    /// The same with a copy of the item in each slot.
+    ///
+    /// # Errors
+    /// A sentence that says which number is out of range and what the range is.
+    pub(crate) fn with_copies(self) -> Result<Self, String> {
+        if self.batch > 1 || self.item_size == 0 || self.item_size > MAX_COPY {
+            return Err(format!(
+                "copies of {} items of {} bytes in a slot: it holds one of 1 to {MAX_COPY} bytes",
+                self.batch, self.item_size
+            ));
+        }
+        Self {
+            slot_size: PAIR_SIZE,
+            ..self
+        }
+        .place_blocks()
+    }
+
+    /// Places the blocks behind the slots.
+    fn place_blocks(mut self) -> Result<Self, String> {
+        let slots_end = self.slots_offset + u64::from(self.capacity) * self.slot_size;
+        self.blocks_offset = slots_end.next_multiple_of(u64::from(self.item_align).max(64));
+        self.total_size = u64::from(self.capacity + self.seats)
+            .checked_mul(self.block_size)
+            .and_then(|all| all.checked_add(self.blocks_offset))
+            .filter(|all| *all <= i64::MAX as u64 / 2)
+            .ok_or_else(|| too_large(self.capacity, self.item_size))?;
+        Ok(self)
+    }
+
+    /// True if each slot has a copy of its item.
+    pub(crate) fn has_copies(&self) -> bool {
+        self.slot_size == PAIR_SIZE
     }
 
     /// Returns whether an item's length needs the second header word.
@@ -360,6 +403,12 @@ impl Geometry {
     pub(crate) fn payload_size(&self) -> u64 {
         self.item_size * u64::from(self.batch)
     }
+}
+
+fn too_large(capacity: u32, item_size: u64) -> String {
+    format!(
+        "{capacity} items of {item_size} bytes are more than a segment can hold: choose fewer or smaller ones"
+    )
 }
 
 #[cfg(all(test, not(loom)))]
@@ -409,5 +458,28 @@ mod tests {
         }
         assert_eq!(Geometry::new(3, 5, 8, 8, 64).unwrap().block_size, 576);
         assert_eq!(Geometry::new(3, 5, 70_000, 8, 2).unwrap().payload_offset, 8);
+    }
+    #[test]
+    fn a_slot_has_a_copy_of_one_item_of_at_most_eight_bytes() {
+        for (size, align, batch, fits) in [
+            (0, 1, 1, false),
+            (1, 1, 1, true),
+            (8, 8, 1, true),
+            (8, 4096, 1, true),
+            (9, 1, 1, false),
+            (4, 4, 2, false),
+        ] {
+            let plain = Geometry::new(3, 5, size, align, batch).unwrap();
+            let Ok(g) = plain.with_copies() else {
+                assert!(!fits, "{size} bytes, alignment {align}, batch {batch}");
+                continue;
+            };
+            assert!(fits, "{size} bytes, alignment {align}, batch {batch}");
+            assert_eq!((g.slot_size, g.slots_offset % 128), (16, 0));
+            assert!(g.blocks_offset >= g.slots_offset + 3 * 16);
+            assert_eq!(g.total_size, g.blocks_offset + 8 * g.block_size);
+            // All eight bytes of a copy can be read from the block.
+            assert!(g.payload_offset % 8 == 0 && g.payload_offset + MAX_COPY <= g.block_size);
+        }
     }
 }

@@ -99,7 +99,8 @@ fn the_doctor_checks_blocks_and_accounts_while_endpoints_are_there() {
     let path = dir.path("q");
     let mut bytes = std::fs::read(&path).unwrap();
     let slots = u64::from_le_bytes(bytes[48..56].try_into().unwrap()) as usize;
-    bytes.copy_within(slots..slots + 8, slots + 8);
+    let slot = u32::from_le_bytes(bytes[444..448].try_into().unwrap()) as usize;
+    bytes.copy_within(slots..slots + 8, slots + slot);
     std::os::unix::fs::FileExt::write_all_at(
         &std::fs::File::options().write(true).open(&path).unwrap(),
         &bytes,

@@ -33,11 +33,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_operations_do_what_a_deque_does(capacity in 1..6u32, lossy: bool, ops in proptest::collection::vec(op(), 1..120)) {
+    fn random_operations_do_what_a_deque_does(capacity in 1..6u32, lossy: bool, copies: bool, ops in proptest::collection::vec(op(), 1..120)) {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let dir = std::env::temp_dir().join(format!("prodcon-properties-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir(&dir).unwrap();
-        let options = QueueOptions::new(capacity).lossy(lossy).seats(4).attach(AttachOptions::new().directory(&dir));
+        let options = QueueOptions::new(capacity).lossy(lossy).copy_in_slot(copies).seats(4).attach(AttachOptions::new().directory(&dir));
         let first = ReadyQueue::<u64>::create("q", &options).unwrap();
         let control = first.control().try_clone().unwrap();
         let mut ends = [first.try_clone().unwrap(), first.try_clone().unwrap(), first];

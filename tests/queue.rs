@@ -3,7 +3,9 @@
 mod common;
 
 use common::Dir;
-use prodcon::{AttachOptions, ErrorKind, GetError, PutError, QueueOptions, ReadyQueue, State};
+use prodcon::{
+    AttachOptions, Control, ErrorKind, GetError, PutError, QueueOptions, ReadyQueue, State,
+};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -58,7 +60,7 @@ fn a_producer_that_polls_is_told_what_has_changed() {
     for capacity in [1, 64, 100] {
         let dir = Dir::new();
         let (mut a, mut b) = (dir.numbers(capacity), dir.attached().unwrap());
-        let mut fill = |queue: &mut ReadyQueue<u64>| while queue.try_put(&1).is_ok() {};
+        let fill = |queue: &mut ReadyQueue<u64>| while queue.try_put(&1).is_ok() {};
         fill(&mut a);
         poll(|| a.try_put(&2));
         b.get().unwrap();
@@ -418,7 +420,7 @@ fn a_segment_in_which_two_places_name_one_block_is_refused() {
     let bits = (slots + seats - 1).ilog2() + 1;
     let word = |bytes: &[u8], at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
     let seat = |index: usize| 1280 + 128 * index;
-    let slot = |index: usize| seat(seats) + 8 * index;
+    let slot = |index: usize| seat(seats) + number(444) * index;
     let block_of_slot_2 = word(&whole, slot(2)) & ((1 << bits) - 1);
     let stamp_of_slot_1 = word(&whole, slot(1)) >> bits << bits;
     let record = word(&whole, seat(5)) >> 24 << 24;
@@ -598,5 +600,107 @@ fn at_the_end_of_a_stream_every_item_that_was_put_was_got() {
             stranded, 0,
             "of {rounds} streams, at least once: {at_least_once}"
         );
+    }
+}
+
+/// Says so where the processor cannot do it.
+fn has_copies(control: &Control) -> bool {
+    let has = control.info().copy_in_slot;
+    if !has {
+        eprintln!("SKIPPED: this processor does not exchange 16 bytes at once");
+    }
+    has
+}
+
+#[test]
+fn slots_have_copies_of_single_plain_items_of_at_most_eight_bytes() {
+    let dir = Dir::new();
+    let copies = |made: prodcon::Result<Control>| {
+        let made = made.unwrap();
+        let has = made.info().copy_in_slot;
+        made.unlink().unwrap();
+        has
+    };
+    let plain = dir.options(3).item_size(8);
+    if !copies(Control::create::<u64>("q", &plain)) {
+        return eprintln!("SKIPPED: this processor does not exchange 16 bytes at once");
+    }
+    assert!(copies(Control::create::<u8>("q", &plain)));
+    assert!(!copies(Control::create::<u128>("q", &plain)));
+    assert!(!copies(Control::create::<[u8]>("q", &plain)));
+    assert!(!copies(Control::create::<u64>(
+        "q",
+        &plain.clone().batch(2)
+    )));
+    assert!(!copies(Control::create::<u64>(
+        "q",
+        &plain.clone().copy_in_slot(false)
+    )));
+}
+
+#[test]
+fn whoever_gets_from_slots_with_copies_has_what_was_put() {
+    let dir = Dir::new();
+    let mut small = ReadyQueue::<u32>::create("q", &dir.options(4).at_least_once(true)).unwrap();
+    let mut bytes = ReadyQueue::<[u8]>::attach_with("q", &dir.attach()).unwrap();
+    has_copies(small.control());
+    for round in 0..20u32 {
+        let item = round << 8 | 0xff00_00ff;
+        small.put(&item).unwrap();
+        bytes.put(&item.to_ne_bytes()).unwrap();
+        *small.reserve().unwrap() = item;
+        let mut reserved = small.reserve().unwrap();
+        *reserved = item;
+        reserved.commit().unwrap();
+        // By the copy, by the copy as bytes, in place; a take that is not acknowledged comes back.
+        assert_eq!(small.get().unwrap(), item);
+        assert_eq!(bytes.get().unwrap(), item.to_ne_bytes());
+        drop(small.take().unwrap());
+        let again = small.take().unwrap();
+        assert_eq!((*again, again.delivery_count()), (item, 2));
+        again.ack();
+    }
+    assert!(bytes.put(&[1; 5]).is_err() && bytes.try_get().is_err());
+    let stats = small.control().stats().unwrap();
+    assert_eq!((stats.puts, stats.gets, stats.len), (60, 60, 0));
+}
+
+/// The first get after a clear looks at headers, and so does every get until nothing old can come.
+#[test]
+fn a_cleared_copy_is_never_got_however_many_laps_went_before() {
+    let dir = Dir::new();
+    for lossy in [false, true] {
+        for capacity in 1..=3 {
+            let name = format!("q-{lossy}-{capacity}");
+            let mut q =
+                ReadyQueue::<u64>::create(&name, &dir.options(capacity).lossy(lossy)).unwrap();
+            let mut other = q.try_clone().unwrap();
+            let (mut next, mut cleared) = (0, 0);
+            for laps in 0..5 * u64::from(capacity) {
+                for _ in 0..laps {
+                    next += 1;
+                    other.put(&next).unwrap();
+                    assert_eq!(q.get().unwrap(), next);
+                }
+                for _ in 0..capacity {
+                    next += 1;
+                    other.put(&next).unwrap();
+                }
+                cleared += u64::from(capacity);
+                if laps % 2 == 0 {
+                    q.control().clear().unwrap();
+                } else {
+                    q.control().set_not_ready().unwrap();
+                    q.control().set_ready().unwrap();
+                }
+                assert!(q.try_get().is_err());
+                next += 1;
+                other.put(&next).unwrap();
+                assert_eq!(q.get().unwrap(), next);
+            }
+            let stats = q.control().stats().unwrap();
+            assert!(stats.adds_up(), "{stats:?}");
+            assert_eq!((stats.cleared, stats.puts), (cleared, next));
+        }
     }
 }

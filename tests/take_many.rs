@@ -662,3 +662,30 @@ fn bytes_reserved_in_a_queue_of_a_plain_type_are_put_as_one_item_of_its_size() {
         assert!(numbers.is_empty());
     }
 }
+
+#[test]
+fn blocks_of_which_a_part_was_shown_take_no_seat_away_from_their_endpoint() {
+    for at_least_once in [false, true] {
+        let dir = Dir::new();
+        let options = dir.options(4).batch(3).at_least_once(at_least_once);
+        let mut producer = ReadyQueue::<u64>::create("q", &options.seats(4)).unwrap();
+        let mut consumer = dir.consumer(2);
+        producer.put_slice(&[1, 2, 3, 4, 5, 6]).unwrap();
+        let batch = consumer.take_many(4).unwrap();
+        assert_eq!(values(&batch), [1, 2, 3, 4]);
+        batch.ack();
+        // The rest comes one by one, and a put in between needs a seat too.
+        assert_eq!(consumer.try_get().unwrap(), 5);
+        consumer.try_put(&7).unwrap();
+        assert_eq!(consumer.try_get().unwrap(), 6);
+        assert_eq!(stats(&producer).seats_live, 4, "3 are the consumer's");
+        let other = ReadyQueue::<u64>::attach_with("q", &dir.attach());
+        assert_eq!(other.unwrap_err().kind(), ErrorKind::NoSeat);
+        producer.put_slice(&[8, 9, 10]).unwrap();
+        let batch = consumer.take_many(4).unwrap();
+        assert_eq!(values(&batch), [7, 8, 9, 10], "two blocks");
+        batch.ack();
+        drop(consumer);
+        dir.check(1);
+    }
+}

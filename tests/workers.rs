@@ -12,6 +12,8 @@ mod edges;
 mod ends;
 #[path = "workers/examples.rs"]
 mod examples;
+#[path = "workers/in_place.rs"]
+mod in_place;
 #[path = "workers/innocents.rs"]
 mod innocents;
 #[path = "workers/kills.rs"]

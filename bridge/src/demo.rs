@@ -47,7 +47,10 @@ impl Scratch {
     /// # Errors
     /// If it cannot be made.
     pub fn new() -> Result<Self> {
-        let dir = std::env::temp_dir().join(format!("prodcon-bridge-{}", std::process::id()));
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed); // Relaxed: the numbers only differ
+        let name = format!("prodcon-bridge-{}-{number}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
         std::fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         Ok(Self(dir))
     }

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
 mod inward;
 mod journal;
@@ -59,6 +60,8 @@ enum Command {
     },
     /// Show it on this machine: two queues, two bridges and a server, killed at random, and every item accounted for
     Demo(demo::Arguments),
+    /// Measure both bridges and a server, beside a bare publisher with confirmations
+    Bench(bench::Arguments),
     /// Carry all that a configuration file names
     Run {
         /// The configuration file
@@ -95,6 +98,7 @@ fn run(command: Command) -> Result<()> {
             ..Default::default()
         },
         Command::Demo(arguments) => return demo::run(&arguments),
+        Command::Bench(arguments) => return bench::run(&arguments),
         Command::Launch { program } => return launch(&program),
         Command::Run { file } => {
             let shown = file.display();

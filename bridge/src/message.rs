@@ -323,10 +323,8 @@ mod tests {
         let Content::Items(run, places) = content else {
             panic!("no end was sent");
         };
-        assert_eq!(
-            (run.origin.as_str(), run.span.first, places),
-            ("s1", 5, vec![0..5])
-        );
+        assert_eq!((run.origin.as_str(), run.span.first), ("s1", 5));
+        assert!(places.len() == 1 && places[0] == (0..5));
         let good = headers(&info, Span { first: 0, len: 2 }, 2);
         for body in [
             &b""[..],

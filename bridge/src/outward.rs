@@ -65,7 +65,7 @@ enum Outcome {
     /// The journal knew that the stream has it.
     Known,
     /// It has to be sent again.
-    Refused(Post),
+    Refused(Box<Post>),
 }
 
 /// Why a message was not confirmed.
@@ -302,9 +302,10 @@ impl Session<'_> {
                 return Ok(());
             }
             if self.bytes(&batch) < IN_HAND {
-                match batch.take_more(self.most(), Some(Duration::ZERO)) {
-                    Err(GetError::Failed(error)) => return Err(Failure::Fatal(error.into())),
-                    Ok(_) | Err(_) => {}
+                // Nothing there, and the end of the stream, are met again with nothing in hand.
+                let more = batch.take_more(self.most(), Some(Duration::ZERO));
+                if let Err(GetError::Failed(error)) = more {
+                    return Err(Failure::Fatal(error.into()));
                 }
             }
         }
@@ -528,7 +529,7 @@ impl Session<'_> {
             match one.outcome {
                 Outcome::Refused(post) => {
                     self.link.reporter.retries.inc();
-                    self.send(post, flown, flying);
+                    self.send(*post, flown, flying);
                 }
                 outcome => flying.push_back(std::future::ready(Ok(flown(outcome))).boxed()),
             }
@@ -546,7 +547,7 @@ impl Session<'_> {
                 post.confirmed(sent).await
             });
             match outcome {
-                Ok(Outcome::Refused(again)) if !self.server.is_closed() => post = again,
+                Ok(Outcome::Refused(again)) if !self.server.is_closed() => post = *again,
                 Ok(Outcome::Refused(_)) | Err(Failure::Again) => break,
                 Err(Failure::Fatal(error)) => {
                     return Err(error.context("the end of the stream was not carried over"));
@@ -606,7 +607,7 @@ impl Post {
             Ok(future) => tokio::select! {
                 answer = future.into_future() => answer,
                 // The connection was made anew: the confirmation may never come.
-                _ = self.epoch.changed() => return Ok(Outcome::Refused(self)),
+                _ = self.epoch.changed() => return Ok(Outcome::Refused(Box::new(self))),
             },
             Err(error) => Err(error),
         };
@@ -620,7 +621,7 @@ impl Post {
                 Err(Failure::Fatal(error))
             }
             // The message before it was refused.
-            (PublishErrorKind::WrongLastMessageId, _) => Ok(Outcome::Refused(self)),
+            (PublishErrorKind::WrongLastMessageId, _) => Ok(Outcome::Refused(Box::new(self))),
             (PublishErrorKind::StreamNotFound, Trouble::Passing(text)) => {
                 self.reporter.trouble("stream", text);
                 Err(Failure::Again)
@@ -632,7 +633,7 @@ impl Post {
                 if full {
                     self.reporter.held_back.set(1);
                 }
-                Ok(Outcome::Refused(self))
+                Ok(Outcome::Refused(Box::new(self)))
             }
         }
     }

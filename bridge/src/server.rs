@@ -18,6 +18,8 @@ use tokio::sync::watch;
 
 /// The oldest server that knows what is needed: `sync_interval`, and metadata of consumers.
 const OLDEST: (u32, u32) = (2, 10);
+/// Fewer servers of the cluster are up than keep a copy.
+const NO_PEERS: ErrorCode = ErrorCode::CLUSTER_NO_PEERS;
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(5);
 /// The first pause between two tries, and the longest.
@@ -230,10 +232,11 @@ impl Server {
                 "JetStream is not enabled at the server {address} for this user: start it with `nats-server -js`, or enable it for the account"
             ));
         }
-        // Too few servers of a cluster are up, the leader is being chosen, and the like.
-        if error.code() == 503 && code != ErrorCode::INSUFFICIENT_RESOURCES {
+        // Too few servers of a cluster are up, the leader is being chosen, there is no space, and the
+        // like.
+        if error.code() == 503 || code == NO_PEERS {
             return Trouble::Passing(format!(
-                "the server {address} is not ready for stream '{stream}': {error}"
+                "the server {address} cannot keep stream '{stream}' at present: {error}"
             ));
         }
         Trouble::Lasting(anyhow!("the server {address} refused: {error}"))

@@ -150,7 +150,7 @@ fn a_stream_that_was_made_again_voids_the_journal_and_loses_nothing_in_hand() {
         &["--storage", "memory", "--max-messages", "4", "--pack", "1"],
     );
     near.put_slice(&(0..10).collect::<Vec<_>>()).unwrap();
-    out.says("is full");
+    until("it is full", || near.control().stats().unwrap().gets == 4);
     out.kill();
     server.restart().unwrap();
     let out = dir.out(&server, &["--storage", "memory", "--pack", "1"]);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Dir, can_run, get, launcher, nats, nothing, until};
+use common::{Dir, can_run, get, launcher, nats, nothing, skipped, until};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -129,7 +129,7 @@ fn tls_works_with_the_right_certificates_and_says_what_is_wrong_with_others() {
     }
     let dir = Dir::new();
     if !certificates(&dir.0) {
-        return eprintln!("SKIPPED: openssl could not make certificates");
+        return skipped("openssl could not make certificates");
     }
     let file = |name: &str| dir.0.join(name).to_str().unwrap().to_owned();
     let tls = format!(

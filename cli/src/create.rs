@@ -21,6 +21,9 @@ pub struct Arguments {
     /// Up to M items in one block, put and got at once by programs that do so; needs --type
     #[arg(long, value_name = "M", requires = "type", value_parser = |text: &str| parse::count_in(text, 1..=65_535))]
     batch: Option<u32>,
+    /// No slot has a copy of its item, for items of at most 8 bytes that are taken in place
+    #[arg(long, requires = "type")]
+    no_copy_in_slot: bool,
     /// A put on the full queue drops the oldest item
     #[arg(long)]
     lossy: bool,
@@ -70,7 +73,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     options = options
         .mode(arguments.mode)
         .at_least_once(arguments.at_least_once)
-        .ready(!arguments.not_ready);
+        .ready(!arguments.not_ready)
+        .copy_in_slot(!arguments.no_copy_in_slot);
     if let (Some(times), Some(name)) = (arguments.max_deliveries, &arguments.dead_letter) {
         options = options.dead_letter(name, times);
     }

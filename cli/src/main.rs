@@ -8,6 +8,7 @@
 
 #[cfg(feature = "bench")]
 mod bench;
+mod bridge;
 #[cfg(any(feature = "bench", feature = "demo", feature = "soak"))]
 #[cfg_attr(not(all(feature = "bench", feature = "soak")), allow(dead_code))] // each uses a part
 mod child;
@@ -94,6 +95,8 @@ enum Command {
     /// Kill and stop processes at random for as long as you like, every item and account checked
     #[cfg(feature = "soak")]
     Soak(soak::Arguments),
+    /// Carry queues between machines: runs prodcon-bridge, where that is installed
+    Bridge(bridge::Arguments),
     /// Print what makes a shell complete these commands
     Completions(manual::Completions),
     /// Print a manual page, or write all of them
@@ -135,6 +138,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(arguments),
         #[cfg(feature = "soak")]
         Command::Soak(arguments) => soak::run(arguments),
+        Command::Bridge(arguments) => bridge::run(arguments),
         Command::Completions(arguments) => manual::completions(arguments, CommandLine::command()),
         Command::Man(arguments) => manual::pages(arguments, CommandLine::command()),
         #[cfg(feature = "bench")]

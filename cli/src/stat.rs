@@ -235,7 +235,7 @@ pub fn figures(control: &Control) -> prodcon::Result<Value> {
         "seats": s.seats, "seats_live": s.seats_live, "seats_dead": s.seats_dead, "len": s.len, "ready": s.ready, "epoch": s.epoch, "state": s.state.to_string(),
         "lossy": s.lossy, "at_least_once": s.at_least_once, "held": s.unacked, "puts": s.puts, "gets": s.gets, "dropped": s.dropped, "cleared": s.cleared,
         "lost": s.lost, "redelivered": s.redelivered, "dead_lettered": s.dead_lettered, "max_deliveries": info.max_deliveries, "dead_letter": dead_letter,
-        "batch": s.batch, "creator_pid": info.creator_pid, "created_ns": info.created_ns, "members": members,
+        "batch": s.batch, "copy_in_slot": info.copy_in_slot, "creator_pid": info.creator_pid, "created_ns": info.created_ns, "members": members,
     }))
 }
 

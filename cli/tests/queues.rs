@@ -123,6 +123,25 @@ fn an_item_that_kills_its_consumers_becomes_a_dead_letter() {
 }
 
 #[test]
+fn copies_in_slots_can_be_declined() {
+    let dir = Dir::new();
+    dir.ok("create q --capacity 4 --type u64 --no-copy-in-slot", b"");
+    dir.ok("create copies --capacity 4 --type u64", b"");
+    dir.ok("create long --capacity 4 --type u128", b"");
+    assert_eq!(dir.stat("q")["copy_in_slot"], false);
+    assert_eq!(dir.stat("long")["copy_in_slot"], false);
+    if dir.stat("copies")["copy_in_slot"] == false {
+        eprintln!("SKIPPED: this processor does not exchange 16 bytes at once");
+    }
+    for name in ["q", "copies"] {
+        dir.ok(&format!("put {name} --frames 8"), b"8 bytes.");
+        assert_eq!(dir.ok(&format!("get {name} --frames"), b""), "8 bytes.");
+    }
+    let (status, _, _) = dir.run("create r --capacity 4 --item-size 8 --no-copy-in-slot", b"");
+    assert_eq!(status, 2);
+}
+
+#[test]
 fn a_queue_of_a_plain_type_has_batches_and_wants_items_of_its_length() {
     let dir = Dir::new();
     dir.ok("create q --capacity 4 --type u32 --batch 8", b"");

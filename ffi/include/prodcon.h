@@ -27,7 +27,8 @@
  * - Waits: a function without this line does not wait. `timeout_ns` is in nanoseconds: 0 does not
  *   wait (PRODCON_FULL, PRODCON_EMPTY), a positive one is the longest wait (PRODCON_TIMED_OUT), a
  *   negative one waits as long as it takes. So pass 0, not what is left, when a deadline has
- *   passed.
+ *   passed. After several successes a call with 0 may pause for up to ten microseconds or so
+ *   before it answers, to keep out of the other side's way.
  * - Ownership: strings and data that you pass stay yours and may change after the call.
  * - Threads: a handle is for one thread at a time. It may be handed over between calls; the
  *   thread that puts or gets first is served fastest. Two threads (or a signal handler) at once
@@ -38,11 +39,13 @@
  * - Kills: any process may be killed at any instruction, inside any function here. No other
  *   process stops, or loses or doubles an item, but for those that the killed one had in hand.
  * - Signals: nothing unwinds into the caller, and no signal handler is installed. A signal does
- *   not end a wait. Do not call from a signal handler, and do not leave a call by longjmp. errno
- *   says nothing, and may be changed.
+ *   not end a wait, but its handler may call prodcon_token_cancel, and nothing else. Do not leave
+ *   a call by longjmp. errno says nothing, and may be changed.
+ * - Cancel: a wait of a handle that was attached with a token answers PRODCON_CANCELLED once the
+ *   token is cancelled. What need not wait still works.
  * - No function is a cancellation point: pthread_cancel is held off until the call has ended. A
  *   call that waits as long as it takes is not ended by it: let it wait for a time, or end it
- *   with prodcon_queue_set_state. With PTHREAD_CANCEL_ASYNCHRONOUS call nothing here.
+ *   with a token. With PTHREAD_CANCEL_ASYNCHRONOUS call nothing here.
  */
 
 
@@ -141,7 +144,7 @@
 #define PRODCON_EXHAUSTED 16
 
 /**
- * The wait was cancelled. Reserved: no function of this version answers it.
+ * The wait was cancelled: the handle's token was.
  */
 #define PRODCON_CANCELLED 17
 
@@ -168,6 +171,13 @@
 #define PRODCON_CREATE_NOT_READY 4
 
 /**
+ * Flag, of the creation only: no slot has a copy of its item. Otherwise it has, where items are of
+ * a plain type of at most 8 bytes, without batches, and the processor can do it: then a get that
+ * copies is faster, and one that works in place slower.
+ */
+#define PRODCON_NO_COPY_IN_SLOT 8
+
+/**
  * Role: the handle puts and gets.
  */
 #define PRODCON_BOTH 0
@@ -181,16 +191,6 @@
  * Role: the handle gets.
  */
 #define PRODCON_CONSUMER 2
-
-/**
- * For `prodcon_queue_ready_fd`: there is an item to get.
- */
-#define PRODCON_READABLE 1
-
-/**
- * For `prodcon_queue_ready_fd`: there is space to put.
- */
-#define PRODCON_WRITABLE 2
 
 /**
  * State: put and get answer `PRODCON_STOPPED`.
@@ -209,6 +209,16 @@
 #define PRODCON_STOP_AT_QUEUE_END 3
 
 /**
+ * Interest: an item. A get with a timeout of 0 is worth it.
+ */
+#define PRODCON_READABLE 1
+
+/**
+ * Interest: space. A put with a timeout of 0 is worth it.
+ */
+#define PRODCON_WRITABLE 2
+
+/**
  * Setting: a controlling process watches this worker, and the worker ends with it.
  */
 #define PRODCON_WORKER_SUPERVISED 1
@@ -225,6 +235,11 @@
 #define PRODCON_WORKER_ITEMS_TO_RESULTS 4
 
 /**
+ * An item in hand that has left its queue's handle. Any thread may have it, one at a time.
+ */
+typedef struct prodcon_delivery prodcon_delivery;
+
+/**
  * A descriptor that becomes readable when a queue is worth a try. One thread at a time may use it,
  * in the process that made it.
  */
@@ -235,6 +250,12 @@ typedef struct prodcon_fd prodcon_fd;
  * each thread and for each process: a forked child attaches again.
  */
 typedef struct prodcon_queue prodcon_queue;
+
+/**
+ * Ends the waits of the handles that were attached with it. It belongs to the process that made
+ * it.
+ */
+typedef struct prodcon_token prodcon_token;
 
 /**
  * A program as a worker: a producer or a consumer that a controlling process starts and stops,
@@ -282,6 +303,17 @@ typedef struct prodcon_attach_options {
      * /dev/shm.
      */
     const char *directory;
+    /**
+     * Ends the waits of the handle: they answer PRODCON_CANCELLED once it is cancelled. NULL:
+     * nothing does. It may be freed while the handle is attached.
+     */
+    const struct prodcon_token *cancel;
+    /**
+     * How long the attach waits until somebody creates the queue, in nanoseconds
+     * (PRODCON_TIMED_OUT); 0: not at all; negative: as long as it takes. A directory that does not
+     * exist is PRODCON_NOT_FOUND at once.
+     */
+    int64_t wait_for_queue_ns;
 } prodcon_attach_options;
 
 /**
@@ -308,7 +340,8 @@ typedef struct prodcon_options {
      */
     uint32_t seats;
     /**
-     * PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, or'ed.
+     * PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, PRODCON_NO_COPY_IN_SLOT,
+     * or'ed.
      */
     uint32_t flags;
     /**
@@ -462,6 +495,29 @@ typedef struct prodcon_stats {
 } prodcon_stats;
 
 /**
+ * Something to wait for with `prodcon_select`: an item or space of a queue, or a token's cancel.
+ * `prodcon_interest jobs = {.queue = queue, .what = PRODCON_READABLE}, stop = {.token = token};`
+ */
+typedef struct prodcon_interest {
+    /**
+     * The queue; NULL where it is a token.
+     */
+    struct prodcon_queue *queue;
+    /**
+     * The token; NULL where it is a queue.
+     */
+    const struct prodcon_token *token;
+    /**
+     * PRODCON_READABLE or PRODCON_WRITABLE; of a token 0.
+     */
+    uint32_t what;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} prodcon_interest;
+
+/**
  * How a worker is to work, as its controlling process (or the environment) says.
  */
 typedef struct prodcon_worker_settings {
@@ -550,9 +606,12 @@ prodcon_status prodcon_queue_create(const char *name,
 prodcon_status prodcon_queue_attach(const char *name, struct prodcon_queue **out);
 
 /**
- * Attaches to a queue in a role, with seats set aside, or in another directory.
+ * Attaches to a queue in a role, with seats set aside, in another directory, with a token, or when
+ * it is created.
  *
- * - Returns: as `prodcon_queue_attach`; also `PRODCON_INVALID` if an option is out of range.
+ * - Waits: until the queue is created, if `options->wait_for_queue_ns` says so.
+ * - Returns: as `prodcon_queue_attach`; also `PRODCON_INVALID` if an option is out of range;
+ *   `PRODCON_TIMED_OUT` and `PRODCON_CANCELLED` if it waits.
  * - Ownership: as `prodcon_queue_attach`. `options` and its strings may change afterwards.
  * - Threads: any. Call it in the process that uses the handle.
  */
@@ -767,6 +826,87 @@ prodcon_status prodcon_queue_item_id(struct prodcon_queue *queue,
  * - Threads: one at a time.
  */
 prodcon_status prodcon_queue_delivery_count(struct prodcon_queue *queue, uint32_t *count);
+
+/**
+ * Takes an item with a seat of its own: it may go to another thread, it outlives the handle of
+ * the queue, and several of them are settled in any order. `*delivery` is in hand until
+ * `prodcon_delivery_ack`, `prodcon_delivery_nack` or `prodcon_delivery_drop`. Meanwhile the
+ * queue's handle does everything else.
+ *
+ * A handle has up to `max_unacked` of them (`prodcon_attach_options`), in a queue without
+ * batches.
+ *
+ * If this process ends before that, killed or not, another consumer gets the item
+ * (at-least-once), or it is counted as lost.
+ *
+ * - Waits: as `prodcon_queue_get`; also until one of them is settled, if `max_unacked` are in
+ *   hand.
+ * - Returns: as `prodcon_queue_take`; also `PRODCON_INVALID` if the handle was attached without
+ *   `max_unacked`, or if the queue has batches.
+ * - Ownership: `*delivery` is yours until it is settled.
+ * - Threads: one at a time on the handle.
+ */
+prodcon_status prodcon_queue_take_owned(struct prodcon_queue *queue,
+                                        struct prodcon_delivery **delivery,
+                                        int64_t timeout_ns);
+
+/**
+ * Shows where the item is.
+ *
+ * - Returns: `PRODCON_INVALID` if it was settled.
+ * - Ownership: the bytes may be read until the delivery is settled. They are aligned to 8 bytes,
+ *   or as the queue's options say.
+ * - Threads: one at a time on the delivery; any may read the bytes.
+ */
+prodcon_status prodcon_delivery_data(struct prodcon_delivery *delivery,
+                                     const void **data,
+                                     size_t *len);
+
+/**
+ * Acknowledges the item: the work on it is done, and nobody else gets it.
+ *
+ * - Returns: `PRODCON_INVALID` if it was settled.
+ * - Ownership: the delivery is gone, and its bytes may not be read any more.
+ * - Threads: any, one at a time.
+ */
+prodcon_status prodcon_delivery_ack(struct prodcon_delivery *delivery);
+
+/**
+ * Gives the item back, to another consumer of an at-least-once queue or to this one's next take.
+ *
+ * - Returns: `PRODCON_INVALID` if it was settled, or if the queue is at-most-once: then the item
+ *   stays in hand.
+ * - Ownership: the delivery is gone, and its bytes may not be read any more.
+ * - Threads: any, one at a time.
+ */
+prodcon_status prodcon_delivery_nack(struct prodcon_delivery *delivery);
+
+/**
+ * Ends with the item without a word about the work: it is given back, or counts as got where the
+ * queue is at-most-once. For destructors and for ways out after an error. In a forked child it
+ * frees the delivery and touches nothing else. NULL does nothing.
+ *
+ * - Ownership: the delivery is gone, and its bytes may not be read any more.
+ * - Threads: any, one at a time.
+ */
+void prodcon_delivery_drop(struct prodcon_delivery *delivery);
+
+/**
+ * Gives what identifies the item, as `prodcon_queue_item_id`.
+ *
+ * - Returns: `PRODCON_INVALID` if it was settled, or if `id->size` is 0 or more than 65536.
+ * - Threads: one at a time.
+ */
+prodcon_status prodcon_delivery_item_id(struct prodcon_delivery *delivery,
+                                        struct prodcon_item_id *id);
+
+/**
+ * Says how many times the item has been delivered, this time included.
+ *
+ * - Returns: `PRODCON_INVALID` if it was settled.
+ * - Threads: one at a time.
+ */
+prodcon_status prodcon_delivery_count(struct prodcon_delivery *delivery, uint32_t *count);
 
 /**
  * Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in
@@ -999,6 +1139,56 @@ prodcon_status prodcon_queue_stats(struct prodcon_queue *queue, struct prodcon_s
 prodcon_status prodcon_queue_recover(struct prodcon_queue *queue,
                                      uint32_t *recovered,
                                      uint32_t *undecided);
+
+/**
+ * Makes a token that is not cancelled, to be given to handles in `prodcon_attach_options.cancel`.
+ * One token may be given to any number of handles.
+ *
+ * - Returns: the token; NULL if there is no memory.
+ * - Ownership: yours, to be freed with `prodcon_token_free`.
+ * - Threads: any.
+ */
+struct prodcon_token *prodcon_token_new(void);
+
+/**
+ * Cancels a token, for good: every wait of its handles, under way or later, answers
+ * `PRODCON_CANCELLED`. A call that need not wait still works. NULL is fine.
+ *
+ * - Threads: any, also while others wait with it; and any signal handler. It leaves errno alone.
+ */
+void prodcon_token_cancel(const struct prodcon_token *token);
+
+/**
+ * Says whether a token was cancelled. NULL was not.
+ *
+ * - Threads: any, and any signal handler.
+ */
+bool prodcon_token_is_cancelled(const struct prodcon_token *token);
+
+/**
+ * Frees a token. Handles that were attached with it stay attached, and nothing cancels their waits
+ * any more. NULL is fine.
+ *
+ * - Ownership: the token is gone: no call may use it afterwards, nor be using it now.
+ * - Threads: any.
+ */
+void prodcon_token_free(struct prodcon_token *token);
+
+/**
+ * Waits until one of `count` interests is ready, at most 127: `*which` is its index. Another
+ * consumer may be faster, so call get or put with a timeout of 0, and wait again after
+ * `PRODCON_EMPTY` or `PRODCON_FULL`. If several are ready it says a different one each time.
+ *
+ * - Waits: as long as nothing is ready. With a timeout of 0 it only looks.
+ * - Returns: `PRODCON_TIMED_OUT`; `PRODCON_CANCELLED` if the token of one of the handles was
+ *   cancelled and nothing is ready; `PRODCON_NOT_FOUND` if a queue's name was removed;
+ *   `PRODCON_INVALID` for more than 127 interests, or for none and a negative timeout.
+ * - Threads: one at a time for each of the handles. A handle may be there several times.
+ */
+prodcon_status prodcon_select(const struct prodcon_interest *interests,
+                              size_t count,
+                              int64_t timeout_ns,
+                              size_t *which);
 
 /**
  * Attaches as the worker that the command line names, `PROGRAM --attach NAME [ARGUMENTS]`: so a

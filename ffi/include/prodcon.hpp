@@ -7,8 +7,8 @@
  *         item->ack(); // an exception before this line: another consumer gets the item
  *     }
  *
- * What a running program has to expect is an answer: full, empty, timed_out, not_ready, stopped come
- * back as a `status` or as an empty optional. Everything else (a bad name, no such queue, no seat,
+ * What a running program has to expect is an answer: full, empty, timed_out, not_ready, stopped,
+ * cancelled come back as a `status` or as an empty optional. Everything else (a bad name, no such queue, no seat,
  * damage, misuse) is thrown as `prodcon::error`, with the text of prodcon_last_error().
  *
  * An item in hand that is destroyed without ack(), by an exception or at the end of its scope, is given
@@ -26,6 +26,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -76,6 +78,45 @@ class error : public std::runtime_error {
 
   private:
     status code_;
+};
+
+class queue;
+
+/// Something to wait for with select(); made by queue::readable(), queue::writable() and
+/// cancel_token::cancelled(). Its queue or token has to live as long.
+class interest {
+  public:
+    /// As prodcon_select wants it.
+    const prodcon_interest &for_c() const noexcept { return c_; }
+
+  private:
+    friend class queue;
+    friend class cancel_token;
+    explicit interest(prodcon_interest c) noexcept : c_(c) {}
+
+    prodcon_interest c_;
+};
+
+/// Ends the waits of the queues that were attached with it. Copies are the same token; it is for any
+/// thread of the process that made it. cancel() may be called in a signal handler.
+class cancel_token {
+  public:
+    cancel_token() : token_(prodcon_token_new(), prodcon_token_free) {
+        if (!token_) throw std::bad_alloc();
+    }
+    /// For good: every wait, under way or later, answers status::cancelled.
+    void cancel() const noexcept { prodcon_token_cancel(token_.get()); }
+    [[nodiscard]] bool is_cancelled() const noexcept { return prodcon_token_is_cancelled(token_.get()); }
+    [[nodiscard]] interest cancelled() const noexcept {
+        prodcon_interest c{};
+        c.token = token_.get();
+        return interest(c);
+    }
+    /// For the functions of prodcon.h.
+    const prodcon_token *handle() const noexcept { return token_.get(); }
+
+  private:
+    std::shared_ptr<prodcon_token> token_;
 };
 
 namespace detail {
@@ -171,6 +212,8 @@ struct attach_options {
     std::uint32_t min_unacked = 0;                      ///< 0: max_unacked
     std::optional<std::chrono::nanoseconds> spin_limit; ///< nothing: 20 microseconds
     std::string directory;                              ///< empty: PRODCON_DIR or /dev/shm
+    std::optional<cancel_token> cancel;                 ///< ends the endpoint's waits
+    std::optional<timeout> wait_for_queue;              ///< until somebody creates it
 };
 
 /// How a queue is created; see prodcon_options.
@@ -189,6 +232,7 @@ struct options {
     std::uint32_t align = 0;          ///< of items; 0: 8
     std::string directory;            ///< empty: that of `attach`
     attach_options attach;            ///< of the endpoint that creates the queue
+    bool copy_in_slot = true;         ///< see PRODCON_NO_COPY_IN_SLOT
 };
 
 namespace detail {
@@ -204,6 +248,8 @@ inline prodcon_attach_options for_c(const attach_options &how) noexcept {
     c.min_unacked = how.min_unacked;
     if (how.spin_limit) c.spin_limit_ns = how.spin_limit->count() > 0 ? how.spin_limit->count() : -1;
     c.directory = or_null(how.directory);
+    if (how.cancel) c.cancel = how.cancel->handle();
+    if (how.wait_for_queue) c.wait_for_queue_ns = how.wait_for_queue->nanoseconds();
     return c;
 }
 
@@ -215,7 +261,7 @@ inline prodcon_options for_c(const options &how, const prodcon_attach_options &a
     c.item_size = how.item_size;
     c.seats = how.seats;
     c.flags = (how.lossy ? PRODCON_LOSSY : 0u) | (how.at_least_once ? PRODCON_AT_LEAST_ONCE : 0u) |
-              (how.ready ? 0u : PRODCON_CREATE_NOT_READY);
+              (how.ready ? 0u : PRODCON_CREATE_NOT_READY) | (how.copy_in_slot ? 0u : PRODCON_NO_COPY_IN_SLOT);
     c.mode = how.mode;
     c.batch = how.batch;
     c.max_deliveries = how.max_deliveries;
@@ -287,6 +333,59 @@ class [[nodiscard]] item : public detail::in_hand {
     friend class queue;
     item(prodcon_queue *queue, bytes_view view) noexcept : in_hand(queue), view_(view) {}
 
+    bytes_view view_;
+};
+
+/// An item in hand that has left its queue: it may go to another thread, it outlives the queue, and
+/// several are settled in any order. Destroyed without ack(), it is given back (at-least-once) or
+/// counts as got (at-most-once).
+class [[nodiscard]] owned_item {
+  public:
+    owned_item(owned_item &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)), view_(other.view_) {}
+    owned_item &operator=(owned_item &&other) noexcept {
+        if (this != &other) {
+            prodcon_delivery_drop(std::exchange(handle_, other.handle_));
+            other.handle_ = nullptr;
+            view_ = other.view_;
+        }
+        return *this;
+    }
+    ~owned_item() { prodcon_delivery_drop(handle_); }
+
+    const std::byte *data() const noexcept { return view_.data(); }
+    std::size_t size() const noexcept { return view_.size(); }
+    bytes_view view() const noexcept { return view_; }
+    /// Acknowledges it: the work is done, and nobody else gets it.
+    void ack() { detail::done(prodcon_delivery_ack(std::exchange(handle_, nullptr))); }
+    /// Gives it back. If that throws (at-most-once), it is still in hand.
+    void nack() {
+        detail::done(prodcon_delivery_nack(handle_));
+        handle_ = nullptr;
+    }
+    /// How many times it has been delivered, this time included.
+    [[nodiscard]] std::uint32_t delivery_count() const {
+        std::uint32_t count = 0;
+        detail::done(prodcon_delivery_count(handle_, &count));
+        return count;
+    }
+    /// What tells it from every other item, for ever.
+    [[nodiscard]] prodcon_item_id id() const {
+        prodcon_item_id id{};
+        id.size = sizeof id;
+        detail::done(prodcon_delivery_item_id(handle_, &id));
+        return id;
+    }
+
+  private:
+    friend class queue;
+    explicit owned_item(prodcon_delivery *handle) : handle_(handle) {
+        const void *data = nullptr;
+        std::size_t size = 0;
+        detail::done(prodcon_delivery_data(handle_, &data, &size));
+        view_ = bytes_view(data, size);
+    }
+
+    prodcon_delivery *handle_;
     bytes_view view_;
 };
 
@@ -432,7 +531,7 @@ class queue {
     /// For the functions of prodcon.h.
     prodcon_queue *handle() const noexcept { return handle_; }
 
-    /// Puts a copy: ok, full, timed_out, not_ready or stopped.
+    /// Puts a copy: ok, full, timed_out, not_ready, stopped or cancelled.
     [[nodiscard]] status put(bytes_view bytes, timeout wait = forever) { return detail::answer(prodcon_queue_put(handle_, bytes.data(), bytes.size(), wait.nanoseconds())); }
     /// Puts the bytes of a value.
     template <class T, class = detail::plain<T>>
@@ -446,7 +545,8 @@ class queue {
         return block(handle_, data, size);
     }
 
-    /// The oldest item, in place. Nothing: empty, timed_out or stopped (end of stream), which `why` tells.
+    /// The oldest item, in place. Nothing: empty, timed_out, cancelled or stopped (end of stream), which
+    /// `why` tells.
     [[nodiscard]] std::optional<item> take(timeout wait = forever, status *why = nullptr) {
         const void *data = nullptr;
         std::size_t size = 0;
@@ -454,6 +554,14 @@ class queue {
         if (why) *why = answered;
         if (answered != status::ok) return std::nullopt;
         return item(handle_, bytes_view(data, size));
+    }
+    /// The oldest item, with a seat of its own (see attach_options::max_unacked); nothing as in take.
+    [[nodiscard]] std::optional<owned_item> take_owned(timeout wait = forever, status *why = nullptr) {
+        prodcon_delivery *delivery = nullptr;
+        const status answered = detail::answer(prodcon_queue_take_owned(handle_, &delivery, wait.nanoseconds()));
+        if (why) *why = answered;
+        if (answered != status::ok) return std::nullopt;
+        return owned_item(delivery);
     }
     /// A copy of the oldest item; nothing as in take.
     [[nodiscard]] std::optional<std::vector<std::byte>> get(timeout wait = forever, status *why = nullptr) {
@@ -529,6 +637,10 @@ class queue {
     [[nodiscard]] ready_fd readable_fd() const { return ready(PRODCON_READABLE); }
     /// A descriptor that becomes readable when there is space.
     [[nodiscard]] ready_fd writable_fd() const { return ready(PRODCON_WRITABLE); }
+    /// An item is there: take with no_wait is worth it.
+    [[nodiscard]] interest readable() const noexcept { return of(PRODCON_READABLE); }
+    /// Space is there: put with no_wait is worth it.
+    [[nodiscard]] interest writable() const noexcept { return of(PRODCON_WRITABLE); }
 
     void set_ready() { detail::done(prodcon_queue_set_ready(handle_)); }
     void set_not_ready() { detail::done(prodcon_queue_set_not_ready(handle_)); }
@@ -584,6 +696,12 @@ class queue {
     }
 
   private:
+    interest of(std::uint32_t what) const noexcept {
+        prodcon_interest c{};
+        c.queue = handle_;
+        c.what = what;
+        return interest(c);
+    }
     using maker = prodcon_status(const char *, const prodcon_options *, prodcon_queue **);
     static queue made(maker *make, const std::string &name, const options &how) {
         const prodcon_attach_options attach = detail::for_c(how.attach);
@@ -613,6 +731,19 @@ class queue {
 
     prodcon_queue *handle_ = nullptr;
 };
+
+/// Waits for the first of several interests, at most 127: its index. Nothing: timed_out or cancelled,
+/// which `why` tells. Another consumer may be faster, so try without waiting, and select again.
+[[nodiscard]] inline std::optional<std::size_t> select(const std::vector<interest> &interests, timeout wait = forever, status *why = nullptr) {
+    std::vector<prodcon_interest> c;
+    c.reserve(interests.size());
+    for (const interest &each : interests) c.push_back(each.for_c());
+    std::size_t which = 0;
+    const status answered = detail::answer(prodcon_select(c.data(), c.size(), wait.nanoseconds(), &which));
+    if (why) *why = answered;
+    if (answered != status::ok) return std::nullopt;
+    return which;
+}
 
 } // namespace prodcon
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""prodcon, adv_prodcon and multiprocessing.Queue side by side: items per second and round trips, as Markdown.
+"""prodcon, adv_prodcon, faster-fifo and multiprocessing.Queue side by side: items per second and round trips, as Markdown.
 
     python bench.py [--rounds N] [--seconds S] [--no-pin] [--check]
 
@@ -27,6 +27,11 @@ try:
     import adv_prodcon
 except ImportError:
     adv_prodcon = None
+
+try:
+    import faster_fifo
+except ImportError:
+    faster_fifo = None
 
 MIB = 1 << 20
 # Queues hold so many items: enough for small ones never to be full because of a scheduler's whim, and for large ones not to fill the memory.
@@ -65,6 +70,11 @@ class Arrays:
 
 def queue_of_multiprocessing(kind):
     return multiprocessing.Queue(kind.capacity)
+
+
+def queue_of_faster_fifo(kind):
+    # Its size is in bytes, and each item has a header and a pickle's beginning and end.
+    return faster_fifo.Queue(max_size_bytes=kind.capacity * kind.size)
 
 
 def queue_of_adv_prodcon(kind):
@@ -115,6 +125,8 @@ class Bytes:
 
 def systems(kind):
     made = {"multiprocessing.Queue": queue_of_multiprocessing}
+    if faster_fifo:
+        made["faster-fifo"] = queue_of_faster_fifo
     if adv_prodcon:
         made["adv_prodcon"] = queue_of_adv_prodcon
     made["prodcon"] = queue_of_prodcon
@@ -290,6 +302,8 @@ def main():
     pin(0, options.pin)
     if adv_prodcon is None:
         print("SKIPPED: adv_prodcon is not installed (pip install adv_prodcon==0.1.14); the others are measured")
+    if faster_fifo is None:
+        print("SKIPPED: faster-fifo is not installed (pip install faster-fifo); the others are measured")
     # A directory of one's own, in memory, that is gone afterwards.
     directory = tempfile.mkdtemp(prefix="prodcon-bench-", dir="/dev/shm")
     os.environ["PRODCON_DIR"] = directory

@@ -10,6 +10,7 @@
 //! as long.
 
 use crate::cancel::Held;
+use crate::delivery::Lent;
 use crate::failure::Failure;
 use crate::status::*;
 use rust::bindings::copy_item;
@@ -78,7 +79,7 @@ impl Wait {
 /// Copies; small items without a call.
 ///
 /// # Safety
-/// As `ptr::copy_nonoverlapping`.
+/// As `ptr::copy_nonoverlapping`; nobody changes the bytes meanwhile.
 #[inline(always)]
 unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     if len == 8 {
@@ -86,7 +87,7 @@ unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
         let word = unsafe { from.cast::<u64>().read_unaligned() };
         // SAFETY: 8 bytes may be written there by this function's contract.
         unsafe { to.cast::<u64>().write_unaligned(word) };
-    } else {
+    } else if len > 0 {
         // SAFETY: readable for len bytes, and not changed meanwhile, by this function's contract.
         let item = unsafe { slice::from_raw_parts(from, len) };
         // SAFETY: writable for len bytes, and not in the item, by this function's contract.
@@ -437,6 +438,21 @@ impl Endpoint {
         };
         let guard = Self::wait_to_take(&mut self.queue, error, timeout_ns)?;
         Ok(Self::show(&mut self.work, guard))
+    }
+
+    /// Takes an item that may leave.
+    pub fn take_owned(&mut self, timeout_ns: i64) -> Result<Lent, Failure> {
+        self.at_rest("take_owned")?;
+        let queue = &mut self.queue;
+        let delivery = match Wait::from_ns(timeout_ns) {
+            Wait::Not => queue.within(Duration::ZERO).take_owned()?,
+            Wait::AtMost(timeout) => queue.within(timeout).take_owned()?,
+            Wait::Forever => queue.take_owned()?,
+        };
+        Ok(Lent {
+            delivery,
+            at_least_once: queue.control().info().at_least_once,
+        })
     }
 
     fn show(work: &mut Work, guard: Delivery<'_, [u8]>) -> (*const u8, usize) {

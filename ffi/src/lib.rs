@@ -9,12 +9,13 @@
 //! - [`cancel`]: no call is a cancellation point. [`status`]: the numbers and their texts. [`failure`]: an error on its way to C.
 //! - [`handle`], [`turn`]: what a `prodcon_queue *` points to, and who may use it now.
 //! - [`options`]: how C says what a queue is to be. [`endpoint`]: a queue together with what C has in hand of it. [`work`]: a worker together with what C needs kept for it.
-//! - [`queue`], [`many`], [`ready`], [`gate`], [`worker`]: the exported functions.
+//! - [`queue`], [`delivery`], [`many`], [`ready`], [`gate`], [`wait`], [`worker`]: the exported functions.
 
 // The contract of each exported function stands in its C documentation, which has no `# Safety` heading.
 #![allow(clippy::missing_safety_doc)]
 
 mod cancel;
+mod delivery;
 mod endpoint;
 mod failure;
 mod gate;
@@ -25,5 +26,6 @@ mod queue;
 mod ready;
 mod status;
 mod turn;
+mod wait;
 mod work;
 mod worker;

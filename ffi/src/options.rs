@@ -1,6 +1,7 @@
 //! How C says what a queue is to be, and how a handle attaches to one.
 
 use crate::failure::{Failure, Sized32, sized_input, string};
+use crate::wait::Token;
 use rust::bindings::NamedType;
 use rust::{QueueOptions, Role};
 use std::ffi::c_char;
@@ -14,6 +15,10 @@ pub const PRODCON_AT_LEAST_ONCE: u32 = 2;
 /// Flag, of the creation only: the queue begins not ready. Puts answer `PRODCON_NOT_READY` until
 /// `prodcon_queue_set_ready`.
 pub const PRODCON_CREATE_NOT_READY: u32 = 4;
+/// Flag, of the creation only: no slot has a copy of its item. Otherwise it has, where items are of
+/// a plain type of at most 8 bytes, without batches, and the processor can do it: then a get that
+/// copies is faster, and one that works in place slower.
+pub const PRODCON_NO_COPY_IN_SLOT: u32 = 8;
 
 /// Role: the handle puts and gets.
 pub const PRODCON_BOTH: u32 = 0;
@@ -44,6 +49,13 @@ pub struct AttachOptions {
     /// Where the queue's file is; NULL: what the environment variable PRODCON_DIR says, or
     /// /dev/shm.
     pub directory: *const c_char,
+    /// Ends the waits of the handle: they answer PRODCON_CANCELLED once it is cancelled. NULL:
+    /// nothing does. It may be freed while the handle is attached.
+    pub cancel: *const Token,
+    /// How long the attach waits until somebody creates the queue, in nanoseconds
+    /// (PRODCON_TIMED_OUT); 0: not at all; negative: as long as it takes. A directory that does not
+    /// exist is PRODCON_NOT_FOUND at once.
+    pub wait_for_queue_ns: i64,
 }
 
 /// How a queue is created: what all its handles share. 0 stands for the default of each field;
@@ -61,7 +73,8 @@ pub struct Options {
     pub item_size: u32,
     /// Handles that can be attached at once, 1 to 1023; 0: 64.
     pub seats: u32,
-    /// PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, or'ed.
+    /// PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, PRODCON_NO_COPY_IN_SLOT,
+    /// or'ed.
     pub flags: u32,
     /// Permission bits of the queue's file, such as 0660; 0: 0600.
     pub mode: u32,
@@ -87,7 +100,7 @@ pub struct Options {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Options>() == 72 && size_of::<AttachOptions>() == 32);
+const _: () = assert!(size_of::<Options>() == 72 && size_of::<AttachOptions>() == 48);
 
 // SAFETY: integers and pointers, for which any bytes are a value; a u32 comes first.
 unsafe impl Sized32 for AttachOptions {
@@ -100,6 +113,8 @@ unsafe impl Sized32 for AttachOptions {
         min_unacked: 0,
         spin_limit_ns: 0,
         directory: std::ptr::null(),
+        cancel: std::ptr::null(),
+        wait_for_queue_ns: 0,
     };
 }
 
@@ -140,7 +155,7 @@ unsafe fn optional<'a>(text: *const c_char, what: &str) -> Result<Option<&'a str
 impl AttachOptions {
     /// # Safety
     /// `from` is NULL, or points to a struct that is as long as its first field says, whose
-    /// strings are NULL or NUL-terminated.
+    /// strings are NULL or NUL-terminated, and whose token is NULL or one that was not freed.
     pub unsafe fn read(from: *const Self) -> Result<rust::AttachOptions, Failure> {
         // SAFETY: by this function's contract.
         let options = unsafe { sized_input(from) }?;
@@ -174,6 +189,17 @@ impl AttachOptions {
                 attach = attach.spin_limit(Duration::from_nanos(u64::try_from(limit).unwrap_or(0)))
             }
         }
+        // SAFETY: NULL or a token by this function's contract.
+        if let Some(token) = unsafe { Token::read(options.cancel) } {
+            attach = attach.cancel(token);
+        }
+        match options.wait_for_queue_ns {
+            0 => {}
+            limit => {
+                let limit = u64::try_from(limit).map_or(Duration::MAX, Duration::from_nanos);
+                attach = attach.wait_for_queue(limit);
+            }
+        }
         // SAFETY: a C string or NULL by this function's contract.
         match unsafe { optional(options.directory, "directory") }? {
             Some(directory) => Ok(attach.directory(directory)),
@@ -193,10 +219,13 @@ impl Options {
         // SAFETY: by this function's contract.
         let how = unsafe { sized_input(from) }?;
         let invalid = |text: String| Err(Failure::invalid(text));
-        let unknown =
-            how.flags & !(PRODCON_LOSSY | PRODCON_AT_LEAST_ONCE | PRODCON_CREATE_NOT_READY);
+        let known = PRODCON_LOSSY
+            | PRODCON_AT_LEAST_ONCE
+            | PRODCON_CREATE_NOT_READY
+            | PRODCON_NO_COPY_IN_SLOT;
+        let unknown = how.flags & !known;
         if unknown != 0 {
-            let names = "PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY";
+            let names = "PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, PRODCON_NO_COPY_IN_SLOT";
             return invalid(format!(
                 "options.flags has unknown bits {unknown:#x}: use {names}"
             ));
@@ -213,7 +242,8 @@ impl Options {
             .item_size(how.item_size as usize)
             .lossy(how.flags & PRODCON_LOSSY != 0)
             .at_least_once(how.flags & PRODCON_AT_LEAST_ONCE != 0)
-            .ready(how.flags & PRODCON_CREATE_NOT_READY == 0);
+            .ready(how.flags & PRODCON_CREATE_NOT_READY == 0)
+            .copy_in_slot(how.flags & PRODCON_NO_COPY_IN_SLOT == 0);
         if how.seats != 0 {
             options = options.seats(how.seats);
         }

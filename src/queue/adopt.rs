@@ -29,7 +29,7 @@ impl Endpoint {
                     self.adopted = Some(seat);
                     return Ok(word);
                 }
-                self.release(seat);
+                self.retire_adopted(seat);
             } else if self.seat.hold {
                 let mut seat = std::mem::replace(&mut self.seat, Seat::gone(0));
                 let word = self.word_of(&mut seat);
@@ -144,7 +144,7 @@ impl Endpoint {
             Some(seat) => {
                 self.control.own.insert(seat.index);
                 self.control.end_work(seat.index); // its last holder may have been killed in it
-                self.adopted = Some(seat);
+                (self.adopted, self.adopted_is_own) = (Some(seat), false);
                 self.kept = true;
                 Ok(true)
             }

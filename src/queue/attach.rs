@@ -194,6 +194,7 @@ impl Endpoint {
             kept: seat.hold,
             seat,
             adopted: None,
+            adopted_is_own: false,
             spare: taken,
             aside: VecDeque::new(),
             growing: false,

@@ -534,6 +534,8 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
             return;
         }
         if held.lone {
+            // An adopted seat is given up with its last item, which goes on being shown.
+            debug_assert!(held.endpoint.adopted.is_none());
             let items = held.len() as u32;
             held.endpoint.acknowledge(items);
         } else {

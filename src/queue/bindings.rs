@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::item::Plain;
 use super::memory::copy_out;
 use super::wait::Until;
-use super::{ItemId, Payload, QueueOptions, ReadyQueue};
+use super::{ItemId, OwnedDelivery, Payload, QueueOptions, ReadyQueue};
 use crate::error::{GetError, PutSliceError, Result};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,6 +79,20 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 #[inline(always)]
 pub fn copy_item(item: &[u8], place: &mut [u8]) {
     copy_out(item, place);
+}
+
+impl<T: Payload + ?Sized> OwnedDelivery<T> {
+    /// Returns whether it was taken before a fork and this is the child, in which it shows nothing.
+    #[doc(hidden)]
+    pub fn is_forked(&self) -> bool {
+        self.control().forked()
+    }
+
+    /// Returns the queue's name.
+    #[doc(hidden)]
+    pub fn queue_name(&self) -> &str {
+        self.control().name()
+    }
 }
 
 /// A plain type that has no Rust type: what a queue's header says about its items.

@@ -33,6 +33,8 @@ pub(super) struct Endpoint {
     /// A further seat, whose items are the ones in hand: a dead consumer's, or our own while `seat`
     /// is needed for a put. It is used only while `seat` has no `hold`.
     pub(super) adopted: Option<Seat>,
+    /// That seat was one of ours before it had these items: it comes back when they are settled.
+    pub(super) adopted_is_own: bool,
     /// Free seats, for several items in hand.
     pub(super) spare: Vec<Seat>,
     /// What a [`Batch`](super::Batch) shows, oldest first. If there is no `Batch`, it was

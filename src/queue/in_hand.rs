@@ -54,7 +54,7 @@ impl Endpoint {
             if seat.hold {
                 self.adopted = Some(seat);
             } else {
-                self.release(seat);
+                self.retire_adopted(seat);
             }
         }
     }
@@ -105,10 +105,24 @@ impl Endpoint {
         }
     }
 
+    /// Takes the seat that was in `adopted` back, or gives it up. Its items are settled.
+    pub(super) fn retire_adopted(&mut self, seat: Seat) {
+        if self.adopted_is_own && self.wants_spare() {
+            self.spare.push(seat);
+        } else {
+            self.release(seat);
+        }
+    }
+
+    /// Returns whether there are fewer spare seats than were asked for.
+    fn wants_spare(&self) -> bool {
+        self.spare.len() + (self.lent_out() as usize) < self.hands as usize
+    }
+
     fn lose_block_in_hand(&mut self) {
         if let Some(mut seat) = self.adopted.take() {
             seat.settle(&self.control.ring.memory, Event::Lost);
-            self.release(seat);
+            self.retire_adopted(seat);
         } else if self.seat.hold && !self.seat.is_gone() {
             self.seat.settle(&self.control.ring.memory, Event::Lost);
         }
@@ -141,6 +155,7 @@ impl Endpoint {
             return false;
         };
         self.adopted = Some(std::mem::replace(&mut self.seat, free));
+        self.adopted_is_own = true;
         true
     }
 
@@ -212,9 +227,7 @@ impl Endpoint {
     /// Locks spare seats until there are as many as were asked for, or no more are free. After that
     /// it does not try again for a while.
     pub(super) fn refill(&mut self) {
-        while self.spare.len() + (self.lent_out() as usize) < self.hands as usize
-            && self.short.is_none_or(|since| since.elapsed() >= MAX_SLEEP)
-        {
+        while self.wants_spare() && self.short.is_none_or(|since| since.elapsed() >= MAX_SLEEP) {
             let free = self.leaves_enough();
             let Some(seat) = free.then(|| self.lock_seat()).flatten() else {
                 self.short = Some(Instant::now());
@@ -229,7 +242,7 @@ impl Endpoint {
     /// exchanges.
     pub(super) fn set_aside(&mut self, shown: u32) {
         let (seat, adopted) = match self.adopted.take() {
-            Some(seat) => (seat, true),
+            Some(seat) => (seat, !self.adopted_is_own),
             None => {
                 let next = self
                     .spare
@@ -326,10 +339,11 @@ impl Endpoint {
         } = aside;
         let rest = seat.hold && !self.control.ring.settle_void(&mut seat);
         if rest && (adopted || !self.seat.is_gone()) {
-            self.adopted = Some(seat); // a block of which a part was shown: the last one, so nothing else is in hand
+            // A block of which a part was shown: the last one, so nothing else is in hand.
+            (self.adopted, self.adopted_is_own) = (Some(seat), !adopted);
         } else if self.seat.is_gone() && !adopted {
             self.seat = seat;
-        } else if !adopted && self.spare.len() < self.hands as usize {
+        } else if !adopted && self.wants_spare() {
             self.spare.push(seat);
         } else {
             self.release(seat);

@@ -1,7 +1,9 @@
 //! What a queue can hold: plain types with a name, or bytes.
 
+use super::reservation::Elements;
 use bytemuck::{AnyBitPattern, NoUninit, Pod};
 use std::borrow::Cow;
+use std::ptr::NonNull;
 
 /// A plain type that two programs agree on by name.
 ///
@@ -139,7 +141,7 @@ where
 }
 
 /// What [`ReadyQueue`](crate::ReadyQueue) can be of: any [`Item`], or `[u8]`. Sealed.
-pub trait Payload: sealed::Sealed {
+pub trait Payload: sealed::Sealed + Elements {
     /// What a copying get returns.
     type Owned: std::borrow::Borrow<Self>;
     /// The type, as it stands in the header; `None` for bytes.
@@ -162,6 +164,14 @@ pub trait Payload: sealed::Sealed {
     /// A value of this many bytes, filled in place. They are as many as the type has.
     #[doc(hidden)]
     fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> Self::Owned;
+    #[doc(hidden)]
+    fn bytes_mut(&mut self) -> &mut [u8];
+    /// An item of zeros, never by way of the stack: of `len` bytes if that varies.
+    #[doc(hidden)]
+    fn zeroed(len: usize) -> Box<Self>;
+    /// The item in these bytes, which are as long as the type and aligned for it.
+    #[doc(hidden)]
+    fn place(bytes: NonNull<[u8]>) -> NonNull<Self>;
 }
 
 /// A plain type, as it stands in a queue's header.
@@ -209,6 +219,15 @@ impl Payload for [u8] {
         fill(&mut bytes);
         bytes
     }
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self
+    }
+    fn zeroed(len: usize) -> Box<Self> {
+        vec![0; len].into()
+    }
+    fn place(bytes: NonNull<[u8]>) -> NonNull<Self> {
+        bytes
+    }
 }
 
 impl<T: Item + AnyBitPattern + NoUninit> Payload for T {
@@ -239,5 +258,14 @@ impl<T: Item + AnyBitPattern + NoUninit> Payload for T {
         let mut value = T::zeroed();
         fill(bytemuck::bytes_of_mut(&mut value));
         value
+    }
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        bytemuck::bytes_of_mut(self)
+    }
+    fn zeroed(_: usize) -> Box<Self> {
+        bytemuck::zeroed_box()
+    }
+    fn place(bytes: NonNull<[u8]>) -> NonNull<Self> {
+        bytes.cast()
     }
 }

@@ -10,6 +10,7 @@ use crate::ring::seat::Record;
 use crate::ring::slot::Shape;
 use crate::segment::{Place, QueueInfo, Segment, Spec, check_type_name};
 use crate::state::Role;
+use crate::sync::pair;
 use crate::sys::directory::DirectoryWatch;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -45,6 +46,7 @@ pub struct QueueOptions {
     mode: u32,
     at_least_once: bool,
     batch: u32,
+    copy_in_slot: bool,
     dead_letter: Option<(String, u8)>,
     attach: AttachOptions,
 }
@@ -68,6 +70,7 @@ impl QueueOptions {
             mode: 0o600,
             at_least_once: false,
             batch: 1,
+            copy_in_slot: true,
             dead_letter: None,
             attach: AttachOptions::new(),
         }
@@ -176,6 +179,28 @@ impl QueueOptions {
     /// ```
     pub fn batch(mut self, items: u32) -> Self {
         self.batch = items;
+        self
+    }
+
+    /// Chooses whether each slot of the ring has a copy of its item, where items are of a plain type
+    /// of at most 8 bytes and `batch` is 1. Elsewhere it changes nothing, nor where the processor
+    /// cannot exchange 16 bytes at once. [`QueueInfo::copy_in_slot`](crate::QueueInfo) says what the
+    /// queue has.
+    ///
+    /// A [`get`](crate::ReadyQueue::get) then needs one cache line of the queue instead of two. The price is 8 bytes
+    /// more for each slot, and a slower [`take`](crate::ReadyQueue::take): decline it where items are
+    /// taken in place.
+    ///
+    /// ```
+    /// # use prodcon::{Control, QueueOptions};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let options = QueueOptions::new(64).copy_in_slot(false);
+    /// let control = Control::create::<u64>(&name, &options)?;
+    /// assert!(!control.info().copy_in_slot);
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn copy_in_slot(mut self, on: bool) -> Self {
+        self.copy_in_slot = on;
         self
     }
 
@@ -358,6 +383,14 @@ impl QueueOptions {
         let seats = self.seats.unwrap_or(DEFAULT_SEATS);
         let geometry =
             Geometry::new(self.capacity, seats, size as u64, align, self.batch).map_err(invalid)?;
+        // Of an item that is too long for it, or of several, a slot has none.
+        let wished = self.copy_in_slot && type_name.is_some() && pair::is_supported();
+        let geometry = if wished {
+            geometry.with_copies().unwrap_or(geometry)
+        } else {
+            geometry
+        };
+        let flags = flags | flag(geometry.has_copies(), flags::COPY_IN_SLOT);
         self.check_dead_letter(queue, size)?;
         let (dead_letter, max_deliveries) = self.dead_letter.clone().unwrap_or_default();
         Ok(Spec {

@@ -9,6 +9,14 @@ use super::memory::copy_in;
 use crate::ring::Memory;
 use std::ptr::NonNull;
 
+/// Returns the copy of an item for a slot: its bytes, padded with zeros. It has at most 8.
+#[inline(always)]
+fn padded(item: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes[..item.len()].copy_from_slice(item);
+    u64::from_ne_bytes(bytes)
+}
+
 impl Endpoint {
     /// Panics in a forked child. A guard made before the fork shows memory that the child does not
     /// have, and a clear end is better than a fault.
@@ -54,8 +62,8 @@ impl Endpoint {
         let own = unsafe { ring.memory.payload(self.seat.block, 0, item.len()) };
         // SAFETY: the pointer is to item.len() mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
         copy_in(item, unsafe { &mut *own });
-        let put =
-            ring.put_fast::<true>(&mut self.cursors, &mut self.seat, header, item.len() as u64);
+        let (cursors, seat, len) = (&mut self.cursors, &mut self.seat, item.len() as u64);
+        let put = ring.put_fast::<true>(cursors, seat, header, len, || padded(item));
         if put {
             self.has_put();
         }
@@ -75,6 +83,9 @@ impl Endpoint {
         if !self.may_take() {
             return None;
         }
+        if self.control.ring.memory.has_copies() {
+            return self.get_copy(size, max, copy);
+        }
         let (ring, item_size) = (&self.control.ring, self.control.item_size());
         let got = ring.get_fast(&mut self.cursors, &mut self.seat, |word, block| {
             let len = usize::from(word.length());
@@ -85,6 +96,33 @@ impl Endpoint {
             let bytes = unsafe { ring.memory.payload(block, 0, len) };
             // SAFETY: the pointer is to len mapped bytes; nobody writes to the block before this closure returns.
             Some(copy(unsafe { &*bytes }))
+        });
+        if got.is_some() {
+            self.has_taken();
+        } else {
+            self.has_kept();
+        }
+        got
+    }
+
+    /// Gets as `get_fast` does, where slots have copies. Then the queue is of a plain type, and every
+    /// item has its size, whether the endpoint knows the type or not.
+    #[inline(always)]
+    fn get_copy<R>(
+        &mut self,
+        size: Option<usize>,
+        max: usize,
+        copy: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
+        let item_size = self.control.item_size();
+        let len = size.unwrap_or(item_size);
+        debug_assert!(len == item_size, "the attach has compared them");
+        if len > max {
+            return None;
+        }
+        let ring = &self.control.ring;
+        let got = ring.get_copy(&mut self.cursors, &mut self.seat, |item| {
+            copy(&item.to_ne_bytes()[..len])
         });
         if got.is_some() {
             self.has_taken();

@@ -19,7 +19,7 @@ use crate::sys::futex::{Asleep, Kernel};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An item in hand that may leave the endpoint, the thread and the scope: what
@@ -110,6 +110,9 @@ impl Loans {
         if let Some(seat) = given_up {
             self.control.release(seat);
         }
+        // SeqCst: pairs with the fence in `wait_for_seat`. Either the endpoint sees the desk as it
+        // is now, or this look at the word sees that it registered.
+        fence(Ordering::SeqCst);
         wake_one(&self.returned, &Kernel);
     }
 }
@@ -239,6 +242,7 @@ impl Endpoint {
             ];
             words.extend(self.control.cancel.as_ref().map(CancelToken::asleep));
             let stopped = self.control.state() == State::Stopped;
+            fence(Ordering::SeqCst); // see `Loans::end`
             if !stopped && !self.loans_ended(&loans) {
                 Kernel.wait_any(&words, left);
             }
@@ -259,7 +263,7 @@ impl Endpoint {
     fn lend<T: Payload + ?Sized>(&mut self) -> OwnedDelivery<T> {
         let id = self.id_in_hand(self.shown.first);
         let (seat, adopted) = match self.adopted.take() {
-            Some(seat) => (seat, true),
+            Some(seat) => (seat, !self.adopted_is_own),
             None => {
                 self.refill();
                 let next = self.spare.pop();
@@ -365,6 +369,10 @@ impl<T: Payload + ?Sized> OwnedDelivery<T> {
     /// ```
     pub fn id(&self) -> ItemId {
         self.id
+    }
+
+    pub(super) fn control(&self) -> &Control {
+        &self.loans.control
     }
 
     fn bytes(&self) -> &[u8] {

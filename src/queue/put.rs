@@ -28,9 +28,6 @@ impl Endpoint {
         until: Until,
     ) -> Result<(), PutError> {
         self.may_fill(bytes.len(), plain)?;
-        if matches!(until, Until::Now) && self.is_still_full() {
-            return Err(PutError::Full);
-        }
         if self.control.ring.single {
             if self.put_fast(bytes) {
                 return Ok(());
@@ -38,6 +35,16 @@ impl Endpoint {
             return self.put_slow(bytes.len(), until);
         }
         self.put_general(bytes, until)
+    }
+
+    /// Puts an item if there is space now, as `put_until` does.
+    #[inline(always)]
+    pub(super) fn try_put(&mut self, bytes: &[u8], plain: bool) -> Result<(), PutError> {
+        self.may_fill(bytes.len(), plain)?;
+        if self.is_still_full() {
+            return Err(PutError::Full);
+        }
+        self.put_until(bytes, plain, Until::Now)
     }
 
     /// Looks whether the ring is full still, for a caller that asks again and again. Nothing is
@@ -144,8 +151,9 @@ impl Endpoint {
     #[inline(always)]
     fn put_filled(&mut self, len: usize, until: Until) -> Result<(), PutError> {
         let ring = &self.control.ring;
-        let header = ring.memory.block(self.seat.block);
-        if ring.put_fast::<false>(&mut self.cursors, &mut self.seat, header, len as u64) {
+        let (block, memory) = (self.seat.block, &ring.memory);
+        let (header, copy) = (memory.block(block), || memory.copy_of(block));
+        if ring.put_fast::<false>(&mut self.cursors, &mut self.seat, header, len as u64, copy) {
             self.has_put();
             return Ok(());
         }

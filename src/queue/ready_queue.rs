@@ -194,8 +194,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// ```
     #[inline]
     pub fn try_put(&mut self, item: &T) -> Result<(), PutError> {
-        self.endpoint
-            .put_until(item.bytes(), T::SIZE.is_some(), Until::Now)
+        self.endpoint.try_put(item.bytes(), T::SIZE.is_some())
     }
 
     /// Puts an item as into a lossy queue, whatever the queue is: when it is full the oldest block
@@ -406,6 +405,19 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[doc(hidden)]
     pub fn take_buffered(&mut self, timeout: Duration) -> Result<Batch<'_, T>, GetError> {
         self.endpoint.take_buffered(Until::within(timeout))
+    }
+
+    /// Reserves a block for an item of any type: of `len` bytes, or as long as can be.
+    pub(crate) fn reserve_payload(
+        &mut self,
+        len: Option<usize>,
+    ) -> Result<Reservation<'_, T>, PutError> {
+        let endpoint = &mut self.endpoint;
+        let len = T::SIZE.or(len).unwrap_or(endpoint.control.item_size());
+        endpoint.may_fill(len, T::SIZE.is_some())?;
+        let place = T::place(endpoint.own_payload(len));
+        let unit = T::SIZE.map_or(1, |size| endpoint.length_of_one(size));
+        Ok(Reservation::new(endpoint, place, unit, T::SIZE.is_none()))
     }
 
     /// Returns how many blocks can be in hand at once, at least 1.
@@ -631,9 +643,7 @@ impl ReadyQueue<[u8]> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn reserve(&mut self, len: usize) -> Result<Reservation<'_, [u8]>, PutError> {
-        self.endpoint.may_fill(len, false)?;
-        let place = self.endpoint.own_payload(len);
-        Ok(Reservation::new(&mut self.endpoint, place, 1, true))
+        self.reserve_payload(Some(len))
     }
 }
 
@@ -654,10 +664,7 @@ impl<T: Item> ReadyQueue<T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn reserve(&mut self) -> Result<Reservation<'_, T>, PutError> {
-        self.endpoint.may_fill(size_of::<T>(), true)?;
-        let place = self.endpoint.own_payload(size_of::<T>()).cast();
-        let unit = self.endpoint.length_of_one(size_of::<T>());
-        Ok(Reservation::new(&mut self.endpoint, place, unit, false))
+        self.reserve_payload(None)
     }
 
     /// Reserves a block for up to `items` items, to be filled in place: at most as many as the

@@ -74,15 +74,24 @@ impl<'q, T: ?Sized> Reservation<'q, T> {
 pub trait Elements {
     #[doc(hidden)]
     fn count(place: NonNull<Self>) -> usize;
+    /// The first `len` elements; all if it is no slice.
+    #[doc(hidden)]
+    fn first(place: NonNull<Self>, len: usize) -> NonNull<Self>;
 }
 impl<T> Elements for T {
     fn count(_: NonNull<Self>) -> usize {
         1
     }
+    fn first(place: NonNull<Self>, _: usize) -> NonNull<Self> {
+        place
+    }
 }
 impl<T> Elements for [T] {
     fn count(place: NonNull<Self>) -> usize {
         place.len()
+    }
+    fn first(place: NonNull<Self>, len: usize) -> NonNull<Self> {
+        NonNull::slice_from_raw_parts(place.cast(), len.min(place.len()))
     }
 }
 
@@ -103,6 +112,16 @@ impl<'q, T: Elements + ?Sized> Reservation<'q, T> {
     /// point.commit()?;
     /// assert_eq!(points.get()?, [0.5, 1.5]);
     /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    ///
+    /// It is there for items of any type:
+    ///
+    /// ```
+    /// use prodcon::{Payload, PutError, Reservation};
+    ///
+    /// fn finish<T: Payload + ?Sized>(block: Reservation<T>) -> Result<(), PutError> {
+    ///     block.commit()
+    /// }
     /// ```
     pub fn commit(self) -> Result<(), PutError> {
         self.finish(Until::Forever).map_err(|refused| refused.error)
@@ -132,6 +151,11 @@ impl<'q, T: Elements + ?Sized> Reservation<'q, T> {
     /// ```
     pub fn commit_within(self, timeout: Duration) -> Result<(), CommitError<'q, T>> {
         self.finish(Until::within(timeout))
+    }
+
+    /// Shortens what is put to the first `len` elements, if it is a slice.
+    pub(crate) fn shorten(&mut self, len: usize) {
+        self.place = T::first(self.place, len);
     }
 
     fn finish(self, until: Until) -> Result<(), CommitError<'q, T>> {
@@ -170,8 +194,7 @@ impl<T> Reservation<'_, [T]> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn truncate(&mut self, len: usize) {
-        let len = len.min(self.place.len());
-        self.place = NonNull::slice_from_raw_parts(self.place.cast(), len);
+        self.shorten(len);
     }
 }
 

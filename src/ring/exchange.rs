@@ -9,6 +9,7 @@ use super::slot::{Cursor, Slot};
 use super::{Memory, Ring, RingError};
 use crate::layout::SeatLine;
 use crate::sync::atomic::{AtomicU64, Ordering, cas_sc, fence, load_sc, pause};
+use crate::sync::pair::{Both, Pair};
 
 /// How an exchange ended, unless it failed for good.
 pub(super) enum Exchanged {
@@ -17,6 +18,25 @@ pub(super) enum Exchanged {
     /// Another process was faster. This is what the slot holds now, and the record is still
     /// announced.
     Lost(Slot),
+}
+
+/// What an exchange does to the copy in a slot that has one.
+#[derive(Clone, Copy)]
+pub(super) struct Copies<'a> {
+    pair: &'a Pair,
+    /// Loaded after the slot's word. It is that word's, or the word is not there any more.
+    seen: u64,
+    /// Of the item in the seat's block.
+    new: u64,
+}
+
+impl<'a> Copies<'a> {
+    /// Looks at the copy. The caller has looked at the word before.
+    #[inline(always)]
+    pub(super) fn look(pair: &'a Pair, new: u64) -> Self {
+        let seen = pair.copy();
+        Self { pair, seen, new }
+    }
 }
 
 impl<M: Memory> Ring<M> {
@@ -78,9 +98,16 @@ impl<M: Memory> Ring<M> {
         outgoing: u32,
     ) -> Result<Exchanged, RingError> {
         let (line, slot) = (self.memory.seat(seat.index), self.memory.slot(at.index));
+        // Only a put brings an item. The others leave the copy, which means nothing then.
+        let copies = match kind {
+            Kind::Put | Kind::Drop | Kind::Replace => self.memory.pair(at.index),
+            Kind::Take | Kind::Discard | Kind::Skip => None,
+        }
+        .map(|pair| Copies::look(pair, self.memory.copy_of(seat.block)));
         match self.exchange_at(
             line,
             slot,
+            copies,
             seat,
             at,
             seen,
@@ -98,7 +125,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Does the same as `exchange`, with all that is needed at hand: the seat's line, the slot
-    /// `at.index`, and whether a block may have several items. `Err` means that another process was
+    /// `at.index`, what a put does to the copy there, and whether a block may have several items. `Err` means that another process was
     /// faster: it contains what the slot holds now, and the record is still announced. With `open`
     /// the record also stays announced after a take that happened, and the caller finishes it.
     #[inline(always)]
@@ -110,6 +137,7 @@ impl<M: Memory> Ring<M> {
         &self,
         line: &SeatLine,
         slot: &AtomicU64,
+        copies: Option<Copies>,
         seat: &mut Seat,
         at: Cursor,
         seen: Slot,
@@ -138,8 +166,16 @@ impl<M: Memory> Ring<M> {
         // SeqCst: pairs with every look and exchange of the others. With less, two dead seats can
         // become undecidable forever, and the event word's proof needs the slot in the one order of
         // all.
-        match cas_sc(slot, seen.raw, new) {
-            Ok(_) => {
+        let swapped = match copies {
+            None => cas_sc(slot, seen.raw, new).map(drop),
+            Some(copies) => {
+                let (old, new) = ((seen.raw, copies.seen), (new, copies.new));
+                let both = |(word, copy)| Both { word, copy };
+                copies.pair.exchange(both(old), both(new))
+            }
+        };
+        match swapped {
+            Ok(()) => {
                 #[cfg(all(test, loom))]
                 super::model::witness(&self.memory, kind, seat.block, seen.block);
                 // Release: pairs with the acquire fence in `Ring::still`. An observer that sees what

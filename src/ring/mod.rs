@@ -15,6 +15,9 @@
 //! the empty block of a slot; a get trades the seat's block for a full one. Each is a single
 //! compare-and-swap of the slot's word.
 //!
+//! Where items have at most eight bytes, a slot also has a copy of its item. A put exchanges both at
+//! once, and a get that copies never touches the block (`trust.rs`).
+//!
 //! Two things differ from Vyukov's bounded queue (1024cores.net), whose stamps and cursors these
 //! are. There, an operation claims a position and then works on its slot, so a death between the
 //! two steps blocks the queue; here, the claim *is* the operation. And head and tail are only hints
@@ -42,20 +45,31 @@ pub(crate) mod slot;
 mod take;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod trust;
 
 pub(crate) use observe::End;
 pub(crate) use recover::Recovered;
 
 use crate::layout::SeatLine;
 use crate::sync::atomic::{AtomicU64, Ordering, pause};
+use crate::sync::pair::Pair;
 use seat::Seat;
 use slot::{BlockWord, Cursor, Shape};
+use trust::Trust;
 
 /// The shared words. The ring checks indices before it passes them here.
 pub(crate) trait Memory {
     fn shape(&self) -> &Shape;
     /// `index < slots`
     fn slot(&self, index: u32) -> &AtomicU64;
+    /// Returns a slot's word with the copy of its item, if this queue's slots have copies;
+    /// `index < slots`.
+    fn pair(&self, index: u32) -> Option<&Pair>;
+    /// Fetches the line of a slot with a copy that will be exchanged some exchanges after that of slot
+    /// `index`. Changes nothing.
+    fn fetch_ahead(&self, index: u32);
+    /// Returns the copy of the item in a block. The caller owns the block, and the slots have copies.
+    fn copy_of(&self, block: u32) -> u64;
     /// `index < seats`
     fn seat(&self, index: u32) -> &SeatLine;
     /// Returns the first header word of a block; `block < blocks`.
@@ -122,6 +136,11 @@ pub(crate) struct Cursors {
     pub(crate) get: Cursor,
     /// Cleared items discarded since the caller last looked. So many slots became free.
     pub(crate) discarded: u32,
+    /// How often in a row it had a line of slots to itself: putting, and getting by copies.
+    pub(crate) put_run: u32,
+    pub(crate) get_run: u32,
+    /// From where on a copy is delivered without a look at its item's header.
+    pub(crate) trust: Trust,
 }
 
 /// The ring over its memory.
@@ -138,7 +157,25 @@ pub(crate) struct Ring<M> {
     pub(crate) contention: u32,
 }
 
+/// Slots with copies in a line.
+const SLOTS_OF_LINE: u32 = 4;
+/// After so many lines in a row whose slots were exchanged without anybody's interference, lines are
+/// fetched ahead. An empty or full ring is an interference, and so is another endpoint on this side.
+const UNDISTURBED: u32 = 4;
+
 impl<M: Memory> Ring<M> {
+    /// Fetches a line of slots ahead, now and then, where nobody interferes: `run` counts that.
+    /// Several endpoints on one side would take the lines from each other.
+    #[inline(always)]
+    fn run_on(&self, run: &mut u32, index: u32) {
+        if index % SLOTS_OF_LINE == 0 {
+            *run = run.saturating_add(1);
+            if *run > UNDISTURBED {
+                self.memory.fetch_ahead(index);
+            }
+        }
+    }
+
     /// Returns the number of items in a block that carries some. The header is read if there can be
     /// more than one. A damaged header gives a number from 1 to `batch` too.
     #[inline(always)]

@@ -4,7 +4,7 @@
 //! section 4, has the rules.
 
 use super::cursor::{Side, Walk};
-use super::exchange::Exchanged;
+use super::exchange::{Copies, Exchanged};
 use super::seat::{Kind, Seat};
 use super::slot::{BlockWord, Cursor, Ready};
 use super::{Cursors, Memory, Ring, RingError};
@@ -12,8 +12,8 @@ use crate::sync::atomic::{AtomicU64, Ordering, load_sc, store};
 
 impl<M: Memory> Ring<M> {
     /// Puts in the usual case: the cursor is right, the slot is free, and nobody interferes.
-    /// `header` is that of the seat's block. Returns false if nothing has happened; then
-    /// [`put`](Self::put) finds out why.
+    /// `header` is that of the seat's block, and `copy` gives the copy of the item in it, where slots
+    /// have copies. Returns false if nothing has happened; then [`put`](Self::put) finds out why.
     #[inline(always)]
     pub(crate) fn put_fast<const SINGLE: bool>(
         &self,
@@ -21,6 +21,7 @@ impl<M: Memory> Ring<M> {
         seat: &mut Seat,
         header: &AtomicU64,
         length: u64,
+        copy: impl FnOnce() -> u64,
     ) -> bool {
         debug_assert!(!SINGLE || self.single);
         let (memory, shape, at, batches) = (
@@ -31,12 +32,14 @@ impl<M: Memory> Ring<M> {
         );
         // Looked up once, before the ordered accesses: the compiler keeps nothing across those.
         let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
+        let pair = memory.pair(at.index);
         let short = if SINGLE {
             length as u16
         } else {
             memory.set_length(seat.block, length)
         };
         let Some(seen) = shape.slot_of_cycle(load_sc(slot), at.cycle, false) else {
+            c.put_run = 0;
             return false;
         };
         // Loaded after the slot's word. Acquire and Release are explained in `put_slow`.
@@ -50,12 +53,28 @@ impl<M: Memory> Ring<M> {
             Ordering::Release,
         );
         let items = if batches { length as u32 } else { 1 };
+        let copies = pair.map(|pair| Copies::look(pair, copy()));
         if !matches!(
-            self.exchange_at(line, slot, seat, at, seen, Kind::Put, items, batches, false),
+            self.exchange_at(
+                line,
+                slot,
+                copies,
+                seat,
+                at,
+                seen,
+                Kind::Put,
+                items,
+                batches,
+                false
+            ),
             Ok(Ok(()))
         ) {
             self.back_off(seat);
+            c.put_run = 0;
             return false;
+        }
+        if pair.is_some() {
+            self.run_on(&mut c.put_run, at.index);
         }
         c.put.advance(at, shape.slots);
         self.hint(memory.tail(), c.put);
@@ -142,7 +161,8 @@ impl<M: Memory> Ring<M> {
             }
             // The rule of the gate is the same. While that word stands nobody puts. So an item in
             // front of ours was put before, and its epoch is not newer than the one loaded here:
-            // along the ring epochs never fall, and cleared items are always the oldest. Acquire:
+            // along the ring epochs never fall, and cleared items are always the oldest. And it is
+            // loaded again after each step of the cursor, on which `trust.rs` relies. Acquire:
             // pairs with the CAS that changes the gate. Whoever is admitted by it sees what its
             // writer did before.
             let gate = Ready(self.memory.ready().load(Ordering::Acquire));

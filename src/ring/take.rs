@@ -10,6 +10,7 @@ use super::slot::{self, BlockWord};
 use super::{Cursors, Ending, Memory, Ring, RingError};
 use crate::layout::SeatLine;
 use crate::sync::atomic::{Ordering, load_sc, store};
+use crate::sync::pair::Pair;
 
 impl<M: Memory> Ring<M> {
     /// Takes in the usual case: the cursor is right, there is an item, and nobody interferes.
@@ -67,6 +68,35 @@ impl<M: Memory> Ring<M> {
         }
     }
 
+    /// Gets as `get_fast` does, where slots have copies: `read` gets the copy. The block is not
+    /// touched.
+    #[inline(always)]
+    pub(crate) fn get_copy<R>(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        read: impl FnOnce(u64) -> R,
+    ) -> Option<R> {
+        debug_assert!(self.single);
+        let at = c.get;
+        let look = || self.memory.pair(at.index).map(Pair::copy);
+        let Some((line, _, copy)) = self.claim::<true, _>(c, seat, true, look) else {
+            c.get_run = 0;
+            return None;
+        };
+        self.run_on(&mut c.get_run, at.index);
+        if self.is_live_from(&mut c.trust, seat, at.cycle) {
+            #[cfg(all(test, loom))]
+            super::model::witness_copy(&self.memory, seat.block, copy);
+            let read = copy.map(read);
+            seat.acknowledge_open(line);
+            return read;
+        }
+        seat.keep(&self.memory);
+        self.discard_void(c, seat);
+        None
+    }
+
     /// Does the exchange, which `take_fast` and `get_fast` have in common. Returns the seat's line,
     /// the header and the block. With `open` the record stays announced.
     #[inline(always)]
@@ -76,6 +106,30 @@ impl<M: Memory> Ring<M> {
         seat: &mut Seat,
         open: bool,
     ) -> Option<(&SeatLine, BlockWord, u32)> {
+        let (line, block, ()) = self.claim::<SINGLE, _>(c, seat, open, || ())?;
+        let header = self.memory.block(block);
+        // Relaxed, both: the block is ours alone; the CAS acquired what its putter wrote.
+        let word = BlockWord(header.load(Ordering::Relaxed));
+        if self.memory.is_first_in_line(block) {
+            // Nothing changes, except that we get the cache line for ourselves. A line that a
+            // consumer has only read stays with both processors, and the producer's next write to
+            // it takes several times as long (docs/performance.md). Release: as every store of a
+            // header, see `put_slow`.
+            store(header, word.0, Ordering::Release);
+        }
+        Some((line, word, block))
+    }
+
+    /// Does the exchange alone. `look` is called between the look at the slot's word and the
+    /// exchange. Returns the seat's line, the block and what `look` saw.
+    #[inline(always)]
+    fn claim<const SINGLE: bool, R>(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        open: bool,
+        look: impl FnOnce() -> R,
+    ) -> Option<(&SeatLine, u32, R)> {
         let (memory, shape, at, batches) = (
             &self.memory,
             self.memory.shape(),
@@ -85,8 +139,20 @@ impl<M: Memory> Ring<M> {
         // Looked up once, before the ordered accesses: the compiler keeps nothing across those.
         let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
         let seen = shape.slot_of_cycle(load_sc(slot), at.cycle, true)?;
+        let looked = look();
         if !matches!(
-            self.exchange_at(line, slot, seat, at, seen, Kind::Take, 0, batches, open),
+            self.exchange_at(
+                line,
+                slot,
+                None,
+                seat,
+                at,
+                seen,
+                Kind::Take,
+                0,
+                batches,
+                open
+            ),
             Ok(Ok(()))
         ) {
             self.back_off(seat);
@@ -94,17 +160,7 @@ impl<M: Memory> Ring<M> {
         }
         c.get.advance(at, shape.slots);
         self.hint(memory.head(), c.get);
-        let header = memory.block(seen.block);
-        // Relaxed, both: the block is ours alone; the CAS acquired what its putter wrote.
-        let word = BlockWord(header.load(Ordering::Relaxed));
-        if memory.is_first_in_line(seen.block) {
-            // Nothing changes, except that we get the cache line for ourselves. A line that a
-            // consumer has only read stays with both processors, and the producer's next write to
-            // it takes several times as long (docs/performance.md). Release: as every store of a
-            // header, see `put_slow`.
-            store(header, word.0, Ordering::Release);
-        }
-        Some((line, word, seen.block))
+        Some((line, seen.block, looked))
     }
 
     /// Looks whether a take would find the ring empty. Returns false if it would not, or if a look

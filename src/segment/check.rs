@@ -5,9 +5,7 @@
 
 use super::{Place, Spec};
 use crate::error::{Error, ErrorKind, OpenError};
-use crate::layout::{
-    Geometry, HEADER_SIZE, MAGIC, RawHeader, SEATS_OFFSET, SLOT_SIZE, VERSION, flags,
-};
+use crate::layout::{Geometry, HEADER_SIZE, MAGIC, RawHeader, SEATS_OFFSET, VERSION, flags};
 use std::fmt;
 use std::fs::File;
 #[cfg(not(fuzzing))]
@@ -111,6 +109,8 @@ pub struct QueueInfo {
     pub dead_letter: String,
     /// Most items in one block. 1 means no batches.
     pub batch: u32,
+    /// Each slot has a copy of its item.
+    pub copy_in_slot: bool,
     /// Identifies this queue.
     pub id: QueueId,
     /// Fingerprint of the item type's fields. 0 means that it is not compared.
@@ -151,7 +151,7 @@ pub(super) fn raw_header(spec: &Spec, id: QueueId) -> RawHeader {
     raw.dead_letter_len = spec.dead_letter.len() as u32;
     raw.dead_letter[..spec.dead_letter.len()].copy_from_slice(spec.dead_letter.as_bytes());
     raw.batch = g.batch;
-    raw.slot_size = SLOT_SIZE as u32;
+    raw.slot_size = g.slot_size as u32;
     raw.queue_id = id.0;
     raw.layout = spec.layout;
     raw.creator_pid = std::process::id();
@@ -202,6 +202,13 @@ pub(super) fn read_header(place: &Place, file: &File) -> Result<(QueueInfo, Geom
         raw.item_align,
         raw.batch,
     )
+    .and_then(|geometry| {
+        if raw.flags & flags::COPY_IN_SLOT == 0 {
+            Ok(geometry)
+        } else {
+            geometry.with_copies()
+        }
+    })
     .map_err(|what| place.corrupt(format!("damaged header: {what}")))?;
     let equal = |what: &str, found: u64, expected: u64| {
         if found == expected {
@@ -213,7 +220,7 @@ pub(super) fn read_header(place: &Place, file: &File) -> Result<(QueueInfo, Geom
         }
     };
     equal("header size", raw.header_size.into(), HEADER_SIZE as u64)?;
-    equal("slot size", raw.slot_size.into(), SLOT_SIZE as u64)?;
+    equal("slot size", raw.slot_size.into(), geometry.slot_size)?;
     equal("block size", raw.block_size, geometry.block_size)?;
     equal("offset of the seats", raw.seats_offset, SEATS_OFFSET as u64)?;
     equal(
@@ -257,6 +264,11 @@ pub(super) fn read_header(place: &Place, file: &File) -> Result<(QueueInfo, Geom
     if geometry.batch > 1 && type_name.is_empty() {
         return Err(place.corrupt("damaged header: batches of bytes, expected a plain type"));
     }
+    if geometry.has_copies() && type_name.is_empty() {
+        return Err(
+            place.corrupt("damaged header: copies of bytes in slots, expected a plain type")
+        );
+    }
     let max_deliveries = u8::try_from(raw.max_deliveries).map_err(|_| {
         place.corrupt(format!(
             "damaged header: {} deliveries, expected at most 255",
@@ -276,6 +288,7 @@ pub(super) fn read_header(place: &Place, file: &File) -> Result<(QueueInfo, Geom
         max_deliveries,
         dead_letter,
         batch: raw.batch,
+        copy_in_slot: has(flags::COPY_IN_SLOT),
         id: QueueId(raw.queue_id),
         layout: raw.layout,
         owned: has(flags::OWNED),

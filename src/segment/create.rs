@@ -9,7 +9,7 @@ use super::lock_bytes::{BUILDING, OWNER};
 use super::remove::names;
 use super::{Place, Segment, names_in, open_file};
 use crate::error::OpenError;
-use crate::layout::{Geometry, SEAT_SIZE, SEATS_OFFSET, WORDS_OFFSET, flags};
+use crate::layout::{Geometry, SEAT_SIZE, SEATS_OFFSET, SLOT_SIZE, WORDS_OFFSET, flags};
 use crate::sys::descriptor;
 use crate::sys::lease::Lease;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
@@ -279,7 +279,10 @@ fn fill(place: &Place, spec: &Spec, file: &File) -> Result<(), OpenError> {
             SEATS_OFFSET as u64 + u64::from(seat) * SEAT_SIZE as u64,
         )?;
     }
-    let slots: Vec<u64> = (0..g.capacity).map(|index| (spec.slot)(g, index)).collect();
+    let mut slots = vec![0; g.capacity as usize * (g.slot_size / SLOT_SIZE) as usize];
+    for (index, slot) in (0..).zip(slots.chunks_exact_mut((g.slot_size / SLOT_SIZE) as usize)) {
+        slot[0] = (spec.slot)(g, index); // a copy beside it is 0
+    }
     write(bytemuck::cast_slice(&slots), g.slots_offset)
 }
 

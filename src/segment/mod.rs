@@ -25,6 +25,7 @@ use crate::error::{Error, OpenError};
 use crate::layout::{Geometry, MAX_NAME, MAX_TYPE_NAME, SEAT_SIZE, SEATS_OFFSET, SeatLine};
 #[cfg(test)]
 use crate::layout::{WORDS_OFFSET, Words};
+use crate::sync::pair;
 use crate::sys::descriptor;
 use crate::sys::lease::{Calm, Lease};
 #[cfg(fuzzing)]
@@ -171,12 +172,25 @@ impl Segment {
                 .map_err(|error| place.error("fstat", error))?
                 > 0
             {
-                return Ok(segment);
+                return segment.checked_for_this_processor();
             }
         }
         Err(OpenError::NotFound {
             queue: place.name,
             directory: place.dir,
+        })
+    }
+
+    /// Refuses a segment whose slots this processor cannot exchange. Who only reads may see it.
+    fn checked_for_this_processor(self) -> Result<Self, OpenError> {
+        if self.read_only || !self.geometry.has_copies() || pair::is_supported() {
+            return Ok(self);
+        }
+        Err(OpenError::Incompatible {
+            queue: self.place.name.clone(),
+            what: "a slot",
+            expected: "8 (this processor cannot exchange 16 bytes at once: create the queue with copy_in_slot(false))".into(),
+            found: "16 bytes long".into(),
         })
     }
 

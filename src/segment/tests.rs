@@ -4,6 +4,7 @@
 use super::lock_bytes::{BUILDING, REMOVER};
 use super::*;
 use crate::layout::{HEADER_SIZE, RawHeader, flags};
+use crate::sync::pair::tests::ABSENT;
 use std::os::unix::fs::{FileExt, symlink};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -576,4 +577,39 @@ fn a_forked_copy_unmaps_nothing_that_the_child_mapped_since() {
         code, 0,
         "1: the forked copy unmapped the child's own memory; 2: the addresses were not free"
     );
+}
+
+/// This thread plays a processor that cannot exchange 16 bytes at once.
+fn without_pairs<R>(act: impl FnOnce() -> R) -> R {
+    ABSENT.set(true);
+    let done = act();
+    ABSENT.set(false);
+    done
+}
+
+#[test]
+fn a_processor_that_cannot_exchange_a_slot_refuses_the_segment() {
+    let dir = Scratch::new();
+    let wide = Spec {
+        geometry: Geometry::new(5, 3, 8, 8, 1).unwrap().with_copies().unwrap(),
+        flags: flags::COPY_IN_SLOT,
+        ..spec()
+    };
+    let made = Segment::create(dir.place("q"), &wide).unwrap();
+    assert!(made.header.copy_in_slot);
+    let refused = without_pairs(|| Segment::attach(dir.place("q"))).unwrap_err();
+    assert!(
+        matches!(refused, OpenError::Incompatible { .. }),
+        "{refused:?}"
+    );
+    let text = refused.to_string();
+    assert!(
+        text.contains("'q'") && text.contains("16 bytes") && text.contains("copy_in_slot(false)"),
+        "{text}"
+    );
+    // Who only looks, looks at words.
+    without_pairs(|| Segment::attach_read_only(dir.place("q"))).unwrap();
+    if pair::is_supported() {
+        Segment::attach(dir.place("q")).unwrap();
+    }
 }

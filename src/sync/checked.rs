@@ -18,6 +18,7 @@
 //!   Here other words' orderings are tested, which the fences hide.
 
 use super::mortal::mortal;
+use loom::sync::Mutex;
 pub(crate) use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::atomic::{AtomicU64 as Word, fence as loom_fence};
 use std::cell::Cell;
@@ -83,6 +84,8 @@ fn weaker(than: Weaker) -> bool {
 pub(crate) struct AtomicU64 {
     value: Word,
     mark: Word,
+    /// Taken by every compare-and-swap, if there is one.
+    lock: Option<Mutex<()>>,
 }
 
 impl AtomicU64 {
@@ -90,6 +93,15 @@ impl AtomicU64 {
         Self {
             value: Word::new(value),
             mark: Word::new(0),
+            lock: None,
+        }
+    }
+
+    /// Makes the word of a pair, see [`cas_both`].
+    pub(crate) fn locked(value: u64) -> Self {
+        Self {
+            lock: Some(Mutex::new(())),
+            ..Self::new(value)
         }
     }
 
@@ -187,10 +199,41 @@ pub(crate) fn cas_sc(word: &AtomicU64, old: u64, new: u64) -> Result<u64, u64> {
     if !mortal() {
         return Ok(old);
     }
+    let _turn = word.lock.as_ref().map(|lock| lock.lock().unwrap());
+    swap_value(word, old, new)
+}
+
+fn swap_value(word: &AtomicU64, old: u64, new: u64) -> Result<u64, u64> {
     let (success, failure) = swap();
     let result = fenced(|| word.value.compare_exchange(old, new, success, failure));
     word.mark();
     result
+}
+
+/// Compare-and-swap of two words at once: it compares the first and stores the second, then the first. The
+/// first has a lock. The second has changed only if the first has, which is checked.
+pub(crate) fn cas_both(
+    first: &AtomicU64,
+    second: &AtomicU64,
+    old: (u64, u64),
+    new: (u64, u64),
+) -> Result<(), u64> {
+    if !mortal() {
+        return Ok(());
+    }
+    let _turn = first.lock.as_ref().unwrap().lock().unwrap();
+    let found = load_sc(first);
+    if found != old.0 {
+        return Err(found);
+    }
+    let beside = second.value.fetch_add(0, Ordering::Relaxed); // the newest value
+    assert_eq!(
+        beside, old.1,
+        "the word is the one seen, and the copy is not"
+    );
+    // Relaxed: the swap that follows releases it.
+    second.store(new.1, Ordering::Relaxed);
+    swap_value(first, old.0, new.0).map(drop)
 }
 
 pub(crate) fn load32_sc(word: &AtomicU32) -> u32 {

@@ -77,3 +77,4 @@ pub(crate) mod atomic;
 pub(crate) mod event;
 #[cfg(any(fuzzing, all(test, loom)))]
 pub mod mortal;
+pub(crate) mod pair;

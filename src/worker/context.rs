@@ -183,6 +183,12 @@ impl Context {
         }
     }
 
+    /// The longest result, in bytes; if nobody has made the ring for them, as long as by default.
+    pub(crate) fn result_size(&mut self) -> Result<usize> {
+        let results = self.results.get()?;
+        Ok(results.map_or(65_536, |results| results.item_size()))
+    }
+
     fn tell(&mut self, packet: &Packet) {
         if let Ok(Some(queue)) = self.results.get() {
             let bytes = packet.encode(queue.item_size());

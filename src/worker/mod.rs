@@ -1,6 +1,6 @@
 //! Workers: producers and consumers as separate executables, and the process that controls them.
 //!
-//! A worker program implements [`Produce`] or [`Consume`] and calls `main`. It is started as
+//! A worker program implements [`Produce`], [`ProduceInPlace`] or [`Consume`] and calls `main`. It is started as
 //! `PROGRAM --attach NAME [ARGUMENTS]`: by a controlling handle ([`Producer`], [`Consumer`]), by
 //! hand, or by an init system. A controlling handle starts, stops and restarts its processes, puts
 //! items, and is called back with results, messages and ends.
@@ -57,6 +57,7 @@ mod failure;
 mod link;
 mod message;
 mod produce;
+mod produce_in_place;
 mod program;
 mod run;
 mod settings;
@@ -74,6 +75,7 @@ pub use message::Message;
 #[cfg(feature = "serde")]
 pub use message::encode;
 pub use produce::Produce;
+pub use produce_in_place::{Filled, ProduceInPlace};
 pub use program::Program;
 #[doc(hidden)]
 pub use settings::seconds;

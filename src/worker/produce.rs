@@ -125,29 +125,39 @@ pub trait Produce: Sized {
     }
 }
 
-fn produce<P: Produce>(context: &mut Context) -> Result<(), BoxError> {
+/// Attaches to the subscribed queues.
+pub(super) fn subscribers<T: Payload + ?Sized>(
+    context: &Context,
+) -> Result<Vec<Link<T>>, BoxError> {
     let mut subscribers = vec![];
     for name in &context.settings.subscribers {
         let attach = AttachOptions::new()
             .role(Role::Producer)
             .cancel(context.watch.token());
-        subscribers.push(Link::<P::Item>::new(name, attach).map_err(
-            |error| match error.kind() {
-                ErrorKind::NotFound => BoxError::from(format!("its subscriber: {error}")),
-                _ => error.into(),
-            },
-        )?);
+        subscribers.push(Link::new(name, attach).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => BoxError::from(format!("its subscriber: {error}")),
+            _ => error.into(),
+        })?);
     }
+    Ok(subscribers)
+}
+
+fn produce<P: Produce>(context: &mut Context) -> Result<(), BoxError> {
+    let mut subscribers = subscribers::<P::Item>(context)?;
     context.take_seat()?; // last: a seat says that nothing is missing
-    let work =
-        |worker: &mut P, context: &mut Context| produce_loop(worker, context, &mut subscribers);
+    let work = |worker: &mut P, context: &mut Context| {
+        produce_loop(worker, context, |worker, context| {
+            make_one(worker, context, &mut subscribers)
+        })
+    };
     run::live(context, P::on_start, work, P::on_stop)
 }
 
-fn produce_loop<P: Produce>(
-    worker: &mut P,
+/// Calls `work` by the schedule, until the worker has to end.
+pub(super) fn produce_loop<W>(
+    worker: &mut W,
     context: &mut Context,
-    subscribers: &mut [Link<P::Item>],
+    mut work: impl FnMut(&mut W, &mut Context) -> Result<(), BoxError>,
 ) -> Result<(), BoxError> {
     let period = context.settings.work_timeout;
     let mut next = Instant::now();
@@ -165,18 +175,28 @@ fn produce_loop<P: Produce>(
             next = after(next, period, context);
         }
         context.counters.calls += 1;
-        let Some(item) = guard("work", || worker.work(context))? else {
-            continue;
-        };
-        context.counters.items += 1;
-        let item: &P::Item = item.borrow();
-        for subscriber in &mut *subscribers {
-            hand_out(subscriber, item, context)?;
-        }
-        if context.settings.items_to_results {
-            context.send_result(item.bytes())?;
-        }
+        work(worker, context)?;
     }
+}
+
+/// Has one item made, and hands it out.
+fn make_one<P: Produce>(
+    worker: &mut P,
+    context: &mut Context,
+    subscribers: &mut [Link<P::Item>],
+) -> Result<(), BoxError> {
+    let Some(item) = guard("work", || worker.work(context))? else {
+        return Ok(());
+    };
+    context.counters.items += 1;
+    let item: &P::Item = item.borrow();
+    for subscriber in &mut *subscribers {
+        hand_out(subscriber, item, context)?;
+    }
+    if context.settings.items_to_results {
+        context.send_result(item.bytes())?;
+    }
+    Ok(())
 }
 
 /// When the call after the one of `this` time is due.
@@ -208,15 +228,24 @@ fn hand_out<T: Payload + ?Sized>(
         context.watch.watch_closely();
         result = queue.put(item);
     }
+    if !told(result, context)? {
+        subscriber.lost();
+    }
+    Ok(())
+}
+
+/// Counts what became of a put. Returns false if the queue is gone.
+pub(super) fn told(result: Result<(), PutError>, context: &mut Context) -> Result<bool, BoxError> {
+    let counters = &mut context.counters;
     match result {
-        Ok(()) => context.counters.put += 1,
-        Err(PutError::NotReady | PutError::Stopped) => context.counters.not_ready += 1,
-        Err(PutError::Full | PutError::Cancelled) => context.counters.full += 1,
+        Ok(()) => counters.put += 1,
+        Err(PutError::NotReady | PutError::Stopped) => counters.not_ready += 1,
+        Err(PutError::Full | PutError::TimedOut | PutError::Cancelled) => counters.full += 1,
         Err(error) if error.kind() == ErrorKind::Removed => {
-            subscriber.lost();
-            context.counters.not_ready += 1;
+            counters.not_ready += 1;
+            return Ok(false);
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(())
+    Ok(true)
 }

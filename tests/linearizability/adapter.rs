@@ -21,7 +21,8 @@ impl Owner {
             .batch(settings.batch as u32);
         let options = options
             .lossy(settings.lossy)
-            .at_least_once(settings.at_least_once);
+            .at_least_once(settings.at_least_once)
+            .copy_in_slot(settings.copies);
         let options = options.attach(AttachOptions::new().directory(dir));
         Self(Control::create::<u64>(NAME, &options).unwrap())
     }

@@ -198,6 +198,8 @@ pub struct Settings {
     pub batch: usize,
     pub lossy: bool,
     pub at_least_once: bool,
+    /// Slots have copies of their items, if blocks have one and the processor can do it.
+    pub copies: bool,
 }
 
 /// All that happened to one queue. The events of a process are in their order.

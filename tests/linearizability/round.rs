@@ -40,6 +40,7 @@ impl Plan {
                 batch: if batched { 2 + dice(d, 2) as usize } else { 1 },
                 lossy,
                 at_least_once,
+                copies: number % 2 == 0,
             },
             processes: 2 + dice(d, 3) as usize,
             operations: 5 + dice(d, 11),

@@ -433,6 +433,7 @@ pub mod tests {
         batch: 1,
         lossy: false,
         at_least_once: false,
+        copies: false,
     };
     const LOSSY: Settings = Settings {
         lossy: true,

@@ -52,6 +52,17 @@ fn tags_through_arguments() {
 }
 
 #[test]
+fn frames_that_are_filled_in_place() {
+    let stage = Stage::new();
+    let out = run(&stage, "frames", &[]);
+    let lines: Vec<String> = (1..=3)
+        .map(|number| format!("frame {number}: {number} is in its middle"))
+        .collect();
+    assert_eq!(out.lines().collect::<Vec<_>>(), lines);
+    stage.assert_nobody_left();
+}
+
+#[test]
 fn messages_both_ways() {
     let stage = Stage::new();
     let out = run(&stage, "messages", &[]);

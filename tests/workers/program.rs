@@ -3,8 +3,8 @@
 //! Every call is written down in `$TEST_LOG/<pid>`, a line each, before it has an effect: `start`, `work <microseconds> items...`, `stop`.
 
 use prodcon::worker::{
-    BoxError, Consume, Consumer, ConsumerOptions, Context, Counters, Produce, Producer,
-    ProducerOptions, Program, Restart,
+    BoxError, Consume, Consumer, ConsumerOptions, Context, Counters, Filled, Produce,
+    ProduceInPlace, Producer, ProducerOptions, Program, Restart,
 };
 use prodcon::{Batch, GetError};
 use std::fs::File;
@@ -287,6 +287,70 @@ impl Produce for Maker {
     }
 }
 
+/// Fills in lines of text, and nothing at each third call.
+struct Lines(u64);
+
+impl ProduceInPlace for Lines {
+    type Item = [u8];
+
+    fn on_start(_: &mut Context) -> Result<Self, BoxError> {
+        Ok(Self(0))
+    }
+
+    fn fill(&mut self, line: &mut [u8], worker: &mut Context) -> Result<Filled, BoxError> {
+        if worker.arg("claim").is_some() {
+            return Ok(Filled::Bytes(said(worker, "claim", 0)));
+        }
+        let room = said(worker, "room", line.len());
+        if room != line.len() {
+            return Err(format!("{} bytes, not {room}", line.len()).into());
+        }
+        let number = self.0;
+        if number >= said(worker, "to", u64::MAX) {
+            std::thread::sleep(Duration::from_micros(200));
+            return Ok(Filled::Nothing);
+        }
+        self.0 += 1;
+        if number % 3 == 2 {
+            return Ok(Filled::Nothing);
+        }
+        let text = format!("line {number}{}", ".".repeat(number as usize % 7));
+        line[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(Filled::Bytes(text.len()))
+    }
+
+    fn on_stop(self, worker: &mut Context) -> Result<(), BoxError> {
+        if worker.args().iter().any(|arg| arg == "counters") {
+            worker.send_result(show(worker.counters()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Fills in frames that are larger than a stack may be.
+struct Frames(u8);
+
+impl ProduceInPlace for Frames {
+    type Item = [u8; 2 << 20];
+
+    fn on_start(_: &mut Context) -> Result<Self, BoxError> {
+        Ok(Self(0))
+    }
+
+    fn fill(&mut self, frame: &mut Self::Item, worker: &mut Context) -> Result<Filled, BoxError> {
+        if worker.arg("claim").is_some() {
+            return Ok(Filled::Bytes(said(worker, "claim", 0)));
+        }
+        if self.0 >= said(worker, "to", u8::MAX) {
+            std::thread::sleep(Duration::from_micros(200));
+            return Ok(Filled::Nothing);
+        }
+        frame.fill(self.0);
+        self.0 += 1;
+        Ok(Filled::Item)
+    }
+}
+
 /// A controlling process: `TEST_CONTROLS` is `producer NAME SUBSCRIBER`, or `consumer NAME WORKERS`; arguments go to the worker. It ends when its stdin does.
 fn control() -> Result<(), BoxError> {
     let text = std::env::var("TEST_CONTROLS")?;
@@ -418,6 +482,8 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }),
         Ok("giant") => Giant::main(),
+        Ok("lines") => Lines::main(),
+        Ok("frames") => Frames::main(),
         Ok("controller") => control().map_or_else(
             |failure| {
                 eprintln!("{failure}");

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const SHM: &str = "/dev/shm";
+/// Names another directory for the files that can be anywhere, as a tmpfs with huge pages.
+const ELSEWHERE: &str = "RIVALS_DIR";
 
 /// The files of one program run. Dropping it removes them.
 pub struct Place {
@@ -31,7 +33,8 @@ impl Place {
 
     /// The directory.
     pub fn dir(&self) -> PathBuf {
-        Path::new(SHM).join(&self.prefix)
+        let there = std::env::var_os(ELSEWHERE).map_or(SHM.into(), PathBuf::from);
+        there.join(&self.prefix)
     }
 
     /// What every name of this run begins with that does not lie in the directory.
@@ -52,13 +55,15 @@ impl Place {
         Ok(())
     }
 
-    /// Everything in /dev/shm with the program's name and a process number that the caller wants in its name.
+    /// Everything in /dev/shm, and in the other directory, with the program's name and a process number that the caller wants in its name.
     fn names(&self, wanted: impl Fn(u32) -> bool) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(SHM) else {
-            return vec![];
-        };
         let marker = format!("{}-", self.program);
-        entries
+        let parent = self.dir().parent().map(Path::to_path_buf);
+        [Some(SHM.into()), parent.filter(|parent| parent != Path::new(SHM))]
+            .into_iter()
+            .flatten()
+            .filter_map(|dir| fs::read_dir(dir).ok())
+            .flatten()
             .flatten()
             .filter(|entry| {
                 let name = entry.file_name().to_string_lossy().into_owned();

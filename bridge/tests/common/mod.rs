@@ -8,6 +8,7 @@ pub mod nats;
 
 use nats::{Guarded, Server};
 use prodcon::{AttachOptions, GetError, Item, Payload, QueueOptions, ReadyQueue};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,10 +22,15 @@ pub fn can_run() -> bool {
     match nats::find() {
         Ok(_) => true,
         Err(error) => {
-            eprintln!("SKIPPED: {error:#}");
+            skipped(&format!("{error:#}"));
             false
         }
     }
+}
+
+/// Says that a check cannot run, past the capture of what tests print.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
 pub fn launcher() -> &'static Path {
@@ -75,12 +81,21 @@ impl Dir {
 
     /// A bridge with these arguments.
     pub fn bridge(&self, arguments: &[&str]) -> Bridge {
+        self.start(&[], arguments)
+    }
+
+    /// A bridge in a network namespace.
+    pub fn bridge_in(&self, namespace: &str, arguments: &[&str]) -> Bridge {
+        self.start(&["ip", "netns", "exec", namespace], arguments)
+    }
+
+    fn start(&self, before: &[&str], arguments: &[&str]) -> Bridge {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let said = self.0.join(format!("said-{number}"));
         let mut command = Command::new("sh");
-        let line = r#"exec "$0" "$@" 2>"$SAID""#;
-        command.args(["-c", line, BRIDGE]).args(arguments);
+        command.args(["-c", r#"exec "$@" 2>"$SAID""#, "sh"]);
+        command.args(before).arg(BRIDGE).args(arguments);
         command.env("SAID", &said).env("PRODCON_DIR", &self.0);
         command
             .env("STATE_DIRECTORY", &self.0)

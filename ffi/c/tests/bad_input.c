@@ -170,7 +170,7 @@ static void bad_numbers_are_refused(void) {
         {.size = sizeof bad[0], .capacity = 1 << 20, .item_size = 8},
         {.size = sizeof bad[0], .capacity = 2, .item_size = 8, .seats = 1024},
         {.size = sizeof bad[0], .capacity = 2, .item_size = 8, .seats = UINT32_MAX},
-        {.size = sizeof bad[0], .capacity = 2, .item_size = 8, .flags = 8},
+        {.size = sizeof bad[0], .capacity = 2, .item_size = 8, .flags = 16},
         {.size = sizeof bad[0], .capacity = 2, .item_size = 8, .flags = UINT32_MAX},
     };
     prodcon_queue *queue = NULL;

@@ -336,8 +336,63 @@ static void items_are_seen_and_waited_for_in_descriptors() {
     prodcon::queue::unlink(name);
 }
 
+static void a_token_ends_waits_and_a_select_says_what_is_ready() {
+    const std::string name = name_of("token");
+    prodcon::options how;
+    how.capacity = 1;
+    how.item_size = 8;
+    auto plain = prodcon::queue::create(name, how);
+    prodcon::cancel_token token;
+    prodcon::attach_options with_token;
+    with_token.cancel = token;
+    with_token.wait_for_queue = 1min;
+    auto queue = prodcon::queue::attach(name, with_token);
+    std::thread canceller([token] { token.cancel(); });
+    prodcon::status why{};
+    CHECK(!queue.take(prodcon::forever, &why) && why == prodcon::status::cancelled);
+    canceller.join();
+    CHECK(token.is_cancelled());
+    CHECK(queue.put("seven") == prodcon::status::ok);
+    CHECK(queue.put("eight") == prodcon::status::cancelled);
+    CHECK(prodcon::select({plain.writable(), plain.readable()}) == std::size_t{1});
+    CHECK(prodcon::select({plain.writable(), token.cancelled()}) == std::size_t{1});
+    CHECK(!prodcon::select({plain.writable()}, 1ms, &why) && why == prodcon::status::timed_out);
+    CHECK(!prodcon::select({queue.writable()}, 1min, &why) && why == prodcon::status::cancelled);
+    prodcon::queue::unlink(name);
+    with_token.cancel.reset();
+    with_token.wait_for_queue = 1ms;
+    CHECK(thrown_by([&] { (void)prodcon::queue::attach(name, with_token); }) == prodcon::status::timed_out);
+}
+
+static void owned_items_outlive_their_queue() {
+    const std::string name = name_of("owned");
+    prodcon::options options;
+    options.capacity = 4;
+    options.item_size = 8;
+    options.at_least_once = true;
+    auto producer = prodcon::queue::create(name, options);
+    prodcon::attach_options how;
+    how.max_unacked = 2;
+    auto consumer = prodcon::queue::attach(name, how);
+    for (const char *text : {"1", "2", "3"}) CHECK(producer.put(text, 0ns) == prodcon::status::ok);
+    auto first = consumer.take_owned(), second = consumer.take_owned();
+    prodcon::status why = prodcon::status::ok;
+    CHECK(!consumer.take_owned(0ns, &why) && why == prodcon::status::empty);
+    CHECK(second && second->view().as_text() == "2" && second->delivery_count() == 1 && second->id().sequence == 1);
+    second->ack();
+    auto third = consumer.take_owned();
+    consumer.close();
+    CHECK(first->view().as_text() == "1");
+    std::thread([moved = std::move(*third)]() mutable { moved.nack(); }).join();
+    first.reset(); // given back
+    CHECK(producer.stats().gets == 1 && producer.stats().held == 2);
+    prodcon::queue::unlink(name);
+}
+
 int main() {
     items_are_seen_and_waited_for_in_descriptors();
+    a_token_ends_waits_and_a_select_says_what_is_ready();
+    owned_items_outlive_their_queue();
     what_is_not_acknowledged_is_given_back_or_counts_as_got();
     a_block_is_a_slice();
     copies_go_through();

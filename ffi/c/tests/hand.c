@@ -1,5 +1,6 @@
 /* Zero copy: what is reserved or in hand, and what is refused meanwhile. */
 #include "check.h"
+#include <pthread.h>
 
 static void a_reserved_block_is_put_by_commit(void) {
     const char *name = name_of("reserve");
@@ -299,6 +300,66 @@ static void an_item_in_hand_has_a_number_that_it_keeps(void) {
     OK(prodcon_queue_unlink(name));
 }
 
+static void *acknowledge(void *delivery) {
+    OK(prodcon_delivery_ack(delivery));
+    return NULL;
+}
+
+static void a_delivery_leaves_its_handle_and_is_settled_in_any_order(void) {
+    for (int at_least_once = 0; at_least_once < 2; at_least_once++) {
+        const char *name = name_of("owned");
+        prodcon_attach_options attach = {.size = sizeof attach, .max_unacked = 3};
+        prodcon_queue *queue = make(name, 8, 8, at_least_once ? PRODCON_AT_LEAST_ONCE : 0), *other = NULL;
+        prodcon_delivery *deliveries[3] = {NULL, NULL, NULL}, *more = NULL;
+        prodcon_item_id id = {.size = sizeof id};
+        const void *data = NULL;
+        size_t len = 0;
+        uint32_t count = 0;
+        pthread_t thread;
+        prodcon_stats stats;
+        for (char item = '1'; item <= '5'; item++) OK(prodcon_queue_put(queue, &item, 1, 0));
+        ANSWERS(PRODCON_INVALID, prodcon_queue_take_owned(queue, &more, 0));
+        SAYS("max_unacked");
+        OK(prodcon_queue_attach_with(name, &attach, &other));
+        for (int i = 0; i < 3; i++) OK(prodcon_queue_take_owned(other, &deliveries[i], 0));
+        ANSWERS(PRODCON_EMPTY, prodcon_queue_take_owned(other, &more, 0));
+        ANSWERS(PRODCON_TIMED_OUT, prodcon_queue_take_owned(other, &more, 1000000));
+        ANSWERS(PRODCON_INVALID, prodcon_queue_take_owned(other, NULL, 0));
+        for (int i = 0; i < 3; i++) {
+            OK(prodcon_delivery_data(deliveries[i], &data, &len));
+            CHECK(len == 1 && *(const char *)data == '1' + i);
+        }
+        OK(prodcon_delivery_item_id(deliveries[2], &id));
+        OK(prodcon_delivery_count(deliveries[2], &count));
+        CHECK(id.sequence == 2 && count == 1);
+        CHECK(pthread_create(&thread, NULL, acknowledge, deliveries[1]) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+        ANSWERS(PRODCON_INVALID, prodcon_delivery_ack(deliveries[1]));
+        SAYS("closed");
+        ANSWERS(PRODCON_INVALID, prodcon_delivery_data(deliveries[1], &data, &len));
+        OK(prodcon_queue_take_owned(other, &more, LONG)); /* its seat is back */
+        prodcon_queue_close(other);                       /* they outlive it */
+        OK(prodcon_delivery_data(more, &data, &len));
+        CHECK(*(const char *)data == '4');
+        OK(prodcon_delivery_ack(more));
+        if (at_least_once) {
+            OK(prodcon_delivery_nack(deliveries[0]));
+        } else {
+            ANSWERS(PRODCON_INVALID, prodcon_delivery_nack(deliveries[0]));
+            SAYS("at-most-once");
+            OK(prodcon_delivery_ack(deliveries[0]));
+        }
+        prodcon_delivery_drop(deliveries[2]);
+        prodcon_delivery_drop(deliveries[2]); /* is told from the first */
+        prodcon_delivery_drop(NULL);
+        ANSWERS(PRODCON_INVALID, prodcon_delivery_ack(NULL));
+        stats = figures(queue);
+        CHECK(stats.gets == (at_least_once ? 2u : 4u) && stats.held == (at_least_once ? 2u : 0u));
+        prodcon_queue_close(queue);
+        OK(prodcon_queue_unlink(name));
+    }
+}
+
 int main(void) {
     a_reserved_block_is_put_by_commit();
     an_item_taken_stays_in_hand_until_it_is_settled();
@@ -306,5 +367,6 @@ int main(void) {
     a_full_house_keeps_what_nobody_can_take_back();
     a_dropped_item_is_given_back_or_counts_as_got();
     an_item_in_hand_has_a_number_that_it_keeps();
+    a_delivery_leaves_its_handle_and_is_settled_in_any_order();
     return 0;
 }

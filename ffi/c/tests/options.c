@@ -143,6 +143,14 @@ static void a_queue_that_exists_with_other_options_says_how_it_differs(void) {
     OK(prodcon_queue_create_or_attach(name, &options, &other));
     CHECK(figures(queue).seats_live == 2);
     prodcon_queue_close(other);
+    /* How it works inside makes no other queue of it. */
+    options.flags = PRODCON_NO_COPY_IN_SLOT;
+    OK(prodcon_queue_create_or_attach(name, &options, &other));
+    uint64_t item = 7;
+    OK(prodcon_queue_put(other, &item, sizeof item, 0));
+    OK(prodcon_queue_get(queue, &item, sizeof item, &(size_t){0}, 0));
+    CHECK(item == 7);
+    prodcon_queue_close(other);
     other = NULL;
     options.capacity = 1024;
     options.flags = PRODCON_AT_LEAST_ONCE;

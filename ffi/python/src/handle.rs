@@ -80,6 +80,8 @@ pub struct Handle {
     pub capacity: usize,
     /// Most items in one block.
     pub batch: usize,
+    /// Each slot has a copy of its item.
+    pub copy_in_slot: bool,
     /// How many items may be in hand at once, taken in place; `None`: as many as there are seats.
     pub max_unacked: Option<u32>,
     pub item_size: usize,
@@ -109,6 +111,7 @@ impl Handle {
             dir: dir.into(),
             capacity: control.capacity(),
             batch: header.batch as usize,
+            copy_in_slot: header.copy_in_slot,
             max_unacked: None,
             item_size: control.item_size(),
             lossy: header.lossy,

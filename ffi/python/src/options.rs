@@ -44,6 +44,7 @@ pub struct Create {
     pub item_type: Option<String>,
     pub align: Option<u32>,
     pub batch: u32,
+    pub copy_in_slot: bool,
     pub max_unacked: Option<u32>,
     pub directory: Option<PathBuf>,
 }
@@ -120,6 +121,7 @@ impl Create {
             .lossy(self.lossy)
             .at_least_once(self.at_least_once)
             .batch(self.batch)
+            .copy_in_slot(self.copy_in_slot)
             .ready(self.ready)
             .mode(self.mode)
             .attach(AttachOptions::new().directory(self.directory()));

@@ -164,6 +164,7 @@ impl ReadyQueue {
             item_type: None,
             align: None,
             batch: 1,
+            copy_in_slot: true,
             max_unacked: None,
             directory,
         };
@@ -185,6 +186,8 @@ impl ReadyQueue {
     /// acknowledged goes to that queue, which must exist. Only with at_least_once.
     /// item_type, batch: all items are of a plain type of this name and of item_size bytes, as Rust
     /// ("f64") and C programs name it; up to `batch` of them move in one step, see `put_many`.
+    /// copy_in_slot: each slot has a copy of its item, where items are of a plain type of at most 8
+    /// bytes and batch is 1: faster with `get`, slower with `take`.
     /// align: alignment of items in bytes.
     /// seats: how many operations can go on at once, in all processes.
     /// max_unacked: how many items `take` may have in hand at once through this object.
@@ -193,7 +196,7 @@ impl ReadyQueue {
     /// exist_ok: attaches if the queue is there already. If it was made with other options than those
     /// given here, this raises OptionsDiffer, which lists them.
     #[staticmethod]
-    #[pyo3(signature = (name, capacity, item_size=None, *, lossy=false, at_least_once=false, dead_letter=None, item_type=None, batch=1, align=None,
+    #[pyo3(signature = (name, capacity, item_size=None, *, lossy=false, at_least_once=false, dead_letter=None, item_type=None, batch=1, copy_in_slot=true, align=None,
                      seats=None, max_unacked=None, mode=0o600, ready=true, objects=false, exist_ok=false, directory=None))]
     #[allow(clippy::too_many_arguments)]
     fn create(
@@ -206,6 +209,7 @@ impl ReadyQueue {
         dead_letter: Option<(String, u8)>,
         item_type: Option<String>,
         batch: u32,
+        #[pyo3(from_py_with = truth)] copy_in_slot: bool,
         align: Option<u32>,
         seats: Option<u32>,
         max_unacked: Option<u32>,
@@ -234,6 +238,7 @@ impl ReadyQueue {
             item_type,
             align,
             batch,
+            copy_in_slot,
             max_unacked,
             directory,
         };
@@ -574,6 +579,7 @@ impl ReadyQueue {
     /// Gives the seats back; the handle is of no use afterwards. A queue made by `ReadyQueue()` that was
     /// never given to anybody goes; others stay for those to whom they were given.
     fn close(&self) {
+        self.ready.close();
         self.handle.close();
     }
 
@@ -650,6 +656,12 @@ impl ReadyQueue {
     #[getter]
     fn batch(&self) -> usize {
         self.handle.batch
+    }
+
+    /// Whether each slot has a copy of its item.
+    #[getter]
+    fn copy_in_slot(&self) -> bool {
+        self.handle.copy_in_slot
     }
 
     /// How many items `take` may have in hand at once through this object; None: as many as there are

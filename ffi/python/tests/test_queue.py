@@ -343,6 +343,22 @@ def test_items_of_a_plain_type_move_in_batches(at_least_once):
         samples.unlink()
 
 
+def test_a_copy_in_the_slot_can_be_declined():
+    for copies in (True, False):
+        with prodcon.ReadyQueue.create("numbers", 4, 8, item_type="u64", copy_in_slot=copies) as numbers:
+            assert copies or not numbers.copy_in_slot
+            for number in (7, 8, 9):
+                numbers.put(struct.pack("Q", number))
+            assert numbers.get() == struct.pack("Q", 7)
+            with numbers.take() as item:
+                assert bytes(item) == struct.pack("Q", 8)
+            assert numbers.get_many(4) == [struct.pack("Q", 9)]
+            numbers.unlink()
+    with prodcon.ReadyQueue.create("octets", 4, 8) as octets:
+        assert not octets.copy_in_slot
+        octets.unlink()
+
+
 def test_put_many_of_batches_waits_for_space():
     numbers = [struct.pack("q", number) for number in range(1000)]
     with prodcon.ReadyQueue.create("samples", 2, 8, item_type="i64", batch=10) as samples:

@@ -9,6 +9,7 @@
 //! an owner (see `turn`) only while the mark is `OPEN`, and of queues alone.
 
 use crate::cancel::Held;
+use crate::delivery::Lent;
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, report, run, run_reported};
 use crate::ready::Ready;
@@ -171,6 +172,35 @@ impl Handle for Fd {
     }
     fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
         static POOL: Mutex<VecDeque<&'static Fd>> = Mutex::new(VecDeque::new());
+        &POOL
+    }
+}
+
+/// An item in hand that has left its queue's handle. Any thread may have it, one at a time.
+#[derive(Debug)]
+pub struct Delivery(Shell<Lent>);
+
+impl Handle for Delivery {
+    type Content = Lent;
+    const NAME: &'static str = "delivery";
+    const OWNED: bool = false;
+    const MARK: u64 = u64::from_be_bytes(*b"prodcoD\0");
+
+    fn name(content: &Lent) -> &str {
+        content.delivery.queue_name()
+    }
+    fn new() -> Self {
+        Self(Shell::closed(Self::CLOSED))
+    }
+    fn shell(&self) -> &Shell<Lent> {
+        &self.0
+    }
+    fn last_closed() -> &'static AtomicPtr<Self> {
+        static LAST: AtomicPtr<Delivery> = AtomicPtr::new(std::ptr::null_mut());
+        &LAST
+    }
+    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
+        static POOL: Mutex<VecDeque<&'static Delivery>> = Mutex::new(VecDeque::new());
         &POOL
     }
 }
@@ -358,6 +388,44 @@ pub unsafe fn with<H: Handle>(
             Ok(()) => PRODCON_OK,
             Err(failure) => report(Some((H::NAME, H::name(content))), failure),
         }
+    })
+}
+
+/// Runs `work` on what is behind several handles, in that order, if all of them are open and not in
+/// use. A handle may be there several times. It holds off cancellations. `queues`: why not, if that
+/// is clear already.
+///
+/// # Safety
+/// Each handle is NULL or what [`open`] gave, whether closed by now or not.
+pub unsafe fn with_several(
+    queues: Result<Vec<*const Queue>, Failure>,
+    call: &'static str,
+    work: impl FnOnce(&[&Endpoint]) -> Result<(), Failure>,
+) -> Status {
+    run(|| {
+        let queues = queues?;
+        let mut entered: Vec<(*const Queue, Entered<Queue>)> = vec![];
+        for queue in &queues {
+            if !entered.iter().any(|(known, _)| known == queue) {
+                // SAFETY: this function's contract.
+                entered.push((*queue, unsafe { enter(*queue, call, true) }?));
+            }
+        }
+        let mut endpoints = vec![];
+        for queue in &queues {
+            let known = entered.iter().find(|(known, _)| known == queue);
+            let place = known.map(|(_, (shell, _))| shell.content.get());
+            let place = place.ok_or_else(closed)?;
+            // SAFETY: this thread has the turn until `entered` is dropped, and only shared references are made of the content; the shell lives for ever.
+            endpoints.push(unsafe { &*place }.as_ref().ok_or_else(closed)?);
+        }
+        let fuses: Vec<_> = entered
+            .iter()
+            .map(|(_, (shell, _))| Fuse::<Queue>(shell))
+            .collect();
+        let done = work(&endpoints);
+        fuses.into_iter().for_each(std::mem::forget);
+        done
     })
 }
 

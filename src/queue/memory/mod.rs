@@ -9,6 +9,7 @@ use crate::ring::slot::{BlockWord, Shape};
 use crate::ring::{Locks, Memory};
 use crate::segment::Segment;
 use crate::state::State;
+use crate::sync::pair::Pair;
 use crate::sys::lease::Lease;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,13 +22,21 @@ pub(super) use copy::{copy_in, copy_out};
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
+/// So many slots ahead lines are fetched: two lines.
+const FETCH_AHEAD: u32 = 8;
+/// The fewest slots with which lines are fetched ahead.
+const FETCH_FROM: u32 = 64;
 
 /// Pointers into a segment that the owner of this value keeps mapped.
 #[derive(Debug)]
 pub(crate) struct Mapped {
     base: *mut u8,
     /// Slot 0.
-    slots: *const AtomicU64,
+    slots: *const u8,
+    /// The binary logarithm of a slot's size.
+    slot_shift: u32,
+    /// Slots have copies: each is a [`Pair`].
+    has_copies: bool,
     /// Block 0.
     blocks: *mut u8,
     /// Items' lengths are in the second header word.
@@ -68,7 +77,9 @@ impl Mapped {
         };
         Self {
             base,
-            slots: slots.cast(),
+            slots,
+            slot_shift: geometry.slot_size.trailing_zeros(),
+            has_copies: geometry.has_copies(),
             blocks,
             long: geometry.long(),
             block_size: geometry.block_size as usize,
@@ -159,6 +170,12 @@ impl Mapped {
         }
     }
 
+    /// Returns whether slots have copies of their items.
+    #[inline(always)]
+    pub(super) fn has_copies(&self) -> bool {
+        self.has_copies
+    }
+
     /// Copies payload bytes of a block that may be written meanwhile, from `offset` on. They may be
     /// torn, and count only if the block was in a slot all the time.
     pub(super) fn copy_racily(&self, block: u32, offset: usize, to: &mut [u8]) {
@@ -210,9 +227,39 @@ impl Memory for Mapped {
     fn slot(&self, index: u32) -> &AtomicU64 {
         assert!(index < self.shape.slots);
         // SAFETY: index < capacity, so the slot lies before blocks_offset, and thus within the mapping.
-        let slot = unsafe { self.slots.add(index as usize) };
-        // SAFETY: slots_offset is a multiple of 8; every bit pattern is a u64, and others access it as an atomic too.
-        unsafe { &*slot }
+        let slot = unsafe { self.slots.add((index as usize) << self.slot_shift) };
+        // SAFETY: slots_offset and a slot's size are multiples of 8; every bit pattern is a u64, and others access it as an atomic too.
+        unsafe { &*slot.cast::<AtomicU64>() }
+    }
+    #[inline(always)]
+    fn pair(&self, index: u32) -> Option<&Pair> {
+        if !self.has_copies {
+            return None;
+        }
+        assert!(index < self.shape.slots);
+        // SAFETY: index < capacity, and slots have the size of a Pair, so this one lies before blocks_offset, and thus within the mapping.
+        let pair = unsafe { self.slots.cast::<Pair>().add(index as usize) };
+        // SAFETY: slots_offset is a multiple of 128, and the mapping begins with a page, so the pair is aligned; every bit pattern is one, and others access it as atomics too.
+        // A segment with copies is made and opened only where `sync::pair::is_supported`, as `exchange` demands.
+        Some(unsafe { &*pair })
+    }
+    #[inline(always)]
+    fn fetch_ahead(&self, index: u32) {
+        // In a small ring that line is one that the other side works at.
+        if self.shape.slots >= FETCH_FROM {
+            if let Some(pair) = self.pair(self.shape.ahead(index, FETCH_AHEAD)) {
+                pair.fetch();
+            }
+        }
+    }
+    #[inline(always)]
+    fn copy_of(&self, block: u32) -> u64 {
+        assert!(self.has_copies);
+        // SAFETY: with copies an item has 1 to 8 bytes, and a block's size is a multiple of 16 and of the alignment, so the block has at least 8 bytes from payload_offset on
+        // (a test in layout.rs looks at it); the block is mapped.
+        let item = unsafe { self.block_start(block).add(self.payload_offset) };
+        // SAFETY: a block's start and its payload_offset are multiples of 8; every bit pattern is a u64. The block is the caller's: nobody writes to its payload meanwhile.
+        unsafe { &*item.cast::<AtomicU64>() }.load(Ordering::Relaxed) // Relaxed: the caller has written it
     }
     #[inline(always)]
     fn seat(&self, index: u32) -> &SeatLine {

@@ -28,6 +28,8 @@ struct Participant {
     ring: Ring<Mapped>,
     seat: Seat,
     cursors: Cursors,
+    /// Words of an item.
+    words: usize,
     deadline: Instant,
 }
 
@@ -55,13 +57,16 @@ impl Participant {
             ring,
             seat,
             cursors: Cursors::default(),
+            words: segment.geometry.item_size as usize / 8,
             deadline: Instant::now() + Duration::from_secs(120),
         }
     }
 
-    fn payload(&self) -> *mut [u64; WORDS] {
-        // SAFETY: the seat owns its block, and no slice of it is alive when this is called.
-        unsafe { self.ring.memory.payload(self.seat.block, 0, WORDS * 8) }.cast()
+    fn payload(&mut self) -> &mut [u64] {
+        // SAFETY: the seat owns its block, and self, borrowed exclusively, has no other slice of it.
+        let bytes = unsafe { self.ring.memory.payload(self.seat.block, 0, self.words * 8) };
+        // SAFETY: so many mapped bytes, 8-aligned, as the queue's items are; nobody else has the block.
+        unsafe { std::slice::from_raw_parts_mut(bytes.cast(), self.words) }
     }
 
     fn wait(&self) {
@@ -70,22 +75,17 @@ impl Participant {
     }
 
     fn put(&mut self, item: u64, lossy: bool) {
-        // SAFETY: WORDS * 8 bytes, which the queue's items have; 8-aligned, as the queue's items are; the block is this seat's.
-        unsafe { self.payload().write([item; WORDS]) };
+        self.payload().fill(item);
+        let len = self.words as u64 * 8;
         loop {
             let header = self.ring.memory.block(self.seat.block);
-            if self.ring.put_fast::<true>(
-                &mut self.cursors,
-                &mut self.seat,
-                header,
-                WORDS as u64 * 8,
-            ) {
+            if self
+                .ring
+                .put_fast::<true>(&mut self.cursors, &mut self.seat, header, len, || item)
+            {
                 return;
             }
-            match self
-                .ring
-                .put(&mut self.cursors, &mut self.seat, WORDS as u64 * 8, lossy)
-            {
+            match self.ring.put(&mut self.cursors, &mut self.seat, len, lossy) {
                 Ok(()) => return,
                 Err(RingError::Full) => self.wait(),
                 Err(other) => panic!("{other:?}"),
@@ -94,6 +94,25 @@ impl Participant {
     }
 
     fn get(&mut self) -> Option<u64> {
+        if self.ring.memory.has_copies() {
+            let epoch = self.ring.gate().epoch();
+            let (cursors, seat) = (&mut self.cursors, &mut self.seat);
+            if let Some(copy) = self.ring.get_copy(cursors, seat, |copy| copy) {
+                // The block is this seat's now.
+                let header = self
+                    .ring
+                    .memory
+                    .block(self.seat.block)
+                    .load(Ordering::Relaxed);
+                let put_in = BlockWord(header).epoch();
+                assert!(
+                    put_in >= epoch,
+                    "put in epoch {put_in}, delivered in {epoch}"
+                );
+                assert_eq!([copy], *self.payload(), "another item's copy");
+                return Some(copy);
+            }
+        }
         if self
             .ring
             .take_fast::<true>(&mut self.cursors, &mut self.seat)
@@ -105,15 +124,15 @@ impl Participant {
                 Err(other) => panic!("{other:?}"),
             }
         }
-        // SAFETY: as in `put`.
-        let item = unsafe { self.payload().read() };
-        assert_eq!(item, [item[0]; WORDS], "a torn item");
+        let item = self.payload();
+        let first = item[0];
+        assert!(item.iter().all(|word| *word == first), "a torn item");
         self.seat.acknowledge(&self.ring.memory, 1);
-        Some(item[0])
+        Some(first)
     }
 }
 
-fn threads(lossy: bool, clears: bool) {
+fn threads(capacity: u32, copies: bool, lossy: bool, clears: bool) {
     const ITEMS: u64 = 20_000;
     const PRODUCERS: u32 = 2;
     static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -123,14 +142,23 @@ fn threads(lossy: bool, clears: bool) {
         NUMBER.fetch_add(1, Ordering::Relaxed)
     ));
     std::fs::create_dir(&dir).unwrap();
-    let options = QueueOptions::new(3)
+    let options = QueueOptions::new(capacity)
         .seats(5)
         .item_size(WORDS * 8)
+        .copy_in_slot(copies)
         .lossy(lossy);
     let options = options.attach(AttachOptions::new().directory(&dir));
-    let control = Control::create::<[u8]>("q", &options);
+    let control = if copies {
+        Control::create::<u64>("q", &options)
+    } else {
+        Control::create::<[u8]>("q", &options)
+    };
     std::fs::remove_dir_all(&dir).unwrap(); // nothing is left whatever fails
     let control = control.unwrap();
+    if copies && !control.info().copy_in_slot {
+        eprintln!("SKIPPED: this processor does not exchange 16 bytes at once");
+        return;
+    }
     let ended = AtomicU64::new(0);
     std::thread::scope(|scope| {
         let (segment, ended) = (&control.segment, &ended);
@@ -189,16 +217,25 @@ fn threads(lossy: bool, clears: bool) {
 
 #[test]
 fn threads_over_one_mapping_lose_nothing() {
-    threads(false, false);
+    threads(3, false, false, false);
 }
 
 #[test]
 fn threads_over_one_mapping_drop_the_oldest() {
-    threads(true, false);
+    threads(3, false, true, false);
 }
 
 #[test]
 fn threads_over_one_mapping_clear() {
-    threads(false, true);
-    threads(true, true);
+    threads(3, false, false, true);
+    threads(3, false, true, true);
+}
+
+#[test]
+fn threads_over_one_mapping_get_copies_of_what_was_not_cleared() {
+    for capacity in [1, 3] {
+        for (lossy, clears) in [(false, false), (true, false), (false, true), (true, true)] {
+            threads(capacity, true, lossy, clears);
+        }
+    }
 }

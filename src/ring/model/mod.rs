@@ -21,11 +21,12 @@
 //! - no answer says that the segment is damaged;
 //! - no seat is undecided once all have ended.
 //!
-//! `cases` has the models of the ring, `observers` those of looks without taking, and `sleepers`
-//! those of the event word. The head of `cases`
-//! lists planted bugs, each seen failing. `weaker` plants weaker orderings in each run.
+//! `cases` has the models of the ring, `copies` those of the copy in the slot, `observers` those of
+//! looks without taking, and `sleepers` those of the event word. The head of `cases` lists planted
+//! bugs, each seen failing. `weaker` plants weaker orderings in each run.
 
 mod cases;
+mod copies;
 mod observers;
 mod sleepers;
 mod weaker;
@@ -36,6 +37,7 @@ use super::{Cursors, End, Ending, Locks, Memory, Recovered, Ring, RingError};
 use crate::layout::SeatLine;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, Pass, cas_sc, load_sc, pass};
 use crate::sync::mortal::live;
+use crate::sync::pair::Pair;
 use loom::cell::UnsafeCell;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -58,11 +60,32 @@ pub(super) fn witness<M: Memory>(memory: &M, kind: Kind, given: u32, received: u
     }
 }
 
+/// Checks that a verdict without a look at the header says what the header says.
+pub(super) fn witness_live<M: Memory>(memory: &M, block: u32, epoch: u64, live: bool) {
+    let put_in = BlockWord(memory.block(block).load(Ordering::Relaxed)).epoch();
+    assert_eq!(
+        live,
+        put_in >= epoch,
+        "put in epoch {put_in}, it is {epoch}"
+    );
+}
+
+/// Checks that a copy is that of the item in the block that came with it.
+pub(super) fn witness_copy<M: Memory>(memory: &M, block: u32, copy: Option<u64>) {
+    assert_eq!(copy, Some(memory.copy_of(block)), "another item's copy");
+}
+
+/// A slot. The word of a pair has the lock that the others' words do without.
+enum Slot {
+    Word(AtomicU64),
+    Pair(Pair),
+}
+
 struct Inner {
     shape: Shape,
     /// Somebody changes the state.
     ends: bool,
-    slots: Vec<AtomicU64>,
+    slots: Vec<Slot>,
     seats: Vec<SeatLine>,
     blocks: Vec<AtomicU64>,
     payload: Vec<UnsafeCell<u64>>,
@@ -87,7 +110,9 @@ unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    fn new(slots: u32, seats: u32, ends: bool, observed: bool) -> Self {
+    fn new(case: &Case) -> Self {
+        let (slots, seats) = (case.slots, case.plans.len() as u32 + 2);
+        let (ends, observed, copies) = (case.ends, case.observed, case.copies);
         let shape = Shape::new(slots, seats);
         let word = |value: u64| AtomicU64::new(value);
         let seat = |index: u32| SeatLine {
@@ -110,7 +135,16 @@ impl Shared {
         Self(Arc::new(Inner {
             shape,
             ends,
-            slots: (0..slots).map(|index| word(shape.pack(0, index))).collect(),
+            slots: (0..slots)
+                .map(|index| shape.pack(0, index))
+                .map(|raw| {
+                    if copies {
+                        Slot::Pair(Pair::new(raw))
+                    } else {
+                        Slot::Word(word(raw))
+                    }
+                })
+                .collect(),
             seats: (0..seats).map(seat).collect(),
             blocks: (0..shape.blocks).map(|_| word(0)).collect(),
             payload: (0..shape.blocks).map(|_| UnsafeCell::new(0)).collect(),
@@ -128,7 +162,21 @@ impl Memory for Shared {
         &self.0.shape
     }
     fn slot(&self, index: u32) -> &AtomicU64 {
-        &self.0.slots[index as usize]
+        match &self.0.slots[index as usize] {
+            Slot::Word(word) => word,
+            Slot::Pair(pair) => &pair.word,
+        }
+    }
+    fn pair(&self, index: u32) -> Option<&Pair> {
+        match &self.0.slots[index as usize] {
+            Slot::Word(_) => None,
+            Slot::Pair(pair) => Some(pair),
+        }
+    }
+    fn fetch_ahead(&self, _: u32) {}
+    fn copy_of(&self, block: u32) -> u64 {
+        // SAFETY: the caller owns the block; loom fails if anybody else writes to it.
+        self.0.payload[block as usize].with(|cell| unsafe { *cell })
     }
     fn seat(&self, index: u32) -> &SeatLine {
         &self.0.seats[index as usize]
@@ -268,10 +316,10 @@ impl Actor<'_> {
         let header = self.ring.memory.block(self.seat.block);
         let done = if self.ring.single {
             self.ring
-                .put_fast::<true>(&mut self.cursors, &mut self.seat, header, length)
+                .put_fast::<true>(&mut self.cursors, &mut self.seat, header, length, || block)
         } else {
             self.ring
-                .put_fast::<false>(&mut self.cursors, &mut self.seat, header, length)
+                .put_fast::<false>(&mut self.cursors, &mut self.seat, header, length, || block)
         };
         if done {
             return Ok(());
@@ -311,8 +359,19 @@ impl Actor<'_> {
         }
         told(self.ring.take(&mut self.cursors, &mut self.seat).map(drop))
     }
+    /// Gets by a copy. `None`: there was nothing, or a cleared item was discarded.
+    fn get_by_copy(&mut self) -> Option<()> {
+        let log = self.log.clone();
+        let (cursors, seat) = (&mut self.cursors, &mut self.seat);
+        self.ring
+            .get_copy(cursors, seat, |block| log.read(block * 10))
+    }
     fn get(&mut self) -> Result<(), RingError> {
-        if self.ring.single {
+        if self.ring.memory.pair(0).is_some() {
+            if self.get_by_copy().is_some() {
+                return Ok(());
+            }
+        } else if self.ring.single {
             let got = self
                 .ring
                 .get_fast(&mut self.cursors, &mut self.seat, |_, block| {
@@ -444,6 +503,8 @@ struct Case {
     filled: u64,
     /// Somebody changes the state.
     ends: bool,
+    /// Slots have copies of their items.
+    copies: bool,
     /// Somebody observes.
     observed: bool,
     /// The most thread switches and deaths that are forced.
@@ -478,6 +539,7 @@ fn case(slots: u32, plans: &[Plan]) -> Case {
         batch: 1,
         filled: 0,
         ends: false,
+        copies: false,
         observed: false,
         forced: FORCED,
         plans: plans.iter().map(|plan| (*plan, None)).collect(),
@@ -604,12 +666,7 @@ fn explore_as_listed(case: &Case) -> bool {
     let case = case.clone();
     let deaths = case.plans.iter().filter(|(_, life)| life.is_some()).count();
     check(case.forced - deaths, move || {
-        let shared = Shared::new(
-            case.slots,
-            case.plans.len() as u32 + 2,
-            case.ends,
-            case.observed,
-        );
+        let shared = Shared::new(&case);
         let log: Log = Default::default();
         let filler = case.filler();
         let none = AtomicBool::new(false);

@@ -42,6 +42,7 @@ pub enum Promise {
 enum Which {
     Prodcon,
     ProdconInPlace,
+    ProdconPolled,
     ProdconAtLeastOnce,
     Vyukov,
     VyukovPolicy,
@@ -134,6 +135,15 @@ pub const ALL: &[Entry] = &[
         ..PLAIN
     },
     Entry {
+        name: "prodcon-polled",
+        title: "prodcon, polled",
+        package: "prodcon",
+        sleeps: false,
+        note: "`try_put` and `try_get_into`, which copy, tried again; `pause` and now and then yield",
+        which: Which::ProdconPolled,
+        ..PLAIN
+    },
+    Entry {
         name: "prodcon-at-least-once",
         title: "prodcon, at-least-once",
         package: "prodcon",
@@ -218,6 +228,7 @@ pub const ALL: &[Entry] = &[
         package: "cloudtoid-interprocess",
         rival: true,
         note: "polled with `try_recv_into`, where it need not sleep",
+        kills: Some(Promise::None),
         which: Which::Cloudtoid,
         ..PLAIN
     },
@@ -273,6 +284,7 @@ impl Entry {
         match self.which {
             Which::Prodcon => visitor.visit::<prodcon::Prodcon>(),
             Which::ProdconInPlace => visitor.visit::<prodcon::ProdconInPlace>(),
+            Which::ProdconPolled => visitor.visit::<prodcon::ProdconPolled>(),
             Which::ProdconAtLeastOnce => visitor.visit::<prodcon::ProdconAtLeastOnce>(),
             Which::Vyukov => visitor.visit::<vyukov::Vyukov<waiting::Naive>>(),
             Which::VyukovPolicy => visitor.visit::<vyukov::Vyukov<waiting::Policy>>(),

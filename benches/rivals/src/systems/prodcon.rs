@@ -1,12 +1,14 @@
-//! prodcon: blocking `put` and `get_into` of a plain type; in place (`reserve` .. `commit`, `take`) as a system of its own; at-least-once in place.
+//! prodcon: blocking `put` and `get_into` of a plain type; the same polled (`try_put`, `try_get_into`); in place (`reserve` .. `commit`, `take`) as a system of its own; at-least-once in place.
 
 use crate::Outcome;
-use crate::ends::{Keep, Rx, Setup, System, Tx};
-use prodcon::{AttachOptions, Control, QueueOptions, ReadyQueue};
+use crate::ends::{Keep, Naive, Rx, Setup, System, Tx};
+use prodcon::{AttachOptions, Control, GetError, PutError, QueueOptions, ReadyQueue};
 use std::hint::black_box;
 
 /// Blocking put and get_into, which copy.
 pub struct Prodcon;
+/// `try_put` and `try_get_into`, tried again, which copy too.
+pub struct ProdconPolled;
 /// Blocking reserve, commit and take, which do not.
 pub struct ProdconInPlace;
 /// As [`ProdconInPlace`], and what a killed consumer had in hand is delivered again.
@@ -75,6 +77,50 @@ impl System for Prodcon {
     }
     fn rx<const N: usize>(setup: &Setup) -> Outcome<impl Rx<N>> {
         End::new(setup)
+    }
+}
+
+struct Polled<const N: usize>(End<N>);
+
+impl<const N: usize> Tx<N> for Polled<N> {
+    #[inline]
+    fn put(&mut self, fill: impl FnOnce(&mut [u64; N])) -> Outcome<()> {
+        let End { queue, item } = &mut self.0;
+        fill(item);
+        let mut naive = Naive::default();
+        loop {
+            match queue.try_put(black_box(item)) {
+                Err(PutError::Full) => naive.wait(),
+                done => return Ok(done?),
+            }
+        }
+    }
+}
+
+impl<const N: usize> Rx<N> for Polled<N> {
+    #[inline]
+    fn get<R>(&mut self, look: impl FnOnce(&[u64; N]) -> R) -> Outcome<R> {
+        let End { queue, item } = &mut self.0;
+        let mut naive = Naive::default();
+        loop {
+            match queue.try_get_into(item) {
+                Err(GetError::Empty) => naive.wait(),
+                done => break done?,
+            }
+        }
+        Ok(look(black_box(item)))
+    }
+}
+
+impl System for ProdconPolled {
+    fn create<const N: usize>(setup: &Setup) -> Outcome<Box<dyn Keep>> {
+        create::<N>(setup, false)
+    }
+    fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {
+        Ok(Polled(End::new(setup)?))
+    }
+    fn rx<const N: usize>(setup: &Setup) -> Outcome<impl Rx<N>> {
+        Ok(Polled(End::new(setup)?))
     }
 }
 

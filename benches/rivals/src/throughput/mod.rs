@@ -36,12 +36,16 @@ pub struct Arguments {
     /// Only these systems
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     only: Vec<String>,
-    /// Items of these sizes: 8, 64, 256, 1024, 4KiB, 64KiB, 1MiB
-    #[arg(long, value_name = "BYTES,...", value_delimiter = ',', value_parser = plan::parse_size, default_values = ["8", "64", "1024", "64KiB"])]
+    /// Items of these sizes: 8, 64, 256, 1024, 4KiB, 64KiB, 1MiB, 2MiB
+    #[arg(long, value_name = "BYTES,...", value_delimiter = ',', value_parser = plan::parse_size, default_values = ["8", "64", "256", "1024", "4KiB", "64KiB", "1MiB"])]
     sizes: Vec<usize>,
     /// How long each run is measured, but for wake-ups [default: 0.4, quick: 0.1]
     #[arg(long, value_name = "S", value_parser = seconds)]
     seconds: Option<Duration>,
+    /// How long it goes on for readings that are missing when processors are close, and apart
+    /// [default: a third of the time each]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    patience: Option<Duration>,
     /// One JSON object instead of the tables
     #[arg(long)]
     json: bool,
@@ -69,8 +73,8 @@ pub fn main(arguments: &Arguments) -> Outcome<bool> {
     }
 }
 
-/// Systems that copy have items of 1 MiB on their stacks.
-const STACK: usize = 64 << 20;
+/// Systems that copy have items of up to 2 MiB on their stacks.
+const STACK: usize = 128 << 20;
 
 /// A process that the first one started: plays its part, or several, each in a thread.
 fn part(jobs: &str) -> Outcome<()> {
@@ -117,6 +121,7 @@ fn compare(arguments: &Arguments) -> Outcome<bool> {
         only: arguments.only.clone(),
         sizes: plan::in_order(&arguments.sizes),
         seconds: arguments.seconds,
+        patience: arguments.patience,
         least_trip: arguments.least_trip,
         say: !arguments.markdown,
     };

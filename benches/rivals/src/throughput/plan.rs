@@ -4,6 +4,7 @@ use super::job::Kind;
 use super::run::{Cell, Failure, Limits, Reading, run};
 use super::watch::{Watch, World};
 use crate::Outcome;
+use crate::cpu;
 use crate::place::Place;
 use crate::processes::check_signals;
 use crate::systems::{self, Entry};
@@ -22,6 +23,9 @@ pub struct Wishes {
     pub sizes: Vec<usize>,
     /// How long each run but a wake-up is measured, if not as long as usual.
     pub seconds: Option<Duration>,
+    /// How long it goes on, in each of the two states of the machine, for readings that are missing
+    /// there, if not a third of the time.
+    pub patience: Option<Duration>,
 }
 
 /// One run's reading.
@@ -64,10 +68,17 @@ pub struct Results {
     pub took: Duration,
 }
 
-/// Items of 8, 64, 256, 1024 bytes, 4 KiB, 64 KiB, 1 MiB.
-pub const WORDS: [usize; 7] = [1, 8, 32, 128, 512, 8192, 131_072];
-/// Producers, consumers.
-pub const SHAPES: [(usize, usize); 3] = [(1, 1), (2, 2), (4, 4)];
+/// Items of 8, 64, 256, 1024 bytes, 4 KiB, 64 KiB, 1 MiB, 2 MiB.
+pub const WORDS: [usize; 8] = [1, 8, 32, 128, 512, 8192, 131_072, 262_144];
+
+/// Producers, consumers. Eight of each where each has a processor of its own.
+pub fn shapes() -> Vec<(usize, usize)> {
+    let mut shapes = vec![(1, 1), (2, 2), (4, 4)];
+    if cpu::cores().len() >= 16 {
+        shapes.push((8, 8));
+    }
+    shapes
+}
 
 const CAPACITY: u32 = 1024;
 /// The same for all: as much as the largest pools of one of them make sensible, and no more than caches hold.
@@ -127,8 +138,11 @@ pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
         }
     }
     let world = bench.most_of_the_time();
-    let allowance = began.elapsed() / 3; // and not longer: a restless machine does not keep us for ever
-    bench.catch_up(world, wishes.rounds.div_ceil(2), Instant::now() + allowance)?;
+    // And not longer, unless somebody has the time: a restless machine does not keep us for ever.
+    let allowance = wishes.patience.unwrap_or(began.elapsed() / 3);
+    for world in [world, world.other()] {
+        bench.catch_up(world, wishes.rounds.div_ceil(2), Instant::now() + allowance)?;
+    }
     let Bench { watch, series, .. } = bench;
     Ok(Results {
         sizes: wishes.sizes.clone(),
@@ -140,8 +154,8 @@ pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
             wishes.rounds,
             limits(Kind::Throughput, 1, wishes).duration.as_millis(),
             limits(Kind::Wake, 1, wishes).duration.as_millis(),
-            if wishes.sizes.contains(&131_072) {
-                format!(", {CAPACITY_HUGE} of 1 MiB")
+            if wishes.sizes.iter().any(|words| *words > 16_384) {
+                format!(", {CAPACITY_HUGE} of 1 MiB and more")
             } else {
                 String::new()
             },
@@ -258,7 +272,7 @@ fn cells(sizes: &[usize]) -> Vec<Cell> {
         consumers,
     };
     let mut cells = vec![];
-    for shape in SHAPES {
+    for shape in shapes() {
         cells.extend(
             sizes
                 .iter()

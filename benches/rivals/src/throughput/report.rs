@@ -2,7 +2,7 @@
 
 use super::figures::{What, cell, short};
 use super::job::Kind;
-use super::plan::{Results, SHAPES, Series, size, title};
+use super::plan::{Results, Series, shapes, size, title};
 use super::run::{Cell, Failure, Reading};
 use super::watch::World;
 use crate::cpu;
@@ -51,7 +51,7 @@ pub fn markdown(results: &Results, command: &str) -> String {
     let mut out = String::new();
     head(results, command, &mut out);
     let rows = entries(results);
-    for shape in SHAPES {
+    for shape in shapes() {
         let cells = sizes(results, Kind::Throughput, shape);
         let _ = writeln!(
             out,
@@ -68,6 +68,7 @@ pub fn markdown(results: &Results, command: &str) -> String {
             &mut out,
         );
     }
+    other_world(results, &rows, &mut out);
     out.push_str("### Lossy, one producer, one consumer: million items a second got (part of the items put that were got)\n\n");
     let lossy = sizes(results, Kind::Lossy, ONE);
     let able: Vec<_> = rows.iter().copied().filter(|entry| entry.lossy).collect();
@@ -99,6 +100,21 @@ pub fn markdown(results: &Results, command: &str) -> String {
     out
 }
 
+/// One to one in the other state of the machine, if it was seen.
+fn other_world(results: &Results, rows: &[&Entry], out: &mut String) {
+    let other = results.world.other();
+    if results.readings(other) == 0 {
+        return;
+    }
+    let cells = sizes(results, Kind::Throughput, ONE);
+    let _ = writeln!(
+        out,
+        "### 1 producer, 1 consumer, processors **{}**: million items a second, median (least .. most)\n",
+        other.name()
+    );
+    table(results, rows, &cells, |series| rate(series, other), out);
+}
+
 fn head(results: &Results, command: &str, out: &mut String) {
     let mut trips = results.trips.clone();
     trips.sort_by(f64::total_cmp);
@@ -124,7 +140,7 @@ fn head(results: &Results, command: &str, out: &mut String) {
         );
         let _ = writeln!(
             out,
-            "- all figures are those of processors that were **{}** ({} readings); {} readings in which they were {} are left out, but for the goals",
+            "- all figures are those of processors that were **{}** ({} readings); {} readings in which they were {} have a table of their own, and the goals are of both",
             world.name(),
             results.readings(world),
             results.readings(other),
@@ -312,7 +328,7 @@ fn ratios(results: &Results, rows: &[&'static Entry], out: &mut String) {
     };
     out.push_str("### prodcon divided by the other, of the medians: items a second (more than 1: prodcon is faster)\n\n");
     let mut cells = vec![];
-    for shape in SHAPES {
+    for shape in shapes() {
         cells.extend(sizes(results, Kind::Throughput, shape));
     }
     table(results, &others, &cells, show(What::PerSecond), out);
@@ -392,7 +408,7 @@ fn goals_of(results: &Results, world: World) -> Vec<Goal> {
         });
         all.min_by(f64::total_cmp)
     };
-    let every: Vec<_> = SHAPES
+    let every: Vec<_> = shapes()
         .iter()
         .flat_map(|shape| results.sizes.iter().map(|words| (*words, *shape)))
         .collect();

@@ -25,6 +25,7 @@ impl Visitor for Part<'_> {
             512 => play::<S, 512>(self.0),
             8192 => play::<S, 8192>(self.0),
             131_072 => play::<S, 131_072>(self.0),
+            262_144 => play::<S, 262_144>(self.0),
             other => Err(format!("no items of {other} words").into()),
         }
     }

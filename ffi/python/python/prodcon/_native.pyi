@@ -39,6 +39,7 @@ class ReadyQueue:
         dead_letter: tuple[str, int] | None = None,
         item_type: str | None = None,
         batch: int = 1,
+        copy_in_slot: bool = True,
         align: int | None = None,
         seats: int | None = None,
         max_unacked: int | None = None,
@@ -108,6 +109,8 @@ class ReadyQueue:
     def at_least_once(self) -> bool: ...
     @property
     def batch(self) -> int: ...
+    @property
+    def copy_in_slot(self) -> bool: ...
     @property
     def max_unacked(self) -> int | None: ...
     @property

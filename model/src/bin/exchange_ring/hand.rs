@@ -105,6 +105,13 @@ impl Scenario {
             "delivers an item cleared before the get began"
         );
         for item in b.from(first).take(self.extent(t, i, seat) as usize) {
+            // What the application sees as the item's id: the position in the seat's line, and the place in the block, which nobody writes.
+            ensure!(
+                t.put_at[item] == t.seat(seat).position,
+                "delivers item {item} as position {}, and it was put at {}",
+                t.seat(seat).position,
+                t.put_at[item]
+            );
             ensure!(
                 t.place[item] == Place::Held(seat),
                 "delivers item {item} of seat {seat}, which is {:?}",

@@ -6,7 +6,7 @@
 //! Checked in EVERY state (`check.rs`): each block is in exactly one place; each item is in exactly one place, and the shared words say the same
 //! as the truth about it: what is in hand, what of it is acknowledged, its position; the counters, with what recovery would still count, are exact.
 //! Checked at every step: a write to a seat is made by its lock's holder; FIFO and no live item discarded, at every CAS (`exchange.rs`); what is
-//! handed to the application and to the dead-letter queue (`hand.rs`). Checked in every END state: no orphan is forgotten, `doctor` resolves every
+//! handed to the application, with the same id at each delivery, through adoption and giving back too, and to the dead-letter queue (`hand.rs`). Checked in every END state: no orphan is forgotten, `doctor` resolves every
 //! dead seat, exact accounts, the gate of `close_on_last`. And from every state an end can be reached without a further death.
 //!
 //!     cargo run --release -p prodcon-model --bin exchange_ring

@@ -1,0 +1,214 @@
+//! Items per second through both bridges and a server, beside a bare publisher with confirmations on
+//! the same machine, in one run.
+
+use crate::demo::Scratch;
+use crate::nats::{self, Guarded};
+use anyhow::{Context, Result, bail};
+use async_nats::jetstream;
+use async_nats::jetstream::stream::Config;
+use bytes::Bytes;
+use clap::Args;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+use prodcon::{AttachOptions, Control, GetError, QueueOptions, ReadyQueue, State};
+use std::future::IntoFuture;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// What is measured.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Sizes of the items in bytes. Items of 8 bytes go in blocks of 512
+    #[arg(long, value_delimiter = ',', default_values_t = [8, 64, 1024, 65536, 1 << 20])]
+    sizes: Vec<usize>,
+    /// For how long each
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+    /// Fail if the bridges carry less than 0.7 of what the publisher does from 1 KiB on, or less
+    /// than a million packed items of 8 bytes in a second
+    #[arg(long)]
+    check: bool,
+}
+
+/// Bytes that the publisher has on their way at most, and messages.
+const ON_THE_WAY: usize = 32 << 20;
+const MESSAGES: usize = 1024;
+const BATCH: u32 = 512;
+
+/// Measures.
+///
+/// # Errors
+/// If something goes wrong, or is too slow.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let launcher = std::env::current_exe().context("cannot find this program")?;
+    let time = Duration::from_secs_f64(arguments.seconds);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    println!("| item | bare publisher, items/s | bridge, server, bridge, items/s | MB/s | ratio |");
+    println!("| ---: | ---: | ---: | ---: | ---: |");
+    let mut slow = vec![];
+    for &size in &arguments.sizes {
+        let bare = runtime.block_on(publish(&launcher, size, time))?;
+        let through = carry(&launcher, size, time)?;
+        let ratio = through / bare;
+        println!(
+            "| {size} | {bare:.0} | {through:.0} | {:.1} | {ratio:.2} |",
+            through * size as f64 / 1e6
+        );
+        if size >= 1024 && ratio < 0.7 || size == 8 && through < 1e6 {
+            slow.push(size.to_string());
+        }
+    }
+    if arguments.check && !slow.is_empty() {
+        bail!("too slow for items of {} bytes", slow.join(", "));
+    }
+    Ok(())
+}
+
+/// Starts a server as it is without further settings, except for the size of messages.
+fn server(launcher: &Path, dir: &Path) -> Result<nats::Server> {
+    let port = nats::free_ports(1)?[0];
+    let store = dir.join("jetstream");
+    let text = format!(
+        "listen: 127.0.0.1:{port}\njetstream {{ store_dir: '{}' }}\nmax_payload: 8MB\n",
+        store.display()
+    );
+    nats::Server::configured(launcher, dir, port, &text)
+}
+
+/// Returns the items per second of a publisher that waits for confirmations.
+async fn publish(launcher: &Path, size: usize, time: Duration) -> Result<f64> {
+    let scratch = Scratch::new()?;
+    let server = server(launcher, &scratch.0)?;
+    let client = async_nats::connect(server.url()).await?;
+    let context = jetstream::new(client);
+    let config = Config {
+        name: "bare".into(),
+        subjects: vec!["bare".into()],
+        ..Config::default()
+    };
+    context.create_stream(config).await?;
+    let body = Bytes::from(vec![7; size]);
+    let most = (ON_THE_WAY / size).clamp(4, MESSAGES);
+    let (mut flying, mut confirmed) = (FuturesOrdered::new(), 0);
+    let began = Instant::now();
+    while began.elapsed() < time || !flying.is_empty() {
+        while flying.len() < most && began.elapsed() < time {
+            flying.push_back(context.publish("bare", body.clone()).await?.into_future());
+        }
+        if let Some(ack) = flying.next().await {
+            ack?;
+            confirmed += 1;
+        }
+    }
+    Ok(f64::from(confirmed) / began.elapsed().as_secs_f64())
+}
+
+/// Returns the items per second from one queue through two bridges and a server to another queue.
+fn carry(launcher: &Path, size: usize, time: Duration) -> Result<f64> {
+    let scratch = Scratch::new()?;
+    let dir = &scratch.0;
+    let server = server(launcher, dir)?;
+    let capacity = ((64 << 20) / size).clamp(16, 4096) as u32;
+    let options = QueueOptions::new(capacity)
+        .seats(520)
+        .at_least_once(true)
+        .attach(AttachOptions::new().directory(dir));
+    let bridges = || -> Result<[Guarded; 2]> {
+        let start = |words: &[&str], journal: &str| {
+            let mut command = Command::new(launcher);
+            command
+                .args(words)
+                .args(["--stream", "s", "--journal"])
+                .arg(dir.join(journal));
+            Guarded::start(launcher, command.env("PRODCON_DIR", dir))
+        };
+        let out = start(&["out", "near", "--to", &server.url()], "out.journal")?;
+        let inward = start(
+            &["in", "far", "--from", &server.url(), "--only-producer"],
+            "in.journal",
+        )?;
+        Ok([out, inward])
+    };
+    if size == 8 {
+        let options = QueueOptions::new(64)
+            .seats(130)
+            .batch(BATCH)
+            .at_least_once(true)
+            .attach(AttachOptions::new().directory(dir));
+        let near = ReadyQueue::<u64>::create("near", &options)?;
+        let far = ReadyQueue::<u64>::create("far", &options)?;
+        let _bridges = bridges()?;
+        let block = [7; BATCH as usize];
+        let put = |queue: &mut ReadyQueue<u64>| -> Result<()> { Ok(queue.put_slice(&block)?) };
+        let get = |queue: &mut ReadyQueue<u64>| -> Result<usize, GetError> {
+            let batch = queue
+                .within(Duration::from_secs(60))
+                .take_many(BATCH as usize)?;
+            let len = batch.len();
+            batch.ack();
+            Ok(len)
+        };
+        return time_both(near, far, time, put, get);
+    }
+    let options = options.item_size(size);
+    let near = ReadyQueue::<[u8]>::create("near", &options)?;
+    let far = ReadyQueue::<[u8]>::create("far", &options)?;
+    let _bridges = bridges()?;
+    let item = vec![7; size];
+    let put = |queue: &mut ReadyQueue<[u8]>| -> Result<()> { Ok(queue.put(&item)?) };
+    let get = |queue: &mut ReadyQueue<[u8]>| -> Result<usize, GetError> {
+        queue.within(Duration::from_secs(60)).take()?.ack();
+        Ok(1)
+    };
+    time_both(near, far, time, put, get)
+}
+
+fn time_both<T: prodcon::Payload + ?Sized>(
+    mut near: ReadyQueue<T>,
+    mut far: ReadyQueue<T>,
+    time: Duration,
+    put: impl Fn(&mut ReadyQueue<T>) -> Result<()> + Send,
+    get: impl Fn(&mut ReadyQueue<T>) -> Result<usize, GetError>,
+) -> Result<f64>
+where
+    ReadyQueue<T>: Send,
+{
+    std::thread::scope(|scope| {
+        let producer = scope.spawn(move || -> Result<(Control, u64)> {
+            let began = Instant::now();
+            let mut first = true;
+            while first || began.elapsed() < time {
+                put(&mut near)?;
+                first = false;
+            }
+            near.control().set_state(State::StopAtQueueEnd)?;
+            let control = near.control().try_clone()?;
+            let puts = control.stats()?.puts;
+            Ok((control, puts))
+        });
+        let (mut began, mut items, mut last) = (None, 0, Instant::now());
+        let end = loop {
+            match get(&mut far) {
+                Ok(more) => {
+                    last = Instant::now();
+                    // The first items come late: the bridges have to start.
+                    let _ = began.get_or_insert(last);
+                    items += more;
+                }
+                Err(error) => break error,
+            }
+        };
+        let (_near, puts) = producer
+            .join()
+            .map_err(|_| anyhow::anyhow!("the producer failed"))??;
+        if !matches!(end, GetError::Stopped) || items as u64 != puts {
+            bail!("{items} of {puts} items came: {end}");
+        }
+        let took = last.duration_since(began.unwrap_or(last));
+        Ok(items as f64 / took.as_secs_f64())
+    })
+}
