@@ -21,10 +21,12 @@
 //! - no answer says that the segment is damaged;
 //! - no seat is undecided once all have ended.
 //!
-//! `cases` has the models of the ring, and `sleepers` those of the event word. The head of `cases`
+//! `cases` has the models of the ring, `sleepers` those of the event word, and `selects` those of waits
+//! on several words. The head of `cases`
 //! lists planted bugs, each seen failing. `weaker` plants weaker orderings in each run.
 
 mod cases;
+mod selects;
 mod sleepers;
 mod weaker;
 
