@@ -8,6 +8,7 @@ use prodcon::{
     AttachOptions, CancelToken, Control, ErrorKind, GetError, PutError, QueueOptions, ReadyQueue,
     State, select,
 };
+use std::os::unix::process::ExitStatusExt;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -135,6 +136,50 @@ fn a_cancel_ends_waits_that_sleep() {
         assert_eq!(several.join().unwrap(), Some(1));
     });
     assert_eq!(full.len(), 1);
+}
+
+#[test]
+fn waits_that_are_cancelled_pass_their_wake_ups_on() {
+    let dir = Dir::new();
+    let mut queue = dir.queue("q", 1);
+    let token = CancelToken::new();
+    std::thread::scope(|scope| {
+        let waiters: Vec<_> = (0..8)
+            .map(|number| {
+                let attach = if number % 2 == 0 {
+                    dir.attach()
+                } else {
+                    dir.with(&token)
+                };
+                let mut waiter = ReadyQueue::<u64>::attach_with("q", &attach).unwrap();
+                scope.spawn(move || waiter.get().is_ok())
+            })
+            .collect();
+        until("all asleep", || {
+            let members = queue.control().stats().unwrap().members;
+            members.iter().filter(|seat| seat.asleep).count() == 8
+        });
+        let canceller = scope.spawn(|| token.cancel());
+        // Four wait on in any case, so none of these may stay.
+        for item in 0..4 {
+            queue.within(MINUTE).put(&item).unwrap();
+        }
+        until("four gets", || queue.is_empty());
+        canceller.join().unwrap();
+        let mut put = 4;
+        until("the end of all", || {
+            let over = waiters.iter().all(|waiter| waiter.is_finished());
+            if !over && queue.try_put(&put).is_ok() {
+                put += 1;
+            }
+            over
+        });
+        let got: u64 = waiters
+            .into_iter()
+            .map(|waiter| u64::from(waiter.join().unwrap()))
+            .sum();
+        assert_eq!(got + queue.len() as u64, put);
+    });
 }
 
 #[test]
@@ -482,12 +527,136 @@ fn a_select_recovers_what_a_killed_consumer_had_in_hand() {
 }
 
 #[test]
+fn an_attach_waits_until_the_queue_is_created() {
+    let dir = Dir::new();
+    let attach = dir.attach().wait_for_queue(MINUTE);
+    std::thread::scope(|scope| {
+        let endpoints = (0..2)
+            .map(|_| scope.spawn(|| ReadyQueue::<u64>::attach_with("q", &attach).unwrap().get()));
+        let endpoints: Vec<_> = endpoints.collect();
+        let control = scope.spawn(|| Control::attach_with("q", &attach).unwrap().info().capacity);
+        std::thread::sleep(SOON);
+        let _another = dir.queue("another", 1);
+        std::thread::sleep(SOON);
+        let mut queue = dir.queue("q", 2);
+        queue.put_slice(&[7, 7]).unwrap();
+        for endpoint in endpoints {
+            assert_eq!(endpoint.join().unwrap().unwrap(), 7);
+        }
+        assert_eq!(control.join().unwrap(), 2);
+    });
+    // Where it exists there is nothing to wait for.
+    assert_eq!(Control::attach_with("q", &attach).unwrap().len(), 0);
+}
+
+#[test]
+fn an_attach_that_waits_ends_with_its_time_its_token_and_its_directory() {
+    let dir = Dir::new();
+    let error = Control::attach_with("q", &dir.attach().wait_for_queue(SOON)).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.queue()),
+        (ErrorKind::TimedOut, Some("q"))
+    );
+    let token = CancelToken::new();
+    let attach = dir.with(&token).wait_for_queue(MINUTE);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| kind(ReadyQueue::<u64>::attach_with("q", &attach)));
+        std::thread::sleep(SOON);
+        token.cancel();
+        assert_eq!(waiter.join().unwrap(), Some(ErrorKind::Cancelled));
+    });
+    let elsewhere = attach.clone().directory(dir.0.join("nowhere"));
+    assert_eq!(
+        kind(Control::attach_with("q", &elsewhere)),
+        Some(ErrorKind::NotFound)
+    );
+    let gone = dir.0.join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let attach = AttachOptions::new().directory(&gone).wait_for_queue(MINUTE);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| kind(Control::attach_with("q", &attach)));
+        std::thread::sleep(SOON);
+        std::fs::remove_dir(&gone).unwrap();
+        assert_eq!(waiter.join().unwrap(), Some(ErrorKind::NotFound));
+    });
+}
+
+#[test]
+fn the_first_signal_cancels_and_the_second_one_kills() {
+    let dir = Dir::new();
+    let mut queue = dir.queue("q", 8);
+    for role in ["ends", "stays"] {
+        let mut child = Started::new(&dir, role, 0);
+        until("the child sleeps", || dir.sleeps("q"));
+        child.signal(libc::SIGTERM);
+        if role == "ends" {
+            assert!(child.wait().unwrap().success());
+            continue;
+        }
+        assert_eq!(queue.get().unwrap(), 1); // it was cancelled, and stays
+        child.signal(libc::SIGINT);
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGINT));
+    }
+}
+
+#[test]
+fn a_token_on_signals_leaves_handlers_and_ignored_signals_alone() {
+    extern "C" fn handler(_: i32) {}
+    const BOTH: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
+    let set = |signal, action: libc::sighandler_t| {
+        // SAFETY: installs a handler that does nothing, or none.
+        unsafe { libc::signal(signal, action) }
+    };
+    let handled = in_child(|| {
+        let own = handler as extern "C" fn(i32) as libc::sighandler_t;
+        set(libc::SIGINT, own);
+        let error = CancelToken::on_signals(&BOTH).unwrap_err();
+        assert!(error.to_string().contains("signal 2"), "{error}");
+        error.kind() == ErrorKind::InvalidOption
+            && set(libc::SIGINT, libc::SIG_DFL) == own
+            && set(libc::SIGTERM, libc::SIG_DFL) == libc::SIG_DFL
+    });
+    assert_eq!(handled, 0);
+    let ignored = in_child(|| {
+        set(libc::SIGINT, libc::SIG_IGN);
+        let (token, second) = (
+            CancelToken::on_signals(&BOTH),
+            CancelToken::on_signals(&BOTH),
+        );
+        let (token, second) = (token.unwrap(), second.unwrap());
+        // SAFETY: it is ignored.
+        unsafe { libc::raise(libc::SIGINT) };
+        let before = token.is_cancelled();
+        // SAFETY: it has a handler.
+        unsafe { libc::raise(libc::SIGTERM) };
+        let third = CancelToken::on_signals(&BOTH).unwrap();
+        !before && token.is_cancelled() && second.is_cancelled() && third.is_cancelled()
+    });
+    assert_eq!(ignored, 0);
+    let error = in_child(|| {
+        let error = CancelToken::on_signals(&[libc::SIGTERM, libc::SIGKILL]).unwrap_err();
+        error.kind() == ErrorKind::Os && set(libc::SIGTERM, libc::SIG_DFL) == libc::SIG_DFL
+    });
+    assert_eq!(error, 0);
+}
+
+#[test]
 #[ignore = "a child of the other tests"]
 fn child() {
     let Some((role, _)) = role() else { return };
-    assert_eq!(role, "hold");
-    let mut queue = ReadyQueue::<u64>::attach("q").unwrap();
-    let job = queue.take().unwrap();
-    std::thread::sleep(MINUTE);
-    job.ack();
+    if role == "hold" {
+        let mut queue = ReadyQueue::<u64>::attach("q").unwrap();
+        let job = queue.take().unwrap();
+        std::thread::sleep(MINUTE);
+        return job.ack();
+    }
+    let token = CancelToken::on_signals(&[libc::SIGINT, libc::SIGTERM]).unwrap();
+    let attach = AttachOptions::new().cancel(&token);
+    let mut queue = ReadyQueue::<u64>::attach_with("q", &attach).unwrap();
+    assert_eq!(kind(queue.get()), Some(ErrorKind::Cancelled));
+    if role == "stays" {
+        queue.put(&1).unwrap();
+        drop(queue);
+        std::thread::sleep(MINUTE);
+    }
 }

@@ -1,9 +1,10 @@
 //! `prodcon doctor`: recovers the seats of dead processes, checks every invariant, says what was found.
 
 use crate::exit::{End, Outcome};
+use crate::wait::ForQueue;
 use crate::{names, output, report};
 use clap::Args;
-use prodcon::{Control, Report, Stats};
+use prodcon::{Report, Stats};
 use serde_json::json;
 
 #[derive(Args)]
@@ -14,19 +15,21 @@ pub struct Arguments {
     /// One JSON object on stdout, a line for each queue
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    wait: ForQueue,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let names = names::expand(&arguments.names)?;
-    report::each(&names, |name| look(name, arguments.json, names.len() > 1))
+    report::each(&names, |name| look(name, arguments, names.len() > 1))
 }
 
 /// Looks at one queue; in JSON it is named where there are several.
-fn look(name: &str, json: bool, several: bool) -> Outcome {
-    let control = Control::attach(name)?;
+fn look(name: &str, arguments: &Arguments, several: bool) -> Outcome {
+    let control = arguments.wait.control(name)?;
     let report = control.doctor()?;
     let stats = control.stats()?;
-    if json {
+    if arguments.json {
         let mut found = json!({
             "ok": report.ok(), "recovered": report.recovered, "undecided": report.undecided, "busy": report.busy, "problems": report.problems, "seats_live": stats.seats_live, "held": stats.unacked,
         });

@@ -134,6 +134,7 @@ impl From<Error> for End {
                 missing: error.queue().map(Into::into),
                 ..Self::failed(error)
             },
+            ErrorKind::TimedOut => Self::timed_out(error),
             _ => Self::failed(error),
         }
     }

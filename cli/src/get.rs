@@ -5,10 +5,10 @@
 
 use crate::exit::{End, Outcome};
 use crate::output::Items;
-use crate::wait::{MAX_SLEEP, Patience};
+use crate::wait::{ForQueue, MAX_SLEEP, Patience};
 use crate::{parse, signals};
 use clap::Args;
-use prodcon::{AttachOptions, Delivery, ErrorKind, GetError, ReadyQueue, Role};
+use prodcon::{Delivery, ErrorKind, GetError, ReadyQueue, Role};
 use std::time::Duration;
 
 #[derive(Args)]
@@ -27,12 +27,14 @@ pub struct Arguments {
     /// Longest wait for one item
     #[arg(long, value_name = "S", value_parser = parse::seconds)]
     timeout: Option<Duration>,
+    #[command(flatten)]
+    wait: ForQueue,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let name = &arguments.name;
     let mut queue =
-        ReadyQueue::<[u8]>::attach_with(name, &AttachOptions::new().role(Role::Consumer))?;
+        ReadyQueue::<[u8]>::attach_with(name, &arguments.wait.options().role(Role::Consumer))?;
     signals::install()?;
     let mut out = Items::open()?;
     let waits = arguments

@@ -4,10 +4,10 @@
 //! Invariant: whatever ends it early, the message says which item was not put and how many were.
 
 use crate::exit::{End, Outcome};
-use crate::wait::{self, Patience};
+use crate::wait::{self, ForQueue, Patience};
 use crate::{output, parse, signals};
 use clap::Args;
-use prodcon::{AttachOptions, Control, ErrorKind as Kind, PutError, ReadyQueue, Role};
+use prodcon::{AttachOptions, ErrorKind as Kind, PutError, ReadyQueue, Role};
 use rustix::event::PollFlags;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind};
@@ -31,6 +31,8 @@ pub struct Arguments {
     /// Wait while the queue is not ready, as while it is full
     #[arg(long)]
     wait_ready: bool,
+    #[command(flatten)]
+    wait: ForQueue,
 }
 
 fn frame(text: &str) -> Result<u32, String> {
@@ -43,7 +45,7 @@ fn frame(text: &str) -> Result<u32, String> {
 pub fn run(arguments: &Arguments) -> Outcome {
     let name = &arguments.name;
     // Told at once: opening a named pipe waits for whoever writes to it.
-    let typed = !Control::attach(name)?.info().type_name.is_empty();
+    let typed = !arguments.wait.control(name)?.info().type_name.is_empty();
     let (input, source) = match &arguments.from {
         Some(path) => (File::open(path), path.display().to_string()),
         None => (

@@ -1,6 +1,7 @@
 //! `prodcon stat`: the figures of a queue.
 
 use crate::exit::Outcome;
+use crate::wait::ForQueue;
 use crate::{names, output, report};
 use clap::Args;
 use prodcon::{Control, Role};
@@ -14,12 +15,14 @@ pub struct Arguments {
     /// One JSON object on stdout, a line for each queue
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    wait: ForQueue,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let mut before = "";
     report::each(&names::expand(&arguments.names)?, |name| {
-        let figures = figures(&Control::attach(name)?)?;
+        let figures = figures(&arguments.wait.control(name)?)?;
         let text = if arguments.json {
             format!("{figures}\n")
         } else {

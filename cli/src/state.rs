@@ -2,8 +2,9 @@
 
 use crate::exit::Outcome;
 use crate::output;
+use crate::wait::ForQueue;
 use clap::Args;
-use prodcon::{Control, State};
+use prodcon::State;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -11,10 +12,12 @@ pub struct Arguments {
     name: String,
     /// stopped, started or stop_at_queue_end
     state: Option<State>,
+    #[command(flatten)]
+    wait: ForQueue,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    let control = Control::attach(&arguments.name)?;
+    let control = arguments.wait.control(&arguments.name)?;
     match arguments.state {
         Some(state) => Ok(control.set_state(state)?),
         None => output::print(&format!("{}\n", control.state())),

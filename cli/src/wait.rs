@@ -1,5 +1,8 @@
-//! Waiting in slices: a blocked command looks up now and then, for a signal or a reader that has gone.
+//! Waiting for a queue; and waiting in slices: a blocked command looks up now and then, for a signal or a reader that has gone.
 
+use crate::parse;
+use clap::Args;
+use prodcon::{AttachOptions, Control};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
@@ -7,6 +10,33 @@ use std::time::{Duration, Instant};
 
 /// The longest time during which nobody looks up.
 pub const MAX_SLEEP: Duration = Duration::from_millis(100);
+
+/// For commands that attach: whether they wait for the queue.
+#[derive(Args, Clone, Copy)]
+pub struct ForQueue {
+    /// Wait until the queue is created, for at most S seconds
+    #[arg(long, value_name = "S", value_parser = parse::seconds)]
+    wait: Option<Duration>,
+}
+
+impl ForQueue {
+    /// How to attach.
+    pub fn options(self) -> AttachOptions {
+        let options = AttachOptions::new();
+        match self.wait {
+            Some(limit) => options.wait_for_queue(limit),
+            None => options,
+        }
+    }
+
+    /// A handle to the queue.
+    ///
+    /// # Errors
+    /// As of [`Control::attach_with`].
+    pub fn control(self, name: &str) -> prodcon::Result<Control> {
+        Control::attach_with(name, &self.options())
+    }
+}
 
 /// How long to wait for one item; begins anew with every item.
 pub struct Patience {

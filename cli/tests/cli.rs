@@ -41,6 +41,32 @@ fn lines_and_frames_come_out_as_they_went_in() {
 }
 
 #[test]
+fn a_command_waits_for_its_queue_as_long_as_it_is_told_to() {
+    let dir = Dir::new();
+    for line in [
+        "put q",
+        "get q",
+        "ready q",
+        "not-ready q",
+        "clear q",
+        "state q",
+        "stat q",
+        "doctor q",
+    ] {
+        dir.fails(&format!("{line} --wait 0.01"), 3, "'q'");
+    }
+    std::thread::scope(|scope| {
+        let got = scope.spawn(|| dir.ok("get q --wait 60 --count 1 --timeout 60", b""));
+        let put = scope.spawn(|| dir.ok("put q --wait 60", b"seven\n"));
+        std::thread::sleep(Duration::from_millis(20));
+        dir.ok("create q --capacity 1 --item-size 10", b"");
+        put.join().unwrap();
+        assert_eq!(got.join().unwrap(), "seven\n");
+    });
+    dir.ok("stat q --wait 60", b"");
+}
+
+#[test]
 fn every_failure_has_its_status_and_names_the_queue() {
     let dir = Dir::new();
     dir.ok("create q --capacity 1 --item-size 4", b"");

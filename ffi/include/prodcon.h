@@ -38,11 +38,13 @@
  * - Kills: any process may be killed at any instruction, inside any function here. No other
  *   process stops, or loses or doubles an item, but for those that the killed one had in hand.
  * - Signals: nothing unwinds into the caller, and no signal handler is installed. A signal does
- *   not end a wait. Do not call from a signal handler, and do not leave a call by longjmp. errno
- *   says nothing, and may be changed.
+ *   not end a wait, but its handler may call prodcon_token_cancel, and nothing else. Do not leave
+ *   a call by longjmp. errno says nothing, and may be changed.
+ * - Cancel: a wait of a handle that was attached with a token answers PRODCON_CANCELLED once the
+ *   token is cancelled. What need not wait still works.
  * - No function is a cancellation point: pthread_cancel is held off until the call has ended. A
  *   call that waits as long as it takes is not ended by it: let it wait for a time, or end it
- *   with prodcon_queue_set_state. With PTHREAD_CANCEL_ASYNCHRONOUS call nothing here.
+ *   with a token. With PTHREAD_CANCEL_ASYNCHRONOUS call nothing here.
  */
 
 
@@ -141,7 +143,7 @@
 #define PRODCON_EXHAUSTED 16
 
 /**
- * The wait was cancelled. Reserved: no function of this version answers it.
+ * The wait was cancelled: the handle's token was.
  */
 #define PRODCON_CANCELLED 17
 
@@ -183,16 +185,6 @@
 #define PRODCON_CONSUMER 2
 
 /**
- * For `prodcon_queue_ready_fd`: there is an item to get.
- */
-#define PRODCON_READABLE 1
-
-/**
- * For `prodcon_queue_ready_fd`: there is space to put.
- */
-#define PRODCON_WRITABLE 2
-
-/**
  * State: put and get answer `PRODCON_STOPPED`.
  */
 #define PRODCON_STOPPED_STATE 1
@@ -207,6 +199,16 @@
  * `PRODCON_STOPPED` (end of stream). By then every item whose put answered `PRODCON_OK` was got.
  */
 #define PRODCON_STOP_AT_QUEUE_END 3
+
+/**
+ * Interest: an item. A get with a timeout of 0 is worth it.
+ */
+#define PRODCON_READABLE 1
+
+/**
+ * Interest: space. A put with a timeout of 0 is worth it.
+ */
+#define PRODCON_WRITABLE 2
 
 /**
  * Setting: a controlling process watches this worker, and the worker ends with it.
@@ -235,6 +237,12 @@ typedef struct prodcon_fd prodcon_fd;
  * each thread and for each process: a forked child attaches again.
  */
 typedef struct prodcon_queue prodcon_queue;
+
+/**
+ * Ends the waits of the handles that were attached with it. It belongs to the process that made
+ * it.
+ */
+typedef struct prodcon_token prodcon_token;
 
 /**
  * A program as a worker: a producer or a consumer that a controlling process starts and stops,
@@ -282,6 +290,17 @@ typedef struct prodcon_attach_options {
      * /dev/shm.
      */
     const char *directory;
+    /**
+     * Ends the waits of the handle: they answer PRODCON_CANCELLED once it is cancelled. NULL:
+     * nothing does. It may be freed while the handle is attached.
+     */
+    const struct prodcon_token *cancel;
+    /**
+     * How long the attach waits until somebody creates the queue, in nanoseconds
+     * (PRODCON_TIMED_OUT); 0: not at all; negative: as long as it takes. A directory that does not
+     * exist is PRODCON_NOT_FOUND at once.
+     */
+    int64_t wait_for_queue_ns;
 } prodcon_attach_options;
 
 /**
@@ -462,6 +481,29 @@ typedef struct prodcon_stats {
 } prodcon_stats;
 
 /**
+ * Something to wait for with `prodcon_select`: an item or space of a queue, or a token's cancel.
+ * `prodcon_interest jobs = {.queue = queue, .what = PRODCON_READABLE}, stop = {.token = token};`
+ */
+typedef struct prodcon_interest {
+    /**
+     * The queue; NULL where it is a token.
+     */
+    struct prodcon_queue *queue;
+    /**
+     * The token; NULL where it is a queue.
+     */
+    const struct prodcon_token *token;
+    /**
+     * PRODCON_READABLE or PRODCON_WRITABLE; of a token 0.
+     */
+    uint32_t what;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} prodcon_interest;
+
+/**
  * How a worker is to work, as its controlling process (or the environment) says.
  */
 typedef struct prodcon_worker_settings {
@@ -550,9 +592,12 @@ prodcon_status prodcon_queue_create(const char *name,
 prodcon_status prodcon_queue_attach(const char *name, struct prodcon_queue **out);
 
 /**
- * Attaches to a queue in a role, with seats set aside, or in another directory.
+ * Attaches to a queue in a role, with seats set aside, in another directory, with a token, or when
+ * it is created.
  *
- * - Returns: as `prodcon_queue_attach`; also `PRODCON_INVALID` if an option is out of range.
+ * - Waits: until the queue is created, if `options->wait_for_queue_ns` says so.
+ * - Returns: as `prodcon_queue_attach`; also `PRODCON_INVALID` if an option is out of range;
+ *   `PRODCON_TIMED_OUT` and `PRODCON_CANCELLED` if it waits.
  * - Ownership: as `prodcon_queue_attach`. `options` and its strings may change afterwards.
  * - Threads: any. Call it in the process that uses the handle.
  */
@@ -999,6 +1044,56 @@ prodcon_status prodcon_queue_stats(struct prodcon_queue *queue, struct prodcon_s
 prodcon_status prodcon_queue_recover(struct prodcon_queue *queue,
                                      uint32_t *recovered,
                                      uint32_t *undecided);
+
+/**
+ * Makes a token that is not cancelled, to be given to handles in `prodcon_attach_options.cancel`.
+ * One token may be given to any number of handles.
+ *
+ * - Returns: the token; NULL if there is no memory.
+ * - Ownership: yours, to be freed with `prodcon_token_free`.
+ * - Threads: any.
+ */
+struct prodcon_token *prodcon_token_new(void);
+
+/**
+ * Cancels a token, for good: every wait of its handles, under way or later, answers
+ * `PRODCON_CANCELLED`. A call that need not wait still works. NULL is fine.
+ *
+ * - Threads: any, also while others wait with it; and any signal handler. It leaves errno alone.
+ */
+void prodcon_token_cancel(const struct prodcon_token *token);
+
+/**
+ * Says whether a token was cancelled. NULL was not.
+ *
+ * - Threads: any, and any signal handler.
+ */
+bool prodcon_token_is_cancelled(const struct prodcon_token *token);
+
+/**
+ * Frees a token. Handles that were attached with it stay attached, and nothing cancels their waits
+ * any more. NULL is fine.
+ *
+ * - Ownership: the token is gone: no call may use it afterwards, nor be using it now.
+ * - Threads: any.
+ */
+void prodcon_token_free(struct prodcon_token *token);
+
+/**
+ * Waits until one of `count` interests is ready, at most 127: `*which` is its index. Another
+ * consumer may be faster, so call get or put with a timeout of 0, and wait again after
+ * `PRODCON_EMPTY` or `PRODCON_FULL`. If several are ready it says a different one each time.
+ *
+ * - Waits: as long as nothing is ready. With a timeout of 0 it only looks.
+ * - Returns: `PRODCON_TIMED_OUT`; `PRODCON_CANCELLED` if the token of one of the handles was
+ *   cancelled and nothing is ready; `PRODCON_NOT_FOUND` if a queue's name was removed;
+ *   `PRODCON_INVALID` for more than 127 interests, or for none and a negative timeout.
+ * - Threads: one at a time for each of the handles. A handle may be there several times.
+ */
+prodcon_status prodcon_select(const struct prodcon_interest *interests,
+                              size_t count,
+                              int64_t timeout_ns,
+                              size_t *which);
 
 /**
  * Attaches as the worker that the command line names, `PROGRAM --attach NAME [ARGUMENTS]`: so a

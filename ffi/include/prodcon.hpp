@@ -7,8 +7,8 @@
  *         item->ack(); // an exception before this line: another consumer gets the item
  *     }
  *
- * What a running program has to expect is an answer: full, empty, timed_out, not_ready, stopped come
- * back as a `status` or as an empty optional. Everything else (a bad name, no such queue, no seat,
+ * What a running program has to expect is an answer: full, empty, timed_out, not_ready, stopped,
+ * cancelled come back as a `status` or as an empty optional. Everything else (a bad name, no such queue, no seat,
  * damage, misuse) is thrown as `prodcon::error`, with the text of prodcon_last_error().
  *
  * An item in hand that is destroyed without ack(), by an exception or at the end of its scope, is given
@@ -26,6 +26,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -76,6 +78,45 @@ class error : public std::runtime_error {
 
   private:
     status code_;
+};
+
+class queue;
+
+/// Something to wait for with select(); made by queue::readable(), queue::writable() and
+/// cancel_token::cancelled(). Its queue or token has to live as long.
+class interest {
+  public:
+    /// As prodcon_select wants it.
+    const prodcon_interest &for_c() const noexcept { return c_; }
+
+  private:
+    friend class queue;
+    friend class cancel_token;
+    explicit interest(prodcon_interest c) noexcept : c_(c) {}
+
+    prodcon_interest c_;
+};
+
+/// Ends the waits of the queues that were attached with it. Copies are the same token; it is for any
+/// thread of the process that made it. cancel() may be called in a signal handler.
+class cancel_token {
+  public:
+    cancel_token() : token_(prodcon_token_new(), prodcon_token_free) {
+        if (!token_) throw std::bad_alloc();
+    }
+    /// For good: every wait, under way or later, answers status::cancelled.
+    void cancel() const noexcept { prodcon_token_cancel(token_.get()); }
+    [[nodiscard]] bool is_cancelled() const noexcept { return prodcon_token_is_cancelled(token_.get()); }
+    [[nodiscard]] interest cancelled() const noexcept {
+        prodcon_interest c{};
+        c.token = token_.get();
+        return interest(c);
+    }
+    /// For the functions of prodcon.h.
+    const prodcon_token *handle() const noexcept { return token_.get(); }
+
+  private:
+    std::shared_ptr<prodcon_token> token_;
 };
 
 namespace detail {
@@ -171,6 +212,8 @@ struct attach_options {
     std::uint32_t min_unacked = 0;                      ///< 0: max_unacked
     std::optional<std::chrono::nanoseconds> spin_limit; ///< nothing: 20 microseconds
     std::string directory;                              ///< empty: PRODCON_DIR or /dev/shm
+    std::optional<cancel_token> cancel;                 ///< ends the endpoint's waits
+    std::optional<timeout> wait_for_queue;              ///< until somebody creates it
 };
 
 /// How a queue is created; see prodcon_options.
@@ -204,6 +247,8 @@ inline prodcon_attach_options for_c(const attach_options &how) noexcept {
     c.min_unacked = how.min_unacked;
     if (how.spin_limit) c.spin_limit_ns = how.spin_limit->count() > 0 ? how.spin_limit->count() : -1;
     c.directory = or_null(how.directory);
+    if (how.cancel) c.cancel = how.cancel->handle();
+    if (how.wait_for_queue) c.wait_for_queue_ns = how.wait_for_queue->nanoseconds();
     return c;
 }
 
@@ -432,7 +477,7 @@ class queue {
     /// For the functions of prodcon.h.
     prodcon_queue *handle() const noexcept { return handle_; }
 
-    /// Puts a copy: ok, full, timed_out, not_ready or stopped.
+    /// Puts a copy: ok, full, timed_out, not_ready, stopped or cancelled.
     [[nodiscard]] status put(bytes_view bytes, timeout wait = forever) { return detail::answer(prodcon_queue_put(handle_, bytes.data(), bytes.size(), wait.nanoseconds())); }
     /// Puts the bytes of a value.
     template <class T, class = detail::plain<T>>
@@ -446,7 +491,8 @@ class queue {
         return block(handle_, data, size);
     }
 
-    /// The oldest item, in place. Nothing: empty, timed_out or stopped (end of stream), which `why` tells.
+    /// The oldest item, in place. Nothing: empty, timed_out, cancelled or stopped (end of stream), which
+    /// `why` tells.
     [[nodiscard]] std::optional<item> take(timeout wait = forever, status *why = nullptr) {
         const void *data = nullptr;
         std::size_t size = 0;
@@ -530,6 +576,11 @@ class queue {
     /// A descriptor that becomes readable when there is space.
     [[nodiscard]] ready_fd writable_fd() const { return ready(PRODCON_WRITABLE); }
 
+    /// An item is there: take with no_wait is worth it.
+    [[nodiscard]] interest readable() const noexcept { return of(PRODCON_READABLE); }
+    /// Space is there: put with no_wait is worth it.
+    [[nodiscard]] interest writable() const noexcept { return of(PRODCON_WRITABLE); }
+
     void set_ready() { detail::done(prodcon_queue_set_ready(handle_)); }
     void set_not_ready() { detail::done(prodcon_queue_set_not_ready(handle_)); }
     void clear() { detail::done(prodcon_queue_clear(handle_)); }
@@ -584,6 +635,12 @@ class queue {
     }
 
   private:
+    interest of(std::uint32_t what) const noexcept {
+        prodcon_interest c{};
+        c.queue = handle_;
+        c.what = what;
+        return interest(c);
+    }
     using maker = prodcon_status(const char *, const prodcon_options *, prodcon_queue **);
     static queue made(maker *make, const std::string &name, const options &how) {
         const prodcon_attach_options attach = detail::for_c(how.attach);
@@ -613,6 +670,19 @@ class queue {
 
     prodcon_queue *handle_ = nullptr;
 };
+
+/// Waits for the first of several interests, at most 127: its index. Nothing: timed_out or cancelled,
+/// which `why` tells. Another consumer may be faster, so try without waiting, and select again.
+[[nodiscard]] inline std::optional<std::size_t> select(const std::vector<interest> &interests, timeout wait = forever, status *why = nullptr) {
+    std::vector<prodcon_interest> c;
+    c.reserve(interests.size());
+    for (const interest &each : interests) c.push_back(each.for_c());
+    std::size_t which = 0;
+    const status answered = detail::answer(prodcon_select(c.data(), c.size(), wait.nanoseconds(), &which));
+    if (why) *why = answered;
+    if (answered != status::ok) return std::nullopt;
+    return which;
+}
 
 } // namespace prodcon
 

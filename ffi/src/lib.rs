@@ -9,7 +9,7 @@
 //! - [`cancel`]: no call is a cancellation point. [`status`]: the numbers and their texts. [`failure`]: an error on its way to C.
 //! - [`handle`], [`turn`]: what a `prodcon_queue *` points to, and who may use it now.
 //! - [`options`]: how C says what a queue is to be. [`endpoint`]: a queue together with what C has in hand of it. [`work`]: a worker together with what C needs kept for it.
-//! - [`queue`], [`many`], [`ready`], [`gate`], [`worker`]: the exported functions.
+//! - [`queue`], [`many`], [`ready`], [`gate`], [`wait`], [`worker`]: the exported functions.
 
 // The contract of each exported function stands in its C documentation, which has no `# Safety` heading.
 #![allow(clippy::missing_safety_doc)]
@@ -25,5 +25,6 @@ mod queue;
 mod ready;
 mod status;
 mod turn;
+mod wait;
 mod work;
 mod worker;

@@ -1,6 +1,7 @@
 //! How C says what a queue is to be, and how a handle attaches to one.
 
 use crate::failure::{Failure, Sized32, sized_input, string};
+use crate::wait::Token;
 use rust::bindings::NamedType;
 use rust::{QueueOptions, Role};
 use std::ffi::c_char;
@@ -44,6 +45,13 @@ pub struct AttachOptions {
     /// Where the queue's file is; NULL: what the environment variable PRODCON_DIR says, or
     /// /dev/shm.
     pub directory: *const c_char,
+    /// Ends the waits of the handle: they answer PRODCON_CANCELLED once it is cancelled. NULL:
+    /// nothing does. It may be freed while the handle is attached.
+    pub cancel: *const Token,
+    /// How long the attach waits until somebody creates the queue, in nanoseconds
+    /// (PRODCON_TIMED_OUT); 0: not at all; negative: as long as it takes. A directory that does not
+    /// exist is PRODCON_NOT_FOUND at once.
+    pub wait_for_queue_ns: i64,
 }
 
 /// How a queue is created: what all its handles share. 0 stands for the default of each field;
@@ -87,7 +95,7 @@ pub struct Options {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Options>() == 72 && size_of::<AttachOptions>() == 32);
+const _: () = assert!(size_of::<Options>() == 72 && size_of::<AttachOptions>() == 48);
 
 // SAFETY: integers and pointers, for which any bytes are a value; a u32 comes first.
 unsafe impl Sized32 for AttachOptions {
@@ -100,6 +108,8 @@ unsafe impl Sized32 for AttachOptions {
         min_unacked: 0,
         spin_limit_ns: 0,
         directory: std::ptr::null(),
+        cancel: std::ptr::null(),
+        wait_for_queue_ns: 0,
     };
 }
 
@@ -140,7 +150,7 @@ unsafe fn optional<'a>(text: *const c_char, what: &str) -> Result<Option<&'a str
 impl AttachOptions {
     /// # Safety
     /// `from` is NULL, or points to a struct that is as long as its first field says, whose
-    /// strings are NULL or NUL-terminated.
+    /// strings are NULL or NUL-terminated, and whose token is NULL or one that was not freed.
     pub unsafe fn read(from: *const Self) -> Result<rust::AttachOptions, Failure> {
         // SAFETY: by this function's contract.
         let options = unsafe { sized_input(from) }?;
@@ -172,6 +182,17 @@ impl AttachOptions {
             0 => {}
             limit => {
                 attach = attach.spin_limit(Duration::from_nanos(u64::try_from(limit).unwrap_or(0)))
+            }
+        }
+        // SAFETY: NULL or a token by this function's contract.
+        if let Some(token) = unsafe { Token::read(options.cancel) } {
+            attach = attach.cancel(token);
+        }
+        match options.wait_for_queue_ns {
+            0 => {}
+            limit => {
+                let limit = u64::try_from(limit).map_or(Duration::MAX, Duration::from_nanos);
+                attach = attach.wait_for_queue(limit);
             }
         }
         // SAFETY: a C string or NULL by this function's contract.

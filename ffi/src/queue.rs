@@ -69,9 +69,12 @@ pub unsafe extern "C" fn prodcon_queue_attach(name: *const c_char, out: *mut *mu
     unsafe { opened(name, out, |name| Ok(ReadyQueue::attach(name)?)) }
 }
 
-/// Attaches to a queue in a role, with seats set aside, or in another directory.
+/// Attaches to a queue in a role, with seats set aside, in another directory, with a token, or when
+/// it is created.
 ///
-/// - Returns: as `prodcon_queue_attach`; also `PRODCON_INVALID` if an option is out of range.
+/// - Waits: until the queue is created, if `options->wait_for_queue_ns` says so.
+/// - Returns: as `prodcon_queue_attach`; also `PRODCON_INVALID` if an option is out of range;
+///   `PRODCON_TIMED_OUT` and `PRODCON_CANCELLED` if it waits.
 /// - Ownership: as `prodcon_queue_attach`. `options` and its strings may change afterwards.
 /// - Threads: any. Call it in the process that uses the handle.
 #[unsafe(no_mangle)]

@@ -6,14 +6,10 @@ use crate::failure::{Failure, output, sized_output};
 use crate::handle::{Fd, Queue, close, open, with};
 use crate::queue::{ItemId, input};
 use crate::status::*;
+use crate::wait::{PRODCON_READABLE, PRODCON_WRITABLE};
 use rust::ReadyFd;
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
-
-/// For `prodcon_queue_ready_fd`: there is an item to get.
-pub const PRODCON_READABLE: u32 = 1;
-/// For `prodcon_queue_ready_fd`: there is space to put.
-pub const PRODCON_WRITABLE: u32 = 2;
 
 /// What is behind a `prodcon_fd *`.
 #[derive(Debug)]

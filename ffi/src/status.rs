@@ -42,7 +42,7 @@ pub const PRODCON_OS: i32 = 14;
 pub const PRODCON_PANIC: i32 = 15;
 /// The queue's positions are used up, after years of use: remove the queue and create it again.
 pub const PRODCON_EXHAUSTED: i32 = 16;
-/// The wait was cancelled. Reserved: no function of this version answers it.
+/// The wait was cancelled: the handle's token was.
 pub const PRODCON_CANCELLED: i32 = 17;
 /// The queue exists with other options; `prodcon_last_error` lists the differences.
 pub const PRODCON_DIFFERS: i32 = 18;

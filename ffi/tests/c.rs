@@ -8,6 +8,7 @@ use support::{SANITIZERS, Stage, have, have_sanitizers, library, root, succeeds}
 const IN_C: [&str; 8] = [
     "tests/basics.c",
     "tests/hand.c",
+    "tests/waits.c",
     "tests/options.c",
     "tests/bad_input.c",
     "tests/threads_and_forks.c",

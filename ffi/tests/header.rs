@@ -17,6 +17,7 @@ fn the_committed_header_is_what_cbindgen_makes_of_the_sources() {
         "many.rs",
         "ready.rs",
         "gate.rs",
+        "wait.rs",
         "worker.rs",
     ] {
         builder = builder.with_src(root.join("src").join(file));

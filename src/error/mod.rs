@@ -61,7 +61,8 @@ pub(crate) enum Reason {
     Answer(ErrorKind, &'static str),
     /// The options differ: which.
     Differ(Arc<str>, Vec<Difference>),
-    /// A sentence with nothing to look into. The kind, the queue or worker, the sentence.
+    /// A sentence with nothing to look into. The kind, the queue or worker (or nothing), the
+    /// sentence.
     Other(ErrorKind, Arc<str>, String),
 }
 
@@ -249,6 +250,7 @@ impl Reason {
             }
             Self::Worker(worker) => worker.name(),
             Self::Answer(..) => None,
+            Self::Other(_, queue, _) if queue.is_empty() => None,
             Self::Differ(queue, _) | Self::Other(_, queue, _) => Some(queue),
         }
     }

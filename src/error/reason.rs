@@ -42,6 +42,12 @@ pub(crate) enum OpenError {
     NoDirectory {
         directory: PathBuf,
     },
+    /// It was waited for.
+    NotCreated {
+        queue: Arc<str>,
+        directory: PathBuf,
+        timeout: Duration,
+    },
     Exists {
         queue: Arc<str>,
     },
@@ -270,7 +276,7 @@ impl OpenError {
                 ..
             } => ErrorKind::PermissionDenied,
             Self::Directory { .. } => ErrorKind::Os,
-            Self::Busy { .. } => ErrorKind::TimedOut,
+            Self::Busy { .. } | Self::NotCreated { .. } => ErrorKind::TimedOut,
             Self::Os { .. } => ErrorKind::Os,
         }
     }
@@ -280,6 +286,7 @@ impl OpenError {
             Self::NoDirectory { .. } | Self::Directory { .. } => None,
             Self::Name { name } => Some(name),
             Self::NotFound { queue, .. }
+            | Self::NotCreated { queue, .. }
             | Self::Exists { queue }
             | Self::Invalid { queue, .. }
             | Self::Incompatible { queue, .. }
@@ -378,6 +385,15 @@ impl fmt::Display for OpenError {
             Self::NotFound { queue, directory } => write!(
                 f,
                 "there is no queue '{queue}' in {}: create it first, or see `prodcon ls`",
+                directory.display()
+            ),
+            Self::NotCreated {
+                queue,
+                directory,
+                timeout,
+            } => write!(
+                f,
+                "timed out: nobody created queue '{queue}' in {} within {timeout:?}: start the program that creates it, or wait longer",
                 directory.display()
             ),
             Self::NoDirectory { directory } => write!(

@@ -7,7 +7,9 @@
 //! Invariant: the word goes from 0 to 1 once and never back.
 
 use super::interest::Interest;
+use crate::error::{Error, ErrorKind, Reason, Result};
 use crate::sys::futex::{Asleep, Kernel};
+use crate::sys::signal::{self, Refused};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -61,10 +63,7 @@ impl CancelToken {
     /// assert!(token.clone().is_cancelled());
     /// ```
     pub fn cancel(&self) {
-        // SeqCst: it comes before the wake in the order of all of them. A waiter whose look misses
-        // it finds another value than 0 in the kernel, or is woken.
-        self.word.store(1, Ordering::SeqCst);
-        Kernel.wake_private(&self.word);
+        Kernel.raise(&self.word);
     }
 
     /// Returns whether the token was cancelled.
@@ -79,6 +78,54 @@ impl CancelToken {
     pub fn is_cancelled(&self) -> bool {
         // SeqCst: what was done before the cancel is seen after it.
         self.word.load(Ordering::SeqCst) != 0
+    }
+
+    /// Makes a token that the first of these signals cancels. The second one kills the process, as
+    /// it does by default: a program that does not end is never stuck. A signal that the process
+    /// was started to ignore stays ignored. Tokens for the same signals may be made several times.
+    ///
+    /// A worker uses [`Context::cancel_token`](crate::worker::Context::cancel_token) instead, which
+    /// ends with the worker's state too.
+    ///
+    /// # Errors
+    /// `InvalidOption` if the program has a handler for one of the signals already: then call
+    /// [`cancel`](Self::cancel) there. `Os` if a signal cannot have a handler. No handler was
+    /// installed then.
+    ///
+    /// ```no_run
+    /// use prodcon::{AttachOptions, CancelToken, ReadyQueue};
+    ///
+    /// fn main() -> prodcon::Result<()> {
+    ///     let stop = CancelToken::on_signals(&[2, 15])?; // SIGINT, SIGTERM
+    ///     let attach = AttachOptions::new().cancel(&stop);
+    ///     let mut jobs = ReadyQueue::<u64>::attach_with("jobs", &attach)?;
+    ///     for job in &mut jobs {
+    ///         println!("job {}", job?);
+    ///     }
+    ///     Ok(()) // the stream has ended, or a signal came
+    /// }
+    /// ```
+    pub fn on_signals(signals: &[i32]) -> Result<Self> {
+        let token = Self::new();
+        signal::raise_on(signals, &token.word).map_err(|refused| match refused {
+            Refused::Handled(signal) => {
+                let text = format!(
+                    "signal {signal} has a handler of the program's already: call cancel() of a token there"
+                );
+                Error::other(ErrorKind::InvalidOption, "", text)
+            }
+            Refused::Os(signal, error) => {
+                let text = format!("signal {signal} cannot have a handler: {error}");
+                Error::with_source(Reason::Other(ErrorKind::Os, "".into(), text), error)
+            }
+        })?;
+        Ok(token)
+    }
+
+    /// Lets SIGINT and SIGTERM cancel the token, beside whatever handlers the program has.
+    #[cfg(feature = "signals")]
+    pub(crate) fn heed_signals(&self) -> std::io::Result<()> {
+        signal::heed(&self.word)
     }
 
     /// Returns the interest in the cancel, for [`select`](crate::select).

@@ -93,11 +93,11 @@ impl Control {
         Self::attach_with(name, &AttachOptions::new())
     }
 
-    /// Opens a handle to a queue in another directory, or with a token that ends its waits. Of the
-    /// options only these count.
+    /// Opens a handle to a queue in another directory, with a token that ends its waits, or when it
+    /// is created. Of the options only these count.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach).
+    /// As [`attach`](Self::attach); `TimedOut` and `Cancelled` if it waits for the queue.
     ///
     /// ```no_run
     /// use prodcon::{AttachOptions, Control};
@@ -107,9 +107,11 @@ impl Control {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn attach_with(name: &str, options: &AttachOptions) -> Result<Self> {
+        let place = options.place(name)?;
+        let opened = options.when_it_exists(&place, || Self::open(place.clone()))?;
         Ok(Self {
             cancel: options.cancel.clone(),
-            ..Self::open(options.place(name)?)?
+            ..opened
         })
     }
 

@@ -17,7 +17,6 @@ mod asynchronous;
 mod attach;
 mod backoff;
 mod batch;
-mod beside;
 pub mod bindings;
 mod cancel;
 mod control;

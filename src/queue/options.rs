@@ -1,21 +1,26 @@
 //! How a queue is created, and how an endpoint attaches to one. Plain values, checked where they
 //! are used.
 
+use super::backoff::MAX_SLEEP;
 use super::cancel::CancelToken;
 use super::item::Plain;
-use crate::error::{Difference, Error, OpenError};
+use crate::error::{Difference, Error, GetError, OpenError};
 use crate::layout::{Geometry, MAX_ALIGN, flags};
 use crate::ring::seat::Record;
 use crate::ring::slot::Shape;
 use crate::segment::{Place, QueueInfo, Segment, Spec, check_type_name};
 use crate::state::Role;
+use crate::sys::directory::DirectoryWatch;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The number of seats if the creator did not set one.
 const DEFAULT_SEATS: u32 = 64;
 /// The alignment of items of a queue of bytes if the creator did not set one.
 const DEFAULT_ALIGN: u32 = 8;
+
+/// How often a wait for a queue looks at its token: a sleep on a directory cannot be on a futex too.
+const CANCEL_LOOK: Duration = Duration::from_millis(10);
 
 /// How a queue is created: what all its endpoints share. It stands in the queue's header.
 ///
@@ -455,6 +460,7 @@ pub struct AttachOptions {
     pub(super) spin_limit: Duration,
     pub(super) directory: Option<PathBuf>,
     pub(super) cancel: Option<CancelToken>,
+    wait_for_queue: Option<Duration>,
 }
 
 /// How long an endpoint spins unless told otherwise.
@@ -475,6 +481,7 @@ impl AttachOptions {
             spin_limit: DEFAULT_SPIN,
             directory: None,
             cancel: None,
+            wait_for_queue: None,
         }
     }
 
@@ -533,6 +540,67 @@ impl AttachOptions {
     pub fn directory(mut self, dir: impl Into<PathBuf>) -> Self {
         self.directory = Some(dir.into());
         self
+    }
+
+    /// Lets an attach to a queue that does not exist wait, for at most `timeout`, until somebody
+    /// creates it. Then it answers `TimedOut`; with a [token](Self::cancel) that is cancelled,
+    /// `Cancelled`. A queue appears whole, so nothing unfinished is ever attached to. A directory
+    /// that does not exist is an error at once.
+    ///
+    /// ```
+    /// # use prodcon::{AttachOptions, ErrorKind, QueueOptions, ReadyQueue};
+    /// # use std::time::Duration;
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let attach = AttachOptions::new().wait_for_queue(Duration::from_millis(1));
+    /// let error = ReadyQueue::<u64>::attach_with(&name, &attach).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// ```
+    pub fn wait_for_queue(mut self, timeout: Duration) -> Self {
+        self.wait_for_queue = Some(timeout);
+        self
+    }
+
+    /// Attaches by `attach`; waits until the queue exists, if that was asked for.
+    pub(super) fn when_it_exists<R>(
+        &self,
+        place: &Place,
+        mut attach: impl FnMut() -> Result<R, OpenError>,
+    ) -> Result<R, Error> {
+        let Some(timeout) = self.wait_for_queue else {
+            return Ok(attach()?);
+        };
+        let deadline = Instant::now().checked_add(timeout);
+        let mut watch = None;
+        loop {
+            // Watched first, then looked at: what comes in between ends the wait.
+            match attach() {
+                Err(OpenError::NotFound { .. }) => {}
+                other => return Ok(other?),
+            }
+            let Some(watch) = &watch else {
+                watch = Some(DirectoryWatch::new(&place.dir));
+                continue;
+            };
+            if self.cancel.as_ref().is_some_and(CancelToken::is_cancelled) {
+                return Err(GetError::Cancelled.into());
+            }
+            let left =
+                deadline.map_or(MAX_SLEEP, |at| at.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Err(OpenError::NotCreated {
+                    queue: place.name.clone(),
+                    directory: place.dir.clone(),
+                    timeout,
+                }
+                .into());
+            }
+            let longest = if self.cancel.is_some() {
+                CANCEL_LOOK
+            } else {
+                MAX_SLEEP
+            };
+            watch.wait(left.min(longest));
+        }
     }
 
     /// Gives the endpoint a token that ends its waits: they answer `Cancelled` once it is cancelled.

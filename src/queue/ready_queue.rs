@@ -91,10 +91,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Self::attach_with(name, &AttachOptions::new())
     }
 
-    /// Attaches to a queue in a role, with several items in hand, or in another directory.
+    /// Attaches to a queue in a role, with several items in hand, in another directory, or when it
+    /// is created.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach).
+    /// As [`attach`](Self::attach); `TimedOut` and `Cancelled` if it waits for the queue.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue, Role};
@@ -105,11 +106,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn attach_with(name: &str, options: &AttachOptions) -> Result<Self> {
-        Ok(Self::over(Endpoint::join(
-            &options.place(name)?,
-            options,
-            T::plain().as_ref(),
-        )?))
+        let (place, plain) = (options.place(name)?, T::plain());
+        let join = || Endpoint::join(&place, options, plain.as_ref());
+        options.when_it_exists(&place, join).map(Self::over)
     }
 
     /// Attaches to the queue if it exists; otherwise creates it.

@@ -14,13 +14,20 @@ const FIRST: RawFd = 3;
 
 /// As `open(2)`, at 3 or above and closed on exec.
 pub(crate) fn open(path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<File> {
+    above_streams(|| rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, mode)).map(File::from)
+}
+
+/// What `make` makes, at 3 or above.
+pub(crate) fn above_streams(
+    make: impl FnOnce() -> rustix::io::Result<OwnedFd>,
+) -> rustix::io::Result<OwnedFd> {
     let _stopgaps = fill_the_low()?;
-    let file = rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, mode)?;
-    if file.as_raw_fd() >= FIRST {
-        return Ok(file.into());
+    let made = make()?;
+    if made.as_raw_fd() >= FIRST {
+        return Ok(made);
     }
     // Another thread has closed a low number just now.
-    rustix::io::fcntl_dupfd_cloexec(&file, FIRST).map(File::from)
+    rustix::io::fcntl_dupfd_cloexec(&made, FIRST)
 }
 
 /// Whatever low numbers are free are taken while the answer lives, by descriptors that nothing can be
@@ -48,13 +55,7 @@ pub(crate) struct Event(OwnedFd);
 impl Event {
     /// Makes one that is not set.
     pub(crate) fn new() -> rustix::io::Result<Self> {
-        let _stopgaps = fill_the_low()?;
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        if event.as_raw_fd() >= FIRST {
-            return Ok(Self(event));
-        }
-        // Another thread has closed a low number just now.
-        rustix::io::fcntl_dupfd_cloexec(&event, FIRST).map(Self)
+        above_streams(|| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)).map(Self)
     }
 
     pub(crate) fn set(&self) {

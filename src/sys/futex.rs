@@ -3,7 +3,7 @@
 //! Event words lie in segments and their sleepers are other processes, so they are shared futexes.
 //! A cancel token's word is this process's own. One sleep may be on words of both kinds.
 
-use crate::sync::atomic::AtomicU32;
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::event::Futex;
 use core::time::Duration;
 use rustix::io::Errno;
@@ -103,9 +103,12 @@ impl Kernel {
         }
     }
 
-    /// Wakes everybody who sleeps on a word of this process. Async-signal-safe: one system call,
-    /// which leaves `errno` alone.
-    pub(crate) fn wake_private(self, word: &AtomicU32) {
+    /// Sets a word of this process to 1 and wakes everybody who sleeps on it. Async-signal-safe: a
+    /// store and one system call, which leaves `errno` alone.
+    pub(crate) fn raise(self, word: &AtomicU32) {
+        // SeqCst: it comes before the wake in the order of all of them. A waiter whose look misses
+        // it finds another value in the kernel than it expects, or is woken.
+        word.store(1, Ordering::SeqCst);
         // An error means that the kernel refuses futexes, and then nobody sleeps long.
         let _ = futex::wake(word, futex::Flags::PRIVATE, i32::MAX as u32);
     }
@@ -141,7 +144,7 @@ fn wait_all_words(words: &[Asleep<'_>], timeout: Duration) -> bool {
     )
 }
 
-fn timespec(time: Duration) -> futex::Timespec {
+pub(crate) fn timespec(time: Duration) -> futex::Timespec {
     futex::Timespec {
         tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: time.subsec_nanos().into(),

@@ -1,12 +1,47 @@
-//! Signals that ask a process to end: the first one is noted, the second one kills.
+//! Signals that ask a process to end: the first one cancels tokens, the second one kills.
 //!
 //! Nothing is installed unless somebody asks for it. A signal that the process was started to ignore
 //! stays ignored, as the shell's background jobs want it.
+//!
+//! Invariant: the list of listeners only grows, so that a handler may walk it at any time.
 
+use super::futex::Kernel;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 static SEEN: AtomicBool = AtomicBool::new(false);
+
+/// A word that a signal raises.
+struct Listener {
+    word: Arc<AtomicU32>,
+    /// Bit n - 1 for signal n.
+    signals: u64,
+    next: *mut Listener,
+}
+
+static LISTENERS: AtomicPtr<Listener> = AtomicPtr::new(null_mut());
+
+/// Why no handler was installed.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The program has a handler for this signal.
+    Handled(i32),
+    /// The system refused it.
+    Os(i32, io::Error),
+}
+
+/// What a signal does now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Disposition {
+    Default,
+    Ignored,
+    /// Our own handler, installed by [`raise_on`].
+    Ours,
+    Others,
+}
 
 /// A signal has asked this process to end.
 pub(crate) fn seen() -> bool {
@@ -15,79 +50,175 @@ pub(crate) fn seen() -> bool {
     SEEN.load(Ordering::Relaxed)
 }
 
-/// From now on SIGINT and SIGTERM are noted.
-#[cfg(feature = "signals")]
-pub(crate) fn heed() -> std::io::Result<()> {
-    use std::sync::{Mutex, PoisonError};
-    static HEEDED: Mutex<bool> = Mutex::new(false);
-    let mut heeded = HEEDED.lock().unwrap_or_else(PoisonError::into_inner);
-    if !*heeded {
-        for signal in [libc::SIGINT, libc::SIGTERM] {
-            if is_ignored(signal)? {
-                continue;
-            }
-            // SAFETY: the action only swaps an atomic and calls `die`, all of which is
-            // async-signal-safe; it does not panic.
-            unsafe { signal_hook_registry::register(signal, move || note(signal)) }?;
+/// Registrations one after the other.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on the first of these signals raises `word`, and the second one kills. Installs nothing
+/// if one of them has a handler of the program's.
+pub(crate) fn raise_on(signals: &[i32], word: &Arc<AtomicU32>) -> Result<(), Refused> {
+    let _turn = turn();
+    let mut wanted = vec![];
+    let mut mask = 0;
+    for signal in signals {
+        match disposition(*signal).map_err(|error| Refused::Os(*signal, error))? {
+            Disposition::Others => return Err(Refused::Handled(*signal)),
+            Disposition::Ignored => continue,
+            Disposition::Ours => {}
+            Disposition::Default => wanted.push(*signal),
         }
-        *heeded = true;
+        mask |= bit(*signal);
+    }
+    listen(word, mask);
+    for (done, signal) in wanted.iter().enumerate() {
+        if let Err(error) = install(*signal) {
+            for signal in &wanted[..done] {
+                restore(*signal);
+            }
+            return Err(Refused::Os(*signal, error));
+        }
     }
     Ok(())
 }
 
+/// From now on SIGINT and SIGTERM raise `word`, beside whatever handlers the program has.
 #[cfg(feature = "signals")]
-fn note(signal: i32) {
-    if SEEN.swap(true, Ordering::Relaxed) {
-        die(signal);
+pub(crate) fn heed(word: &Arc<AtomicU32>) -> io::Result<()> {
+    static HEEDED: AtomicBool = AtomicBool::new(false);
+    const SIGNALS: [i32; 2] = [libc::SIGINT, libc::SIGTERM];
+    let _turn = turn();
+    listen(
+        word,
+        SIGNALS.map(bit).into_iter().fold(0, |all, bit| all | bit),
+    );
+    // Relaxed: one registration at a time.
+    if !HEEDED.load(Ordering::Relaxed) {
+        for signal in SIGNALS {
+            if matches!(
+                disposition(signal)?,
+                Disposition::Ignored | Disposition::Ours
+            ) {
+                continue;
+            }
+            // SAFETY: the action swaps an atomic, walks a list that only grows, makes one system
+            // call for each of its words, and calls `die`, all of which is async-signal-safe; it
+            // does not panic.
+            unsafe { signal_hook_registry::register(signal, move || note(signal)) }?;
+        }
+        HEEDED.store(true, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn bit(signal: i32) -> u64 {
+    let number = u32::try_from(signal - 1).unwrap_or(u32::MAX);
+    1u64.checked_shl(number).unwrap_or(0)
+}
+
+/// Adds a word. It stays for the life of the process.
+fn listen(word: &Arc<AtomicU32>, signals: u64) {
+    let listener = Box::leak(Box::new(Listener {
+        word: word.clone(),
+        signals,
+        // Relaxed: one registration at a time.
+        next: LISTENERS.load(Ordering::Relaxed),
+    }));
+    // Release: pairs with the Acquire load in `note`.
+    LISTENERS.store(listener, Ordering::Release);
+    // One that came before we were in the list. Only one more would raise us, and that one kills.
+    if seen() {
+        Kernel.raise(word);
     }
 }
 
+extern "C" fn on_signal(signal: i32) {
+    note(signal);
+}
+
+/// Async-signal-safe.
+fn note(signal: i32) {
+    // SeqCst: with the list's store and the look in `listen` it has one order on the processors that
+    // we run on, where each of these is a fence or an exchange.
+    if SEEN.swap(true, Ordering::SeqCst) {
+        die(signal);
+        return;
+    }
+    // Acquire: pairs with the Release store in `listen`.
+    let mut at = LISTENERS.load(Ordering::Acquire);
+    // SAFETY: null, or a listener that was leaked and is never changed after it is in the list.
+    while let Some(listener) = unsafe { at.as_ref() } {
+        if listener.signals & bit(signal) != 0 {
+            Kernel.raise(&listener.word);
+        }
+        at = listener.next;
+    }
+}
+
+/// Does something with every signal blocked, so that a thread started there never runs a handler.
+pub(crate) fn blocked<R>(act: impl FnOnce() -> R) -> R {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `all` has room for a set, which is written whole.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `all` was written above, and `before` has room for a set.
+    let done =
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+    let result = act();
+    if done == 0 {
+        // SAFETY: the call above succeeded, so `before` is a set.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), null_mut()) };
+    }
+    result
+}
+
 /// Ends the process as the signal does by default, as soon as its handler returns. Async-signal-safe.
-#[cfg(feature = "signals")]
 fn die(signal: i32) {
-    // SAFETY: async-signal-safe; SIG_DFL is no function of ours.
-    unsafe { libc::signal(signal, libc::SIG_DFL) };
+    restore(signal);
     // SAFETY: async-signal-safe. The signal is blocked until its handler returns.
     unsafe { libc::raise(signal) };
 }
 
-#[cfg(feature = "signals")]
-fn is_ignored(signal: i32) -> std::io::Result<bool> {
-    let mut now = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+/// Async-signal-safe.
+fn restore(signal: i32) {
+    // SAFETY: async-signal-safe; SIG_DFL is no function of ours.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+fn disposition(signal: i32) -> io::Result<Disposition> {
+    let mut now = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: a null action changes nothing; `now` has room for what is written.
     if unsafe { libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) } != 0 {
-        return Err(std::io::Error::last_os_error());
+        return Err(io::Error::last_os_error());
     }
     // SAFETY: sigaction succeeded, so it has written the whole structure.
     let now = unsafe { now.assume_init() };
-    Ok(now.sa_sigaction == libc::SIG_IGN)
+    Ok(match now.sa_sigaction {
+        libc::SIG_DFL => Disposition::Default,
+        libc::SIG_IGN => Disposition::Ignored,
+        other if other == handler() => Disposition::Ours,
+        _ => Disposition::Others,
+    })
+}
+
+fn handler() -> usize {
+    on_signal as extern "C" fn(i32) as usize
+}
+
+fn install(signal: i32) -> io::Result<()> {
+    // SAFETY: a sigaction is plain data, for which all zeros is a value.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = handler();
+    action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+    // SAFETY: `action` is a valid action whose handler is async-signal-safe (see `note`).
+    if unsafe { libc::sigaction(signal, &action, null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Starts a thread in which all signals are blocked, so that the program's own threads handle them.
 pub(crate) fn spawn_deaf(name: &str, act: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let before = set_mask(&all_signals())?;
-    // The thread inherits the mask, and this one gets its own back in any case.
-    let spawned = std::thread::Builder::new().name(name.into()).spawn(act);
-    set_mask(&before)?;
-    spawned.map(drop)
-}
-
-fn all_signals() -> libc::sigset_t {
-    let mut all = std::mem::MaybeUninit::uninit();
-    // SAFETY: fills the set, for which there is room.
-    unsafe { libc::sigfillset(all.as_mut_ptr()) };
-    // SAFETY: just filled.
-    unsafe { all.assume_init() }
-}
-
-/// Sets this thread's blocked signals. Returns what they were.
-fn set_mask(mask: &libc::sigset_t) -> io::Result<libc::sigset_t> {
-    let mut before = std::mem::MaybeUninit::uninit();
-    // SAFETY: `mask` is a whole set, and there is room for the former one.
-    let error = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, before.as_mut_ptr()) };
-    if error != 0 {
-        return Err(io::Error::from_raw_os_error(error));
-    }
-    // SAFETY: the call succeeded, so it has written the former set.
-    Ok(unsafe { before.assume_init() })
+    blocked(|| std::thread::Builder::new().name(name.into()).spawn(act)).map(drop)
 }

@@ -154,7 +154,9 @@ fn attach<T: Payload + ?Sized>(
     at_least_once: bool,
 ) -> Result<ReadyQueue<T>, Error> {
     let hands = u32::try_from(max).unwrap_or(u32::MAX).min(MOST_IN_HAND);
-    let attach = AttachOptions::new().role(Role::Consumer);
+    let attach = AttachOptions::new()
+        .role(Role::Consumer)
+        .cancel(context.watch.token());
     let all = attach.clone().max_unacked(hands);
     let fewer = if at_least_once || !T::FITS_BY_VALUE {
         all.clone().min_unacked(1)

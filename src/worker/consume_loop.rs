@@ -116,7 +116,7 @@ impl ConsumeLoop {
         };
         let mut batch = match taken {
             Ok(batch) => batch,
-            Err(GetError::TimedOut) => return Ok(Filled::Again),
+            Err(GetError::TimedOut | GetError::Cancelled) => return Ok(Filled::Again),
             Err(error) => return Ok(Filled::Ends(stopped(error, context))),
         };
         let alone = batch.delivery_count(0) > 1;
@@ -170,6 +170,7 @@ impl ConsumeLoop {
                 Ok(_) => {}
                 Err(GetError::Empty | GetError::TimedOut) if left.is_zero() => break,
                 Err(GetError::Empty | GetError::TimedOut) => {}
+                Err(GetError::Cancelled) => return Ok(Filled::Again),
                 Err(error) if error.kind() == ErrorKind::Removed => return Ok(Filled::Again),
                 Err(error) => return Err(error.into()),
             }
@@ -207,6 +208,7 @@ impl ConsumeLoop {
                     buffer.push(item);
                     return Ok(Filled::Again);
                 }
+                Err(GetError::Cancelled) => return Ok(Filled::Again),
                 Err(GetError::Empty | GetError::TimedOut)
                     if buffer.is_empty() || !time_left(context, last).is_zero() =>
                 {

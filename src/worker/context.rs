@@ -10,7 +10,7 @@ use super::message::{Message, Packet, WhenFull, send};
 use super::settings::{Settings, Told, Watched, variable};
 use super::state::{End, LOOK, Watch};
 use crate::error::{Error, ErrorKind, Fault, GetError, PutError, Result, Worker};
-use crate::queue::{AttachOptions, Control, ReadyQueue};
+use crate::queue::{AttachOptions, CancelToken, Control, ReadyQueue};
 use crate::state::{Role, State};
 use std::fmt;
 use std::process::ExitCode;
@@ -46,8 +46,6 @@ pub struct Context {
     args: Vec<String>,
     pub(crate) settings: Settings,
     pub(crate) watch: Watch,
-    /// The worker's own segment once more, for waits that `watch` has a say in.
-    pub(crate) own: Control,
     pub(crate) counters: Counters,
     results: Link<[u8]>,
     outbox: Link<[u8]>,
@@ -124,7 +122,8 @@ impl Context {
         args: impl IntoIterator<Item = String>,
         settings: Settings,
     ) -> Result<Self> {
-        let control = Control::attach(name)?;
+        let token = CancelToken::new();
+        let control = Control::attach_with(name, &AttachOptions::new().cancel(&token))?;
         let told = Told::from_environment(variable, name).filter(|told| told.is_for(control.id()));
         let settings = match &told {
             Some(told) => settings.or_environment(name, |name| told.variable(name))?,
@@ -146,18 +145,20 @@ impl Context {
         let channel = |end: &str, role| {
             Link::lazy(
                 &format!("{name}.{end}"),
-                AttachOptions::new().role(role).spin_limit(Duration::ZERO),
+                AttachOptions::new()
+                    .role(role)
+                    .spin_limit(Duration::ZERO)
+                    .cancel(&token),
             )
         };
         Ok(Self {
             args: args.into_iter().collect(),
             settings,
-            watch: Watch::new(control, watched),
-            own: Control::attach(name)?,
             counters: Counters::default(),
             results: channel("results", Role::Producer),
             outbox: channel("out", Role::Producer),
             inbox: channel("in", Role::Consumer),
+            watch: Watch::new(control, watched, token),
             closing: false,
             presence: None,
             _leave: leave,
@@ -184,9 +185,7 @@ impl Context {
             let bytes = packet.encode(queue.item_size());
             let (watch, grace) = (&mut self.watch, grace(self.closing));
             // Whoever controls the worker sees its exit status in any case.
-            let _ = send(queue, &bytes, "result_size", &self.own, || {
-                when_full(watch, grace)
-            });
+            let _ = send(queue, &bytes, "result_size", || when_full(watch, grace));
         }
     }
 
@@ -201,8 +200,7 @@ impl Context {
     }
 
     /// Lets the first SIGINT or SIGTERM to this process end it as `stopped` does: [`is_stopped`]
-    /// says so, and whoever sleeps or waits wakes up within a fifth of a second. The second one
-    /// kills. The worker's state, and its other processes, are not concerned.
+    /// says so, and whoever sleeps or waits wakes up. The second one kills. The worker's state, and its other processes, are not concerned.
     ///
     /// The `main` of the traits does this by itself. A signal that the process was started to
     /// ignore stays ignored.
@@ -213,13 +211,34 @@ impl Context {
     /// [`is_stopped`]: Self::is_stopped
     #[cfg(feature = "signals")]
     pub fn stop_on_signals(&mut self) -> Result<()> {
-        crate::sys::signal::heed().map_err(|error| Fault::Os {
+        Ok(self.watch.heed_signals().map_err(|error| Fault::Os {
             queue: self.name().into(),
             call: "sigaction",
             errno: error.raw_os_error().unwrap_or(libc::EINVAL),
-        })?;
-        self.watch.heeds_signals = true;
-        Ok(())
+        })?)
+    }
+
+    /// Returns a token that is cancelled when the loop has to end: when [`is_stopped`] would say
+    /// so. For waits of the worker's own on other queues, and for [`select`](crate::select).
+    ///
+    /// ```no_run
+    /// use prodcon::worker::{BoxError, Context};
+    /// use prodcon::{AttachOptions, ReadyQueue};
+    ///
+    /// fn forward(worker: &mut Context) -> Result<(), BoxError> {
+    ///     let attach = AttachOptions::new().cancel(&worker.cancel_token());
+    ///     let mut frames = ReadyQueue::<[u8]>::attach_with("frames", &attach)?;
+    ///     for frame in &mut frames {
+    ///         worker.send_message(frame?)?;
+    ///     }
+    ///     Ok(()) // the stream has ended, or the worker has to end
+    /// }
+    /// ```
+    ///
+    /// [`is_stopped`]: Self::is_stopped
+    pub fn cancel_token(&mut self) -> CancelToken {
+        self.watch.watch_closely();
+        self.watch.token().clone()
     }
 
     /// Returns whether the loop has to end: the state is `stopped`, a signal said so, the
@@ -303,7 +322,6 @@ impl Context {
         let bytes = Packet::result(result.as_ref());
         put(
             &mut self.results,
-            &self.own,
             &mut self.watch,
             grace(self.closing),
             &bytes,
@@ -319,7 +337,6 @@ impl Context {
     pub fn send_message(&mut self, message: impl AsRef<[u8]>) -> Result<(), PutError> {
         put(
             &mut self.outbox,
-            &self.own,
             &mut self.watch,
             grace(self.closing),
             message.as_ref(),
@@ -375,18 +392,18 @@ impl Context {
                 }
                 continue;
             };
-            let (watch, mut stopped) = (&mut self.watch, false);
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let got = queue.get_while(left, &self.own, || {
-                stopped = watch.ends().is_some();
-                !stopped
-            });
+            self.watch.watch_closely();
+            let got = match deadline {
+                None => queue.get(),
+                // Once at least, whatever the time.
+                Some(deadline) => queue.until(deadline).get(),
+            };
             let received = got.map(|bytes| Message {
                 queue: queue.name().into(),
                 bytes,
             });
             match received {
-                Err(GetError::TimedOut) if stopped => return Err(GetError::Stopped),
+                Err(GetError::Cancelled) => return Err(GetError::Stopped),
                 Err(GetError::TimedOut) => return Err(GetError::TimedOut),
                 other => {
                     if let Some(received) = self.received(other)? {
@@ -474,7 +491,6 @@ pub(crate) fn report(worker: &str, text: &str) {
 
 fn put(
     link: &mut Link<[u8]>,
-    own: &Control,
     watch: &mut Watch,
     grace: Option<Instant>,
     bytes: &[u8],
@@ -488,7 +504,7 @@ fn put(
     let Some(queue) = link.get()? else {
         return Ok(()); // nobody reads
     };
-    if !send(queue, bytes, option, own, || when_full(watch, grace))? {
+    if !send(queue, bytes, option, || when_full(watch, grace))? {
         link.lost();
     }
     Ok(())
@@ -504,7 +520,10 @@ fn when_full(watch: &mut Watch, grace: Option<Instant>) -> WhenFull {
         return WhenFull::DropOldest;
     }
     match (watch.ends(), grace) {
-        (None, _) => WhenFull::Wait,
+        (None, _) => {
+            watch.watch_closely();
+            WhenFull::Wait
+        }
         (_, Some(until)) if Instant::now() < until => WhenFull::Wait,
         (Some(End::Orphaned | End::Removed), _) => WhenFull::DropOldest,
         _ => WhenFull::GiveUp(PutError::Stopped),

@@ -6,9 +6,10 @@
 //! result that begins so too is sent behind the mark, so that nothing is mistaken.
 
 use crate::error::{Error, ErrorKind, PutError, Result, Worker};
-use crate::queue::{Control, Item, ReadyQueue};
+use crate::queue::{Item, ReadyQueue};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Begins what is not a plain result.
 const MARK: &[u8] = b"\0prodcon ";
@@ -162,9 +163,15 @@ pub fn encode<T: serde::Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
     })
 }
 
-/// What a full ring means to a sender that has just waited a little.
+/// Between two questions of a sender that waits.
+const ASK: Duration = Duration::from_millis(100);
+
+/// Between two tries of a worker that ends and sends its last words.
+const POLL: Duration = Duration::from_millis(2);
+
+/// What a full ring means to a sender.
 pub(crate) enum WhenFull {
-    /// Wait on.
+    /// Wait a little, and ask again.
     Wait,
     /// Drop the oldest.
     DropOldest,
@@ -172,28 +179,26 @@ pub(crate) enum WhenFull {
     GiveUp(PutError),
 }
 
-/// Sends bytes into a ring. While it is full asks what to do: at once, when the gate or state of
-/// `worker` changes, and now and then. `option` raises the ring's item size. Returns false if
-/// nobody can ever read it.
+/// Sends bytes into a ring. While it is full asks what to do: at once, when the worker has to end,
+/// and now and then. `option` raises the ring's item size. Returns false if nobody can ever read
+/// it.
 pub(crate) fn send(
     queue: &mut ReadyQueue<[u8]>,
     bytes: &[u8],
     option: &'static str,
-    worker: &Control,
     mut when_full: impl FnMut() -> WhenFull,
 ) -> Result<bool, PutError> {
-    let mut verdict = WhenFull::Wait;
-    let mut result = match queue.try_put(bytes) {
-        Err(PutError::Full) => queue.put_while(bytes, None, worker, || {
-            verdict = when_full();
-            matches!(verdict, WhenFull::Wait)
-        }),
-        other => other,
-    };
-    if matches!(result, Err(PutError::TimedOut)) {
-        match verdict {
+    let mut result = queue.try_put(bytes);
+    while matches!(result, Err(PutError::Full | PutError::TimedOut)) {
+        result = match when_full() {
+            WhenFull::Wait => queue.within(ASK).put(bytes),
+            WhenFull::DropOldest => queue.force_put(bytes),
             WhenFull::GiveUp(error) => return Err(error),
-            _ => result = queue.force_put(bytes),
+        };
+        if matches!(result, Err(PutError::Cancelled)) {
+            // Its last words still wait a little.
+            std::thread::sleep(POLL);
+            result = queue.try_put(bytes);
         }
     }
     match result {

@@ -128,7 +128,9 @@ pub trait Produce: Sized {
 fn produce<P: Produce>(context: &mut Context) -> Result<(), BoxError> {
     let mut subscribers = vec![];
     for name in &context.settings.subscribers {
-        let attach = AttachOptions::new().role(Role::Producer);
+        let attach = AttachOptions::new()
+            .role(Role::Producer)
+            .cancel(context.watch.token());
         subscribers.push(Link::<P::Item>::new(name, attach).map_err(
             |error| match error.kind() {
                 ErrorKind::NotFound => BoxError::from(format!("its subscriber: {error}")),
@@ -203,14 +205,13 @@ fn hand_out<T: Payload + ?Sized>(
     };
     let mut result = queue.try_put(item);
     if matches!(result, Err(PutError::Full)) && context.settings.on_full == OnFull::Wait {
-        let own = &context.own;
-        let watch = &mut context.watch;
-        result = queue.put_while(item, None, own, || watch.ends().is_none());
+        context.watch.watch_closely();
+        result = queue.put(item);
     }
     match result {
         Ok(()) => context.counters.put += 1,
         Err(PutError::NotReady | PutError::Stopped) => context.counters.not_ready += 1,
-        Err(PutError::Full | PutError::TimedOut) => context.counters.full += 1,
+        Err(PutError::Full | PutError::Cancelled) => context.counters.full += 1,
         Err(error) if error.kind() == ErrorKind::Removed => {
             subscriber.lost();
             context.counters.not_ready += 1;

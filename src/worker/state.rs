@@ -5,11 +5,12 @@
 
 use super::failure::BoxError;
 use super::settings::Watched;
-use crate::error::{Error, ErrorKind, Fault};
-use crate::queue::Control;
+use crate::error::{Error, ErrorKind, Fault, Reason};
+use crate::queue::{AttachOptions, CancelToken, Control};
 use crate::state::State;
 use crate::sys::signal;
 use rustix::time::{ClockId, clock_gettime};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Between two looks at the controlling process.
@@ -42,13 +43,18 @@ pub(crate) struct Watch {
     /// Somebody is there who reads results.
     read: bool,
     /// Signals end it.
-    pub(crate) heeds_signals: bool,
+    heeds_signals: bool,
     /// It has waited for the end of its controlling process.
     outlived: bool,
+    /// Cancelled when the loop has to end.
+    token: CancelToken,
+    /// Cancels the token while the loop is busy or waits.
+    watcher: Option<Watcher>,
 }
 
 impl Watch {
-    pub(crate) fn new(control: Control, watched: Watched) -> Self {
+    /// `token` is the one that `control` waits with.
+    pub(crate) fn new(control: Control, watched: Watched, token: CancelToken) -> Self {
         let mut watch = Self {
             control,
             watched,
@@ -57,9 +63,33 @@ impl Watch {
             read: false,
             heeds_signals: false,
             outlived: false,
+            token,
+            watcher: None,
         };
         watch.look();
         watch
+    }
+
+    /// Returns the token, for endpoints whose waits the end of the loop has to end.
+    pub(crate) fn token(&self) -> &CancelToken {
+        &self.token
+    }
+
+    /// From now on the token is cancelled as soon as the loop has to end, whatever the loop does
+    /// meanwhile. It takes a thread, so only waits for other queues than the worker's own begin it.
+    /// Without one (the system refuses it) the token is cancelled by the next look.
+    pub(crate) fn watch_closely(&mut self) {
+        if self.watcher.is_none() && !self.token.is_cancelled() {
+            self.watcher = Watcher::start(self).ok();
+        }
+    }
+
+    /// Lets signals end the loop.
+    #[cfg(feature = "signals")]
+    pub(crate) fn heed_signals(&mut self) -> std::io::Result<()> {
+        self.token.heed_signals()?;
+        self.heeds_signals = true;
+        Ok(())
     }
 
     pub(crate) fn watched(&self) -> Watched {
@@ -116,6 +146,14 @@ impl Watch {
 
     /// Why the loop has to end, if it has to.
     pub(crate) fn ends(&mut self) -> Option<End> {
+        let end = self.find_end();
+        if end.is_some() && !self.token.is_cancelled() {
+            self.token.cancel();
+        }
+        end
+    }
+
+    fn find_end(&mut self) -> Option<End> {
         if self.control.state() == State::Stopped {
             return Some(End::Stopped);
         }
@@ -123,6 +161,12 @@ impl Watch {
             return Some(End::Signalled);
         }
         self.tick();
+        if self.found.is_none() && self.token.is_cancelled() {
+            // The watcher has seen why. If that is the state, which may be another one by now, the
+            // loop ends all the same: a cancelled token stays cancelled.
+            self.look();
+            self.found.get_or_insert(End::Stopped);
+        }
         self.found
     }
 
@@ -143,8 +187,65 @@ impl Watch {
             match self.control.wait_state_change(state, Some(left.min(LOOK))) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Removed => self.found = Some(End::Removed),
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Ok(false),
                 Err(error) => return Err(error),
             }
+        }
+    }
+}
+
+/// A thread that cancels a worker's token when its loop has to end.
+struct Watcher {
+    quit: CancelToken,
+    thread: Option<JoinHandle<()>>,
+    /// Whose thread it is: a forked child has none.
+    process: u32,
+}
+
+impl Watcher {
+    fn start(watch: &Watch) -> Result<Self, Error> {
+        let quit = CancelToken::new();
+        let attach = AttachOptions::new()
+            .directory(watch.control.directory())
+            .cancel(&quit);
+        // A handle of its own. If the name is another queue's by now, the first look says so.
+        let control = Control::attach_with(watch.control.name(), &attach)?;
+        let mut own = Watch::new(control, watch.watched, watch.token.clone());
+        own.heeds_signals = watch.heeds_signals;
+        if own.control.id() != watch.control.id() {
+            own.found = Some(End::Removed);
+        }
+        let ends = quit.clone();
+        let run = move || {
+            while own.ends().is_none() && !ends.is_cancelled() && own.sleep(None).is_ok() {}
+        };
+        let thread = std::thread::Builder::new()
+            .name("prodcon-worker".into())
+            .stack_size(128 << 10);
+        let thread = signal::blocked(|| thread.spawn(run)).map_err(|error| {
+            Error::with_source(
+                Reason::Other(
+                    ErrorKind::Os,
+                    watch.control.name().into(),
+                    error.to_string(),
+                ),
+                error,
+            )
+        })?;
+        Ok(Self {
+            quit,
+            thread: Some(thread),
+            process: std::process::id(),
+        })
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.quit.cancel();
+        let ours = self.process == std::process::id();
+        if let Some(thread) = self.thread.take().filter(|_| ours) {
+            let _ = thread.join();
         }
     }
 }

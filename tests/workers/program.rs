@@ -226,6 +226,13 @@ impl Produce for Maker {
             self.log.line(&format!("work {} {value}", now()))?;
         }
         misbehave(worker, value)?;
+        if let Some(other) = worker.arg("waits_for").map(str::to_owned) {
+            let attach = prodcon::AttachOptions::new().cancel(&worker.cancel_token());
+            let answer = prodcon::ReadyQueue::<u64>::attach_with(&other, &attach)?.get();
+            assert_eq!(answer.unwrap_err().kind(), prodcon::ErrorKind::Cancelled);
+            assert!(worker.is_stopped());
+            return Ok(None);
+        }
         if let Some(size) = worker.arg("result_of") {
             worker.send_result(vec![b'x'; size.parse()?])?;
         }

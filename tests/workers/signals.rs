@@ -62,6 +62,33 @@ fn a_producer_that_sleeps_ends_well_on_a_signal() {
 }
 
 #[test]
+fn a_wait_on_another_queue_ends_with_the_worker() {
+    for how in ["a signal", "its state", "its name"] {
+        let stage = Stage::new();
+        let options = stage.options(1);
+        let carrier = Control::create::<[u8]>("p", &options.clone().item_size(8)).unwrap();
+        let other = Control::create::<u64>("other", &options).unwrap();
+        let mut command = stage.program("producer");
+        let mut worker = command
+            .args(["--attach", "p", "waits_for=other"])
+            .spawn()
+            .unwrap();
+        until("it sleeps", || {
+            let stats = other.stats().unwrap();
+            stats.members.iter().any(|seat| seat.asleep)
+        });
+        match how {
+            "a signal" => signal(worker.id() as i32, libc::SIGTERM),
+            "its state" => carrier.set_state(prodcon::State::Stopped).unwrap(),
+            _ => carrier.unlink().unwrap(),
+        }
+        let status = worker.wait().unwrap();
+        assert_eq!(status.success(), how != "its name", "{how}: {status}");
+        assert_eq!(stage.log().stops.len(), 1, "{how}");
+    }
+}
+
+#[test]
 fn a_second_signal_kills() {
     let stage = Stage::new();
     let mut queue = ReadyQueue::<u64>::create("c", &stage.options(4)).unwrap();

@@ -228,7 +228,7 @@ static void texts_and_numbers_are_as_published(void) {
     CHECK(PRODCON_LOSSY == 1 && PRODCON_AT_LEAST_ONCE == 2 && PRODCON_CREATE_NOT_READY == 4);
     CHECK(PRODCON_STOPPED_STATE == 1 && PRODCON_STARTED == 2 && PRODCON_STOP_AT_QUEUE_END == 3);
     CHECK(PRODCON_CANCELLED == 17 && PRODCON_DIFFERS == 18);
-    CHECK(sizeof(prodcon_options) == 72 && sizeof(prodcon_attach_options) == 32 && sizeof(prodcon_item_id) == 32);
+    CHECK(sizeof(prodcon_options) == 72 && sizeof(prodcon_attach_options) == 48 && sizeof(prodcon_item_id) == 32);
     CHECK(offsetof(prodcon_options, mode) == 20 && offsetof(prodcon_options, dead_letter) == 32 && sizeof(prodcon_stats) == 112 && offsetof(prodcon_stats, epoch) == 40);
     for (prodcon_status status = 0; status <= 18; status++) {
         CHECK(strlen(prodcon_status_text(status)) > 0);

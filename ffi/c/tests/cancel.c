@@ -117,6 +117,18 @@ static void *calls_everything(void *done) {
     OK(prodcon_queue_unlink(name));
     ANSWERS(PRODCON_NOT_FOUND, prodcon_queue_attach(name, &other));
     ANSWERS(PRODCON_NOT_FOUND, prodcon_queue_unlink(name));
+    prodcon_token *token = prodcon_token_new();
+    attach.wait_for_queue_ns = SECOND / 100;
+    ANSWERS(PRODCON_TIMED_OUT, prodcon_queue_attach_with(name, &attach, &other));
+    queue = make(name, 1, 8, 0);
+    const prodcon_interest both[] = {{.queue = queue, .what = PRODCON_READABLE}, {.token = token}};
+    ANSWERS(PRODCON_TIMED_OUT, prodcon_select(both, 2, SECOND / 100, &len));
+    prodcon_token_cancel(token);
+    CHECK(prodcon_token_is_cancelled(token));
+    OK(prodcon_select(both, 2, SECOND, &len));
+    prodcon_token_free(token);
+    prodcon_queue_close(queue);
+    OK(prodcon_queue_unlink(name));
     CHECK(prodcon_worker_attach(name, 0, NULL, &(prodcon_worker *){NULL}) != PRODCON_OK);
     CHECK(can_be_cancelled());
     ++*reached;

@@ -336,7 +336,36 @@ static void items_are_seen_and_waited_for_in_descriptors() {
     prodcon::queue::unlink(name);
 }
 
+static void a_token_ends_waits_and_a_select_says_what_is_ready() {
+    const std::string name = name_of("token");
+    prodcon::options how;
+    how.capacity = 1;
+    how.item_size = 8;
+    auto plain = prodcon::queue::create(name, how);
+    prodcon::cancel_token token;
+    prodcon::attach_options with_token;
+    with_token.cancel = token;
+    with_token.wait_for_queue = 1min;
+    auto queue = prodcon::queue::attach(name, with_token);
+    std::thread canceller([token] { token.cancel(); });
+    prodcon::status why{};
+    CHECK(!queue.take(prodcon::forever, &why) && why == prodcon::status::cancelled);
+    canceller.join();
+    CHECK(token.is_cancelled());
+    CHECK(queue.put("seven") == prodcon::status::ok);
+    CHECK(queue.put("eight") == prodcon::status::cancelled);
+    CHECK(prodcon::select({plain.writable(), plain.readable()}) == std::size_t{1});
+    CHECK(prodcon::select({plain.writable(), token.cancelled()}) == std::size_t{1});
+    CHECK(!prodcon::select({plain.writable()}, 1ms, &why) && why == prodcon::status::timed_out);
+    CHECK(!prodcon::select({queue.writable()}, 1min, &why) && why == prodcon::status::cancelled);
+    prodcon::queue::unlink(name);
+    with_token.cancel.reset();
+    with_token.wait_for_queue = 1ms;
+    CHECK(thrown_by([&] { (void)prodcon::queue::attach(name, with_token); }) == prodcon::status::timed_out);
+}
+
 int main() {
+    a_token_ends_waits_and_a_select_says_what_is_ready();
     items_are_seen_and_waited_for_in_descriptors();
     what_is_not_acknowledged_is_given_back_or_counts_as_got();
     a_block_is_a_slice();

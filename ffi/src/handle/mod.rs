@@ -372,6 +372,44 @@ pub unsafe fn with<H: Handle>(
     })
 }
 
+/// Runs `work` on what is behind several handles, in that order, if all of them are open and not in
+/// use. A handle may be there several times. It holds off cancellations. `queues`: why not, if that
+/// is clear already.
+///
+/// # Safety
+/// Each handle is NULL or what [`open`] gave, whether closed by now or not.
+pub unsafe fn with_several(
+    queues: Result<Vec<*const Queue>, Failure>,
+    call: &'static str,
+    work: impl FnOnce(&[&Endpoint]) -> Result<(), Failure>,
+) -> Status {
+    run(|| {
+        let queues = queues?;
+        let mut entered: Vec<(*const Queue, Entered<Queue>)> = vec![];
+        for queue in &queues {
+            if !entered.iter().any(|(known, _)| known == queue) {
+                // SAFETY: this function's contract.
+                entered.push((*queue, unsafe { enter(*queue, call, true) }?));
+            }
+        }
+        let mut endpoints = vec![];
+        for queue in &queues {
+            let known = entered.iter().find(|(known, _)| known == queue);
+            let place = known.map(|(_, (shell, _))| shell.content.get());
+            let place = place.ok_or_else(closed)?;
+            // SAFETY: this thread has the turn until `entered` is dropped, and only shared references are made of the content; the shell lives for ever.
+            endpoints.push(unsafe { &*place }.as_ref().ok_or_else(closed)?);
+        }
+        let fuses: Vec<_> = entered
+            .iter()
+            .map(|(_, (shell, _))| Fuse::<Queue>(shell))
+            .collect();
+        let done = work(&endpoints);
+        fuses.into_iter().for_each(std::mem::forget);
+        done
+    })
+}
+
 /// The short way of [`with`], for what is mostly done at once: `None` if this thread is not the
 /// handle's owner, or `work` says so, or panics; nothing is reported, and the caller goes the
 /// long way, which finds out why.

@@ -331,19 +331,17 @@ impl Core {
             .segments
             .as_mut()
             .expect("they are taken by drop alone");
-        let (inbox, control, run) = (&mut segments.inbox, &segments.control, &self.run);
+        let (inbox, run) = (&mut segments.inbox, &self.run);
         let still = || match run {
             Some(Run {
                 crew: Some(crew), ..
             }) => crew.is_running(),
             _ => running,
         };
-        let sent = send(inbox, bytes, "message_size", control, || {
-            match (wait, still()) {
-                (_, false) => WhenFull::GiveUp(PutError::Stopped),
-                (true, true) => WhenFull::Wait,
-                (false, true) => WhenFull::GiveUp(PutError::Full),
-            }
+        let sent = send(inbox, bytes, "message_size", || match (wait, still()) {
+            (_, false) => WhenFull::GiveUp(PutError::Stopped),
+            (true, true) => WhenFull::Wait,
+            (false, true) => WhenFull::GiveUp(PutError::Full),
         })?;
         if sent { Ok(()) } else { Err(PutError::Stopped) }
     }
