@@ -637,6 +637,7 @@ class queue {
     [[nodiscard]] ready_fd readable_fd() const { return ready(PRODCON_READABLE); }
     /// A descriptor that becomes readable when there is space.
     [[nodiscard]] ready_fd writable_fd() const { return ready(PRODCON_WRITABLE); }
+
     /// An item is there: take with no_wait is worth it.
     [[nodiscard]] interest readable() const noexcept { return of(PRODCON_READABLE); }
     /// Space is there: put with no_wait is worth it.

@@ -56,13 +56,7 @@ pub(crate) struct Event(OwnedFd);
 impl Event {
     /// Makes one that is not set.
     pub(crate) fn new() -> rustix::io::Result<Self> {
-        let _stopgaps = fill_the_low()?;
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        if event.as_raw_fd() >= FIRST {
-            return Ok(Self(event));
-        }
-        // Another thread has closed a low number just now.
-        rustix::io::fcntl_dupfd_cloexec(&event, FIRST).map(Self)
+        above_streams(|| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)).map(Self)
     }
 
     pub(crate) fn set(&self) {

@@ -235,29 +235,5 @@ fn install(signal: i32) -> io::Result<()> {
 
 /// Starts a thread in which all signals are blocked, so that the program's own threads handle them.
 pub(crate) fn spawn_deaf(name: &str, act: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let before = set_mask(&all_signals())?;
-    // The thread inherits the mask, and this one gets its own back in any case.
-    let spawned = std::thread::Builder::new().name(name.into()).spawn(act);
-    set_mask(&before)?;
-    spawned.map(drop)
-}
-
-fn all_signals() -> libc::sigset_t {
-    let mut all = std::mem::MaybeUninit::uninit();
-    // SAFETY: fills the set, for which there is room.
-    unsafe { libc::sigfillset(all.as_mut_ptr()) };
-    // SAFETY: just filled.
-    unsafe { all.assume_init() }
-}
-
-/// Sets this thread's blocked signals. Returns what they were.
-fn set_mask(mask: &libc::sigset_t) -> io::Result<libc::sigset_t> {
-    let mut before = std::mem::MaybeUninit::uninit();
-    // SAFETY: `mask` is a whole set, and there is room for the former one.
-    let error = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, before.as_mut_ptr()) };
-    if error != 0 {
-        return Err(io::Error::from_raw_os_error(error));
-    }
-    // SAFETY: the call succeeded, so it has written the former set.
-    Ok(unsafe { before.assume_init() })
+    blocked(|| std::thread::Builder::new().name(name.into()).spawn(act)).map(drop)
 }

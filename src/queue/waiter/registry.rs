@@ -25,7 +25,8 @@ pub(super) struct Registry {
 
 /// A thread, and what it sleeps on.
 struct Lane {
-    /// Changes when `groups` has something new. The thread sleeps on it, too.
+    /// 1 when `groups` has something new. The thread sets it to 0 under the lock, and sleeps on it,
+    /// too.
     news: Arc<AtomicU32>,
     groups: Vec<Group>,
 }
@@ -105,9 +106,7 @@ impl Registry {
         lane.groups
             .extend(token.map(|token| Group::new(token, None)));
         if news {
-            // SeqCst: before the wake. The thread compares it before it sleeps.
-            lane.news.fetch_add(1, Ordering::SeqCst);
-            Kernel.wake_private(&lane.news);
+            Kernel.raise(&lane.news);
         }
         Ok(looked)
     }
@@ -160,20 +159,21 @@ impl Registry {
                 looked = now;
             }
             let mut rang = vec![];
-            let (seen, slept_on) = {
+            let slept_on = {
                 let mut lanes = self.lanes();
                 let lane = &mut lanes[number];
-                let seen = news.load(Ordering::SeqCst);
+                // SeqCst: as it is raised. What is new from now on raises it again.
+                news.store(0, Ordering::SeqCst);
                 lane.look(all.then_some(now), &mut rang);
                 let words = lane.groups.iter();
                 let words = words.map(|group| (group.subject.clone(), group.registered));
-                (seen, words.collect::<Vec<_>>())
+                words.collect::<Vec<_>>()
             };
             for entry in rang {
                 // A task's waker is foreign code. Its panic is not ours.
                 let _ = catch_unwind(AssertUnwindSafe(|| entry.sound()));
             }
-            let mut words = vec![Asleep::private(news, seen)];
+            let mut words = vec![Asleep::private(news, 0)];
             let of_groups = slept_on.iter();
             words.extend(of_groups.map(|(subject, value)| subject.asleep(value.unwrap_or(0))));
             let sleep = if slept_on.is_empty() {
