@@ -58,7 +58,7 @@ fn a_producer_that_polls_is_told_what_has_changed() {
     for capacity in [1, 64, 100] {
         let dir = Dir::new();
         let (mut a, mut b) = (dir.numbers(capacity), dir.attached().unwrap());
-        let mut fill = |queue: &mut ReadyQueue<u64>| while queue.try_put(&1).is_ok() {};
+        let fill = |queue: &mut ReadyQueue<u64>| while queue.try_put(&1).is_ok() {};
         fill(&mut a);
         poll(|| a.try_put(&2));
         b.get().unwrap();
