@@ -5,7 +5,8 @@
 //! cargo test --test kill_every_instruction_with_copies -- [PART OF A NAME]
 //! ```
 //!
-//! The switches are those of `kill_every_instruction`. Planted bugs, each seen failing (in brackets one of the scenes that failed): PLANTED
+//! The switches are those of `kill_every_instruction`. Planted bugs, each seen failing (in brackets one of the scenes that failed): a put that writes the
+//! copy and not the block, from which a take and an adopter read (get_at_least_once).
 
 #[path = "kill_every_instruction/alike.rs"]
 mod alike;
@@ -31,7 +32,7 @@ mod trace;
 use std::process::ExitCode;
 
 /// The scenes that exchange a copy or get by one, and what a death in them leaves.
-const SCENES: [&str; 15] = [
+const SCENES: [&str; 13] = [
     "put",
     "put_bytes",
     "overwrite",
@@ -44,16 +45,19 @@ const SCENES: [&str; 15] = [
     "get_then_put",
     "clear",
     "recovery_of_put",
-    "recovery_of_overwrite",
-    "recovery_of_get",
     "recovery_of_get_at_least_once",
 ];
 
+/// Added in the long form. Recovery looks at words alone.
+const MORE: [&str; 2] = ["recovery_of_overwrite", "recovery_of_get"];
+
 fn main() -> ExitCode {
     program::main(|| {
+        let long = std::env::var_os("PRODCON_EVERY_INSTRUCTION").is_some();
+        let wanted = [&SCENES[..], if long { &MORE } else { &[] }].concat();
         let mut plays = plays::all();
-        plays.retain(|play| SCENES.contains(&play.name.as_str()));
-        assert_eq!(plays.len(), SCENES.len(), "a scene has another name now");
+        plays.retain(|play| wanted.contains(&play.name.as_str()));
+        assert_eq!(plays.len(), wanted.len(), "a scene has another name now");
         plays
     })
 }
