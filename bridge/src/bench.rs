@@ -1,5 +1,5 @@
-//! Items per second through both bridges and a server, beside a bare publisher with confirmations on
-//! the same machine, in one run.
+//! Items per second through both bridges and a server, beside a bare publisher with confirmations
+//! on the same machine, in one run.
 
 use crate::demo::Scratch;
 use crate::nats::{self, Guarded};
@@ -112,7 +112,7 @@ fn carry(launcher: &Path, size: usize, time: Duration) -> Result<f64> {
     let scratch = Scratch::new()?;
     let dir = &scratch.0;
     let server = server(launcher, dir)?;
-    let capacity = ((64 << 20) / size).clamp(16, 4096) as u32;
+    let capacity = ((16 << 20) / size).clamp(16, 4096) as u32;
     let options = QueueOptions::new(capacity)
         .seats(520)
         .at_least_once(true)

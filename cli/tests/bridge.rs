@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use support::Dir;
 
-/// Runs a copy of the program, beside which the tests decide what lies. Returns its status and all it
-/// said.
+/// Runs a copy of the program, beside which the tests decide what lies. Returns its status and all
+/// it said.
 fn run(dir: &Path, path: &Path) -> (Option<i32>, String) {
     let program = dir.join("prodcon");
     std::fs::copy(env!("CARGO_BIN_EXE_prodcon"), &program).unwrap();

@@ -1,8 +1,9 @@
 //! What a bridge remembers across its own death: a file of short lines.
 //!
 //! Invariants: a line counts if its checksum is right and every line before it counts. Lines are
-//! appended by one `write`, so a kill leaves at most one torn line, the last. A new file is complete
-//! before it takes the name. One process at a time has the journal, by a lock on a file beside it.
+//! appended by one `write`, so a kill leaves at most one torn line, the last. A new file is
+//! complete before it takes the name. One process at a time has the journal, by a lock on a file
+//! beside it.
 //!
 //! The lines are not synced to the disk. A queue lies in memory, and both outlive a killed process;
 //! neither the queue nor what was in it outlives the machine.
@@ -48,7 +49,8 @@ impl Log {
             .with_context(|| format!("cannot lock the journal {shown}"))?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             bail!(
-                "the journal {shown} is in use: another bridge for this queue and stream is running; stop it, or give this one another --journal"
+                "the journal {shown} is in use: another bridge for this queue and stream is \
+                     running; stop it, or give this one another --journal"
             );
         }
         let bytes = match std::fs::read(path) {

@@ -84,7 +84,13 @@ impl Outward {
     }
 
     fn note(&mut self, span: Span, sequence: u64) {
-        self.intended.remove(&span.first);
+        // Messages that were intended once may have been divided otherwise since.
+        let within = self
+            .intended
+            .range(span.first..span.first.saturating_add(span.len));
+        for first in within.map(|(first, _)| *first).collect::<Vec<_>>() {
+            self.intended.remove(&first);
+        }
         self.confirmed.insert(span);
         self.sequence = self.sequence.max(sequence);
     }
@@ -181,6 +187,18 @@ mod tests {
                 (None, Some((span(4, 2), 2)))
             );
         }
+    }
+
+    #[test]
+    fn what_is_confirmed_in_other_messages_is_not_intended_any_more() {
+        let place = Place::new("divided");
+        let (mut out, _) = Outward::open(&place.0, id('1'), "s 7", 0).unwrap();
+        out.intend(&[(span(0, 4), 4), (span(4, 4), 4), (span(8, 1), 1)])
+            .unwrap();
+        out.confirm(&[(span(0, 8), 1)]).unwrap();
+        assert_eq!((out.intended(4), out.is_unsettled()), (None, true));
+        out.confirm(&[(span(8, 1), 2)]).unwrap();
+        assert!(!out.is_unsettled());
     }
 
     #[test]
