@@ -92,7 +92,7 @@ impl<'q, T: Payload + ?Sized> Async<'q, T> {
     /// future is ready.
     ///
     /// # Errors
-    /// As [`ReadyQueue::get`].
+    /// Fails as [`ReadyQueue::get`] does.
     ///
     /// ```
     /// # use prodcon::ReadyQueue;
@@ -109,7 +109,7 @@ impl<'q, T: Payload + ?Sized> Async<'q, T> {
     /// Takes the oldest item in place, as [`ReadyQueue::take`] does.
     ///
     /// # Errors
-    /// As [`ReadyQueue::get`].
+    /// Fails as [`ReadyQueue::get`] does.
     ///
     /// ```
     /// # use prodcon::ReadyQueue;
@@ -173,7 +173,7 @@ impl<'q, T: Payload + ?Sized> Async<'q, T> {
     /// Puts an item, as [`ReadyQueue::put`] does.
     ///
     /// # Errors
-    /// As [`ReadyQueue::put`].
+    /// Fails as [`ReadyQueue::put`] does.
     ///
     /// ```
     /// # use prodcon::ReadyQueue;

@@ -121,7 +121,7 @@ impl ReadyQueue<[u8]> {
     /// Creates a queue of a named type and attaches to it as a queue of bytes.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// Fails as [`create`](Self::create) does.
     #[doc(hidden)]
     pub fn create_named(name: &str, options: &QueueOptions, item: NamedType) -> Result<Self> {
         Endpoint::create(name, options, Some(item.plain())).map(Self::over)
@@ -130,7 +130,7 @@ impl ReadyQueue<[u8]> {
     /// Attaches to a queue of a named type as a queue of bytes, or creates it.
     ///
     /// # Errors
-    /// As [`create_or_attach`](Self::create_or_attach).
+    /// Fails as [`create_or_attach`](Self::create_or_attach) does.
     #[doc(hidden)]
     pub fn create_or_attach_named(
         name: &str,

@@ -66,7 +66,7 @@ impl Control {
     /// Creates a queue of a plain type, or of bytes, without taking a seat.
     ///
     /// # Errors
-    /// As [`ReadyQueue::create`](crate::ReadyQueue::create).
+    /// Fails as [`ReadyQueue::create`](crate::ReadyQueue::create) does.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions};
@@ -125,7 +125,7 @@ impl Control {
     /// programs that watch queues.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach).
+    /// Fails as [`attach`](Self::attach) does.
     ///
     /// ```
     /// # use prodcon::{Control, ErrorKind, QueueOptions};
@@ -300,7 +300,7 @@ impl Control {
     /// nobody supervises it and nobody is attached. A queue that is not owned is never stale.
     ///
     /// # Errors
-    /// `Forked`, `Os`.
+    /// Returns `Forked` in a forked child and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -322,7 +322,7 @@ impl Control {
     /// the queue.
     ///
     /// # Errors
-    /// As [`unlink`](Self::unlink).
+    /// Fails as [`unlink`](Self::unlink) does.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -395,7 +395,7 @@ impl Control {
     /// Lets producers put.
     ///
     /// # Errors
-    /// `Forked`, `ReadOnly`.
+    /// Returns `Forked` in a forked child and `ReadOnly` if the queue may only be read.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -431,7 +431,8 @@ impl Control {
     /// Keeps producers out and removes every item, in one step, as [`clear`](Self::clear) does.
     ///
     /// # Errors
-    /// `Forked`, `ReadOnly`, `Exhausted`.
+    /// Returns `Forked` in a forked child, `ReadOnly` if the queue may only be read, and
+    /// `Exhausted` after 2^40 clears of the queue.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -491,7 +492,8 @@ impl Control {
     /// first.
     ///
     /// # Errors
-    /// `Cancelled`, `Removed`, `Forked`, `Os`.
+    /// Returns `Cancelled` if the endpoint's token was cancelled, `Removed` if its name was
+    /// removed, `Forked` in a forked child, and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -508,7 +510,8 @@ impl Control {
     /// first.
     ///
     /// # Errors
-    /// `Cancelled`, `Removed`, `Forked`, `Os`.
+    /// Returns `Cancelled` if the endpoint's token was cancelled, `Removed` if its name was
+    /// removed, `Forked` in a forked child, and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -689,7 +692,7 @@ impl Control {
     /// Returns the queue's figures. Reading them disturbs nobody.
     ///
     /// # Errors
-    /// `Forked`, `Os`.
+    /// Returns `Forked` in a forked child and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -775,7 +778,8 @@ impl Control {
     /// programs that want it now.
     ///
     /// # Errors
-    /// `Forked`, `ReadOnly`, `Corrupt`, `Os`.
+    /// Returns `Forked` in a forked child, `ReadOnly` if the queue may only be read, `Corrupt` if
+    /// the queue is damaged, and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -826,7 +830,8 @@ impl Control {
     /// the blocks and the accounts could not be checked.
     ///
     /// # Errors
-    /// `Forked`, `ReadOnly`, `Os`.
+    /// Returns `Forked` in a forked child, `ReadOnly` if the queue may only be read, and `Os` if a
+    /// system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};

@@ -50,7 +50,7 @@ impl Control {
     /// large items. After `None` the value of `place` is not specified.
     ///
     /// # Errors
-    /// As [`latest`](Self::latest).
+    /// Fails as [`latest`](Self::latest) does.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, ReadyQueue};
@@ -73,7 +73,7 @@ impl Control {
     /// [`latest`](Self::latest) does.
     ///
     /// # Errors
-    /// As [`latest`](Self::latest).
+    /// Fails as [`latest`](Self::latest) does.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, ReadyQueue};
@@ -193,7 +193,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// a register that always has the latest value; [`Control::latest`] needs no seat for it.
     ///
     /// # Errors
-    /// As [`peek`](Self::peek).
+    /// Fails as [`peek`](Self::peek) does.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -215,7 +215,7 @@ impl<T: Item> ReadyQueue<T> {
     /// of `place` is not specified.
     ///
     /// # Errors
-    /// As [`peek`](Self::peek).
+    /// Fails as [`peek`](Self::peek) does.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

@@ -95,7 +95,7 @@ pub fn unlink(name: &str) -> Result<()> {
 /// Unlinks a queue in another directory than `PRODCON_DIR` or `/dev/shm`.
 ///
 /// # Errors
-/// As [`unlink`].
+/// Fails as [`unlink`] does.
 ///
 /// ```
 /// let dir = std::env::temp_dir();
@@ -126,7 +126,7 @@ pub fn list() -> Result<Vec<ListEntry>> {
 /// Lists the queues in a directory, by name.
 ///
 /// # Errors
-/// As [`list`].
+/// Fails as [`list`] does.
 ///
 /// ```
 /// let missing = std::env::temp_dir().join("prodcon-no-such-directory");

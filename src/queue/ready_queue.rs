@@ -201,7 +201,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// is dropped in the same step, counted as dropped. Never waits.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
+    /// Fails as [`put`](Self::put) does.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -311,7 +311,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// [`ack`](Delivery::ack) when the work is done.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// Fails as [`get`](Self::get) does.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -501,7 +501,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Lets producers put.
     ///
     /// # Errors
-    /// `Forked`, `ReadOnly`.
+    /// Returns `Forked` in a forked child and `ReadOnly` if the queue may only be read.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -543,7 +543,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Removes every item, in one step.
     ///
     /// # Errors
-    /// As [`set_not_ready`](Self::set_not_ready).
+    /// Fails as [`set_not_ready`](Self::set_not_ready) does.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -562,7 +562,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// first.
     ///
     /// # Errors
-    /// `Cancelled`, `Removed`, `Forked`.
+    /// Returns `Cancelled` if the endpoint's token was cancelled, `Removed` if its name was
+    /// removed, and `Forked` in a forked child.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

@@ -100,7 +100,7 @@ impl<'q, T: Elements + ?Sized> Reservation<'q, T> {
     /// given up. To try again use [`commit_within`](Self::commit_within).
     ///
     /// # Errors
-    /// As [`ReadyQueue::put`](crate::ReadyQueue::put).
+    /// Fails as [`ReadyQueue::put`](crate::ReadyQueue::put) does.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

@@ -259,7 +259,7 @@ impl Context {
     /// Stops the worker, all its processes.
     ///
     /// # Errors
-    /// `Forked`.
+    /// Returns `Forked` in a forked child.
     pub fn stop(&self) -> Result<()> {
         self.watch.control.set_state(State::Stopped)
     }
@@ -303,7 +303,7 @@ impl Context {
     /// whole time passed.
     ///
     /// # Errors
-    /// `Forked`, `Os`.
+    /// Returns `Forked` in a forked child and `Os` if a system call failed.
     pub fn sleep(&mut self, time: Duration) -> Result<bool> {
         self.watch.sleep(Instant::now().checked_add(time))
     }
@@ -342,7 +342,7 @@ impl Context {
     /// [`send_result`](Self::send_result).
     ///
     /// # Errors
-    /// As [`send_result`](Self::send_result).
+    /// Fails as [`send_result`](Self::send_result) does.
     pub fn send_message(&mut self, message: impl AsRef<[u8]>) -> Result<(), PutError> {
         put(
             &mut self.outbox,

@@ -104,7 +104,7 @@ macro_rules! lend {
         /// Returns its queue's figures.
         ///
         /// # Errors
-        /// As [`Control::stats`](crate::Control::stats).
+        /// Fails as [`Control::stats`](crate::Control::stats) does.
         pub fn stats(&self) -> Result<Stats> {
             self.core.control().stats()
         }
@@ -122,7 +122,7 @@ macro_rules! lend {
         /// Stops it as soon as `work` returns; nobody waits here. A sleeping worker wakes up.
         ///
         /// # Errors
-        /// `Forked`.
+        /// Returns `Forked` in a forked child.
         pub fn set_stopped(&self) -> Result<()> {
             self.core.set_stopped()
         }
@@ -140,7 +140,7 @@ macro_rules! lend {
         /// Waits for its end, for at most `timeout`. `None`: the time passed first.
         ///
         /// # Errors
-        /// As [`wait`](Self::wait).
+        /// Fails as [`wait`](Self::wait) does.
         pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<WorkerExit>> {
             self.core.wait(Some(timeout))
         }
@@ -149,7 +149,7 @@ macro_rules! lend {
         /// killed.
         ///
         /// # Errors
-        /// As [`wait`](Self::wait).
+        /// Fails as [`wait`](Self::wait) does.
         pub fn stop(&mut self) -> Result<WorkerExit> {
             self.core.stop()
         }
