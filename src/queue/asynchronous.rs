@@ -135,7 +135,7 @@ impl<'q, T: Payload + ?Sized> Async<'q, T> {
     /// [`ReadyQueue::take_many`] does.
     ///
     /// # Errors
-    /// As [`ReadyQueue::get`], if there is not even one item.
+    /// Fails as [`ReadyQueue::get`] does, if there is not even one item.
     ///
     /// ```
     /// # use prodcon::ReadyQueue;

@@ -85,7 +85,9 @@ impl Control {
     /// Opens a handle to a queue by name; read-only if the user may only read.
     ///
     /// # Errors
-    /// `NotFound`, `PermissionDenied`, `Corrupt` if the file is no queue, `InvalidName`, `Os`.
+    /// Returns `NotFound` if there is no such queue, `PermissionDenied` if it may not be opened,
+    /// `Corrupt` if the file is no queue, `InvalidName` if no queue can have the name, and `Os` if
+    /// a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions};
@@ -103,7 +105,8 @@ impl Control {
     /// is created. Of the options only these count.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach); `TimedOut` and `Cancelled` if it waits for the queue.
+    /// Fails as [`attach`](Self::attach) does. If it waits for the queue, it may return `TimedOut`
+    /// and `Cancelled` too.
     ///
     /// ```no_run
     /// use prodcon::{AttachOptions, Control};
@@ -153,7 +156,8 @@ impl Control {
     /// Opens another handle to the same queue.
     ///
     /// # Errors
-    /// `Removed` if the name was removed and the queue cannot be opened again; `Os`.
+    /// Returns `Removed` if the name was removed and the queue cannot be opened again, and `Os` if
+    /// a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions};
@@ -275,8 +279,9 @@ impl Control {
     /// ones can no longer find it.
     ///
     /// # Errors
-    /// `NotFound` if it is gone already, `Removed` if another queue has the name now, `TimedOut` if
-    /// another process is removing it and does not come to an end, `PermissionDenied`, `Os`.
+    /// Returns `NotFound` if it is gone already, `Removed` if another queue has the name now,
+    /// `TimedOut` if another process is removing it and does not come to an end, `PermissionDenied`
+    /// if it may not be removed, and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -451,7 +456,8 @@ impl Control {
     /// cleared.
     ///
     /// # Errors
-    /// `Forked`, `ReadOnly`, `Exhausted` after 2^40 clears in a queue's life.
+    /// Returns `Forked` in a forked child, `ReadOnly` if the queue may only be read, and
+    /// `Exhausted` after 2^40 clears of the queue.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -600,8 +606,8 @@ impl Control {
     /// is allowed.
     ///
     /// # Errors
-    /// `StateRefused` for a change that is not allowed; its text names the way that works.
-    /// `Forked`, `ReadOnly`.
+    /// Returns `StateRefused` for a change that is not allowed; its text names the way that works.
+    /// Returns `Forked` in a forked child and `ReadOnly` if the queue may only be read.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};

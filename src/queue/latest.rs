@@ -24,8 +24,9 @@ impl Control {
     /// as can happen with large items under heavy traffic.
     ///
     /// # Errors
-    /// `Incompatible` if the queue is of another type, `WrongLength` if an item of a queue of bytes
-    /// is not as long as the type, `Forked`, `Corrupt`.
+    /// Returns `Incompatible` if the queue is of another type, `WrongLength` if an item of a queue
+    /// of bytes is not as long as the type, `Forked` in a forked child, and `Corrupt` if the queue
+    /// is damaged.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, ReadyQueue};
@@ -171,7 +172,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// happen with large items under heavy traffic.
     ///
     /// # Errors
-    /// `WrongLength` if an item of a queue of bytes is not as long as the type, `Forked`, `Corrupt`.
+    /// Returns `WrongLength` if an item of a queue of bytes is not as long as the type, `Forked` in
+    /// a forked child, and `Corrupt` if the queue is damaged.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

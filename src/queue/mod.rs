@@ -77,8 +77,9 @@ use std::path::Path;
 /// Unlinks a queue. Attached endpoints keep working; new ones can no longer find it.
 ///
 /// # Errors
-/// `NotFound`, `PermissionDenied`, `TimedOut` if another process is removing it and does not come
-/// to an end, `InvalidName`, `Os`.
+/// Returns `NotFound` if there is no such queue, `PermissionDenied` if it may not be removed,
+/// `TimedOut` if another process is removing it and does not come to an end, `InvalidName` if no
+/// queue can have the name, and `Os` if a system call failed.
 ///
 /// ```
 /// # use prodcon::{Control, QueueOptions};
@@ -109,7 +110,8 @@ pub fn unlink_in(dir: &Path, name: &str) -> Result<()> {
 /// Lists the queues in `PRODCON_DIR` or `/dev/shm`, by name.
 ///
 /// # Errors
-/// `NotFound` if there is no such directory, `PermissionDenied`, `Os`.
+/// Returns `NotFound` if there is no such directory, `PermissionDenied` if it may not be read, and
+/// `Os` if a system call failed.
 ///
 /// ```
 /// # use prodcon::{Control, QueueOptions};

@@ -316,7 +316,8 @@ impl<T: Payload + ?Sized> OwnedDelivery<T> {
     /// Gives the item back, for another consumer or for the endpoint's next take.
     ///
     /// # Errors
-    /// `AtMostOnce`: the queue takes nothing back, and the item was counted as lost. `Forked`.
+    /// Returns `AtMostOnce` if the queue takes nothing back: the item was counted as lost. Returns
+    /// `Forked` in a forked child.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue};

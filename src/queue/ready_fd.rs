@@ -63,7 +63,8 @@ impl Interest<'_> {
     /// [armed](ReadyFd::arm).
     ///
     /// # Errors
-    /// `Forked`, `Removed` if the queue cannot be opened a second time, `Os`.
+    /// Returns `Forked` in a forked child, `Removed` if the queue cannot be opened a second time,
+    /// and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -89,8 +90,8 @@ impl ReadyFd {
     /// and do not poll, because the descriptor is not armed.
     ///
     /// # Errors
-    /// `Cancelled` if the endpoint's token was cancelled and nothing is ready; `Removed`, `Forked`,
-    /// `Os`.
+    /// Returns `Cancelled` if the endpoint's token was cancelled and nothing is ready, `Removed` if
+    /// the queue's name was removed, `Forked` in a forked child, and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

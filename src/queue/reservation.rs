@@ -131,8 +131,8 @@ impl<'q, T: Elements + ?Sized> Reservation<'q, T> {
     /// fails the reservation comes back with the error.
     ///
     /// # Errors
-    /// As [`ReadyQueue::put`](crate::ReadyQueue::put), `TimedOut`, or `Full` if the timeout is
-    /// zero.
+    /// Fails as [`ReadyQueue::put`](crate::ReadyQueue::put) does. Returns `TimedOut` if there was
+    /// no space in time, or `Full` if the timeout is zero.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

@@ -27,9 +27,10 @@ const MAX_INTERESTS: usize = MAX_WORDS - 1;
 /// It takes up to 127 interests. While it waits it looks after dead processes, as every wait does.
 ///
 /// # Errors
-/// `InvalidOption` for more than 127 interests, or for none and no timeout; `Cancelled` if the
-/// token of one of the endpoints was cancelled and nothing is ready; `Removed`, `Forked`, `Corrupt`,
-/// `Os`.
+/// Returns `InvalidOption` for more than 127 interests, or for none and no timeout. Returns
+/// `Cancelled` if the token of one of the endpoints was cancelled and nothing is ready. Returns
+/// `Removed` if a queue's name was removed, `Forked` in a forked child, `Corrupt` if a queue is
+/// damaged, and `Os` if a system call failed.
 ///
 /// ```
 /// # use prodcon::{GetError, QueueOptions, ReadyQueue, select};

@@ -105,9 +105,10 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// `NotFound` if there is no such worker, `Stopped` if it is stopped, `NoSeat`, `ReadOnly`,
-    /// `InvalidOption` if the environment's settings are bad, and as [`Control::attach`]. The
-    /// controlling process hears it too.
+    /// Returns `NotFound` if there is no such worker, `Stopped` if it is stopped, `NoSeat` if all
+    /// seats are taken, `ReadOnly` if its queue may only be read, and `InvalidOption` if the
+    /// environment's settings are bad. Fails as [`Control::attach`] does otherwise. The controlling
+    /// process hears of it too.
     pub fn attach(name: &str, args: impl IntoIterator<Item = String>) -> Result<Self> {
         let attach = || {
             let mut context = Self::open(name, args, Settings::producer())?;
@@ -215,7 +216,7 @@ impl Context {
     /// ignore stays ignored.
     ///
     /// # Errors
-    /// `Os`: the handlers could not be installed.
+    /// Returns `Os` if the handlers could not be installed.
     ///
     /// [`is_stopped`]: Self::is_stopped
     #[cfg(feature = "signals")]
@@ -315,8 +316,9 @@ impl Context {
     /// feature `serde` `encode(&value)?` for any other. [`Message`] reads them.
     ///
     /// # Errors
-    /// `Stopped` if the worker was stopped while it waited; `Failed` with `TooLarge`,
-    /// `PermissionDenied`, `NoSeat`, `Corrupt`, `Forked`, `Os`.
+    /// Returns `Stopped` if the worker was stopped while it waited. Returns `Failed` if something
+    /// else went wrong, with the kind `TooLarge`, `PermissionDenied`, `NoSeat`, `Corrupt`, `Forked`
+    /// or `Os`.
     ///
     /// ```
     /// use prodcon::worker::{BoxError, Context};
@@ -356,7 +358,7 @@ impl Context {
     /// Gets the next message, if one is there.
     ///
     /// # Errors
-    /// `Empty`, or `Failed`.
+    /// Returns `Empty` if there is no message, and `Failed` if something went wrong.
     pub fn try_recv(&mut self) -> Result<Message, GetError> {
         let Some(queue) = self.inbox.get()? else {
             return Err(GetError::Empty);
@@ -371,7 +373,7 @@ impl Context {
     /// Gets the next message; waits for it as long as the worker is not stopped.
     ///
     /// # Errors
-    /// `Stopped`, or `Failed`.
+    /// Returns `Stopped` if the worker was stopped, and `Failed` if something else went wrong.
     pub fn recv(&mut self) -> Result<Message, GetError> {
         self.recv_until(None)
     }
@@ -379,7 +381,8 @@ impl Context {
     /// Gets the next message; waits for it for at most `timeout`.
     ///
     /// # Errors
-    /// `TimedOut`, `Stopped`, or `Failed`.
+    /// Returns `TimedOut` if no message came in time, `Stopped` if the worker was stopped, and
+    /// `Failed` if something else went wrong.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Message, GetError> {
         self.recv_until(Instant::now().checked_add(timeout))
     }
