@@ -227,7 +227,8 @@ impl Held<'_> {
                 Err(GetError::TimedOut) if awaited => break,
                 Err(error) if self.len() == before => return Err(error),
                 Err(_) => {
-                    // Told again by the next call; an item of a wrong length stays in hand until then.
+                    // Told again by the next call; an item of a wrong length stays in hand until
+                    // then.
                     self.endpoint.lent = 0;
                     break;
                 }

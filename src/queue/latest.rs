@@ -165,8 +165,8 @@ impl Control {
 }
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
-    /// Returns a copy of the oldest item, without taking it: what the next get gets, unless somebody
-    /// is faster, or an item comes back.
+    /// Returns a copy of the oldest item, without taking it: what the next get gets, unless
+    /// somebody is faster, or an item comes back.
     ///
     /// It answers `None` if there is no item, and if each of several attempts was overtaken, as can
     /// happen with large items under heavy traffic.
@@ -191,8 +191,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.control().observe_value::<T>(End::Oldest)
     }
 
-    /// Returns a copy of the newest item, without taking it. A lossy queue that nobody takes from is
-    /// a register that always has the latest value; [`Control::latest`] needs no seat for it.
+    /// Returns a copy of the newest item, without taking it. A lossy queue that nobody takes from
+    /// is a register that always has the latest value; [`Control::latest`] needs no seat for it.
     ///
     /// # Errors
     /// Fails as [`peek`](Self::peek) does.
@@ -213,8 +213,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 }
 
 impl<T: Item> ReadyQueue<T> {
-    /// Copies the newest item to `place`, without taking it. For large items. After `None` the value
-    /// of `place` is not specified.
+    /// Copies the newest item to `place`, without taking it. For large items. After `None` the
+    /// value of `place` is not specified.
     ///
     /// # Errors
     /// Fails as [`peek`](Self::peek) does.

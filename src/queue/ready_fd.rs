@@ -13,10 +13,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 /// poll. While it is not armed nobody counts as asleep, and the other processes make no system call
 /// for it.
 ///
-/// The descriptor is this process's own and closed on exec. A thread `prodcon-wait`, which the first
-/// armed descriptor starts, waits for all of them and looks after dead processes meanwhile. It blocks
-/// all signals. Before Linux 5.16, and where a filter forbids `futex_waitv`, it looks every two
-/// milliseconds instead.
+/// The descriptor is this process's own and closed on exec. A thread `prodcon-wait`, which the
+/// first armed descriptor starts, waits for all of them and looks after dead processes meanwhile.
+/// It blocks all signals. Before Linux 5.16, and where a filter forbids `futex_waitv`, it looks
+/// every two milliseconds instead.
 ///
 /// Several descriptors may wait for one queue. When items come, as many of them become readable as
 /// there are items. Dropping one that is armed, or that became readable and was not armed again,

@@ -384,8 +384,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.endpoint.take_many(max, Until::Forever)
     }
 
-    /// Takes the oldest item in place, with a seat of its own: it may leave the endpoint, the thread
-    /// and the scope. Waits while there is none, and while
+    /// Takes the oldest item in place, with a seat of its own: it may leave the endpoint, the
+    /// thread and the scope. Waits while there is none, and while
     /// [`max_unacked`](AttachOptions::max_unacked) of them have not been acknowledged.
     ///
     /// # Errors

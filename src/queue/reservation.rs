@@ -203,9 +203,10 @@ impl<T: ?Sized> Deref for Reservation<'_, T> {
 
     fn deref(&self) -> &T {
         self.endpoint.assert_mapped();
-        // SAFETY: `place` points to a payload within the endpoint's own block, valid for `T` (`new`'s
-        // callers checked length and alignment), mapped because this is no forked child, and written
-        // by nobody else while the block is the endpoint's and the endpoint is borrowed by self.
+        // SAFETY: `place` points to a payload within the endpoint's own block, valid for `T`
+        // (`new`'s callers checked length and alignment), mapped because this is no forked child,
+        // and written by nobody else while the block is the endpoint's and the endpoint is borrowed
+        // by self.
         unsafe { self.place.as_ref() }
     }
 }

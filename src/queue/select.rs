@@ -1,8 +1,8 @@
 //! Waits for the first of several interests.
 //!
 //! Invariants: each word has one registration at a time, however many interests share it. Between
-//! the registration and the sleep every interest is looked at. After a sleep, every word that is not
-//! reported passes its wake-up on, whichever way the wait ends.
+//! the registration and the sleep every interest is looked at. After a sleep, every word that is
+//! not reported passes its wake-up on, whichever way the wait ends.
 
 use super::cancel::CancelToken;
 use super::interest::{Interest, Kind, View};
@@ -20,9 +20,9 @@ const MAX_INTERESTS: usize = MAX_WORDS - 1;
 /// Waits until one of the interests is ready, for at most `timeout` (`None`: as long as it takes).
 /// Returns its index, or `None` if the time passed first. With a timeout of zero it only looks.
 ///
-/// Ready means that an operation is worth a `try_`. Another consumer may be faster, so try, and wait
-/// again after `Empty` or `Full`. If several are ready it reports a different one each time. It
-/// passes on every wake-up that it does not report.
+/// Ready means that an operation is worth a `try_`. Another consumer may be faster, so try, and
+/// wait again after `Empty` or `Full`. If several are ready it reports a different one each time.
+/// It passes on every wake-up that it does not report.
 ///
 /// It takes up to 127 interests. While it waits it looks after dead processes, as every wait does.
 ///
@@ -81,7 +81,8 @@ fn next_index(interests: usize) -> usize {
     next.checked_rem(interests).unwrap_or(0)
 }
 
-/// One wait. When it is dropped, whatever it has slept on and does not report passes its wake-up on.
+/// One wait. When it is dropped, whatever it has slept on and does not report passes its wake-up
+/// on.
 struct Select<'s, 'q> {
     interests: &'s [Interest<'q>],
     /// Where a look begins.

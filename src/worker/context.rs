@@ -210,7 +210,8 @@ impl Context {
     }
 
     /// Lets the first SIGINT or SIGTERM to this process end it as `stopped` does: [`is_stopped`]
-    /// says so, and whoever sleeps or waits wakes up. The second one kills. The worker's state, and its other processes, are not concerned.
+    /// says so, and whoever sleeps or waits wakes up. The second one kills. The worker's state, and
+    /// its other processes, are not concerned.
     ///
     /// The `main` of the traits does this by itself. A signal that the process was started to
     /// ignore stays ignored.
@@ -440,8 +441,8 @@ impl Context {
     }
 
     /// Begins the time of this call of `work` anew: for work that may take longer than the
-    /// [`work_limit`](super::ConsumerOptions::work_limit) and goes on well. It is a look at the clock
-    /// and a store; outside of a consumer's `work` it does nothing.
+    /// [`work_limit`](super::ConsumerOptions::work_limit) and goes on well. It is a look at the
+    /// clock and a store; outside of a consumer's `work` it does nothing.
     ///
     /// ```
     /// use prodcon::Batch;

@@ -65,7 +65,8 @@ pub trait ProduceInPlace: Sized {
     /// What the subscribed queues hold: any [`Item`](crate::Item), or `[u8]`.
     type Item: Payload + ?Sized;
 
-    /// Begins the work: called once, before the first call of `fill`. What it returns is the worker.
+    /// Begins the work: called once, before the first call of `fill`. What it returns is the
+    /// worker.
     ///
     /// # Errors
     /// An error makes the worker end without having begun. `on_stop` is not called then.
