@@ -25,8 +25,8 @@
 //! size.
 //!
 //! A slot is its word (see `ring::slot`). With the flag COPY_IN_SLOT a copy of the item follows it,
-//! padded to 8 bytes. It means something while the slot is full. Only queues of a plain type of 1 to 8
-//! bytes with `batch` = 1 have the flag.
+//! padded to 8 bytes. It means something while the slot is full. Only queues of a plain type of 1
+//! to 8 bytes with `batch` = 1 have the flag.
 //!
 //! A block is a header and the payload. Word 0 of the header is, from the high bits down,
 //! `epoch 40 | deliveries 8 | length 16`. In queues whose items may be longer than 65,535 bytes a

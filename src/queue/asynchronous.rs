@@ -3,9 +3,9 @@
 //! A future tries first. If there is nothing it arms an alarm and answers `Pending`; the thread
 //! `prodcon-wait` wakes the task. No runtime is needed and none is known.
 //!
-//! Invariant: nothing is taken or put unless `poll` answers `Ready` in the same call. So a future may
-//! be dropped at any time. If its task was woken and it is dropped without a try, its alarm passes
-//! the wake-up on.
+//! Invariant: nothing is taken or put unless `poll` answers `Ready` in the same call. So a future
+//! may be dropped at any time. If its task was woken and it is dropped without a try, its alarm
+//! passes the wake-up on.
 
 use super::endpoint::Endpoint;
 use super::item::TOO_LARGE;
@@ -31,8 +31,8 @@ const ATTEMPTS: u32 = 8;
 /// before `poll` answers `Ready`, and a future that is dropped after its task was woken passes the
 /// wake-up on. Futures and guards are `Send`. For a timeout use the runtime's.
 ///
-/// A thread `prodcon-wait`, which the first future that has to wait starts, wakes the tasks and looks
-/// after dead processes meanwhile; see [`ReadyFd`](crate::ReadyFd).
+/// A thread `prodcon-wait`, which the first future that has to wait starts, wakes the tasks and
+/// looks after dead processes meanwhile; see [`ReadyFd`](crate::ReadyFd).
 ///
 /// ```
 /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -92,7 +92,7 @@ impl<'q, T: Payload + ?Sized> Async<'q, T> {
     /// future is ready.
     ///
     /// # Errors
-    /// As [`ReadyQueue::get`].
+    /// Fails as [`ReadyQueue::get`] does.
     ///
     /// ```
     /// # use prodcon::ReadyQueue;
@@ -109,7 +109,7 @@ impl<'q, T: Payload + ?Sized> Async<'q, T> {
     /// Takes the oldest item in place, as [`ReadyQueue::take`] does.
     ///
     /// # Errors
-    /// As [`ReadyQueue::get`].
+    /// Fails as [`ReadyQueue::get`] does.
     ///
     /// ```
     /// # use prodcon::ReadyQueue;
@@ -135,7 +135,7 @@ impl<'q, T: Payload + ?Sized> Async<'q, T> {
     /// [`ReadyQueue::take_many`] does.
     ///
     /// # Errors
-    /// As [`ReadyQueue::get`], if there is not even one item.
+    /// Fails as [`ReadyQueue::get`] does, if there is not even one item.
     ///
     /// ```
     /// # use prodcon::ReadyQueue;
@@ -155,10 +155,11 @@ impl<'q, T: Payload + ?Sized> Async<'q, T> {
         poll_fn(move |context| {
             let of_poll: &'q mut Endpoint = endpoint.take().expect(POLLED_AGAIN);
             let attempt = |endpoint: &mut Endpoint| {
-                // SAFETY: the pointer is of a reference to this very endpoint, which is borrowed for 'q.
-                // If a batch comes of it, then only the batch has it from now on: `poll` does not touch
-                // the endpoint after a success, and `of_poll` is not kept. Else nothing of the borrow
-                // is left, because the error borrows nothing. (The compiler cannot follow this yet.)
+                // SAFETY: the pointer is of a reference to this very endpoint, which is borrowed
+                // for 'q. If a batch comes of it, then only the batch has it from now on: `poll`
+                // does not touch the endpoint after a success, and `of_poll` is not kept. Else
+                // nothing of the borrow is left, because the error borrows nothing. (The compiler
+                // cannot follow this yet.)
                 let endpoint: &'q mut Endpoint = unsafe { &mut *std::ptr::from_mut(endpoint) };
                 endpoint.take_many(max, Until::Now)
             };
@@ -173,7 +174,7 @@ impl<'q, T: Payload + ?Sized> Async<'q, T> {
     /// Puts an item, as [`ReadyQueue::put`] does.
     ///
     /// # Errors
-    /// As [`ReadyQueue::put`].
+    /// Fails as [`ReadyQueue::put`] does.
     ///
     /// ```
     /// # use prodcon::ReadyQueue;
@@ -194,8 +195,8 @@ impl<'q, T: Payload + ?Sized> Async<'q, T> {
         })
     }
 
-    /// Returns the items as a [`Stream`], each acknowledged when it is returned, until the end of the
-    /// stream.
+    /// Returns the items as a [`Stream`], each acknowledged when it is returned, until the end of
+    /// the stream.
     ///
     /// ```
     /// # use prodcon::ReadyQueue;

@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 /// long as it takes to recover it. (The fuzzer runs alone, so nobody holds a lock for a moment.)
 const SEAT_WAIT: Duration = Duration::from_millis(if cfg!(fuzzing) { 0 } else { 200 });
 
-/// Seat locks that leave the set of their endpoint's seats when they are given back, and not before.
+/// Seat locks that leave the set of their endpoint's seats when they are given back, and not
+/// before.
 struct Returned<'a> {
     leases: Leases<'a>,
     own: &'a SeatSet,
@@ -64,7 +65,8 @@ impl Control {
         }
         if let Ok(Some(seat)) = &taken {
             let line = self.segment.seat(seat.index);
-            line.pid.store(std::process::id(), Ordering::Relaxed); // Relaxed, these three: for people
+            // Relaxed, these three: for people.
+            line.pid.store(std::process::id(), Ordering::Relaxed);
             line.role.store(role as u32, Ordering::Relaxed);
             line.asleep.store(0, Ordering::Relaxed);
             self.end_work(seat.index); // its last holder may have been killed in it

@@ -227,7 +227,8 @@ impl Held<'_> {
                 Err(GetError::TimedOut) if awaited => break,
                 Err(error) if self.len() == before => return Err(error),
                 Err(_) => {
-                    // Told again by the next call; an item of a wrong length stays in hand until then.
+                    // Told again by the next call; an item of a wrong length stays in hand until
+                    // then.
                     self.endpoint.lent = 0;
                     break;
                 }
@@ -429,9 +430,9 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
     /// [`AttachOptions::max_unacked`](crate::AttachOptions::max_unacked)).
     ///
     /// # Errors
-    /// As [`ReadyQueue::take`](crate::ReadyQueue::take): `Empty`, `TimedOut`, `Cancelled`,
-    /// `Failed`; `Stopped` at the end of the stream although others still have items in hand. What
-    /// is in hand stays there.
+    /// Fails as [`ReadyQueue::take`](crate::ReadyQueue::take) does: with `Empty`, `TimedOut`,
+    /// `Cancelled` or `Failed`. Returns `Stopped` at the end of the stream, although others still
+    /// have items in hand. What is in hand stays there.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue};
@@ -495,7 +496,8 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
     /// Gives all items back, for other consumers or for this endpoint's next take.
     ///
     /// # Errors
-    /// `AtMostOnce`: the queue takes nothing back, and the items were counted as lost. `Forked`.
+    /// Returns `AtMostOnce` if the queue takes nothing back: the items were counted as lost.
+    /// Returns `Forked` in a forked child.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

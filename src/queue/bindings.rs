@@ -30,7 +30,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// [`discard`](Self::discard).
     ///
     /// # Errors
-    /// `AtMostOnce`: the item was counted as lost.
+    /// Returns `AtMostOnce` if the item was counted as lost.
     #[doc(hidden)]
     pub fn give_back_forgotten(&mut self) -> Result<bool> {
         if self.endpoint.lent > 0 {
@@ -121,7 +121,7 @@ impl ReadyQueue<[u8]> {
     /// Creates a queue of a named type and attaches to it as a queue of bytes.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// Fails as [`create`](Self::create) does.
     #[doc(hidden)]
     pub fn create_named(name: &str, options: &QueueOptions, item: NamedType) -> Result<Self> {
         Endpoint::create(name, options, Some(item.plain())).map(Self::over)
@@ -130,7 +130,7 @@ impl ReadyQueue<[u8]> {
     /// Attaches to a queue of a named type as a queue of bytes, or creates it.
     ///
     /// # Errors
-    /// As [`create_or_attach`](Self::create_or_attach).
+    /// Fails as [`create_or_attach`](Self::create_or_attach) does.
     #[doc(hidden)]
     pub fn create_or_attach_named(
         name: &str,
@@ -145,7 +145,8 @@ impl ReadyQueue<[u8]> {
     /// [`create_or_attach_named`](Self::create_or_attach_named) does, without creating it.
     ///
     /// # Errors
-    /// `OptionsDiffer`, and as [`attach`](Self::attach).
+    /// Returns `OptionsDiffer` if the queue was made with other options. Fails as
+    /// [`attach`](Self::attach) does otherwise.
     #[doc(hidden)]
     pub fn attach_if(name: &str, options: &QueueOptions, item: Option<NamedType>) -> Result<Self> {
         Endpoint::attach_if(name, options, item.map(NamedType::plain).as_ref()).map(Self::over)

@@ -88,9 +88,9 @@ impl CancelToken {
     /// ends with the worker's state too.
     ///
     /// # Errors
-    /// `InvalidOption` if the program has a handler for one of the signals already: then call
-    /// [`cancel`](Self::cancel) there. `Os` if a signal cannot have a handler. No handler was
-    /// installed then.
+    /// Returns `InvalidOption` if the program has a handler for one of the signals already: then
+    /// call [`cancel`](Self::cancel) there. Returns `Os` if a signal cannot have a handler. No
+    /// handler was installed then.
     ///
     /// ```no_run
     /// use prodcon::{AttachOptions, CancelToken, ReadyQueue};

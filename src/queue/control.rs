@@ -66,7 +66,7 @@ impl Control {
     /// Creates a queue of a plain type, or of bytes, without taking a seat.
     ///
     /// # Errors
-    /// As [`ReadyQueue::create`](crate::ReadyQueue::create).
+    /// Fails as [`ReadyQueue::create`](crate::ReadyQueue::create) does.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions};
@@ -85,7 +85,9 @@ impl Control {
     /// Opens a handle to a queue by name; read-only if the user may only read.
     ///
     /// # Errors
-    /// `NotFound`, `PermissionDenied`, `Corrupt` if the file is no queue, `InvalidName`, `Os`.
+    /// Returns `NotFound` if there is no such queue, `PermissionDenied` if it may not be opened,
+    /// `Corrupt` if the file is no queue, `InvalidName` if no queue can have the name, and `Os` if
+    /// a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions};
@@ -103,7 +105,8 @@ impl Control {
     /// is created. Of the options only these count.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach); `TimedOut` and `Cancelled` if it waits for the queue.
+    /// Fails as [`attach`](Self::attach) does. If it waits for the queue, it may return `TimedOut`
+    /// and `Cancelled` too.
     ///
     /// ```no_run
     /// use prodcon::{AttachOptions, Control};
@@ -125,7 +128,7 @@ impl Control {
     /// programs that watch queues.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach).
+    /// Fails as [`attach`](Self::attach) does.
     ///
     /// ```
     /// # use prodcon::{Control, ErrorKind, QueueOptions};
@@ -153,7 +156,8 @@ impl Control {
     /// Opens another handle to the same queue.
     ///
     /// # Errors
-    /// `Removed` if the name was removed and the queue cannot be opened again; `Os`.
+    /// Returns `Removed` if the name was removed and the queue cannot be opened again, and `Os` if
+    /// a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions};
@@ -275,8 +279,9 @@ impl Control {
     /// ones can no longer find it.
     ///
     /// # Errors
-    /// `NotFound` if it is gone already, `Removed` if another queue has the name now, `TimedOut` if
-    /// another process is removing it and does not come to an end, `PermissionDenied`, `Os`.
+    /// Returns `NotFound` if it is gone already, `Removed` if another queue has the name now,
+    /// `TimedOut` if another process is removing it and does not come to an end, `PermissionDenied`
+    /// if it may not be removed, and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -300,7 +305,7 @@ impl Control {
     /// nobody supervises it and nobody is attached. A queue that is not owned is never stale.
     ///
     /// # Errors
-    /// `Forked`, `Os`.
+    /// Returns `Forked` in a forked child and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -322,7 +327,7 @@ impl Control {
     /// the queue.
     ///
     /// # Errors
-    /// As [`unlink`](Self::unlink).
+    /// Fails as [`unlink`](Self::unlink) does.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -395,7 +400,7 @@ impl Control {
     /// Lets producers put.
     ///
     /// # Errors
-    /// `Forked`, `ReadOnly`.
+    /// Returns `Forked` in a forked child and `ReadOnly` if the queue may only be read.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -431,7 +436,8 @@ impl Control {
     /// Keeps producers out and removes every item, in one step, as [`clear`](Self::clear) does.
     ///
     /// # Errors
-    /// `Forked`, `ReadOnly`, `Exhausted`.
+    /// Returns `Forked` in a forked child, `ReadOnly` if the queue may only be read, and
+    /// `Exhausted` after 2^40 clears of the queue.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -450,7 +456,8 @@ impl Control {
     /// cleared.
     ///
     /// # Errors
-    /// `Forked`, `ReadOnly`, `Exhausted` after 2^40 clears in a queue's life.
+    /// Returns `Forked` in a forked child, `ReadOnly` if the queue may only be read, and
+    /// `Exhausted` after 2^40 clears of the queue.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -491,7 +498,8 @@ impl Control {
     /// first.
     ///
     /// # Errors
-    /// `Cancelled`, `Removed`, `Forked`, `Os`.
+    /// Returns `Cancelled` if the endpoint's token was cancelled, `Removed` if its name was
+    /// removed, `Forked` in a forked child, and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -508,7 +516,8 @@ impl Control {
     /// first.
     ///
     /// # Errors
-    /// `Cancelled`, `Removed`, `Forked`, `Os`.
+    /// Returns `Cancelled` if the endpoint's token was cancelled, `Removed` if its name was
+    /// removed, `Forked` in a forked child, and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -597,8 +606,8 @@ impl Control {
     /// is allowed.
     ///
     /// # Errors
-    /// `StateRefused` for a change that is not allowed; its text names the way that works.
-    /// `Forked`, `ReadOnly`.
+    /// Returns `StateRefused` for a change that is not allowed; its text names the way that works.
+    /// Returns `Forked` in a forked child and `ReadOnly` if the queue may only be read.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -689,7 +698,7 @@ impl Control {
     /// Returns the queue's figures. Reading them disturbs nobody.
     ///
     /// # Errors
-    /// `Forked`, `Os`.
+    /// Returns `Forked` in a forked child and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -775,7 +784,8 @@ impl Control {
     /// programs that want it now.
     ///
     /// # Errors
-    /// `Forked`, `ReadOnly`, `Corrupt`, `Os`.
+    /// Returns `Forked` in a forked child, `ReadOnly` if the queue may only be read, `Corrupt` if
+    /// the queue is damaged, and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -826,7 +836,8 @@ impl Control {
     /// the blocks and the accounts could not be checked.
     ///
     /// # Errors
-    /// `Forked`, `ReadOnly`, `Os`.
+    /// Returns `Forked` in a forked child, `ReadOnly` if the queue may only be read, and `Os` if a
+    /// system call failed.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};

@@ -83,7 +83,8 @@ impl<'q, T: Payload + ?Sized> Delivery<'q, T> {
     /// Gives the item back, for another consumer or for this endpoint's next take.
     ///
     /// # Errors
-    /// `AtMostOnce`: the queue takes nothing back, and the item was counted as lost. `Forked`.
+    /// Returns `AtMostOnce` if the queue takes nothing back: the item was counted as lost. Returns
+    /// `Forked` in a forked child.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

@@ -25,7 +25,7 @@ const SOON: Duration = if cfg!(fuzzing) {
 /// An endpoint that needs less than this for a lap makes longer laps.
 const SHORT_LAP: Duration = Duration::from_millis(1);
 /// The number of operations in the longest lap.
-const LONGEST: u32 = 64;
+const MAX_LAP: u32 = 64;
 
 /// When an endpoint looked last, and when it has to look again.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Due {
     pub(super) fn next_lap(&mut self, now: Instant) -> u32 {
         let took = now.saturating_duration_since(self.lap_began);
         self.lap = if took < SHORT_LAP {
-            (2 * self.lap).min(LONGEST)
+            (2 * self.lap).min(MAX_LAP)
         } else {
             1
         };

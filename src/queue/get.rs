@@ -63,8 +63,8 @@ impl Endpoint {
         }
     }
 
-    /// Looks whether the queue is empty still, for a caller that asks again and again. Returns false
-    /// if anything else may be the matter.
+    /// Looks whether the queue is empty still, for a caller that asks again and again. Returns
+    /// false if anything else may be the matter.
     #[inline(always)]
     fn is_still_empty(&mut self) -> bool {
         self.burst == 0
@@ -97,7 +97,8 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn is_length(size: Option<usize>, len: usize, item_size: usize) -> bool {
         match size {
-            Some(size) => len == size, // no more than the queue's item size, or the attach had failed
+            // No more than the queue's item size, or the attach had failed.
+            Some(size) => len == size,
             None => len <= item_size,
         }
     }

@@ -269,7 +269,7 @@ impl<'a> Interest<'a> {
     /// would answer something else than `Empty` or `Full`. Of a token: whether it was cancelled.
     ///
     /// # Errors
-    /// `Forked`.
+    /// Returns `Forked` in a forked child.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue, State};

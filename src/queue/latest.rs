@@ -24,8 +24,9 @@ impl Control {
     /// as can happen with large items under heavy traffic.
     ///
     /// # Errors
-    /// `Incompatible` if the queue is of another type, `WrongLength` if an item of a queue of bytes
-    /// is not as long as the type, `Forked`, `Corrupt`.
+    /// Returns `Incompatible` if the queue is of another type, `WrongLength` if an item of a queue
+    /// of bytes is not as long as the type, `Forked` in a forked child, and `Corrupt` if the queue
+    /// is damaged.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, ReadyQueue};
@@ -50,7 +51,7 @@ impl Control {
     /// large items. After `None` the value of `place` is not specified.
     ///
     /// # Errors
-    /// As [`latest`](Self::latest).
+    /// Fails as [`latest`](Self::latest) does.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, ReadyQueue};
@@ -73,7 +74,7 @@ impl Control {
     /// [`latest`](Self::latest) does.
     ///
     /// # Errors
-    /// As [`latest`](Self::latest).
+    /// Fails as [`latest`](Self::latest) does.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, ReadyQueue};
@@ -164,14 +165,15 @@ impl Control {
 }
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
-    /// Returns a copy of the oldest item, without taking it: what the next get gets, unless somebody
-    /// is faster, or an item comes back.
+    /// Returns a copy of the oldest item, without taking it: what the next get gets, unless
+    /// somebody is faster, or an item comes back.
     ///
     /// It answers `None` if there is no item, and if each of several attempts was overtaken, as can
     /// happen with large items under heavy traffic.
     ///
     /// # Errors
-    /// `WrongLength` if an item of a queue of bytes is not as long as the type, `Forked`, `Corrupt`.
+    /// Returns `WrongLength` if an item of a queue of bytes is not as long as the type, `Forked` in
+    /// a forked child, and `Corrupt` if the queue is damaged.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -189,11 +191,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.control().observe_value::<T>(End::Oldest)
     }
 
-    /// Returns a copy of the newest item, without taking it. A lossy queue that nobody takes from is
-    /// a register that always has the latest value; [`Control::latest`] needs no seat for it.
+    /// Returns a copy of the newest item, without taking it. A lossy queue that nobody takes from
+    /// is a register that always has the latest value; [`Control::latest`] needs no seat for it.
     ///
     /// # Errors
-    /// As [`peek`](Self::peek).
+    /// Fails as [`peek`](Self::peek) does.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -211,11 +213,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 }
 
 impl<T: Item> ReadyQueue<T> {
-    /// Copies the newest item to `place`, without taking it. For large items. After `None` the value
-    /// of `place` is not specified.
+    /// Copies the newest item to `place`, without taking it. For large items. After `None` the
+    /// value of `place` is not specified.
     ///
     /// # Errors
-    /// As [`peek`](Self::peek).
+    /// Fails as [`peek`](Self::peek) does.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

@@ -3,7 +3,8 @@
 //! [`ReadyQueue`] is the public endpoint and says what can be done. [`endpoint::Endpoint`] is the
 //! same without the type. `put` and `get` move items. `delivery`, `batch` and `reservation` show
 //! them in place. `in_hand` settles what is in hand, `adopt` looks after the dead, `wait` waits,
-//! `interest` and `select` wait for several queues, `cancel` ends waits, and `own` touches the bytes of blocks. `control` needs no seat.
+//! `interest` and `select` wait for several queues, `cancel` ends waits, and `own` touches the
+//! bytes of blocks. `control` needs no seat.
 //!
 //! An item goes from `put` through `own` to `ring::put`, and comes back through `ring::take` and
 //! `own` to `get`.
@@ -77,8 +78,9 @@ use std::path::Path;
 /// Unlinks a queue. Attached endpoints keep working; new ones can no longer find it.
 ///
 /// # Errors
-/// `NotFound`, `PermissionDenied`, `TimedOut` if another process is removing it and does not come
-/// to an end, `InvalidName`, `Os`.
+/// Returns `NotFound` if there is no such queue, `PermissionDenied` if it may not be removed,
+/// `TimedOut` if another process is removing it and does not come to an end, `InvalidName` if no
+/// queue can have the name, and `Os` if a system call failed.
 ///
 /// ```
 /// # use prodcon::{Control, QueueOptions};
@@ -95,7 +97,7 @@ pub fn unlink(name: &str) -> Result<()> {
 /// Unlinks a queue in another directory than `PRODCON_DIR` or `/dev/shm`.
 ///
 /// # Errors
-/// As [`unlink`].
+/// Fails as [`unlink`] does.
 ///
 /// ```
 /// let dir = std::env::temp_dir();
@@ -109,7 +111,8 @@ pub fn unlink_in(dir: &Path, name: &str) -> Result<()> {
 /// Lists the queues in `PRODCON_DIR` or `/dev/shm`, by name.
 ///
 /// # Errors
-/// `NotFound` if there is no such directory, `PermissionDenied`, `Os`.
+/// Returns `NotFound` if there is no such directory, `PermissionDenied` if it may not be read, and
+/// `Os` if a system call failed.
 ///
 /// ```
 /// # use prodcon::{Control, QueueOptions};
@@ -126,7 +129,7 @@ pub fn list() -> Result<Vec<ListEntry>> {
 /// Lists the queues in a directory, by name.
 ///
 /// # Errors
-/// As [`list`].
+/// Fails as [`list`] does.
 ///
 /// ```
 /// let missing = std::env::temp_dir().join("prodcon-no-such-directory");

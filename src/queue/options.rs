@@ -20,7 +20,8 @@ const DEFAULT_SEATS: u32 = 64;
 /// The alignment of items of a queue of bytes if the creator did not set one.
 const DEFAULT_ALIGN: u32 = 8;
 
-/// How often a wait for a queue looks at its token: a sleep on a directory cannot be on a futex too.
+/// How often a wait for a queue looks at its token: a sleep on a directory cannot be on a futex
+/// too.
 const CANCEL_LOOK: Duration = Duration::from_millis(10);
 
 /// How a queue is created: what all its endpoints share. It stands in the queue's header.
@@ -182,14 +183,14 @@ impl QueueOptions {
         self
     }
 
-    /// Chooses whether each slot of the ring has a copy of its item, where items are of a plain type
-    /// of at most 8 bytes and `batch` is 1. Elsewhere it changes nothing, nor where the processor
-    /// cannot exchange 16 bytes at once. [`QueueInfo::copy_in_slot`](crate::QueueInfo) says what the
-    /// queue has.
+    /// Chooses whether each slot of the ring has a copy of its item, where items are of a plain
+    /// type of at most 8 bytes and `batch` is 1. Elsewhere it changes nothing, nor where the
+    /// processor cannot exchange 16 bytes at once. [`QueueInfo::copy_in_slot`](crate::QueueInfo)
+    /// says what the queue has.
     ///
-    /// A [`get`](crate::ReadyQueue::get) then needs one cache line of the queue instead of two. The price is 8 bytes
-    /// more for each slot, and a slower [`take`](crate::ReadyQueue::take): decline it where items are
-    /// taken in place.
+    /// A [`get`](crate::ReadyQueue::get) then needs one cache line of the queue instead of two. The
+    /// price is 8 bytes more for each slot, and a slower [`take`](crate::ReadyQueue::take): decline
+    /// it where items are taken in place.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions};
@@ -636,7 +637,8 @@ impl AttachOptions {
         }
     }
 
-    /// Gives the endpoint a token that ends its waits: they answer `Cancelled` once it is cancelled.
+    /// Gives the endpoint a token that ends its waits: they answer `Cancelled` once it is
+    /// cancelled.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, CancelToken, GetError, QueueOptions, ReadyQueue};

@@ -38,9 +38,11 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn own_bytes_unforked(&mut self, len: usize) -> &mut [u8] {
         debug_assert!(!self.seat.hold);
-        // SAFETY: the seat owns the block it holds, `payload` checks len, and the slice borrows self exclusively.
+        // SAFETY: the seat owns the block it holds, `payload` checks len, and the slice borrows
+        // self exclusively.
         let bytes = unsafe { self.control.ring.memory.payload(self.seat.block, 0, len) };
-        // SAFETY: the pointer is to len mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
+        // SAFETY: the pointer is to len mapped bytes (see `payload`); by the permutation of blocks
+        // nobody else has this block.
         unsafe { &mut *bytes }
     }
 
@@ -58,9 +60,11 @@ impl Endpoint {
         debug_assert!(!self.seat.hold);
         let ring = &self.control.ring;
         let header = ring.memory.block(self.seat.block);
-        // SAFETY: the seat owns the block it holds, `payload` checks the length, and self, borrowed exclusively, has no other slice of the block.
+        // SAFETY: the seat owns the block it holds, `payload` checks the length, and self, borrowed
+        // exclusively, has no other slice of the block.
         let own = unsafe { ring.memory.payload(self.seat.block, 0, item.len()) };
-        // SAFETY: the pointer is to item.len() mapped bytes (see `payload`); by the permutation of blocks nobody else has this block.
+        // SAFETY: the pointer is to item.len() mapped bytes (see `payload`); by the permutation of
+        // blocks nobody else has this block.
         copy_in(item, unsafe { &mut *own });
         let (cursors, seat, len) = (&mut self.cursors, &mut self.seat, item.len() as u64);
         let put = ring.put_fast::<true>(cursors, seat, header, len, || padded(item));
@@ -94,7 +98,8 @@ impl Endpoint {
             }
             // SAFETY: the take made the block this seat's, and `payload` checks the length.
             let bytes = unsafe { ring.memory.payload(block, 0, len) };
-            // SAFETY: the pointer is to len mapped bytes; nobody writes to the block before this closure returns.
+            // SAFETY: the pointer is to len mapped bytes; nobody writes to the block before this
+            // closure returns.
             Some(copy(unsafe { &*bytes }))
         });
         if got.is_some() {
@@ -105,8 +110,8 @@ impl Endpoint {
         got
     }
 
-    /// Gets as `get_fast` does, where slots have copies. Then the queue is of a plain type, and every
-    /// item has its size, whether the endpoint knows the type or not.
+    /// Gets as `get_fast` does, where slots have copies. Then the queue is of a plain type, and
+    /// every item has its size, whether the endpoint knows the type or not.
     #[inline(always)]
     fn get_copy<R>(
         &mut self,
@@ -151,9 +156,11 @@ impl Endpoint {
     /// Does the same as `bytes_of`. The caller has checked that this is no forked child.
     #[inline(always)]
     fn bytes_unforked(&self, block: u32, offset: usize, len: usize) -> &[u8] {
-        // SAFETY: callers pass the block of a seat that this endpoint holds, and `payload` checks the bounds; self is borrowed as long as the slice.
+        // SAFETY: callers pass the block of a seat that this endpoint holds, and `payload` checks
+        // the bounds; self is borrowed as long as the slice.
         let bytes = unsafe { self.control.ring.memory.payload(block, offset, len) };
-        // SAFETY: as in `own_bytes_mut`; only shared references to the block exist while self is borrowed shared.
+        // SAFETY: as in `own_bytes_mut`; only shared references to the block exist while self is
+        // borrowed shared.
         unsafe { &*bytes }
     }
 

@@ -316,7 +316,8 @@ impl<T: Payload + ?Sized> OwnedDelivery<T> {
     /// Gives the item back, for another consumer or for the endpoint's next take.
     ///
     /// # Errors
-    /// `AtMostOnce`: the queue takes nothing back, and the item was counted as lost. `Forked`.
+    /// Returns `AtMostOnce` if the queue takes nothing back: the item was counted as lost. Returns
+    /// `Forked` in a forked child.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue};
@@ -380,15 +381,17 @@ impl<T: Payload + ?Sized> OwnedDelivery<T> {
         if control.forked() {
             control.panic_forked();
         }
-        // SAFETY: the seat owns the block it holds until the loan ends, which needs `self`; `payload` checks the length.
+        // SAFETY: the seat owns the block it holds until the loan ends, which needs `self`;
+        // `payload` checks the length.
         let bytes = unsafe {
             control
                 .ring
                 .memory
                 .payload(self.shown.block, 0, self.shown.len)
         };
-        // SAFETY: the pointer is to mapped bytes (see `payload`; `loans` keeps the mapping, and this is no forked child). By the permutation of blocks
-        // nobody else has this block, and while the seat is out this process only reads it, here.
+        // SAFETY: the pointer is to mapped bytes (see `payload`; `loans` keeps the mapping, and
+        // this is no forked child). By the permutation of blocks nobody else has this block, and
+        // while the seat is out this process only reads it, here.
         unsafe { &*bytes }
     }
 

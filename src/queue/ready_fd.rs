@@ -13,10 +13,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 /// poll. While it is not armed nobody counts as asleep, and the other processes make no system call
 /// for it.
 ///
-/// The descriptor is this process's own and closed on exec. A thread `prodcon-wait`, which the first
-/// armed descriptor starts, waits for all of them and looks after dead processes meanwhile. It blocks
-/// all signals. Before Linux 5.16, and where a filter forbids `futex_waitv`, it looks every two
-/// milliseconds instead.
+/// The descriptor is this process's own and closed on exec. A thread `prodcon-wait`, which the
+/// first armed descriptor starts, waits for all of them and looks after dead processes meanwhile.
+/// It blocks all signals. Before Linux 5.16, and where a filter forbids `futex_waitv`, it looks
+/// every two milliseconds instead.
 ///
 /// Several descriptors may wait for one queue. When items come, as many of them become readable as
 /// there are items. Dropping one that is armed, or that became readable and was not armed again,
@@ -63,7 +63,8 @@ impl Interest<'_> {
     /// [armed](ReadyFd::arm).
     ///
     /// # Errors
-    /// `Forked`, `Removed` if the queue cannot be opened a second time, `Os`.
+    /// Returns `Forked` in a forked child, `Removed` if the queue cannot be opened a second time,
+    /// and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -89,8 +90,8 @@ impl ReadyFd {
     /// and do not poll, because the descriptor is not armed.
     ///
     /// # Errors
-    /// `Cancelled` if the endpoint's token was cancelled and nothing is ready; `Removed`, `Forked`,
-    /// `Os`.
+    /// Returns `Cancelled` if the endpoint's token was cancelled and nothing is ready, `Removed` if
+    /// the queue's name was removed, `Forked` in a forked child, and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

@@ -61,8 +61,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Creates a queue and attaches to it.
     ///
     /// # Errors
-    /// `AlreadyExists`, `InvalidName`, `InvalidOption`, `PermissionDenied`, `NoSpace`, `NotFound`
-    /// if there is no such directory, `Os`.
+    /// Returns `AlreadyExists` if the name is taken, `InvalidName` if no queue can have it,
+    /// `InvalidOption` if an option is out of range or does not go with another one,
+    /// `PermissionDenied` if the directory may not be written to, `NoSpace` if the queue does not
+    /// fit into it, `NotFound` if there is no such directory, and `Os` if a system call failed.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -78,8 +80,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Attaches to a queue by name.
     ///
     /// # Errors
-    /// `NotFound`, `Incompatible` if the queue is of another type, `NoSeat`, `PermissionDenied`,
-    /// `Corrupt` if the file is no queue, `InvalidName`, `Os`.
+    /// Returns `NotFound` if there is no such queue, `Incompatible` if it is of another type,
+    /// `NoSeat` if all seats are taken, `PermissionDenied` if it may not be written to, `Corrupt`
+    /// if the file is no queue, `InvalidName` if no queue can have the name, and `Os` if a system
+    /// call failed.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -97,7 +101,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// is created.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach); `TimedOut` and `Cancelled` if it waits for the queue.
+    /// Fails as [`attach`](Self::attach) does. If it waits for the queue, it may return `TimedOut`
+    /// and `Cancelled` too.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue, Role};
@@ -116,8 +121,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Attaches to the queue if it exists; otherwise creates it.
     ///
     /// # Errors
-    /// `OptionsDiffer` if it exists with other options: [`Error::differences`] lists them. Else as
-    /// [`attach`](Self::attach) and [`create`](Self::create).
+    /// Returns `OptionsDiffer` if the queue exists with other options; [`Error::differences`] lists
+    /// them. Fails as [`attach`](Self::attach) and [`create`](Self::create) do otherwise.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -136,8 +141,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Opens another endpoint of the same queue, attached as this one, with seats of its own.
     ///
     /// # Errors
-    /// `Removed` if the name was removed and the queue cannot be opened again; else as
-    /// [`attach`](Self::attach).
+    /// Returns `Removed` if the name was removed and the queue cannot be opened again. Fails as
+    /// [`attach`](Self::attach) does otherwise.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -158,9 +163,11 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// instead.
     ///
     /// # Errors
-    /// `NotReady`, `Stopped`, `Cancelled`, or `Failed` with `TooLarge`, `WrongLength`, `NoSeat` if
-    /// an item is in hand and no other seat is free, `Removed`, `Forked`, `Corrupt`, `Exhausted`,
-    /// `Os`. The item was not put then.
+    /// Returns `NotReady` if the queue takes no items now, `Stopped` if it is stopped or its stream
+    /// ends, and `Cancelled` if the endpoint's token was cancelled. Returns `Failed` if something
+    /// else went wrong, with the kind `TooLarge`, `WrongLength`, `NoSeat` (an item is in hand and
+    /// no other seat is free), `Removed`, `Forked`, `Corrupt`, `Exhausted` or `Os`. The item was
+    /// not put then.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -182,7 +189,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// as long as the other side keeps getting on, and tries once more.
     ///
     /// # Errors
-    /// `Full`, and as [`put`](Self::put).
+    /// Returns `Full` if the queue is full. Fails as [`put`](Self::put) does otherwise.
     ///
     /// ```
     /// # use prodcon::{PutError, QueueOptions, ReadyQueue};
@@ -201,7 +208,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// is dropped in the same step, counted as dropped. Never waits.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
+    /// Fails as [`put`](Self::put) does.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -226,8 +233,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// when they are compiled: use `take`, or [`get_into`](Self::get_into).
     ///
     /// # Errors
-    /// `Stopped` at the end of the stream, `Cancelled`, or `Failed` with `WrongLength` (see
-    /// [`discard`](Self::discard)), `Removed`, `Forked`, `Corrupt`, `Exhausted`, `Os`.
+    /// Returns `Stopped` at the end of the stream, and `Cancelled` if the endpoint's token was
+    /// cancelled. Returns `Failed` if something else went wrong, with the kind `WrongLength` (see
+    /// [`discard`](Self::discard)), `Removed`, `Forked`, `Corrupt`, `Exhausted` or `Os`.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -247,7 +255,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// After several that have succeeded it may pause first, as [`try_put`](Self::try_put) does.
     ///
     /// # Errors
-    /// `Empty`, and as [`get`](Self::get).
+    /// Returns `Empty` if there is no item. Fails as [`get`](Self::get) does otherwise.
     ///
     /// ```
     /// # use prodcon::{GetError, QueueOptions, ReadyQueue};
@@ -311,7 +319,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// [`ack`](Delivery::ack) when the work is done.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// Fails as [`get`](Self::get) does.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -334,7 +342,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// pause first, as [`try_put`](Self::try_put) does.
     ///
     /// # Errors
-    /// `Empty`, and as [`get`](Self::get).
+    /// Returns `Empty` if there is no item. Fails as [`get`](Self::get) does otherwise.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -360,7 +368,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// up to 16, while a quarter of the queue's seats stays free for others.
     ///
     /// # Errors
-    /// As [`get`](Self::get), if there is not even one item.
+    /// Fails as [`get`](Self::get) does, if there is not even one item.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -376,13 +384,13 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.endpoint.take_many(max, Until::Forever)
     }
 
-    /// Takes the oldest item in place, with a seat of its own: it may leave the endpoint, the thread
-    /// and the scope. Waits while there is none, and while
+    /// Takes the oldest item in place, with a seat of its own: it may leave the endpoint, the
+    /// thread and the scope. Waits while there is none, and while
     /// [`max_unacked`](AttachOptions::max_unacked) of them have not been acknowledged.
     ///
     /// # Errors
-    /// `Failed` with `InvalidOption` if the endpoint was attached without `max_unacked`, or if the
-    /// queue has batches; as [`get`](Self::get).
+    /// Returns `Failed` with `InvalidOption` if the endpoint was attached without `max_unacked`, or
+    /// if the queue has batches. Fails as [`get`](Self::get) does otherwise.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue};
@@ -501,7 +509,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Lets producers put.
     ///
     /// # Errors
-    /// `Forked`, `ReadOnly`.
+    /// Returns `Forked` in a forked child and `ReadOnly` if the queue may only be read.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -519,7 +527,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// delivered after it.
     ///
     /// # Errors
-    /// `Forked`, `Exhausted` after 2^40 calls, `Corrupt`.
+    /// Returns `Forked` in a forked child, `Exhausted` after 2^40 calls, and `Corrupt` if the queue
+    /// is damaged.
     ///
     /// ```
     /// # use prodcon::{PutError, QueueOptions, ReadyQueue};
@@ -543,7 +552,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Removes every item, in one step.
     ///
     /// # Errors
-    /// As [`set_not_ready`](Self::set_not_ready).
+    /// Fails as [`set_not_ready`](Self::set_not_ready) does.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -562,7 +571,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// first.
     ///
     /// # Errors
-    /// `Cancelled`, `Removed`, `Forked`.
+    /// Returns `Cancelled` if the endpoint's token was cancelled, `Removed` if its name was
+    /// removed, and `Forked` in a forked child.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -630,8 +640,9 @@ impl ReadyQueue<[u8]> {
     /// Reserves a block for an item of `len` bytes, to be filled in place.
     ///
     /// # Errors
-    /// `Failed` with `TooLarge`, `WrongLength`, `NoSeat`, `Forked`. State and space of the queue
-    /// count at the commit.
+    /// Returns `Failed` with the kind `TooLarge` or `WrongLength` if no item can have that length,
+    /// `NoSeat` if an item is in hand and no other seat is free, or `Forked` in a forked child.
+    /// State and space of the queue count at the commit.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -651,8 +662,8 @@ impl<T: Item> ReadyQueue<T> {
     /// Reserves a block for an item, to be filled in place.
     ///
     /// # Errors
-    /// `Failed` with `NoSeat` if an item is in hand and no other seat is free, `Forked`. State and
-    /// space of the queue count at the commit.
+    /// Returns `Failed` with the kind `NoSeat` if an item is in hand and no other seat is free, or
+    /// `Forked` in a forked child. State and space of the queue count at the commit.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -671,7 +682,8 @@ impl<T: Item> ReadyQueue<T> {
     /// queue's [`batch`](crate::QueueOptions::batch).
     ///
     /// # Errors
-    /// `Failed` with `TooLarge` if a block has no room for so many; as [`reserve`](Self::reserve).
+    /// Returns `Failed` with `TooLarge` if a block has no room for so many. Fails as
+    /// [`reserve`](Self::reserve) does otherwise.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -708,7 +720,7 @@ impl<T: Item> ReadyQueue<T> {
     /// [`batch`](crate::QueueOptions::batch), so that one exchange moves them all.
     ///
     /// # Errors
-    /// [`PutSliceError`]: how many were put, and why the rest was not.
+    /// Returns a [`PutSliceError`], which says how many were put, and why the rest was not.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -726,7 +738,7 @@ impl<T: Item> ReadyQueue<T> {
     /// large items; acknowledged as by [`get`](Self::get).
     ///
     /// # Errors
-    /// As [`get`](Self::get); `place` is untouched then.
+    /// Fails as [`get`](Self::get) does. `place` is untouched then.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -749,7 +761,7 @@ impl<T: Item> ReadyQueue<T> {
     /// may pause first, as [`try_put`](Self::try_put) does.
     ///
     /// # Errors
-    /// `Empty`, and as [`get_into`](Self::get_into).
+    /// Returns `Empty` if there is no item. Fails as [`get_into`](Self::get_into) does otherwise.
     ///
     /// ```
     /// # use prodcon::{GetError, QueueOptions, ReadyQueue};

@@ -100,7 +100,7 @@ impl<'q, T: Elements + ?Sized> Reservation<'q, T> {
     /// given up. To try again use [`commit_within`](Self::commit_within).
     ///
     /// # Errors
-    /// As [`ReadyQueue::put`](crate::ReadyQueue::put).
+    /// Fails as [`ReadyQueue::put`](crate::ReadyQueue::put) does.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -131,8 +131,8 @@ impl<'q, T: Elements + ?Sized> Reservation<'q, T> {
     /// fails the reservation comes back with the error.
     ///
     /// # Errors
-    /// As [`ReadyQueue::put`](crate::ReadyQueue::put), `TimedOut`, or `Full` if the timeout is
-    /// zero.
+    /// Fails as [`ReadyQueue::put`](crate::ReadyQueue::put) does. Returns `TimedOut` if there was
+    /// no space in time, or `Full` if the timeout is zero.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -203,9 +203,10 @@ impl<T: ?Sized> Deref for Reservation<'_, T> {
 
     fn deref(&self) -> &T {
         self.endpoint.assert_mapped();
-        // SAFETY: `place` points to a payload within the endpoint's own block, valid for `T` (`new`'s
-        // callers checked length and alignment), mapped because this is no forked child, and written
-        // by nobody else while the block is the endpoint's and the endpoint is borrowed by self.
+        // SAFETY: `place` points to a payload within the endpoint's own block, valid for `T`
+        // (`new`'s callers checked length and alignment), mapped because this is no forked child,
+        // and written by nobody else while the block is the endpoint's and the endpoint is borrowed
+        // by self.
         unsafe { self.place.as_ref() }
     }
 }

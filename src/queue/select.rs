@@ -21,15 +21,16 @@ const MAX_INTERESTS: usize = MAX_WORDS - 1;
 /// Returns its index, or `None` if the time passed first. With a timeout of zero it only looks.
 ///
 /// Ready means that an operation is worth a `try_`. Another consumer may be faster, so try, and
-/// wait again after `Empty` or `Full`. If several are ready it reports a different one each time. It
-/// passes on every wake-up that it does not report.
+/// wait again after `Empty` or `Full`. If several are ready it reports a different one each time.
+/// It passes on every wake-up that it does not report.
 ///
 /// It takes up to 127 interests. While it waits it looks after dead processes, as every wait does.
 ///
 /// # Errors
-/// `InvalidOption` for more than 127 interests, or for none and no timeout; `Cancelled` if the
-/// token of one of the endpoints was cancelled and nothing is ready; `Removed`, `Forked`,
-/// `Corrupt`, `Os`.
+/// Returns `InvalidOption` for more than 127 interests, or for none and no timeout. Returns
+/// `Cancelled` if the token of one of the endpoints was cancelled and nothing is ready. Returns
+/// `Removed` if a queue's name was removed, `Forked` in a forked child, `Corrupt` if a queue is
+/// damaged, and `Os` if a system call failed.
 ///
 /// ```
 /// # use prodcon::{GetError, QueueOptions, ReadyQueue, select};

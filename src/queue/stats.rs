@@ -169,9 +169,9 @@ pub struct SeatInfo {
     /// The endpoint waits.
     pub asleep: bool,
     /// How long the worker's call of `work` has lasted that has the items in hand, counted from its
-    /// last [`keep_alive`](crate::worker::Context::keep_alive). `None` if that is not known: no take
-    /// looks at a clock. For other endpoints, look twice: a seat that holds the same item in both
-    /// looks has held it in between.
+    /// last [`keep_alive`](crate::worker::Context::keep_alive). `None` if that is not known: no
+    /// take looks at a clock. For other endpoints, look twice: a seat that holds the same item in
+    /// both looks has held it in between.
     pub holding: Option<Duration>,
 }
 

@@ -140,7 +140,8 @@ impl Control {
     /// Waits until the state is no longer `from`. Returns false if `timeout` passed first.
     ///
     /// # Errors
-    /// `Cancelled`, `Removed`, `Forked`, `Os`.
+    /// Returns `Cancelled` if the endpoint's token was cancelled, `Removed` if its name was
+    /// removed, `Forked` in a forked child, and `Os` if a system call failed.
     pub fn wait_state_change(&self, from: State, timeout: Option<Duration>) -> Result<bool> {
         self.wait(timeout, |control| control.state() != from)
     }

@@ -47,7 +47,8 @@ impl<'q, T: Payload + ?Sized> Within<'q, T> {
     /// Puts an item; waits for space for the time given.
     ///
     /// # Errors
-    /// As [`ReadyQueue::put`](crate::ReadyQueue::put), and `TimedOut` (or `Full`).
+    /// Returns `TimedOut` if there was no space in time, or `Full` if the time is zero. Fails as
+    /// [`ReadyQueue::put`](crate::ReadyQueue::put) does otherwise.
     ///
     /// ```
     /// # use prodcon::{PutError, QueueOptions, ReadyQueue};
@@ -68,7 +69,8 @@ impl<'q, T: Payload + ?Sized> Within<'q, T> {
     /// Gets the oldest item; waits for one for the time given.
     ///
     /// # Errors
-    /// As [`ReadyQueue::get`](crate::ReadyQueue::get), and `TimedOut` (or `Empty`).
+    /// Returns `TimedOut` if no item came in time, or `Empty` if the time is zero. Fails as
+    /// [`ReadyQueue::get`](crate::ReadyQueue::get) does otherwise.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -94,7 +96,8 @@ impl<'q, T: Payload + ?Sized> Within<'q, T> {
     /// Takes the oldest item in place; waits for one for the time given.
     ///
     /// # Errors
-    /// As [`ReadyQueue::take`](crate::ReadyQueue::take), and `TimedOut` (or `Empty`).
+    /// Returns `TimedOut` if no item came in time, or `Empty` if the time is zero. Fails as
+    /// [`ReadyQueue::take`](crate::ReadyQueue::take) does otherwise.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -115,7 +118,8 @@ impl<'q, T: Payload + ?Sized> Within<'q, T> {
     /// Takes up to `max` items in place; waits for the first for the time given.
     ///
     /// # Errors
-    /// As [`ReadyQueue::take_many`](crate::ReadyQueue::take_many), and `TimedOut` (or `Empty`).
+    /// Returns `TimedOut` if no item came in time, or `Empty` if the time is zero. Fails as
+    /// [`ReadyQueue::take_many`](crate::ReadyQueue::take_many) does otherwise.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -134,7 +138,8 @@ impl<'q, T: Payload + ?Sized> Within<'q, T> {
     /// together.
     ///
     /// # Errors
-    /// As [`ReadyQueue::take_owned`](crate::ReadyQueue::take_owned), and `TimedOut` (or `Empty`).
+    /// Returns `TimedOut` if no item came in time, or `Empty` if the time is zero. Fails as
+    /// [`ReadyQueue::take_owned`](crate::ReadyQueue::take_owned) does otherwise.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, GetError, QueueOptions, ReadyQueue};
@@ -159,7 +164,7 @@ impl<T: Item> Within<'_, T> {
     /// Gets the oldest item into `place`; waits for one for the time given.
     ///
     /// # Errors
-    /// As [`get`](Self::get); `place` is untouched then.
+    /// Fails as [`get`](Self::get) does. `place` is untouched then.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -182,7 +187,7 @@ impl<T: Item> Within<'_, T> {
     /// Puts items in order; waits for space for the time given, which is for all of them together.
     ///
     /// # Errors
-    /// [`PutSliceError`]: how many were put, and why the rest was not.
+    /// Returns a [`PutSliceError`], which says how many were put, and why the rest was not.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

@@ -141,8 +141,8 @@ impl<M: Memory> Ring<M> {
                 ));
             }
         }
-        // Of a chain of dead ones that traded for each other's blocks, one decides the next: whose one
-        // block has a place owns the other. Who may still own either contradicts nothing.
+        // Of a chain of dead ones that traded for each other's blocks, one decides the next: whose
+        // one block has a place owns the other. Who may still own either contradicts nothing.
         let mut open: Vec<(usize, u32, u32)> = records()
             .filter_map(|(index, record)| Some((index, record.mine, record.incoming?)))
             .collect();

@@ -125,9 +125,10 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Does the same as `exchange`, with all that is needed at hand: the seat's line, the slot
-    /// `at.index`, what a put does to the copy there, and whether a block may have several items. `Err` means that another process was
-    /// faster: it contains what the slot holds now, and the record is still announced. With `open`
-    /// the record also stays announced after a take that happened, and the caller finishes it.
+    /// `at.index`, what a put does to the copy there, and whether a block may have several items.
+    /// `Err` means that another process was faster: it contains what the slot holds now, and the
+    /// record is still announced. With `open` the record also stays announced after a take that
+    /// happened, and the caller finishes it.
     #[inline(always)]
     #[expect(
         clippy::too_many_arguments,
@@ -178,8 +179,8 @@ impl<M: Memory> Ring<M> {
             Ok(()) => {
                 #[cfg(all(test, loom))]
                 super::model::witness(&self.memory, kind, seat.block, seen.block);
-                // Release: pairs with the acquire fence in `Ring::still`. An observer that sees what
-                // is written into this block from now on sees also that it has left the slot.
+                // Release: pairs with the acquire fence in `Ring::still`. An observer that sees
+                // what is written into this block from now on sees also that it has left the slot.
                 fence(Ordering::Release);
                 seat.block = seen.block;
                 if open {

@@ -15,8 +15,8 @@
 //! the empty block of a slot; a get trades the seat's block for a full one. Each is a single
 //! compare-and-swap of the slot's word.
 //!
-//! Where items have at most eight bytes, a slot also has a copy of its item. A put exchanges both at
-//! once, and a get that copies never touches the block (`trust.rs`).
+//! Where items have at most eight bytes, a slot also has a copy of its item. A put exchanges both
+//! at once, and a get that copies never touches the block (`trust.rs`).
 //!
 //! Two things differ from Vyukov's bounded queue (1024cores.net), whose stamps and cursors these
 //! are. There, an operation claims a position and then works on its slot, so a death between the
@@ -65,10 +65,11 @@ pub(crate) trait Memory {
     /// Returns a slot's word with the copy of its item, if this queue's slots have copies;
     /// `index < slots`.
     fn pair(&self, index: u32) -> Option<&Pair>;
-    /// Fetches the line of a slot with a copy that will be exchanged some exchanges after that of slot
-    /// `index`. Changes nothing.
+    /// Fetches the line of a slot with a copy that will be exchanged some exchanges after that of
+    /// slot `index`. Changes nothing.
     fn fetch_ahead(&self, index: u32);
-    /// Returns the copy of the item in a block. The caller owns the block, and the slots have copies.
+    /// Returns the copy of the item in a block. The caller owns the block, and the slots have
+    /// copies.
     fn copy_of(&self, block: u32) -> u64;
     /// `index < seats`
     fn seat(&self, index: u32) -> &SeatLine;
@@ -95,8 +96,8 @@ pub(crate) trait Memory {
     fn tail(&self) -> &AtomicU64;
 }
 
-/// Seat locks. After an error of the operating system `try_lock` answers false and `is_locked` true,
-/// so that nothing is done; the implementation keeps the error for its caller.
+/// Seat locks. After an error of the operating system `try_lock` answers false and `is_locked`
+/// true, so that nothing is done; the implementation keeps the error for its caller.
 pub(crate) trait Locks {
     fn try_lock(&mut self, seat: u32) -> bool;
     fn unlock(&mut self, seat: u32);
@@ -159,8 +160,9 @@ pub(crate) struct Ring<M> {
 
 /// Slots with copies in a line.
 const SLOTS_OF_LINE: u32 = 4;
-/// After so many lines in a row whose slots were exchanged without anybody's interference, lines are
-/// fetched ahead. An empty or full ring is an interference, and so is another endpoint on this side.
+/// After so many lines in a row whose slots were exchanged without anybody's interference, lines
+/// are fetched ahead. An empty or full ring is an interference, and so is another endpoint on this
+/// side.
 const UNDISTURBED: u32 = 4;
 
 impl<M: Memory> Ring<M> {

@@ -12,8 +12,9 @@ use crate::sync::atomic::{AtomicU64, Ordering, load_sc, store};
 
 impl<M: Memory> Ring<M> {
     /// Puts in the usual case: the cursor is right, the slot is free, and nobody interferes.
-    /// `header` is that of the seat's block, and `copy` gives the copy of the item in it, where slots
-    /// have copies. Returns false if nothing has happened; then [`put`](Self::put) finds out why.
+    /// `header` is that of the seat's block, and `copy` gives the copy of the item in it, where
+    /// slots have copies. Returns false if nothing has happened; then [`put`](Self::put) finds out
+    /// why.
     #[inline(always)]
     pub(crate) fn put_fast<const SINGLE: bool>(
         &self,

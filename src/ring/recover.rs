@@ -317,8 +317,8 @@ impl<M: Memory> Ring<M> {
         (0..self.memory.shape().seats)
             .filter(|index| !skip(*index))
             .any(|index| {
-                // Relaxed: a process that took an item announced it before its exchange, and the look
-                // at the slot acquired that.
+                // Relaxed: a process that took an item announced it before its exchange, and the
+                // look at the slot acquired that.
                 let record = self.memory.seat(index).read_record();
                 record.hold || record.incoming.is_some() && record.kind == Kind::Take
             })

@@ -210,8 +210,8 @@ fn swap_value(word: &AtomicU64, old: u64, new: u64) -> Result<u64, u64> {
     result
 }
 
-/// Compare-and-swap of two words at once: it compares the first and stores the second, then the first. The
-/// first has a lock. The second has changed only if the first has, which is checked.
+/// Compare-and-swap of two words at once: it compares the first and stores the second, then the
+/// first. The first has a lock. The second has changed only if the first has, which is checked.
 pub(crate) fn cas_both(
     first: &AtomicU64,
     second: &AtomicU64,

@@ -1,17 +1,19 @@
-//! Two words that one instruction exchanges: the word of a slot, and the copy of its item beside it.
+//! Two words that one instruction exchanges: the word of a slot, and the copy of its item beside
+//! it.
 //!
-//! The word is also loaded and exchanged alone, by instructions of eight bytes. The language's memory
-//! model does not define an atomic access of eight bytes that races with one of sixteen, so the exchange
-//! of both is inline assembly, which the compiler takes for any access to the memory at its pointer, and
-//! the argument is one about the machine.
+//! The word is also loaded and exchanged alone, by instructions of eight bytes. The language's
+//! memory model does not define an atomic access of eight bytes that races with one of sixteen, so
+//! the exchange of both is inline assembly, which the compiler takes for any access to the memory
+//! at its pointer, and the argument is one about the machine.
 //!
-//! - x86-64: `lock cmpxchg16b` is a full fence. Others see each half of its store as a whole, and neither
-//!   before the instruction has the line for itself. Their aligned loads of eight bytes stay in order.
+//! - x86-64: `lock cmpxchg16b` is a full fence. Others see each half of its store as a whole, and
+//!   neither before the instruction has the line for itself. Their aligned loads of eight bytes
+//!   stay in order.
 //! - aarch64: `caspal` (or `ldaxp` and `stlxp` in a loop) acquires and releases. Its store is one
-//!   single-copy atomic write of both halves. A load of the copy after a load-acquire of the word sees no
-//!   older copy than the word's. It sees no newer one either if the exchange of the word that follows
-//!   succeeds: the load comes before that exchange's store-release, and the exchange that wrote a newer
-//!   copy has read that store's word or a later one.
+//!   single-copy atomic write of both halves. A load of the copy after a load-acquire of the word
+//!   sees no older copy than the word's. It sees no newer one either if the exchange of the word
+//!   that follows succeeds: the load comes before that exchange's store-release, and the exchange
+//!   that wrote a newer copy has read that store's word or a later one.
 
 use super::atomic::{AtomicU64, Ordering};
 
@@ -43,7 +45,8 @@ impl Pair {
     /// afterwards.
     #[inline(always)]
     pub(crate) fn copy(&self) -> u64 {
-        // Acquire: comes before the exchange that follows. Pairs with that of the process that wrote it.
+        // Acquire: comes before the exchange that follows. Pairs with that of the process that
+        // wrote it.
         self.copy.load(Ordering::Acquire)
     }
 }
@@ -54,8 +57,8 @@ impl Pair {
     #[inline(always)]
     pub(crate) fn fetch(&self) {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: a hint: it reads and writes nothing, and no address makes it fault. (A processor that does not
-        // know it takes it for a NOP.)
+        // SAFETY: a hint: it reads and writes nothing, and no address makes it fault. (A processor
+        // that does not know it takes it for a NOP.)
         unsafe {
             core::arch::asm!("prefetchw [{}]", in(reg) self, options(nostack, preserves_flags, readonly));
         }
@@ -88,16 +91,17 @@ pub(crate) fn is_supported() -> bool {
 
 #[cfg(not(all(test, loom)))]
 impl Pair {
-    /// Exchanges both words at once, sequentially consistent. The error is the word found. It differs
-    /// from `old.word`, unless somebody has written to the segment past this library.
+    /// Exchanges both words at once, sequentially consistent. The error is the word found. It
+    /// differs from `old.word`, unless somebody has written to the segment past this library.
     #[inline(always)]
     pub(crate) fn exchange(&self, old: Both, new: Both) -> Result<(), u64> {
         #[cfg(fuzzing)]
         if !super::mortal::mortal() {
             return Ok(());
         }
-        // SAFETY: a reference to a Pair points to 16 bytes that are aligned to 16, writable and mapped as
-        // long as it lives; a segment whose slots are pairs is opened only where `is_supported` says yes.
+        // SAFETY: a reference to a Pair points to 16 bytes that are aligned to 16, writable and
+        // mapped as long as it lives; a segment whose slots are pairs is opened only where
+        // `is_supported` says yes.
         let found = unsafe { exchange(std::ptr::from_ref(self).cast_mut(), old, new) };
         if found == old {
             Ok(())
@@ -108,15 +112,15 @@ impl Pair {
 }
 
 /// # Safety
-/// `pair` points to 16 bytes aligned to 16 that may be written, all accesses to which are atomic, and the
-/// processor has the instruction: [`is_supported`].
+/// `pair` points to 16 bytes aligned to 16 that may be written, all accesses to which are atomic,
+/// and the processor has the instruction: [`is_supported`].
 #[cfg(all(target_arch = "x86_64", not(all(test, loom))))]
 #[inline(always)]
 unsafe fn exchange(pair: *mut Pair, old: Both, new: Both) -> Both {
     let (word, copy): (u64, u64);
-    // SAFETY: the pointer is good by the caller's contract; the instruction reads and writes the 16 bytes
-    // there and the registers named, and it takes the new word from rbx, which the compiler keeps for itself:
-    // it is put back before the end. The stack is not touched.
+    // SAFETY: the pointer is good by the caller's contract; the instruction reads and writes the 16
+    // bytes there and the registers named, and it takes the new word from rbx, which the compiler
+    // keeps for itself: it is put back before the end. The stack is not touched.
     unsafe {
         core::arch::asm!(
             "xchg {new_word}, rbx",
@@ -140,8 +144,8 @@ unsafe fn exchange(pair: *mut Pair, old: Both, new: Both) -> Both {
 unsafe fn exchange(pair: *mut Pair, old: Both, new: Both) -> Both {
     let (word, copy): (u64, u64);
     if std::arch::is_aarch64_feature_detected!("lse") {
-        // SAFETY: the pointer is good by the caller's contract; the processor has the instruction, which reads
-        // and writes the 16 bytes there and the registers named.
+        // SAFETY: the pointer is good by the caller's contract; the processor has the instruction,
+        // which reads and writes the 16 bytes there and the registers named.
         unsafe {
             core::arch::asm!(
                 ".arch_extension lse",
@@ -156,8 +160,8 @@ unsafe fn exchange(pair: *mut Pair, old: Both, new: Both) -> Both {
         }
         return Both { word, copy };
     }
-    // SAFETY: as above. Where the pair differs, what was found is written back, if nobody was in between: only
-    // then the two halves were there at the same time.
+    // SAFETY: as above. Where the pair differs, what was found is written back, if nobody was in
+    // between: only then the two halves were there at the same time.
     unsafe {
         core::arch::asm!(
             "2:",
@@ -191,9 +195,10 @@ unsafe fn exchange(_: *mut Pair, _: Both, _: Both) -> Both {
     unreachable!("no segment with pairs is opened here")
 }
 
-/// Under loom, which has no atomic of 128 bits: two words, and a lock that every exchange takes, of both
-/// and of the word alone. Loads take no lock, so one may see the new copy beside the old word, which the
-/// machine does not allow: more outcomes, all of which the exchange of the word has to catch.
+/// Under loom, which has no atomic of 128 bits: two words, and a lock that every exchange takes, of
+/// both and of the word alone. Loads take no lock, so one may see the new copy beside the old word,
+/// which the machine does not allow: more outcomes, all of which the exchange of the word has to
+/// catch.
 #[cfg(all(test, loom))]
 impl Pair {
     pub(crate) fn new(word: u64) -> Self {

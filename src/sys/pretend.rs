@@ -78,8 +78,8 @@ impl Kernel {
 
 impl Inode {
     fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: the mapping has MAX_FILE_SIZE bytes, at least len, and is never unmapped; the other
-        // users are endpoints of this thread, none of which is in an operation now.
+        // SAFETY: the mapping has MAX_FILE_SIZE bytes, at least len, and is never unmapped; the
+        // other users are endpoints of this thread, none of which is in an operation now.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr(), self.len) }
     }
 

@@ -48,7 +48,7 @@ pub trait Consume: Sized {
     /// worker.
     ///
     /// # Errors
-    /// Whatever makes the worker end without having begun; `on_stop` is not called then.
+    /// An error makes the worker end without having begun. `on_stop` is not called then.
     fn on_start(context: &mut Context) -> Result<Self, BoxError>;
 
     /// Works on 1 to `max_buffer_size` items. Called when the buffer is full, or `work_timeout`
@@ -60,8 +60,8 @@ pub trait Consume: Sized {
     /// has seats.
     ///
     /// # Errors
-    /// Whatever makes the worker end; the items are given back (at-least-once), `on_stop` is
-    /// called, and the controlling process hears it.
+    /// An error makes the worker end. The items are given back (at-least-once), `on_stop` is
+    /// called, and the controlling process hears of it.
     fn work(
         &mut self,
         items: &Batch<'_, Self::Item>,
@@ -72,7 +72,7 @@ pub trait Consume: Sized {
     /// the queue's end, a signal, an error or a panic.
     ///
     /// # Errors
-    /// What the controlling process is to hear.
+    /// The controlling process hears of an error.
     fn on_stop(self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())
@@ -119,7 +119,7 @@ pub trait Consume: Sized {
     /// [`run_if_worker`](Self::run_if_worker).
     ///
     /// # Errors
-    /// The path of the own executable is not known.
+    /// Returns an error if the path of this executable is not known.
     fn program() -> std::io::Result<Program> {
         run::program(std::any::type_name::<Self>())
     }

@@ -135,7 +135,8 @@ impl ConsumeLoop {
                 batch.len() as u64
             };
             self.give_back(batch)?;
-            return filled.map(|_| Filled::Again); // whatever ends the loop is found by its next round
+            // Whatever ends the loop is found by its next round.
+            return filled.map(|_| Filled::Again);
         }
         if self.at_least_once {
             batch.show();
@@ -223,7 +224,8 @@ impl ConsumeLoop {
                 }
                 Err(GetError::Empty | GetError::TimedOut) => {}
                 Err(GetError::Stopped)
-                    if !buffer.is_empty() && context.state() != State::Stopped => {} // the queue's end
+                    // The queue's end.
+                    if !buffer.is_empty() && context.state() != State::Stopped => {}
                 Err(error) => return Ok(Filled::Ends(stopped(error, context))),
             }
         }

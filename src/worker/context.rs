@@ -105,9 +105,10 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// `NotFound` if there is no such worker, `Stopped` if it is stopped, `NoSeat`, `ReadOnly`,
-    /// `InvalidOption` if the environment's settings are bad, and as [`Control::attach`]. The
-    /// controlling process hears it too.
+    /// Returns `NotFound` if there is no such worker, `Stopped` if it is stopped, `NoSeat` if all
+    /// seats are taken, `ReadOnly` if its queue may only be read, and `InvalidOption` if the
+    /// environment's settings are bad. Fails as [`Control::attach`] does otherwise. The controlling
+    /// process hears of it too.
     pub fn attach(name: &str, args: impl IntoIterator<Item = String>) -> Result<Self> {
         let attach = || {
             let mut context = Self::open(name, args, Settings::producer())?;
@@ -209,13 +210,14 @@ impl Context {
     }
 
     /// Lets the first SIGINT or SIGTERM to this process end it as `stopped` does: [`is_stopped`]
-    /// says so, and whoever sleeps or waits wakes up. The second one kills. The worker's state, and its other processes, are not concerned.
+    /// says so, and whoever sleeps or waits wakes up. The second one kills. The worker's state, and
+    /// its other processes, are not concerned.
     ///
     /// The `main` of the traits does this by itself. A signal that the process was started to
     /// ignore stays ignored.
     ///
     /// # Errors
-    /// `Os`: the handlers could not be installed.
+    /// Returns `Os` if the handlers could not be installed.
     ///
     /// [`is_stopped`]: Self::is_stopped
     #[cfg(feature = "signals")]
@@ -259,7 +261,7 @@ impl Context {
     /// Stops the worker, all its processes.
     ///
     /// # Errors
-    /// `Forked`.
+    /// Returns `Forked` in a forked child.
     pub fn stop(&self) -> Result<()> {
         self.watch.control.set_state(State::Stopped)
     }
@@ -303,7 +305,7 @@ impl Context {
     /// whole time passed.
     ///
     /// # Errors
-    /// `Forked`, `Os`.
+    /// Returns `Forked` in a forked child and `Os` if a system call failed.
     pub fn sleep(&mut self, time: Duration) -> Result<bool> {
         self.watch.sleep(Instant::now().checked_add(time))
     }
@@ -315,8 +317,9 @@ impl Context {
     /// feature `serde` `encode(&value)?` for any other. [`Message`] reads them.
     ///
     /// # Errors
-    /// `Stopped` if the worker was stopped while it waited; `Failed` with `TooLarge`,
-    /// `PermissionDenied`, `NoSeat`, `Corrupt`, `Forked`, `Os`.
+    /// Returns `Stopped` if the worker was stopped while it waited. Returns `Failed` if something
+    /// else went wrong, with the kind `TooLarge`, `PermissionDenied`, `NoSeat`, `Corrupt`, `Forked`
+    /// or `Os`.
     ///
     /// ```
     /// use prodcon::worker::{BoxError, Context};
@@ -342,7 +345,7 @@ impl Context {
     /// [`send_result`](Self::send_result).
     ///
     /// # Errors
-    /// As [`send_result`](Self::send_result).
+    /// Fails as [`send_result`](Self::send_result) does.
     pub fn send_message(&mut self, message: impl AsRef<[u8]>) -> Result<(), PutError> {
         put(
             &mut self.outbox,
@@ -356,7 +359,7 @@ impl Context {
     /// Gets the next message, if one is there.
     ///
     /// # Errors
-    /// `Empty`, or `Failed`.
+    /// Returns `Empty` if there is no message, and `Failed` if something went wrong.
     pub fn try_recv(&mut self) -> Result<Message, GetError> {
         let Some(queue) = self.inbox.get()? else {
             return Err(GetError::Empty);
@@ -371,7 +374,7 @@ impl Context {
     /// Gets the next message; waits for it as long as the worker is not stopped.
     ///
     /// # Errors
-    /// `Stopped`, or `Failed`.
+    /// Returns `Stopped` if the worker was stopped, and `Failed` if something else went wrong.
     pub fn recv(&mut self) -> Result<Message, GetError> {
         self.recv_until(None)
     }
@@ -379,7 +382,8 @@ impl Context {
     /// Gets the next message; waits for it for at most `timeout`.
     ///
     /// # Errors
-    /// `TimedOut`, `Stopped`, or `Failed`.
+    /// Returns `TimedOut` if no message came in time, `Stopped` if the worker was stopped, and
+    /// `Failed` if something else went wrong.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Message, GetError> {
         self.recv_until(Instant::now().checked_add(timeout))
     }
@@ -437,8 +441,8 @@ impl Context {
     }
 
     /// Begins the time of this call of `work` anew: for work that may take longer than the
-    /// [`work_limit`](super::ConsumerOptions::work_limit) and goes on well. It is a look at the clock
-    /// and a store; outside of a consumer's `work` it does nothing.
+    /// [`work_limit`](super::ConsumerOptions::work_limit) and goes on well. It is a look at the
+    /// clock and a store; outside of a consumer's `work` it does nothing.
     ///
     /// ```
     /// use prodcon::Batch;

@@ -49,7 +49,7 @@ impl<T: Payload + ?Sized> Link<T> {
     /// again.
     ///
     /// # Errors
-    /// The queue is there, but one cannot attach to it.
+    /// Returns an error if the queue is there but cannot be attached to.
     pub(crate) fn get(&mut self) -> Result<Option<&mut ReadyQueue<T>>, Error> {
         let now = coarse_now();
         if now >= self.next_look {

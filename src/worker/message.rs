@@ -99,7 +99,7 @@ impl Message {
     /// Returns it as text.
     ///
     /// # Errors
-    /// `Encoding`: it is not UTF-8.
+    /// Returns `Encoding` if it is not UTF-8.
     pub fn text(&self) -> Result<&str> {
         std::str::from_utf8(&self.bytes)
             .map_err(|error| self.error(format!("no UTF-8 text ({error})")))
@@ -108,7 +108,7 @@ impl Message {
     /// Returns it as a plain value, which was sent as its bytes (`bytemuck::bytes_of(&value)`).
     ///
     /// # Errors
-    /// `Encoding`: it has another length.
+    /// Returns `Encoding` if it has another length.
     pub fn item<T: Item>(&self) -> Result<T> {
         bytemuck::try_pod_read_unaligned(&self.bytes).map_err(|_| {
             self.error(format!(
@@ -123,7 +123,7 @@ impl Message {
     /// Returns it as any serde type, of which it was made with [`encode`].
     ///
     /// # Errors
-    /// `Encoding`: it is no encoding of that type.
+    /// Returns `Encoding` if it is no encoding of that type.
     #[cfg(feature = "serde")]
     pub fn decode<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T> {
         postcard::from_bytes(&self.bytes).map_err(|error| {
@@ -150,7 +150,7 @@ impl AsRef<[u8]> for Message {
 /// [`Message::decode`].
 ///
 /// # Errors
-/// `Encoding`: the value refuses to be serialized.
+/// Returns `Encoding` if the value refuses to be serialized.
 ///
 /// ```
 /// let bytes = prodcon::worker::encode(&("peak", 21.5_f64))?;

@@ -1,9 +1,9 @@
 //! Workers: producers and consumers as separate executables, and the process that controls them.
 //!
-//! A worker program implements [`Produce`], [`ProduceInPlace`] or [`Consume`] and calls `main`. It is started as
-//! `PROGRAM --attach NAME [ARGUMENTS]`: by a controlling handle ([`Producer`], [`Consumer`]), by
-//! hand, or by an init system. A controlling handle starts, stops and restarts its processes, puts
-//! items, and is called back with results, messages and ends.
+//! A worker program implements [`Produce`], [`ProduceInPlace`] or [`Consume`] and calls `main`. It
+//! is started as `PROGRAM --attach NAME [ARGUMENTS]`: by a controlling handle ([`Producer`],
+//! [`Consumer`]), by hand, or by an init system. A controlling handle starts, stops and restarts
+//! its processes, puts items, and is called back with results, messages and ends.
 //!
 //! ```no_run
 //! use prodcon::worker::{BoxError, Consume, Consumer, ConsumerOptions, Context};

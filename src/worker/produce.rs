@@ -56,13 +56,13 @@ pub trait Produce: Sized {
     /// worker.
     ///
     /// # Errors
-    /// Whatever makes the worker end without having begun; `on_stop` is not called then.
+    /// An error makes the worker end without having begun. `on_stop` is not called then.
     fn on_start(context: &mut Context) -> Result<Self, BoxError>;
 
     /// Makes the next item; `None`: there is none this time.
     ///
     /// # Errors
-    /// Whatever makes the worker end; `on_stop` is called, and the controlling process hears it.
+    /// An error makes the worker end. `on_stop` is called, and the controlling process hears of it.
     fn work(
         &mut self,
         context: &mut Context,
@@ -72,7 +72,7 @@ pub trait Produce: Sized {
     /// signal, an error or a panic.
     ///
     /// # Errors
-    /// What the controlling process is to hear.
+    /// The controlling process hears of an error.
     fn on_stop(self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())
@@ -119,7 +119,7 @@ pub trait Produce: Sized {
     /// [`run_if_worker`](Self::run_if_worker).
     ///
     /// # Errors
-    /// The path of the own executable is not known.
+    /// Returns an error if the path of this executable is not known.
     fn program() -> std::io::Result<Program> {
         run::program(std::any::type_name::<Self>())
     }

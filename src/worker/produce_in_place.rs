@@ -65,10 +65,11 @@ pub trait ProduceInPlace: Sized {
     /// What the subscribed queues hold: any [`Item`](crate::Item), or `[u8]`.
     type Item: Payload + ?Sized;
 
-    /// Begins the work: called once, before the first call of `fill`. What it returns is the worker.
+    /// Begins the work: called once, before the first call of `fill`. What it returns is the
+    /// worker.
     ///
     /// # Errors
-    /// Whatever makes the worker end without having begun; `on_stop` is not called then.
+    /// An error makes the worker end without having begun. `on_stop` is not called then.
     fn on_start(context: &mut Context) -> Result<Self, BoxError>;
 
     /// Fills in the next item, and says how much of it there is.
@@ -78,15 +79,15 @@ pub trait ProduceInPlace: Sized {
     /// memory of the worker's own: of `[u8]` as many bytes as a result may have.
     ///
     /// # Errors
-    /// Whatever makes the worker end; nothing is put, `on_stop` is called, and the controlling
-    /// process hears it.
+    /// An error makes the worker end. Nothing is put, `on_stop` is called, and the controlling
+    /// process hears of it.
     fn fill(&mut self, item: &mut Self::Item, context: &mut Context) -> Result<Filled, BoxError>;
 
     /// Ends the work: called once, after the last call of `fill`, whatever ended the loop: stop, a
     /// signal, an error or a panic.
     ///
     /// # Errors
-    /// What the controlling process is to hear.
+    /// The controlling process hears of an error.
     fn on_stop(self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())
@@ -133,7 +134,7 @@ pub trait ProduceInPlace: Sized {
     /// [`run_if_worker`](Self::run_if_worker).
     ///
     /// # Errors
-    /// The path of the own executable is not known.
+    /// Returns an error if the path of this executable is not known.
     fn program() -> std::io::Result<Program> {
         run::program(std::any::type_name::<Self>())
     }

@@ -201,7 +201,7 @@ impl Settings {
 /// ```
 ///
 /// # Errors
-/// `InvalidOption`: it is negative, longer than a year, or no number.
+/// Returns `InvalidOption` if it is negative, longer than a year, or no number.
 pub fn seconds(seconds: f64) -> Result<Duration, Error> {
     Duration::try_from_secs_f64(seconds)
         .ok()

@@ -31,7 +31,8 @@ pub(in crate::queue) fn copy_in(from: &[u8], to: &mut [u8]) {
     for (index, to) in to.chunks_exact_mut(8).enumerate() {
         // SAFETY: `to` has as many bytes as `from`, so this word lies in `from`.
         let word = unsafe { words.add(index) };
-        // SAFETY: within `from` and aligned, as just checked. Volatile keeps the compiler from making wide loads of it.
+        // SAFETY: within `from` and aligned, as just checked. Volatile keeps the compiler from
+        // making wide loads of it.
         let word = unsafe { word.read_volatile() };
         to.copy_from_slice(&word.to_ne_bytes());
     }
@@ -96,9 +97,9 @@ mod x86 {
         let [head, (from, to), tail] = split(from, to);
         head.1.copy_from_slice(head.0);
         if !to.is_empty() {
-            // SAFETY: reads and writes as many lines as both slices have, from their first bytes on, of which
-            // `to`'s is aligned to a line (`split`). The instructions exist by this function's contract. Registers from 16 on need
-            // no `vzeroupper`.
+            // SAFETY: reads and writes as many lines as both slices have, from their first bytes
+            // on, of which `to`'s is aligned to a line (`split`). The instructions exist by this
+            // function's contract. Registers from 16 on need no `vzeroupper`.
             unsafe {
                 asm!(
                     "2:",

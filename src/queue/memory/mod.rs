@@ -56,17 +56,20 @@ pub(crate) struct Mapped {
     shape: Shape,
 }
 
-// SAFETY: the pointers name shared memory that is accessed through atomics, and through blocks that one seat owns; the seat is in the same endpoint as this value and moves with it.
+// SAFETY: the pointers name shared memory that is accessed through atomics, and through blocks that
+// one seat owns; the seat is in the same endpoint as this value and moves with it.
 unsafe impl Send for Mapped {}
-// SAFETY: through `&Mapped` safe code reaches shared words as atomics alone. A block's bytes are reached
-// by `payload`, whose caller has to own the block's seat. An endpoint's seats are used by one thread at a time, and an `OwnedDelivery` only reads.
+// SAFETY: through `&Mapped` safe code reaches shared words as atomics alone. A block's bytes are
+// reached by `payload`, whose caller has to own the block's seat. An endpoint's seats are used by
+// one thread at a time, and an `OwnedDelivery` only reads.
 unsafe impl Sync for Mapped {}
 
 impl Mapped {
     /// The caller keeps `segment` for as long as this value lives.
     pub(super) fn new(segment: &Segment) -> Self {
         let (base, geometry) = (segment.base(), segment.geometry);
-        // SAFETY: by the geometry's arithmetic slots_offset <= total_size, and all total_size bytes are mapped.
+        // SAFETY: by the geometry's arithmetic slots_offset <= total_size, and all total_size bytes
+        // are mapped.
         let slots = unsafe { base.add(geometry.slots_offset as usize) };
         // SAFETY: as above, for blocks_offset.
         let blocks = unsafe { base.add(geometry.blocks_offset as usize) };
@@ -95,9 +98,11 @@ impl Mapped {
 
     #[inline(always)]
     pub(super) fn words(&self) -> &Words {
-        // SAFETY: the header check made total_size >= SEATS_OFFSET = WORDS_OFFSET + size of Words, all of which is mapped; the segment outlives self by the contract of `new`.
+        // SAFETY: the header check made total_size >= SEATS_OFFSET = WORDS_OFFSET + size of Words,
+        // all of which is mapped; the segment outlives self by the contract of `new`.
         let words = unsafe { self.base.add(WORDS_OFFSET) };
-        // SAFETY: within the mapping (above), whose start is page-aligned, so that 512 behind it is aligned to 128; all fields are atomics, for which every bit pattern is a value.
+        // SAFETY: within the mapping (above), whose start is page-aligned, so that 512 behind it is
+        // aligned to 128; all fields are atomics, for which every bit pattern is a value.
         unsafe { &*words.cast::<Words>() }
     }
 
@@ -105,16 +110,19 @@ impl Mapped {
     #[inline(always)]
     fn block_start(&self, block: u32) -> *mut u8 {
         assert!(block < self.shape.blocks);
-        // SAFETY: block < blocks, and blocks_offset + blocks * block_size = total_size by the geometry's arithmetic, all of which is mapped.
+        // SAFETY: block < blocks, and blocks_offset + blocks * block_size = total_size by the
+        // geometry's arithmetic, all of which is mapped.
         unsafe { self.blocks.add(block as usize * self.block_size) }
     }
 
     /// Returns header word `number` (0, or 1 in queues that have a second one) of a block.
     #[inline(always)]
     fn header(&self, block: u32, number: usize) -> &AtomicU64 {
-        // SAFETY: a block begins with its header: payload_offset >= 8, and >= 16 where there is a second word; so the word is within the block, which is mapped.
+        // SAFETY: a block begins with its header: payload_offset >= 8, and >= 16 where there is a
+        // second word; so the word is within the block, which is mapped.
         let word = unsafe { self.block_start(block).add(number * 8) };
-        // SAFETY: blocks_offset and block_size are multiples of 16, so the word is 8-aligned; every bit pattern is a u64, and others access it as an atomic too.
+        // SAFETY: blocks_offset and block_size are multiples of 16, so the word is 8-aligned; every
+        // bit pattern is a u64, and others access it as an atomic too.
         unsafe { &*word.cast::<AtomicU64>() }
     }
 
@@ -130,7 +138,8 @@ impl Mapped {
                 .checked_add(len)
                 .is_some_and(|end| end <= self.payload_size)
         );
-        // SAFETY: offset + len is within the block's payload (asserted), which ends within the block by the geometry's arithmetic; the block is mapped.
+        // SAFETY: offset + len is within the block's payload (asserted), which ends within the
+        // block by the geometry's arithmetic; the block is mapped.
         let start = unsafe { self.block_start(block).add(self.payload_offset + offset) };
         std::ptr::slice_from_raw_parts_mut(start, len)
     }
@@ -161,8 +170,10 @@ impl Mapped {
         for at in (0..end).step_by(LINE) {
             // SAFETY: at < payload_offset + payload_size <= block_size, and the block is mapped.
             let word = unsafe { start.add(at) };
-            // SAFETY: a block's start and size are multiples of 16 and `at` is one of 64, so the word is 8-aligned and ends within the block; every bit pattern is a u64. The block is the caller's:
-            // nobody else reads or writes its payload, and the caller has no reference to it now.
+            // SAFETY: a block's start and size are multiples of 16 and `at` is one of 64, so the
+            // word is 8-aligned and ends within the block; every bit pattern is a u64. The block is
+            // the caller's: nobody else reads or writes its payload, and the caller has no
+            // reference to it now.
             let word = unsafe { &*word.cast::<AtomicU64>() };
             // Release: the first one is the header, and pairs with the Acquire load in
             // `Ring::put_slow`.
@@ -189,11 +200,15 @@ impl Mapped {
         let mut skip = start - at;
         let mut to = to;
         while !to.is_empty() {
-            // SAFETY: `at` is below the end of the payload, which is within the block, and the block is mapped.
+            // SAFETY: `at` is below the end of the payload, which is within the block, and the
+            // block is mapped.
             let word = unsafe { self.block_start(block).add(at) };
-            // SAFETY: a block's start and size are multiples of 16 and `at` is one of 8, so the word is 8-aligned and ends within the block. Every bit pattern is a u64. The block may be written
-            // meanwhile, by its owner and mostly by another process, with accesses that are not atomic. One atomic load is one machine load, whatever is written; nothing follows from its value
-            // unless the slot's word, looked at afterwards, proves that nobody wrote.
+            // SAFETY: a block's start and size are multiples of 16 and `at` is one of 8, so the
+            // word is 8-aligned and ends within the block. Every bit pattern is a u64. The block
+            // may be written meanwhile, by its owner and mostly by another process, with accesses
+            // that are not atomic. One atomic load is one machine load, whatever is written;
+            // nothing follows from its value unless the slot's word, looked at afterwards, proves
+            // that nobody wrote.
             let word = unsafe { &*word.cast::<AtomicU64>() };
             // Relaxed: ordered by the acquire fence in `Ring::still`.
             let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
@@ -226,9 +241,11 @@ impl Memory for Mapped {
     #[inline(always)]
     fn slot(&self, index: u32) -> &AtomicU64 {
         assert!(index < self.shape.slots);
-        // SAFETY: index < capacity, so the slot lies before blocks_offset, and thus within the mapping.
+        // SAFETY: index < capacity, so the slot lies before blocks_offset, and thus within the
+        // mapping.
         let slot = unsafe { self.slots.add((index as usize) << self.slot_shift) };
-        // SAFETY: slots_offset and a slot's size are multiples of 8; every bit pattern is a u64, and others access it as an atomic too.
+        // SAFETY: slots_offset and a slot's size are multiples of 8; every bit pattern is a u64,
+        // and others access it as an atomic too.
         unsafe { &*slot.cast::<AtomicU64>() }
     }
     #[inline(always)]
@@ -237,10 +254,13 @@ impl Memory for Mapped {
             return None;
         }
         assert!(index < self.shape.slots);
-        // SAFETY: index < capacity, and slots have the size of a Pair, so this one lies before blocks_offset, and thus within the mapping.
+        // SAFETY: index < capacity, and slots have the size of a Pair, so this one lies before
+        // blocks_offset, and thus within the mapping.
         let pair = unsafe { self.slots.cast::<Pair>().add(index as usize) };
-        // SAFETY: slots_offset is a multiple of 128, and the mapping begins with a page, so the pair is aligned; every bit pattern is one, and others access it as atomics too.
-        // A segment with copies is made and opened only where `sync::pair::is_supported`, as `exchange` demands.
+        // SAFETY: slots_offset is a multiple of 128, and the mapping begins with a page, so the
+        // pair is aligned; every bit pattern is one, and others access it as atomics too. A segment
+        // with copies is made and opened only where `sync::pair::is_supported`, as `exchange`
+        // demands.
         Some(unsafe { &*pair })
     }
     #[inline(always)]
@@ -255,16 +275,20 @@ impl Memory for Mapped {
     #[inline(always)]
     fn copy_of(&self, block: u32) -> u64 {
         assert!(self.has_copies);
-        // SAFETY: with copies an item has 1 to 8 bytes, and a block's size is a multiple of 16 and of the alignment, so the block has at least 8 bytes from payload_offset on
-        // (a test in layout.rs looks at it); the block is mapped.
+        // SAFETY: with copies an item has 1 to 8 bytes, and a block's size is a multiple of 16 and
+        // of the alignment, so the block has at least 8 bytes from payload_offset on (a test in
+        // layout.rs looks at it); the block is mapped.
         let item = unsafe { self.block_start(block).add(self.payload_offset) };
-        // SAFETY: a block's start and its payload_offset are multiples of 8; every bit pattern is a u64. The block is the caller's: nobody writes to its payload meanwhile.
-        unsafe { &*item.cast::<AtomicU64>() }.load(Ordering::Relaxed) // Relaxed: the caller has written it
+        // SAFETY: a block's start and its payload_offset are multiples of 8; every bit pattern is a
+        // u64. The block is the caller's: nobody writes to its payload meanwhile.
+        // Relaxed: the caller has written it.
+        unsafe { &*item.cast::<AtomicU64>() }.load(Ordering::Relaxed)
     }
     #[inline(always)]
     fn seat(&self, index: u32) -> &SeatLine {
         assert!(index < self.shape.seats);
-        // SAFETY: index < seats, so the line lies within the mapping, see Segment::seat; the segment outlives self by the contract of `new`.
+        // SAFETY: index < seats, so the line lies within the mapping, see Segment::seat; the
+        // segment outlives self by the contract of `new`.
         let line = unsafe { self.base.add(SEATS_OFFSET + index as usize * SEAT_SIZE) };
         // SAFETY: aligned and valid for every bit pattern, see Segment::seat.
         unsafe { &*line.cast::<SeatLine>() }

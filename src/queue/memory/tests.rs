@@ -63,9 +63,11 @@ impl Participant {
     }
 
     fn payload(&mut self) -> &mut [u64] {
-        // SAFETY: the seat owns its block, and self, borrowed exclusively, has no other slice of it.
+        // SAFETY: the seat owns its block, and self, borrowed exclusively, has no other slice of
+        // it.
         let bytes = unsafe { self.ring.memory.payload(self.seat.block, 0, self.words * 8) };
-        // SAFETY: so many mapped bytes, 8-aligned, as the queue's items are; nobody else has the block.
+        // SAFETY: so many mapped bytes, 8-aligned, as the queue's items are; nobody else has the
+        // block.
         unsafe { std::slice::from_raw_parts_mut(bytes.cast(), self.words) }
     }
 

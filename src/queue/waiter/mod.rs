@@ -1,14 +1,16 @@
 //! The thread that waits for everybody who waits in a descriptor or a future.
 //!
 //! An [`Alarm`] is one interest that can be armed. An armed alarm goes off once: it writes to an
-//! eventfd, or wakes a task. While any alarm of the process is armed, a thread `prodcon-wait` sleeps
-//! on the event words of their queues, in one `futex_waitv`. It is started by the first alarm that is
-//! armed. A word has one registration however many alarms share it, and one thread sleeps on up to
-//! 127 words; a further one is started for more. docs/design.md, section 9, explains the rules.
+//! eventfd, or wakes a task. While any alarm of the process is armed, a thread `prodcon-wait`
+//! sleeps on the event words of their queues, in one `futex_waitv`. It is started by the first
+//! alarm that is armed. A word has one registration however many alarms share it, and one thread
+//! sleeps on up to 127 words; a further one is started for more. docs/design.md, section 9,
+//! explains the rules.
 //!
-//! Invariants: an alarm is armed, or has gone off, or neither, and that changes under the one lock of
-//! the process. A word that the thread has slept on is looked at, or passes its wake-up on. No task
-//! is woken under the lock. A forked child has a registry of its own and does not touch its parent's.
+//! Invariants: an alarm is armed, or has gone off, or neither, and that changes under the one lock
+//! of the process. A word that the thread has slept on is looked at, or passes its wake-up on. No
+//! task is woken under the lock. A forked child has a registry of its own and does not touch its
+//! parent's.
 
 mod registry;
 
@@ -146,8 +148,8 @@ impl Entry {
     }
 }
 
-/// An interest that can be armed. Dropping it while it is armed, or after it has gone off, passes its
-/// wake-up on.
+/// An interest that can be armed. Dropping it while it is armed, or after it has gone off, passes
+/// its wake-up on.
 #[derive(Debug)]
 pub(super) struct Alarm {
     entry: Arc<Entry>,

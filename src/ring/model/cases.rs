@@ -373,7 +373,7 @@ fn model_the_rest_of_a_block() {
     });
 }
 
-// ---------------------------------------------------------------- several seats for one participant
+// ------------------------------------------------------------- several seats for one participant
 
 /// Two blocks in hand, the older one given back (or lost), the other acknowledged.
 const TAKE_TWO: Plan = |actor| {

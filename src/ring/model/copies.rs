@@ -1,5 +1,5 @@
-//! Models of slots with copies of their items: plans of `cases` once more, and those for the rule that a
-//! copy may be delivered without a look at the header.
+//! Models of slots with copies of their items: plans of `cases` once more, and those for the rule
+//! that a copy may be delivered without a look at the header.
 //!
 //! These bugs were planted, and each was seen failing:
 //!
@@ -8,8 +8,8 @@
 //! - copies trusted from the next cycle on (model_a_put_from_the_next_cycle);
 //! - the copy loaded before the word, and after the exchange (model_copies_come_with_their_items).
 //!
-//! At each get `witness_live` compares the verdict with the header, and `witness_copy` the copy with the
-//! block.
+//! At each get `witness_live` compares the verdict with the header, and `witness_copy` the copy
+//! with the block.
 
 use super::cases::{CLEAR, GET, PUT_A, PUT_B};
 use super::{Case, Pass, Plan, at_least, case, each_death, explore, pass};
@@ -111,7 +111,8 @@ fn model_laps_between_an_exchange_and_the_look_at_the_epoch() {
     });
 }
 
-/// In the cycle after the exchange that settles the rule, a put may still come from before the clear.
+/// In the cycle after the exchange that settles the rule, a put may still come from before the
+/// clear.
 #[test]
 fn model_a_put_from_the_next_cycle() {
     at_least(6_600, 5_800, || {
@@ -120,7 +121,8 @@ fn model_a_put_from_the_next_cycle() {
     });
 }
 
-/// A put that has to walk from the beginning, because its cursor's slot is full, walks over a clear.
+/// A put that has to walk from the beginning, because its cursor's slot is full, walks over a
+/// clear.
 #[test]
 fn model_a_walk_over_a_clear() {
     at_least(2_600, 3_200, || {

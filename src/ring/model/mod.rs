@@ -565,7 +565,8 @@ fn participant(
     held.mine.borrow_mut().push(seat); // locked from the beginning: nobody else takes it
     let end = live(life.unwrap_or(u32::MAX), || {
         let line = shared.seat(seat);
-        let own = Seat::adopt(seat, &line.read_record(), line.read_counts(), 1); // free: nothing in hand
+        // Free: nothing in hand.
+        let own = Seat::adopt(seat, &line.read_record(), line.read_counts(), 1);
         plan(&mut Actor {
             ring: &ring,
             held: &held,

@@ -50,7 +50,8 @@ impl Core {
     pub(crate) fn new(segments: Segments, common: Common, gated: bool) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         Self {
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed), // Relaxed: only their being different matters
+            // Relaxed: only their being different matters.
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             segments: Some(segments),
             common,
             gated,

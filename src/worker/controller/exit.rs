@@ -148,8 +148,8 @@ impl WorkerExit {
     /// Turns a worker that failed into an error.
     ///
     /// # Errors
-    /// `WorkerFailed` unless it is a [success](Self::success): with what the process said, or how
-    /// it ended.
+    /// Returns `WorkerFailed` unless it is a [success](Self::success). The error has what the
+    /// process said, or how it ended.
     ///
     /// ```no_run
     /// # use prodcon::worker::{Producer, ProducerOptions};

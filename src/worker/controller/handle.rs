@@ -104,7 +104,7 @@ macro_rules! lend {
         /// Returns its queue's figures.
         ///
         /// # Errors
-        /// As [`Control::stats`](crate::Control::stats).
+        /// Fails as [`Control::stats`](crate::Control::stats) does.
         pub fn stats(&self) -> Result<Stats> {
             self.core.control().stats()
         }
@@ -122,7 +122,7 @@ macro_rules! lend {
         /// Stops it as soon as `work` returns; nobody waits here. A sleeping worker wakes up.
         ///
         /// # Errors
-        /// `Forked`.
+        /// Returns `Forked` in a forked child.
         pub fn set_stopped(&self) -> Result<()> {
             self.core.set_stopped()
         }
@@ -130,8 +130,9 @@ macro_rules! lend {
         /// Waits for its end: every process has ended, and all that it sent was called back.
         ///
         /// # Errors
-        /// `InCallback` in one of the handle's own callbacks; `Forked`, `Corrupt`, `Os`. That the
-        /// worker failed is no error of this call: see [`WorkerExit::into_result`].
+        /// Returns `InCallback` in one of the handle's own callbacks, `Forked` in a forked child,
+        /// `Corrupt` if a segment is damaged, and `Os` if a system call failed. That the worker
+        /// failed is no error of this call, see [`WorkerExit::into_result`].
         pub fn wait(&mut self) -> Result<WorkerExit> {
             let ended = self.core.wait(None)?;
             Ok(ended.unwrap_or_else(|| self.core.nothing_ended()))
@@ -140,7 +141,7 @@ macro_rules! lend {
         /// Waits for its end, for at most `timeout`. `None`: the time passed first.
         ///
         /// # Errors
-        /// As [`wait`](Self::wait).
+        /// Fails as [`wait`](Self::wait) does.
         pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<WorkerExit>> {
             self.core.wait(Some(timeout))
         }
@@ -149,7 +150,7 @@ macro_rules! lend {
         /// killed.
         ///
         /// # Errors
-        /// As [`wait`](Self::wait).
+        /// Fails as [`wait`](Self::wait) does.
         pub fn stop(&mut self) -> Result<WorkerExit> {
             self.core.stop()
         }
@@ -158,7 +159,8 @@ macro_rules! lend {
         /// gate, listeners. A running worker is stopped and waited for first.
         ///
         /// # Errors
-        /// `InCallback` in one of the handle's own callbacks; `Forked`, `Corrupt`, `Os`.
+        /// Returns `InCallback` in one of the handle's own callbacks, `Forked` in a forked child,
+        /// `Corrupt` if a segment is damaged, and `Os` if a system call failed.
         pub fn start_external(&mut self) -> Result<()> {
             self.core.start_external()
         }
@@ -183,8 +185,9 @@ macro_rules! lend {
         /// one gets it.
         ///
         /// # Errors
-        /// `Stopped` if the ring is full and the worker has ended; `Failed` with `TooLarge` (raise
-        /// `message_size`), `Forked`, `Corrupt`, `Os`.
+        /// Returns `Stopped` if the ring is full and the worker has ended. Returns `Failed` if
+        /// something else went wrong, with the kind `TooLarge` (raise `message_size`), `Forked`,
+        /// `Corrupt` or `Os`.
         pub fn send_message(&mut self, message: impl AsRef<[u8]>) -> Result<(), PutError> {
             self.core.send(message.as_ref(), true)
         }
@@ -192,7 +195,8 @@ macro_rules! lend {
         /// Sends a message to the worker if there is space now.
         ///
         /// # Errors
-        /// `Full`, and as [`send_message`](Self::send_message).
+        /// Returns `Full` if the ring is full. Fails as [`send_message`](Self::send_message) does
+        /// otherwise.
         pub fn try_send_message(&mut self, message: impl AsRef<[u8]>) -> Result<(), PutError> {
             self.core.send(message.as_ref(), false)
         }
@@ -203,8 +207,9 @@ impl Producer {
     /// Makes the worker's segments; they are removed when the handle is dropped.
     ///
     /// # Errors
-    /// `AlreadyExists`, `InvalidName`; `InvalidOption` if a setting is out of range or a subscriber
-    /// is no queue; as [`Control::create`](crate::Control::create).
+    /// Returns `AlreadyExists` if the name is taken, `InvalidName` if it cannot be one, and
+    /// `InvalidOption` if a setting is out of range or a subscriber is no queue. Fails as
+    /// [`Control::create`](crate::Control::create) does otherwise.
     pub fn create(name: &str, options: &ProducerOptions) -> Result<Self> {
         Self::open(name, options, Way::Create)
     }
@@ -212,7 +217,8 @@ impl Producer {
     /// Takes charge of a worker whose queue somebody else made and keeps.
     ///
     /// # Errors
-    /// `NotFound`, `Controlled` if another process controls it, and as [`create`](Self::create).
+    /// Returns `NotFound` if there is no such worker, and `Controlled` if another process controls
+    /// it. Fails as [`create`](Self::create) does otherwise.
     pub fn attach(name: &str, options: &ProducerOptions) -> Result<Self> {
         Self::open(name, options, Way::Attach)
     }
@@ -221,7 +227,8 @@ impl Producer {
     /// left.
     ///
     /// # Errors
-    /// `Controlled` if another process controls it, and as [`create`](Self::create).
+    /// Returns `Controlled` if another process controls it. Fails as [`create`](Self::create) does
+    /// otherwise.
     pub fn create_or_attach(name: &str, options: &ProducerOptions) -> Result<Self> {
         Self::open(name, options, Way::CreateOrAttach)
     }
@@ -245,9 +252,10 @@ impl Producer {
     /// running one is stopped and waited for first. Returns when the worker has attached.
     ///
     /// # Errors
-    /// `Spawn` if the program cannot be started or its arguments are too large; `NotAWorker` if it
-    /// ends, or does not attach in time; `WorkerFailed` if it says so; `InvalidOption` if a
-    /// subscriber is no queue; `InCallback` in one of the handle's own callbacks.
+    /// Returns `Spawn` if the program cannot be started or its arguments are too large,
+    /// `NotAWorker` if it ends or does not attach in time, `WorkerFailed` if it says that it
+    /// failed, `InvalidOption` if a subscriber is no queue, and `InCallback` in one of the handle's
+    /// own callbacks.
     ///
     /// ```no_run
     /// use prodcon::worker::{Producer, ProducerOptions, Program};
@@ -268,7 +276,7 @@ impl Producer {
     /// Sets the queues that get what `work` returns.
     ///
     /// # Errors
-    /// `Running` while the worker runs; `InvalidOption` if one of them is no queue.
+    /// Returns `Running` while the worker runs, and `InvalidOption` if one of them is no queue.
     pub fn set_subscribers<S: Into<String>>(
         &mut self,
         names: impl IntoIterator<Item = S>,
@@ -298,8 +306,9 @@ impl<T: Payload + ?Sized> Consumer<T> {
     /// dropped. The queue is not ready before the worker is started.
     ///
     /// # Errors
-    /// `AlreadyExists`, `InvalidName`; `InvalidOption` if a setting is out of range or the queue
-    /// cannot have so many seats; as [`ReadyQueue::create`].
+    /// Returns `AlreadyExists` if the name is taken, `InvalidName` if it cannot be one, and
+    /// `InvalidOption` if a setting is out of range or the queue cannot have so many seats. Fails
+    /// as [`ReadyQueue::create`] does otherwise.
     pub fn create(name: &str, options: &ConsumerOptions) -> Result<Self> {
         Self::open(name, options, Way::Create)
     }
@@ -308,8 +317,9 @@ impl<T: Payload + ?Sized> Consumer<T> {
     /// when this process is killed. The options of the queue are not used.
     ///
     /// # Errors
-    /// `NotFound`, `Incompatible` if the queue is of another type, `Controlled` if another process
-    /// controls it, and as [`create`](Self::create).
+    /// Returns `NotFound` if there is no such queue, `Incompatible` if it is of another type, and
+    /// `Controlled` if another process controls it. Fails as [`create`](Self::create) does
+    /// otherwise.
     pub fn attach(name: &str, options: &ConsumerOptions) -> Result<Self> {
         Self::open(name, options, Way::Attach)
     }
@@ -318,8 +328,8 @@ impl<T: Payload + ?Sized> Consumer<T> {
     /// that was killed has left.
     ///
     /// # Errors
-    /// `Controlled` if another process controls it, `Incompatible` if the queue is of another type,
-    /// and as [`create`](Self::create).
+    /// Returns `Controlled` if another process controls it, and `Incompatible` if the queue is of
+    /// another type. Fails as [`create`](Self::create) does otherwise.
     pub fn create_or_attach(name: &str, options: &ConsumerOptions) -> Result<Self> {
         Self::open(name, options, Way::CreateOrAttach)
     }
@@ -364,9 +374,10 @@ impl<T: Payload + ?Sized> Consumer<T> {
     /// queue). Returns when all processes have attached.
     ///
     /// # Errors
-    /// `Spawn` if the program cannot be started or its arguments are too large; `NotAWorker` if it
-    /// ends, or does not attach in time; `WorkerFailed` if it says so, as one for other items does;
-    /// `InCallback` in one of the handle's own callbacks.
+    /// Returns `Spawn` if the program cannot be started or its arguments are too large,
+    /// `NotAWorker` if it ends or does not attach in time, `WorkerFailed` if it says that it
+    /// failed, as a worker for other items does, and `InCallback` in one of the handle's own
+    /// callbacks.
     ///
     /// ```no_run
     /// use prodcon::worker::{Consumer, ConsumerOptions};
@@ -385,7 +396,7 @@ impl<T: Payload + ?Sized> Consumer<T> {
     /// nothing.
     ///
     /// # Errors
-    /// `StateRefused`: it is not started.
+    /// Returns `StateRefused` if it is not started.
     pub fn set_stop_at_queue_end(&self) -> Result<()> {
         self.core.control().set_state(State::StopAtQueueEnd)
     }
@@ -398,7 +409,8 @@ impl<T: Payload + ?Sized> Consumer<T> {
     /// Puts an item into the work queue; waits while it is full (and not lossy).
     ///
     /// # Errors
-    /// As [`ReadyQueue::put`]: `NotReady` or `Stopped` while the worker is not started.
+    /// Fails as [`ReadyQueue::put`] does: with `NotReady` or `Stopped` while the worker is not
+    /// started.
     pub fn put_in_queue(&mut self, item: &T) -> Result<(), PutError> {
         self.queue.put(item)
     }

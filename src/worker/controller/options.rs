@@ -240,9 +240,9 @@ impl ConsumerOptions {
     }
 
     /// Sets how long a call of `work` may take. The controlling process kills a worker process that
-    /// takes longer, and says so in [`ProcessExit::error`](super::ProcessExit::error). What it had in
-    /// hand is recovered as after any other death: delivered again, or lost. Whether a process is
-    /// started again is up to [`restart`](Self::restart). Without a limit, which is the default,
+    /// takes longer, and says so in [`ProcessExit::error`](super::ProcessExit::error). What it had
+    /// in hand is recovered as after any other death: delivered again, or lost. Whether a process
+    /// is started again is up to [`restart`](Self::restart). Without a limit, which is the default,
     /// nobody is killed.
     ///
     /// [`Context::keep_alive`](crate::worker::Context::keep_alive) begins the time anew. A process
