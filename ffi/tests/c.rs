@@ -5,7 +5,7 @@ mod support;
 use std::process::Command;
 use support::{SANITIZERS, Stage, have, have_sanitizers, library, root, succeeds};
 
-const IN_C: [&str; 8] = [
+const IN_C: [&str; 9] = [
     "tests/basics.c",
     "tests/hand.c",
     "tests/waits.c",
