@@ -212,10 +212,8 @@ fn channel(trips: usize) -> Vec<Duration> {
 fn processor_time() -> Duration {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
     // SAFETY: there is room for what is written.
-    assert_eq!(
-        unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) },
-        0
-    );
+    let failed = unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) };
+    assert_eq!(failed, 0);
     // SAFETY: the call succeeded, so it has written the whole.
     let usage = unsafe { usage.assume_init() };
     let of = |time: libc::timeval| {
