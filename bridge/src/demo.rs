@@ -35,7 +35,7 @@ pub struct Arguments {
 }
 
 /// How long a run may take after the last kill.
-const PATIENCE: Duration = Duration::from_secs(120);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A directory that goes with all that is in it.
 #[derive(Debug)]
@@ -243,7 +243,7 @@ fn one(arguments: &Arguments, dir: &Path) -> Result<Tally> {
             (counts, late)
         });
         let mut kills = kill(arguments, &mut bridges, &mut servers);
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + DRAIN_TIMEOUT;
         while !consumer.is_finished() && Instant::now() < until && kills.is_ok() {
             kills = bridges.check().and(kills);
             std::thread::sleep(Duration::from_millis(20));

@@ -137,6 +137,8 @@ fn copies_in_slots_can_be_declined() {
         dir.ok(&format!("put {name} --frames 8"), b"8 bytes.");
         assert_eq!(dir.ok(&format!("get {name} --frames"), b""), "8 bytes.");
     }
+    let (status, _, _) = dir.run("create r --capacity 4 --item-size 8 --no-copy-in-slot", b"");
+    assert_eq!(status, 2);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 mod reason;
 
-pub(crate) use reason::{Fault, LONGEST, Length, OpenError, StateRefused, Worker};
+pub(crate) use reason::{Fault, Length, MAX_TIMEOUT, OpenError, StateRefused, Worker};
 
 use crate::state::ParseStateError;
 use crate::trace;

@@ -197,7 +197,7 @@ pub(crate) enum Worker {
 }
 
 /// No timeout of a worker is longer.
-pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Worker {
     pub(super) fn kind(&self) -> ErrorKind {
@@ -543,7 +543,7 @@ impl fmt::Display for Worker {
             Self::Time { seconds } => write!(
                 f,
                 "{seconds} s is no time to wait: give 0 to {} s (a year)",
-                LONGEST.as_secs()
+                MAX_TIMEOUT.as_secs()
             ),
             Self::Running { worker, what } => write!(
                 f,

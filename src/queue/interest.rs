@@ -1,7 +1,7 @@
 //! What can be waited for: items, space, a cancel.
 //!
-//! [`Interest`] is the public one and borrows its endpoint. [`View`] is what it says of a queue, and
-//! [`Watched`] is the same for another thread, with a handle of its own.
+//! [`Interest`] is the public one and borrows its endpoint. [`View`] is what it says of a queue,
+//! and [`Watched`] is the same for another thread, with a handle of its own.
 //!
 //! A wait has four steps: look; register; look again; sleep on the word with exactly the value that
 //! was registered. docs/design.md, section 9, says why none of them can be left out. A waiter that
@@ -171,8 +171,8 @@ impl<'a> View<'a> {
         found
     }
 
-    /// Looks after the dead if it is time. It resolves interrupted exchanges, and tells consumers of
-    /// the orphans; it keeps no seat.
+    /// Looks after the dead if it is time. It resolves interrupted exchanges and tells consumers of
+    /// the orphans. It keeps no seat.
     pub(super) fn look_after_the_dead(self, now: Instant) -> Result<(), Fault> {
         let is_due = self.control.care.memo().due.is_due(now);
         if is_due {

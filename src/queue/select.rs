@@ -1,8 +1,8 @@
 //! Waits for the first of several interests.
 //!
 //! Invariants: each word has one registration at a time, however many interests share it. Between
-//! the registration and the sleep every interest is looked at. After a sleep, every word that is not
-//! reported passes its wake-up on, whichever way the wait ends.
+//! the registration and the sleep every interest is looked at. After a sleep, every word that is
+//! not reported passes its wake-up on, whichever way the wait ends.
 
 use super::cancel::CancelToken;
 use super::interest::{Interest, Kind, View};
@@ -20,20 +20,21 @@ const MAX_INTERESTS: usize = MAX_WORDS - 1;
 /// Waits until one of the interests is ready, for at most `timeout` (`None`: as long as it takes).
 /// Returns its index, or `None` if the time passed first. With a timeout of zero it only looks.
 ///
-/// Ready means that an operation is worth a `try_`. Another consumer may be faster, so try, and wait
-/// again after `Empty` or `Full`. If several are ready it reports a different one each time. It
+/// Ready means that an operation is worth a `try_`. Another consumer may be faster, so try, and
+/// wait again after `Empty` or `Full`. If several are ready it reports a different one each time. It
 /// passes on every wake-up that it does not report.
 ///
 /// It takes up to 127 interests. While it waits it looks after dead processes, as every wait does.
 ///
 /// # Errors
 /// `InvalidOption` for more than 127 interests, or for none and no timeout; `Cancelled` if the
-/// token of one of the endpoints was cancelled and nothing is ready; `Removed`, `Forked`, `Corrupt`,
-/// `Os`.
+/// token of one of the endpoints was cancelled and nothing is ready; `Removed`, `Forked`,
+/// `Corrupt`, `Os`.
 ///
 /// ```
 /// # use prodcon::{GetError, QueueOptions, ReadyQueue, select};
-/// # let (first, second) = (prodcon::bindings::TestName::new(), prodcon::bindings::TestName::new());
+/// # use prodcon::bindings::TestName;
+/// # let (first, second) = (TestName::new(), TestName::new());
 /// let mut frames = ReadyQueue::<u64>::create(&first, &QueueOptions::new(8))?;
 /// let mut jobs = ReadyQueue::<u32>::create(&second, &QueueOptions::new(8))?;
 /// jobs.put(&7)?;
@@ -80,7 +81,7 @@ fn next_index(interests: usize) -> usize {
     next.checked_rem(interests).unwrap_or(0)
 }
 
-/// One wait. When it is dropped, whatever it has slept on and does not report passes its wake-up on.
+/// One wait. When it is dropped, what it has slept on and does not report passes its wake-up on.
 struct Select<'s, 'q> {
     interests: &'s [Interest<'q>],
     /// Where a look begins.
@@ -93,11 +94,16 @@ struct Select<'s, 'q> {
 
 impl<'q> Select<'_, 'q> {
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<usize>> {
+        let began = Instant::now();
         if let Some(index) = self.look()? {
-            self.look_after_the_dead(Instant::now())?;
+            self.look_after_the_dead(began)?;
             return Ok(Some(index));
         }
-        let began = Instant::now();
+        if timeout == Some(Duration::ZERO) {
+            // It registers nowhere, so that no peer makes a system call for it.
+            self.look_after_the_dead(began)?;
+            return self.look();
+        }
         let deadline = timeout.and_then(|timeout| began.checked_add(timeout));
         let mut now = began;
         loop {

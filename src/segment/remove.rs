@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long to wait for a lock that another remover holds.
-const PATIENCE: Duration = Duration::from_millis(100);
+const REMOVER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Returns the device and inode that have the name now, whatever they are. A symbolic link is not
 /// followed.
@@ -120,7 +120,7 @@ impl Segment {
     /// name is gone, so one of the two sees the other.
     pub(crate) fn was_removed(&self) -> std::io::Result<bool> {
         if self.header.owned {
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + REMOVER_TIMEOUT;
             while self.lease.is_locked(REMOVER)? && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -162,7 +162,7 @@ fn remove(
     may: impl FnOnce(&Lease) -> std::io::Result<bool>,
 ) -> Result<bool, OpenError> {
     let failed = |error| place.error("fcntl", error);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + REMOVER_TIMEOUT;
     // A process that may only read excludes writers by a read lock, and other readers by the lock
     // of the whole file.
     while !if *writable {

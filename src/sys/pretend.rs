@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 /// The directory that these files are in.
 pub const DIRECTORY: &str = "/pretended";
 /// The longest file.
-pub const LONGEST: usize = 1 << 20;
+pub const MAX_FILE_SIZE: usize = 1 << 20;
 /// The number of the first descriptor. No real one is as high.
 const FIRST: RawFd = 1 << 30;
 /// The descriptors of one thread, as many as it may have open. No two threads have the same
@@ -78,14 +78,14 @@ impl Kernel {
 
 impl Inode {
     fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: the mapping has LONGEST bytes, at least len, and is never unmapped; the other
+        // SAFETY: the mapping has MAX_FILE_SIZE bytes, at least len, and is never unmapped; the other
         // users are endpoints of this thread, none of which is in an operation now.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr(), self.len) }
     }
 
     /// Moves the end. New bytes may have any value.
     fn end_at(&mut self, len: usize) {
-        assert!(len <= LONGEST);
+        assert!(len <= MAX_FILE_SIZE);
         let (old, start) = (self.len, self.memory.as_mut_ptr());
         if len < old {
             ON_LENGTH.get()(start.wrapping_add(len), old - len, false);
@@ -114,9 +114,10 @@ impl Pretended {
         KERNEL.with_borrow_mut(|kernel| {
             let there = kernel.inodes.iter().position(|inode| inode.name == name);
             Self(there.unwrap_or_else(|| {
-                let memory =
-                    ManuallyDrop::new(MmapRaw::from(MmapMut::map_anon(LONGEST).expect("memory")));
-                ON_LENGTH.get()(memory.as_ptr(), LONGEST, false);
+                let memory = ManuallyDrop::new(MmapRaw::from(
+                    MmapMut::map_anon(MAX_FILE_SIZE).expect("memory"),
+                ));
+                ON_LENGTH.get()(memory.as_ptr(), MAX_FILE_SIZE, false);
                 kernel.inodes.push(Inode {
                     name: name.into(),
                     len: 0,
@@ -140,7 +141,10 @@ impl Pretended {
     /// Writes, but nothing behind the end.
     pub fn write_at(&self, bytes: &[u8], at: u64) {
         self.with(|inode| {
-            if let Some(to) = inode.bytes().get_mut(at.min(LONGEST as u64) as usize..) {
+            if let Some(to) = inode
+                .bytes()
+                .get_mut(at.min(MAX_FILE_SIZE as u64) as usize..)
+            {
                 let room = to.len().min(bytes.len());
                 to[..room].copy_from_slice(&bytes[..room]);
             }
@@ -166,7 +170,7 @@ impl Pretended {
 fn read(inode: &mut Inode, into: &mut [u8], at: u64) -> usize {
     let from = inode
         .bytes()
-        .get(at.min(LONGEST as u64) as usize..)
+        .get(at.min(MAX_FILE_SIZE as u64) as usize..)
         .unwrap_or_default();
     let there = from.len().min(into.len());
     into[..there].copy_from_slice(&from[..there]);

@@ -164,7 +164,9 @@ fn attach<T: Payload + ?Sized>(
         attach
     };
     // The workers of a controlling process that was killed need a moment to leave.
-    let deadline = context.is_supervised().then(|| Instant::now() + PATIENCE);
+    let deadline = context
+        .is_supervised()
+        .then(|| Instant::now() + SEATS_TIMEOUT);
     loop {
         let last = deadline.is_none_or(|deadline| Instant::now() >= deadline);
         match ReadyQueue::attach_with(context.name(), &all) {
@@ -180,6 +182,6 @@ fn attach<T: Payload + ?Sized>(
 }
 
 /// How long seats are waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const SEATS_TIMEOUT: Duration = Duration::from_secs(1);
 /// A queue has at most 1023 seats, and one of an endpoint's always has nothing in hand.
 const MOST_IN_HAND: u32 = 1022;

@@ -91,7 +91,7 @@ impl<T: Payload + ?Sized> Drop for Link<T> {
 }
 
 /// How long the locks of a process that was killed may still look taken.
-const PATIENCE: Duration = Duration::from_millis(100);
+const DEAD_LOCKS_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Called by one that has just left: removes the worker's segments that are stale by now. What
 /// cannot be removed stays, and shows as stale.
@@ -114,7 +114,7 @@ pub(crate) fn remove_if_abandoned(worker: &Control) {
             None => true,
         }
     };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DEAD_LOCKS_TIMEOUT;
     loop {
         rings.retain(|ring| !is_done(ring));
         // Not before the rings: whoever comes later looks for them only if the queue is still

@@ -5,7 +5,7 @@
 //! Owns the names of the environment variables.
 
 use crate::QueueId;
-use crate::error::{Error, LONGEST, Worker};
+use crate::error::{Error, MAX_TIMEOUT, Worker};
 use crate::queue::Control;
 use std::ffi::OsString;
 use std::fmt;
@@ -101,7 +101,7 @@ impl Settings {
     }
 
     pub(crate) fn check(&self, worker: &str) -> Result<(), Error> {
-        if self.work_timeout > LONGEST {
+        if self.work_timeout > MAX_TIMEOUT {
             return Err(Worker::Time {
                 seconds: self.work_timeout.as_secs_f64(),
             }
@@ -205,7 +205,7 @@ impl Settings {
 pub fn seconds(seconds: f64) -> Result<Duration, Error> {
     Duration::try_from_secs_f64(seconds)
         .ok()
-        .filter(|time| *time <= LONGEST)
+        .filter(|time| *time <= MAX_TIMEOUT)
         .ok_or_else(|| Worker::Time { seconds }.into())
 }
 

@@ -4,7 +4,7 @@
 //! A consumer tells on its stdout, a pipe; one write of [`Receipt::BYTES`] bytes happens whole or not at
 //! all, whatever kills it.
 
-use super::ledger::{DISORDERED, LONGEST, Receipt, SOUND, SPOILED};
+use super::ledger::{DISORDERED, MAX_SEQUENCE, Receipt, SOUND, SPOILED};
 use crate::exit::End;
 use prodcon::{Payload, PutError, ReadyQueue, State};
 use std::collections::HashMap;
@@ -58,7 +58,7 @@ pub fn again<T: Payload + ?Sized>(queue: &ReadyQueue<T>, error: &PutError) -> Re
 /// Some producers let the queue run empty now and then, so that its consumers fall asleep; the others are always at it.
 pub fn rest<T: Payload + ?Sized>(queue: &ReadyQueue<T>, maker: u64, next: u64, dice: &mut Dice) {
     // A few batches beyond do no harm, but more would be taken for rubbish.
-    while next >= LONGEST / 2 && queue.control().state() == State::Started {
+    while next >= MAX_SEQUENCE / 2 && queue.control().state() == State::Started {
         std::thread::sleep(Duration::from_millis(10));
     }
     if !is_busy(maker) && dice.roll(512) == 0 {

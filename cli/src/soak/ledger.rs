@@ -53,7 +53,7 @@ impl Receipt {
 }
 
 /// A producer puts no more in a round: a sequence number beyond is rubbish, not a reason to use up the memory.
-pub const LONGEST: u64 = 1 << 28;
+pub const MAX_SEQUENCE: u64 = 1 << 28;
 
 #[derive(Default)]
 struct Seen {
@@ -86,7 +86,7 @@ impl Ledger {
             return;
         }
         self.told += 1;
-        if !makers.contains(&receipt.maker) || receipt.sequence >= LONGEST {
+        if !makers.contains(&receipt.maker) || receipt.sequence >= MAX_SEQUENCE {
             self.foreign += 1;
             return;
         }

@@ -18,7 +18,7 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a process may take to stop or to end before that counts as a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SIGNAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Member {
     child: Child,
@@ -33,19 +33,19 @@ pub struct Member {
 }
 
 impl Member {
-    fn start(role: Role, number: u64, stage: &Stage) -> Result<Self, End> {
+    fn start(role: Role, number: u64, crew: &Crew) -> Result<Self, End> {
         let role_name = role
             .to_possible_value()
             .map_or_else(String::new, |value| value.get_name().to_owned());
         let mut command =
-            child::command(["soak-worker", &role_name, &number.to_string(), &stage.queue])?;
-        if stage.batch > 1 {
-            command.arg(format!("--batch={}", stage.batch));
+            child::command(["soak-worker", &role_name, &number.to_string(), &crew.queue])?;
+        if crew.batch > 1 {
+            command.arg(format!("--batch={}", crew.batch));
         }
-        if stage.keeps {
+        if crew.keeps {
             command.arg("--keeps");
         }
-        if let Some(value) = stage.plant.and_then(|bug| bug.to_possible_value()) {
+        if let Some(value) = crew.plant.and_then(|bug| bug.to_possible_value()) {
             command.args(["--plant", value.get_name()]);
         }
         // A group of its own: Ctrl-C is for us, and we end the others.
@@ -158,7 +158,7 @@ impl Member {
 }
 
 /// All processes of one queue.
-pub struct Stage {
+pub struct Crew {
     queue: String,
     batch: u32,
     /// Consumers give nothing back.
@@ -168,7 +168,7 @@ pub struct Stage {
     buffer: Vec<u8>,
 }
 
-impl Stage {
+impl Crew {
     pub fn new(queue: &str, batch: u32, keeps: bool, plant: Option<Bug>) -> Self {
         Self {
             queue: queue.into(),
@@ -206,7 +206,7 @@ impl Stage {
     /// SIGSTOP; returns when it stands still.
     pub fn stop(&self, place: usize) -> Outcome {
         self.members[place].signal(Signal::STOP)?;
-        self.members[place].wait_stopped(Instant::now() + PATIENCE)
+        self.members[place].wait_stopped(Instant::now() + SIGNAL_TIMEOUT)
     }
 
     /// SIGCONT.
@@ -235,7 +235,7 @@ impl Stage {
 
     /// Stops everybody, and returns when all stand still.
     pub fn freeze(&self) -> Outcome {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + SIGNAL_TIMEOUT;
         for member in &self.members {
             member.signal(Signal::STOP)?;
         }
@@ -295,7 +295,7 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for Crew {
     fn drop(&mut self) {
         for member in &mut self.members {
             let _ = member.child.kill();

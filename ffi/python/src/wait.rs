@@ -69,7 +69,7 @@ static ENDING: AtomicBool = AtomicBool::new(false);
 /// The thread that ends the interpreter, which may still use queues.
 static ENDER: OnceLock<ThreadId> = OnceLock::new();
 /// At its end the interpreter waits so long for threads that run Python code from within an operation; those that only wait come back soon.
-const PATIENCE: Duration = Duration::from_secs(5);
+const THREADS_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// Operations that this thread is in, one within the other.
@@ -151,7 +151,9 @@ pub fn end(py: Python<'_>) {
     let own = usize::from(DEPTH.get() > 0);
     let begin = Instant::now();
     py.detach(|| {
-        while AWAY.load(SeqCst) > 0 || (INSIDE.load(SeqCst) > own && begin.elapsed() < PATIENCE) {
+        while AWAY.load(SeqCst) > 0
+            || (INSIDE.load(SeqCst) > own && begin.elapsed() < THREADS_TIMEOUT)
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
     });

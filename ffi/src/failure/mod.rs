@@ -308,7 +308,7 @@ pub unsafe trait Sized32: Copy {
 }
 
 /// Longer options are a mistake.
-const LONGEST: usize = 4096;
+const MAX_OPTIONS_SIZE: usize = 4096;
 
 /// Reads a struct of options of another size: a smaller one as if the rest were 0, of a larger
 /// one the rest has to be 0.
@@ -325,7 +325,7 @@ pub unsafe fn sized_input<T: Sized32>(from: *const T) -> Result<T, Failure> {
     }
     // SAFETY: not NULL, and a u32 at least by this function's contract.
     let size = unsafe { from.cast::<u32>().read_unaligned() } as usize;
-    if !(4..=LONGEST).contains(&size) {
+    if !(4..=MAX_OPTIONS_SIZE).contains(&size) {
         let text = format!("{name}.size is {size}: set it to sizeof(prodcon_{name}), {own}");
         return Err(Failure::invalid(text));
     }

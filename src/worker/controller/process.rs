@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// How long the seats of a process that was reaped may still look taken. The kernel gives a lock
 /// back when the mapping of its file goes, and whoever reads `/proc/PID/maps` just then delays that
 /// by tens of milliseconds.
-const PATIENCE: Duration = Duration::from_millis(200);
+const DEAD_SEATS_TIMEOUT: Duration = Duration::from_millis(200);
 /// The longest back-off.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A process that lived so long begins with the shortest back-off again.
@@ -446,7 +446,7 @@ impl Shared {
     /// Frees the seats of a process that has ended, as soon as the kernel has given its locks back.
     /// What is undecided becomes decidable when others have ended what they are at.
     fn recover(&self, pid: u32) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + DEAD_SEATS_TIMEOUT;
         let locked = |control: &Control| {
             control
                 .stats()

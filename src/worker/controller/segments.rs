@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 /// How long a lease may still look taken: somebody who leaves may hold it for a moment, and so may
 /// one that was killed, until the kernel has given its locks back.
-const PATIENCE: Duration = Duration::from_millis(500);
+const LEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How the worker's own queue is come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +136,7 @@ fn own_queue<T: Payload + ?Sized>(
     way: Way,
     names: &mut Names,
 ) -> Result<(Control, Supervision)> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + LEASE_TIMEOUT;
     let options = &options.clone().owned(true);
     loop {
         let (control, made) = match way {
@@ -185,7 +185,7 @@ fn ring(name: &str, options: &QueueOptions, role: Role, dir: &Path) -> Result<Re
         .spin_limit(Duration::ZERO)
         .directory(dir);
     let options = options.clone().attach(attach);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + LEASE_TIMEOUT;
     loop {
         match ReadyQueue::create(name, &options) {
             Err(error)

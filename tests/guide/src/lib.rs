@@ -18,6 +18,7 @@ documents! {
     derive: "derive/README.md",
     start: "docs/start.md",
     choosing: "docs/choosing.md",
+    waiting: "docs/waiting.md",
     workers: "docs/workers.md",
     deploying: "docs/deploying.md",
     tuning: "docs/tuning.md",

@@ -315,9 +315,11 @@ macro_rules! documents {
 documents! {
     start: "docs/start.md",
     choosing: "docs/choosing.md",
+    waiting: "docs/waiting.md",
     deploying: "docs/deploying.md",
     tuning: "docs/tuning.md",
     coming_from: "docs/coming-from.md",
     faq: "docs/faq.md",
+    bridge: "docs/bridge.md",
     cli: "cli/README.md",
 }

@@ -45,30 +45,30 @@ fn play<S: System, const N: usize>(job: &Job) -> Outcome<()> {
         board.created.0.store(1, Release);
     }
     until(|| board.created.0.load(Acquire) != 0);
-    let stage = Stage {
+    let runner = Runner {
         board: &board,
         me: &board.workers[job.index],
         job,
     };
     let producer = job.index < job.producers;
     match (job.kind, producer) {
-        (Kind::Throughput | Kind::Lossy, true) => stage.produce::<N>(
+        (Kind::Throughput | Kind::Lossy, true) => runner.produce::<N>(
             S::tx::<N>(&job.setup(0))?,
             keeps.first().map(AsRef::as_ref),
             S::FANS_OUT,
         )?,
         (Kind::Throughput | Kind::Lossy, false) => {
-            stage.consume::<N>(S::rx::<N>(&job.setup(0))?, S::FANS_OUT)?
+            runner.consume::<N>(S::rx::<N>(&job.setup(0))?, S::FANS_OUT)?
         }
         // The ends of a round trip are made one queue at a time in both, so that no order of opening can make one wait for the other.
         (Kind::RoundTrip, true) => {
-            stage.ping::<N>(S::tx::<N>(&job.setup(0))?, S::rx::<N>(&job.setup(1))?)?
+            runner.ping::<N>(S::tx::<N>(&job.setup(0))?, S::rx::<N>(&job.setup(1))?)?
         }
         (Kind::RoundTrip, false) => {
-            stage.pong::<N>(S::rx::<N>(&job.setup(0))?, S::tx::<N>(&job.setup(1))?)?
+            runner.pong::<N>(S::rx::<N>(&job.setup(0))?, S::tx::<N>(&job.setup(1))?)?
         }
-        (Kind::Wake | Kind::Idle, true) => stage.wake::<N>(S::tx::<N>(&job.setup(0))?)?,
-        (Kind::Wake | Kind::Idle, false) => stage.sleep::<N>(S::rx::<N>(&job.setup(0))?)?,
+        (Kind::Wake | Kind::Idle, true) => runner.wake::<N>(S::tx::<N>(&job.setup(0))?)?,
+        (Kind::Wake | Kind::Idle, false) => runner.sleep::<N>(S::rx::<N>(&job.setup(0))?)?,
     }
     Ok(())
 }
@@ -80,13 +80,13 @@ fn until(done: impl Fn() -> bool) {
     }
 }
 
-struct Stage<'a> {
+struct Runner<'a> {
     board: &'a Shared<Board>,
     me: &'a Worker,
     job: &'a Job,
 }
 
-impl Stage<'_> {
+impl Runner<'_> {
     /// The own ends are open: has them find the others, and waits for the beginning.
     fn begin(&self, settle: impl FnOnce() -> Outcome<()>) -> Outcome<Progress> {
         self.me.state.store(OPEN, Release);

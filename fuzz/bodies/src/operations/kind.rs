@@ -14,7 +14,7 @@ pub(super) trait Kind: Payload + 'static {
     fn put_slice(queue: &mut ReadyQueue<Self>, ids: &[u64]) -> (usize, Option<PutError>);
 }
 
-const LONGEST: usize = 24;
+const MAX_ITEM_SIZE: usize = 24;
 
 fn length(id: u64) -> usize {
     8 + id as usize % 17
@@ -22,7 +22,7 @@ fn length(id: u64) -> usize {
 
 impl Kind for [u8] {
     fn options(options: QueueOptions) -> QueueOptions {
-        options.item_size(LONGEST)
+        options.item_size(MAX_ITEM_SIZE)
     }
     fn item(id: u64) -> Vec<u8> {
         let mut item = vec![id as u8; length(id)];
@@ -38,7 +38,7 @@ impl Kind for [u8] {
         id
     }
     fn reserve(queue: &mut ReadyQueue<Self>, id: u64) -> Result<(), PutError> {
-        let mut reserved = queue.reserve(LONGEST)?;
+        let mut reserved = queue.reserve(MAX_ITEM_SIZE)?;
         reserved[..length(id)].copy_from_slice(&Self::item(id));
         reserved.truncate(length(id));
         reserved

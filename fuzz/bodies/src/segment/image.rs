@@ -14,7 +14,7 @@ const LETTERS: &str = "letters";
 const HEADER: usize = 512;
 const CHECKSUM: usize = 504;
 /// Longest file that the input may ask for.
-const LONGEST: u64 = 1 << 20;
+const MAX_FILE_SIZE: u64 = 1 << 20;
 
 /// What a valid segment is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -157,7 +157,7 @@ impl Image {
 
     /// Other numbers at a place that matters.
     pub(super) fn damage(&mut self, input: &mut Unstructured) -> Result<()> {
-        let header = |image: &Self, at: u64| image.read(at).min(LONGEST);
+        let header = |image: &Self, at: u64| image.read(at).min(MAX_FILE_SIZE);
         let (seats, slots, blocks, block) = (
             header(self, 56),
             header(self, 48),
@@ -279,9 +279,9 @@ impl Image {
             1 => self
                 .len
                 .wrapping_add(input.arbitrary::<i16>()? as u64)
-                .min(LONGEST),
+                .min(MAX_FILE_SIZE),
             // The length that the header asks for.
-            2 => self.read(16).min(LONGEST),
+            2 => self.read(16).min(MAX_FILE_SIZE),
             _ => {
                 // Without dead letters: their queue, which may be mapped now, would be made anew.
                 let plan = Plan {
@@ -289,7 +289,7 @@ impl Image {
                     ..Plan::choose(input)?
                 };
                 self.write(0, &plan.bytes().head[..HEADER]);
-                self.read(16).min(LONGEST)
+                self.read(16).min(MAX_FILE_SIZE)
             }
         };
         if shorter || len > self.len {
