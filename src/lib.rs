@@ -26,9 +26,9 @@
 //! | get a copy, acknowledged when the call returns | [`get`](ReadyQueue::get), [`iter`](ReadyQueue::iter) | [`try_get`](ReadyQueue::try_get) | `within(d).get()` |
 //! | take in place, acknowledged by you | [`take`](ReadyQueue::take), [`take_many`](ReadyQueue::take_many), [`take_owned`](ReadyQueue::take_owned) | [`try_take`](ReadyQueue::try_take) | `within(d).take()` |
 //!
-//! What a running program has to expect (`Full`, `Empty`, `TimedOut`, `NotReady`, `Stopped`) is a
-//! variant of [`PutError`] or [`GetError`]; everything else is an [`Error`]. All of them convert to
-//! [`Error`], so that `fn main() -> prodcon::Result<()>` works.
+//! What a running program has to expect (`Full`, `Empty`, `TimedOut`, `NotReady`, `Stopped`,
+//! `Cancelled`) is a variant of [`PutError`] or [`GetError`]; everything else is an [`Error`]. All of
+//! them convert to [`Error`], so that `fn main() -> prodcon::Result<()>` works.
 //!
 //! # What happens when a process dies
 //!
@@ -64,6 +64,11 @@
 //! A wait spins for some microseconds and then sleeps in the kernel. While nobody sleeps, puts and
 //! gets make no system call. A wait ends when the queue is stopped, closed or removed, and it looks
 //! after dead processes.
+//!
+//! A [`CancelToken`] ends the waits of the endpoints that were
+//! [attached](AttachOptions::cancel) with it, from another thread or from a signal handler.
+//! [`select`] waits for the first of several queues, and
+//! [`wait_for_queue`](AttachOptions::wait_for_queue) for a queue that is not there yet.
 //!
 //! # Queue options
 //!

@@ -22,7 +22,7 @@ pub struct Arguments {
     #[arg(long, value_name = "M", requires = "type", value_parser = |text: &str| parse::count_in(text, 1..=65_535))]
     batch: Option<u32>,
     /// No slot has a copy of its item, for items of at most 8 bytes that are taken in place
-    #[arg(long, requires = "type")]
+    #[arg(long, conflicts_with = "item_size")]
     no_copy_in_slot: bool,
     /// A put on the full queue drops the oldest item
     #[arg(long)]

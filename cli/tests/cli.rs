@@ -167,6 +167,13 @@ fn a_signal_leaves_no_seat_behind() {
 fn the_demo_adds_up_and_leaves_nothing() {
     let dir = Dir::new();
     let out = dir.ok("demo --seconds 3", b"");
+    let first = out.lines().next().unwrap();
+    assert!(
+        first.starts_with("For 3.0 s one producer and four consumers")
+            && first.contains("two of them are killed")
+            && first.ends_with("at the end every item must be accounted for."),
+        "{first}"
+    );
     assert!(
         out.matches("adds up").count() == 2 && out.contains("2 processes were killed"),
         "{out}"

@@ -161,7 +161,7 @@ fn programs_are_shown_what_they_always_were() {
              \"seats_live\":1,\"seats_dead\":0,\"len\":3,\"ready\":true,\"epoch\":0,\
              \"state\":\"started\",\"lossy\":false,\"at_least_once\":false,\"held\":0,\
              \"puts\":3,\"gets\":0,\"dropped\":0,\"cleared\":0,\"lost\":0,\"redelivered\":0,\
-             \"dead_lettered\":0,\"max_deliveries\":0,\"dead_letter\":null,\"batch\":1,\
+             \"dead_lettered\":0,\"max_deliveries\":0,\"dead_letter\":null,\"batch\":1,\"copy_in_slot\":false,\
              \"members\":[{{\"seat\":0,\"pid\":{},\"role\":\"both\",\"held\":0,\"holding_ns\":null,\"asleep\":false}}]}}",
             std::process::id()
         )

@@ -171,8 +171,8 @@ impl<'a> View<'a> {
         found
     }
 
-    /// Looks after the dead if it is time. It resolves interrupted exchanges, and tells consumers
-    /// of the orphans; it keeps no seat.
+    /// Looks after the dead if it is time. It resolves interrupted exchanges and tells consumers of
+    /// the orphans. It keeps no seat.
     pub(super) fn look_after_the_dead(self, now: Instant) -> Result<(), Fault> {
         let is_due = self.control.care.memo().due.is_due(now);
         if is_due {

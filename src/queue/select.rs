@@ -34,7 +34,8 @@ const MAX_INTERESTS: usize = MAX_WORDS - 1;
 ///
 /// ```
 /// # use prodcon::{GetError, QueueOptions, ReadyQueue, select};
-/// # let (first, second) = (prodcon::bindings::TestName::new(), prodcon::bindings::TestName::new());
+/// # use prodcon::bindings::TestName;
+/// # let (first, second) = (TestName::new(), TestName::new());
 /// let mut frames = ReadyQueue::<u64>::create(&first, &QueueOptions::new(8))?;
 /// let mut jobs = ReadyQueue::<u32>::create(&second, &QueueOptions::new(8))?;
 /// jobs.put(&7)?;
@@ -81,8 +82,7 @@ fn next_index(interests: usize) -> usize {
     next.checked_rem(interests).unwrap_or(0)
 }
 
-/// One wait. When it is dropped, whatever it has slept on and does not report passes its wake-up
-/// on.
+/// One wait. When it is dropped, what it has slept on and does not report passes its wake-up on.
 struct Select<'s, 'q> {
     interests: &'s [Interest<'q>],
     /// Where a look begins.
@@ -95,11 +95,16 @@ struct Select<'s, 'q> {
 
 impl<'q> Select<'_, 'q> {
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<usize>> {
+        let began = Instant::now();
         if let Some(index) = self.look()? {
-            self.look_after_the_dead(Instant::now())?;
+            self.look_after_the_dead(began)?;
             return Ok(Some(index));
         }
-        let began = Instant::now();
+        if timeout == Some(Duration::ZERO) {
+            // It registers nowhere, so that no peer makes a system call for it.
+            self.look_after_the_dead(began)?;
+            return self.look();
+        }
         let deadline = timeout.and_then(|timeout| began.checked_add(timeout));
         let mut now = began;
         loop {

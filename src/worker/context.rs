@@ -576,7 +576,7 @@ fn when_full(watch: &mut Watch, grace: Option<Instant>) -> WhenFull {
             WhenFull::Wait
         }
         (_, Some(until)) if Instant::now() < until => WhenFull::Wait,
-        (Some(End::Orphaned | End::Removed), _) => WhenFull::DropOldest,
+        (Some(End::Orphaned | End::Unknown | End::Removed), _) => WhenFull::DropOldest,
         _ => WhenFull::GiveUp(PutError::Stopped),
     }
 }

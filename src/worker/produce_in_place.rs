@@ -14,7 +14,7 @@ use super::run;
 use super::settings::{OnFull, Settings};
 use super::state::COMMIT;
 use crate::error::PutError;
-use crate::queue::{Payload, Reservation};
+use crate::queue::{Payload, ReadyQueue, Reservation};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -167,10 +167,15 @@ fn make_one<P: ProduceInPlace>(
             None => context.counters.not_ready += 1,
         }
     }
-    let mut queues = queues.into_iter();
-    let mut blocks: Vec<(usize, Reservation<'_, P::Item>)> = vec![];
-    if let Some((number, queue)) = queues.next() {
-        blocks.push((number, queue.reserve_payload(None)?));
+    let (mut queues, mut blocks, mut gone) = (queues.into_iter(), vec![], vec![]);
+    while blocks.is_empty() {
+        let Some((number, queue)) = queues.next() else {
+            break;
+        };
+        match reserve(queue, None, context)? {
+            Some(block) => blocks.push((number, block)),
+            None => gone.push(number),
+        }
     }
     let filled = match blocks.first_mut() {
         Some((_, first)) => fill(worker, first, context)?,
@@ -199,12 +204,15 @@ fn make_one<P: ProduceInPlace>(
     }
     let mut copies = vec![];
     for (number, queue) in queues {
-        let mut block = queue.reserve_payload(Some(len))?;
-        block.bytes_mut().copy_from_slice(bytes);
-        copies.push((number, block));
+        match reserve(queue, Some(len), context)? {
+            Some(mut block) => {
+                block.bytes_mut().copy_from_slice(bytes);
+                copies.push((number, block));
+            }
+            None => gone.push(number),
+        }
     }
     blocks.extend(copies);
-    let mut gone = vec![];
     for (number, block) in blocks {
         if !told(commit(block, context), context)? {
             gone.push(number);
@@ -213,6 +221,21 @@ fn make_one<P: ProduceInPlace>(
     gone.into_iter()
         .for_each(|number| subscribers[number].lost());
     Ok(())
+}
+
+/// Reserves a block: of `len` bytes, or as long as can be. `None` if the queue is gone.
+fn reserve<'q, T: Payload + ?Sized>(
+    queue: &'q mut ReadyQueue<T>,
+    len: Option<usize>,
+    context: &mut Context,
+) -> Result<Option<Reservation<'q, T>>, BoxError> {
+    match queue.reserve_payload(len) {
+        Ok(block) => Ok(Some(block)),
+        Err(refused) => {
+            told(Err(refused), context)?;
+            Ok(None)
+        }
+    }
 }
 
 /// Returns how many bytes are to be put; `None` for nothing.

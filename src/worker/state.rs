@@ -32,6 +32,8 @@ pub(crate) enum End {
     Signalled,
     /// The controlling process is gone.
     Orphaned,
+    /// Nobody can tell whether it is: the locks cannot be looked at.
+    Unknown,
     /// The name is gone.
     Removed,
 }
@@ -106,12 +108,12 @@ impl Watch {
     }
 
     /// Its own controlling process is alive.
-    fn is_watched(&self) -> bool {
-        let alive = match self.watched.supervisor {
-            Some(number) => self.control.is_supervised_by(number),
-            None => self.control.is_supervised(),
-        };
-        self.watched.supervised && alive.unwrap_or(false)
+    fn is_watched(&self) -> Result<bool, Error> {
+        Ok(self.watched.supervised
+            && match self.watched.supervisor {
+                Some(number) => self.control.is_supervised_by(number)?,
+                None => self.control.is_supervised()?,
+            })
     }
 
     /// A signal that has reached this process, as Ctrl-C does, may end the controlling process too,
@@ -123,7 +125,7 @@ impl Watch {
         while signalled
             && coarse_now() < deadline
             && self.control.state() != State::Stopped
-            && self.is_watched()
+            && matches!(self.is_watched(), Ok(true))
         {
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -131,10 +133,18 @@ impl Watch {
 
     fn look(&mut self) {
         self.next_look = coarse_now() + LOOK;
-        self.read = self.control.is_supervised().unwrap_or(false);
-        if self.watched.supervised && !self.is_watched() {
-            self.found = Some(End::Orphaned);
-            return;
+        match (self.control.is_supervised(), self.is_watched()) {
+            (Ok(read), Ok(watched)) => {
+                self.read = read;
+                if self.watched.supervised && !watched {
+                    self.found = Some(End::Orphaned);
+                    return;
+                }
+            }
+            _ => {
+                self.found = Some(End::Unknown);
+                return;
+            }
         }
         if self.control.is_removed() {
             self.found = Some(End::Removed);
@@ -258,6 +268,7 @@ impl End {
     pub(crate) fn outcome(self, control: &Control) -> Result<(), BoxError> {
         match self {
             Self::Stopped | Self::Signalled | Self::Orphaned => Ok(()),
+            Self::Unknown => Ok(control.is_supervised().map(drop)?),
             Self::Removed => Err(Error::from(Fault::Removed {
                 queue: control.name().into(),
             })

@@ -2,7 +2,7 @@
 
 use crate::support::{Stage, heard, until, within_a_minute};
 use prodcon::QueueOptions;
-use prodcon::worker::{Consumer, ConsumerOptions, Program, Restart};
+use prodcon::worker::{Consumer, ConsumerOptions, ProducerOptions, Program, Restart};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -133,6 +133,21 @@ fn where_ends_cannot_be_seen_a_worker_that_was_killed_is_started_again() {
     until("the one that follows it", || stage.logs().len() == 2);
     drop(child.stdin.take());
     assert!(ends(&mut child), "the second one ended well");
+    stage.assert_nobody_left();
+}
+
+#[test]
+fn a_worker_that_cannot_see_its_controlling_process_any_more_ends_as_a_failure() {
+    let stage = Stage::new();
+    let mut producer = stage.producer("p", ProducerOptions::new());
+    producer
+        .start_new(stage.worker("producer", ["close_at=3", "to=5"]))
+        .unwrap();
+    let ended = within_a_minute("the end", move || producer.wait().unwrap());
+    assert!(!ended.success(), "{ended:?}");
+    // It has no descriptor left to tell its controlling process.
+    let said = std::fs::read_to_string(stage.dir.join("stderr")).unwrap();
+    assert!(said.contains("closed this queue's descriptor"), "{said}");
     stage.assert_nobody_left();
 }
 

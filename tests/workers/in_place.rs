@@ -3,6 +3,9 @@
 use crate::support::{Heard, Stage, heard_of, until, within_a_minute};
 use prodcon::worker::{OnFull, Producer, ProducerOptions};
 use prodcon::{AttachOptions, ErrorKind, QueueOptions, ReadyQueue};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// What `tests/workers/program.rs` fills in: nothing at each third call.
 fn lines(to: u64) -> Vec<String> {
@@ -99,7 +102,7 @@ fn frames_of_two_mebibytes_are_filled_in_and_copied_for_the_second_queue_alone()
         .unwrap();
     for number in 0..5 {
         for queue in &mut typed {
-            let frame = queue.take().unwrap();
+            let frame = queue.within(MINUTE).take().unwrap();
             assert!(frame.iter().all(|byte| *byte == number), "frame {number}");
             frame.ack();
         }
@@ -115,7 +118,7 @@ fn frames_of_two_mebibytes_are_filled_in_and_copied_for_the_second_queue_alone()
     producer.set_subscribers(["a"]).unwrap();
     producer.start_new(stage.worker("lines", ["to=2"])).unwrap();
     for line in lines(2) {
-        assert_eq!(*bytes.take().unwrap(), *line.as_bytes());
+        assert_eq!(*bytes.within(MINUTE).take().unwrap(), *line.as_bytes());
     }
     producer.stop().unwrap().into_result().unwrap();
     drop(producer);
@@ -160,6 +163,36 @@ fn a_full_subscriber_is_left_out_or_waited_for_until_the_worker_is_stopped() {
         assert!(stage.control(name).doctor().unwrap().ok());
         prodcon::unlink_in(&stage.dir, name).unwrap();
     }
+    stage.assert_nobody_left();
+}
+
+#[test]
+fn a_subscriber_that_is_removed_is_left_out() {
+    let stage = Stage::new();
+    let lossy = |name: &str| {
+        let options = stage.options(8).item_size(64).lossy(true);
+        ReadyQueue::<[u8]>::create(name, &options).unwrap()
+    };
+    let (first, second) = (lossy("a"), lossy("b"));
+    let puts = |queue: &ReadyQueue<[u8]>| queue.control().stats().unwrap().puts;
+    let options = ProducerOptions::new().subscribers(["a", "b"]);
+    let mut producer = stage.producer("p", options);
+    producer.start_new(stage.worker("lines", [""; 0])).unwrap();
+    until("the first lines", || puts(&first) > 100);
+    prodcon::unlink_in(&stage.dir, "a").unwrap();
+    let mut before = 0;
+    until("the end of the lines for it", || {
+        std::thread::sleep(Duration::from_millis(20));
+        let now = puts(&first);
+        std::mem::replace(&mut before, now) == now || !producer.is_running()
+    });
+    let before = puts(&second);
+    until("more lines for the other one", || {
+        puts(&second) > before + 1000 || !producer.is_running()
+    });
+    producer.stop().unwrap().into_result().unwrap();
+    drop(producer);
+    prodcon::unlink_in(&stage.dir, "b").unwrap();
     stage.assert_nobody_left();
 }
 

@@ -140,6 +140,23 @@ pub fn model() -> String {
     )
 }
 
+/// The date today, in UTC, as `2026-11-28`.
+pub fn today() -> String {
+    // SAFETY: no pointers.
+    let now = unsafe { libc::time(std::ptr::null_mut()) };
+    // SAFETY: a tm is integers and a pointer that may be null.
+    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: valid pointers to a time_t and a tm.
+    unsafe { libc::gmtime_r(&raw const now, &raw mut parts) };
+    let libc::tm {
+        tm_year,
+        tm_mon,
+        tm_mday,
+        ..
+    } = parts;
+    format!("{}-{:02}-{:02}", 1900 + tm_year, tm_mon + 1, tm_mday)
+}
+
 /// The kernel's release.
 pub fn kernel() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease")

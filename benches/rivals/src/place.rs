@@ -59,22 +59,25 @@ impl Place {
     fn names(&self, wanted: impl Fn(u32) -> bool) -> Vec<PathBuf> {
         let marker = format!("{}-", self.program);
         let parent = self.dir().parent().map(Path::to_path_buf);
-        [Some(SHM.into()), parent.filter(|parent| parent != Path::new(SHM))]
-            .into_iter()
-            .flatten()
-            .filter_map(|dir| fs::read_dir(dir).ok())
-            .flatten()
-            .flatten()
-            .filter(|entry| {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let Some((_, rest)) = name.split_once(&marker) else {
-                    return false;
-                };
-                let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-                digits.parse().is_ok_and(&wanted)
-            })
-            .map(|entry| entry.path())
-            .collect()
+        [
+            Some(SHM.into()),
+            parent.filter(|parent| parent != Path::new(SHM)),
+        ]
+        .into_iter()
+        .flatten()
+        .filter_map(|dir| fs::read_dir(dir).ok())
+        .flatten()
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some((_, rest)) = name.split_once(&marker) else {
+                return false;
+            };
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().is_ok_and(&wanted)
+        })
+        .map(|entry| entry.path())
+        .collect()
     }
 }
 

@@ -7,7 +7,7 @@
 mod worker;
 
 use crate::exit::{End, Outcome};
-use crate::{output, parse, signals};
+use crate::{human, output, parse, signals};
 use clap::Args;
 use prodcon::worker::{
     Consume, Consumer, ConsumerOptions, ProcessExit, Produce, Producer, ProducerOptions, Restart,
@@ -154,9 +154,15 @@ fn play(arguments: &Arguments) -> Outcome {
     let source = from
         .as_deref()
         .unwrap_or("/proc/stat and /proc/self/schedstat");
+    let plan = if arguments.no_kill {
+        "at the end every item must be accounted for"
+    } else {
+        "halfway two of them are killed, others take their places, and at the end every item must be accounted for"
+    };
     let [lossy, whole] = [0, 1].map(|side: usize| sides[side].consumer.name());
     output::print(&format!(
-        "1 producer samples {source} into two queues, 2 consumers work on each: 5 processes that attach by name.\n  {lossy}: 1024 items, lossy (never waits, keeps the newest)\n  {whole}: 1024 items, not lossy (waits for its consumers)\n",
+        "For {} one producer and four consumers, each a process, exchange data through two queues: {plan}.\n1 producer samples {source} into the queues, 2 consumers work on each.\n  {lossy}: 1024 items, lossy (never waits, keeps the newest)\n  {whole}: 1024 items, not lossy (waits for its consumers)\n",
+        human::time(arguments.seconds)
     ))?;
     for side in &mut sides {
         side.consumer.on_exit(on_exit(&say));

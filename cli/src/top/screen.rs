@@ -21,6 +21,9 @@ const FIRST_TO_GO: [&str; 14] = [
     "GETS/S", "PUTS/S", "LEN",
 ];
 
+/// What the table of members does without, in that order.
+const FIRST_OF_MEMBERS_TO_GO: [&str; 3] = ["", "ROLE", "SEAT"];
+
 /// What is on the screen beside the figures.
 #[derive(Default)]
 pub struct View {
@@ -75,7 +78,7 @@ impl View {
                 .zip(line)
                 .for_each(|(width, cell)| *width = cell.chars().count().max(*width));
         }
-        let (columns, name) = fit(&head, &widths, usize::from(area.width).saturating_sub(2));
+        let (columns, name) = fit(&head, &widths, &FIRST_TO_GO, area);
         widths[0] = name;
         let lines = rows.iter().zip(&all).map(|(row, cells)| {
             Row::new(columns.iter().map(|column| {
@@ -108,7 +111,8 @@ impl View {
 
 /// The columns that have room, and how wide the first of them, the name, may be. No figure is ever
 /// cut: a column is shown whole or not at all.
-fn fit(head: &[&str], widths: &[usize], room: usize) -> (Vec<usize>, usize) {
+fn fit(head: &[&str], widths: &[usize], to_go: &[&str], area: Rect) -> (Vec<usize>, usize) {
+    let room = usize::from(area.width).saturating_sub(2);
     let mut kept: Vec<usize> = (0..head.len()).collect();
     let others = |kept: &[usize]| {
         kept.iter()
@@ -117,11 +121,11 @@ fn fit(head: &[&str], widths: &[usize], room: usize) -> (Vec<usize>, usize) {
             .sum::<usize>()
     };
     let least = widths[0].min((room / 4).max(12));
-    for title in FIRST_TO_GO {
+    for title in to_go {
         if least + others(&kept) <= room {
             break;
         }
-        kept.retain(|column| head[*column] != title);
+        kept.retain(|column| head[*column] != *title);
     }
     let name = room.saturating_sub(others(&kept)).min(widths[0]);
     (kept, name)
@@ -184,27 +188,42 @@ fn bar(row: &Sample) -> String {
 
 fn endpoints(frame: &mut Frame<'_>, area: Rect, row: &Sample) {
     let Ok(stats) = &row.stats else { return };
+    let head = ["SEAT", "PID", "ROLE", "HELD", "FOR", ""];
     let lines = stats.members.iter().map(|member| {
         let asleep = if member.asleep { "asleep" } else { "" };
-        Row::new([
+        [
             member.seat.to_string(),
             member.pid.to_string(),
             stat::role(member.role).into(),
             member.unacked.to_string(),
             stat::held_for(member),
             asleep.into(),
-        ])
+        ]
     });
-    let head = Row::new(["SEAT", "PID", "ROLE", "HELD", "FOR", ""])
+    let lines: Vec<[String; 6]> = lines.collect();
+    let mut widths = head.map(str::len);
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let (columns, _) = fit(&head, &widths, &FIRST_OF_MEMBERS_TO_GO, area);
+    let lines = lines
+        .iter()
+        .map(|line| Row::new(columns.iter().map(|column| line[*column].clone())));
+    let titles = Row::new(columns.iter().map(|column| head[*column]))
         .style(Style::new().add_modifier(Modifier::BOLD));
-    let widths = [4, 8, 8, 7, 12, 6].map(Constraint::Length);
+    let lengths = columns
+        .iter()
+        .map(|column| Constraint::Length(u16::try_from(widths[*column]).unwrap_or(u16::MAX)));
     let title = format!(
         " {}: {} of {} seats taken ",
         row.name, stats.seats_live, stats.seats
     );
     frame.render_widget(
-        Table::new(lines, widths)
-            .header(head)
+        Table::new(lines, lengths)
+            .header(titles)
+            .column_spacing(GAP as u16)
             .block(Block::bordered().title(title)),
         area,
     );
@@ -352,6 +371,59 @@ mod tests {
             titles.is_sorted() && titles[2] >= 3 && titles[4] >= 5 && titles.last() == Some(&15),
             "{titles:?}"
         );
+    }
+
+    /// The lines without the frame and what fills them.
+    fn inner(shown: &[String]) -> Vec<String> {
+        let line = |line: &String| line.trim_matches(['│', ' ']).to_owned();
+        shown.iter().map(line).collect()
+    }
+
+    #[test]
+    fn at_40_80_and_200_columns_the_most_wanted_figures_are_there() {
+        let rows = [
+            sample("camera-frames", 50, |stats| {
+                stats.members[0].unacked = 3;
+                stats.members[0].holding = Some(std::time::Duration::from_millis(83_200));
+            }),
+            sample("jobs.dead", 0, |stats| {
+                (stats.seats_dead, stats.members) = (2, vec![])
+            }),
+        ];
+        let pid = std::process::id();
+        for (width, head, first) in [
+            (
+                40,
+                "NAME           PUTS/S  GETS/S  LEN",
+                "camera-frames   2.50M    1000   50",
+            ),
+            (
+                80,
+                "NAME           STATE    PUTS/S  GETS/S  DROPS/S  LEN  ROOM  LIVE  DEAD  LOST",
+                "camera-frames  started   2.50M    1000        0   50   100     1     0     0",
+            ),
+            (
+                200,
+                "NAME           STATE    READY  PUTS/S  GETS/S  DROPS/S  LEN  FULL        ROOM  LIVE  DEAD  HELD  ASLEEP  LOST  AGAIN",
+                "camera-frames  started  yes     2.50M    1000        0   50  █████░░░░░   100     1     0     0       0     0      0",
+            ),
+        ] {
+            let shown = inner(&sized(&mut View::default(), &rows, width));
+            assert_eq!(
+                (shown[1].as_str(), shown[2].as_str()),
+                (head, first),
+                "{shown:#?}"
+            );
+            assert!(shown[3].starts_with("jobs.dead "), "{shown:#?}");
+            let below = shown.join("\n");
+            let member = format!("0 {pid} both 3 1 min 23 s");
+            let found = below.lines().any(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                words.join(" ") == member
+            });
+            assert!(found, "{shown:#?}");
+            assert!(below.contains("q quit"), "{shown:#?}");
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ static void the_ends_of_a_queue_can_be_seen(void) {
     ANSWERS(PRODCON_EMPTY, prodcon_queue_latest(queue, buffer, sizeof buffer, &len, &id));
     ANSWERS(PRODCON_EMPTY, prodcon_queue_peek(queue, buffer, sizeof buffer, &len, NULL));
     CHECK(len == 99 && buffer[0] == '-');
-    for (int number = 0; number < 5; number++) OK(prodcon_queue_put(queue, "0123456" + number, 7 - (size_t)number, 0));
+    for (int number = 0; number < 5; number++) OK(prodcon_queue_put(queue, &"0123456"[number], 7 - (size_t)number, 0));
     OK(prodcon_queue_latest(queue, buffer, sizeof buffer, &len, NULL));
     CHECK(len == 3 && memcmp(buffer, "456", 3) == 0);
     ANSWERS(PRODCON_TOO_LARGE, prodcon_queue_peek(queue, buffer, 3, &len, &id));

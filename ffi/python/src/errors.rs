@@ -25,6 +25,7 @@ import_exception!(prodcon._errors, Exhausted);
 import_exception!(prodcon._errors, Forked);
 import_exception!(prodcon._errors, Invalid);
 import_exception!(prodcon._errors, Closed);
+import_exception!(prodcon._errors, Cancelled);
 import_exception!(prodcon._errors, Denied);
 import_exception!(prodcon._errors, OsFault);
 
@@ -41,6 +42,7 @@ pub fn error(error: Error) -> PyErr {
         ErrorKind::TimedOut => TimedOut::new_err(text),
         ErrorKind::NotReady => NotReady::new_err(text),
         ErrorKind::Stopped => Stopped::new_err(text),
+        ErrorKind::Cancelled => Cancelled::new_err(CANCELLED),
         ErrorKind::NotFound => NotFound::new_err((libc::ENOENT, text)),
         ErrorKind::AlreadyExists => Exists::new_err((libc::EEXIST, text)),
         ErrorKind::OptionsDiffer => options_differ(&error, text),
@@ -90,6 +92,13 @@ fn named(error: &impl std::fmt::Display, queue: &str) -> String {
         .replacen("the queue", &format!("queue '{queue}'"), 1)
 }
 
+const CANCELLED: &str = "the wait was cancelled: the handle was closed";
+
+/// The handle was closed during a wait.
+pub fn cancelled(queue: &str) -> PyErr {
+    Cancelled::new_err(format!("queue '{queue}': {CANCELLED}"))
+}
+
 /// Of a put; `queue` is its name.
 pub fn put(answer: PutError, queue: &str) -> PyErr {
     let text = named(&answer, queue);
@@ -98,6 +107,7 @@ pub fn put(answer: PutError, queue: &str) -> PyErr {
         PutError::TimedOut => PutTimedOut::new_err(text),
         PutError::NotReady => NotReady::new_err(text),
         PutError::Stopped => Stopped::new_err(text),
+        PutError::Cancelled => cancelled(queue),
         PutError::Failed(failed) => error(failed),
         _ => Invalid::new_err(text),
     }
@@ -110,6 +120,7 @@ pub fn get(answer: GetError, queue: &str) -> PyErr {
         GetError::Empty => Empty::new_err(text),
         GetError::TimedOut => GetTimedOut::new_err(text),
         GetError::Stopped => Stopped::new_err(text),
+        GetError::Cancelled => cancelled(queue),
         GetError::Failed(failed) => error(failed),
         _ => Invalid::new_err(text),
     }
@@ -154,6 +165,7 @@ pub fn check(py: Python<'_>) -> PyResult<()> {
         Forked::type_object,
         Invalid::type_object,
         Closed::type_object,
+        Cancelled::type_object,
         Denied::type_object,
         OsFault::type_object,
     ];

@@ -13,7 +13,7 @@ use crate::errors::{self, Closed, Forked, NoSeat, Removed};
 use crate::fork::{forks, generation};
 use crate::owned;
 use prodcon::bindings::NamedType;
-use prodcon::{AttachOptions, Control, QueueId, QueueOptions, ReadyQueue};
+use prodcon::{AttachOptions, CancelToken, Control, QueueId, QueueOptions, ReadyQueue};
 use pyo3::prelude::*;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -100,11 +100,19 @@ pub struct Handle {
     /// It was given away: others may attach at any time; if `named`, anybody who was told its name.
     handed: AtomicBool,
     named: AtomicBool,
+    /// Ends the waits of its endpoints when it is closed.
+    token: CancelToken,
     state: Mutex<State>,
 }
 
 impl Handle {
-    fn new(control: Control, dir: &Path, owner: Option<Control>, idle: Vec<Box<Endpoint>>) -> Self {
+    fn new(
+        control: Control,
+        dir: &Path,
+        token: CancelToken,
+        owner: Option<Control>,
+        idle: Vec<Box<Endpoint>>,
+    ) -> Self {
         let header = control.info();
         Self {
             name: control.name().into(),
@@ -124,6 +132,7 @@ impl Handle {
             forks: forks(),
             handed: AtomicBool::new(false),
             named: AtomicBool::new(false),
+            token,
             state: Mutex::new(State {
                 generation: generation(),
                 closed: false,
@@ -142,8 +151,10 @@ impl Handle {
         options: &QueueOptions,
         item: NamedType,
     ) -> PyResult<Self> {
-        let made = ReadyQueue::create_named(name, options, item).map_err(errors::error)?;
-        Self::over(made, dir)
+        let token = CancelToken::new();
+        let options = options.clone().attach(attach_in(dir, &token));
+        let made = ReadyQueue::create_named(name, &options, item).map_err(errors::error)?;
+        Self::over(made, dir, token)
     }
 
     /// Attaches to a queue that has these options.
@@ -156,24 +167,27 @@ impl Handle {
         options: &QueueOptions,
         item: Option<NamedType>,
     ) -> PyResult<Self> {
-        let found = ReadyQueue::attach_if(name, options, item).map_err(errors::error)?;
-        Self::over(found, dir)
+        let token = CancelToken::new();
+        let options = options.clone().attach(attach_in(dir, &token));
+        let found = ReadyQueue::attach_if(name, &options, item).map_err(errors::error)?;
+        Self::over(found, dir, token)
     }
 
-    fn over(queue: ReadyQueue<[u8]>, dir: &Path) -> PyResult<Self> {
+    fn over(queue: ReadyQueue<[u8]>, dir: &Path, token: CancelToken) -> PyResult<Self> {
         let control = queue.control().try_clone().map_err(errors::error)?;
         let endpoint = Endpoint::new(queue, control.is_owned(), control.id());
-        Ok(Self::new(control, dir, None, vec![Box::new(endpoint)]))
+        let idle = vec![Box::new(endpoint)];
+        Ok(Self::new(control, dir, token, None, idle))
     }
 
     /// Creates a queue, and takes a seat in it.
     pub fn create(name: &str, dir: &Path, options: &QueueOptions, owned: bool) -> PyResult<Self> {
         let options = options.clone().owned(owned);
         let made = Control::create::<[u8]>(name, &options).map_err(errors::error)?;
+        let token = CancelToken::new();
         let attached = (|| {
             let control = owned::control_in(dir, name)?;
-            let endpoint =
-                ReadyQueue::<[u8]>::attach_with(name, &AttachOptions::new().directory(dir))?;
+            let endpoint = ReadyQueue::<[u8]>::attach_with(name, &attach_in(dir, &token))?;
             Ok((control, endpoint))
         })();
         match attached {
@@ -182,6 +196,7 @@ impl Handle {
                 Ok(Self::new(
                     control,
                     dir,
+                    token,
                     owned.then_some(made),
                     vec![Box::new(endpoint)],
                 ))
@@ -201,7 +216,7 @@ impl Handle {
         if id.is_some_and(|id| id != *control.id().as_bytes()) {
             return Err(owned::replaced(name));
         }
-        Ok(Self::new(control, dir, None, vec![]))
+        Ok(Self::new(control, dir, CancelToken::new(), None, vec![]))
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {
@@ -258,7 +273,8 @@ impl Handle {
     }
 
     fn attach_control(&self) -> PyResult<Control> {
-        let control = owned::control_in(&self.dir, &self.name).map_err(errors::error)?;
+        let attach = attach_in(&self.dir, &self.token);
+        let control = Control::attach_with(&self.name, &attach).map_err(errors::error)?;
         self.check(&control)?;
         Ok(control)
     }
@@ -285,7 +301,8 @@ impl Handle {
 
     /// An endpoint of one's own.
     pub fn attach_with(&self, attach: &AttachOptions) -> PyResult<Box<Endpoint>> {
-        let queue = ReadyQueue::<[u8]>::attach_with(&self.name, attach).map_err(errors::error)?;
+        let attach = attach.clone().cancel(&self.token);
+        let queue = ReadyQueue::<[u8]>::attach_with(&self.name, &attach).map_err(errors::error)?;
         if self.with_control(Control::is_removed)? {
             // Ours was removed: this one may be another of the same name.
             self.check(queue.control())?;
@@ -352,7 +369,8 @@ impl Handle {
         }
     }
 
-    /// Gives the seats back. Nothing can be done with the handle afterwards.
+    /// Gives the seats back, and ends the waits of other threads. Nothing can be done with the handle
+    /// afterwards.
     pub fn close(&self) {
         let mut state = self.locked();
         if std::mem::replace(&mut state.closed, true) {
@@ -365,6 +383,7 @@ impl Handle {
             state.owner.take(),
         );
         drop(state);
+        self.token.cancel();
         drop(idle);
         drop(control);
         match owner.filter(|_| current) {
@@ -409,6 +428,11 @@ impl Handle {
             self.name
         ))
     }
+}
+
+/// How an endpoint of a handle with this token attaches.
+fn attach_in(dir: &Path, token: &CancelToken) -> AttachOptions {
+    AttachOptions::new().directory(dir).cancel(token)
 }
 
 impl Drop for Handle {

@@ -18,6 +18,7 @@ mod pending;
 mod pickle;
 mod queue;
 mod ready;
+mod select;
 mod spill;
 mod transfer;
 mod values;
@@ -102,6 +103,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     at_exit();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<queue::ReadyQueue>()?;
+    module.add_class::<select::Interest>()?;
+    module.add_function(wrap_pyfunction!(select::select, module)?)?;
     module.add("Delivery", guard::delivery_type(py)?)?;
     module.add("Reservation", guard::reservation_type(py)?)?;
     module.add_function(wrap_pyfunction!(queue::_attach, module)?)?;

@@ -13,15 +13,16 @@ use crate::object::Copied;
 use crate::options::{self, Create};
 use crate::pending::Pending;
 use crate::ready::{Own, Ready};
+use crate::select::Interest;
 use crate::spill;
 use crate::values;
 use crate::wait::{Until, away, check, enter};
-use prodcon::{Control, ItemId, State};
+use prodcon::{AttachOptions, Control, ErrorKind, ItemId, State};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple, PyType};
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -254,21 +255,24 @@ impl ReadyQueue {
     ///
     /// objects: items are Python objects. max_unacked: how many items `take` may have in hand at once
     /// through this object; each of them takes a seat.
+    /// wait: how many seconds to wait until somebody creates it; TimedOut then. None: not at all.
     #[staticmethod]
-    #[pyo3(signature = (name, *, objects=false, max_unacked=None, directory=None))]
+    #[pyo3(signature = (name, *, objects=false, max_unacked=None, wait=None, directory=None))]
     fn attach(
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
         #[pyo3(from_py_with = truth)] objects: bool,
         max_unacked: Option<u32>,
+        wait: Option<f64>,
         directory: Option<PathBuf>,
     ) -> PyResult<Self> {
         options::max_unacked(max_unacked)?;
-        let mut handle = Handle::attach(
-            &options::name(name)?,
-            &directory.unwrap_or_else(prodcon::directory),
-            None,
-        )?;
+        let name = options::name(name)?;
+        let directory = directory.unwrap_or_else(prodcon::directory);
+        if wait.is_some() {
+            wait_for(py, &name, &directory, Until::new(true, wait)?)?;
+        }
+        let mut handle = Handle::attach(&name, &directory, None)?;
         handle.max_unacked = max_unacked;
         // A seat at once, so that it stays attached if the name is removed. Without a seat it can still be looked at.
         match handle.lend() {
@@ -576,7 +580,18 @@ impl ReadyQueue {
         files::remove(self.handle.new_control()?).map_err(errors::error)
     }
 
-    /// Gives the seats back; the handle is of no use afterwards. A queue made by `ReadyQueue()` that was
+    /// The interest in items, for `select`.
+    fn readable(this: Py<Self>) -> Interest {
+        Interest::new(this, false)
+    }
+
+    /// The interest in space, for `select`.
+    fn writable(this: Py<Self>) -> Interest {
+        Interest::new(this, true)
+    }
+
+    /// Gives the seats back; the handle is of no use afterwards. What waits with it in other threads
+    /// raises Cancelled. A queue made by `ReadyQueue()` that was
     /// never given to anybody goes; others stay for those to whom they were given.
     fn close(&self) {
         self.ready.close();
@@ -776,6 +791,27 @@ impl ReadyQueue {
                 return Ok(false);
             }
             check(py)?;
+        }
+    }
+}
+
+/// Waits until there is a queue of that name.
+fn wait_for(py: Python<'_>, name: &str, directory: &Path, until: Until) -> PyResult<()> {
+    let _inside = enter(py)?;
+    loop {
+        let slice = until.slice();
+        let attach = AttachOptions::new()
+            .directory(directory)
+            .wait_for_queue(slice.unwrap_or_default());
+        match away(py, || Control::attach_with(name, &attach).map(drop)) {
+            Err(error) if error.kind() == ErrorKind::TimedOut && slice.is_some() => check(py)?,
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                return Err(errors::TimedOut::new_err(format!(
+                    "nobody created queue '{name}' in {} in time: start the program that creates it, or wait longer",
+                    directory.display()
+                )));
+            }
+            other => return other.map_err(errors::error),
         }
     }
 }

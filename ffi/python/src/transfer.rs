@@ -166,6 +166,9 @@ impl ReadyQueue {
                         std::thread::sleep(slice.min(Duration::from_millis(1)))
                     });
                     check(py)?;
+                    if self.handle.is_closed() {
+                        return Err(errors::cancelled(&self.handle.name));
+                    }
                     continue;
                 }
                 None if until.is_now() => PutError::Full,

@@ -84,7 +84,7 @@ const LAPS: Plan = |actor| {
 
 #[test]
 fn model_a_put_paused_over_a_clear_and_laps() {
-    at_least(13_900, 25_000, || {
+    at_least(13_900, 24_200, || {
         const CLEAR_AND_LAPS: Plan = |actor| {
             let _ = actor.ring.clear();
             LAPS(actor);
@@ -115,7 +115,7 @@ fn model_laps_between_an_exchange_and_the_look_at_the_epoch() {
 /// clear.
 #[test]
 fn model_a_put_from_the_next_cycle() {
-    at_least(6_600, 1, || {
+    at_least(6_600, 5_800, || {
         const THRICE: Plan = |actor| (0..3).for_each(|_| drop(actor.get_by_copy()));
         explore(&bounded(copies(2, 2, &[THRICE, PUT_A, NEXT_EPOCH])));
     });

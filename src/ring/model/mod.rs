@@ -22,12 +22,14 @@
 //! - no seat is undecided once all have ended.
 //!
 //! `cases` has the models of the ring, `copies` those of the copy in the slot, `observers` those of
-//! looks without taking, and `sleepers` those of the event word. The head of `cases` lists planted
-//! bugs, each seen failing. `weaker` plants weaker orderings in each run.
+//! looks without taking, `sleepers` those of the event word, and `selects` those of waits on several
+//! words. The head of `cases` lists planted bugs, each seen failing. `weaker` plants weaker orderings
+//! in each run.
 
 mod cases;
 mod copies;
 mod observers;
+mod selects;
 mod sleepers;
 mod weaker;
 

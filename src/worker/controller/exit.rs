@@ -49,15 +49,16 @@ pub struct ProcessExit {
     pub pid: u32,
     /// How it ended; `None` if the status could not be collected, because SIGCHLD is ignored.
     pub status: Option<ExitStatus>,
-    /// What it said before it ended, if it failed; or why it was killed.
+    /// What it said before it ended, if it failed; or why it was killed; or that nobody knows how it
+    /// ended.
     pub error: Option<String>,
     /// It is started again.
     pub restarts: bool,
 }
 
 impl ProcessExit {
-    /// Returns whether the process ended with exit status 0. Where nobody knows the status: it did
-    /// not say that it failed.
+    /// Returns whether the process ended with exit status 0. Where nobody knows the status: whether
+    /// there is no `error`.
     pub fn success(&self) -> bool {
         self.status
             .map_or(self.error.is_none(), |status| status.success())

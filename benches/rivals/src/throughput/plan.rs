@@ -61,6 +61,10 @@ pub struct Results {
     pub doubts: Vec<String>,
     /// Runs that were thrown away because the machine changed meanwhile, and made again.
     pub repeats: usize,
+    /// What part of the processors' time other programs used before it began, and the hypervisor
+    /// took while it ran.
+    pub busy: f64,
+    pub stolen: f64,
     pub took: Duration,
 }
 
@@ -156,6 +160,8 @@ pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
                 String::new()
             },
         ),
+        busy: watch.busy,
+        stolen: watch.stolen(),
         trips: watch.trips,
         doubts: watch.doubts,
         repeats: watch.repeats,

@@ -3,13 +3,20 @@
 use super::figures::{What, cell, short};
 use super::job::Kind;
 use super::plan::Results;
+use super::report::versions;
 use super::run::Cell;
 use crate::{Outcome, cpu};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::path::Path;
 
-const SIZE: (u32, u32) = (1280, 1330);
+/// Width, and heights of the head, of a row of panels and of a line of notes.
+const WIDTH: u32 = 1280;
+const HEAD: u32 = 46;
+const PANELS: u32 = 420;
+const LINE: u32 = 19;
+/// Most characters of a line of notes.
+const NOTE: usize = 185;
 const OURS: RGBColor = RGBColor(0x1f, 0x6f, 0xb4);
 const OTHERS: RGBColor = RGBColor(0x9a, 0xa5, 0xb1);
 const GREY: RGBColor = RGBColor(0x55, 0x55, 0x55);
@@ -22,6 +29,7 @@ const FIGURES: i32 = 85;
 /// # Errors
 /// The file cannot be written.
 pub fn draw(results: &Results, file: &Path) -> Outcome<()> {
+    let notes = wrapped(&notes(results), NOTE);
     let one = (1, 1);
     let rate = |words, shape| (cell(Kind::Throughput, words, shape), What::PerSecond, 1e6);
     let panels = [
@@ -42,7 +50,15 @@ pub fn draw(results: &Results, file: &Path) -> Outcome<()> {
             rate(128, one),
         ),
         (
-            "Round trip of 8 bytes, p50: microseconds (less is better; logarithmic)",
+            "64 KiB, 1 producer, 1 consumer: thousand items/s",
+            (cell(Kind::Throughput, 8192, one), What::PerSecond, 1e3),
+        ),
+        (
+            "64 KiB, 4 producers, 4 consumers: thousand items/s",
+            (cell(Kind::Throughput, 8192, (4, 4)), What::PerSecond, 1e3),
+        ),
+        (
+            "Round trip of 8 bytes, p50: microseconds (less is better; log)",
             (cell(Kind::RoundTrip, 1, one), What::P50, 1e3),
         ),
         (
@@ -50,7 +66,9 @@ pub fn draw(results: &Results, file: &Path) -> Outcome<()> {
             (cell(Kind::Wake, 1, one), What::P50, 1e3),
         ),
     ];
-    let root = SVGBackend::new(file, SIZE).into_drawing_area();
+    let rows = panels.len().div_ceil(2);
+    let height = HEAD + PANELS * rows as u32 + LINE * (notes.len() as u32 + 1);
+    let root = SVGBackend::new(file, (WIDTH, height)).into_drawing_area();
     root.fill(&WHITE)?;
     let text = |size: i32| ("sans-serif", size).into_font();
     root.draw(&Text::new(
@@ -58,21 +76,69 @@ pub fn draw(results: &Results, file: &Path) -> Outcome<()> {
         (20, 12),
         text(22).color(&BLACK),
     ))?;
-    let machine = format!(
-        "{}, {} processors ({}), Linux {}; medians of {}",
-        cpu::model(),
-        cpu::cores().len(),
-        results.world.name(),
-        cpu::kernel(),
-        results.limits
-    );
-    root.draw(&Text::new(machine, (20, 42), text(13).color(&GREY)))?;
-    let (_, below) = root.split_vertically(66);
-    for (area, (head, (cell, what, unit))) in below.split_evenly((3, 2)).iter().zip(panels) {
+    let (_, below) = root.split_vertically(HEAD);
+    let (charts, below) = below.split_vertically(PANELS * rows as u32);
+    for (area, (head, (cell, what, unit))) in charts.split_evenly((rows, 2)).iter().zip(panels) {
         panel(area, results, head, cell, what, unit)?;
+    }
+    for (line, note) in notes.iter().enumerate() {
+        let place = (20, (LINE as usize * line) as i32);
+        below.draw(&Text::new(note.as_str(), place, text(13).color(&GREY)))?;
     }
     root.present()?;
     Ok(())
+}
+
+/// How it was measured, a sentence or a few in each.
+fn notes(results: &Results) -> Vec<String> {
+    let cores = cpu::cores().len();
+    let mut notes = vec![
+        format!(
+            "{}, {cores} processors, Linux {}, {}. {}.",
+            cpu::model(),
+            cpu::kernel(),
+            cpu::today(),
+            versions(results)
+        ),
+        format!(
+            "Medians of {}. Every run was verified. Processes are pinned, producers to one half of the processors and consumers to the other; more than {cores} processes share them.",
+            results.limits
+        ),
+        format!(
+            "Other programs used {:.1} % of the processors' time before it began, and the hypervisor took {:.1} % while it ran.",
+            100.0 * results.busy,
+            100.0 * results.stolen
+        ),
+        format!(
+            "Two processors are close if a cache line goes from one to the other and back in less than {:.0} ns, because they share a core or are neighbours; else they are apart, and everything between them takes longer. These figures are of processors that were {}.",
+            results.least_trip,
+            results.world.name()
+        ),
+    ];
+    let mut doubts = results.doubts.clone();
+    doubts.sort();
+    doubts.dedup();
+    notes.extend(doubts.iter().map(|doubt| format!("Doubt: {doubt}.")));
+    notes
+}
+
+/// The texts in lines of so many characters at most, broken between words.
+fn wrapped(texts: &[String], longest: usize) -> Vec<String> {
+    let mut lines = vec![];
+    for text in texts {
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > longest {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line += word;
+        }
+        lines.push(line);
+    }
+    lines
 }
 
 fn panel(

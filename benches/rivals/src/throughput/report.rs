@@ -15,6 +15,19 @@ use std::fmt::Write;
 const LOCK: &str = include_str!("../../Cargo.lock");
 const ONE: (usize, usize) = (1, 1);
 
+/// The versions of the systems that have readings: `prodcon 0.2.0, shaq 4.3.0`. What is no package
+/// of its own has none.
+pub fn versions(results: &Results) -> String {
+    let mut all: Vec<String> = vec![];
+    for entry in entries(results) {
+        let named = format!("{} {}", entry.package, version(entry.package));
+        if !named.ends_with('?') && !all.contains(&named) {
+            all.push(named);
+        }
+    }
+    all.join(", ")
+}
+
 /// The version of a package in this workspace's Cargo.lock.
 fn version(package: &str) -> &str {
     let quoted = |line: &'static str, key| {
@@ -532,7 +545,7 @@ pub fn json(results: &Results, command: &str) -> Value {
     });
     json!({
         "command": command, "cpu": cpu::model(), "processors": cpu::cores().len(), "kernel": cpu::kernel(), "limits": results.limits, "world": results.world.name(),
-        "line_round_trips_ns": results.trips, "doubts": results.doubts, "repeated": results.repeats, "seconds": results.took.as_secs_f64(),
+        "line_round_trips_ns": results.trips, "busy": results.busy, "stolen": results.stolen, "doubts": results.doubts, "repeated": results.repeats, "seconds": results.took.as_secs_f64(),
         "series": series.collect::<Vec<_>>(),
     })
 }

@@ -40,6 +40,11 @@ pub struct Watch {
     pub trips: Vec<f64>,
     pub doubts: Vec<String>,
     pub repeats: usize,
+    /// What part of the processors' time other programs used before it began.
+    pub busy: f64,
+    /// Ticks that the hypervisor had taken when it began.
+    steal: u64,
+    began: Instant,
     /// The last one, if it was just now.
     last: Option<(Instant, f64)>,
 }
@@ -59,6 +64,9 @@ impl Watch {
             trips: vec![],
             doubts: vec![],
             repeats: 0,
+            busy: 0.0,
+            steal: cpu::steal(),
+            began: Instant::now(),
             last: None,
         };
         if watch.cores.len() < 2 {
@@ -67,6 +75,7 @@ impl Watch {
                 .push("only one processor: nothing is pinned, and everything is measured through the scheduler".into());
         }
         let busy = cpu::busy(Duration::from_millis(400));
+        watch.busy = busy;
         if busy > 0.05 {
             watch.doubts.push(format!(
                 "other programs took {:.0} % of the processors' time before it began: the figures are worth little",
@@ -74,6 +83,12 @@ impl Watch {
             ));
         }
         watch
+    }
+
+    /// What part of the processors' time the hypervisor took since the watch began.
+    pub fn stolen(&self) -> f64 {
+        let seconds = self.began.elapsed().as_secs_f64() * self.cores.len().max(1) as f64;
+        cpu::steal().saturating_sub(self.steal) as f64 / 100.0 / seconds.max(0.01)
     }
 
     fn world(&self, trip: f64) -> World {

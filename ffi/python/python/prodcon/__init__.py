@@ -6,6 +6,7 @@
 
 from ._consumer import Consumer, put_in_queue
 from ._errors import (
+    Cancelled,
     Closed,
     Corrupt,
     Denied,
@@ -29,12 +30,13 @@ from ._errors import (
     TimedOut,
     TooLarge,
 )
-from ._native import Delivery, ReadyQueue, Reservation, __version__, list_queues, unlink
+from ._native import Delivery, Interest, ReadyQueue, Reservation, __version__, list_queues, select, unlink
 from ._producer import Producer
 from ._values import Difference, ItemId, Stats
 from ._worker import Worker
 
 __all__ = [
+    "Cancelled",
     "Closed",
     "Consumer",
     "Corrupt",
@@ -49,6 +51,7 @@ __all__ = [
     "Full",
     "GetTimedOut",
     "Incompatible",
+    "Interest",
     "Invalid",
     "ItemId",
     "NoSeat",
@@ -69,5 +72,6 @@ __all__ = [
     "__version__",
     "list_queues",
     "put_in_queue",
+    "select",
     "unlink",
 ]

@@ -113,6 +113,10 @@ class Closed(Error, ValueError):
     """The handle was closed."""
 
 
+class Cancelled(Error):
+    """The handle was closed, by another thread, while this call waited."""
+
+
 class Denied(Error, PermissionError):
     """This user may not do that to the queue."""
 

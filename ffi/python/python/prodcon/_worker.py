@@ -15,7 +15,7 @@ import weakref
 from typing import Any, Callable
 
 from . import _exit, _pipes, _run
-from ._errors import Closed, Error, Invalid, NotFound, Removed
+from ._errors import Cancelled, Closed, Error, Invalid, NotFound, Removed
 from ._native import ReadyQueue
 from ._pipes import MessagePipe, ResultPipe, State
 
@@ -310,7 +310,7 @@ def _receive(receive: Callable[[], Any], call: Callable[[Any], None], current: C
     while current():
         try:
             item = receive()
-        except (EOFError, Closed):
+        except (EOFError, Cancelled, Closed):
             return
         except Exception as error:
             _report()  # it could not be unpickled: the next may
