@@ -265,6 +265,8 @@ impl Held<'_> {
         if self.lone {
             if !self.settled {
                 self.endpoint.acknowledge(count as u32);
+            } else if self.len() == 0 {
+                self.endpoint.retire_acknowledged();
             }
             self.endpoint.lent = self.len() as u32;
             self.endpoint.shown.items -= count as u32;
@@ -279,7 +281,10 @@ impl Held<'_> {
         let any = self.len() > 0;
         self.forget_first(self.len());
         if self.lone {
-            if any && !self.settled {
+            if self.settled {
+                self.endpoint.lent = 0;
+                self.endpoint.retire_acknowledged();
+            } else if any {
                 self.endpoint.give_back()?;
             }
             return Ok(());
@@ -536,10 +541,8 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
             return;
         }
         if held.lone {
-            // An adopted seat is given up with its last item, which goes on being shown.
-            debug_assert!(held.endpoint.adopted.is_none());
             let items = held.len() as u32;
-            held.endpoint.acknowledge(items);
+            held.endpoint.acknowledge_but_show(items);
         } else {
             held.endpoint.acknowledge_in_place();
         }

@@ -114,6 +114,29 @@ impl Endpoint {
         }
     }
 
+    /// Acknowledges the next `items` in hand, which go on being shown: an adopted seat keeps their
+    /// block until it is retired.
+    pub(super) fn acknowledge_but_show(&mut self, items: u32) {
+        match &mut self.adopted {
+            Some(seat) => {
+                seat.acknowledge(&self.control.ring.memory, items);
+                self.lent = items; // should the guard be forgotten
+            }
+            None => self.acknowledge(items),
+        }
+    }
+
+    /// Retires an adopted seat whose items were acknowledged while they were shown. Returns whether
+    /// there was one.
+    pub(super) fn retire_acknowledged(&mut self) -> bool {
+        let seat = self.adopted.take_if(|seat| !seat.hold);
+        let found = seat.is_some();
+        if let Some(seat) = seat {
+            self.retire_adopted(seat);
+        }
+        found
+    }
+
     /// Returns whether there are fewer spare seats than were asked for.
     fn wants_spare(&self) -> bool {
         self.spare.len() + (self.lent_out() as usize) < self.hands as usize
@@ -178,6 +201,9 @@ impl Endpoint {
             self.give_all_back();
         }
         if std::mem::take(&mut self.lent) == 0 {
+            return;
+        }
+        if self.retire_acknowledged() {
             return;
         }
         if !self.control.ring.at_least_once {
