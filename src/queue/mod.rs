@@ -26,6 +26,7 @@ mod control;
 mod dead_letter;
 mod delivery;
 mod due;
+mod elements;
 mod endpoint;
 mod get;
 mod held;
