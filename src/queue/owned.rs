@@ -74,30 +74,44 @@ enum End {
 #[derive(Debug)]
 pub(super) struct Loans {
     /// Of the endpoint's own segment and seats.
-    control: Control,
+    pub(super) control: Control,
     /// The endpoint sleeps on it when all its seats are out. Only this process knows it.
-    returned: AtomicU32,
+    pub(super) returned: AtomicU32,
     desk: Mutex<Desk>,
 }
 
 #[derive(Debug)]
-struct Desk {
+pub(super) struct Desk {
     /// Locked, with nothing in hand, and not yet back in the endpoint's own hands.
-    seats: Vec<Seat>,
+    pub(super) seats: Vec<Seat>,
     /// Loans that have not ended.
-    out: u32,
+    pub(super) out: u32,
     /// The endpoint is gone.
-    closed: bool,
+    pub(super) closed: bool,
 }
 
 impl Loans {
+    /// Of an endpoint whose `control` this is, and which lends up to `hands` seats.
+    pub(super) fn new(control: Control, hands: u32) -> Self {
+        Self {
+            control,
+            returned: AtomicU32::new(0),
+            desk: Mutex::new(Desk {
+                // Whoever acknowledges allocates nothing.
+                seats: Vec::with_capacity(hands as usize),
+                out: 0,
+                closed: false,
+            }),
+        }
+    }
+
     /// Nothing in it is left half changed by a panic.
-    fn desk(&self) -> MutexGuard<'_, Desk> {
+    pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends a loan. The endpoint gets the seat, if there is one and it has use for it.
-    fn end(&self, seat: Seat, kept: bool) {
+    pub(super) fn end(&self, seat: Seat, kept: bool) {
         let mut desk = self.desk();
         desk.out -= 1;
         let given_up = if kept && !desk.closed {
@@ -150,18 +164,8 @@ impl Endpoint {
     }
 
     fn loans(&mut self) -> &Arc<Loans> {
-        self.loans.get_or_insert_with(|| {
-            Arc::new(Loans {
-                control: self.control.share(),
-                returned: AtomicU32::new(0),
-                desk: Mutex::new(Desk {
-                    // Whoever acknowledges allocates nothing.
-                    seats: Vec::with_capacity(self.hands as usize),
-                    out: 0,
-                    closed: false,
-                }),
-            })
-        })
+        self.loans
+            .get_or_insert_with(|| Arc::new(Loans::new(self.control.share(), self.hands)))
     }
 
     /// Returns how many deliveries have left the endpoint and have not ended.
