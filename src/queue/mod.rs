@@ -35,6 +35,7 @@ mod in_hand;
 mod interest;
 mod item;
 mod latest;
+mod loans;
 mod memory;
 mod options;
 mod own;
