@@ -513,7 +513,7 @@ pub unsafe extern "C" fn prodcon_queue_item_id(
         output(id, "id")?;
         let mut found = ItemId::from(endpoint.item_id(number)?);
         // SAFETY: the caller's struct, with its size in the first field; `found` is plain data without
-        // padding (asserted above).
+        // padding (asserted where it is defined).
         unsafe { sized_output(id, &mut found, "id") }
     };
     // SAFETY: what create or attach wrote, by the contract of the C function.

@@ -45,7 +45,8 @@ pub struct Shell<T> {
 unsafe impl<T: Send> Sync for Shell<T> {}
 
 impl<T> Shell<T> {
-    const fn closed(mark: u64) -> Self {
+    /// Without content. `mark`: the kind's `CLOSED`.
+    pub const fn closed(mark: u64) -> Self {
         Self {
             mark: AtomicU64::new(mark),
             turn: Turn::new(),
@@ -392,38 +393,38 @@ pub unsafe fn with<H: Handle>(
 }
 
 /// Runs `work` on what is behind several handles, in that order, if all of them are open and not in
-/// use. A handle may be there several times. It holds off cancellations. `queues`: why not, if that
+/// use. A handle may be there several times. It holds off cancellations. `handles`: why not, if that
 /// is clear already.
 ///
 /// # Safety
 /// Each handle is NULL or what [`open`] gave, whether closed by now or not.
-pub unsafe fn with_several(
-    queues: Result<Vec<*const Queue>, Failure>,
+pub unsafe fn with_several<H: Handle>(
+    handles: Result<Vec<*const H>, Failure>,
     call: &'static str,
-    work: impl FnOnce(&[&Endpoint]) -> Result<(), Failure>,
+    work: impl FnOnce(&[&H::Content]) -> Result<(), Failure>,
 ) -> Status {
     run(|| {
-        let queues = queues?;
-        let mut entered: Vec<(*const Queue, Entered<Queue>)> = vec![];
-        for queue in &queues {
-            if !entered.iter().any(|(known, _)| known == queue) {
+        let handles = handles?;
+        let mut entered: Vec<(*const H, Entered<H>)> = vec![];
+        for handle in &handles {
+            if !entered.iter().any(|(known, _)| known == handle) {
                 // SAFETY: this function's contract.
-                entered.push((*queue, unsafe { enter(*queue, call, true) }?));
+                entered.push((*handle, unsafe { enter(*handle, call, true) }?));
             }
         }
-        let mut endpoints = vec![];
-        for queue in &queues {
-            let known = entered.iter().find(|(known, _)| known == queue);
+        let mut contents = vec![];
+        for handle in &handles {
+            let known = entered.iter().find(|(known, _)| known == handle);
             let place = known.map(|(_, (shell, _))| shell.content.get());
             let place = place.ok_or_else(closed)?;
             // SAFETY: this thread has the turn until `entered` is dropped, and only shared references are made of the content; the shell lives for ever.
-            endpoints.push(unsafe { &*place }.as_ref().ok_or_else(closed)?);
+            contents.push(unsafe { &*place }.as_ref().ok_or_else(closed)?);
         }
         let fuses: Vec<_> = entered
             .iter()
-            .map(|(_, (shell, _))| Fuse::<Queue>(shell))
+            .map(|(_, (shell, _))| Fuse::<H>(shell))
             .collect();
-        let done = work(&endpoints);
+        let done = work(&contents);
         fuses.into_iter().for_each(std::mem::forget);
         done
     })
@@ -436,21 +437,22 @@ pub unsafe fn with_several(
 /// # Safety
 /// As for [`with`].
 #[inline(always)]
-pub unsafe fn at_once_with<R>(
-    queue: *const Queue,
-    work: impl FnOnce(&mut Endpoint) -> Option<R>,
+pub unsafe fn at_once_with<H: Handle, R>(
+    handle: *const H,
+    work: impl FnOnce(&mut H::Content) -> Option<R>,
 ) -> Option<R> {
-    if queue.is_null() || !queue.is_aligned() {
+    // Only a kind with owners may be entered without a look at the mark.
+    if !H::OWNED || handle.is_null() || !handle.is_aligned() {
         return None;
     }
     // SAFETY: as in `enter`.
-    let shell = unsafe { &*queue }.shell();
+    let shell = unsafe { &*handle }.shell();
     let _pass = shell.turn.enter_as_owner()?;
     let place = shell.content.get();
     // SAFETY: this thread has the turn, see `with`.
     let content = unsafe { &mut *place }.as_mut()?;
     catch_unwind(AssertUnwindSafe(|| work(content))).unwrap_or_else(|payload| {
-        drop(Fuse::<Queue>(shell));
+        drop(Fuse::<H>(shell));
         std::mem::forget(payload); // its destructor might panic again
         None
     })
