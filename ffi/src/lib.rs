@@ -20,6 +20,7 @@ mod endpoint;
 mod failure;
 mod gate;
 mod handle;
+mod lent;
 mod many;
 mod options;
 mod queue;

@@ -1,9 +1,9 @@
 //! The exported functions for several items at once.
 
 use crate::cancel::Held;
-use crate::endpoint::{Endpoint, Got};
+use crate::endpoint::{Endpoint, Got, Queue};
 use crate::failure::{Failure, output};
-use crate::handle::{Queue, with};
+use crate::handle::with;
 use crate::queue::input;
 use crate::status::*;
 use std::ffi::c_void;

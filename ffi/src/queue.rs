@@ -1,9 +1,9 @@
 //! The exported functions that open and close queues, put and get. Each checks its pointers and leaves
 //! the rest to [`Endpoint`].
 
-use crate::endpoint::{Endpoint, Got};
+use crate::endpoint::{Endpoint, Got, Queue};
 use crate::failure::{Failure, output, run, sized_output, string};
-use crate::handle::{Queue, at_once_with, close, open, with};
+use crate::handle::{at_once_with, close, open, with};
 use crate::options::{AttachOptions, Options};
 use crate::status::*;
 use rust::ReadyQueue;

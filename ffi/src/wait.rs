@@ -1,8 +1,8 @@
 //! The exported functions that end waits and wait for several queues.
 
-use crate::endpoint::{Endpoint, Wait};
+use crate::endpoint::{Endpoint, Queue, Wait};
 use crate::failure::{Failure, output};
-use crate::handle::{Queue, with_several};
+use crate::handle::with_several;
 use crate::status::*;
 use rust::CancelToken;
 use std::panic::catch_unwind;

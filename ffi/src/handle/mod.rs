@@ -9,13 +9,9 @@
 //! an owner (see `turn`) only while the mark is `OPEN`, and of queues alone.
 
 use crate::cancel::Held;
-use crate::delivery::Lent;
-use crate::endpoint::Endpoint;
 use crate::failure::{Failure, report, run, run_reported};
-use crate::ready::Ready;
 use crate::status::*;
 use crate::turn::{Pass, Turn};
-use crate::work::Work;
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -85,125 +81,6 @@ pub trait Handle: Sized + Sync + 'static {
     fn last_closed() -> &'static AtomicPtr<Self>;
     /// Those closed before, in that order.
     fn pool() -> &'static Mutex<VecDeque<&'static Self>>;
-}
-
-/// A handle of a queue. It takes one seat, and one thread at a time may use it. Attach once for
-/// each thread and for each process: a forked child attaches again.
-#[derive(Debug)]
-pub struct Queue(Shell<Endpoint>);
-
-impl Handle for Queue {
-    type Content = Endpoint;
-    const NAME: &'static str = "queue";
-    const OWNED: bool = true;
-    const MARK: u64 = u64::from_be_bytes(*b"prodcoQ\0");
-
-    fn name(content: &Endpoint) -> &str {
-        content.name()
-    }
-    fn new() -> Self {
-        Self(Shell::closed(Self::CLOSED))
-    }
-    #[inline(always)]
-    fn shell(&self) -> &Shell<Endpoint> {
-        &self.0
-    }
-    fn last_closed() -> &'static AtomicPtr<Self> {
-        static LAST: AtomicPtr<Queue> = AtomicPtr::new(std::ptr::null_mut());
-        &LAST
-    }
-    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
-        static POOL: Mutex<VecDeque<&'static Queue>> = Mutex::new(VecDeque::new());
-        &POOL
-    }
-}
-
-/// A program as a worker: a producer or a consumer that a controlling process starts and stops,
-/// or that was started by hand. One thread at a time may use it, in the process that made it.
-pub struct Worker(Shell<Work>);
-
-impl Handle for Worker {
-    type Content = Work;
-    const NAME: &'static str = "worker";
-    const OWNED: bool = false;
-    const MARK: u64 = u64::from_be_bytes(*b"prodcoW\0");
-
-    fn name(content: &Work) -> &str {
-        content.name()
-    }
-    fn new() -> Self {
-        Self(Shell::closed(Self::CLOSED))
-    }
-    fn shell(&self) -> &Shell<Work> {
-        &self.0
-    }
-    fn last_closed() -> &'static AtomicPtr<Self> {
-        static LAST: AtomicPtr<Worker> = AtomicPtr::new(std::ptr::null_mut());
-        &LAST
-    }
-    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
-        static POOL: Mutex<VecDeque<&'static Worker>> = Mutex::new(VecDeque::new());
-        &POOL
-    }
-}
-
-/// A descriptor that becomes readable when a queue is worth a try. One thread at a time may use it,
-/// in the process that made it.
-#[derive(Debug)]
-pub struct Fd(Shell<Ready>);
-
-impl Handle for Fd {
-    type Content = Ready;
-    const NAME: &'static str = "descriptor";
-    const OWNED: bool = false;
-    const MARK: u64 = u64::from_be_bytes(*b"prodcoF\0");
-
-    fn name(content: &Ready) -> &str {
-        &content.name
-    }
-    fn new() -> Self {
-        Self(Shell::closed(Self::CLOSED))
-    }
-    fn shell(&self) -> &Shell<Ready> {
-        &self.0
-    }
-    fn last_closed() -> &'static AtomicPtr<Self> {
-        static LAST: AtomicPtr<Fd> = AtomicPtr::new(std::ptr::null_mut());
-        &LAST
-    }
-    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
-        static POOL: Mutex<VecDeque<&'static Fd>> = Mutex::new(VecDeque::new());
-        &POOL
-    }
-}
-
-/// An item in hand that has left its queue's handle. Any thread may have it, one at a time.
-#[derive(Debug)]
-pub struct Delivery(Shell<Lent>);
-
-impl Handle for Delivery {
-    type Content = Lent;
-    const NAME: &'static str = "delivery";
-    const OWNED: bool = false;
-    const MARK: u64 = u64::from_be_bytes(*b"prodcoD\0");
-
-    fn name(content: &Lent) -> &str {
-        content.delivery.queue_name()
-    }
-    fn new() -> Self {
-        Self(Shell::closed(Self::CLOSED))
-    }
-    fn shell(&self) -> &Shell<Lent> {
-        &self.0
-    }
-    fn last_closed() -> &'static AtomicPtr<Self> {
-        static LAST: AtomicPtr<Delivery> = AtomicPtr::new(std::ptr::null_mut());
-        &LAST
-    }
-    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
-        static POOL: Mutex<VecDeque<&'static Delivery>> = Mutex::new(VecDeque::new());
-        &POOL
-    }
 }
 
 /// Puts a closed handle on the stack of its kind.
