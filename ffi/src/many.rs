@@ -2,9 +2,8 @@
 
 use crate::cancel::Held;
 use crate::endpoint::{Endpoint, Got, Queue};
-use crate::failure::{Failure, output};
+use crate::failure::{Failure, input, output};
 use crate::handle::with;
-use crate::queue::input;
 use crate::status::*;
 use std::ffi::c_void;
 

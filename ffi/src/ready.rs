@@ -2,9 +2,9 @@
 //! looks at items that stay where they are.
 
 use crate::endpoint::{Endpoint, Queue};
-use crate::failure::{Failure, output, sized_output};
+use crate::failure::{Failure, input, output, sized_output};
 use crate::handle::{Handle, Shell, close, open, with};
-use crate::queue::{ItemId, input};
+use crate::item_id::ItemId;
 use crate::status::*;
 use crate::wait::{PRODCON_READABLE, PRODCON_WRITABLE};
 use rust::ReadyFd;

@@ -1,9 +1,8 @@
 //! The exported functions for programs that are workers. Each checks its pointers and leaves the rest to [`Work`].
 
 use crate::endpoint::{Endpoint, Queue, Wait};
-use crate::failure::{Failure, output, run, string};
+use crate::failure::{Failure, input, output, run, string};
 use crate::handle::{close, open, with};
-use crate::queue::input;
 use crate::status::*;
 use crate::work::{Work, Worker, not_sent, stopped};
 use rust::GetError;

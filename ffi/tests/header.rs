@@ -14,11 +14,13 @@ fn the_committed_header_is_what_cbindgen_makes_of_the_sources() {
         "work.rs",
         "failure/mod.rs",
         "options.rs",
+        "item_id.rs",
         "queue.rs",
         "delivery.rs",
         "many.rs",
         "ready.rs",
         "gate.rs",
+        "token.rs",
         "wait.rs",
         "worker.rs",
     ] {
