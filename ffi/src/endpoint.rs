@@ -5,6 +5,8 @@
 //! with `ack_forgotten` or `give_back_forgotten`. In between this type refuses everything that would
 //! settle it otherwise.
 //!
+//! [`Queue`] is what C has a pointer to.
+//!
 //! Invariant: `work` is `Reserved` only while nothing was done on the queue since the reservation;
 //! `work` is `InHand` exactly while the queue's seat holds items for C, and its pointer is good for
 //! as long.

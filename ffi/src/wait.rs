@@ -1,4 +1,4 @@
-//! The exported functions that end waits and wait for several queues.
+//! The exported function that waits for several queues.
 
 use crate::endpoint::{Endpoint, Queue, Wait};
 use crate::failure::{Failure, output};

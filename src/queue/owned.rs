@@ -1,4 +1,4 @@
-//! One item in hand that may leave its endpoint, and what the endpoint keeps of it.
+//! One item in hand that may leave its endpoint, and how it leaves.
 //!
 //! Invariants: an owned delivery has a seat of its own, and nobody else uses that seat's line or
 //! block. A seat comes back locked, through [`Loans`], or is given up by whoever ends the loan. The
