@@ -582,12 +582,12 @@ impl ReadyQueue {
 
     /// The interest in items, for `select`.
     fn readable(this: Py<Self>) -> Interest {
-        Interest::new(this, false)
+        Interest::new(this.get().handle.clone(), this.into_any(), false)
     }
 
     /// The interest in space, for `select`.
     fn writable(this: Py<Self>) -> Interest {
-        Interest::new(this, true)
+        Interest::new(this.get().handle.clone(), this.into_any(), true)
     }
 
     /// Gives the seats back; the handle is of no use afterwards. What waits with it in other threads

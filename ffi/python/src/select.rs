@@ -1,24 +1,32 @@
 //! Waits for several queues at once.
 
 use crate::errors::{self, Invalid};
-use crate::handle::Lent;
+use crate::handle::{Handle, Lent};
 use crate::queue::ReadyQueue;
 use crate::wait::{Until, away, check, enter};
 use prodcon::Interest as Wanted;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Something to wait for with `select`: made by `ReadyQueue.readable()` and `writable()`.
 #[pyclass(frozen, module = "prodcon")]
 pub struct Interest {
-    queue: Py<ReadyQueue>,
-    writes: bool,
+    handle: Arc<Handle>,
+    /// The `ReadyQueue`, which stays for as long as the interest.
+    pub queue: Py<PyAny>,
+    pub writes: bool,
 }
 
 impl Interest {
-    pub fn new(queue: Py<ReadyQueue>, writes: bool) -> Self {
-        Self { queue, writes }
+    /// In the queue of this handle.
+    pub fn new(handle: Arc<Handle>, queue: Py<PyAny>, writes: bool) -> Self {
+        Self {
+            handle,
+            queue,
+            writes,
+        }
     }
 }
 
@@ -26,10 +34,7 @@ impl Interest {
 impl Interest {
     fn __repr__(&self) -> String {
         let what = if self.writes { "writable" } else { "readable" };
-        format!(
-            "<prodcon.Interest {what} '{}'>",
-            self.queue.get().handle.name
-        )
+        format!("<prodcon.Interest {what} '{}'>", self.handle.name)
     }
 }
 
@@ -45,7 +50,8 @@ fn interest<'py>(value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, ReadyQueue>,
         )));
     };
     let interest = interest.get();
-    Ok((interest.queue.bind(value.py()).clone(), interest.writes))
+    let queue = interest.queue.bind(value.py()).cast::<ReadyQueue>()?;
+    Ok((queue.clone(), interest.writes))
 }
 
 /// Waits for the first of several interests, at most `timeout` seconds (None: as long as it takes).
