@@ -1,42 +1,14 @@
 //! Waits for several queues at once.
 
 use crate::errors::{self, Invalid};
-use crate::handle::{Handle, Lent};
+use crate::handle::Lent;
+use crate::interest::Interest;
 use crate::queue::ReadyQueue;
 use crate::wait::{Until, away, check, enter};
 use prodcon::Interest as Wanted;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use std::sync::Arc;
 use std::time::Duration;
-
-/// Something to wait for with `select`: made by `ReadyQueue.readable()` and `writable()`.
-#[pyclass(frozen, module = "prodcon")]
-pub struct Interest {
-    handle: Arc<Handle>,
-    /// The `ReadyQueue`, which stays for as long as the interest.
-    pub queue: Py<PyAny>,
-    pub writes: bool,
-}
-
-impl Interest {
-    /// In the queue of this handle.
-    pub fn new(handle: Arc<Handle>, queue: Py<PyAny>, writes: bool) -> Self {
-        Self {
-            handle,
-            queue,
-            writes,
-        }
-    }
-}
-
-#[pymethods]
-impl Interest {
-    fn __repr__(&self) -> String {
-        let what = if self.writes { "writable" } else { "readable" };
-        format!("<prodcon.Interest {what} '{}'>", self.handle.name)
-    }
-}
 
 /// A queue stands for its items.
 fn interest<'py>(value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, ReadyQueue>, bool)> {
