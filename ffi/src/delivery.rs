@@ -1,18 +1,44 @@
 //! The exported functions of items in hand that have left their queue's handle.
 
 use crate::cancel::Held;
+use crate::endpoint::Queue;
 use crate::failure::{Failure, output, sized_output};
-use crate::handle::{Delivery, Handle, Queue, close, open, with};
-use crate::queue::ItemId;
+use crate::handle::{Handle, Shell, close, open, with};
+use crate::item_id::ItemId;
+use crate::lent::Lent;
 use crate::status::*;
-use rust::OwnedDelivery;
+use std::collections::VecDeque;
 use std::ffi::c_void;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicPtr;
 
-/// What a `prodcon_delivery *` stands for.
+/// An item in hand that has left its queue's handle. Any thread may have it, one at a time.
 #[derive(Debug)]
-pub struct Lent {
-    pub delivery: OwnedDelivery<[u8]>,
-    pub at_least_once: bool,
+pub struct Delivery(Shell<Lent>);
+
+impl Handle for Delivery {
+    type Content = Lent;
+    const NAME: &'static str = "delivery";
+    const OWNED: bool = false;
+    const MARK: u64 = u64::from_be_bytes(*b"prodcoD\0");
+
+    fn name(content: &Lent) -> &str {
+        content.delivery.queue_name()
+    }
+    fn new() -> Self {
+        Self(Shell::closed(Self::CLOSED))
+    }
+    fn shell(&self) -> &Shell<Lent> {
+        &self.0
+    }
+    fn last_closed() -> &'static AtomicPtr<Self> {
+        static LAST: AtomicPtr<Delivery> = AtomicPtr::new(std::ptr::null_mut());
+        &LAST
+    }
+    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
+        static POOL: Mutex<VecDeque<&'static Delivery>> = Mutex::new(VecDeque::new());
+        &POOL
+    }
 }
 
 impl Lent {

@@ -5,17 +5,23 @@
 //! with `ack_forgotten` or `give_back_forgotten`. In between this type refuses everything that would
 //! settle it otherwise.
 //!
+//! [`Queue`] is what C has a pointer to.
+//!
 //! Invariant: `work` is `Reserved` only while nothing was done on the queue since the reservation;
 //! `work` is `InHand` exactly while the queue's seat holds items for C, and its pointer is good for
 //! as long.
 
 use crate::cancel::Held;
-use crate::delivery::Lent;
 use crate::failure::Failure;
+use crate::handle::{Handle, Shell};
+use crate::lent::Lent;
 use crate::status::*;
 use rust::bindings::copy_item;
 use rust::{CommitError, Delivery, GetError, ItemId, PutError, ReadyQueue};
+use std::collections::VecDeque;
 use std::slice;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicPtr;
 use std::time::Duration;
 
 /// See the module.
@@ -43,6 +49,37 @@ struct Item {
 
 // SAFETY: the pointer in an `Item` is to the mapping that `queue` owns and takes along; it is read by whoever has the endpoint.
 unsafe impl Send for Endpoint {}
+
+/// A handle of a queue. It takes one seat, and one thread at a time may use it. Attach once for
+/// each thread and for each process: a forked child attaches again.
+#[derive(Debug)]
+pub struct Queue(Shell<Endpoint>);
+
+impl Handle for Queue {
+    type Content = Endpoint;
+    const NAME: &'static str = "queue";
+    const OWNED: bool = true;
+    const MARK: u64 = u64::from_be_bytes(*b"prodcoQ\0");
+
+    fn name(content: &Endpoint) -> &str {
+        content.name()
+    }
+    fn new() -> Self {
+        Self(Shell::closed(Self::CLOSED))
+    }
+    #[inline(always)]
+    fn shell(&self) -> &Shell<Endpoint> {
+        &self.0
+    }
+    fn last_closed() -> &'static AtomicPtr<Self> {
+        static LAST: AtomicPtr<Queue> = AtomicPtr::new(std::ptr::null_mut());
+        &LAST
+    }
+    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
+        static POOL: Mutex<VecDeque<&'static Queue>> = Mutex::new(VecDeque::new());
+        &POOL
+    }
+}
 
 /// How long a call waits.
 #[derive(Debug, Clone, Copy)]

@@ -1,8 +1,8 @@
 //! The exported functions about a queue as a whole: gate, state, figures, recovery.
 
-use crate::endpoint::{Endpoint, Wait};
+use crate::endpoint::{Endpoint, Queue, Wait};
 use crate::failure::{Failure, output, sized_output};
-use crate::handle::{Queue, with};
+use crate::handle::with;
 use crate::options::{PRODCON_AT_LEAST_ONCE, PRODCON_LOSSY};
 use crate::status::*;
 use rust::State;

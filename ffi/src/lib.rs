@@ -7,9 +7,9 @@
 //! so that a closed handle can be told from an open one ([`handle`]); outputs are written on success only.
 //!
 //! - [`cancel`]: no call is a cancellation point. [`status`]: the numbers and their texts. [`failure`]: an error on its way to C.
-//! - [`handle`], [`turn`]: what a `prodcon_queue *` points to, and who may use it now.
-//! - [`options`]: how C says what a queue is to be. [`endpoint`]: a queue together with what C has in hand of it. [`work`]: a worker together with what C needs kept for it.
-//! - [`queue`], [`delivery`], [`many`], [`ready`], [`gate`], [`wait`], [`worker`]: the exported functions.
+//! - [`handle`], [`turn`]: what a `prodcon_queue *` points to, and who may use it now. Each kind stands beside what is behind it.
+//! - [`options`]: how C says what a queue is to be. [`endpoint`]: a queue together with what C has in hand of it. [`lent`]: an item in hand that has left its queue. [`work`]: a worker together with what C needs kept for it. [`item_id`]: what identifies an item.
+//! - [`queue`], [`delivery`], [`many`], [`ready`], [`gate`], [`token`], [`wait`], [`worker`]: the exported functions.
 
 // The contract of each exported function stands in its C documentation, which has no `# Safety` heading.
 #![allow(clippy::missing_safety_doc)]
@@ -20,11 +20,14 @@ mod endpoint;
 mod failure;
 mod gate;
 mod handle;
+mod item_id;
+mod lent;
 mod many;
 mod options;
 mod queue;
 mod ready;
 mod status;
+mod token;
 mod turn;
 mod wait;
 mod work;

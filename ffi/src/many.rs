@@ -1,10 +1,9 @@
 //! The exported functions for several items at once.
 
 use crate::cancel::Held;
-use crate::endpoint::{Endpoint, Got};
-use crate::failure::{Failure, output};
-use crate::handle::{Queue, with};
-use crate::queue::input;
+use crate::endpoint::{Endpoint, Got, Queue};
+use crate::failure::{Failure, input, output};
+use crate::handle::with;
 use crate::status::*;
 use std::ffi::c_void;
 

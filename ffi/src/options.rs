@@ -1,7 +1,7 @@
 //! How C says what a queue is to be, and how a handle attaches to one.
 
 use crate::failure::{Failure, Sized32, sized_input, string};
-use crate::wait::Token;
+use crate::token::Token;
 use rust::bindings::NamedType;
 use rust::{QueueOptions, Role};
 use std::ffi::c_char;

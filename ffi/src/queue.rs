@@ -1,9 +1,10 @@
 //! The exported functions that open and close queues, put and get. Each checks its pointers and leaves
 //! the rest to [`Endpoint`].
 
-use crate::endpoint::{Endpoint, Got};
-use crate::failure::{Failure, output, run, sized_output, string};
-use crate::handle::{Queue, at_once_with, close, open, with};
+use crate::endpoint::{Endpoint, Got, Queue};
+use crate::failure::{Failure, input, output, run, sized_output, string};
+use crate::handle::{at_once_with, close, open, with};
+use crate::item_id::ItemId;
 use crate::options::{AttachOptions, Options};
 use crate::status::*;
 use rust::ReadyQueue;
@@ -163,30 +164,6 @@ pub unsafe extern "C" fn prodcon_queue_unlink_in(
             string(name, "name of the queue")
         }?)?)
     })
-}
-
-/// Input that C says is `len` bytes long.
-#[inline(always)]
-pub(crate) fn input(
-    data: *const c_void,
-    len: usize,
-    what: &'static str,
-) -> Result<*const u8, Failure> {
-    if data.is_null() {
-        no_input(len, what)
-    } else {
-        Ok(data.cast())
-    }
-}
-
-#[cold]
-fn no_input(len: usize, what: &'static str) -> Result<*const u8, Failure> {
-    if len == 0 {
-        return Ok(std::ptr::dangling());
-    }
-    Err(Failure::invalid(format!(
-        "'{what}' is NULL, but its length is {len}"
-    )))
 }
 
 /// Puts a copy of an item.
@@ -465,38 +442,6 @@ pub unsafe extern "C" fn prodcon_queue_drop(queue: *mut Queue) -> Status {
     unsafe { with(queue, "drop", true, Endpoint::drop_in_hand) }
 }
 
-/// What tells one item from every other one, for ever and everywhere. It stays the same when the
-/// item is delivered again.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(C)]
-pub struct ItemId {
-    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one
-    /// only so many bytes are written; the rest of a larger one is filled with 0.
-    pub size: u32,
-    /// The item's place in its block; 0 in a queue without batches.
-    pub index: u32,
-    /// The position of its put. Later items have higher ones.
-    pub sequence: u64,
-    /// The queue, by random bytes: one made again under the same name has others.
-    pub queue: [u8; 16],
-}
-
-const _: () = assert!(
-    size_of::<ItemId>() == 32,
-    "no padding, and the size that programs were compiled with"
-);
-
-impl From<rust::ItemId> for ItemId {
-    fn from(id: rust::ItemId) -> Self {
-        Self {
-            size: 0,
-            index: id.index,
-            sequence: id.sequence,
-            queue: *id.queue.as_bytes(),
-        }
-    }
-}
-
 /// Says what identifies an item in hand. `number` counts those in hand from 0: after take and get
 /// there is one. Set `id->size` first.
 ///
@@ -513,7 +458,7 @@ pub unsafe extern "C" fn prodcon_queue_item_id(
         output(id, "id")?;
         let mut found = ItemId::from(endpoint.item_id(number)?);
         // SAFETY: the caller's struct, with its size in the first field; `found` is plain data without
-        // padding (asserted above).
+        // padding (asserted where it is defined).
         unsafe { sized_output(id, &mut found, "id") }
     };
     // SAFETY: what create or attach wrote, by the contract of the C function.

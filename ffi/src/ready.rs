@@ -1,15 +1,18 @@
 //! The exported functions that wait without a call of ours: descriptors that become readable, and
 //! looks at items that stay where they are.
 
-use crate::endpoint::Endpoint;
-use crate::failure::{Failure, output, sized_output};
-use crate::handle::{Fd, Queue, close, open, with};
-use crate::queue::{ItemId, input};
+use crate::endpoint::{Endpoint, Queue};
+use crate::failure::{Failure, input, output, sized_output};
+use crate::handle::{Handle, Shell, close, open, with};
+use crate::item_id::ItemId;
 use crate::status::*;
 use crate::wait::{PRODCON_READABLE, PRODCON_WRITABLE};
 use rust::ReadyFd;
+use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicPtr;
 
 /// What is behind a `prodcon_fd *`.
 #[derive(Debug)]
@@ -17,6 +20,36 @@ pub struct Ready {
     ready: ReadyFd,
     /// The queue's name.
     pub(crate) name: String,
+}
+
+/// A descriptor that becomes readable when a queue is worth a try. One thread at a time may use it,
+/// in the process that made it.
+#[derive(Debug)]
+pub struct Fd(Shell<Ready>);
+
+impl Handle for Fd {
+    type Content = Ready;
+    const NAME: &'static str = "descriptor";
+    const OWNED: bool = false;
+    const MARK: u64 = u64::from_be_bytes(*b"prodcoF\0");
+
+    fn name(content: &Ready) -> &str {
+        &content.name
+    }
+    fn new() -> Self {
+        Self(Shell::closed(Self::CLOSED))
+    }
+    fn shell(&self) -> &Shell<Ready> {
+        &self.0
+    }
+    fn last_closed() -> &'static AtomicPtr<Self> {
+        static LAST: AtomicPtr<Fd> = AtomicPtr::new(std::ptr::null_mut());
+        &LAST
+    }
+    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
+        static POOL: Mutex<VecDeque<&'static Fd>> = Mutex::new(VecDeque::new());
+        &POOL
+    }
 }
 
 /// Makes a descriptor that becomes readable when a get (`PRODCON_READABLE`) or a put

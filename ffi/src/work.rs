@@ -4,10 +4,14 @@
 //! Invariant: the texts never change, so that C may keep their addresses until the end.
 
 use crate::failure::Failure;
+use crate::handle::{Handle, Shell};
 use crate::status::*;
 use rust::worker::{Context, Message, OnFull};
 use rust::{ErrorKind, PutError, ReadyQueue, State};
+use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicPtr;
 use std::time::{Duration, Instant};
 
 /// Waiting for space in a queue is cut into pieces, because what would end it comes through another one.
@@ -28,6 +32,35 @@ pub struct Work {
     next: Instant,
     /// Met by a receive whose buffer was too small.
     pub(crate) too_long: Option<Message>,
+}
+
+/// A program as a worker: a producer or a consumer that a controlling process starts and stops,
+/// or that was started by hand. One thread at a time may use it, in the process that made it.
+pub struct Worker(Shell<Work>);
+
+impl Handle for Worker {
+    type Content = Work;
+    const NAME: &'static str = "worker";
+    const OWNED: bool = false;
+    const MARK: u64 = u64::from_be_bytes(*b"prodcoW\0");
+
+    fn name(content: &Work) -> &str {
+        content.name()
+    }
+    fn new() -> Self {
+        Self(Shell::closed(Self::CLOSED))
+    }
+    fn shell(&self) -> &Shell<Work> {
+        &self.0
+    }
+    fn last_closed() -> &'static AtomicPtr<Self> {
+        static LAST: AtomicPtr<Worker> = AtomicPtr::new(std::ptr::null_mut());
+        &LAST
+    }
+    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
+        static POOL: Mutex<VecDeque<&'static Worker>> = Mutex::new(VecDeque::new());
+        &POOL
+    }
 }
 
 struct Subscriber {

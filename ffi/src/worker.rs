@@ -1,11 +1,10 @@
 //! The exported functions for programs that are workers. Each checks its pointers and leaves the rest to [`Work`].
 
-use crate::endpoint::{Endpoint, Wait};
-use crate::failure::{Failure, output, run, string};
-use crate::handle::{Queue, Worker, close, open, with};
-use crate::queue::input;
+use crate::endpoint::{Endpoint, Queue, Wait};
+use crate::failure::{Failure, input, output, run, string};
+use crate::handle::{close, open, with};
 use crate::status::*;
-use crate::work::{Work, not_sent, stopped};
+use crate::work::{Work, Worker, not_sent, stopped};
 use rust::GetError;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::time::{Duration, Instant};

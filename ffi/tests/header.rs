@@ -10,14 +10,17 @@ fn the_committed_header_is_what_cbindgen_makes_of_the_sources() {
     // In the order in which a reader of the header wants them.
     for file in [
         "status.rs",
-        "handle/mod.rs",
+        "endpoint.rs",
+        "work.rs",
         "failure/mod.rs",
         "options.rs",
+        "item_id.rs",
         "queue.rs",
         "delivery.rs",
         "many.rs",
         "ready.rs",
         "gate.rs",
+        "token.rs",
         "wait.rs",
         "worker.rs",
     ] {

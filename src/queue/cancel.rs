@@ -6,7 +6,6 @@
 //!
 //! Invariant: the word goes from 0 to 1 once and never back.
 
-use super::interest::Interest;
 use crate::error::{Error, ErrorKind, Reason, Result};
 use crate::sys::futex::{Asleep, Kernel};
 use crate::sys::signal::{self, Refused};
@@ -126,21 +125,6 @@ impl CancelToken {
     #[cfg(feature = "signals")]
     pub(crate) fn heed_signals(&self) -> std::io::Result<()> {
         signal::heed(&self.word)
-    }
-
-    /// Returns the interest in the cancel, for [`select`](crate::select).
-    ///
-    /// ```
-    /// # use prodcon::{CancelToken, QueueOptions, ReadyQueue, select};
-    /// # let name = prodcon::bindings::TestName::new();
-    /// let queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(8))?;
-    /// let token = CancelToken::new();
-    /// token.cancel();
-    /// assert_eq!(select(&[token.cancelled(), queue.readable()], None)?, Some(0));
-    /// # Ok::<(), prodcon::Error>(())
-    /// ```
-    pub fn cancelled(&self) -> Interest<'_> {
-        Interest::of_token(self)
     }
 
     /// Returns the word and the value that it has until the cancel.

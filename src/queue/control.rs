@@ -6,12 +6,12 @@
 use super::Payload;
 use super::backoff::{MAX_SLEEP, pauses};
 use super::cancel::CancelToken;
-use super::interest::Care;
+use super::care::Care;
+use super::clock::lasts;
 use super::memory::{Leases, Mapped};
 use super::options::{AttachOptions, QueueOptions};
 use super::seat_set::SeatSet;
 use super::stats::{Recovery, Report, SeatInfo, Stats};
-use super::work::lasts;
 use crate::error::{Fault, GetError, OpenError, Result, StateRefused};
 use crate::layout::{SeatLine, Words};
 use crate::ring::seat::Event;

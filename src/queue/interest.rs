@@ -11,7 +11,6 @@
 
 use super::cancel::CancelToken;
 use super::control::Control;
-use super::due::Due;
 use super::endpoint::Endpoint;
 use super::wait::For;
 use crate::error::{Fault, Result};
@@ -20,33 +19,9 @@ use crate::state::State;
 use crate::sync::event::{pass_on, register, wake_one};
 use crate::sys::futex::{Asleep, Kernel};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// What a handle remembers of its looks after the dead.
-#[derive(Debug)]
-pub(super) struct Care(Mutex<Memo>);
-
-#[derive(Debug)]
-struct Memo {
-    due: Due,
-    /// The value of the `orphans` word when a look last found none.
-    orphans: Option<u64>,
-}
-
-impl Care {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Memo {
-            due: Due::new(),
-            orphans: None,
-        }))
-    }
-
-    fn memo(&self) -> std::sync::MutexGuard<'_, Memo> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// An interest in a queue: a handle to it, and what is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -254,6 +229,23 @@ pub struct Interest<'a>(pub(super) Kind<'a>);
 pub(super) enum Kind<'a> {
     Queue { endpoint: &'a Endpoint, what: For },
     Token(&'a CancelToken),
+}
+
+impl CancelToken {
+    /// Returns the interest in the cancel, for [`select`](crate::select).
+    ///
+    /// ```
+    /// # use prodcon::{CancelToken, QueueOptions, ReadyQueue, select};
+    /// # let name = prodcon::bindings::TestName::new();
+    /// let queue = ReadyQueue::<u64>::create(&name, &QueueOptions::new(8))?;
+    /// let token = CancelToken::new();
+    /// token.cancel();
+    /// assert_eq!(select(&[token.cancelled(), queue.readable()], None)?, Some(0));
+    /// # Ok::<(), prodcon::Error>(())
+    /// ```
+    pub fn cancelled(&self) -> Interest<'_> {
+        Interest::of_token(self)
+    }
 }
 
 impl<'a> Interest<'a> {

@@ -1,6 +1,6 @@
 //! What a queue can hold: plain types with a name, or bytes.
 
-use super::reservation::Elements;
+use super::elements::Elements;
 use bytemuck::{AnyBitPattern, NoUninit, Pod};
 use std::borrow::Cow;
 use std::ptr::NonNull;

@@ -3,8 +3,11 @@
 //! [`ReadyQueue`] is the public endpoint and says what can be done. [`endpoint::Endpoint`] is the
 //! same without the type. `put` and `get` move items. `delivery`, `batch` and `reservation` show
 //! them in place. `in_hand` settles what is in hand, `adopt` looks after the dead, `wait` waits,
-//! `interest` and `select` wait for several queues, `cancel` ends waits, and `own` touches the
-//! bytes of blocks. `control` needs no seat.
+//! `interest` and `select` wait for several queues, `cancel` ends waits, and `own` touches the bytes
+//! of blocks. `control` needs no seat.
+//!
+//! Files name each other in one direction only. What two of them need has a file of its own, such
+//! as `care`, `elements` and `loans`.
 //!
 //! An item goes from `put` through `own` to `ring::put`, and comes back through `ring::take` and
 //! `own` to `get`.
@@ -20,11 +23,14 @@ mod backoff;
 mod batch;
 pub mod bindings;
 mod cancel;
+mod care;
 mod claims;
+mod clock;
 mod control;
 mod dead_letter;
 mod delivery;
 mod due;
+mod elements;
 mod endpoint;
 mod get;
 mod held;
@@ -33,6 +39,7 @@ mod in_hand;
 mod interest;
 mod item;
 mod latest;
+mod loans;
 mod memory;
 mod options;
 mod own;

@@ -1,4 +1,4 @@
-//! One item in hand that may leave its endpoint, and what the endpoint keeps of it.
+//! One item in hand that may leave its endpoint, and how it leaves.
 //!
 //! Invariants: an owned delivery has a seat of its own, and nobody else uses that seat's line or
 //! block. A seat comes back locked, through [`Loans`], or is given up by whoever ends the loan. The
@@ -9,18 +9,19 @@ use super::control::Control;
 use super::endpoint::Endpoint;
 use super::held::HeldSpan;
 use super::identity::ItemId;
+use super::loans::Loans;
 use super::wait::Until;
 use super::{Item, Payload};
 use crate::error::{Error, ErrorKind, Fault, GetError, OpenError, Result};
 use crate::ring::seat::{Event, Seat};
 use crate::state::State;
-use crate::sync::event::{register, wake_one};
+use crate::sync::event::register;
 use crate::sys::futex::{Asleep, Kernel};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 /// An item in hand that may leave the endpoint, the thread and the scope: what
 /// [`ReadyQueue::take_owned`](crate::ReadyQueue::take_owned) returns.
@@ -70,53 +71,6 @@ enum End {
     Lost,
 }
 
-/// What an endpoint shares with the deliveries that have left it.
-#[derive(Debug)]
-pub(super) struct Loans {
-    /// Of the endpoint's own segment and seats.
-    control: Control,
-    /// The endpoint sleeps on it when all its seats are out. Only this process knows it.
-    returned: AtomicU32,
-    desk: Mutex<Desk>,
-}
-
-#[derive(Debug)]
-struct Desk {
-    /// Locked, with nothing in hand, and not yet back in the endpoint's own hands.
-    seats: Vec<Seat>,
-    /// Loans that have not ended.
-    out: u32,
-    /// The endpoint is gone.
-    closed: bool,
-}
-
-impl Loans {
-    /// Nothing in it is left half changed by a panic.
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends a loan. The endpoint gets the seat, if there is one and it has use for it.
-    fn end(&self, seat: Seat, kept: bool) {
-        let mut desk = self.desk();
-        desk.out -= 1;
-        let given_up = if kept && !desk.closed {
-            desk.seats.push(seat);
-            None
-        } else {
-            Some(seat)
-        };
-        drop(desk);
-        if let Some(seat) = given_up {
-            self.control.release(seat);
-        }
-        // SeqCst: pairs with the fence in `wait_for_seat`. Either the endpoint sees the desk as it
-        // is now, or this look at the word sees that it registered.
-        fence(Ordering::SeqCst);
-        wake_one(&self.returned, &Kernel);
-    }
-}
-
 impl Endpoint {
     /// Takes the oldest item with a seat of its own; waits for such a seat, and for the item.
     pub(super) fn take_owned<T: Payload + ?Sized>(
@@ -150,18 +104,8 @@ impl Endpoint {
     }
 
     fn loans(&mut self) -> &Arc<Loans> {
-        self.loans.get_or_insert_with(|| {
-            Arc::new(Loans {
-                control: self.control.share(),
-                returned: AtomicU32::new(0),
-                desk: Mutex::new(Desk {
-                    // Whoever acknowledges allocates nothing.
-                    seats: Vec::with_capacity(self.hands as usize),
-                    out: 0,
-                    closed: false,
-                }),
-            })
-        })
+        self.loans
+            .get_or_insert_with(|| Arc::new(Loans::new(self.control.share(), self.hands)))
     }
 
     /// Returns how many deliveries have left the endpoint and have not ended.

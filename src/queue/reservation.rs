@@ -3,6 +3,7 @@
 //! Invariant: the reservation borrows its endpoint exclusively, so that nothing else touches the
 //! block until it is committed or dropped.
 
+use super::elements::Elements;
 use super::endpoint::Endpoint;
 use super::wait::Until;
 use crate::error::{Error, PutError};
@@ -66,32 +67,6 @@ impl<'q, T: ?Sized> Reservation<'q, T> {
             bytes,
             _place: PhantomData,
         }
-    }
-}
-
-/// What a reservation can be of.
-#[doc(hidden)]
-pub trait Elements {
-    #[doc(hidden)]
-    fn count(place: NonNull<Self>) -> usize;
-    /// The first `len` elements; all if it is no slice.
-    #[doc(hidden)]
-    fn first(place: NonNull<Self>, len: usize) -> NonNull<Self>;
-}
-impl<T> Elements for T {
-    fn count(_: NonNull<Self>) -> usize {
-        1
-    }
-    fn first(place: NonNull<Self>, _: usize) -> NonNull<Self> {
-        place
-    }
-}
-impl<T> Elements for [T] {
-    fn count(place: NonNull<Self>) -> usize {
-        place.len()
-    }
-    fn first(place: NonNull<Self>, len: usize) -> NonNull<Self> {
-        NonNull::slice_from_raw_parts(place.cast(), len.min(place.len()))
     }
 }
 

@@ -3,11 +3,11 @@
 //! Invariant: the time stands in a seat that the writing process has, and is 0 whenever it is not
 //! in `work`. A seat that changes hands begins with 0.
 
+use super::clock::{lasts, now};
 use super::control::Control;
 use super::endpoint::Endpoint;
 use super::{Batch, Payload, ReadyQueue};
 use crate::error::Fault;
-use rustix::time::{ClockId, clock_gettime};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -16,18 +16,6 @@ use std::time::Duration;
 pub(crate) struct Work {
     pub(crate) pid: u32,
     pub(crate) lasts: Duration,
-}
-
-/// Nanoseconds of the clock that all processes share, and that never goes back.
-fn now() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    // Both are positive, and the sum lasts for 500 years after the start of the machine.
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
-/// Returns how long it is since then; `None` if nobody has noted it.
-pub(super) fn lasts(since: u64) -> Option<Duration> {
-    (since != 0).then(|| Duration::from_nanos(now().saturating_sub(since)))
 }
 
 impl Control {

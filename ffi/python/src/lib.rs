@@ -10,6 +10,7 @@ mod fork;
 mod guard;
 mod hand;
 mod handle;
+mod interest;
 mod marshal;
 mod object;
 mod options;
@@ -103,7 +104,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     at_exit();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<queue::ReadyQueue>()?;
-    module.add_class::<select::Interest>()?;
+    module.add_class::<interest::Interest>()?;
     module.add_function(wrap_pyfunction!(select::select, module)?)?;
     module.add("Delivery", guard::delivery_type(py)?)?;
     module.add("Reservation", guard::reservation_type(py)?)?;

@@ -9,11 +9,11 @@ use crate::files;
 use crate::guard;
 use crate::hand::Hand;
 use crate::handle::Handle;
+use crate::interest::Interest;
 use crate::object::Copied;
 use crate::options::{self, Create};
 use crate::pending::Pending;
 use crate::ready::{Own, Ready};
-use crate::select::Interest;
 use crate::spill;
 use crate::values;
 use crate::wait::{Until, away, check, enter};
@@ -582,12 +582,12 @@ impl ReadyQueue {
 
     /// The interest in items, for `select`.
     fn readable(this: Py<Self>) -> Interest {
-        Interest::new(this, false)
+        Interest::new(this.get().handle.clone(), this.into_any(), false)
     }
 
     /// The interest in space, for `select`.
     fn writable(this: Py<Self>) -> Interest {
-        Interest::new(this, true)
+        Interest::new(this.get().handle.clone(), this.into_any(), true)
     }
 
     /// Gives the seats back; the handle is of no use afterwards. What waits with it in other threads

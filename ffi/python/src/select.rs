@@ -2,36 +2,13 @@
 
 use crate::errors::{self, Invalid};
 use crate::handle::Lent;
+use crate::interest::Interest;
 use crate::queue::ReadyQueue;
 use crate::wait::{Until, away, check, enter};
 use prodcon::Interest as Wanted;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use std::time::Duration;
-
-/// Something to wait for with `select`: made by `ReadyQueue.readable()` and `writable()`.
-#[pyclass(frozen, module = "prodcon")]
-pub struct Interest {
-    queue: Py<ReadyQueue>,
-    writes: bool,
-}
-
-impl Interest {
-    pub fn new(queue: Py<ReadyQueue>, writes: bool) -> Self {
-        Self { queue, writes }
-    }
-}
-
-#[pymethods]
-impl Interest {
-    fn __repr__(&self) -> String {
-        let what = if self.writes { "writable" } else { "readable" };
-        format!(
-            "<prodcon.Interest {what} '{}'>",
-            self.queue.get().handle.name
-        )
-    }
-}
 
 /// A queue stands for its items.
 fn interest<'py>(value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, ReadyQueue>, bool)> {
@@ -45,7 +22,8 @@ fn interest<'py>(value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, ReadyQueue>,
         )));
     };
     let interest = interest.get();
-    Ok((interest.queue.bind(value.py()).clone(), interest.writes))
+    let queue = interest.queue.bind(value.py()).cast::<ReadyQueue>()?;
+    Ok((queue.clone(), interest.writes))
 }
 
 /// Waits for the first of several interests, at most `timeout` seconds (None: as long as it takes).

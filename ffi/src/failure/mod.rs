@@ -7,7 +7,7 @@ use crate::cancel::Held;
 use crate::status::*;
 use rust::{Error, ErrorKind, GetError, PutError, PutSliceError};
 use std::cell::RefCell;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[cfg(test)]
@@ -261,6 +261,30 @@ pub unsafe fn string<'a>(text: *const c_char, what: &str) -> Result<&'a str, Fai
             text.to_string_lossy().escape_debug()
         ))
     })
+}
+
+/// Input that C says is `len` bytes long.
+#[inline(always)]
+pub(crate) fn input(
+    data: *const c_void,
+    len: usize,
+    what: &'static str,
+) -> Result<*const u8, Failure> {
+    if data.is_null() {
+        no_input(len, what)
+    } else {
+        Ok(data.cast())
+    }
+}
+
+#[cold]
+fn no_input(len: usize, what: &'static str) -> Result<*const u8, Failure> {
+    if len == 0 {
+        return Ok(std::ptr::dangling());
+    }
+    Err(Failure::invalid(format!(
+        "'{what}' is NULL, but its length is {len}"
+    )))
 }
 
 /// An output pointer that has to be there.

@@ -9,13 +9,9 @@
 //! an owner (see `turn`) only while the mark is `OPEN`, and of queues alone.
 
 use crate::cancel::Held;
-use crate::delivery::Lent;
-use crate::endpoint::Endpoint;
 use crate::failure::{Failure, report, run, run_reported};
-use crate::ready::Ready;
 use crate::status::*;
 use crate::turn::{Pass, Turn};
-use crate::work::Work;
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,7 +41,8 @@ pub struct Shell<T> {
 unsafe impl<T: Send> Sync for Shell<T> {}
 
 impl<T> Shell<T> {
-    const fn closed(mark: u64) -> Self {
+    /// Without content. `mark`: the kind's `CLOSED`.
+    pub const fn closed(mark: u64) -> Self {
         Self {
             mark: AtomicU64::new(mark),
             turn: Turn::new(),
@@ -84,125 +81,6 @@ pub trait Handle: Sized + Sync + 'static {
     fn last_closed() -> &'static AtomicPtr<Self>;
     /// Those closed before, in that order.
     fn pool() -> &'static Mutex<VecDeque<&'static Self>>;
-}
-
-/// A handle of a queue. It takes one seat, and one thread at a time may use it. Attach once for
-/// each thread and for each process: a forked child attaches again.
-#[derive(Debug)]
-pub struct Queue(Shell<Endpoint>);
-
-impl Handle for Queue {
-    type Content = Endpoint;
-    const NAME: &'static str = "queue";
-    const OWNED: bool = true;
-    const MARK: u64 = u64::from_be_bytes(*b"prodcoQ\0");
-
-    fn name(content: &Endpoint) -> &str {
-        content.name()
-    }
-    fn new() -> Self {
-        Self(Shell::closed(Self::CLOSED))
-    }
-    #[inline(always)]
-    fn shell(&self) -> &Shell<Endpoint> {
-        &self.0
-    }
-    fn last_closed() -> &'static AtomicPtr<Self> {
-        static LAST: AtomicPtr<Queue> = AtomicPtr::new(std::ptr::null_mut());
-        &LAST
-    }
-    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
-        static POOL: Mutex<VecDeque<&'static Queue>> = Mutex::new(VecDeque::new());
-        &POOL
-    }
-}
-
-/// A program as a worker: a producer or a consumer that a controlling process starts and stops,
-/// or that was started by hand. One thread at a time may use it, in the process that made it.
-pub struct Worker(Shell<Work>);
-
-impl Handle for Worker {
-    type Content = Work;
-    const NAME: &'static str = "worker";
-    const OWNED: bool = false;
-    const MARK: u64 = u64::from_be_bytes(*b"prodcoW\0");
-
-    fn name(content: &Work) -> &str {
-        content.name()
-    }
-    fn new() -> Self {
-        Self(Shell::closed(Self::CLOSED))
-    }
-    fn shell(&self) -> &Shell<Work> {
-        &self.0
-    }
-    fn last_closed() -> &'static AtomicPtr<Self> {
-        static LAST: AtomicPtr<Worker> = AtomicPtr::new(std::ptr::null_mut());
-        &LAST
-    }
-    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
-        static POOL: Mutex<VecDeque<&'static Worker>> = Mutex::new(VecDeque::new());
-        &POOL
-    }
-}
-
-/// A descriptor that becomes readable when a queue is worth a try. One thread at a time may use it,
-/// in the process that made it.
-#[derive(Debug)]
-pub struct Fd(Shell<Ready>);
-
-impl Handle for Fd {
-    type Content = Ready;
-    const NAME: &'static str = "descriptor";
-    const OWNED: bool = false;
-    const MARK: u64 = u64::from_be_bytes(*b"prodcoF\0");
-
-    fn name(content: &Ready) -> &str {
-        &content.name
-    }
-    fn new() -> Self {
-        Self(Shell::closed(Self::CLOSED))
-    }
-    fn shell(&self) -> &Shell<Ready> {
-        &self.0
-    }
-    fn last_closed() -> &'static AtomicPtr<Self> {
-        static LAST: AtomicPtr<Fd> = AtomicPtr::new(std::ptr::null_mut());
-        &LAST
-    }
-    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
-        static POOL: Mutex<VecDeque<&'static Fd>> = Mutex::new(VecDeque::new());
-        &POOL
-    }
-}
-
-/// An item in hand that has left its queue's handle. Any thread may have it, one at a time.
-#[derive(Debug)]
-pub struct Delivery(Shell<Lent>);
-
-impl Handle for Delivery {
-    type Content = Lent;
-    const NAME: &'static str = "delivery";
-    const OWNED: bool = false;
-    const MARK: u64 = u64::from_be_bytes(*b"prodcoD\0");
-
-    fn name(content: &Lent) -> &str {
-        content.delivery.queue_name()
-    }
-    fn new() -> Self {
-        Self(Shell::closed(Self::CLOSED))
-    }
-    fn shell(&self) -> &Shell<Lent> {
-        &self.0
-    }
-    fn last_closed() -> &'static AtomicPtr<Self> {
-        static LAST: AtomicPtr<Delivery> = AtomicPtr::new(std::ptr::null_mut());
-        &LAST
-    }
-    fn pool() -> &'static Mutex<VecDeque<&'static Self>> {
-        static POOL: Mutex<VecDeque<&'static Delivery>> = Mutex::new(VecDeque::new());
-        &POOL
-    }
 }
 
 /// Puts a closed handle on the stack of its kind.
@@ -392,38 +270,38 @@ pub unsafe fn with<H: Handle>(
 }
 
 /// Runs `work` on what is behind several handles, in that order, if all of them are open and not in
-/// use. A handle may be there several times. It holds off cancellations. `queues`: why not, if that
+/// use. A handle may be there several times. It holds off cancellations. `handles`: why not, if that
 /// is clear already.
 ///
 /// # Safety
 /// Each handle is NULL or what [`open`] gave, whether closed by now or not.
-pub unsafe fn with_several(
-    queues: Result<Vec<*const Queue>, Failure>,
+pub unsafe fn with_several<H: Handle>(
+    handles: Result<Vec<*const H>, Failure>,
     call: &'static str,
-    work: impl FnOnce(&[&Endpoint]) -> Result<(), Failure>,
+    work: impl FnOnce(&[&H::Content]) -> Result<(), Failure>,
 ) -> Status {
     run(|| {
-        let queues = queues?;
-        let mut entered: Vec<(*const Queue, Entered<Queue>)> = vec![];
-        for queue in &queues {
-            if !entered.iter().any(|(known, _)| known == queue) {
+        let handles = handles?;
+        let mut entered: Vec<(*const H, Entered<H>)> = vec![];
+        for handle in &handles {
+            if !entered.iter().any(|(known, _)| known == handle) {
                 // SAFETY: this function's contract.
-                entered.push((*queue, unsafe { enter(*queue, call, true) }?));
+                entered.push((*handle, unsafe { enter(*handle, call, true) }?));
             }
         }
-        let mut endpoints = vec![];
-        for queue in &queues {
-            let known = entered.iter().find(|(known, _)| known == queue);
+        let mut contents = vec![];
+        for handle in &handles {
+            let known = entered.iter().find(|(known, _)| known == handle);
             let place = known.map(|(_, (shell, _))| shell.content.get());
             let place = place.ok_or_else(closed)?;
             // SAFETY: this thread has the turn until `entered` is dropped, and only shared references are made of the content; the shell lives for ever.
-            endpoints.push(unsafe { &*place }.as_ref().ok_or_else(closed)?);
+            contents.push(unsafe { &*place }.as_ref().ok_or_else(closed)?);
         }
         let fuses: Vec<_> = entered
             .iter()
-            .map(|(_, (shell, _))| Fuse::<Queue>(shell))
+            .map(|(_, (shell, _))| Fuse::<H>(shell))
             .collect();
-        let done = work(&endpoints);
+        let done = work(&contents);
         fuses.into_iter().for_each(std::mem::forget);
         done
     })
@@ -436,21 +314,22 @@ pub unsafe fn with_several(
 /// # Safety
 /// As for [`with`].
 #[inline(always)]
-pub unsafe fn at_once_with<R>(
-    queue: *const Queue,
-    work: impl FnOnce(&mut Endpoint) -> Option<R>,
+pub unsafe fn at_once_with<H: Handle, R>(
+    handle: *const H,
+    work: impl FnOnce(&mut H::Content) -> Option<R>,
 ) -> Option<R> {
-    if queue.is_null() || !queue.is_aligned() {
+    // Only a kind with owners may be entered without a look at the mark.
+    if !H::OWNED || handle.is_null() || !handle.is_aligned() {
         return None;
     }
     // SAFETY: as in `enter`.
-    let shell = unsafe { &*queue }.shell();
+    let shell = unsafe { &*handle }.shell();
     let _pass = shell.turn.enter_as_owner()?;
     let place = shell.content.get();
     // SAFETY: this thread has the turn, see `with`.
     let content = unsafe { &mut *place }.as_mut()?;
     catch_unwind(AssertUnwindSafe(|| work(content))).unwrap_or_else(|payload| {
-        drop(Fuse::<Queue>(shell));
+        drop(Fuse::<H>(shell));
         std::mem::forget(payload); // its destructor might panic again
         None
     })

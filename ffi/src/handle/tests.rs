@@ -1,7 +1,7 @@
 //! A handle after a panic, after a close, and after many closes.
 
-use super::{Handle, Queue, RESTING, close, open, with};
-use crate::endpoint::Endpoint;
+use super::{Handle, RESTING, close, open, with};
+use crate::endpoint::{Endpoint, Queue};
 use crate::failure::prodcon_last_error;
 use crate::status::*;
 use rust::{AttachOptions, QueueOptions, ReadyQueue};

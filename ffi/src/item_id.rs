@@ -1,0 +1,33 @@
+//! What C has of an item's identity.
+
+/// What tells one item from every other one, for ever and everywhere. It stays the same when the
+/// item is delivered again.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct ItemId {
+    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one
+    /// only so many bytes are written; the rest of a larger one is filled with 0.
+    pub size: u32,
+    /// The item's place in its block; 0 in a queue without batches.
+    pub index: u32,
+    /// The position of its put. Later items have higher ones.
+    pub sequence: u64,
+    /// The queue, by random bytes: one made again under the same name has others.
+    pub queue: [u8; 16],
+}
+
+const _: () = assert!(
+    size_of::<ItemId>() == 32,
+    "no padding, and the size that programs were compiled with"
+);
+
+impl From<rust::ItemId> for ItemId {
+    fn from(id: rust::ItemId) -> Self {
+        Self {
+            size: 0,
+            index: id.index,
+            sequence: id.sequence,
+            queue: *id.queue.as_bytes(),
+        }
+    }
+}
