@@ -102,7 +102,7 @@ fn model_lossy_overwrite_against_get() {
 
 #[test]
 fn model_clear_and_drain() {
-    at_least(20_600, 46_600, || {
+    at_least(20_600, 43_700, || {
         (1..=2).for_each(|n| {
             let one = Case {
                 filled: 1,
@@ -127,7 +127,7 @@ fn model_clear_and_drain() {
 
 #[test]
 fn model_late_puts_and_slow_drains() {
-    at_least(34_400, 77_100, || {
+    at_least(34_400, 74_500, || {
         explore(&Case {
             lossy: true,
             ..case(1, &[PUT_A, CLEAR, PUT_B])
