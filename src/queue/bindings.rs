@@ -10,7 +10,12 @@ use super::memory::copy_out;
 use super::wait::Until;
 use super::{ItemId, OwnedDelivery, Payload, QueueOptions, ReadyQueue};
 use crate::error::{GetError, PutSliceError, Result};
+use crate::sys::descriptor;
+use rustix::io::Errno;
+use std::fs::File;
+use std::io;
 use std::ops::Deref;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -93,6 +98,17 @@ impl<T: Payload + ?Sized> OwnedDelivery<T> {
     pub fn queue_name(&self) -> &str {
         self.control().name()
     }
+}
+
+/// Opens a file by `open`, at a descriptor that is no standard stream's, not even for a moment.
+#[doc(hidden)]
+pub fn above_streams(open: impl FnOnce() -> io::Result<File>) -> io::Result<File> {
+    let make = || {
+        open()
+            .map(OwnedFd::from)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    };
+    Ok(descriptor::above_streams(make)?.into())
 }
 
 /// A plain type that has no Rust type: what a queue's header says about its items.

@@ -97,7 +97,7 @@ fn after_a_death(
                 before: Box::new(before),
                 ..scene("", options, |_| {}, operation(), [after])
             };
-            figures += sweep(&scene, dir, policy);
+            figures += sweep(&scene, dir, policy.of_many_states());
         }
         figures
     };

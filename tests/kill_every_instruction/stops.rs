@@ -98,7 +98,8 @@ fn in_care_of(operation: &'static str, victim: &'static str, body: fn() -> Body)
                 ..scene("", options, |_| {}, body(), [after])
             };
             // The C library's own heap, of which `doctor` takes to list the directory, is never the same.
-            figures += stops(&scene, dir, sparse(policy), operation != "doctor", &|_| {});
+            let policy = sparse(policy.of_many_states());
+            figures += stops(&scene, dir, policy, operation != "doctor", &|_| {});
         }
         figures
     };

@@ -42,19 +42,33 @@ pub(crate) struct Policy {
     pub(crate) foreign: usize,
     /// No scene is shortened, and no loop.
     pub(crate) every: bool,
+    /// The environment says at which instructions.
+    pub(crate) asked: bool,
 }
 
 impl Policy {
     /// As the environment says.
     pub(crate) fn of_environment() -> Self {
-        let stride = std::env::var("PRODCON_STRIDE")
-            .map_or(1, |text| text.parse().expect("PRODCON_STRIDE is a number"))
-            .max(1);
+        let asked = std::env::var("PRODCON_STRIDE")
+            .map(|text| text.parse().expect("PRODCON_STRIDE is a number"));
+        let stride = asked.as_ref().map_or(1, |stride: &usize| *stride).max(1);
         let every = std::env::var("PRODCON_EVERY_INSTRUCTION").is_ok_and(|text| text == "1");
         Self {
             own: stride,
             foreign: if every { stride } else { 16 * stride },
             every,
+            asked: asked.is_ok(),
+        }
+    }
+
+    /// For an operation that is gone through in each of many states: at every second point of each,
+    /// unless the environment says otherwise.
+    pub(crate) fn of_many_states(self) -> Self {
+        let further = if self.every || self.asked { 1 } else { 2 };
+        Self {
+            own: self.own * further,
+            foreign: self.foreign * further,
+            ..self
         }
     }
 }

@@ -14,12 +14,13 @@ use crate::errors;
 use crate::files::{files, prefix};
 use crate::handle::Handle;
 use crate::wait::away;
+use prodcon::bindings::above_streams;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -107,12 +108,9 @@ impl Reference {
         handle: &Handle,
     ) -> PyResult<Option<Bound<'py, PyByteArray>>> {
         let failed = |call| move |error: io::Error| errors::io(&error, &handle.name, call);
-        let file = match OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(self.path(handle))
-            .and_then(aside)
-        {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NOFOLLOW);
+        let file = match above_streams(|| options.open(self.path(handle))) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("open of a long item")(error)),
@@ -163,12 +161,10 @@ impl<'a> Spilled<'a> {
         let (handle, path) = (self.handle, self.reference.path(self.handle));
         let written: io::Result<()> = away(py, || {
             let old = (0..FREE).any(|number| std::fs::rename(free(handle, number), &path).is_ok());
-            let file = OpenOptions::new()
-                .write(true)
-                .create_new(!old)
-                .mode(0o600)
-                .open(path)
-                .and_then(aside)?;
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(!old).mode(0o600);
+            // What the program prints must not end in an item.
+            let file = above_streams(|| options.open(path))?;
             if !old {
                 let mode = std::fs::metadata(handle.dir.join(format!("prodcon.{}", handle.name)))?
                     .mode()
@@ -309,25 +305,4 @@ pub fn clear<R>(handle: &Handle, act: impl FnOnce() -> R) -> R {
         let _ = std::fs::remove_file(path);
     }
     done
-}
-
-/// Moves a descriptor away from the standard streams', if the program has closed those: what it
-/// prints must not end in an item. (What std opens is closed on exec, and so is the new one.)
-fn aside(file: File) -> io::Result<File> {
-    if file.as_raw_fd() > libc::STDERR_FILENO {
-        return Ok(file);
-    }
-    // SAFETY: the descriptor is open; the call makes another one.
-    let moved = unsafe {
-        libc::fcntl(
-            file.as_raw_fd(),
-            libc::F_DUPFD_CLOEXEC,
-            libc::STDERR_FILENO + 1,
-        )
-    };
-    if moved < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: made by the line above, and nobody else's.
-    Ok(unsafe { File::from_raw_fd(moved) })
 }
