@@ -396,7 +396,7 @@ def test_a_name_can_be_created_attached_and_removed(directory):
     made.put(b"x")
     assert other.get() == b"x"
     assert [(entry["name"], entry["type_name"]) for entry in prodcon.list_queues()] == [("named", "")]
-    with prodcon.ReadyQueue.create("typed", 4, item_type="u64"):
+    with prodcon.ReadyQueue.create("typed", 4, 8, item_type="u64"):
         assert [entry["type_name"] for entry in prodcon.list_queues()] == ["", "u64"]
         prodcon.unlink("typed")
     made.close()

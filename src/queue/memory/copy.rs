@@ -10,6 +10,7 @@ const MOST_BY_WORDS: usize = 128;
 /// Shorter items are left to the C library: it takes them in a few steps without a loop.
 const LEAST_WIDE: usize = 512;
 /// Bytes of a cache line.
+#[cfg(target_arch = "x86_64")]
 const LINE: usize = 64;
 
 /// Copies an item that its producer has most likely just written, field by field. A load that is
