@@ -279,6 +279,19 @@ fn a_durable_that_acknowledges_otherwise_is_refused_with_a_text() {
     let mut inward = dir.bridge(&["in", "far", "--from", &server.url(), "--stream", "other"]);
     inward.fails("exists with the acknowledgement policy All");
     let _first = dir.inward(&server, &[]);
+    runtime.block_on(async {
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let stream = async_nats::jetstream::new(client).get_stream("s").await;
+        let mut stream = stream.unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while stream.info().await.unwrap().state.consumer_count == 0 {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "the first has no durable"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
     let mut second = dir.bridge(&[
         "in",
         "far",
