@@ -28,7 +28,7 @@
 //! PRODCON_EVERY_INSTRUCTION=1 ...     the long form: every instruction anywhere, all four deeds at each
 //! cargo test --release ...            the code as it is shipped, without debug assertions
 //! PRODCON_STRIDE=10 ...               at every tenth point alone; stages that are not met are no error then
-//! PRODCON_STRIDE=1 ...                in recovery, attach and doctor after a death, too, where it is every second by default
+//! PRODCON_STRIDE=1 ...                in recovery, attach and doctor after a death, too, where it is every third by default
 //! ```
 //!
 //! Planted bugs, each seen failing (in brackets one of the scenes that failed): record at rest before the counter (overwrite); acknowledgement after the record (get); verdict inverted (put); the

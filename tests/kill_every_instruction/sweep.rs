@@ -61,10 +61,10 @@ impl Policy {
         }
     }
 
-    /// For an operation that is gone through in each of many states: at every second point of each,
+    /// For an operation that is gone through in each of many states: at every third point of each,
     /// unless the environment says otherwise.
     pub(crate) fn of_many_states(self) -> Self {
-        let further = if self.every || self.asked { 1 } else { 2 };
+        let further = if self.every || self.asked { 1 } else { 3 };
         Self {
             own: self.own * further,
             foreign: self.foreign * further,
