@@ -12,7 +12,6 @@ use super::produce::{produce_loop, subscribers, told};
 use super::program::Program;
 use super::run;
 use super::settings::{OnFull, Settings};
-use super::state::COMMIT;
 use crate::error::PutError;
 use crate::queue::{Payload, ReadyQueue, Reservation};
 use std::process::ExitCode;
@@ -260,24 +259,21 @@ fn fill<P: ProduceInPlace>(
     }
 }
 
-/// Commits a block. While the queue is full it waits if the settings say so, and as long as the
-/// worker is not stopped.
+/// Commits a block. While the queue is full it waits if the settings say so, and until the worker has
+/// to end: the subscriber's endpoint has the worker's token.
 fn commit<T: Payload + ?Sized>(
     block: Reservation<'_, T>,
     context: &mut Context,
 ) -> Result<(), PutError> {
-    let mut refused = match block.commit_within(Duration::ZERO) {
-        Err(refused) => refused,
-        Ok(()) => return Ok(()),
-    };
-    while matches!(refused.error, PutError::Full | PutError::TimedOut)
-        && context.settings.on_full == OnFull::Wait
-        && context.watch.ends().is_none()
-    {
-        refused = match refused.reservation.commit_within(COMMIT) {
-            Err(refused) => refused,
-            Ok(()) => return Ok(()),
-        };
+    match block.commit_within(Duration::ZERO) {
+        Ok(()) => Ok(()),
+        Err(refused)
+            if matches!(refused.error, PutError::Full)
+                && context.settings.on_full == OnFull::Wait =>
+        {
+            context.watch.watch_closely();
+            refused.reservation.commit()
+        }
+        Err(refused) => Err(refused.error),
     }
-    Err(refused.error)
 }

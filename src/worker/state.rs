@@ -16,9 +16,6 @@ use std::time::{Duration, Instant};
 /// Between two looks at the controlling process.
 pub(crate) const LOOK: Duration = Duration::from_millis(200);
 
-/// Between two looks of a producer that waits with a filled block.
-pub(crate) const COMMIT: Duration = Duration::from_millis(20);
-
 /// How long a worker that was ended by a signal stays, to see whether its controlling process was
 /// too.
 const OUTLIVED: Duration = Duration::from_secs(1);
