@@ -10,6 +10,16 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// Ends a check with what was found wrong.
+#[macro_export]
+macro_rules! ensure {
+    ($good:expr, $($message:tt)*) => {
+        if !$good {
+            return Err(format!($($message)*));
+        }
+    };
+}
+
 /// What the search of a scenario found.
 #[derive(Debug)]
 pub struct Outcome {

@@ -14,21 +14,12 @@
 //!
 //! Not modelled: weak memory, seats and deaths (the copy is never evidence, see `exchange_ring` for them), hints, wrap-around.
 
-/// Ends a check with what was found wrong.
-macro_rules! ensure {
-    ($good:expr, $($message:tt)*) => {
-        if !$good {
-            return Err(format!($($message)*));
-        }
-    };
-}
-
 #[rustfmt::skip] // a table
 mod scenarios;
 mod search;
 mod step;
 
-use prodcon_model::{Explore, Outcome};
+use prodcon_model::{Explore, Outcome, ensure};
 use std::process::ExitCode;
 
 const SLOTS: usize = 2;

@@ -14,22 +14,13 @@
 //!
 //! Not modelled: weak memory, wake-ups, wrap-around, batches and hands.
 
-/// Ends a check with what was found wrong.
-macro_rules! ensure {
-    ($good:expr, $($message:tt)*) => {
-        if !$good {
-            return Err(format!($($message)*));
-        }
-    };
-}
-
 mod check;
 #[rustfmt::skip] // a table
 mod scenarios;
 mod search;
 mod step;
 
-use prodcon_model::{Explore, Outcome};
+use prodcon_model::{Explore, Outcome, ensure};
 use std::process::ExitCode;
 
 const SLOTS: usize = 2;

@@ -1,8 +1,8 @@
 //! Deaths, and what must be true: in every state, and in every end state.
 
-use crate::ensure;
 use crate::rules::*;
 use crate::state::*;
+use prodcon_model::ensure;
 
 impl Scenario {
     /// Death: all locks fall, everything private is gone.

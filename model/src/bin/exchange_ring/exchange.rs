@@ -1,8 +1,8 @@
 //! The one primitive: announce, CAS, count, record at rest. Here, at the CAS, the truth changes, and FIFO and "no live item is discarded" are checked.
 
-use crate::ensure;
 use crate::rules::*;
 use crate::state::*;
+use prodcon_model::ensure;
 
 impl Scenario {
     pub fn exchange(&self, s: &State, t: &mut State, i: usize) -> Checked<()> {

@@ -1,8 +1,8 @@
 //! What is in hand: delivered, acknowledged item by item or as a whole, void, given back, dead-lettered.
 
-use crate::ensure;
 use crate::rules::*;
 use crate::state::*;
+use prodcon_model::ensure;
 
 impl Scenario {
     /// The first item of `seat` that is not acknowledged.

@@ -138,10 +138,6 @@ pub struct Scenario {
 
 pub type Checked<T> = Result<T, String>;
 
-/// Ends a check with what was found wrong.
-#[macro_export]
-macro_rules! ensure { ($ok:expr, $($msg:tt)*) => { if !$ok { return Err(format!($($msg)*)); } } }
-
 impl Scenario {
     pub fn has(&self, flaw: Flaw) -> bool {
         self.flaw == Some(flaw)

@@ -2,9 +2,9 @@
 //!
 //! Each `At` is ONE load, store or CAS of shared memory. What a process does to a seat that it visits is in `visit.rs`.
 
-use crate::ensure;
 use crate::rules::*;
 use crate::state::*;
+use prodcon_model::ensure;
 
 impl Scenario {
     /// Every write to a seat is made by its lock's holder.

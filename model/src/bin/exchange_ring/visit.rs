@@ -1,8 +1,8 @@
 //! One step of a visit to a seat that nobody holds: recovery, adoption, attach, a nack's refuge, a spare; leaving a seat; roles (`close_on_last`).
 
-use crate::ensure;
 use crate::rules::*;
 use crate::state::*;
+use prodcon_model::ensure;
 
 /// Ends `order` of `Errand::Adopt`.
 const END: u8 = 7;
