@@ -189,7 +189,7 @@ impl<'q, T: Payload + ?Sized> Async<'q, T> {
         let (endpoint, mut alarm) = (self.endpoint, None);
         poll_fn(move |context| {
             let attempt = |endpoint: &mut Endpoint| {
-                endpoint.put_until(item.bytes(), T::SIZE.is_some(), Until::Now)
+                endpoint.put_until(item.bytes(), T::SIZE.is_some(), &Until::Now)
             };
             poll(endpoint, &mut alarm, For::Space, context, attempt)
         })

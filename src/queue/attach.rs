@@ -214,6 +214,7 @@ impl Endpoint {
             burst: 0,
             claims: Claims::new(),
             care_at: Due::FIRST,
+            usual: false,
             due: Due::new(),
             singles: 0,
             patience: MIN_SINGLES,

@@ -36,7 +36,7 @@ impl Endpoint {
         };
         while seat.hold {
             let item = self.item_bytes(seat.block, seat.acknowledged(), len as usize);
-            match letters.put_until(item, false, Until::Now) {
+            match letters.put_until(item, false, &Until::Now) {
                 Ok(()) => {
                     let count = &self.control.segment.seat(seat.index).dead_lettered;
                     // Relaxed: there is a single writer, the lock's holder.

@@ -82,6 +82,9 @@ pub(super) struct Endpoint {
     /// After this many successes in a burst the fast paths end, because it is time to look at the
     /// clock.
     pub(super) care_at: u32,
+    /// The ring is `single`, and nothing is in hand, so the fast paths need not look at each of
+    /// these. `is_unburdened` says it whenever a slow path has been gone; every take withdraws it.
+    pub(super) usual: bool,
     /// A handle of its own for the thread that waits, from the first time that it is needed.
     pub(super) watch: OnceCell<Arc<Control>>,
     pub(super) _one_thread: PhantomData<Cell<()>>,

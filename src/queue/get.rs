@@ -24,7 +24,7 @@ impl Endpoint {
         until: Until,
         mut copy: impl FnMut(&[u8]) -> R,
     ) -> Result<R, GetError> {
-        if self.control.ring.single {
+        if self.is_usual() || self.control.ring.single {
             if let Some(copied) = self.get_fast(size, usize::MAX, &mut copy) {
                 return Ok(copied);
             }
@@ -50,6 +50,7 @@ impl Endpoint {
         self.find_and_show(size, until)?;
         let copied = copy(self.read_bytes(&self.shown));
         self.acknowledge(1);
+        self.usual = self.is_unburdened();
         Ok(copied)
     }
 
@@ -84,11 +85,10 @@ impl Endpoint {
     #[inline(always)]
     pub(super) fn may_take(&self) -> bool {
         let control = &self.control;
-        !control.forked()
+        let free = self.is_usual()
+            || !self.seat.hold && self.adopted.is_none() && (self.aside.is_empty() || self.growing);
+        free && !control.forked()
             && matches!(control.state_word(), 2 | 3) // started, stop at queue end
-            && !self.seat.hold
-            && self.adopted.is_none()
-            && (self.aside.is_empty() || self.growing)
             && self.burst < self.care_at
             && (!control.ring.at_least_once || self.orphans == Some(control.ring.memory.orphans().load(Ordering::SeqCst)))
     }
@@ -109,6 +109,7 @@ impl Endpoint {
         if !self.may_take() {
             return false;
         }
+        self.usual = false;
         if !self.control.ring.single {
             return self.take_general(size);
         }
@@ -203,6 +204,7 @@ impl Endpoint {
 
     fn attempt_take(&mut self, size: Option<usize>) -> Result<Option<HeldSpan>, GetError> {
         self.control.readable()?;
+        self.usual = false;
         let state = self.control.state();
         if state == State::Stopped {
             return Err(GetError::Stopped);

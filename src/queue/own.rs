@@ -67,7 +67,12 @@ impl Endpoint {
         // blocks nobody else has this block.
         copy_in(item, unsafe { &mut *own });
         let (cursors, seat, len) = (&mut self.cursors, &mut self.seat, item.len() as u64);
-        let put = ring.put_fast::<true>(cursors, seat, header, len, || padded(item));
+        let pair = if item.len() <= size_of::<u64>() {
+            ring.memory.pair(cursors.put.index)
+        } else {
+            None // and the slots have no copies
+        };
+        let put = ring.put_fast::<true>(cursors, seat, header, len, pair, || padded(item));
         if put {
             self.has_put();
         }
@@ -87,48 +92,35 @@ impl Endpoint {
         if !self.may_take() {
             return None;
         }
-        if self.control.ring.memory.has_copies() {
-            return self.get_copy(size, max, copy);
-        }
         let (ring, item_size) = (&self.control.ring, self.control.item_size());
-        let got = ring.get_fast(&mut self.cursors, &mut self.seat, |word, block| {
-            let len = usize::from(word.length());
-            if len > max || !Self::is_length(size, len, item_size) {
+        let (cursors, seat) = (&mut self.cursors, &mut self.seat);
+        let pair = if size.is_none_or(|size| size <= size_of::<u64>()) {
+            ring.memory.pair(cursors.get.index)
+        } else {
+            None // and the slots have no copies
+        };
+        let got = if let Some(pair) = pair {
+            // The queue is of a plain type, and every item has its size, whether the endpoint knows
+            // the type or not.
+            let len = size.unwrap_or(item_size);
+            debug_assert!(len == item_size, "the attach has compared them");
+            if len > max {
                 return None;
             }
-            // SAFETY: the take made the block this seat's, and `payload` checks the length.
-            let bytes = unsafe { ring.memory.payload(block, 0, len) };
-            // SAFETY: the pointer is to len mapped bytes; nobody writes to the block before this
-            // closure returns.
-            Some(copy(unsafe { &*bytes }))
-        });
-        if got.is_some() {
-            self.has_taken();
+            ring.get_copy(cursors, seat, pair, |item| copy(&item.to_ne_bytes()[..len]))
         } else {
-            self.has_kept();
-        }
-        got
-    }
-
-    /// Gets as `get_fast` does, where slots have copies. Then the queue is of a plain type, and
-    /// every item has its size, whether the endpoint knows the type or not.
-    #[inline(always)]
-    fn get_copy<R>(
-        &mut self,
-        size: Option<usize>,
-        max: usize,
-        copy: impl FnOnce(&[u8]) -> R,
-    ) -> Option<R> {
-        let item_size = self.control.item_size();
-        let len = size.unwrap_or(item_size);
-        debug_assert!(len == item_size, "the attach has compared them");
-        if len > max {
-            return None;
-        }
-        let ring = &self.control.ring;
-        let got = ring.get_copy(&mut self.cursors, &mut self.seat, |item| {
-            copy(&item.to_ne_bytes()[..len])
-        });
+            ring.get_fast(cursors, seat, |word, block| {
+                let len = usize::from(word.length());
+                if len > max || !Self::is_length(size, len, item_size) {
+                    return None;
+                }
+                // SAFETY: the take made the block this seat's, and `payload` checks the length.
+                let bytes = unsafe { ring.memory.payload(block, 0, len) };
+                // SAFETY: the pointer is to len mapped bytes; nobody writes to the block before
+                // this closure returns.
+                Some(copy(unsafe { &*bytes }))
+            })
+        };
         if got.is_some() {
             self.has_taken();
         } else {
@@ -143,6 +135,7 @@ impl Endpoint {
     fn has_kept(&mut self) {
         self.has_discarded();
         if self.seat.hold {
+            self.usual = false;
             self.has_taken();
         }
     }

@@ -25,16 +25,16 @@ impl Endpoint {
         &mut self,
         bytes: &[u8],
         plain: bool,
-        until: Until,
+        until: &Until,
     ) -> Result<(), PutError> {
-        self.may_fill(bytes.len(), plain)?;
-        if self.control.ring.single {
+        let single = self.is_usual() || self.control.ring.single;
+        if single && self.is_ready_to_fill(bytes.len(), plain) {
             if self.put_fast(bytes) {
                 return Ok(());
             }
             return self.put_slow(bytes.len(), until);
         }
-        self.put_general(bytes, until)
+        self.put_general(bytes, plain, until)
     }
 
     /// Puts an item if there is space now, as `put_until` does.
@@ -44,7 +44,7 @@ impl Endpoint {
         if self.is_still_full() {
             return Err(PutError::Full);
         }
-        self.put_until(bytes, plain, Until::Now)
+        self.put_until(bytes, plain, &Until::Now)
     }
 
     /// Looks whether the ring is full still, for a caller that asks again and again. Nothing is
@@ -57,9 +57,11 @@ impl Endpoint {
             && !self.due.polled()
     }
 
-    /// Puts as `put_until` does, with batches or long items.
+    /// Puts as `put_until` does: batches or long items, or after something unusual.
     #[inline(never)]
-    fn put_general(&mut self, bytes: &[u8], until: Until) -> Result<(), PutError> {
+    fn put_general(&mut self, bytes: &[u8], plain: bool, until: &Until) -> Result<(), PutError> {
+        self.may_fill(bytes.len(), plain)?;
+        self.usual = self.is_unburdened();
         copy_in(bytes, self.own_bytes_unforked(bytes.len()));
         self.put_filled(self.length_of_one(bytes.len()), until)
     }
@@ -89,10 +91,26 @@ impl Endpoint {
         let max = self.control.item_size();
         // A type that is too long for the queue, or not the queue's own, was refused at the attach.
         let fits = plain || len == max || len < max && !self.control.typed;
-        fits && self.burst < self.care_at
-            && !self.seat.hold
-            && self.nothing_forgotten()
+        (self.is_usual() || !self.seat.hold && self.nothing_forgotten())
+            && fits
+            && self.burst < self.care_at
             && !self.control.forked()
+    }
+
+    /// Returns what `usual` says, after a look at whether it is true in a build that checks it.
+    #[inline(always)]
+    pub(super) fn is_usual(&self) -> bool {
+        debug_assert!(!self.usual || self.is_unburdened());
+        self.usual
+    }
+
+    /// Returns whether nothing is in hand that the fast paths would have to look at.
+    pub(super) fn is_unburdened(&self) -> bool {
+        self.control.ring.single
+            && !self.seat.hold
+            && self.adopted.is_none()
+            && self.aside.is_empty()
+            && self.lent == 0
     }
 
     #[cold]
@@ -126,14 +144,14 @@ impl Endpoint {
     }
 
     /// Puts what lies in the own block. `len` is in bytes, or in items in queues with batches.
-    pub(super) fn put_own_block(&mut self, len: usize, until: Until) -> Result<(), PutError> {
+    pub(super) fn put_own_block(&mut self, len: usize, until: &Until) -> Result<(), PutError> {
         self.control.readable()?;
         self.put_filled(len, until)
     }
 
     /// Puts as `put_own_block` does, for an item of `len` bytes: all that the type has, if the
     /// queue has one.
-    pub(super) fn put_own_bytes(&mut self, len: usize, until: Until) -> Result<(), PutError> {
+    pub(super) fn put_own_bytes(&mut self, len: usize, until: &Until) -> Result<(), PutError> {
         let expected = self.control.item_size();
         if self.control.typed && len != expected {
             let queue = self.control.shared_name();
@@ -149,11 +167,13 @@ impl Endpoint {
 
     /// Puts as `put_own_block` does. The caller has checked that this is no forked child.
     #[inline(always)]
-    fn put_filled(&mut self, len: usize, until: Until) -> Result<(), PutError> {
+    fn put_filled(&mut self, len: usize, until: &Until) -> Result<(), PutError> {
         let ring = &self.control.ring;
         let (block, memory) = (self.seat.block, &ring.memory);
         let (header, copy) = (memory.block(block), || memory.copy_of(block));
-        if ring.put_fast::<false>(&mut self.cursors, &mut self.seat, header, len as u64, copy) {
+        let (cursors, seat) = (&mut self.cursors, &mut self.seat);
+        let pair = memory.pair(cursors.put.index);
+        if ring.put_fast::<false>(cursors, seat, header, len as u64, pair, copy) {
             self.has_put();
             return Ok(());
         }
@@ -167,8 +187,8 @@ impl Endpoint {
     }
 
     #[inline(never)]
-    fn put_slow(&mut self, len: usize, until: Until) -> Result<(), PutError> {
-        let done = self.put_in_its_way(len, until);
+    fn put_slow(&mut self, len: usize, until: &Until) -> Result<(), PutError> {
+        let done = self.put_in_its_way(len, *until);
         // A caller that asks again and again is told in the end that the name is gone.
         if matches!(
             done,
@@ -273,7 +293,7 @@ impl Endpoint {
             until
         };
         for (number, block) in items.chunks(batch).enumerate() {
-            self.put_block(block, until)
+            self.put_block(block, &until)
                 .map_err(|error| PutSliceError {
                     put: number * batch,
                     error,
@@ -295,9 +315,9 @@ impl Endpoint {
         for put in (0..count).step_by(batch) {
             let block = &items[put * len..batch.saturating_add(put).min(count) * len];
             let done = if batch == 1 {
-                self.put_until(block, false, until)
+                self.put_until(block, false, &until)
             } else {
-                self.put_bytes_of_block(block, len, until)
+                self.put_bytes_of_block(block, len, &until)
             };
             done.map_err(|error| PutSliceError { put, error })?;
         }
@@ -308,7 +328,7 @@ impl Endpoint {
         &mut self,
         items: &[u8],
         len: usize,
-        until: Until,
+        until: &Until,
     ) -> Result<(), PutError> {
         self.may_fill(len, false)?; // batches are of a plain type: this is its size
         copy_in(items, self.own_bytes_unforked(items.len()));
@@ -316,7 +336,7 @@ impl Endpoint {
     }
 
     /// Puts one block. It has at most `batch` items.
-    fn put_block<T: Item>(&mut self, items: &[T], until: Until) -> Result<(), PutError> {
+    fn put_block<T: Item>(&mut self, items: &[T], until: &Until) -> Result<(), PutError> {
         let bytes: &[u8] = bytemuck::cast_slice(items);
         self.may_fill(size_of::<T>(), true)?;
         copy_in(bytes, self.own_bytes_unforked(bytes.len()));

@@ -179,7 +179,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     #[inline]
     pub fn put(&mut self, item: &T) -> Result<(), PutError> {
         self.endpoint
-            .put_until(item.bytes(), T::SIZE.is_some(), Until::Forever)
+            .put_until(item.bytes(), T::SIZE.is_some(), &Until::Forever)
     }
 
     /// Puts an item if there is space now. On a lossy queue it makes space.

@@ -99,7 +99,8 @@ impl<'q, T: Elements + ?Sized> Reservation<'q, T> {
     /// }
     /// ```
     pub fn commit(self) -> Result<(), PutError> {
-        self.finish(Until::Forever).map_err(|refused| refused.error)
+        self.finish(&Until::Forever)
+            .map_err(|refused| refused.error)
     }
 
     /// Puts the item; waits for space for at most `timeout`, and not at all if that is zero. If it
@@ -125,7 +126,7 @@ impl<'q, T: Elements + ?Sized> Reservation<'q, T> {
     /// # Ok::<(), prodcon::Error>(())
     /// ```
     pub fn commit_within(self, timeout: Duration) -> Result<(), CommitError<'q, T>> {
-        self.finish(Until::within(timeout))
+        self.finish(&Until::within(timeout))
     }
 
     /// Shortens what is put to the first `len` elements, if it is a slice.
@@ -133,7 +134,7 @@ impl<'q, T: Elements + ?Sized> Reservation<'q, T> {
         self.place = T::first(self.place, len);
     }
 
-    fn finish(self, until: Until) -> Result<(), CommitError<'q, T>> {
+    fn finish(self, until: &Until) -> Result<(), CommitError<'q, T>> {
         let elements = T::count(self.place);
         if elements == 0 && !self.bytes {
             return Ok(());

@@ -63,7 +63,7 @@ impl<'q, T: Payload + ?Sized> Within<'q, T> {
     #[inline]
     pub fn put(self, item: &T) -> Result<(), PutError> {
         self.endpoint
-            .put_until(item.bytes(), T::SIZE.is_some(), self.until)
+            .put_until(item.bytes(), T::SIZE.is_some(), &self.until)
     }
 
     /// Gets the oldest item; waits for one for the time given.

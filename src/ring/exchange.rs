@@ -116,7 +116,10 @@ impl<M: Memory> Ring<M> {
             self.batch > 1,
             false,
         )? {
-            Ok(()) => Ok(Exchanged::Done),
+            Ok(()) => {
+                seat.succeeded();
+                Ok(Exchanged::Done)
+            }
             Err(actual) => {
                 pause(self.contention);
                 self.checked(actual).map(Exchanged::Lost)

@@ -171,8 +171,9 @@ impl<M: Memory> Ring<M> {
     #[inline(always)]
     fn run_on(&self, run: &mut u32, index: u32) {
         if index % SLOTS_OF_LINE == 0 {
-            *run = run.saturating_add(1);
-            if *run > UNDISTURBED {
+            if *run < UNDISTURBED {
+                *run += 1;
+            } else {
                 self.memory.fetch_ahead(index);
             }
         }

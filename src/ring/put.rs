@@ -9,12 +9,13 @@ use super::seat::{Kind, Seat};
 use super::slot::{BlockWord, Cursor, Ready};
 use super::{Cursors, Memory, Ring, RingError};
 use crate::sync::atomic::{AtomicU64, Ordering, load_sc, store};
+use crate::sync::pair::Pair;
 
 impl<M: Memory> Ring<M> {
     /// Puts in the usual case: the cursor is right, the slot is free, and nobody interferes.
-    /// `header` is that of the seat's block, and `copy` gives the copy of the item in it, where
-    /// slots have copies. Returns false if nothing has happened; then [`put`](Self::put) finds out
-    /// why.
+    /// `header` is that of the seat's block. Where slots have copies, `pair` is the slot at the
+    /// cursor, and `copy` gives the copy of the item in the block. Returns false if nothing has
+    /// happened; then [`put`](Self::put) finds out why.
     #[inline(always)]
     pub(crate) fn put_fast<const SINGLE: bool>(
         &self,
@@ -22,7 +23,32 @@ impl<M: Memory> Ring<M> {
         seat: &mut Seat,
         header: &AtomicU64,
         length: u64,
+        pair: Option<&Pair>,
         copy: impl FnOnce() -> u64,
+    ) -> bool {
+        // Decided here, and what follows is compiled for each of the two.
+        match pair {
+            Some(pair) => {
+                let copy = Some((pair, copy()));
+                self.put_at::<SINGLE>(c, seat, header, length, &pair.word, copy)
+            }
+            None => {
+                let slot = self.memory.slot(c.put.index);
+                self.put_at::<SINGLE>(c, seat, header, length, slot, None)
+            }
+        }
+    }
+
+    /// Does what `put_fast` does, with the slot at hand, and what its copy will be.
+    #[inline(always)]
+    fn put_at<const SINGLE: bool>(
+        &self,
+        c: &mut Cursors,
+        seat: &mut Seat,
+        header: &AtomicU64,
+        length: u64,
+        slot: &AtomicU64,
+        copy: Option<(&Pair, u64)>,
     ) -> bool {
         debug_assert!(!SINGLE || self.single);
         let (memory, shape, at, batches) = (
@@ -31,9 +57,9 @@ impl<M: Memory> Ring<M> {
             c.put,
             !SINGLE && self.batch > 1,
         );
+        debug_assert!(std::ptr::eq(slot, memory.slot(at.index)));
         // Looked up once, before the ordered accesses: the compiler keeps nothing across those.
-        let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
-        let pair = memory.pair(at.index);
+        let (line, ready) = (memory.seat(seat.index), memory.ready());
         let short = if SINGLE {
             length as u16
         } else {
@@ -44,7 +70,7 @@ impl<M: Memory> Ring<M> {
             return false;
         };
         // Loaded after the slot's word. Acquire and Release are explained in `put_slow`.
-        let gate = Ready(memory.ready().load(Ordering::Acquire));
+        let gate = Ready(ready.load(Ordering::Acquire));
         if !memory.started() || !gate.is_ready() {
             return false;
         }
@@ -54,7 +80,7 @@ impl<M: Memory> Ring<M> {
             Ordering::Release,
         );
         let items = if batches { length as u32 } else { 1 };
-        let copies = pair.map(|pair| Copies::look(pair, copy()));
+        let copies = copy.map(|(pair, new)| Copies::look(pair, new));
         if !matches!(
             self.exchange_at(
                 line,
@@ -74,7 +100,7 @@ impl<M: Memory> Ring<M> {
             c.put_run = 0;
             return false;
         }
-        if pair.is_some() {
+        if copies.is_some() {
             self.run_on(&mut c.put_run, at.index);
         }
         c.put.advance(at, shape.slots);

@@ -303,10 +303,16 @@ impl Seat {
         );
     }
 
-    /// Notes that the exchange announced has failed. It is announced still.
+    /// Notes that the exchange announced has failed. It is announced still, until `retreat`, or
+    /// until another attempt `succeeded`.
     #[inline(always)]
     pub(super) fn failed(&mut self) {
         self.announced = true;
+    }
+
+    /// Notes that an exchange has happened that may have failed before. The record is at rest.
+    pub(super) fn succeeded(&mut self) {
+        self.announced = false;
     }
 
     /// Notes that the exchange announced has happened and was a take: the block's items are in
@@ -332,23 +338,27 @@ impl Seat {
     /// Writes the record at rest.
     #[inline(always)]
     pub(super) fn rest<M: Memory>(&mut self, memory: &M) {
+        self.announced = false;
         self.rest_at(memory.seat(self.index), self.hold);
     }
 
     /// Does the same as `rest`, with the own line and whether the seat holds items at hand.
     #[inline(always)]
-    pub(super) fn rest_at(&mut self, line: &SeatLine, hold: bool) {
+    pub(super) fn rest_at(&self, line: &SeatLine, hold: bool) {
         debug_assert_eq!(hold, self.hold);
+        Self::write_at_rest(line, self.packed_at_rest(hold));
+    }
+
+    #[inline(always)]
+    fn packed_at_rest(&self, hold: bool) -> u64 {
+        pack(self.block, NONE, hold, Kind::Put, self.sequence)
+    }
+
+    #[inline(always)]
+    fn write_at_rest(line: &SeatLine, record: u64) {
         // Release keeps the counter store before it: a death between the two must show the counter,
         // never the record alone. It pairs with the lock's hand-over.
-        store(
-            &line.record,
-            pack(self.block, NONE, hold, Kind::Put, self.sequence),
-            Ordering::Release,
-        );
-        if self.announced {
-            self.announced = false;
-        }
+        store(&line.record, record, Ordering::Release);
     }
 
     /// Gives up an announced exchange, if there is one.
@@ -399,8 +409,10 @@ impl Seat {
     /// store the exchange has happened, and nothing of the block is left.
     #[inline(always)]
     pub(super) fn acknowledge_open(&mut self, line: &SeatLine) {
+        // Packed first: the compiler keeps nothing across the ordered store.
+        let record = self.packed_at_rest(false);
         self.got(line, 1);
-        self.rest_free(line);
+        Self::rest_free(line, record);
     }
 
     #[inline(always)]
@@ -428,13 +440,14 @@ impl Seat {
     #[inline(always)]
     fn let_go_at(&mut self, line: &SeatLine) {
         self.hold = false;
-        self.rest_free(line);
+        let record = self.packed_at_rest(false);
+        Self::rest_free(line, record);
     }
 
-    /// Writes the record at rest, of a block that the next put may fill.
+    /// Writes `record`, which is at rest, of a block that the next put may fill.
     #[inline(always)]
-    fn rest_free(&mut self, line: &SeatLine) {
-        self.rest_at(line, false);
+    fn rest_free(line: &SeatLine, record: u64) {
+        Self::write_at_rest(line, record);
         // A death cuts in the order of instructions, so the compiler must not move a store of the
         // next payload into this block up.
         compiler_fence(Ordering::SeqCst);

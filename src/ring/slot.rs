@@ -13,6 +13,8 @@ pub(crate) struct Shape {
     pub(crate) seats: u32,
     /// Blocks: slots + seats.
     pub(crate) blocks: u32,
+    /// The same, as wide as a slot's word.
+    wide_blocks: u64,
     /// The last stamp. An exchange never goes beyond it.
     pub(crate) last_stamp: u64,
     /// B: the number of bits of a block number.
@@ -34,6 +36,7 @@ impl Shape {
             slots,
             seats,
             blocks: slots + seats,
+            wide_blocks: u64::from(slots + seats),
             last_stamp: u64::MAX >> bits(slots + seats),
             block_bits: bits(slots + seats),
             one: 1 << bits(slots + seats),
@@ -60,12 +63,8 @@ impl Shape {
     #[inline(always)]
     pub(crate) fn slot_of_cycle(&self, raw: u64, cycle: u64, full: bool) -> Option<Slot> {
         let stamp = 2 * cycle + u64::from(full);
-        let block = raw.wrapping_sub((cycle << 1 << self.block_bits).wrapping_add(if full {
-            self.one
-        } else {
-            0
-        }));
-        (block < u64::from(self.blocks)).then_some(Slot {
+        let block = raw.wrapping_sub(stamp << self.block_bits);
+        (block < self.wide_blocks).then_some(Slot {
             raw,
             stamp,
             block: block as u32,
@@ -76,8 +75,10 @@ impl Shape {
     /// beyond the last stamp.
     #[inline(always)]
     pub(crate) fn follow(&self, seen: Slot, more: u64, block: u32) -> Option<u64> {
-        let stamp = (seen.raw - u64::from(seen.block)).checked_add(more * self.one)?;
-        Some(stamp + u64::from(block))
+        if seen.stamp + more > self.last_stamp {
+            return None;
+        }
+        Some(seen.raw - u64::from(seen.block) + more * self.one + u64::from(block))
     }
 
     /// Returns the slot `by` places behind this one; `by <= slots`.

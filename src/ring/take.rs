@@ -9,7 +9,7 @@ use super::seat::{Event, Kind, Seat};
 use super::slot::{self, BlockWord};
 use super::{Cursors, Ending, Memory, Ring, RingError};
 use crate::layout::SeatLine;
-use crate::sync::atomic::{Ordering, load_sc, store};
+use crate::sync::atomic::{AtomicU64, Ordering, load_sc, store};
 use crate::sync::pair::Pair;
 
 impl<M: Memory> Ring<M> {
@@ -68,19 +68,19 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Gets as `get_fast` does, where slots have copies: `read` gets the copy. The block is not
-    /// touched.
+    /// Gets as `get_fast` does, where slots have copies: `pair` is the slot at the cursor, and
+    /// `read` gets the copy. The block is not touched.
     #[inline(always)]
     pub(crate) fn get_copy<R>(
         &self,
         c: &mut Cursors,
         seat: &mut Seat,
+        pair: &Pair,
         read: impl FnOnce(u64) -> R,
     ) -> Option<R> {
         debug_assert!(self.single);
-        let at = c.get;
-        let look = || self.memory.pair(at.index).map(Pair::copy);
-        let Some((line, _, copy)) = self.claim::<true, _>(c, seat, true, look) else {
+        let (at, look) = (c.get, || pair.copy());
+        let Some((line, _, copy)) = self.claim::<true, _>(c, seat, true, &pair.word, look) else {
             c.get_run = 0;
             return None;
         };
@@ -88,9 +88,9 @@ impl<M: Memory> Ring<M> {
         if self.is_live_from(&mut c.trust, seat, at.cycle) {
             #[cfg(all(test, loom))]
             super::model::witness_copy(&self.memory, seat.block, copy);
-            let read = copy.map(read);
+            let read = read(copy);
             seat.acknowledge_open(line);
-            return read;
+            return Some(read);
         }
         seat.keep(&self.memory);
         self.discard_void(c, seat);
@@ -106,7 +106,8 @@ impl<M: Memory> Ring<M> {
         seat: &mut Seat,
         open: bool,
     ) -> Option<(&SeatLine, BlockWord, u32)> {
-        let (line, block, ()) = self.claim::<SINGLE, _>(c, seat, open, || ())?;
+        let slot = self.memory.slot(c.get.index);
+        let (line, block, ()) = self.claim::<SINGLE, _>(c, seat, open, slot, || ())?;
         let header = self.memory.block(block);
         // Relaxed, both: the block is ours alone; the CAS acquired what its putter wrote.
         let word = BlockWord(header.load(Ordering::Relaxed));
@@ -120,14 +121,16 @@ impl<M: Memory> Ring<M> {
         Some((line, word, block))
     }
 
-    /// Does the exchange alone. `look` is called between the look at the slot's word and the
-    /// exchange. Returns the seat's line, the block and what `look` saw.
+    /// Does the exchange alone, at `slot`, which is the one at the cursor. `look` is called between
+    /// the look at the slot's word and the exchange. Returns the seat's line, the block and what
+    /// `look` saw.
     #[inline(always)]
     fn claim<const SINGLE: bool, R>(
         &self,
         c: &mut Cursors,
         seat: &mut Seat,
         open: bool,
+        slot: &AtomicU64,
         look: impl FnOnce() -> R,
     ) -> Option<(&SeatLine, u32, R)> {
         let (memory, shape, at, batches) = (
@@ -137,7 +140,8 @@ impl<M: Memory> Ring<M> {
             !SINGLE && self.batch > 1,
         );
         // Looked up once, before the ordered accesses: the compiler keeps nothing across those.
-        let (line, slot) = (memory.seat(seat.index), memory.slot(at.index));
+        let line = memory.seat(seat.index);
+        debug_assert!(std::ptr::eq(slot, memory.slot(at.index)));
         let seen = shape.slot_of_cycle(load_sc(slot), at.cycle, true)?;
         let looked = look();
         if !matches!(

@@ -186,9 +186,11 @@ impl End {
 
     fn put(&mut self, item: u64, lossy: bool) -> Result<(), RingError> {
         let header = &self.ring.memory.words.clone().blocks[self.seat.block as usize];
+        let (cursors, seat) = (&mut self.cursors, &mut self.seat);
+        let pair = self.ring.memory.pair(cursors.put.index);
         if self
             .ring
-            .put_fast::<true>(&mut self.cursors, &mut self.seat, header, item, || item)
+            .put_fast::<true>(cursors, seat, header, item, pair, || item)
         {
             return Ok(());
         }
@@ -197,9 +199,9 @@ impl End {
     }
 
     fn get(&mut self) -> Option<u64> {
-        if self.ring.memory.words.copies {
+        if let Some(pair) = self.ring.memory.pair(self.cursors.get.index) {
             let (cursors, seat) = (&mut self.cursors, &mut self.seat);
-            let got = self.ring.get_copy(cursors, seat, |copy| copy);
+            let got = self.ring.get_copy(cursors, seat, pair, |copy| copy);
             if got.is_some() {
                 return got;
             }

@@ -12,6 +12,7 @@ use crate::state::State;
 use crate::sync::pair::Pair;
 use crate::sys::lease::Lease;
 use std::io;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 mod copy;
@@ -32,7 +33,7 @@ const FETCH_FROM: u32 = 64;
 pub(crate) struct Mapped {
     base: *mut u8,
     /// Slot 0.
-    slots: *const u8,
+    slots: NonNull<u8>,
     /// The binary logarithm of a slot's size.
     slot_shift: u32,
     /// Slots have copies: each is a [`Pair`].
@@ -71,6 +72,8 @@ impl Mapped {
         // SAFETY: by the geometry's arithmetic slots_offset <= total_size, and all total_size bytes
         // are mapped.
         let slots = unsafe { base.add(geometry.slots_offset as usize) };
+        // SAFETY: it points into a mapping, which does not begin at address 0.
+        let slots = unsafe { NonNull::new_unchecked(slots) };
         // SAFETY: as above, for blocks_offset.
         let blocks = unsafe { base.add(geometry.blocks_offset as usize) };
         let unit = if geometry.batch > 1 {
@@ -181,12 +184,6 @@ impl Mapped {
         }
     }
 
-    /// Returns whether slots have copies of their items.
-    #[inline(always)]
-    pub(super) fn has_copies(&self) -> bool {
-        self.has_copies
-    }
-
     /// Copies payload bytes of a block that may be written meanwhile, from `offset` on. They may be
     /// torn, and count only if the block was in a slot all the time.
     pub(super) fn copy_racily(&self, block: u32, offset: usize, to: &mut [u8]) {
@@ -246,7 +243,7 @@ impl Memory for Mapped {
         let slot = unsafe { self.slots.add((index as usize) << self.slot_shift) };
         // SAFETY: slots_offset and a slot's size are multiples of 8; every bit pattern is a u64,
         // and others access it as an atomic too.
-        unsafe { &*slot.cast::<AtomicU64>() }
+        unsafe { slot.cast::<AtomicU64>().as_ref() }
     }
     #[inline(always)]
     fn pair(&self, index: u32) -> Option<&Pair> {
@@ -261,7 +258,7 @@ impl Memory for Mapped {
         // pair is aligned; every bit pattern is one, and others access it as atomics too. A segment
         // with copies is made and opened only where `sync::pair::is_supported`, as `exchange`
         // demands.
-        Some(unsafe { &*pair })
+        Some(unsafe { pair.as_ref() })
     }
     #[inline(always)]
     fn fetch_ahead(&self, index: u32) {

@@ -81,9 +81,11 @@ impl Participant {
         let len = self.words as u64 * 8;
         loop {
             let header = self.ring.memory.block(self.seat.block);
+            let (cursors, seat) = (&mut self.cursors, &mut self.seat);
+            let pair = self.ring.memory.pair(cursors.put.index);
             if self
                 .ring
-                .put_fast::<true>(&mut self.cursors, &mut self.seat, header, len, || item)
+                .put_fast::<true>(cursors, seat, header, len, pair, || item)
             {
                 return;
             }
@@ -96,10 +98,10 @@ impl Participant {
     }
 
     fn get(&mut self) -> Option<u64> {
-        if self.ring.memory.has_copies() {
+        if let Some(pair) = self.ring.memory.pair(self.cursors.get.index) {
             let epoch = self.ring.gate().epoch();
             let (cursors, seat) = (&mut self.cursors, &mut self.seat);
-            if let Some(copy) = self.ring.get_copy(cursors, seat, |copy| copy) {
+            if let Some(copy) = self.ring.get_copy(cursors, seat, pair, |copy| copy) {
                 // The block is this seat's now.
                 let header = self
                     .ring

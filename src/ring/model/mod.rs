@@ -316,12 +316,14 @@ impl Actor<'_> {
             self.ring.batch.into()
         };
         let header = self.ring.memory.block(self.seat.block);
+        let (cursors, seat) = (&mut self.cursors, &mut self.seat);
+        let pair = self.ring.memory.pair(cursors.put.index);
         let done = if self.ring.single {
             self.ring
-                .put_fast::<true>(&mut self.cursors, &mut self.seat, header, length, || block)
+                .put_fast::<true>(cursors, seat, header, length, pair, || block)
         } else {
             self.ring
-                .put_fast::<false>(&mut self.cursors, &mut self.seat, header, length, || block)
+                .put_fast::<false>(cursors, seat, header, length, pair, || block)
         };
         if done {
             return Ok(());
@@ -365,8 +367,9 @@ impl Actor<'_> {
     fn get_by_copy(&mut self) -> Option<()> {
         let log = self.log.clone();
         let (cursors, seat) = (&mut self.cursors, &mut self.seat);
+        let pair = self.ring.memory.pair(cursors.get.index)?;
         self.ring
-            .get_copy(cursors, seat, |block| log.read(block * 10))
+            .get_copy(cursors, seat, pair, |block| log.read(block * 10))
     }
     fn get(&mut self) -> Result<(), RingError> {
         if self.ring.memory.pair(0).is_some() {
