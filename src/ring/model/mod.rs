@@ -73,8 +73,8 @@ pub(super) fn witness_live<M: Memory>(memory: &M, block: u32, epoch: u64, live: 
 }
 
 /// Checks that a copy is that of the item in the block that came with it.
-pub(super) fn witness_copy<M: Memory>(memory: &M, block: u32, copy: Option<u64>) {
-    assert_eq!(copy, Some(memory.copy_of(block)), "another item's copy");
+pub(super) fn witness_copy<M: Memory>(memory: &M, block: u32, copy: u64) {
+    assert_eq!(copy, memory.copy_of(block), "another item's copy");
 }
 
 /// A slot. The word of a pair has the lock that the others' words do without.
