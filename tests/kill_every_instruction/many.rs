@@ -1,10 +1,10 @@
 //! Operations on several items: blocks of several, several in hand, dead letters.
 
+use crate::fixture::{After, BLOCK, Item, NAME, Queue, Stage, at, item, number};
 use crate::scenes::{
     Body, at_least_once, attached, get, kill_after, leave_an_item_in_a_dead_hand, marked, options,
     put_all, scene,
 };
-use crate::stage::{After, BLOCK, Item, NAME, Queue, Stage, at, item, number};
 use crate::sweep::Scene;
 use crate::trace::mark;
 use prodcon::{AttachOptions, Batch, QueueOptions};

@@ -1,10 +1,10 @@
 //! What is run: each operation by itself, and some in the states that a child killed in another leaves.
 
+use crate::fixture::{After, Stage};
 use crate::many::{gets_of_blocks, hands, puts_of_blocks};
 use crate::scenes::{
     Body, attach, clears, comings_and_goings, controlling, ends, gets, items_in_hand, puts, scene,
 };
-use crate::stage::{After, Stage};
 use crate::sweep::{Deed, Figures, Policy, Scene, Way, cut_short, states, sweep};
 use std::path::Path;
 use std::rc::Rc;

@@ -1,6 +1,6 @@
 //! The operations, and what each may leave behind.
 
-use crate::stage::{After, Item, NAME, Queue, Stage, at, item, number};
+use crate::fixture::{After, Item, NAME, Queue, Stage, at, item, number};
 use crate::sweep::Scene;
 use crate::trace::{Child, mark};
 use prodcon::{AttachOptions, Control, GetError, PutError, QueueOptions, ReadyQueue, State};

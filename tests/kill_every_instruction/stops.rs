@@ -2,9 +2,9 @@
 //! close, after every so many instructions; or at each system call of create, unlink and supervise.
 //! The others must attach (there is one spare seat), put, get and close meanwhile; then it goes on.
 
+use crate::fixture::{After, Item, NAME, Stage, at};
 use crate::plays::{Play, scenes, states_of};
 use crate::scenes::{Body, controlling, marked, options, scene};
-use crate::stage::{After, Item, NAME, Stage, at};
 use crate::sweep::{Deed, Figures, Policy, Scene, cut_short, stops};
 use prodcon::{Control, ErrorKind, QueueOptions};
 use std::path::Path;
@@ -155,6 +155,6 @@ fn touch_the_other_queue(stage: &mut Stage) {
         Err(error) => panic!("{error}"),
     }
     let options = QueueOptions::new(3).seats(3).attach(at(&stage.dir));
-    crate::stage::Queue::create_or_attach(OTHER, &options).unwrap();
+    crate::fixture::Queue::create_or_attach(OTHER, &options).unwrap();
     stage.control.supervise(true).unwrap();
 }

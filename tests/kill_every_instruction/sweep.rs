@@ -3,7 +3,7 @@
 //! The operation is stepped through, which gives its way: the address of each instruction. For each kill a fresh child runs at full speed to a breakpoint near the kill point and is stepped
 //! from there; so the cost does not grow with the square of the length. Every child must take the same way (`alike`), and each is checked to stand where it should before it is killed.
 
-use crate::stage::{After, Examined, Stage};
+use crate::fixture::{After, Examined, Stage};
 use crate::trace::{Child, Stop};
 use prodcon::QueueOptions;
 use std::collections::HashMap;
