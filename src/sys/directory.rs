@@ -1,6 +1,6 @@
 //! Waits until something new stands in a directory.
 
-use super::descriptor::{self, Event};
+use super::descriptor::{self, EventFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
@@ -36,7 +36,7 @@ impl DirectoryWatch {
 
     /// Waits until something has come since the last wait, or until `event` is set, or a signal, or
     /// `timeout`.
-    pub(crate) fn wait(&self, event: Option<&Event>, timeout: Duration) {
+    pub(crate) fn wait(&self, event: Option<&EventFd>, timeout: Duration) {
         let timeout = match self.0 {
             Some(_) => timeout,
             None => timeout.min(UNWATCHED),
