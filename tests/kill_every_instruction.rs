@@ -18,7 +18,7 @@
 //! `stop_in_*`: a child is stopped in recovery, `doctor`, attach and close (at each system call of create, unlink and supervise), as SIGSTOP or a debugger does it. Meanwhile others
 //! attach, with one spare seat, put, get, close, recover and check; how long the slowest took is printed. Then it goes on.
 //!
-//! How: `stage` makes a queue and examines it, `sweep` chooses the kill points and goes to them, `trace` is ptrace, `alike` makes every child take the same way, `scenes`, `many` and `plays`
+//! How: `fixture` makes a queue and examines it, `sweep` chooses the kill points and goes to them, `trace` is ptrace, `alike` makes every child take the same way, `scenes`, `many` and `plays`
 //! are the operations. ptrace and fork want a process with one thread, so this program starts itself again for each scene; the children are forked from that.
 //! Kill points are all instructions of this program's text (the crate, and what it uses of `std`), but a loop's ninth and later rounds every 16th time; of the C library every 16th; and all before and behind a
 //! system call. The code is optimised (`[profile.test.package]` in Cargo.toml) with debug assertions on. A scene fails with the number of instructions, the deed and what it found.
@@ -40,6 +40,8 @@
 
 #[path = "kill_every_instruction/alike.rs"]
 mod alike;
+#[path = "kill_every_instruction/fixture.rs"]
+mod fixture;
 #[path = "kill_every_instruction/item.rs"]
 mod item;
 #[path = "kill_every_instruction/many.rs"]
@@ -50,8 +52,6 @@ mod plays;
 mod program;
 #[path = "kill_every_instruction/scenes.rs"]
 mod scenes;
-#[path = "kill_every_instruction/stage.rs"]
-mod stage;
 #[path = "kill_every_instruction/stops.rs"]
 mod stops;
 #[path = "kill_every_instruction/sweep.rs"]

@@ -10,6 +10,8 @@
 
 #[path = "kill_every_instruction/alike.rs"]
 mod alike;
+#[path = "kill_every_instruction/fixture.rs"]
+mod fixture;
 #[path = "kill_every_instruction/small.rs"]
 mod item;
 #[path = "kill_every_instruction/many.rs"]
@@ -20,8 +22,6 @@ mod plays;
 mod program;
 #[path = "kill_every_instruction/scenes.rs"]
 mod scenes;
-#[path = "kill_every_instruction/stage.rs"]
-mod stage;
 #[path = "kill_every_instruction/stops.rs"]
 mod stops;
 #[path = "kill_every_instruction/sweep.rs"]

@@ -10,7 +10,7 @@ use prodcon::{
 };
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_millis(5);
@@ -582,6 +582,33 @@ fn an_attach_that_waits_ends_with_its_time_its_token_and_its_directory() {
 }
 
 #[test]
+fn an_attach_that_waits_with_a_token_sleeps() {
+    let (dir, token) = (Dir::new(), CancelToken::new());
+    let attach = dir.with(&token).wait_for_queue(MINUTE);
+    let sleeps = || {
+        let mut used = std::mem::MaybeUninit::<libc::rusage>::uninit();
+        // SAFETY: `used` has room for what is written.
+        let answer = unsafe { libc::getrusage(libc::RUSAGE_THREAD, used.as_mut_ptr()) };
+        assert_eq!(answer, 0);
+        // SAFETY: it was written.
+        unsafe { used.assume_init() }.ru_nvcsw as u128
+    };
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let (start, before) = (Instant::now(), sleeps());
+            let answer = kind(Control::attach_with("q", &attach));
+            (answer, sleeps() - before, start.elapsed())
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        token.cancel();
+        let (answer, sleeps, time) = waiter.join().unwrap();
+        assert_eq!(answer, Some(ErrorKind::Cancelled));
+        let few = time.as_millis() / 50 + 5;
+        assert!(sleeps <= few, "{sleeps} sleeps within {time:?}");
+    });
+}
+
+#[test]
 fn the_first_signal_cancels_and_the_second_one_kills() {
     let dir = Dir::new();
     let mut queue = dir.queue("q", 8);
@@ -633,11 +660,105 @@ fn a_token_on_signals_leaves_handlers_and_ignored_signals_alone() {
         !before && token.is_cancelled() && second.is_cancelled() && third.is_cancelled()
     });
     assert_eq!(ignored, 0);
-    let error = in_child(|| {
-        let error = CancelToken::on_signals(&[libc::SIGTERM, libc::SIGKILL]).unwrap_err();
-        error.kind() == ErrorKind::Os && set(libc::SIGTERM, libc::SIG_DFL) == libc::SIG_DFL
-    });
-    assert_eq!(error, 0);
+    for bad in [libc::SIGKILL, libc::SIGSTOP, 0, -1, 32, 65, i32::MIN] {
+        let error = in_child(|| {
+            let error = CancelToken::on_signals(&[libc::SIGTERM, bad]).unwrap_err();
+            let text = format!("signal {bad} cannot have a handler: Invalid argument");
+            assert!(error.to_string().starts_with(&text), "{error}");
+            error.kind() == ErrorKind::Os && set(libc::SIGTERM, libc::SIG_DFL) == libc::SIG_DFL
+        });
+        assert_eq!(error, 0, "{bad}");
+    }
+}
+
+/// Fails if this program, started again in this role, fails or is killed.
+#[cfg(feature = "signals")]
+fn succeeds(role: &str) {
+    let dir = Dir::new();
+    let _queue = dir.queue("w", 1);
+    let status = Started::new(&dir, role, 0).wait().unwrap();
+    assert!(status.success(), "{role}: {status}");
+}
+
+#[test]
+#[cfg(feature = "signals")]
+fn a_signal_that_comes_as_soon_as_it_has_a_handler_cancels_a_token() {
+    succeeds("a token, interrupted");
+}
+
+#[test]
+#[cfg(feature = "signals")]
+fn a_signal_that_comes_as_soon_as_it_has_a_handler_ends_a_worker() {
+    succeeds("a worker, interrupted");
+}
+
+#[test]
+#[cfg(feature = "signals")]
+fn one_signal_ends_a_worker_and_cancels_the_tokens_of_its_program() {
+    succeeds("both");
+}
+
+#[test]
+#[cfg(feature = "signals")]
+fn a_worker_heeds_signals_beside_a_handler_of_its_program() {
+    succeeds("beside");
+}
+
+#[test]
+#[cfg(feature = "signals")]
+fn a_handler_that_calls_the_former_one_does_not_make_one_signal_two() {
+    succeeds("around");
+}
+
+/// SIGTERM comes as soon as it has a handler.
+static INTERRUPTS: AtomicBool = AtomicBool::new(false);
+
+/// Stands before the C library's, in this whole program.
+///
+/// # Safety
+/// As of the C library's.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sigaction(
+    signal: libc::c_int,
+    new: *const libc::sigaction,
+    old: *mut libc::sigaction,
+) -> libc::c_int {
+    type Real = unsafe extern "C" fn(
+        libc::c_int,
+        *const libc::sigaction,
+        *mut libc::sigaction,
+    ) -> libc::c_int;
+    // SAFETY: the name is a string that ends with 0.
+    let real = unsafe { libc::dlsym(libc::RTLD_NEXT, c"sigaction".as_ptr()) };
+    // SAFETY: the C library's function, which is of this type.
+    let real = unsafe { std::mem::transmute::<*mut libc::c_void, Real>(real) };
+    // SAFETY: what the caller promises.
+    let answer = unsafe { real(signal, new, old) };
+    if signal == libc::SIGTERM && !new.is_null() && INTERRUPTS.swap(false, Ordering::SeqCst) {
+        // SAFETY: it has a handler, which may run in any thread.
+        let other = std::thread::spawn(|| unsafe { libc::raise(libc::SIGTERM) });
+        other.join().unwrap(); // the handler has run
+    }
+    answer
+}
+
+#[cfg(feature = "signals")]
+extern "C" fn counts(_: libc::c_int) {
+    COUNTED.fetch_add(1, Ordering::SeqCst);
+}
+
+/// How often a handler of the program ran.
+static COUNTED: AtomicU32 = AtomicU32::new(0);
+/// The handler before the program's.
+static FORMER: AtomicUsize = AtomicUsize::new(0);
+
+#[cfg(feature = "signals")]
+extern "C" fn counts_and_goes_on(signal: libc::c_int) {
+    counts(signal);
+    let former = FORMER.load(Ordering::SeqCst);
+    // SAFETY: the library's handler is of this type.
+    let former = unsafe { std::mem::transmute::<usize, extern "C" fn(libc::c_int)>(former) };
+    former(signal);
 }
 
 #[test]
@@ -650,6 +771,10 @@ fn child() {
         std::thread::sleep(MINUTE);
         return job.ack();
     }
+    #[cfg(feature = "signals")]
+    if signalled(&role) {
+        return;
+    }
     let token = CancelToken::on_signals(&[libc::SIGINT, libc::SIGTERM]).unwrap();
     let attach = AttachOptions::new().cancel(&token);
     let mut queue = ReadyQueue::<u64>::attach_with("q", &attach).unwrap();
@@ -659,4 +784,58 @@ fn child() {
         drop(queue);
         std::thread::sleep(MINUTE);
     }
+}
+
+/// False if there is no such role.
+#[cfg(feature = "signals")]
+fn signalled(role: &str) -> bool {
+    let handle = |handler: extern "C" fn(libc::c_int)| {
+        // SAFETY: both handlers only count, and call the former one.
+        unsafe { libc::signal(libc::SIGTERM, handler as libc::sighandler_t) }
+    };
+    let worker = || prodcon::worker::Context::attach("w", []).unwrap();
+    let token = || CancelToken::on_signals(&[libc::SIGTERM]).unwrap();
+    // SAFETY: it has a handler.
+    let raise = || assert_eq!(unsafe { libc::raise(libc::SIGTERM) }, 0);
+    match role {
+        "a token, interrupted" => {
+            INTERRUPTS.store(true, Ordering::SeqCst);
+            assert!(token().is_cancelled());
+        }
+        "a worker, interrupted" => {
+            let mut worker = worker();
+            INTERRUPTS.store(true, Ordering::SeqCst);
+            worker.stop_on_signals().unwrap();
+            assert!(worker.is_stopped());
+        }
+        "both" => {
+            let mut worker = worker();
+            worker.stop_on_signals().unwrap();
+            let token = token();
+            assert!(!worker.is_stopped() && !token.is_cancelled());
+            raise();
+            assert!(worker.is_stopped() && token.is_cancelled());
+        }
+        "beside" => {
+            handle(counts);
+            let mut worker = worker();
+            worker.stop_on_signals().unwrap();
+            worker.stop_on_signals().unwrap();
+            raise();
+            assert!(worker.is_stopped());
+            assert_eq!(COUNTED.load(Ordering::SeqCst), 1);
+        }
+        "around" => {
+            let token = token();
+            FORMER.store(handle(counts_and_goes_on), Ordering::SeqCst);
+            let mut worker = worker();
+            worker.stop_on_signals().unwrap();
+            raise();
+            assert!(worker.is_stopped() && token.is_cancelled());
+            assert_eq!(COUNTED.load(Ordering::SeqCst), 1);
+        }
+        _ => return false,
+    }
+    assert!(!INTERRUPTS.load(Ordering::SeqCst));
+    true
 }

@@ -311,7 +311,8 @@ typedef struct prodcon_attach_options {
     /**
      * How long the attach waits until somebody creates the queue, in nanoseconds
      * (PRODCON_TIMED_OUT); 0: not at all; negative: as long as it takes. A directory that does not
-     * exist is PRODCON_NOT_FOUND at once.
+     * exist is PRODCON_NOT_FOUND at once. A wait that can be cancelled uses the thread
+     * `prodcon-wait`, as prodcon_fd_arm does.
      */
     int64_t wait_for_queue_ns;
 } prodcon_attach_options;

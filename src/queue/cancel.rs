@@ -106,25 +106,14 @@ impl CancelToken {
     /// ```
     pub fn on_signals(signals: &[i32]) -> Result<Self> {
         let token = Self::new();
-        signal::raise_on(signals, &token.word).map_err(|refused| match refused {
-            Refused::Handled(signal) => {
-                let text = format!(
-                    "signal {signal} has a handler of the program's already: call cancel() of a token there"
-                );
-                Error::other(ErrorKind::InvalidOption, "", text)
-            }
-            Refused::Os(signal, error) => {
-                let text = format!("signal {signal} cannot have a handler: {error}");
-                Error::with_source(Reason::Other(ErrorKind::Os, "".into(), text), error)
-            }
-        })?;
+        signal::raise_on(signals, &token.word).map_err(refused)?;
         Ok(token)
     }
 
     /// Lets SIGINT and SIGTERM cancel the token, beside whatever handlers the program has.
     #[cfg(feature = "signals")]
-    pub(crate) fn heed_signals(&self) -> std::io::Result<()> {
-        signal::heed(&self.word)
+    pub(crate) fn cancel_on_end(&self) -> Result<()> {
+        signal::raise_on_end(&self.word).map_err(refused)
     }
 
     /// Returns the word and the value that it has until the cancel.
@@ -135,6 +124,21 @@ impl CancelToken {
     /// Returns whether both are one token.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.word, &other.word)
+    }
+}
+
+fn refused(refused: Refused) -> Error {
+    match refused {
+        Refused::Handled(signal) => {
+            let text = format!(
+                "signal {signal} has a handler of the program's already: call cancel() of a token there"
+            );
+            Error::other(ErrorKind::InvalidOption, "", text)
+        }
+        Refused::Os(signal, error) => {
+            let text = format!("signal {signal} cannot have a handler: {error}");
+            Error::with_source(Reason::Other(ErrorKind::Os, "".into(), text), error)
+        }
     }
 }
 

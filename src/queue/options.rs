@@ -4,6 +4,7 @@
 use super::backoff::MAX_SLEEP;
 use super::cancel::CancelToken;
 use super::item::Plain;
+use super::waiter::Alarm;
 use crate::error::{Difference, Error, GetError, OpenError};
 use crate::layout::{Geometry, MAX_ALIGN, flags};
 use crate::ring::seat::Record;
@@ -20,8 +21,7 @@ const DEFAULT_SEATS: u32 = 64;
 /// The alignment of items of a queue of bytes if the creator did not set one.
 const DEFAULT_ALIGN: u32 = 8;
 
-/// How often a wait for a queue looks at its token: a sleep on a directory cannot be on a futex
-/// too.
+/// How often a wait for a queue looks at its token where nobody can tell it of the cancel.
 const CANCEL_LOOK: Duration = Duration::from_millis(10);
 
 /// How a queue is created: what all its endpoints share. It stands in the queue's header.
@@ -579,7 +579,8 @@ impl AttachOptions {
     /// Lets an attach to a queue that does not exist wait, for at most `timeout`, until somebody
     /// creates it. Then it answers `TimedOut`; with a [token](Self::cancel) that is cancelled,
     /// `Cancelled`. A queue appears whole, so nothing unfinished is ever attached to. A directory
-    /// that does not exist is an error at once.
+    /// that does not exist is an error at once. A wait with a token uses the thread `prodcon-wait`,
+    /// as a [`ReadyFd`](crate::ReadyFd) does.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, ErrorKind, QueueOptions, ReadyQueue};
@@ -605,6 +606,8 @@ impl AttachOptions {
         };
         let deadline = Instant::now().checked_add(timeout);
         let mut watch = None;
+        // A sleep on a directory cannot be on a futex, too.
+        let mut cancelled: Option<Alarm> = None;
         loop {
             // Watched first, then looked at: what comes in between ends the wait.
             match attach() {
@@ -613,6 +616,9 @@ impl AttachOptions {
             }
             let Some(watch) = &watch else {
                 watch = Some(DirectoryWatch::new(&place.dir));
+                let sleeps = !timeout.is_zero();
+                let token = self.cancel.as_ref().filter(|_| sleeps);
+                cancelled = token.and_then(Alarm::on_cancel);
                 continue;
             };
             if self.cancel.as_ref().is_some_and(CancelToken::is_cancelled) {
@@ -628,12 +634,13 @@ impl AttachOptions {
                 }
                 .into());
             }
-            let longest = if self.cancel.is_some() {
+            let longest = if self.cancel.is_some() && cancelled.is_none() {
                 CANCEL_LOOK
             } else {
                 MAX_SLEEP
             };
-            watch.wait(left.min(longest));
+            let cancelled = cancelled.as_ref().map(Alarm::event);
+            watch.wait(cancelled, left.min(longest));
         }
     }
 

@@ -51,9 +51,9 @@ fn fill_the_low() -> rustix::io::Result<Vec<OwnedFd>> {
 
 /// A descriptor that is readable while it is set. Closed on exec.
 #[derive(Debug)]
-pub(crate) struct Event(OwnedFd);
+pub(crate) struct EventFd(OwnedFd);
 
-impl Event {
+impl EventFd {
     /// Makes one that is not set.
     pub(crate) fn new() -> rustix::io::Result<Self> {
         above_streams(|| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)).map(Self)
@@ -70,7 +70,7 @@ impl Event {
     }
 }
 
-impl AsFd for Event {
+impl AsFd for EventFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

@@ -3,7 +3,18 @@
 //! Nothing is installed unless somebody asks for it. A signal that the process was started to
 //! ignore stays ignored, as the shell's background jobs want it.
 //!
-//! Invariant: the list of listeners only grows, so a handler may walk it at any time.
+//! A signal that nobody handles gets a handler of ours, for tokens and for workers alike. The crate
+//! `signal-hook-registry` does not do for that. It installs its handler before it knows what to do
+//! at the signal, so one that comes in between, in whatever thread, neither ends the process nor
+//! reaches anybody. And what it has installed cannot be taken back if a later signal is refused.
+//!
+//! Where the program has a handler, a token is refused, and a worker's signals go through that
+//! crate, which goes on calling the program's handler. A signal that comes in between reaches the
+//! program's handler, as it would have a moment earlier.
+//!
+//! Invariants: the list of listeners only grows, so a handler may walk it at any time. A word is in
+//! the list before its signals have handlers. [`note`] runs once for a signal, also where handlers
+//! call each other.
 
 use super::futex::Kernel;
 use std::io;
@@ -38,7 +49,7 @@ pub(crate) enum Refused {
 enum Disposition {
     Default,
     Ignored,
-    /// Our own handler, installed by [`raise_on`].
+    /// Our own handler.
     Ours,
     Others,
 }
@@ -50,64 +61,62 @@ pub(crate) fn seen() -> bool {
     SEEN.load(Ordering::Relaxed)
 }
 
-/// Makes registrations come one after the other.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// The signals that reach [`note`], as bits. Its lock makes registrations come one after the other.
+fn noted() -> MutexGuard<'static, u64> {
+    static NOTED: Mutex<u64> = Mutex::new(0);
+    NOTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes the first of these signals raise `word`, and the second one kill. Installs nothing if the
 /// program has a handler of its own for one of them.
 pub(crate) fn raise_on(signals: &[i32], word: &Arc<AtomicU32>) -> Result<(), Refused> {
-    let _turn = turn();
-    let mut wanted = vec![];
-    let mut mask = 0;
-    for signal in signals {
-        match disposition(*signal).map_err(|error| Refused::Os(*signal, error))? {
-            Disposition::Others => return Err(Refused::Handled(*signal)),
-            Disposition::Ignored => continue,
-            Disposition::Ours => {}
-            Disposition::Default => wanted.push(*signal),
-        }
-        mask |= bit(*signal);
-    }
-    listen(word, mask);
-    for (done, signal) in wanted.iter().enumerate() {
-        if let Err(error) = install(*signal) {
-            for signal in &wanted[..done] {
-                restore(*signal);
-            }
-            return Err(Refused::Os(*signal, error));
-        }
-    }
-    Ok(())
+    heed(signals, word, None)
 }
 
-/// Makes SIGINT and SIGTERM raise `word` from now on, beside whatever handlers the program has.
+/// As [`raise_on`] for SIGINT and SIGTERM, but beside whatever handlers the program has.
 #[cfg(feature = "signals")]
-pub(crate) fn heed(word: &Arc<AtomicU32>) -> io::Result<()> {
-    static HEEDED: AtomicBool = AtomicBool::new(false);
-    const SIGNALS: [i32; 2] = [libc::SIGINT, libc::SIGTERM];
-    let _turn = turn();
-    listen(
-        word,
-        SIGNALS.map(bit).into_iter().fold(0, |all, bit| all | bit),
-    );
-    // Relaxed: one registration at a time.
-    if !HEEDED.load(Ordering::Relaxed) {
-        for signal in SIGNALS {
-            if matches!(
-                disposition(signal)?,
-                Disposition::Ignored | Disposition::Ours
-            ) {
-                continue;
-            }
-            // SAFETY: the action swaps an atomic, walks a list that only grows, makes one system
-            // call for each of its words, and calls `die`, all of which is async-signal-safe; it
-            // does not panic.
-            unsafe { signal_hook_registry::register(signal, move || note(signal)) }?;
+pub(crate) fn raise_on_end(word: &Arc<AtomicU32>) -> Result<(), Refused> {
+    let join = |signal| {
+        // SAFETY: the action swaps an atomic, walks a list that only grows, makes one system call
+        // for each of its words, and calls `die`, all of which is async-signal-safe; it does not
+        // panic.
+        unsafe { signal_hook_registry::register(signal, move || note(signal)) }.map(drop)
+    };
+    heed(&[libc::SIGINT, libc::SIGTERM], word, Some(join))
+}
+
+/// `join` adds [`note`] to a handler of the program; `None` refuses where there is one.
+fn heed(
+    signals: &[i32],
+    word: &Arc<AtomicU32>,
+    join: Option<fn(i32) -> io::Result<()>>,
+) -> Result<(), Refused> {
+    let mut noted = noted();
+    let (mut free, mut taken, mut heard) = (vec![], vec![], 0);
+    for &signal in signals {
+        let now = disposition(signal).map_err(|error| Refused::Os(signal, error))?;
+        match (now, join) {
+            (Disposition::Default, _) => free.push(signal),
+            (Disposition::Ignored, _) => continue,
+            (Disposition::Ours, _) => {}
+            (Disposition::Others, None) => return Err(Refused::Handled(signal)),
+            // It may be one that was installed over ours and calls it.
+            (Disposition::Others, Some(_)) if *noted & bit(signal) != 0 => {}
+            (Disposition::Others, Some(join)) => taken.push((signal, join)),
         }
-        HEEDED.store(true, Ordering::Relaxed);
+        heard |= bit(signal);
+    }
+    listen(word, heard);
+    for (done, &signal) in free.iter().enumerate() {
+        if let Err(error) = install(signal) {
+            free[..done].iter().copied().for_each(restore);
+            return Err(Refused::Os(signal, error));
+        }
+    }
+    free.into_iter().for_each(|signal| *noted |= bit(signal));
+    for (signal, join) in taken {
+        join(signal).map_err(|error| Refused::Os(signal, error))?;
+        *noted |= bit(signal);
     }
     Ok(())
 }

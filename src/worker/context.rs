@@ -214,7 +214,7 @@ impl Context {
     /// its other processes, are not concerned.
     ///
     /// The `main` of the traits does this by itself. A signal that the process was started to
-    /// ignore stays ignored.
+    /// ignore stays ignored. A handler that the program has goes on being called.
     ///
     /// # Errors
     /// Returns `Os` if the handlers could not be installed.
@@ -222,11 +222,7 @@ impl Context {
     /// [`is_stopped`]: Self::is_stopped
     #[cfg(feature = "signals")]
     pub fn stop_on_signals(&mut self) -> Result<()> {
-        Ok(self.watch.heed_signals().map_err(|error| Fault::Os {
-            queue: self.name().into(),
-            call: "sigaction",
-            errno: error.raw_os_error().unwrap_or(libc::EINVAL),
-        })?)
+        self.watch.heed_signals()
     }
 
     /// Returns a token that is cancelled when the loop has to end: when [`is_stopped`] would say

@@ -88,8 +88,8 @@ impl Watch {
 
     /// Lets signals end the loop.
     #[cfg(feature = "signals")]
-    pub(crate) fn heed_signals(&mut self) -> std::io::Result<()> {
-        self.token.heed_signals()?;
+    pub(crate) fn heed_signals(&mut self) -> Result<(), Error> {
+        self.token.cancel_on_end()?;
         self.heeds_signals = true;
         Ok(())
     }

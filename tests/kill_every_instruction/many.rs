@@ -1,10 +1,10 @@
 //! Operations on several items: blocks of several, several in hand, dead letters.
 
+use crate::fixture::{After, BLOCK, Fixture, Item, NAME, Queue, at, item, number};
 use crate::scenes::{
     Body, at_least_once, attached, get, kill_after, leave_an_item_in_a_dead_hand, marked, options,
     put_all, scene,
 };
-use crate::stage::{After, BLOCK, Item, NAME, Queue, Stage, at, item, number};
 use crate::sweep::Scene;
 use crate::trace::mark;
 use prodcon::{AttachOptions, Batch, QueueOptions};
@@ -21,23 +21,23 @@ fn items<const N: usize>(numbers: [u64; N]) -> [Item; N] {
 }
 
 /// A block of three and one of one.
-fn three_and_one(stage: &mut Stage) {
-    stage.put_batch(&[1, 2, 3]);
-    stage.put_batch(&[4]);
+fn three_and_one(fixture: &mut Fixture) {
+    fixture.put_batch(&[1, 2, 3]);
+    fixture.put_batch(&[4]);
 }
 
 pub(crate) fn puts_of_blocks() -> Vec<Scene> {
     let put_two = || attached(|queue| put_all(queue, &items([1000, 1001])));
-    let full = |stage: &mut Stage| {
-        stage.put_batch(&[1, 2]);
-        stage.put_batch(&[3]);
-        stage.put_batch(&[4, 5, 6]);
+    let full = |fixture: &mut Fixture| {
+        fixture.put_batch(&[1, 2]);
+        fixture.put_batch(&[3]);
+        fixture.put_batch(&[4, 5, 6]);
     };
     vec![
         scene(
             "put_batch",
             blocks(),
-            |stage| stage.put(1..=1),
+            |fixture| fixture.put(1..=1),
             attached(|queue| put_all(queue, &items([1000, 1001, 1002, 1003, 1004]))),
             [
                 After::items([1]),
@@ -58,9 +58,9 @@ pub(crate) fn puts_of_blocks() -> Vec<Scene> {
         scene(
             "void_put_batch",
             blocks(),
-            move |stage| {
-                full(stage);
-                stage.control.clear().unwrap();
+            move |fixture| {
+                full(fixture);
+                fixture.control.clear().unwrap();
             },
             put_two(),
             [
@@ -198,9 +198,9 @@ pub(crate) fn gets_of_blocks() -> Vec<Scene> {
         scene(
             "adoption_of_the_rest_of_a_batch",
             blocks().at_least_once(true),
-            |stage| {
-                three_and_one(stage);
-                kill_after(stage, AttachOptions::new(), |queue| {
+            |fixture| {
+                three_and_one(fixture);
+                kill_after(fixture, AttachOptions::new(), |queue| {
                     assert!(get(queue, 1));
                     mark();
                 });
@@ -217,10 +217,10 @@ pub(crate) fn gets_of_blocks() -> Vec<Scene> {
 }
 
 pub(crate) fn hands() -> Vec<Scene> {
-    let three = |stage: &mut Stage| stage.put(1..=3);
-    let two_in_a_dead_hand = move |stage: &mut Stage| {
-        three(stage);
-        kill_after(stage, AttachOptions::new().max_unacked(2), |queue| {
+    let three = |fixture: &mut Fixture| fixture.put(1..=3);
+    let two_in_a_dead_hand = move |fixture: &mut Fixture| {
+        three(fixture);
+        kill_after(fixture, AttachOptions::new().max_unacked(2), |queue| {
             let batch = queue.within(Duration::ZERO).take_many(2).unwrap();
             assert_eq!(batch.len(), 2);
             mark();
@@ -247,13 +247,13 @@ pub(crate) fn hands() -> Vec<Scene> {
             })
         })
     };
-    let one_in_a_dead_hand = move |stage: &mut Stage| {
-        three(stage);
-        leave_an_item_in_a_dead_hand(stage);
+    let one_in_a_dead_hand = move |fixture: &mut Fixture| {
+        three(fixture);
+        leave_an_item_in_a_dead_hand(fixture);
     };
-    let one_in_a_dead_buffer = move |stage: &mut Stage| {
-        three(stage);
-        kill_after(stage, AttachOptions::new().max_unacked(1), |queue| {
+    let one_in_a_dead_buffer = move |fixture: &mut Fixture| {
+        three(fixture);
+        kill_after(fixture, AttachOptions::new().max_unacked(1), |queue| {
             let batch = queue.take_buffered(Duration::from_secs(60)).unwrap();
             assert_eq!(batch.len(), 1);
             mark();
@@ -439,9 +439,9 @@ pub(crate) fn hands() -> Vec<Scene> {
             ..scene(
                 "get_behind_a_dead_letter",
                 at_least_once(),
-                |stage| {
-                    stage.put(1..=2);
-                    (0..2).for_each(|_| leave_an_item_in_a_dead_hand(stage));
+                |fixture| {
+                    fixture.put(1..=2);
+                    (0..2).for_each(|_| leave_an_item_in_a_dead_hand(fixture));
                 },
                 attached(|queue| get(queue, 2)),
                 [

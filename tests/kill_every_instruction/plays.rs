@@ -1,10 +1,10 @@
 //! What is run: each operation by itself, and some in the states that a child killed in another leaves.
 
+use crate::fixture::{After, Fixture};
 use crate::many::{gets_of_blocks, hands, puts_of_blocks};
 use crate::scenes::{
     Body, attach, clears, comings_and_goings, controlling, ends, gets, items_in_hand, puts, scene,
 };
-use crate::stage::{After, Stage};
 use crate::sweep::{Deed, Figures, Policy, Scene, Way, cut_short, states, sweep};
 use std::path::Path;
 use std::rc::Rc;
@@ -88,8 +88,8 @@ fn after_a_death(
         // The first is the one that the victim found.
         for (k, after) in states.into_iter().skip(1) {
             let (victim, way, options) = (victim.clone(), way.clone(), victim.options.clone());
-            let before = move |stage: &mut Stage| {
-                (victim.before)(stage) && cut_short(stage, &victim, &way, k, Deed::Kill)
+            let before = move |fixture: &mut Fixture| {
+                (victim.before)(fixture) && cut_short(fixture, &victim, &way, k, Deed::Kill)
             };
             let scene = Scene {
                 last,

@@ -1,6 +1,6 @@
 //! The operations, and what each may leave behind.
 
-use crate::stage::{After, Item, NAME, Queue, Stage, at, item, number};
+use crate::fixture::{After, Fixture, Item, NAME, Queue, at, item, number};
 use crate::sweep::Scene;
 use crate::trace::{Child, mark};
 use prodcon::{AttachOptions, Control, GetError, PutError, QueueOptions, ReadyQueue, State};
@@ -51,15 +51,15 @@ pub(crate) fn marked(operation: impl FnOnce() -> bool) -> i32 {
 pub(crate) fn scene(
     name: &str,
     options: QueueOptions,
-    before: impl Fn(&mut Stage) + 'static,
+    before: impl Fn(&mut Fixture) + 'static,
     child: Body,
     stages: impl IntoIterator<Item = After>,
 ) -> Scene {
     Scene {
         name: name.into(),
         options,
-        before: Box::new(move |stage| {
-            before(stage);
+        before: Box::new(move |fixture| {
+            before(fixture);
             true
         }),
         child,
@@ -88,7 +88,7 @@ pub(crate) fn attach() -> Body {
         let mut queue = None;
         let status = marked(|| queue.insert(Queue::attach_with(NAME, &at(dir))).is_ok());
         match queue {
-            Some(Ok(mut queue)) if Stage::others_worked(dir) => {
+            Some(Ok(mut queue)) if Fixture::others_worked(dir) => {
                 let worked = (
                     queue.try_put(&item(1001)),
                     queue.try_get().map(|found| number(&found)),
@@ -104,8 +104,8 @@ pub(crate) fn attach() -> Body {
 }
 
 /// A consumer that is killed with the oldest item in its hand.
-pub(crate) fn leave_an_item_in_a_dead_hand(stage: &mut Stage) {
-    kill_after(stage, AttachOptions::new(), |queue| {
+pub(crate) fn leave_an_item_in_a_dead_hand(fixture: &mut Fixture) {
+    kill_after(fixture, AttachOptions::new(), |queue| {
         let taken = queue.try_take().unwrap();
         mark();
         taken.ack();
@@ -113,19 +113,23 @@ pub(crate) fn leave_an_item_in_a_dead_hand(stage: &mut Stage) {
 }
 
 /// A child that does this and is killed at its mark.
-pub(crate) fn kill_after(stage: &mut Stage, attach: AttachOptions, body: impl FnOnce(&mut Queue)) {
+pub(crate) fn kill_after(
+    fixture: &mut Fixture,
+    attach: AttachOptions,
+    body: impl FnOnce(&mut Queue),
+) {
     let child = Child::at_mark(|| {
-        let mut queue = Queue::attach_with(NAME, &attach.directory(&stage.dir)).unwrap();
+        let mut queue = Queue::attach_with(NAME, &attach.directory(&fixture.dir)).unwrap();
         body(&mut queue);
         0
     });
     child.kill();
-    stage.wait_for_seats();
+    fixture.wait_for_seats();
 }
 
 pub(crate) fn puts() -> Vec<Scene> {
-    let two = |stage: &mut Stage| stage.put(1..=2);
-    let three = |stage: &mut Stage| stage.put(1..=3);
+    let two = |fixture: &mut Fixture| fixture.put(1..=2);
+    let three = |fixture: &mut Fixture| fixture.put(1..=3);
     let before = || After::items([1, 2]);
     let after = || After::items([1, 2, 1000]);
     vec![
@@ -146,7 +150,7 @@ pub(crate) fn puts() -> Vec<Scene> {
         scene(
             "put_many",
             options(),
-            |stage| stage.put(1..=1),
+            |fixture| fixture.put(1..=1),
             attached(|queue| put_all(queue, &[item(1000), item(1001)])),
             [
                 After::items([1]),
@@ -178,9 +182,9 @@ pub(crate) fn puts() -> Vec<Scene> {
         scene(
             "void_put",
             options(),
-            |stage| {
-                stage.put(1..=3);
-                stage.control.clear().unwrap();
+            |fixture| {
+                fixture.put(1..=3);
+                fixture.control.clear().unwrap();
             },
             attached(|queue| queue.try_put(&item(1000)).is_ok()),
             [After::items([]).cleared(3), After::items([1000]).cleared(3)],
@@ -211,7 +215,7 @@ pub(crate) fn puts() -> Vec<Scene> {
 }
 
 pub(crate) fn gets() -> Vec<Scene> {
-    let three = |stage: &mut Stage| stage.put(1..=3);
+    let three = |fixture: &mut Fixture| fixture.put(1..=3);
     let before = || After::items([1, 2, 3]);
     let lost = || After::items([2, 3]).lost(1);
     let again = || After::items([1, 2, 3]).delivery(1, 2);
@@ -291,10 +295,10 @@ pub(crate) fn gets() -> Vec<Scene> {
         scene(
             "get_behind_a_cleared_item",
             options(),
-            |stage| {
-                stage.put(1..=1);
-                stage.control.clear().unwrap();
-                stage.put(2..=2);
+            |fixture| {
+                fixture.put(1..=1);
+                fixture.control.clear().unwrap();
+                fixture.put(2..=2);
             },
             attached(|queue| get(queue, 2)),
             [
@@ -315,10 +319,10 @@ pub(crate) fn gets() -> Vec<Scene> {
 }
 
 pub(crate) fn items_in_hand() -> Vec<Scene> {
-    let three = |stage: &mut Stage| stage.put(1..=3);
-    let dead_hand = |stage: &mut Stage| {
-        stage.put(1..=3);
-        leave_an_item_in_a_dead_hand(stage);
+    let three = |fixture: &mut Fixture| fixture.put(1..=3);
+    let dead_hand = |fixture: &mut Fixture| {
+        fixture.put(1..=3);
+        leave_an_item_in_a_dead_hand(fixture);
     };
     let again = |count: u32| After::items([1, 2, 3]).delivery(1, count);
     let done = || After::items([2, 3]).got(1).redelivered(1);
@@ -408,10 +412,10 @@ pub(crate) fn items_in_hand() -> Vec<Scene> {
         scene(
             "adoption_by_attaching",
             at_least_once(),
-            move |stage| {
-                dead_hand(stage);
-                let producer = stage.bystander.try_clone().unwrap();
-                stage.others.push(producer);
+            move |fixture| {
+                dead_hand(fixture);
+                let producer = fixture.bystander.try_clone().unwrap();
+                fixture.others.push(producer);
             },
             Box::new(|dir| {
                 let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();
@@ -443,7 +447,7 @@ pub(crate) fn items_in_hand() -> Vec<Scene> {
 }
 
 pub(crate) fn clears() -> Vec<Scene> {
-    let three = |stage: &mut Stage| stage.put(1..=3);
+    let three = |fixture: &mut Fixture| fixture.put(1..=3);
     let stages = || [After::items([1, 2, 3]), After::items([]).cleared(3)];
     vec![
         scene(
@@ -478,7 +482,7 @@ pub(crate) fn clears() -> Vec<Scene> {
 }
 
 pub(crate) fn comings_and_goings() -> Vec<Scene> {
-    let three = |stage: &mut Stage| stage.put(1..=3);
+    let three = |fixture: &mut Fixture| fixture.put(1..=3);
     let unchanged = || [After::items([1, 2, 3])];
     // In the hand of an endpoint that ends in good order, without having acknowledged.
     let close_with_an_item = || -> Body {
@@ -529,9 +533,9 @@ pub(crate) fn comings_and_goings() -> Vec<Scene> {
 /// The end of a stream: who hears of it, and who puts while others hear of it.
 pub(crate) fn ends() -> Vec<Scene> {
     let ending = |items: u64| {
-        move |stage: &mut Stage| {
-            stage.put(1..=items);
-            stage.control.set_state(State::StopAtQueueEnd).unwrap();
+        move |fixture: &mut Fixture| {
+            fixture.put(1..=items);
+            fixture.control.set_state(State::StopAtQueueEnd).unwrap();
         }
     };
     let stopped = |queue: &mut Queue| {
@@ -580,7 +584,7 @@ pub(crate) fn ends() -> Vec<Scene> {
         before_the_end(scene(
             "put_while_the_stream_ends",
             options(),
-            |stage| stage.put(1..=1),
+            |fixture| fixture.put(1..=1),
             attached(put_many),
             [
                 After::items([1]),
@@ -591,7 +595,7 @@ pub(crate) fn ends() -> Vec<Scene> {
         before_the_end(scene(
             "overwrite_while_the_stream_ends",
             options().lossy(true),
-            |stage| stage.put(1..=2),
+            |fixture| fixture.put(1..=2),
             attached(put_many),
             [
                 After::items([1, 2]),

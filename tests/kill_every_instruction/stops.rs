@@ -2,9 +2,9 @@
 //! close, after every so many instructions; or at each system call of create, unlink and supervise.
 //! The others must attach (there is one spare seat), put, get and close meanwhile; then it goes on.
 
+use crate::fixture::{After, Fixture, Item, NAME, at};
 use crate::plays::{Play, scenes, states_of};
 use crate::scenes::{Body, controlling, marked, options, scene};
-use crate::stage::{After, Item, NAME, Stage, at};
 use crate::sweep::{Deed, Figures, Policy, Scene, cut_short, stops};
 use prodcon::{Control, ErrorKind, QueueOptions};
 use std::path::Path;
@@ -34,14 +34,18 @@ pub(crate) fn all() -> Vec<Play> {
         plays.push(play(name, run));
     }
     for (name, before, body) in [
-        ("create", nothing as fn(&mut Stage), create as fn() -> Body),
+        (
+            "create",
+            nothing as fn(&mut Fixture),
+            create as fn() -> Body,
+        ),
         ("unlink", other_queue, unlink),
         ("supervise", nothing, supervise),
     ] {
         let run = move |dir: &Path, policy: Policy| {
-            let before = move |stage: &mut Stage| {
-                stage.put(1..=3);
-                before(stage);
+            let before = move |fixture: &mut Fixture| {
+                fixture.put(1..=3);
+                before(fixture);
             };
             let scene = scene(name, options(), before, body(), [After::items([1, 2, 3])]);
             stops(
@@ -90,8 +94,8 @@ fn in_care_of(operation: &'static str, victim: &'static str, body: fn() -> Body)
         let mut figures = Figures::default();
         for (k, after) in states.into_iter().skip(1) {
             let (victim, way, options) = (victim.clone(), way.clone(), victim.options.clone());
-            let before = move |stage: &mut Stage| {
-                (victim.before)(stage) && cut_short(stage, &victim, &way, k, Deed::Kill)
+            let before = move |fixture: &mut Fixture| {
+                (victim.before)(fixture) && cut_short(fixture, &victim, &way, k, Deed::Kill)
             };
             let scene = Scene {
                 before: Box::new(before),
@@ -139,22 +143,22 @@ fn supervise() -> Body {
     })
 }
 
-fn nothing(_: &mut Stage) {}
+fn nothing(_: &mut Fixture) {}
 
-fn other_queue(stage: &mut Stage) {
-    let options = QueueOptions::new(3).seats(3).attach(at(&stage.dir));
+fn other_queue(fixture: &mut Fixture) {
+    let options = QueueOptions::new(3).seats(3).attach(at(&fixture.dir));
     Control::create::<Item>(OTHER, &options).unwrap();
 }
 
 /// The name that is being made or removed is there or not; either way it can be had, and the
 /// supervisor's lease is answered for at once.
-fn touch_the_other_queue(stage: &mut Stage) {
-    match Control::attach_with(OTHER, &at(&stage.dir)) {
+fn touch_the_other_queue(fixture: &mut Fixture) {
+    match Control::attach_with(OTHER, &at(&fixture.dir)) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => panic!("{error}"),
     }
-    let options = QueueOptions::new(3).seats(3).attach(at(&stage.dir));
-    crate::stage::Queue::create_or_attach(OTHER, &options).unwrap();
-    stage.control.supervise(true).unwrap();
+    let options = QueueOptions::new(3).seats(3).attach(at(&fixture.dir));
+    crate::fixture::Queue::create_or_attach(OTHER, &options).unwrap();
+    fixture.control.supervise(true).unwrap();
 }

@@ -3,7 +3,7 @@
 //! The operation is stepped through, which gives its way: the address of each instruction. For each kill a fresh child runs at full speed to a breakpoint near the kill point and is stepped
 //! from there; so the cost does not grow with the square of the length. Every child must take the same way (`alike`), and each is checked to stand where it should before it is killed.
 
-use crate::stage::{After, Examined, Stage};
+use crate::fixture::{After, Examined, Fixture};
 use crate::trace::{Child, Stop};
 use prodcon::QueueOptions;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ pub(crate) struct Scene {
     /// Others who work end the stream.
     pub(crate) ends: bool,
     /// Makes the state that the operation finds. False: it has to be tried again.
-    pub(crate) before: Box<dyn Fn(&mut Stage) -> bool>,
+    pub(crate) before: Box<dyn Fn(&mut Fixture) -> bool>,
     /// The child: attaches, `mark`, the operation, `mark`; 0 if the operation answered as it should.
     pub(crate) child: Box<dyn Fn(&Path) -> i32>,
     /// What may be left after a kill, in the order in which the operation comes through it.
@@ -329,8 +329,8 @@ pub(crate) fn explore(scene: &Scene, dir: &Path, policy: Policy) -> Way {
 /// Goes the operation's way once.
 fn walk(scene: &Scene, dir: &Path, policy: Policy) -> Way {
     at(0, Deed::Kill);
-    let stage = set_up(scene, dir);
-    let mut child = Child::at_mark(|| (scene.child)(&stage.dir));
+    let fixture = set_up(scene, dir);
+    let mut child = Child::at_mark(|| (scene.child)(&fixture.dir));
     let way = Way::go(&mut child, policy);
     let end = child.run();
     assert_eq!(
@@ -338,8 +338,8 @@ fn walk(scene: &Scene, dir: &Path, policy: Policy) -> Way {
         Stop::Exited(0),
         "the operation did not end as it should"
     );
-    stage.wait_for_seats();
-    let found = stage.examine();
+    fixture.wait_for_seats();
+    let found = fixture.examine();
     assert_eq!(
         Some(&found.after),
         scene.stages.last(),
@@ -348,13 +348,13 @@ fn walk(scene: &Scene, dir: &Path, policy: Policy) -> Way {
     way
 }
 
-fn set_up(scene: &Scene, dir: &Path) -> Stage {
+fn set_up(scene: &Scene, dir: &Path) -> Fixture {
     for _ in 0..ATTEMPTS {
-        let mut stage = Stage::new(dir, scene.options.clone(), scene.letters, scene.ends);
-        if (scene.before)(&mut stage) {
-            return stage;
+        let mut fixture = Fixture::new(dir, scene.options.clone(), scene.letters, scene.ends);
+        if (scene.before)(&mut fixture) {
+            return fixture;
         }
-        stage.examine();
+        fixture.examine();
     }
     panic!("{OTHER_WAYS}");
 }
@@ -365,7 +365,7 @@ const ATTEMPTS: usize = 3;
 const EXPLORATIONS: usize = 3;
 const OTHER_WAYS: &str = "three children took other ways than the one before them";
 
-/// A stage on which this was done to the operation's child after `k` instructions. None: its children
+/// A fixture on which this was done to the operation's child after `k` instructions. None: its children
 /// take another way now.
 fn set_up_and_cut_short(
     scene: &Scene,
@@ -373,13 +373,13 @@ fn set_up_and_cut_short(
     way: &Way,
     k: usize,
     deed: Deed,
-) -> Option<Stage> {
+) -> Option<Fixture> {
     for _ in 0..ATTEMPTS {
-        let mut stage = set_up(scene, dir);
-        if cut_short(&mut stage, scene, way, k, deed) {
-            return Some(stage);
+        let mut fixture = set_up(scene, dir);
+        if cut_short(&mut fixture, scene, way, k, deed) {
+            return Some(fixture);
         }
-        stage.examine();
+        fixture.examine();
     }
     None
 }
@@ -408,27 +408,33 @@ fn at_all_points(
 
 /// Starts the operation's child, lets it execute `k` instructions, and does this. False: it took
 /// another way, and was killed somewhere.
-pub(crate) fn cut_short(stage: &mut Stage, scene: &Scene, way: &Way, k: usize, deed: Deed) -> bool {
-    let mut child = Child::at_mark(|| (scene.child)(&stage.dir));
+pub(crate) fn cut_short(
+    fixture: &mut Fixture,
+    scene: &Scene,
+    way: &Way,
+    k: usize,
+    deed: Deed,
+) -> bool {
+    let mut child = Child::at_mark(|| (scene.child)(&fixture.dir));
     if !way.forward(&mut child, k) {
         child.kill();
-        stage.wait_for_seats();
+        fixture.wait_for_seats();
         return false;
     }
-    let work = |stage: &mut Stage| stage.work(k as u64 % 3, k as u64 / 3 % 3);
+    let work = |fixture: &mut Fixture| fixture.work(k as u64 % 3, k as u64 / 3 % 3);
     match deed {
         Deed::Kill => child.kill(),
         Deed::WorkThenKill => {
-            work(stage);
+            work(fixture);
             child.kill();
         }
         Deed::KillThenWork => {
             child.kill();
-            work(stage);
+            work(fixture);
         }
         Deed::WorkThenGo => {
-            work(stage);
-            stage.newcomer();
+            work(fixture);
+            fixture.newcomer();
             let mut stop = child.run();
             while stop == Stop::Mark {
                 stop = child.run();
@@ -440,9 +446,9 @@ pub(crate) fn cut_short(stage: &mut Stage, scene: &Scene, way: &Way, k: usize, d
             );
         }
     }
-    stage.wait_for_seats();
+    fixture.wait_for_seats();
     if deed == Deed::WorkThenGo {
-        stage.take_all();
+        fixture.take_all();
     }
     true
 }
@@ -467,8 +473,8 @@ pub(crate) fn sweep(scene: &Scene, dir: &Path, policy: Policy) -> Figures {
         };
         for &deed in [Deed::Kill].iter().chain(busy) {
             at(k, deed);
-            let stage = set_up_and_cut_short(scene, dir, way, k, deed)?;
-            let found = stage.examine();
+            let fixture = set_up_and_cut_short(scene, dir, way, k, deed)?;
+            let found = fixture.examine();
             *(if deed == Deed::WorkThenGo {
                 &mut figures.goes
             } else {
@@ -503,7 +509,7 @@ pub(crate) fn stops(
     dir: &Path,
     policy: Policy,
     alike: bool,
-    beside: &dyn Fn(&mut Stage),
+    beside: &dyn Fn(&mut Fixture),
 ) -> Figures {
     let explore = || {
         if alike {
@@ -517,21 +523,21 @@ pub(crate) fn stops(
     at_all_points(&mut way, explore, |way, _, k| {
         at(k, Deed::WorkThenGo);
         let started = (0..ATTEMPTS).find_map(|_| {
-            let stage = set_up(scene, dir);
-            let mut child = Child::at_mark(|| (scene.child)(&stage.dir));
+            let fixture = set_up(scene, dir);
+            let mut child = Child::at_mark(|| (scene.child)(&fixture.dir));
             if !alike {
                 way.forward_or_so(&mut child, k);
             } else if !way.forward(&mut child, k) {
                 child.kill();
-                stage.wait_for_seats();
-                stage.examine();
+                fixture.wait_for_seats();
+                fixture.examine();
                 return None;
             }
-            Some((stage, child))
+            Some((fixture, child))
         });
-        let (mut stage, mut child) = started?;
-        worst = worst.max(stage.all_can_work());
-        beside(&mut stage);
+        let (mut fixture, mut child) = started?;
+        worst = worst.max(fixture.all_can_work());
+        beside(&mut fixture);
         let mut stop = child.run();
         while stop == Stop::Mark {
             stop = child.run();
@@ -540,9 +546,9 @@ pub(crate) fn stops(
             matches!(stop, Stop::Exited(0 | 1)),
             "it did not end in good order: {stop:?}"
         );
-        stage.wait_for_seats();
-        stage.take_all();
-        let found = stage.examine();
+        fixture.wait_for_seats();
+        fixture.take_all();
+        let found = fixture.examine();
         found
             .consistent(&scene.stages, true)
             .unwrap_or_else(|what| panic!("{what}: {found:?}"));
@@ -588,9 +594,9 @@ fn states_of_way(scene: &Scene, dir: &Path, way: &Way) -> Option<Vec<(usize, Aft
     let mut last = None;
     for &k in &way.points {
         at(k, Deed::Kill);
-        let stage = set_up_and_cut_short(scene, dir, way, k, Deed::Kill)?;
-        let raw = Some(stage.control.stats().unwrap());
-        let found = stage.examine();
+        let fixture = set_up_and_cut_short(scene, dir, way, k, Deed::Kill)?;
+        let raw = Some(fixture.control.stats().unwrap());
+        let found = fixture.examine();
         if raw != last {
             last = raw;
             states.push((k, found.after));

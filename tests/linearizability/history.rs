@@ -137,7 +137,7 @@ impl Answer {
 /// One operation. `from` and `to` are nanoseconds before it was called and after it returned; of one
 /// that a kill cut off, `to` is when the process was waited for, and there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct Operation {
     pub process: usize,
     pub kind: Kind,
     pub given: Vec<u64>,
@@ -146,7 +146,7 @@ pub struct Event {
     pub to: u64,
 }
 
-impl Event {
+impl Operation {
     pub fn overlaps(&self, other: &Self) -> bool {
         self.from <= other.to && other.from <= self.to
     }
@@ -164,7 +164,7 @@ impl Event {
     }
 }
 
-impl fmt::Display for Event {
+impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             process,
@@ -202,29 +202,29 @@ pub struct Settings {
     pub copies: bool,
 }
 
-/// All that happened to one queue. The events of a process are in their order.
+/// All that happened to one queue. The operations of a process are in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
     pub settings: Settings,
-    pub events: Vec<Event>,
+    pub operations: Vec<Operation>,
 }
 
 impl History {
     /// A line for each operation, by the time of its call, counted from the first.
     pub fn text(&self) -> String {
         let first = self
-            .events
+            .operations
             .iter()
-            .map(|event| event.from)
+            .map(|operation| operation.from)
             .min()
             .unwrap_or(0);
-        let mut events = self.events.clone();
-        events.sort_by_key(|event| event.from);
+        let mut operations = self.operations.clone();
+        operations.sort_by_key(|operation| operation.from);
         let mut text = format!("{:?}\n", self.settings);
-        for event in &mut events {
-            event.from -= first;
-            event.to -= first;
-            text += &format!("{event}\n");
+        for operation in &mut operations {
+            operation.from -= first;
+            operation.to -= first;
+            text += &format!("{operation}\n");
         }
         text
     }

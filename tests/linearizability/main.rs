@@ -26,7 +26,7 @@ mod round;
 mod spec;
 
 use checker::{Verdict, check};
-use history::{Event, History, Kind};
+use history::{History, Kind, Operation};
 use libtest_mimic::{Arguments, Failed, Trial};
 use recorder::Recorder;
 use round::Plan;
@@ -119,26 +119,29 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, history: &History) {
-        let events = &history.events;
+        let operations = &history.operations;
         let others = |one: usize| {
-            events[one + 1..]
+            operations[one + 1..]
                 .iter()
-                .filter(move |other| other.process != events[one].process)
+                .filter(move |other| other.process != operations[one].process)
         };
         self.histories += 1;
-        self.operations += events.len();
-        self.overlaps += (0..events.len())
+        self.operations += operations.len();
+        self.overlaps += (0..operations.len())
             .map(|one| {
                 others(one)
-                    .filter(|other| other.overlaps(&events[one]))
+                    .filter(|other| other.overlaps(&operations[one]))
                     .count()
             })
             .sum::<usize>();
-        self.kills += events
+        self.kills += operations
             .iter()
-            .filter(|event| event.kind == Kind::Die)
+            .filter(|operation| operation.kind == Kind::Die)
             .count();
-        self.cut_off += events.iter().filter(|event| event.answer.is_none()).count();
+        self.cut_off += operations
+            .iter()
+            .filter(|operation| operation.answer.is_none())
+            .count();
     }
 
     /// What is missing to be worth anything.
@@ -241,15 +244,15 @@ fn find_planted(history: &History, tally: &mut Tally) -> Result<(), Failed> {
 /// What is wrong, with as few operations as show it: those that change nothing can be left out.
 fn complaint(plan: &Plan, mut history: History) -> String {
     let whole = history.text();
-    let nothing = |event: &Event| {
-        event.kind.observes()
-            || event.kind.puts() && !event.is_done()
-            || event.kind.gets() && event.items().is_empty()
+    let nothing = |operation: &Operation| {
+        operation.kind.observes()
+            || operation.kind.puts() && !operation.is_done()
+            || operation.kind.gets() && operation.items().is_empty()
     };
-    for place in (0..history.events.len()).rev() {
-        if history.events[place].answer.is_some() && nothing(&history.events[place]) {
+    for place in (0..history.operations.len()).rev() {
+        if history.operations[place].answer.is_some() && nothing(&history.operations[place]) {
             let mut less = history.clone();
-            less.events.remove(place);
+            less.operations.remove(place);
             if matches!(verdict(&less), Verdict::Violation(_)) {
                 history = less;
             }
@@ -260,7 +263,7 @@ fn complaint(plan: &Plan, mut history: History) -> String {
     };
     let order: Vec<String> = order
         .into_iter()
-        .map(|index| history.events[index].to_string())
+        .map(|index| history.operations[index].to_string())
         .collect();
     format!(
         "not linearizable: {plan:?}\n{whole}\nless of it:\n{}\nthe most that can be ordered:\n{}",

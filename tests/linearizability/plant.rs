@@ -1,6 +1,6 @@
 //! Faults put into recorded histories, each of which the checker has to find.
 
-use crate::history::{Answer, Event, History, Kind, Said};
+use crate::history::{Answer, History, Kind, Operation, Said};
 
 pub const KINDS: [&str; 6] = [
     "swapped",
@@ -24,32 +24,34 @@ pub fn plant(kind: &str, history: &History) -> Option<History> {
     }
 }
 
-fn has(history: &History, what: impl Fn(&Event) -> bool) -> bool {
-    history.events.iter().any(what)
+fn has(history: &History, what: impl Fn(&Operation) -> bool) -> bool {
+    history.operations.iter().any(what)
 }
 
 /// Nothing is taken out but by gets, and those are once and for all.
 fn is_plain(history: &History) -> bool {
-    let bends = |event: &Event| event.kind.clears() || matches!(event.kind, Kind::Die | Kind::Nack);
+    let bends = |operation: &Operation| {
+        operation.kind.clears() || matches!(operation.kind, Kind::Die | Kind::Nack)
+    };
     !has(history, bends) && history.settings.batch == 1
 }
 
 /// The gets that got an item, with their places.
-fn gets(history: &History) -> impl Iterator<Item = (usize, &Event)> {
-    let events = history.events.iter().enumerate();
-    events.filter(|(_, event)| event.kind.gets() && event.is_done())
+fn gets(history: &History) -> impl Iterator<Item = (usize, &Operation)> {
+    let operations = history.operations.iter().enumerate();
+    operations.filter(|(_, operation)| operation.kind.gets() && operation.is_done())
 }
 
-fn put_of(history: &History, item: u64) -> Option<&Event> {
+fn put_of(history: &History, item: u64) -> Option<&Operation> {
     history
-        .events
+        .operations
         .iter()
-        .find(|event| event.kind.puts() && event.given.contains(&item))
+        .find(|operation| operation.kind.puts() && operation.given.contains(&item))
 }
 
 fn with(history: &History, place: usize, answer: Answer) -> History {
     let mut history = history.clone();
-    history.events[place].answer = Some(answer);
+    history.operations[place].answer = Some(answer);
     history
 }
 
@@ -68,9 +70,9 @@ fn swapped(history: &History) -> Option<History> {
             );
             if a.to < b.from {
                 let mut history = history.clone();
-                let answer = history.events[one].answer.take();
-                history.events[one].answer = history.events[other].answer.take();
-                history.events[other].answer = answer;
+                let answer = history.operations[one].answer.take();
+                history.operations[one].answer = history.operations[other].answer.take();
+                history.operations[other].answer = answer;
                 return Some(history);
             }
         }
@@ -95,17 +97,21 @@ fn lost(history: &History) -> Option<History> {
     if !is_plain(history) {
         return None;
     }
-    let (place, event) = gets(history).last()?;
-    let is_end = history.events.last()?.process == event.process;
+    let (place, operation) = gets(history).last()?;
+    let is_end = history.operations.last()?.process == operation.process;
     is_end.then(|| with(history, place, Answer::said(Said::Empty)))
 }
 
 /// A put answered `Full`, but its item has been got.
 fn stale_full(history: &History) -> Option<History> {
-    let done = |event: &Event| event.kind.puts() && event.is_done();
-    let place = history.events.iter().position(done)?;
+    let done = |operation: &Operation| operation.kind.puts() && operation.is_done();
+    let place = history.operations.iter().position(done)?;
     gets(history)
-        .any(|(_, event)| event.items().contains(&history.events[place].given[0]))
+        .any(|(_, operation)| {
+            operation
+                .items()
+                .contains(&history.operations[place].given[0])
+        })
         .then_some(())?;
     Some(with(history, place, Answer::said(Said::Full)))
 }
@@ -117,19 +123,19 @@ fn wrong_overwrite(history: &History) -> Option<History> {
         return None;
     }
     let got: Vec<u64> = gets(history)
-        .flat_map(|(_, event)| event.items().to_vec())
+        .flat_map(|(_, operation)| operation.items().to_vec())
         .collect();
     let puts = history
-        .events
+        .operations
         .iter()
-        .filter(|event| event.kind.puts() && event.is_done());
-    for dropped in puts.filter(|event| !got.contains(&event.given[0])) {
-        let newer = |event: &Event| {
-            put_of(history, event.items()[0]).is_some_and(|put| dropped.to < put.from)
+        .filter(|operation| operation.kind.puts() && operation.is_done());
+    for dropped in puts.filter(|operation| !got.contains(&operation.given[0])) {
+        let newer = |operation: &Operation| {
+            put_of(history, operation.items()[0]).is_some_and(|put| dropped.to < put.from)
         };
-        for (place, event) in gets(history) {
-            if gets(history).any(|(_, before)| before.to < event.from && newer(before)) {
-                let mut answer = event.answer.clone()?;
+        for (place, operation) in gets(history) {
+            if gets(history).any(|(_, before)| before.to < operation.from && newer(before)) {
+                let mut answer = operation.answer.clone()?;
                 answer.items = dropped.given.clone();
                 return Some(with(history, place, answer));
             }
@@ -140,17 +146,17 @@ fn wrong_overwrite(history: &History) -> Option<History> {
 
 /// After a put, whose item the parent gets in the end, another get finds nothing.
 fn stale_empty(history: &History) -> Option<History> {
-    if !is_plain(history) || has(history, |event| event.kind == Kind::SetState) {
+    if !is_plain(history) || has(history, |operation| operation.kind == Kind::SetState) {
         return None;
     }
-    let parent = history.events.last()?.process;
-    let (place, event) = gets(history).find(|(_, event)| event.process == parent)?;
+    let parent = history.operations.last()?.process;
+    let (place, operation) = gets(history).find(|(_, operation)| operation.process == parent)?;
     let mut history = history.clone();
-    let empty = Event {
+    let empty = Operation {
         answer: Some(Answer::said(Said::Empty)),
-        to: event.from,
-        ..event.clone()
+        to: operation.from,
+        ..operation.clone()
     };
-    history.events.insert(place, empty);
+    history.operations.insert(place, empty);
     Some(history)
 }

@@ -1,7 +1,7 @@
 //! Writes operations down so that a kill at any instruction leaves what was written: in memory that
 //! the processes of a round share, a region for each. It has no name, so nothing is left of it.
 
-use crate::history::{Answer, Event, Kind, Said};
+use crate::history::{Answer, Kind, Operation, Said};
 use crate::pause;
 use memmap2::MmapRaw;
 use rustix::time::{ClockId, clock_gettime};
@@ -93,8 +93,8 @@ impl Recorder {
     }
 
     /// What process `region` did. `died`: what it was at then ended at that time.
-    pub fn events(&self, region: usize, died: u64) -> Vec<Event> {
-        let mut events = vec![];
+    pub fn operations(&self, region: usize, died: u64) -> Vec<Operation> {
+        let mut operations = vec![];
         for number in 0..MOST {
             let words = self.record(region, number);
             // Acquire: pairs with the stores of `begin` and `end`.
@@ -116,7 +116,7 @@ impl Recorder {
                     word(AGAIN) == 1,
                 )
             });
-            events.push(Event {
+            operations.push(Operation {
                 process: region,
                 kind: Kind::ALL[word(KIND) as usize],
                 given: list(GIVEN),
@@ -125,7 +125,7 @@ impl Recorder {
                 to: if to == 0 { died } else { to },
             });
         }
-        events
+        operations
     }
 }
 

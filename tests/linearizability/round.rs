@@ -2,7 +2,7 @@
 //! that gets what is left and reads the accounts.
 
 use crate::adapter::{self, Endpoint, Owner};
-use crate::history::{Answer, Event, History, Kind, Said, Settings};
+use crate::history::{Answer, History, Kind, Operation, Said, Settings};
 use crate::pause::{self, dice, seed};
 use crate::recorder::{Log, Recorder, now};
 use crate::spec::{AT_END, PROCESSES, STARTED, STOPPED};
@@ -129,7 +129,7 @@ pub fn run(plan: &Plan, recorder: &Recorder, dir: &Path) -> Result<History, Stri
         std::thread::yield_now();
     }
     recorder.gate().store(u64::MAX, Ordering::Release);
-    let mut dead: Vec<Event> = vec![];
+    let mut dead: Vec<Operation> = vec![];
     if plan.stops {
         for _ in 0..1 + dice(&mut state, 3) {
             let child = dice(&mut state, plan.processes as u64) as usize;
@@ -150,7 +150,7 @@ pub fn run(plan: &Plan, recorder: &Recorder, dir: &Path) -> Result<History, Stri
             children.kill(child);
             let to = now();
             let process = child;
-            dead.push(Event {
+            dead.push(Operation {
                 process,
                 kind: Kind::Die,
                 given: vec![],
@@ -179,27 +179,27 @@ pub fn run(plan: &Plan, recorder: &Recorder, dir: &Path) -> Result<History, Stri
         }
     }
     clean_up(plan, recorder, &owner, dir);
-    let mut events = vec![];
+    let mut operations = vec![];
     for region in 0..PROCESSES {
-        let death = dead.iter().find(|event| event.process == region);
-        let did = recorder.events(region, death.map_or(u64::MAX, |death| death.to));
-        if let Some(event) = did
+        let death = dead.iter().find(|operation| operation.process == region);
+        let did = recorder.operations(region, death.map_or(u64::MAX, |death| death.to));
+        if let Some(operation) = did
             .iter()
-            .find(|event| event.answer.is_none() && death.is_none())
+            .find(|operation| operation.answer.is_none() && death.is_none())
         {
-            return Err(format!("not ended: {event}"));
+            return Err(format!("not ended: {operation}"));
         }
         // It may have closed before the signal came.
         let closed = did
             .last()
             .is_some_and(|last| last.kind == Kind::Close && last.answer.is_some());
-        events.extend(did);
-        events.extend(death.filter(|_| !closed).cloned());
+        operations.extend(did);
+        operations.extend(death.filter(|_| !closed).cloned());
     }
     let figures = Answer::done(owner.figures());
     owner.remove();
     let (from, process) = (now(), PROCESSES - 1);
-    events.push(Event {
+    operations.push(Operation {
         process,
         kind: Kind::Figures,
         given: vec![],
@@ -209,7 +209,7 @@ pub fn run(plan: &Plan, recorder: &Recorder, dir: &Path) -> Result<History, Stri
     });
     Ok(History {
         settings: plan.settings,
-        events,
+        operations,
     })
 }
 

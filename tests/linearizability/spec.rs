@@ -132,12 +132,12 @@ pub struct Queue<'a> {
 
 impl<'a> Queue<'a> {
     pub fn new(history: &'a History) -> Self {
-        let events = &history.events;
-        let meets = events.iter().map(|event| {
+        let operations = &history.operations;
+        let meets = operations.iter().map(|operation| {
             let others = || {
-                events
+                operations
                     .iter()
-                    .filter(|other| other.process != event.process && other.overlaps(event))
+                    .filter(|other| other.process != operation.process && other.overlaps(operation))
             };
             Meets {
                 clear: others().any(|other| other.kind.clears()),
@@ -155,7 +155,7 @@ impl<'a> Queue<'a> {
     /// The state that lets the operation in, if any has yet.
     fn admitted(&self, index: usize, state: &State) -> u64 {
         if self.meets[index].state {
-            state.seen[self.history.events[index].process]
+            state.seen[self.history.operations[index].process]
         } else {
             state.stream
         }
@@ -163,7 +163,7 @@ impl<'a> Queue<'a> {
 
     /// It looks at the state, if that can make a difference.
     fn look(&self, index: usize, state: &State, into: &mut Vec<(State, bool)>) {
-        let process = self.history.events[index].process;
+        let process = self.history.operations[index].process;
         if self.meets[index].state && state.seen[process] != state.stream {
             let mut next = state.clone();
             next.seen[process] = state.stream;
@@ -172,41 +172,41 @@ impl<'a> Queue<'a> {
     }
 
     fn put(&self, index: usize, state: &State, into: &mut Vec<(State, bool)>) {
-        let (event, settings) = (&self.history.events[index], &self.history.settings);
+        let (operation, settings) = (&self.history.operations[index], &self.history.settings);
         self.look(index, state, into);
         let started = self.admitted(index, state) == STARTED;
         let full = state.ring.len() == settings.capacity;
-        let makes_space = settings.lossy || event.kind == Kind::ForcePut;
+        let makes_space = settings.lossy || operation.kind == Kind::ForcePut;
         let puts = started && state.ready && (makes_space || !full);
-        match event.said() {
+        match operation.said() {
             Some(Said::Done) | None if puts => {
                 let mut next = state.clone();
-                next.push(&event.given, settings.capacity);
-                over(next, event.process, into);
+                next.push(&operation.given, settings.capacity);
+                over(next, operation.process, into);
             }
             Some(Said::Full) if started && state.ready && full && !makes_space => {
-                over(state.clone(), event.process, into)
+                over(state.clone(), operation.process, into)
             }
             Some(Said::NotReady) if started && !state.ready => {
-                over(state.clone(), event.process, into)
+                over(state.clone(), operation.process, into)
             }
             Some(Said::Stopped) if state.stream != STARTED => {
-                over(state.clone(), event.process, into)
+                over(state.clone(), operation.process, into)
             }
             _ => {}
         }
-        if event.answer.is_none() {
-            over(state.clone(), event.process, into);
+        if operation.answer.is_none() {
+            over(state.clone(), operation.process, into);
         }
     }
 
     fn get(&self, index: usize, state: &State, into: &mut Vec<(State, bool)>) {
-        let (event, settings, meets) = (
-            &self.history.events[index],
+        let (operation, settings, meets) = (
+            &self.history.operations[index],
             &self.history.settings,
             self.meets[index],
         );
-        let process = event.process;
+        let process = operation.process;
         if state.doomed[process] > 0 {
             return; // until the clear
         }
@@ -222,7 +222,7 @@ impl<'a> Queue<'a> {
         }
         let held = meets.consumer || !state.nothing_in_hand_but(process);
         let waits = admitted == AT_END && settings.at_least_once && held;
-        match event.said() {
+        match operation.said() {
             Some(Said::Done) | None if running => self.take(index, state, into),
             Some(Said::Empty) if nothing && admitted == STARTED => {
                 over(state.clone(), process, into)
@@ -247,15 +247,15 @@ impl<'a> Queue<'a> {
             }
             _ => {}
         }
-        if event.answer.is_none() {
+        if operation.answer.is_none() {
             over(state.clone(), process, into);
         }
     }
 
     /// A get that gets something: from its hand, else from the dead, or the ring.
     fn take(&self, index: usize, state: &State, into: &mut Vec<(State, bool)>) {
-        let event = &self.history.events[index];
-        let process = event.process;
+        let operation = &self.history.operations[index];
+        let process = operation.process;
         let mut sources = vec![];
         if state.hands[process].items.is_empty() {
             for orphan in 0..state.orphans.len() {
@@ -273,21 +273,21 @@ impl<'a> Queue<'a> {
         }
         for mut next in sources {
             let hand = &mut next.hands[process];
-            let shown = if event.kind.whole() {
+            let shown = if operation.kind.whole() {
                 hand.items.len()
             } else {
                 1
             };
-            if let Some(answer) = &event.answer {
+            if let Some(answer) = &operation.answer {
                 let same = hand.items[..shown] == answer.items[..];
-                if !same || event.kind.takes() && hand.again != answer.again {
+                if !same || operation.kind.takes() && hand.again != answer.again {
                     continue;
                 }
             }
-            if event.kind.takes() {
+            if operation.kind.takes() {
                 hand.shown = shown;
             } else {
-                if event.answer.is_none() {
+                if operation.answer.is_none() {
                     over(next.clone(), process, into); // killed before it acknowledged
                 }
                 next.acknowledge(process, shown);
@@ -298,20 +298,20 @@ impl<'a> Queue<'a> {
 
     /// What is neither put nor get.
     fn other(&self, index: usize, state: &State, into: &mut Vec<(State, bool)>) {
-        let (event, settings) = (&self.history.events[index], &self.history.settings);
-        let (process, mut next) = (event.process, state.clone());
+        let (operation, settings) = (&self.history.operations[index], &self.history.settings);
+        let (process, mut next) = (operation.process, state.clone());
         let exact = settings.batch == 1 || !self.meets[index].change;
-        let observed = event.items().first().copied();
+        let observed = operation.items().first().copied();
         let is = |value: u64| observed.is_none_or(|observed| observed == value);
-        let happens = match event.kind {
+        let happens = match operation.kind {
             Kind::Ack => {
                 next.acknowledge(process, state.hands[process].shown);
                 true
             }
             Kind::Nack => {
                 next.leave(process, settings.at_least_once);
-                let refused = event.said() == Some(Said::Refused);
-                event.answer.is_none() || refused != settings.at_least_once
+                let refused = operation.said() == Some(Said::Refused);
+                operation.answer.is_none() || refused != settings.at_least_once
             }
             Kind::Close | Kind::Die => {
                 next.leave(process, settings.at_least_once);
@@ -334,7 +334,7 @@ impl<'a> Queue<'a> {
                 true
             }
             Kind::SetState => {
-                let (from, to) = (state.stream, event.given[0]);
+                let (from, to) = (state.stream, operation.given[0]);
                 let allowed = from == to
                     || matches!(
                         (from, to),
@@ -343,7 +343,7 @@ impl<'a> Queue<'a> {
                 if allowed {
                     next.stream = to;
                 }
-                event.answer.is_none() || event.is_done() == allowed
+                operation.answer.is_none() || operation.is_done() == allowed
             }
             Kind::Len => is(state.len() as u64) || !exact,
             Kind::IsEmpty => is(u64::from(state.ring.is_empty())) || !exact,
@@ -352,14 +352,14 @@ impl<'a> Queue<'a> {
             Kind::State => is(state.stream),
             Kind::Figures => {
                 let settled = state.ring.is_empty() && state.nothing_in_hand_but(PROCESSES);
-                settled && event.items() == [state.puts, state.gets, state.dropped, state.gone]
+                settled && operation.items() == [state.puts, state.gets, state.dropped, state.gone]
             }
             _ => unreachable!("a put or a get"),
         };
         if happens {
             into.push((next, true));
         }
-        if event.answer.is_none() {
+        if operation.answer.is_none() {
             into.push((state.clone(), true));
         }
     }
@@ -374,12 +374,12 @@ impl Specification for Queue<'_> {
     type State = State;
 
     fn spans(&self) -> Vec<Span> {
-        let events = self.history.events.iter();
-        events
-            .map(|event| Span {
-                process: event.process,
-                from: event.from,
-                to: event.to,
+        let operations = self.history.operations.iter();
+        operations
+            .map(|operation| Span {
+                process: operation.process,
+                from: operation.from,
+                to: operation.to,
             })
             .collect()
     }
@@ -393,18 +393,18 @@ impl Specification for Queue<'_> {
     }
 
     fn reads(&self, index: usize) -> bool {
-        let event = &self.history.events[index];
+        let operation = &self.history.operations[index];
         let refused = matches!(
-            event.said(),
+            operation.said(),
             Some(Said::Full | Said::NotReady | Said::Refused)
-        ) && event.kind != Kind::Nack;
+        ) && operation.kind != Kind::Nack;
         refused
-            || event.kind.observes()
-            || event.said() == Some(Said::Empty) && !self.meets[index].clear
+            || operation.kind.observes()
+            || operation.said() == Some(Said::Empty) && !self.meets[index].clear
     }
 
     fn steps(&self, index: usize, state: &State, into: &mut Vec<(State, bool)>) {
-        let kind = self.history.events[index].kind;
+        let kind = self.history.operations[index].kind;
         if kind.puts() {
             self.put(index, state, into);
         } else if kind.gets() {
@@ -419,7 +419,7 @@ impl Specification for Queue<'_> {
 pub mod tests {
     use super::*;
     use crate::checker::{Verdict, check};
-    use crate::history::{Answer, Event, Settings};
+    use crate::history::{Answer, Operation, Settings};
 
     /// Process, from, to, what, with what, and the answer.
     type Line<'a> = (usize, u64, u64, Kind, &'a [u64], Option<(Said, &'a [u64])>);
@@ -445,7 +445,7 @@ pub mod tests {
     };
 
     fn allowed(settings: Settings, lines: &[Line]) -> bool {
-        let event = |&(process, from, to, kind, given, answer): &Line| Event {
+        let operation = |&(process, from, to, kind, given, answer): &Line| Operation {
             process,
             kind,
             given: given.to_vec(),
@@ -453,8 +453,14 @@ pub mod tests {
             from,
             to,
         };
-        let events = lines.iter().map(event).collect();
-        let verdict = check(&Queue::new(&History { settings, events }), 100_000);
+        let operations = lines.iter().map(operation).collect();
+        let verdict = check(
+            &Queue::new(&History {
+                settings,
+                operations,
+            }),
+            100_000,
+        );
         assert_ne!(verdict, Verdict::Undecided);
         verdict == Verdict::Linearizable
     }

@@ -19,7 +19,7 @@ use super::endpoint::Endpoint;
 use super::interest::{View, Watched};
 use super::wait::For;
 use crate::error::{Error, ErrorKind, Fault, GetError, Reason, Result};
-use crate::sys::descriptor::Event;
+use crate::sys::descriptor::EventFd;
 use crate::sys::futex::Asleep;
 use registry::registry;
 use std::io;
@@ -113,7 +113,7 @@ impl Subject {
 /// What is done when an alarm goes off.
 #[derive(Debug)]
 enum Sound {
-    Event(Event),
+    Event(EventFd),
     #[cfg(feature = "async")]
     Task(Mutex<Option<Waker>>),
 }
@@ -160,8 +160,16 @@ pub(super) struct Alarm {
 impl Alarm {
     /// An alarm that makes a descriptor readable.
     pub(super) fn with_event(subject: Subject) -> Result<Self> {
-        let event = Event::new().map_err(|error| os("cannot make an eventfd", error.into()))?;
+        let event = EventFd::new().map_err(|error| os("cannot make an eventfd", error.into()))?;
         Ok(Self::new(subject, Sound::Event(event)))
+    }
+
+    /// An armed alarm whose descriptor is readable once the token is cancelled. `None` if it is
+    /// already, or if the system refuses the descriptor or the thread.
+    pub(super) fn on_cancel(token: &CancelToken) -> Option<Self> {
+        let alarm = Self::with_event(Subject::Token(token.clone())).ok()?;
+        let cancelled = alarm.arm().ok()?;
+        (!cancelled).then_some(alarm)
     }
 
     /// An alarm that wakes a task.
@@ -189,7 +197,7 @@ impl Alarm {
     ///
     /// # Panics
     /// It has none.
-    pub(super) fn event(&self) -> &Event {
+    pub(super) fn event(&self) -> &EventFd {
         match &self.entry.sound {
             Sound::Event(event) => event,
             #[cfg(feature = "async")]

@@ -84,7 +84,7 @@ impl After {
 }
 
 /// A fresh queue and a bystander with a seat of its own, for one kill.
-pub(crate) struct Stage {
+pub(crate) struct Fixture {
     pub(crate) dir: PathBuf,
     pub(crate) bystander: Queue,
     pub(crate) control: Control,
@@ -101,7 +101,7 @@ pub(crate) struct Stage {
     got: Vec<u64>,
 }
 
-impl Stage {
+impl Fixture {
     pub(crate) fn new(dir: &Path, mut options: QueueOptions, letters: bool, ends: bool) -> Self {
         if letters {
             Control::create::<Item>(LETTERS, &QueueOptions::new(4).seats(3).attach(at(dir)))
