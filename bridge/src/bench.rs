@@ -21,7 +21,12 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Sizes of the items in bytes. Items of 8 bytes go in blocks of 512
-    #[arg(long, value_delimiter = ',', default_values_t = [8, 64, 1024, 65536, 1 << 20], value_parser = quantity::bytes::<usize>)]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_parser = quantity::bytes::<usize>,
+        default_values_t = [8, 64, 1024, 65536, 1 << 20]
+    )]
     sizes: Vec<usize>,
     /// For how long each
     #[arg(long, default_value_t = 4.0)]

@@ -27,8 +27,8 @@ const KEYWORDS: [&str; 8] = ["!", "do", "elif", "else", "if", "then", "until", "
 /// Programs of this repository, and cargo.
 pub const PROGRAMS: [&str; 3] = ["prodcon", "prodcon-bridge", "cargo"];
 
-/// What a value in capitals stands for, such as N, BYTES or NAME: a number that is a name, a size, a
-/// count, a time, a port and a mode as well.
+/// What a value in capitals stands for, such as N, BYTES or NAME: a number that is a name, a size,
+/// a count, a time, a port and a mode as well.
 const ANY: &str = "16";
 
 /// Returns the commands in the `sh` blocks of a document and in its code spans, those of `PROGRAMS`
@@ -205,8 +205,8 @@ impl CommandLine {
     }
 }
 
-/// Returns the first word that the comparison with other queues does not know. It is not built here,
-/// so its source is asked: each option is a field.
+/// Returns the first word that the comparison with other queues does not know. It is not built
+/// here, so its source is asked: each option is a field.
 fn rivals(words: &[String]) -> Option<&str> {
     let (sub, options) = words.split_first()?;
     let source = root().join(format!("benches/rivals/src/{sub}/mod.rs"));

@@ -122,8 +122,8 @@ fn prose(document: &str) -> String {
     out
 }
 
-/// Returns the code spans of a document's prose, each with the line where it begins, from 1. One that
-/// goes on in the next line is put together.
+/// Returns the code spans of a document's prose, each with the line where it begins, from 1. One
+/// that goes on in the next line is put together.
 pub fn spans(document: &str) -> Vec<(usize, String)> {
     let mut found = vec![];
     let mut fenced = false;

@@ -5,14 +5,15 @@
 //! - `file: NAME` saves the block below that name, whatever its language;
 //! - `prints` says that the lines of this block appear in the output of the commands before it, in
 //!   this order; a line that is `...` stands for any lines;
-//! - `needs: python`, `c++`, `promtool` or `root` (who may mount) skips a block where that cannot be
-//!   had;
+//! - `needs: python`, `c++`, `promtool` or `root` (who may mount) skips a block where that cannot
+//!   be had;
 //! - `not run: WHY` is for commands that need what no test has, or minutes;
 //! - `usage` is for a summary of the options of `prodcon`.
 //!
-//! Every chapter has to remove the queues that it makes. Whether or not a command is run, and also in
-//! the text and in units of systemd, `prodcon` has to know its words, and packages, targets and tests
-//! that cargo is asked for have to be there. `bridge/tests/documents.rs` asks `prodcon-bridge`.
+//! Every chapter has to remove the queues that it makes. Whether or not a command is run, and also
+//! in the text and in units of systemd, `prodcon` has to know its words, and packages, targets and
+//! tests that cargo is asked for have to be there. `bridge/tests/documents.rs` asks
+//! `prodcon-bridge`.
 
 use prodcon_guide::command_lines::{CommandLine, commands, split, usage};
 use prodcon_guide::markdown::{Block, blocks, documents, root};
