@@ -3,6 +3,7 @@
 
 use crate::demo::Scratch;
 use crate::nats::{self, Guarded};
+use crate::quantity;
 use anyhow::{Context, Result, bail};
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Config;
@@ -20,7 +21,12 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Sizes of the items in bytes. Items of 8 bytes go in blocks of 512
-    #[arg(long, value_delimiter = ',', default_values_t = [8, 64, 1024, 65536, 1 << 20])]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_parser = quantity::bytes::<usize>,
+        default_values_t = [8, 64, 1024, 65536, 1 << 20]
+    )]
     sizes: Vec<usize>,
     /// For how long each
     #[arg(long, default_value_t = 4.0)]

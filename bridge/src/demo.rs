@@ -2,6 +2,7 @@
 //! random while items go through them, and every item accounted for.
 
 use crate::nats::{self, Guarded};
+use crate::quantity;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use prodcon::{AttachOptions, GetError, PutError, QueueOptions, ReadyQueue, State};
@@ -15,16 +16,16 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Items that go through
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = quantity::count::<u64>)]
     items: u64,
     /// How many times the bridges are killed, both, 50 to 300 ms apart
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 12, value_parser = quantity::count::<u32>)]
     rounds: u32,
     /// How many times the server is killed meanwhile
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = quantity::count::<u32>)]
     server_kills: u32,
     /// Runs of all this
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = quantity::count::<u32>)]
     runs: u32,
     /// Servers: with three, each message is on all of them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]

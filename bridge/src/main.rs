@@ -15,6 +15,7 @@ mod names;
 mod nats;
 mod options;
 mod outward;
+mod quantity;
 mod report;
 mod serve;
 mod server;

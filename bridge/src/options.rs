@@ -1,7 +1,8 @@
 //! What can be said on the command line and in a configuration file. The two have the same words.
 
+use crate::quantity;
 use clap::{Args, ValueEnum};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +33,36 @@ impl TryFrom<String> for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+fn at_least_one(text: &str) -> Result<u32, String> {
+    quantity::count_to(text, u32::MAX)
+}
+
+fn messages_in_hand(text: &str) -> Result<u32, String> {
+    quantity::count_to(text, 65_536)
+}
+
+/// The same numbers in a configuration file.
+mod file {
+    use super::{Deserializer, quantity};
+    use quantity::in_a_file;
+
+    pub fn at_least_one<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+        in_a_file(from, super::at_least_one)
+    }
+
+    pub fn messages_in_hand<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+        in_a_file(from, super::messages_in_hand)
+    }
+
+    pub fn messages<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+        in_a_file(from, quantity::count).map(Some)
+    }
+
+    pub fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+        in_a_file(from, quantity::bytes).map(Some)
     }
 }
 
@@ -93,12 +124,12 @@ pub struct Out {
     #[arg(long)]
     pub stream: Option<String>,
     /// Most blocks in hand at once; never more than half of the queue's seats
-    #[arg(long, default_value_t = Out::WINDOW, value_parser = clap::value_parser!(u32).range(1..))]
-    #[serde(default = "Out::window")]
+    #[arg(long, default_value_t = Out::WINDOW, value_parser = at_least_one)]
+    #[serde(default = "Out::window", deserialize_with = "file::at_least_one")]
     pub window: u32,
     /// Most items in one message, of a queue without batches. With batches a block is a message
-    #[arg(long, default_value_t = Out::PACK, value_parser = clap::value_parser!(u32).range(1..))]
-    #[serde(default = "Out::pack")]
+    #[arg(long, default_value_t = Out::PACK, value_parser = at_least_one)]
+    #[serde(default = "Out::pack", deserialize_with = "file::at_least_one")]
     pub pack: u32,
     /// Where a new stream keeps its messages [default: file]
     #[arg(long, value_enum)]
@@ -110,10 +141,12 @@ pub struct Out {
     #[arg(long, value_enum)]
     pub discard: Option<Discard>,
     /// Messages at which a new stream is full [default: no limit]
-    #[arg(long)]
+    #[arg(long, value_parser = quantity::count::<u32>)]
+    #[serde(default, deserialize_with = "file::messages")]
     pub max_messages: Option<u32>,
     /// Bytes at which a new stream is full [default: no limit]
-    #[arg(long)]
+    #[arg(long, value_parser = quantity::bytes::<u64>)]
+    #[serde(default, deserialize_with = "file::bytes")]
     pub max_bytes: Option<u64>,
     /// For how long a new stream refuses a message that it has already [default: 2m]
     #[arg(long)]
@@ -158,8 +191,8 @@ pub struct In {
     #[serde(default = "In::durable")]
     pub durable: String,
     /// Most messages in hand at once
-    #[arg(long, default_value_t = In::WINDOW, value_parser = clap::value_parser!(u32).range(1..=65536))]
-    #[serde(default = "In::window")]
+    #[arg(long, default_value_t = In::WINDOW, value_parser = messages_in_hand)]
+    #[serde(default = "In::window", deserialize_with = "file::messages_in_hand")]
     pub window: u32,
     /// After how long a message that was not acknowledged is delivered again
     #[arg(long, default_value = "30s")]
@@ -250,5 +283,64 @@ mod tests {
         assert_eq!(out.access.tls_ca, Some("/etc/ca.pem".into()));
         assert!(config.inward[0].only_producer);
         assert_eq!(config.inward[0].durable, "prodcon");
+    }
+
+    /// One direction on the command line.
+    #[derive(Debug, clap::Parser)]
+    struct Line<T: Args> {
+        #[command(flatten)]
+        options: T,
+    }
+
+    fn line<T: Args + fmt::Debug>(words: &str) -> Result<T, String> {
+        let words = ["bridge", "jobs"].into_iter().chain(words.split(' '));
+        let line = <Line<T> as clap::Parser>::try_parse_from(words);
+        line.map(|line| line.options)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn numbers_take_units_on_the_command_line_and_in_a_file() {
+        let words = "--to a --window 1Ki --pack 2k --max-messages 3M --max-bytes 2GiB";
+        let out: Out = line(words).unwrap();
+        let numbers = (1024, 2000, Some(3_000_000), Some(2 << 30));
+        let read = |out: &Out| (out.window, out.pack, out.max_messages, out.max_bytes);
+        assert_eq!(read(&out), numbers);
+        let inward: In = line("--from a --window 64Ki").unwrap();
+        assert_eq!(inward.window, 65_536);
+        let text = r#"
+            [[out]]
+            queue = "jobs"
+            to = "a"
+            window = "1Ki"
+            pack = 2000
+            max-messages = "3M"
+            max-bytes = "2GiB"
+        "#;
+        let config: Config = toml::from_str(text).unwrap();
+        assert_eq!(read(&config.out[0]), numbers);
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused_with_what_is_expected() {
+        for (number, expected) in [
+            ("window 0", "expected at least 1"),
+            ("pack 2KiB", "such as 1000, 1k"),
+            ("max-messages 5G", "not too large"),
+            ("max-bytes 2M", "64KiB or 2MB"),
+            ("max-bytes -1", "64KiB or 2MB"),
+        ] {
+            let (name, value) = number.split_once(' ').unwrap();
+            let error = line::<Out>(&format!("--to a --{name}={value}")).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+            let file = format!("[[out]]\nqueue = 'jobs'\nto = 'a'\n{name} = '{value}'\n");
+            let error = toml::from_str::<Config>(&file).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let error = line::<In>("--from a --window 65537").unwrap_err();
+        assert!(error.contains("expected 1 to 65536"), "{error}");
+        let file = "[[in]]\nqueue = 'jobs'\nfrom = 'a'\nwindow = 65537\n";
+        let error = toml::from_str::<Config>(file).unwrap_err().to_string();
+        assert!(error.contains("expected 1 to 65536"), "{error}");
     }
 }

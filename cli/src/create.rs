@@ -37,7 +37,12 @@ pub struct Arguments {
     #[arg(long)]
     at_least_once: bool,
     /// An item that was delivered N times and came back goes to the --dead-letter queue
-    #[arg(long, value_name = "N", requires_all = ["dead_letter", "at_least_once"], value_parser = clap::value_parser!(u8).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        requires_all = ["dead_letter", "at_least_once"],
+        value_parser = |text: &str| parse::count_in(text, 1..=255).map(|times| times as u8)
+    )]
     max_deliveries: Option<u8>,
     /// The queue for such items; it must exist
     #[arg(long, value_name = "NAME", requires = "max_deliveries")]

@@ -148,3 +148,59 @@ fn main() -> ExitCode {
     };
     report::report(outcome)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Arg;
+    use clap::error::ErrorKind;
+
+    /// What is said to a value of an option, if it is refused.
+    fn refused(command: &str, option: &Arg, value: &str) -> Option<String> {
+        let option = format!("--{}={value}", option.get_long()?);
+        // Help ends it before anybody asks for what is missing.
+        let words = ["prodcon", command, &option, "--help"];
+        let error = CommandLine::command().try_get_matches_from(words).err()?;
+        (error.kind() != ErrorKind::DisplayHelp).then(|| error.to_string())
+    }
+
+    #[test]
+    fn every_number_of_bytes_or_things_takes_units() {
+        // Times, a mode, dice, shapes, an address: numbers of something else.
+        let others = [
+            "wait", "timeout", "interval", "seconds", "minutes", "patience", "mode", "seed",
+            "shapes", "listen",
+        ];
+        let (mut bytes, mut counts) = (0, 0);
+        for command in CommandLine::command().get_subcommands() {
+            let name = command.get_name();
+            if command.is_hide_set() || name == "bridge" {
+                continue;
+            }
+            for option in command
+                .get_arguments()
+                .filter(|o| o.get_action().takes_values())
+            {
+                let long = option.get_long().unwrap_or("");
+                // A number is whatever takes some number, and no word.
+                let is_number = ["1", "64"]
+                    .iter()
+                    .any(|n| refused(name, option, n).is_none());
+                if !is_number || refused(name, option, "word").is_none() || others.contains(&long) {
+                    continue;
+                }
+                // One that is too large is understood.
+                let takes = |value| {
+                    let said = refused(name, option, value);
+                    said.is_none_or(|said| said.contains(" to "))
+                };
+                match (takes("1k"), takes("1KiB")) {
+                    (true, false) => counts += 1,
+                    (false, true) => bytes += 1,
+                    both => panic!("{name} --{long}: 1k, 1KiB: {both:?}"),
+                }
+            }
+        }
+        assert!(bytes >= 2 && counts >= 5, "{bytes} {counts}");
+    }
+}

@@ -2,6 +2,7 @@
 //! the programs in other languages are run by `tests/commands.rs`; their links are followed by
 //! `tests/links.rs`.
 
+pub mod command_lines;
 pub mod markdown;
 
 /// Makes each document a module, so that its Rust blocks are compiled and, where they can end, run.

@@ -36,6 +36,33 @@ pub fn root() -> PathBuf {
         .to_owned()
 }
 
+/// Returns the documents of the repository for people.
+pub fn documents() -> Vec<PathBuf> {
+    const DIRS: [&str; 10] = [
+        "",
+        "docs",
+        "ffi",
+        "ffi/python",
+        "derive",
+        "cli",
+        "fuzz",
+        "bridge",
+        "benches/rivals",
+        "packaging",
+    ];
+    let mut found = vec![];
+    for dir in DIRS {
+        let Ok(entries) = std::fs::read_dir(root().join(dir)) else {
+            continue;
+        };
+        let entries = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        found.extend(entries.filter(|path| path.extension().is_some_and(|end| end == "md")));
+    }
+    found.sort();
+    assert!(found.len() > 10, "{found:?}");
+    found
+}
+
 /// Returns the fenced blocks of a document.
 pub fn blocks(document: &str) -> Vec<Block> {
     let mut blocks = vec![];
@@ -93,6 +120,38 @@ fn prose(document: &str) -> String {
         }
     }
     out
+}
+
+/// Returns the code spans of a document's prose, each with the line where it begins, from 1. One
+/// that goes on in the next line is put together.
+pub fn spans(document: &str) -> Vec<(usize, String)> {
+    let mut found = vec![];
+    let mut fenced = false;
+    let mut open: Option<(usize, String)> = None;
+    for (index, line) in document.lines().enumerate() {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        if fenced || fence || line.trim().is_empty() {
+            open = None;
+            continue;
+        }
+        // Every second part is between backticks.
+        for (number, part) in line.split('`').enumerate() {
+            if number > 0 {
+                match open.take() {
+                    Some(span) => found.push(span),
+                    None => open = Some((index + 1, String::new())),
+                }
+            }
+            if let Some((_, text)) = &mut open {
+                text.push_str(part);
+            }
+        }
+        if let Some((_, text)) = &mut open {
+            text.push(' ');
+        }
+    }
+    found
 }
 
 /// Returns where the links and pictures of a document lead.
@@ -159,6 +218,16 @@ x = [1](2)
         assert_eq!(
             (blocks[1].note.as_str(), blocks[1].text.as_str()),
             ("prints", "1\n  2\n")
+        );
+    }
+
+    #[test]
+    fn spans_go_on_in_the_next_line() {
+        let document = "a `b` c `d\ne` f\n\n```sh\n`x`\n```\n`g`";
+        let expected = [(1, "b"), (1, "d e"), (7, "g")];
+        assert_eq!(
+            spans(document),
+            expected.map(|(line, text)| (line, text.to_owned()))
         );
     }
 

@@ -5,12 +5,19 @@
 //! - `file: NAME` saves the block below that name, whatever its language;
 //! - `prints` says that the lines of this block appear in the output of the commands before it, in
 //!   this order; a line that is `...` stands for any lines;
-//! - `needs: python`, `c++` or `root` (who may mount) skips a block where that cannot be had;
-//! - `not run: WHY` is for commands that need what no test has.
+//! - `needs: python`, `c++`, `promtool` or `root` (who may mount) skips a block where that cannot
+//!   be had;
+//! - `not run: WHY` is for commands that need what no test has, or minutes;
+//! - `usage` is for a summary of the options of `prodcon`.
 //!
-//! Every chapter has to remove the queues that it makes.
+//! Every chapter has to remove the queues that it makes. Whether or not a command is run, and also
+//! in the text and in units of systemd, `prodcon` has to know its words, and packages, targets and
+//! tests that cargo is asked for have to be there. `bridge/tests/documents.rs` asks
+//! `prodcon-bridge`.
 
-use prodcon_guide::markdown::{Block, blocks, root};
+use prodcon_guide::command_lines::{CommandLine, commands, split, usage};
+use prodcon_guide::markdown::{Block, blocks, documents, root};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt;
@@ -153,6 +160,7 @@ impl Installed {
         match need {
             "python" => self.python.is_none(),
             "c++" => !self.compiler,
+            "promtool" => !runs(Command::new("promtool").arg("--version")),
             "root" => !runs(Command::new("unshare").args(["--mount", "--pid", "--fork", "true"])),
             other => panic!("nobody knows what {other:?} is"),
         }
@@ -283,6 +291,116 @@ fn run(chapter: &str) {
     assert!(left.is_empty(), "{chapter} leaves {left:?}");
 }
 
+/// Asks the programs whether they know the words of these commands, each of them once.
+fn ask(place: &str, commands: Vec<CommandLine>, asked: &mut BTreeSet<Vec<String>>) -> Vec<String> {
+    let program = Installed::get().programs.join("prodcon");
+    let mut wrong = vec![];
+    for command in commands {
+        if !asked.insert(command.words.clone()) {
+            continue;
+        }
+        let known = match (command.program(), command.words.get(1)) {
+            ("prodcon", sub) if sub.is_none_or(|sub| sub != "bridge") => {
+                command.is_known_to(&program)
+            }
+            ("cargo", _) => match command.is_known_to_cargo() {
+                Ok(Some(run)) if run.program() == "prodcon" => run.is_known_to(&program),
+                known => known.map(drop),
+            },
+            _ => Ok(()),
+        };
+        wrong.extend(
+            known
+                .err()
+                .map(|why| format!("{place}, line {}: {why}", command.line)),
+        );
+    }
+    wrong
+}
+
+#[test]
+fn programs_know_the_words_of_every_command() {
+    let (mut asked, mut wrong) = (BTreeSet::new(), vec![]);
+    for path in documents() {
+        // What was, and may be no more.
+        if path.ends_with("CHANGELOG.md") {
+            continue;
+        }
+        let place = path.strip_prefix(root()).unwrap().display().to_string();
+        let document = std::fs::read_to_string(&path).unwrap();
+        wrong.extend(ask(&place, commands(&document), &mut asked));
+    }
+    assert!(asked.len() > 80, "only {} commands were found", asked.len());
+    for entry in std::fs::read_dir(root().join("docs/systemd")).unwrap() {
+        let path = entry.unwrap().path();
+        let unit = std::fs::read_to_string(&path).unwrap();
+        let mut found = vec![];
+        for (index, text) in unit.lines().enumerate() {
+            let text = text.trim_start_matches(['#', ' ']);
+            let text = match text.strip_prefix("ExecStart=") {
+                Some(text) => text.trim_start_matches('-').replace("$OPTIONS", ""),
+                None if text.starts_with("OPTIONS=") => format!("'{text}'"),
+                None => continue,
+            };
+            let line = index + 1;
+            found.extend(
+                split(&text)
+                    .into_iter()
+                    .map(|words| CommandLine { line, words }),
+            );
+        }
+        found.retain(|command| command.program() == "prodcon");
+        wrong.extend(ask(&path.display().to_string(), found, &mut asked));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn words_that_programs_do_not_know_are_found() {
+    for bad in [
+        "prodcon crate NAME",
+        "prodcon create NAME --item-sice BYTES",
+        "prodcon create NAME --item-size 2MiBi",
+        "prodcon create --item-sice",
+        "prodcon help crate",
+        "prodcon bench --item-size 1kib",
+        "prodcon metrics --listen 1:2:3",
+        "cargo run --release -- demo --minutes 1",
+    ] {
+        let found = commands(&format!("`{bad}`"));
+        assert_eq!(ask("here", found, &mut BTreeSet::new()).len(), 1, "{bad}");
+    }
+    let good = commands("`prodcon create NAME --item-size BYTES` `prodcon completions SHELL`");
+    assert_eq!(ask("here", good, &mut BTreeSet::new()), [""; 0]);
+}
+
+#[test]
+fn a_summary_of_options_names_those_that_exist() {
+    let program = Installed::get().programs.join("prodcon");
+    let mut summaries = 0;
+    for path in documents() {
+        let document = std::fs::read_to_string(&path).unwrap();
+        let blocks = blocks(&document).into_iter();
+        for block in blocks.filter(|block| block.note == "usage") {
+            summaries += 1;
+            for (subs, options) in usage(&block.text) {
+                for sub in &subs {
+                    let help = Command::new(&program).args(["help", sub]).output().unwrap();
+                    let place = format!("{}, line {}", path.display(), block.line);
+                    assert!(help.status.success(), "{place}: {help:?}");
+                    let help = String::from_utf8(help.stdout).unwrap();
+                    let known: BTreeSet<_> = help.split([' ', ',', '\n']).collect();
+                    let unknown = options
+                        .iter()
+                        .find(|&option| !known.contains(option.as_str()));
+                    assert_eq!(unknown, None, "{place}: {sub}");
+                }
+            }
+        }
+    }
+    assert!(summaries > 0, "no summary was found");
+}
+
 /// A test for each document that has commands.
 macro_rules! documents {
     ($($name:ident: $path:literal,)*) => {
@@ -296,30 +414,32 @@ macro_rules! documents {
         #[test]
         fn every_document_with_commands_is_run() {
             let run = [$($path),*];
-            for dir in ["", "docs/", "ffi/", "ffi/python/", "derive/", "cli/"] {
-                for entry in std::fs::read_dir(root().join(dir)).unwrap() {
-                    let path = entry.unwrap().path();
-                    if path.extension().is_none_or(|end| end != "md") {
-                        continue;
-                    }
-                    let name = format!("{dir}{}", path.file_name().unwrap().to_str().unwrap());
-                    let found = blocks(&std::fs::read_to_string(&path).unwrap());
-                    let commands = found.iter().any(|block| block.language == "sh");
-                    assert!(!commands || run.contains(&name.as_str()), "{name} is not run");
-                }
+            for path in documents() {
+                let name = path.strip_prefix(root()).unwrap().to_str().unwrap();
+                let found = blocks(&std::fs::read_to_string(&path).unwrap());
+                let commands = found.iter().any(|block| block.language == "sh");
+                assert!(!commands || run.contains(&name), "{name} is not run");
             }
         }
     };
 }
 
 documents! {
+    readme: "README.md",
+    contributing: "CONTRIBUTING.md",
     start: "docs/start.md",
     choosing: "docs/choosing.md",
     waiting: "docs/waiting.md",
+    workers: "docs/workers.md",
     deploying: "docs/deploying.md",
+    systemd: "docs/systemd.md",
+    monitoring: "docs/monitoring.md",
+    performance: "docs/performance.md",
     tuning: "docs/tuning.md",
     coming_from: "docs/coming-from.md",
     faq: "docs/faq.md",
     bridge: "docs/bridge.md",
     cli: "cli/README.md",
+    ffi: "ffi/README.md",
+    fuzz: "fuzz/README.md",
 }
