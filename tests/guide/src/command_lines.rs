@@ -137,7 +137,7 @@ impl CommandLine {
             match word {
                 "--" => rest = words.by_ref().map(str::to_owned).collect(),
                 "-p" | "--bin" | "--example" | "--test" | "--bench" | "--features"
-                | "--manifest-path" | "--profile" => match words.next() {
+                | "--manifest-path" | "--profile" | "--config" => match words.next() {
                     Some(value) => named.push((word, value)),
                     None => return wrong("a value is missing"),
                 },
@@ -170,6 +170,7 @@ impl CommandLine {
                     text.contains(&format!("[profile.{name}]"))
                 }
                 "--manifest-path" => true,
+                "--config" => root().join(name).exists(),
                 kind => {
                     sources = workspace.target(&kind[2..], name);
                     sources.is_some()
