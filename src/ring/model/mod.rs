@@ -246,10 +246,10 @@ impl Locks for &Held {
 
 /// What the participants have reported, in the order of the execution. Loom does not see it.
 #[derive(Clone, Default)]
-struct Log(Arc<std::sync::Mutex<Told>>);
+struct Log(Arc<std::sync::Mutex<Reports>>);
 
 #[derive(Default)]
-struct Told {
+struct Reports {
     /// Items read.
     read: Vec<u64>,
     /// Blocks whose put answered Ok.
@@ -280,7 +280,7 @@ struct Actor<'a> {
 
 /// Returns the answer. It fails if the answer finds a contradiction in a segment that nobody
 /// damaged.
-fn told(answer: Result<(), RingError>) -> Result<(), RingError> {
+fn checked(answer: Result<(), RingError>) -> Result<(), RingError> {
     let plain = matches!(
         answer,
         Ok(()) | Err(RingError::Full | RingError::Empty | RingError::NotReady | RingError::Stopped)
@@ -328,7 +328,7 @@ impl Actor<'_> {
         if done {
             return Ok(());
         }
-        told(
+        checked(
             self.ring
                 .put(&mut self.cursors, &mut self.seat, length, self.lossy),
         )
@@ -361,7 +361,7 @@ impl Actor<'_> {
         if usual.is_some() {
             return Ok(());
         }
-        told(self.ring.take(&mut self.cursors, &mut self.seat).map(drop))
+        checked(self.ring.take(&mut self.cursors, &mut self.seat).map(drop))
     }
     /// Gets by a copy. `None`: there was nothing, or a cleared item was discarded.
     fn get_by_copy(&mut self) -> Option<()> {

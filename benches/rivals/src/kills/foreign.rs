@@ -17,7 +17,7 @@ const PROGRAM: &str = include_str!("../../foreign/queue.cpp");
 const CAPACITY: u32 = 1024;
 
 #[derive(Deserialize)]
-struct Told {
+struct Report {
     killed_producers: u32,
     killed_consumers: u32,
     paused: u32,
@@ -71,20 +71,20 @@ pub fn python(place: &Place, seconds: f64, seed: u64) -> Outcome<Result<Outturn,
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    let told: Told = serde_json::from_str(&std::fs::read_to_string(&answer)?)
+    let report: Report = serde_json::from_str(&std::fs::read_to_string(&answer)?)
         .map_err(|error| format!("the Python script failed: {error}"))?;
     let mut outturn = Outturn {
-        killed_producers: told.killed_producers,
-        killed_consumers: told.killed_consumers,
-        paused: told.paused,
-        standstill: Duration::from_secs_f64(told.standstill),
-        wedged_after: told.wedged_after,
-        gave_up: told.gave_up,
-        stuck: told.stuck,
+        killed_producers: report.killed_producers,
+        killed_consumers: report.killed_consumers,
+        paused: report.paused,
+        standstill: Duration::from_secs_f64(report.standstill),
+        wedged_after: report.wedged_after,
+        gave_up: report.gave_up,
+        stuck: report.stuck,
         ..Outturn::default()
     };
-    (outturn.account.put, outturn.account.lost) = (told.put, told.lost);
-    (outturn.account.twice, outturn.account.corrupt) = (told.twice, told.corrupt);
+    (outturn.account.put, outturn.account.lost) = (report.put, report.lost);
+    (outturn.account.twice, outturn.account.corrupt) = (report.twice, report.corrupt);
     Ok(Ok(outturn))
 }
 

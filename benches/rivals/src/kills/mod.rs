@@ -93,7 +93,7 @@ fn test(arguments: &Arguments) -> Outcome<bool> {
         random.push(Random {
             title: title(entry, promise),
             promise,
-            outturn: told(kill_at_random(&place, entry, promise, arguments.seconds, seed).map(Ok))?,
+            outturn: row(kill_at_random(&place, entry, promise, arguments.seconds, seed).map(Ok))?,
         });
         for role in [Role::StepPut, Role::StepGet]
             .into_iter()
@@ -108,7 +108,7 @@ fn test(arguments: &Arguments) -> Outcome<bool> {
                 title: title(entry, promise),
                 promise,
                 role,
-                outturn: told(directed::run(&place, entry.name, role, arguments.points).map(Ok))?,
+                outturn: row(directed::run(&place, entry.name, role, arguments.points).map(Ok))?,
             });
         }
     }
@@ -122,7 +122,7 @@ fn test(arguments: &Arguments) -> Outcome<bool> {
         random.push(Random {
             title,
             promise: Promise::None,
-            outturn: told(outturn)?,
+            outturn: row(outturn)?,
         });
     }
     drop(place);
