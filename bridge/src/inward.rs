@@ -291,7 +291,7 @@ impl Session<'_> {
         };
         loop {
             if world.ends() {
-                return Ok(End::Told);
+                return Ok(End::Stopped);
             }
             if self.server.is_closed() {
                 return Ok(End::Again);
@@ -515,7 +515,7 @@ impl Session<'_> {
                 }
                 if self.link.world.ends() {
                     self.journal.done(put)?;
-                    return Ok(Some(End::Told));
+                    return Ok(Some(End::Stopped));
                 }
                 if alive.elapsed() > self.link.inward.ack_wait.0 / 3 {
                     // Otherwise the server would deliver them again.

@@ -215,7 +215,7 @@ impl Session<'_> {
         let control = queue.control().try_clone()?;
         loop {
             if world.ends() {
-                return Ok(End::Told);
+                return Ok(End::Stopped);
             }
             if self.server.is_closed() {
                 return Ok(End::Again);
@@ -567,7 +567,7 @@ impl Session<'_> {
                 }
             }
             if self.link.world.ends() {
-                return Ok(End::Told);
+                return Ok(End::Stopped);
             }
             self.link.world.sleep(pause(tries));
         }

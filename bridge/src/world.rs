@@ -29,7 +29,7 @@ pub enum End {
     /// The stream has ended, and the far end knows.
     Stream,
     /// The bridge was told to end.
-    Told,
+    Stopped,
     /// Only a new session helps.
     Again,
 }
@@ -113,6 +113,6 @@ impl World {
             self.sleep(pause(tries));
             tries += 1;
         }
-        Ok(End::Told)
+        Ok(End::Stopped)
     }
 }
