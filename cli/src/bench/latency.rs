@@ -32,18 +32,18 @@ impl Times {
         figures
     }
 
-    fn of(rate: Option<f64>, tales: &[Value]) -> Result<Self, End> {
+    fn of(rate: Option<f64>, reports: &[Value]) -> Result<Self, End> {
         let mut histogram =
             Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(End::failed)?;
-        for pair in tales
+        for pair in reports
             .iter()
-            .filter_map(|tale| tale["times"].as_array())
+            .filter_map(|report| report["times"].as_array())
             .flatten()
         {
             let (value, count) = (pair[0].as_u64().unwrap_or(0), pair[1].as_u64().unwrap_or(0));
             histogram.saturating_record_n(value, count);
         }
-        let verified = !histogram.is_empty() && tales.iter().all(|tale| tale["wrong"] == 0);
+        let verified = !histogram.is_empty() && reports.iter().all(|report| report["wrong"] == 0);
         Ok(Self {
             rate,
             histogram,
@@ -86,7 +86,7 @@ pub fn round_trips(
     team.wait_ended(1, time)?;
     there.set_state(State::StopAtQueueEnd)?;
     team.wait_ended(2, time)?;
-    Times::of(None, &team.tales()?)
+    Times::of(None, &team.reports()?)
 }
 
 /// One way, so many items a second.
@@ -116,5 +116,5 @@ pub fn paced(
     team.wait_ended(1, time)?;
     control.set_state(State::StopAtQueueEnd)?;
     team.wait_ended(2, time)?;
-    Times::of(Some(rate), &team.tales()?)
+    Times::of(Some(rate), &team.reports()?)
 }

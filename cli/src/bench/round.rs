@@ -18,7 +18,7 @@ const START_AND_END_TIMEOUT: Duration = Duration::from_secs(60);
 /// Processes of a benchmark and their queues; all gone when it is dropped.
 pub struct Team {
     group: ProcessGroup,
-    tales: Vec<JoinHandle<String>>,
+    reports: Vec<JoinHandle<String>>,
 }
 
 impl Team {
@@ -28,7 +28,7 @@ impl Team {
                 children: vec![],
                 queues: queues.to_vec(),
             },
-            tales: vec![],
+            reports: vec![],
         }
     }
 
@@ -60,7 +60,7 @@ impl Team {
         let mut child = child::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
         if let Some(mut pipe) = child.stdout.take() {
             // A thread, so that none of them ever waits for us.
-            self.tales.push(std::thread::spawn(move || {
+            self.reports.push(std::thread::spawn(move || {
                 let mut text = String::new();
                 let _ = pipe.read_to_string(&mut text); // what is cut off is no JSON, and that is noticed
                 text
@@ -120,11 +120,11 @@ impl Team {
     }
 
     /// What they told, in the order in which they were started. All must have ended.
-    pub fn tales(&mut self) -> Result<Vec<Value>, End> {
-        let tales = std::mem::take(&mut self.tales)
+    pub fn reports(&mut self) -> Result<Vec<Value>, End> {
+        let reports = std::mem::take(&mut self.reports)
             .into_iter()
-            .map(|tale| tale.join().unwrap_or_default());
-        tales
+            .map(|report| report.join().unwrap_or_default());
+        reports
             .map(|text| {
                 serde_json::from_str(&text)
                     .map_err(|_| End::failed("a process of the benchmark ended without a result"))
@@ -192,8 +192,13 @@ pub fn run(
     team.wait_ended(producers, time)?;
     control.set_state(State::StopAtQueueEnd)?;
     team.wait_ended(producers + consumers, time)?;
-    let tales = team.tales()?;
-    add_up(shape, &control, &tales[..producers], &tales[producers..])
+    let reports = team.reports()?;
+    add_up(
+        shape,
+        &control,
+        &reports[..producers],
+        &reports[producers..],
+    )
 }
 
 fn add_up(
@@ -203,15 +208,20 @@ fn add_up(
     consumers: &[Value],
 ) -> Result<Run, End> {
     let stats = control.stats()?;
-    let number = |tale: &Value, key: &str| tale[key].as_u64().unwrap_or(0);
-    let sum = |tales: &[Value], key: &str| tales.iter().map(|tale| number(tale, key)).sum::<u64>();
+    let number = |report: &Value, key: &str| report[key].as_u64().unwrap_or(0);
+    let sum = |reports: &[Value], key: &str| {
+        reports
+            .iter()
+            .map(|report| number(report, key))
+            .sum::<u64>()
+    };
     let (put, delivered) = (sum(producers, "put"), sum(consumers, "got"));
     // Of each producer: how many, and their sum.
     let mut arrived = vec![(0u64, 0u64); producers.len()];
     let mut known = true;
     for entry in consumers
         .iter()
-        .filter_map(|tale| tale["producers"].as_array())
+        .filter_map(|report| report["producers"].as_array())
         .flatten()
     {
         let at = |index: usize| entry[index].as_u64().unwrap_or(u64::MAX);
@@ -222,7 +232,7 @@ fn add_up(
     }
     let sent: Vec<(u64, u64)> = producers
         .iter()
-        .map(|tale| (number(tale, "put"), number(tale, "sum")))
+        .map(|report| (number(report, "put"), number(report, "sum")))
         .collect();
     let complete = shape.lossy || (arrived == sent && stats.dropped == 0);
     let accounts = stats.adds_up()
@@ -232,13 +242,13 @@ fn add_up(
         && stats.unacked == 0;
     let first = producers
         .iter()
-        .map(|tale| number(tale, "first"))
+        .map(|report| number(report, "first"))
         .min()
         .unwrap_or(0);
     // Up to when a consumer last looked at the clock; those that never did count for nothing.
     let last = consumers
         .iter()
-        .map(|tale| number(tale, "last"))
+        .map(|report| number(report, "last"))
         .max()
         .unwrap_or(0);
     let seconds = last.saturating_sub(first).max(1) as f64 / 1e9;
