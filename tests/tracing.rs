@@ -16,9 +16,9 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 /// The fields of an event, its level and its text among them.
-type Told = BTreeMap<String, String>;
+type EventFields = BTreeMap<String, String>;
 
-static ALL: Mutex<Vec<Told>> = Mutex::new(vec![]);
+static ALL: Mutex<Vec<EventFields>> = Mutex::new(vec![]);
 
 struct Listener;
 
@@ -32,19 +32,19 @@ impl Subscriber for Listener {
     fn record(&self, _: &Id, _: &Record<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn event(&self, event: &Event<'_>) {
-        let mut told = Fields::default();
-        event.record(&mut told);
+        let mut fields = Fields::default();
+        event.record(&mut fields);
         let level = event.metadata().level().to_string();
-        told.0.insert("level".into(), level);
+        fields.0.insert("level".into(), level);
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(told.0);
+        all.push(fields.0);
     }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
 }
 
 #[derive(Default)]
-struct Fields(Told);
+struct Fields(EventFields);
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
@@ -55,31 +55,31 @@ impl Visit for Fields {
     }
 }
 
-/// What was told about a queue or a worker so far.
-fn told_of(name: &str) -> Vec<Told> {
+/// Returns the events about a queue or a worker so far.
+fn events_of(name: &str) -> Vec<EventFields> {
     let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-    let about = |told: &&Told| {
-        [told.get("queue"), told.get("worker")]
+    let about = |event: &&EventFields| {
+        [event.get("queue"), event.get("worker")]
             .iter()
             .any(|found| found.is_some_and(|found| found == name))
     };
     all.iter().filter(about).cloned().collect()
 }
 
-/// Those of a text.
-fn told(name: &str, text: &str) -> Vec<Told> {
-    let mut told = told_of(name);
-    told.retain(|told| told["message"].starts_with(text));
-    told
+/// Returns those whose message begins with this text.
+fn events_with(name: &str, text: &str) -> Vec<EventFields> {
+    let mut events = events_of(name);
+    events.retain(|event| event["message"].starts_with(text));
+    events
 }
 
 #[track_caller]
-fn has(told: &Told, expected: &[(&str, &str)]) {
+fn has(event: &EventFields, expected: &[(&str, &str)]) {
     for (field, value) in expected {
         assert_eq!(
-            told.get(*field).map(String::as_str),
+            event.get(*field).map(String::as_str),
             Some(*value),
-            "{told:?}"
+            "{event:?}"
         );
     }
 }
@@ -89,7 +89,7 @@ fn an_attach_is_told_and_a_put_and_a_get_are_not() {
     let mut queue = ReadyQueue::<u64>::create("quiet", &dir.at_least_once(100)).unwrap();
     let options = dir.attach().role(Role::Consumer).max_unacked(4);
     let mut consumer = ReadyQueue::<u64>::attach_with("quiet", &options).unwrap();
-    let attached = told("quiet", "attached");
+    let attached = events_with("quiet", "attached");
     assert_eq!(attached.len(), 2);
     has(&attached[0], &[("level", "DEBUG"), ("role", "both")]);
     has(&attached[1], &[("level", "DEBUG"), ("role", "consumer")]);
@@ -104,7 +104,7 @@ fn an_attach_is_told_and_a_put_and_a_get_are_not() {
     }
     assert!(consumer.try_get().is_err());
     assert!(consumer.within(Duration::from_millis(30)).get().is_err());
-    assert_eq!(told_of("quiet"), attached);
+    assert_eq!(events_of("quiet"), attached);
 }
 
 fn what_is_given_back_is_told_until_it_is_a_dead_letter() {
@@ -118,14 +118,14 @@ fn what_is_given_back_is_told_until_it_is_a_dead_letter() {
         assert_eq!(*queue.take().unwrap(), 7); // dropped: given back
     }
     assert_eq!(*queue.take().unwrap(), 8);
-    let again = told("hard", "delivers again");
+    let again = events_with("hard", "delivers again");
     assert_eq!(again.len(), 2);
     has(
         &again[0],
         &[("level", "INFO"), ("items", "1"), ("deliveries", "2")],
     );
     has(&again[1], &[("deliveries", "3")]);
-    let letters = told("hard", "moved");
+    let letters = events_with("hard", "moved");
     assert_eq!(letters.len(), 1);
     has(
         &letters[0],
@@ -150,7 +150,7 @@ fn what_a_killed_consumer_left_is_told() {
     assert!(!child.success());
     let item = queue.within(Duration::from_secs(30)).take().unwrap();
     assert_eq!((*item, item.delivery_count()), (7, 2));
-    let again = told("left", "delivers again");
+    let again = events_with("left", "delivers again");
     assert_eq!(again.len(), 1);
     has(&again[0], &[("items", "1"), ("deliveries", "2")]);
 }
@@ -171,9 +171,9 @@ fn seats_that_were_recovered_are_told() {
         child.kill().unwrap();
         child.wait().unwrap();
         control.recover().unwrap();
-        !told("busy", "recovered").is_empty()
+        !events_with("busy", "recovered").is_empty()
     });
-    let recovered = &told("busy", "recovered")[0];
+    let recovered = &events_with("busy", "recovered")[0];
     has(recovered, &[("level", "INFO")]);
     assert!(
         recovered["seats"].parse::<u32>().unwrap() > 0,
@@ -204,7 +204,7 @@ fn a_damaged_queue_is_told() {
     std::fs::write(dir.path("junk"), [7; 5000]).unwrap();
     let error = ReadyQueue::<u64>::attach_with("junk", &dir.attach()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    let damaged = told("junk", "damaged");
+    let damaged = events_with("junk", "damaged");
     assert_eq!(damaged.len(), 1);
     has(&damaged[0], &[("level", "ERROR")]);
     assert!(error.to_string().contains(&damaged[0]["what"]), "{error}");
@@ -244,11 +244,13 @@ fn the_life_of_a_worker_is_told() {
         .unwrap();
     let first = worker.pids()[0].to_string();
     worker.put_in_queue(&13).unwrap();
-    common::until("the restart", || !told(&name, "restarted").is_empty());
+    common::until("the restart", || {
+        !events_with(&name, "restarted").is_empty()
+    });
     worker.set_stop_at_queue_end().unwrap();
     assert!(worker.wait().unwrap().success());
-    let [started, restarted, ended] =
-        ["started", "restarted", "a process of a worker has ended"].map(|text| told(&name, text));
+    let [started, restarted, ended] = ["started", "restarted", "a process of a worker has ended"]
+        .map(|text| events_with(&name, text));
     assert_eq!((started.len(), restarted.len(), ended.len()), (1, 1, 2));
     has(
         &started[0],

@@ -7,7 +7,7 @@
 use super::failure::{BoxError, text};
 use super::link::{Link, remove_if_abandoned};
 use super::message::{Message, Packet, WhenFull, send};
-use super::settings::{Settings, Told, Watched, variable};
+use super::settings::{Instructions, Settings, Watched, variable};
 use super::state::{End, LOOK, Watch};
 use crate::error::{Error, ErrorKind, Fault, GetError, PutError, Result, Worker};
 use crate::queue::{AttachOptions, CancelToken, Control, ReadyQueue};
@@ -127,12 +127,15 @@ impl Context {
     ) -> Result<Self> {
         let token = CancelToken::new();
         let control = Control::attach_with(name, &AttachOptions::new().cancel(&token))?;
-        let told = Told::from_environment(variable, name).filter(|told| told.is_for(control.id()));
-        let settings = match &told {
-            Some(told) => settings.or_environment(name, |name| told.variable(name))?,
+        let instructions =
+            Instructions::from_environment(variable, name).filter(|it| it.is_for(control.id()));
+        let settings = match &instructions {
+            Some(instructions) => {
+                settings.or_environment(name, |name| instructions.variable(name))?
+            }
             None => settings.or_environment(name, variable)?,
         };
-        let watched = Watched::by(told.as_ref());
+        let watched = Watched::by(instructions.as_ref());
         if control.is_read_only() {
             return Err(Fault::ReadOnly { queue: name.into() }.into());
         }
@@ -527,7 +530,7 @@ pub(crate) fn print_failure(worker: &str, text: &str) -> ExitCode {
 
 /// Tells the controlling process why a worker could not attach.
 pub(crate) fn report(worker: &str, text: &str) {
-    if Told::from_environment(variable, worker).is_none() {
+    if Instructions::from_environment(variable, worker).is_none() {
         return;
     }
     if let Ok(mut queue) = ReadyQueue::<[u8]>::attach(&format!("{worker}.results")) {

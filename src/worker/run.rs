@@ -6,7 +6,7 @@
 use super::context::{self, Context};
 use super::failure::{BoxError, guard, text};
 use super::program::Program;
-use super::settings::{Settings, TYPE, Told, variable};
+use super::settings::{Instructions, Settings, TYPE, variable};
 use crate::error::Error;
 use std::process::ExitCode;
 
@@ -70,20 +70,20 @@ pub(crate) fn run_if_worker(
     run: impl FnOnce(&mut Context) -> Result<(), BoxError>,
 ) -> Option<ExitCode> {
     let invocation = invocation()?;
-    let told = invocation
+    let instructions = invocation
         .as_ref()
         .ok()
-        .and_then(|(name, _)| Told::from_environment(variable, name));
+        .and_then(|(name, _)| Instructions::from_environment(variable, name));
     // What a controlling handle says is for its own worker alone.
-    let wanted = told.map_or_else(
+    let wanted = instructions.map_or_else(
         || std::env::var(TYPE).ok(),
-        |told| told.kind().map(str::to_owned),
+        |it| it.kind().map(str::to_owned),
     );
     if wanted.is_some_and(|wanted| !wanted.is_empty() && wanted != kind) {
         return None;
     }
     let (name, arguments) = match invocation {
-        Ok(told) => told,
+        Ok(invocation) => invocation,
         Err(error) => {
             eprintln!("{error}");
             return Some(ExitCode::from(2));

@@ -11,8 +11,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
-/// What a controlling handle tells its worker, see [`Told`].
-pub(crate) const TOLD: &str = "PRODCON_WORKER";
+/// The variable with what a controlling handle tells its worker, see [`Instructions`].
+pub(crate) const INSTRUCTIONS_VARIABLE: &str = "PRODCON_WORKER";
 /// The type of worker, where one executable has several.
 pub(crate) const TYPE: &str = "PRODCON_WORKER_TYPE";
 const SUPERVISOR: &str = "PRODCON_SUPERVISOR";
@@ -220,13 +220,13 @@ pub fn seconds(seconds: f64) -> Result<Duration, Error> {
 /// ...
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Instructions {
     name: String,
     id: QueueId,
-    said: Vec<(String, String)>,
+    lines: Vec<(String, String)>,
 }
 
-impl Told {
+impl Instructions {
     pub(crate) fn new(
         worker: &Control,
         supervisor: u32,
@@ -234,57 +234,57 @@ impl Told {
         unseen: bool,
         settings: &Settings,
     ) -> Self {
-        let mut said = vec![(SUPERVISOR.to_owned(), supervisor.to_string())];
-        said.extend(unseen.then(|| (UNSEEN.to_owned(), "1".to_owned())));
-        said.extend(
+        let mut lines = vec![(SUPERVISOR.to_owned(), supervisor.to_string())];
+        lines.extend(unseen.then(|| (UNSEEN.to_owned(), "1".to_owned())));
+        lines.extend(
             settings
                 .variables()
                 .map(|(name, value)| (name.to_owned(), value)),
         );
-        said.extend(kind.map(|kind| (TYPE.to_owned(), kind)));
+        lines.extend(kind.map(|kind| (TYPE.to_owned(), kind)));
         Self {
             name: worker.name().into(),
             id: worker.id(),
-            said,
+            lines,
         }
     }
 
-    /// What the worker with this name was told. Only the same queue's controlling process means it.
+    /// Reads the instructions for the worker with this name, if there are any.
     pub(crate) fn from_environment(
         variable: impl Fn(&str) -> Option<OsString>,
         name: &str,
     ) -> Option<Self> {
-        let text = variable(TOLD)?;
+        let text = variable(INSTRUCTIONS_VARIABLE)?;
         let mut lines = text.to_str()?.lines();
         let (of, id) = lines.next()?.split_once(' ')?;
-        let said = lines
+        let lines = lines
             .filter_map(|line| line.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let said = said.collect();
+        let lines = lines.collect();
         (of == name).then_some(Self {
             name: name.to_owned(),
             id: id.parse().ok()?,
-            said,
+            lines,
         })
     }
 
-    /// It was told to the worker of this very queue.
+    /// Returns true if they are for the worker of this very queue.
     pub(crate) fn is_for(&self, queue: QueueId) -> bool {
         self.id == queue
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.said
+        self.lines
             .iter()
-            .find_map(|(said, value)| (said == name).then_some(value.as_str()))
+            .find_map(|(found, value)| (found == name).then_some(value.as_str()))
     }
 
-    /// As an environment.
+    /// Looks a variable up as in an environment.
     pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
         self.value(name).map(OsString::from)
     }
 
-    /// Which type of worker is meant.
+    /// Returns the type of worker that is meant.
     pub(crate) fn kind(&self) -> Option<&str> {
         self.value(TYPE)
     }
@@ -296,10 +296,10 @@ impl Told {
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for Instructions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name, self.id)?;
-        self.said
+        self.lines
             .iter()
             .try_for_each(|(name, value)| write!(f, "\n{name}={value}"))
     }
@@ -322,11 +322,11 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) fn by(told: Option<&Told>) -> Self {
+    pub(crate) fn by(instructions: Option<&Instructions>) -> Self {
         Self {
-            supervised: told.is_some(),
-            supervisor: told.and_then(Told::supervisor),
-            unseen: told.is_some_and(|told| told.value(UNSEEN).is_some()),
+            supervised: instructions.is_some(),
+            supervisor: instructions.and_then(Instructions::supervisor),
+            unseen: instructions.is_some_and(|it| it.value(UNSEEN).is_some()),
         }
     }
 }

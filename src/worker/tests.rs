@@ -2,7 +2,7 @@
 
 use super::controller::listener::{LastWords, Said};
 use super::message::{Message, Packet};
-use super::settings::{Settings, Told, Watched};
+use super::settings::{Instructions, Settings, Watched};
 use super::*;
 use crate::error::ErrorKind;
 use crate::queue::{Control, QueueOptions};
@@ -81,10 +81,10 @@ fn what_a_handle_tells_is_for_its_own_worker_alone() {
     let text = format!(
         "w {own}\nPRODCON_SUPERVISOR=7\nPRODCON_WORK_TIMEOUT=0.5\nPRODCON_WORKER_TYPE=a::B<c, d>"
     );
-    let told = |text: &str, name: &str| {
-        Told::from_environment(variables(&[("PRODCON_WORKER", text)]), name)
+    let instructions = |text: &str, name: &str| {
+        Instructions::from_environment(variables(&[("PRODCON_WORKER", text)]), name)
     };
-    let worker = told(&text, "w").unwrap();
+    let worker = instructions(&text, "w").unwrap();
     assert_eq!(worker.to_string(), text);
     assert!(worker.is_for(own.parse().unwrap()) && !worker.is_for(other.parse().unwrap()));
     assert_eq!(
@@ -100,7 +100,7 @@ fn what_a_handle_tells_is_for_its_own_worker_alone() {
         settings,
         Settings::consumer().work_timeout(Duration::from_millis(500))
     );
-    assert_eq!(told(&text, "v"), None);
+    assert_eq!(instructions(&text, "v"), None);
     assert_eq!(Watched::by(None), Watched::default());
     for bad in [
         "",
@@ -109,9 +109,9 @@ fn what_a_handle_tells_is_for_its_own_worker_alone() {
         "w x\nPRODCON_SUPERVISOR=7",
         &format!("w{own}"),
     ] {
-        assert_eq!(told(bad, "w"), None, "{bad:?}");
+        assert_eq!(instructions(bad, "w"), None, "{bad:?}");
     }
-    let simple = told(&format!("w {own}"), "w").unwrap();
+    let simple = instructions(&format!("w {own}"), "w").unwrap();
     assert!(Watched::by(Some(&simple)).supervised && simple.supervisor().is_none());
 }
 

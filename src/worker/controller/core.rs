@@ -17,7 +17,7 @@ use crate::state::{Role, State};
 use crate::sys::signal::hides_ends;
 use crate::worker::message::{Message, WhenFull, send};
 use crate::worker::program::Program;
-use crate::worker::settings::{Settings, TOLD, TYPE, Told};
+use crate::worker::settings::{INSTRUCTIONS_VARIABLE, Instructions, Settings, TYPE};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -107,7 +107,8 @@ impl Core {
             .find(|(name, _)| *name == TYPE)
             .and_then(|(_, kind)| kind?.to_str().map(str::to_owned));
         let unseen = hides_ends();
-        let told = Told::new(control, segments.lease.number(), kind, unseen, settings);
+        let instructions =
+            Instructions::new(control, segments.lease.number(), kind, unseen, settings);
         let dir =
             std::path::absolute(control.directory()).unwrap_or_else(|_| control.directory().into());
         command
@@ -115,7 +116,9 @@ impl Core {
             .arg(control.name())
             .args(args)
             .env("PRODCON_DIR", dir);
-        command.env_remove(TYPE).env(TOLD, told.to_string());
+        command
+            .env_remove(TYPE)
+            .env(INSTRUCTIONS_VARIABLE, instructions.to_string());
         self.begin()?;
         let (number, common) = (self.number, &self.common);
         let Some(run) = &mut self.run else {
