@@ -12,6 +12,8 @@ mod edges;
 mod ends;
 #[path = "workers/examples.rs"]
 mod examples;
+#[path = "workers/fixture.rs"]
+mod fixture;
 #[path = "workers/in_place.rs"]
 mod in_place;
 #[path = "workers/innocents.rs"]
@@ -28,5 +30,3 @@ mod pipes;
 mod semantics;
 #[path = "workers/signals.rs"]
 mod signals;
-#[path = "workers/support.rs"]
-mod support;

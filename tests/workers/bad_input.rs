@@ -1,6 +1,6 @@
 //! What is wrong is said by the call that got it, with names and what to do.
 
-use crate::support::Stage;
+use crate::fixture::Stage;
 use prodcon::worker::{Consumer, ConsumerOptions, Producer, ProducerOptions, seconds};
 use prodcon::{Control, Error, ErrorKind, QueueOptions};
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! Workers that no controlling handle has started.
 
-use crate::support::{Stage, heard, until};
+use crate::fixture::{Stage, heard, until};
 use prodcon::worker::ConsumerOptions;
 use prodcon::{Control, ReadyQueue, State};
 use std::process::{Command, Stdio};

@@ -1,6 +1,6 @@
 //! A handle that is called from its own callback: each call works, or says at once why it does not.
 
-use crate::support::{Stage, heard, until, within_a_minute};
+use crate::fixture::{Stage, heard, until, within_a_minute};
 use prodcon::worker::{Consumer, ConsumerOptions};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;

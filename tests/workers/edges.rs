@@ -1,6 +1,6 @@
 //! Limits, ends that nobody can see, and programs that misbehave.
 
-use crate::support::{Stage, heard, until, within_a_minute};
+use crate::fixture::{Stage, heard, until, within_a_minute};
 use prodcon::QueueOptions;
 use prodcon::worker::{Consumer, ConsumerOptions, ProducerOptions, Program, Restart};
 use std::os::unix::process::CommandExt;
@@ -150,7 +150,7 @@ fn a_restarted_process_that_never_attaches_is_killed_and_started_again() {
     let mut consumer = stage.consumer("c", options);
     let (send, exits) = mpsc::channel();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
-    let program = crate::support::example("worker_for_tests");
+    let program = crate::fixture::example("worker_for_tests");
     let mut command = stage.program("consumer");
     let script = format!(
         "if [ -e {0} ]; then exec sleep 600; fi; : > {0}; exec {1} \"$@\"",

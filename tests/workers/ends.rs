@@ -1,6 +1,6 @@
 //! How workers end: at the queue's end, by an error, by a panic, with their handle.
 
-use crate::support::{Stage, heard, until};
+use crate::fixture::{Stage, heard, until};
 use prodcon::worker::{ConsumerOptions, ProducerOptions};
 use prodcon::{PutError, QueueOptions, State};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The examples do what they say, as the executables that they are.
 
-use crate::support::{Stage, example};
+use crate::fixture::{Stage, example};
 use std::process::{Command, Stdio};
 
 /// Runs an example to its end: what it said.

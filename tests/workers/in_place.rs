@@ -1,6 +1,6 @@
 //! Producers that fill their subscribers' memory.
 
-use crate::support::{Heard, Stage, heard_of, until, within_a_minute};
+use crate::fixture::{Heard, Stage, heard_of, until, within_a_minute};
 use prodcon::worker::{OnFull, Producer, ProducerOptions};
 use prodcon::{AttachOptions, ErrorKind, QueueOptions, ReadyQueue};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! `PRODCON_TEST_INNOCENTS=50` makes the random tests longer.
 
-use crate::support::{Stage, signal, until};
+use crate::fixture::{Stage, signal, until};
 use prodcon::worker::{ConsumerOptions, Restart};
 use prodcon::{AttachOptions, Control, QueueOptions, ReadyQueue, Role};
 use std::collections::BTreeSet;

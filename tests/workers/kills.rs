@@ -2,7 +2,7 @@
 //!
 //! `PRODCON_TEST_KILLS=200` makes the random test longer.
 
-use crate::support::{Stage, heard, processes_in, signal, until};
+use crate::fixture::{Stage, heard, processes_in, signal, until};
 use prodcon::worker::{Consumer, ConsumerOptions, ProcessExit, Restart};
 use prodcon::{AttachOptions, Control, GetError, QueueOptions, ReadyQueue, Role};
 use std::collections::{BTreeMap, BTreeSet};

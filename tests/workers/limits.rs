@@ -1,6 +1,6 @@
 //! Calls of `work` that take too long, and those that only take long.
 
-use crate::support::{Stage, pid, until, within_a_minute};
+use crate::fixture::{Stage, pid, until, within_a_minute};
 use prodcon::QueueOptions;
 use prodcon::worker::{ConsumerOptions, ProcessExit, Restart};
 use prodcon::{ErrorKind, SeatInfo};

@@ -1,6 +1,6 @@
 //! Whose queue is it? A worker and its handle remove what the handle made, and nothing else.
 
-use crate::support::{Stage, until};
+use crate::fixture::{Stage, until};
 use prodcon::worker::{Consumer, ConsumerOptions, ProducerOptions};
 use prodcon::{ErrorKind, ReadyQueue};
 use std::time::Duration;

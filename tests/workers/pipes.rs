@@ -1,6 +1,6 @@
 //! Results and messages: nothing that was sent is lost, nobody is stuck, too much is refused.
 
-use crate::support::{Stage, heard, heard_of, until};
+use crate::fixture::{Stage, heard, heard_of, until};
 use prodcon::worker::{ConsumerOptions, ProducerOptions};
 use prodcon::{Control, ErrorKind, PutError, ReadyQueue};
 use std::sync::mpsc;

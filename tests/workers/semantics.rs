@@ -1,6 +1,6 @@
 //! What the reference's user guide promises: when `work` is called, what it gets, who gets what.
 
-use crate::support::{Stage, heard, heard_of, pid, signal, until};
+use crate::fixture::{Stage, heard, heard_of, pid, signal, until};
 use prodcon::worker::{ConsumerOptions, OnFull, ProducerOptions};
 use prodcon::{QueueOptions, State};
 use std::time::Duration;
@@ -272,7 +272,7 @@ fn one_producer_serves_three_consumers() {
     let mut expected: Vec<u64> = (0..500).chain(0..500).chain(0..500).collect();
     expected.sort_unstable();
     assert_eq!(stage.worked(), expected);
-    let in_order = |log: &crate::support::Log| {
+    let in_order = |log: &crate::fixture::Log| {
         log.calls
             .iter()
             .flat_map(|(_, items)| items.clone())

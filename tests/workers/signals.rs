@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM: from a terminal, from an init system, from a person.
 
-use crate::support::{Stage, signal, until};
+use crate::fixture::{Stage, signal, until};
 use prodcon::worker::{Consumer, ConsumerOptions};
 use prodcon::{Control, ReadyQueue};
 use std::io::Read;

@@ -2,16 +2,16 @@
 //!
 //! One queue for each mode, worked on in turn, in rounds. Consumers tell of each item before they acknowledge it. Each second all processes stand still, and what
 //! was told is held against the accounts; at the end of a round nobody is left, and every figure has to be exact. Rooms: `worker` is what the processes do, `plain` what they do in
-//! batches, `behaviour` what both share, `stage` starts and stops them, `ledger` judges, `round` lets things happen
+//! batches, `behaviour` what both share, `processes` starts and stops them, `ledger` judges, `round` lets things happen
 //! (`round/unreplaced`: kills without replacement, timed), `screen` shows.
 
 mod behaviour;
 mod ledger;
 mod mode;
 mod plain;
+mod processes;
 mod round;
 mod screen;
-mod stage;
 mod worker;
 
 pub use worker::{Worker, work};

@@ -3,11 +3,11 @@
 //! Two kinds of handle: of bytes, and of Python objects (`objects`). The common case makes one call
 //! from Python, tries at once with the interpreter's lock held, and gives that up only to wait.
 
+use crate::batch::Hand;
 use crate::errors::{self, Invalid};
 use crate::exit;
 use crate::files;
 use crate::guard;
-use crate::hand::Hand;
 use crate::handle::Handle;
 use crate::interest::Interest;
 use crate::object::Copied;
