@@ -33,19 +33,23 @@ pub struct Member {
 }
 
 impl Member {
-    fn start(role: Role, number: u64, crew: &Crew) -> Result<Self, End> {
+    fn start(role: Role, number: u64, processes: &QueueProcesses) -> Result<Self, End> {
         let role_name = role
             .to_possible_value()
             .map_or_else(String::new, |value| value.get_name().to_owned());
-        let mut command =
-            child::command(["soak-worker", &role_name, &number.to_string(), &crew.queue])?;
-        if crew.batch > 1 {
-            command.arg(format!("--batch={}", crew.batch));
+        let mut command = child::command([
+            "soak-worker",
+            &role_name,
+            &number.to_string(),
+            &processes.queue,
+        ])?;
+        if processes.batch > 1 {
+            command.arg(format!("--batch={}", processes.batch));
         }
-        if crew.keeps {
+        if processes.keeps {
             command.arg("--keeps");
         }
-        if let Some(value) = crew.plant.and_then(|bug| bug.to_possible_value()) {
+        if let Some(value) = processes.plant.and_then(|bug| bug.to_possible_value()) {
             command.args(["--plant", value.get_name()]);
         }
         // A group of its own: Ctrl-C is for us, and we end the others.
@@ -158,7 +162,7 @@ impl Member {
 }
 
 /// All processes of one queue.
-pub struct Crew {
+pub struct QueueProcesses {
     queue: String,
     batch: u32,
     /// Consumers give nothing back.
@@ -168,7 +172,7 @@ pub struct Crew {
     buffer: Vec<u8>,
 }
 
-impl Crew {
+impl QueueProcesses {
     pub fn new(queue: &str, batch: u32, keeps: bool, plant: Option<Bug>) -> Self {
         Self {
             queue: queue.into(),
@@ -295,7 +299,7 @@ impl Crew {
     }
 }
 
-impl Drop for Crew {
+impl Drop for QueueProcesses {
     fn drop(&mut self) {
         for member in &mut self.members {
             let _ = member.child.kill();

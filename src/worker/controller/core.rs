@@ -9,7 +9,7 @@
 use super::exit::{ProcessExit, WorkerExit};
 use super::listener::{Callback, Listener, begin_stream, end_of_stream, lock, serves};
 use super::options::Common;
-use super::process::{Crew, Plan};
+use super::process::{Plan, WorkerProcesses};
 use super::segments::Segments;
 use crate::error::{Error, Fault, PutError, Worker};
 use crate::queue::{AttachOptions, Control, ReadyQueue};
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 /// A start under way.
 struct Run {
     /// `None`: others start the processes.
-    crew: Option<Crew>,
+    processes: Option<WorkerProcesses>,
     listeners: [Listener; 2],
     after: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -127,7 +127,7 @@ impl Core {
         let Some(after) = run.after.take() else {
             return Ok(());
         };
-        let (crew, started) = Crew::start(Plan {
+        let (processes, started) = WorkerProcesses::start(Plan {
             handle: number,
             control: self.segments.as_ref().expect("as above").watched.clone(),
             command,
@@ -140,8 +140,8 @@ impl Core {
             on_exit: self.on_exit.clone(),
             after,
         });
-        let started = started.and_then(|()| crew.wait_attached());
-        run.crew = Some(crew);
+        let started = started.and_then(|()| processes.wait_attached());
+        run.processes = Some(processes);
         started.or_else(|error| {
             // Not even as long as it would be given to end well: it is no worker, or has not begun.
             let ended = self.end_crew(Duration::from_millis(100));
@@ -196,7 +196,7 @@ impl Core {
             ends.iter().for_each(|ring| end_of_stream(&lock(ring)));
         };
         self.run = Some(Run {
-            crew: None,
+            processes: None,
             listeners: [results, messages],
             after: Some(Box::new(after)),
         });
@@ -212,8 +212,9 @@ impl Core {
     pub(crate) fn is_running(&self) -> bool {
         match &self.run {
             Some(Run {
-                crew: Some(crew), ..
-            }) => crew.is_running(),
+                processes: Some(processes),
+                ..
+            }) => processes.is_running(),
             Some(_) => self.others().is_some(),
             None => false,
         }
@@ -222,8 +223,8 @@ impl Core {
     pub(crate) fn pids(&self) -> Vec<u32> {
         self.run
             .as_ref()
-            .and_then(|run| run.crew.as_ref())
-            .map_or_else(Vec::new, Crew::pids)
+            .and_then(|run| run.processes.as_ref())
+            .map_or_else(Vec::new, WorkerProcesses::pids)
     }
 
     /// Processes of others that work, or may still come; `None`: the worker has ended.
@@ -250,8 +251,9 @@ impl Core {
         let over = match &self.run {
             None => true,
             Some(Run {
-                crew: Some(crew), ..
-            }) => crew.wait(timeout),
+                processes: Some(processes),
+                ..
+            }) => processes.wait(timeout),
             Some(_) => loop {
                 if self.others().is_none() {
                     break true;
@@ -279,20 +281,24 @@ impl Core {
 
     fn end_crew(&mut self, patience: Duration) -> Result<(), Error> {
         if let Some(Run {
-            crew: Some(crew), ..
+            processes: Some(processes),
+            ..
         }) = &self.run
         {
-            crew.let_end();
+            processes.let_end();
         }
         let stopped = self.set_stopped();
         match &self.run {
             Some(Run {
-                crew: Some(crew), ..
-            }) if stopped.is_err() || !crew.wait(Some(patience)) => {
-                crew.kill();
-                crew.wait(None);
+                processes: Some(processes),
+                ..
+            }) if stopped.is_err() || !processes.wait(Some(patience)) => {
+                processes.kill();
+                processes.wait(None);
             }
-            Some(Run { crew: Some(_), .. }) => {}
+            Some(Run {
+                processes: Some(_), ..
+            }) => {}
             Some(_) => drop(self.wait_for_others(patience)),
             None => {}
         }
@@ -322,9 +328,11 @@ impl Core {
         if let Some(after) = run.after.take() {
             after();
         }
-        // First the crew: what it has still to read of the rings' last words is there as long as
-        // they are.
-        let ended = run.crew.map_or_else(|| self.nothing_ended(), Crew::join);
+        // First the processes: their threads still read last words from the rings, which are there
+        // as long as the listeners are.
+        let ended = run
+            .processes
+            .map_or_else(|| self.nothing_ended(), WorkerProcesses::join);
         let [results, messages] = run.listeners;
         let segments = self.segments_mut();
         segments.results = results.join();
@@ -342,8 +350,9 @@ impl Core {
         let (inbox, run) = (&mut segments.inbox, &self.run);
         let still = || match run {
             Some(Run {
-                crew: Some(crew), ..
-            }) => crew.is_running(),
+                processes: Some(processes),
+                ..
+            }) => processes.is_running(),
             _ => running,
         };
         let sent = send(inbox, bytes, "message_size", || match (wait, still()) {
@@ -390,9 +399,9 @@ impl Core {
         if thread.spawn(move || drop(take(&theirs))).is_err() {
             // Nobody can wait: its processes find that they were stopped, and are not reaped.
             let run = take(&moved).and_then(|mut core| core.run.take());
-            if let Some(crew) = run.and_then(|run| run.crew) {
-                crew.let_end();
-                crew.forget();
+            if let Some(processes) = run.and_then(|run| run.processes) {
+                processes.let_end();
+                processes.forget();
             }
         }
     }

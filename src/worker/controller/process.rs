@@ -83,12 +83,12 @@ pub(crate) struct Plan {
 }
 
 /// The processes of a worker.
-pub(crate) struct Crew {
+pub(crate) struct WorkerProcesses {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Crew {
+impl WorkerProcesses {
     /// Starts the processes. Those that were started are watched even if a later one could not be.
     pub(crate) fn start(plan: Plan) -> (Self, Result<(), Error>) {
         let worker: String = lock(&plan.control).name().into();
@@ -117,15 +117,18 @@ impl Crew {
             after: Mutex::new(Some(plan.after)),
             worker,
         });
-        let mut crew = Self {
+        let mut processes = Self {
             shared,
             threads: vec![],
         };
-        let limited = plan.work_limit.map_or(Ok(()), |limit| crew.limit(limit));
-        let started = limited
-            .and_then(|()| (0..plan.processes).try_for_each(|process| crew.start_one(process)));
-        crew.shared.one_less();
-        (crew, started)
+        let limited = plan
+            .work_limit
+            .map_or(Ok(()), |limit| processes.limit(limit));
+        let started = limited.and_then(|()| {
+            (0..plan.processes).try_for_each(|process| processes.start_one(process))
+        });
+        processes.shared.one_less();
+        (processes, started)
     }
 
     fn start_one(&mut self, process: usize) -> Result<(), Error> {

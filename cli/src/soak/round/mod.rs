@@ -8,7 +8,7 @@ use super::Arguments;
 use super::behaviour::Dice;
 use super::ledger::{Allowed, Flow, Ledger, judge};
 use super::mode::Mode;
-use super::processes::Crew;
+use super::processes::QueueProcesses;
 use super::screen::Tally;
 use super::worker::Role;
 use crate::exit::{End, Outcome};
@@ -39,7 +39,7 @@ pub struct Round<'a> {
     subject: &'a mut Subject,
     /// What the tally was when the round began.
     before: Tally,
-    crew: Crew,
+    processes: QueueProcesses,
     dice: &'a mut Dice,
     /// Incarnations are never used twice.
     next: &'a mut u64,
@@ -61,7 +61,7 @@ impl<'a> Round<'a> {
         dice: &'a mut Dice,
         next: &'a mut u64,
     ) -> Result<Self, End> {
-        let crew = Crew::new(
+        let processes = QueueProcesses::new(
             subject.control.name(),
             subject.mode.batch,
             arguments.no_replace,
@@ -73,7 +73,7 @@ impl<'a> Round<'a> {
             arguments,
             subject,
             before,
-            crew,
+            processes,
             dice,
             next,
             first,
@@ -103,7 +103,7 @@ impl<'a> Round<'a> {
             if now >= end {
                 return Ok(());
             }
-            self.crew.resume(now)?;
+            self.processes.resume(now)?;
             if now >= event {
                 self.event(now)?;
                 event = Instant::now() + Duration::from_micros(self.dice.roll(12_000));
@@ -122,7 +122,7 @@ impl<'a> Round<'a> {
     fn start(&mut self, role: Role) -> Outcome {
         let number = *self.next;
         *self.next += 1;
-        self.crew.start(role, number)
+        self.processes.start(role, number)
     }
 
     /// Hears what is told; sees who ended unasked, and whether anything still moves.
@@ -132,7 +132,7 @@ impl<'a> Round<'a> {
         let blind = std::mem::replace(&mut self.looked, Instant::now()).elapsed();
         self.subject.tally.blind = self.subject.tally.blind.max(blind);
         let heard = self
-            .crew
+            .processes
             .hear(|item| self.ledger.note(item, makers.clone()))?;
         if self.ledger.told > told {
             let now = Instant::now();
@@ -145,16 +145,16 @@ impl<'a> Round<'a> {
             ));
             return Ok(ControlFlow::Break(()));
         }
-        while let Some((mut member, status)) = self.crew.ended() {
+        while let Some((mut member, status)) = self.processes.ended() {
             signals::check()?;
-            self.crew
+            self.processes
                 .hear_out(&mut member, |item| self.ledger.note(item, makers.clone()))?;
             self.wrong(format!("a process that nobody killed ended ({status})"));
             self.killed_consumers += u64::from(member.role == Role::Get);
             self.start(member.role)?;
         }
         if !heard {
-            self.crew.wait(
+            self.processes.wait(
                 until
                     .saturating_duration_since(Instant::now())
                     .min(Duration::from_millis(20)),
@@ -167,7 +167,7 @@ impl<'a> Round<'a> {
 
     /// One thing that happens to the processes or the queue.
     fn event(&mut self, now: Instant) -> Outcome {
-        let place = self.dice.roll(self.crew.members.len() as u64) as usize;
+        let place = self.dice.roll(self.processes.members.len() as u64) as usize;
         match self.dice.roll(64) {
             0 => {
                 self.cleared = true;
@@ -194,16 +194,16 @@ impl<'a> Round<'a> {
             }
             _ => {
                 // At least one of each role goes on: the claim is that the others do.
-                let role = self.crew.members[place].role;
+                let role = self.processes.members[place].role;
                 let awake = self
-                    .crew
+                    .processes
                     .members
                     .iter()
                     .filter(|member| member.role == role && member.resumes.is_none())
                     .count();
-                if awake > 1 && self.crew.members[place].resumes.is_none() {
+                if awake > 1 && self.processes.members[place].resumes.is_none() {
                     let long = [5, 50, 1000][self.dice.roll(3) as usize];
-                    self.crew
+                    self.processes
                         .pause(place, now + Duration::from_millis(self.dice.roll(long)))?;
                     self.subject.tally.pauses += 1;
                 }
@@ -214,9 +214,9 @@ impl<'a> Round<'a> {
 
     /// Kills one, paused or not, and starts another.
     fn kill(&mut self, place: usize) -> Outcome {
-        let role = self.crew.members[place].role;
+        let role = self.processes.members[place].role;
         let makers = self.first..*self.next;
-        self.crew
+        self.processes
             .kill(place, |item| self.ledger.note(item, makers.clone()))?;
         self.subject.tally.kills += 1;
         self.killed_consumers += u64::from(role == Role::Get);
@@ -226,10 +226,10 @@ impl<'a> Round<'a> {
     /// Everything stands still, everything told is heard; then what was told is held against the accounts.
     fn check(&mut self) -> Outcome {
         let began = Instant::now();
-        self.crew.freeze()?;
+        self.processes.freeze()?;
         let makers = self.first..*self.next;
         while self
-            .crew
+            .processes
             .hear(|item| self.ledger.note(item, makers.clone()))?
         {}
         let stats = self.subject.control.stats()?;
@@ -238,7 +238,7 @@ impl<'a> Round<'a> {
             Flow::of(&stats).since(self.base),
             u64::from(stats.seats) * u64::from(stats.batch),
         );
-        self.crew.thaw()?;
+        self.processes.thaw()?;
         self.progress += began.elapsed(); // nobody could
         Ok(())
     }
@@ -289,10 +289,10 @@ impl<'a> Round<'a> {
     pub fn end(mut self, ending: Ending) -> Outcome {
         let makers = self.first..*self.next;
         if ending == Ending::Massacre {
-            self.crew.freeze()?;
-            while !self.crew.members.is_empty() {
-                let role = self.crew.members[0].role;
-                self.crew
+            self.processes.freeze()?;
+            while !self.processes.members.is_empty() {
+                let role = self.processes.members[0].role;
+                self.processes
                     .kill(0, |item| self.ledger.note(item, makers.clone()))?;
                 self.subject.tally.kills += 1;
                 self.killed_consumers += u64::from(role == Role::Get);
@@ -301,7 +301,7 @@ impl<'a> Round<'a> {
                 self.start(Role::Get)?;
             }
         } else {
-            self.crew
+            self.processes
                 .resume(Instant::now() + Duration::from_secs(3600))?;
         }
         // Those who have not attached by then would come to a stream that has ended: as good.
@@ -358,11 +358,11 @@ impl<'a> Round<'a> {
     fn come_to_rest(&mut self) -> Result<bool, End> {
         let makers = self.first..*self.next;
         let deadline = Instant::now() + self.arguments.patience;
-        while !self.crew.members.is_empty() {
+        while !self.processes.members.is_empty() {
             signals::check()?;
             if Instant::now() > deadline {
                 let roles: Vec<_> = self
-                    .crew
+                    .processes
                     .members
                     .iter()
                     .map(|member| (member.role, member.number))
@@ -371,13 +371,13 @@ impl<'a> Round<'a> {
                 return Ok(false);
             }
             if !self
-                .crew
+                .processes
                 .hear(|item| self.ledger.note(item, makers.clone()))?
             {
-                self.crew.wait(Duration::from_millis(2));
+                self.processes.wait(Duration::from_millis(2));
             }
-            while let Some((mut member, status)) = self.crew.ended() {
-                self.crew
+            while let Some((mut member, status)) = self.processes.ended() {
+                self.processes
                     .hear_out(&mut member, |item| self.ledger.note(item, makers.clone()))?;
                 if !status.success() {
                     self.wrong(format!("a process ended badly ({status})"));
@@ -423,10 +423,10 @@ impl<'a> Round<'a> {
     /// What has been heard by now, when the soak ends before its time.
     pub fn interrupt(mut self) -> Result<(), Error> {
         let makers = self.first..*self.next;
-        while !self.crew.members.is_empty() {
-            let role = self.crew.members[0].role;
+        while !self.processes.members.is_empty() {
+            let role = self.processes.members[0].role;
             if self
-                .crew
+                .processes
                 .kill(0, |item| self.ledger.note(item, makers.clone()))
                 .is_err()
             {

@@ -36,7 +36,7 @@ impl Round<'_> {
                 second(self.subject)?;
                 check = Instant::now() + Duration::from_secs(1);
             }
-            let members = self.crew.members.iter();
+            let members = self.processes.members.iter();
             let consumers: Vec<u64> = members
                 .filter(|member| member.role == Role::Get)
                 .map(|member| member.number)
@@ -67,7 +67,7 @@ impl Round<'_> {
         let (began, mut looks) = (Instant::now(), 0);
         let (place, in_hand, before) = loop {
             let Some(place) = self
-                .crew
+                .processes
                 .members
                 .iter()
                 .position(|member| member.number == number)
@@ -75,9 +75,9 @@ impl Round<'_> {
                 return Ok(ControlFlow::Continue(())); // it ended by itself, which has been noted
             };
             // What one that stands still has in hand is exact.
-            self.crew.stop(place)?;
+            self.processes.stop(place)?;
             let stats = self.subject.control.stats()?;
-            let pid = self.crew.members[place].pid();
+            let pid = self.processes.members[place].pid();
             let seats: Vec<u32> = stats
                 .members
                 .iter()
@@ -89,7 +89,7 @@ impl Round<'_> {
                 break (place, in_hand, self.settled(&stats));
             }
             looks += u32::from(!seats.is_empty());
-            self.crew.go_on(place)?;
+            self.processes.go_on(place)?;
             let pause = Duration::from_micros(self.dice.roll(2000));
             if self.listen_for(pause)?.is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -97,7 +97,7 @@ impl Round<'_> {
         };
         let makers = self.first..*self.next;
         let released = self
-            .crew
+            .processes
             .kill(place, |item| self.ledger.note(item, makers.clone()))?;
         self.subject.tally.kills += 1;
         self.killed_consumers += 1;
