@@ -3,7 +3,7 @@
 mod support;
 
 use std::process::Command;
-use support::{SANITIZERS, Stage, have, have_sanitizers, library, root, succeeds};
+use support::{Fixture, SANITIZERS, have, have_sanitizers, library, root, succeeds};
 
 const IN_C: [&str; 9] = [
     "tests/basics.c",
@@ -22,21 +22,21 @@ fn run_all(compiler: &str, cpp: bool, flags: &[&str]) {
     if !have(compiler) {
         return;
     }
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let (standard, sources) = if cpp {
         ("c++17", vec![IN_CPP])
     } else {
         ("c11", IN_C.to_vec())
     };
     for source in sources {
-        let program = stage.compile(compiler, standard, &[source], flags);
+        let program = fixture.compile(compiler, standard, &[source], flags);
         // AddressSanitizer's own end of a cancelled thread writes to a stack that it takes for another call's.
         succeeds(
-            stage
+            fixture
                 .command(program)
                 .env("ASAN_OPTIONS", "use_sigaltstack=0"),
         );
-        stage.is_clean();
+        fixture.is_clean();
     }
 }
 
@@ -74,10 +74,10 @@ fn valgrind_finds_nothing() {
     if !have("valgrind") || !have("gcc") {
         return;
     }
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     for source in IN_C {
-        let program = stage.compile("gcc", "c11", &[source], &[]);
-        let mut command = stage.command("valgrind");
+        let program = fixture.compile("gcc", "c11", &[source], &[]);
+        let mut command = fixture.command("valgrind");
         command.args([
             "--quiet",
             "--error-exitcode=9",
@@ -86,7 +86,7 @@ fn valgrind_finds_nothing() {
             "--fair-sched=yes",
         ]);
         succeeds(command.arg(program));
-        stage.is_clean();
+        fixture.is_clean();
     }
 }
 
@@ -95,8 +95,8 @@ fn the_static_library_links_without_the_shared_one() {
     if !have("gcc") {
         return;
     }
-    let stage = Stage::new();
-    let program = stage.dir.join("static");
+    let fixture = Fixture::new();
+    let program = fixture.dir.join("static");
     let mut command = Command::new("gcc");
     command
         .args(["-std=c11", "-D_GNU_SOURCE", "-I"])
@@ -116,13 +116,13 @@ fn the_static_library_links_without_the_shared_one() {
         ])
         .arg(&program);
     succeeds(&mut command);
-    succeeds(stage.command(&program).env_remove("LD_LIBRARY_PATH"));
-    stage.is_clean();
+    succeeds(fixture.command(&program).env_remove("LD_LIBRARY_PATH"));
+    fixture.is_clean();
 }
 
 #[test]
 fn the_headers_compile_alone_and_in_every_standard_they_promise() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     for (compiler, standard, header, language) in [
         ("gcc", "c99", "prodcon.h", "c"),
         ("gcc", "c11", "prodcon.h", "c"),
@@ -136,7 +136,7 @@ fn the_headers_compile_alone_and_in_every_standard_they_promise() {
         if !have(compiler) {
             continue;
         }
-        let source = stage.dir.join("alone");
+        let source = fixture.dir.join("alone");
         // Twice: the include guard.
         std::fs::write(
             &source,

@@ -3,11 +3,11 @@
 mod support;
 
 use std::process::Stdio;
-use support::{Stage, have, succeeds, until};
+use support::{Fixture, have, succeeds, until};
 
 /// The queue is there.
-fn made(stage: &Stage, queue: &str) {
-    let file = stage.queues().join(format!("prodcon.{queue}"));
+fn made(fixture: &Fixture, queue: &str) {
+    let file = fixture.queues().join(format!("prodcon.{queue}"));
     until("the queue", || file.exists());
 }
 
@@ -16,24 +16,24 @@ fn producer_and_consumer_pass_a_stream_of_samples() {
     if !have("gcc") {
         return;
     }
-    let mut stage = Stage::new();
-    let producer = stage.compile("gcc", "c11", &["examples/producer.c"], &[]);
-    let consumer = stage.compile("gcc", "c11", &["examples/consumer.c"], &[]);
-    let waiting = stage.start(
-        stage
+    let mut fixture = Fixture::new();
+    let producer = fixture.compile("gcc", "c11", &["examples/producer.c"], &[]);
+    let consumer = fixture.compile("gcc", "c11", &["examples/consumer.c"], &[]);
+    let waiting = fixture.start(
+        fixture
             .command(&consumer)
             .arg("samples")
             .stdout(Stdio::piped()),
     );
-    made(&stage, "samples");
-    succeeds(stage.command(&producer).args(["samples", "100000"]));
+    made(&fixture, "samples");
+    succeeds(fixture.command(&producer).args(["samples", "100000"]));
     assert_eq!(
-        stage.end_of(waiting),
+        fixture.end_of(waiting),
         "100000 samples, mean 24.500 degrees\n"
     );
-    stage.is_clean();
+    fixture.is_clean();
     // Without a queue the producer says what is wrong.
-    let output = stage
+    let output = fixture
         .command(&producer)
         .args(["samples", "1"])
         .output()
@@ -50,37 +50,40 @@ fn a_killed_consumer_is_replaced_and_nothing_is_lost() {
     if !have("gcc") {
         return;
     }
-    let mut stage = Stage::new();
-    let producer = stage.compile("gcc", "c11", &["examples/producer.c"], &[]);
-    let consumer = stage.compile("gcc", "c11", &["examples/consumer.c"], &[]);
-    let first = stage.start(
-        stage
+    let mut fixture = Fixture::new();
+    let producer = fixture.compile("gcc", "c11", &["examples/producer.c"], &[]);
+    let consumer = fixture.compile("gcc", "c11", &["examples/consumer.c"], &[]);
+    let first = fixture.start(
+        fixture
             .command(&consumer)
             .arg("samples")
             .stdout(Stdio::piped()),
     );
-    made(&stage, "samples");
+    made(&fixture, "samples");
     assert_eq!(
         // SAFETY: stops a child of ours that has not been waited for.
-        unsafe { libc::kill(stage.pid(first) as i32, libc::SIGSTOP) },
+        unsafe { libc::kill(fixture.pid(first) as i32, libc::SIGSTOP) },
         0
     );
-    let putting = stage.start(
-        stage
+    let putting = fixture.start(
+        fixture
             .command(&producer)
             .args(["samples", "5000"])
             .stdout(Stdio::piped()),
     );
-    stage.kill(first);
-    let second = stage.start(
-        stage
+    fixture.kill(first);
+    let second = fixture.start(
+        fixture
             .command(&consumer)
             .arg("samples")
             .stdout(Stdio::piped()),
     );
-    stage.end_of(putting);
-    assert_eq!(stage.end_of(second), "5000 samples, mean 24.500 degrees\n");
-    stage.is_clean();
+    fixture.end_of(putting);
+    assert_eq!(
+        fixture.end_of(second),
+        "5000 samples, mean 24.500 degrees\n"
+    );
+    fixture.is_clean();
 }
 
 #[test]
@@ -88,16 +91,16 @@ fn the_camera_passes_frames_of_a_mebibyte_without_copies() {
     if !have("g++") {
         return;
     }
-    let mut stage = Stage::new();
-    let camera = stage.compile("g++", "c++17", &["examples/camera.cpp"], &[]);
-    let watching = stage.start(
-        stage
+    let mut fixture = Fixture::new();
+    let camera = fixture.compile("g++", "c++17", &["examples/camera.cpp"], &[]);
+    let watching = fixture.start(
+        fixture
             .command(&camera)
             .args(["frames", "--watch"])
             .stdout(Stdio::piped()),
     );
-    made(&stage, "frames");
-    succeeds(stage.command(&camera).args(["frames", "200"]));
-    assert_eq!(stage.end_of(watching), "200 frames, 0 wrong\n");
-    stage.is_clean();
+    made(&fixture, "frames");
+    succeeds(fixture.command(&camera).args(["frames", "200"]));
+    assert_eq!(fixture.end_of(watching), "200 frames, 0 wrong\n");
+    fixture.is_clean();
 }

@@ -4,9 +4,9 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
-use support::{Stage, have, library, root, succeeds};
+use support::{Fixture, have, library, root, succeeds};
 
-fn install(stage: &Stage, variables: &[(&str, &str)], arguments: &[&str]) {
+fn install(fixture: &Fixture, variables: &[(&str, &str)], arguments: &[&str]) {
     let mut command = Command::new(root().join("install.sh"));
     for key in ["PREFIX", "LIBDIR", "INCLUDEDIR", "DESTDIR"] {
         command.env_remove(key);
@@ -15,7 +15,7 @@ fn install(stage: &Stage, variables: &[(&str, &str)], arguments: &[&str]) {
         .envs(variables.iter().copied())
         .env("LIBRARIES", library())
         .env("CARGO", env!("CARGO"));
-    succeeds(command.args(arguments).current_dir(&stage.dir));
+    succeeds(command.args(arguments).current_dir(&fixture.dir));
 }
 
 fn files(dir: &Path) -> Vec<String> {
@@ -44,14 +44,14 @@ fn files(dir: &Path) -> Vec<String> {
 
 #[test]
 fn everything_is_installed_below_destdir_and_removed_again() {
-    let stage = Stage::new();
-    let destination = stage.dir.join("image");
+    let fixture = Fixture::new();
+    let destination = fixture.dir.join("image");
     let variables = [
         ("DESTDIR", destination.to_str().unwrap()),
         ("PREFIX", "/opt/prodcon"),
         ("LIBDIR", "/opt/prodcon/lib64"),
     ];
-    install(&stage, &variables, &[]);
+    install(&fixture, &variables, &[]);
     let version = env!("CARGO_PKG_VERSION");
     let expected = [
         "include/prodcon.h".to_owned(),
@@ -73,7 +73,7 @@ fn everything_is_installed_below_destdir_and_removed_again() {
             && !pc.contains('@'),
         "{pc}"
     );
-    install(&stage, &variables, &["--uninstall"]);
+    install(&fixture, &variables, &["--uninstall"]);
     assert_eq!(files(&destination), Vec::<String>::new());
 }
 
@@ -82,9 +82,9 @@ fn a_program_is_built_with_pkg_config() {
     if !have("pkg-config") || !have("gcc") {
         return;
     }
-    let stage = Stage::new();
-    let prefix = stage.dir.join("usr");
-    install(&stage, &[("PREFIX", prefix.to_str().unwrap())], &[]);
+    let fixture = Fixture::new();
+    let prefix = fixture.dir.join("usr");
+    install(&fixture, &[("PREFIX", prefix.to_str().unwrap())], &[]);
     let libraries = prefix.join("lib");
     let flags = succeeds(
         Command::new("pkg-config")
@@ -92,15 +92,15 @@ fn a_program_is_built_with_pkg_config() {
             .env("PKG_CONFIG_PATH", libraries.join("pkgconfig")),
     );
     let flags = String::from_utf8(flags.stdout).unwrap();
-    let program = stage.dir.join("basics");
+    let program = fixture.dir.join("basics");
     let mut command = Command::new("gcc");
     command
         .args(["-std=c11", "-D_GNU_SOURCE"])
         .arg(root().join("c/tests/basics.c"))
         .args(flags.split_whitespace());
     succeeds(command.arg("-o").arg(&program));
-    succeeds(stage.command(&program).env("LD_LIBRARY_PATH", &libraries));
-    stage.is_clean();
+    succeeds(fixture.command(&program).env("LD_LIBRARY_PATH", &libraries));
+    fixture.is_clean();
 }
 
 const PROJECT: &str = r#"
@@ -130,10 +130,10 @@ fn cmake_finds_the_package_wherever_the_tree_was_moved() {
     if !have("cmake") || !have("make") || !have("gcc") || !have("g++") {
         return;
     }
-    let stage = Stage::new();
-    let image = stage.dir.join("image");
+    let fixture = Fixture::new();
+    let image = fixture.dir.join("image");
     install(
-        &stage,
+        &fixture,
         &[
             ("DESTDIR", image.to_str().unwrap()),
             ("PREFIX", "/usr"),
@@ -141,14 +141,14 @@ fn cmake_finds_the_package_wherever_the_tree_was_moved() {
         ],
         &[],
     );
-    let moved = stage.dir.join("moved here");
+    let moved = fixture.dir.join("moved here");
     std::fs::rename(image.join("usr"), &moved).unwrap();
-    std::fs::write(stage.dir.join("CMakeLists.txt"), PROJECT).unwrap();
-    let build = stage.dir.join("build");
+    std::fs::write(fixture.dir.join("CMakeLists.txt"), PROJECT).unwrap();
+    let build = fixture.dir.join("build");
     let mut configure = Command::new("cmake");
     configure
         .arg("-S")
-        .arg(&stage.dir)
+        .arg(&fixture.dir)
         .arg("-B")
         .arg(&build)
         .args(["-G", "Unix Makefiles"]);
@@ -161,11 +161,11 @@ fn cmake_finds_the_package_wherever_the_tree_was_moved() {
     for program in ["in_c", "in_c_static", "in_cpp"] {
         // CMake's own run path finds the library.
         succeeds(
-            stage
+            fixture
                 .command(build.join(program))
                 .env_remove("LD_LIBRARY_PATH"),
         );
-        stage.is_clean();
+        fixture.is_clean();
     }
 }
 

@@ -6,16 +6,16 @@ use rust::{AttachOptions, Control, GetError, QueueOptions, ReadyQueue, State};
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use support::{Stage, have, until};
+use support::{Fixture, have, until};
 
-fn peer(stage: &Stage, program: &PathBuf, arguments: &[&str]) -> Command {
-    let mut command = stage.command(program);
+fn peer(fixture: &Fixture, program: &PathBuf, arguments: &[&str]) -> Command {
+    let mut command = fixture.command(program);
     command.arg("q").args(arguments).stdout(Stdio::piped());
     command
 }
 
-fn options(stage: &Stage, capacity: u32) -> QueueOptions {
-    QueueOptions::new(capacity).attach(AttachOptions::new().directory(stage.queues()))
+fn options(fixture: &Fixture, capacity: u32) -> QueueOptions {
+    QueueOptions::new(capacity).attach(AttachOptions::new().directory(fixture.queues()))
 }
 
 fn numbers(bytes: &[u8]) -> Vec<u64> {
@@ -33,13 +33,13 @@ fn two_c_processes_and_a_rust_process_share_one_queue() {
     if !have("gcc") {
         return;
     }
-    let stage = Stage::new();
-    let program = stage.compile("gcc", "c11", &["tests/peer.c"], &[]);
+    let fixture = Fixture::new();
+    let program = fixture.compile("gcc", "c11", &["tests/peer.c"], &[]);
     // A queue of u64: the C processes attach to it as a queue of bytes.
-    let mut queue = ReadyQueue::<u64>::create("q", &options(&stage, 64).seats(8)).unwrap();
+    let mut queue = ReadyQueue::<u64>::create("q", &options(&fixture, 64).seats(8)).unwrap();
     let control = queue.control().try_clone().unwrap();
     let mut consumer = queue.try_clone().unwrap();
-    let mut in_c = peer(&stage, &program, &["get"]).spawn().unwrap();
+    let mut in_c = peer(&fixture, &program, &["get"]).spawn().unwrap();
     let mut out = in_c.stdout.take().unwrap();
     let (by_c, by_rust) = std::thread::scope(|scope| {
         // All of it is read, so that the consumer never waits for the pipe.
@@ -58,7 +58,7 @@ fn two_c_processes_and_a_rust_process_share_one_queue() {
                 }
             }
         });
-        let mut producer = peer(&stage, &program, &["put", "0", &EACH.to_string()])
+        let mut producer = peer(&fixture, &program, &["put", "0", &EACH.to_string()])
             .spawn()
             .unwrap();
         for number in RUST..RUST + EACH {
@@ -91,24 +91,24 @@ fn two_c_processes_and_a_rust_process_share_one_queue() {
     );
     drop(queue);
     control.unlink().unwrap();
-    stage.is_clean();
+    fixture.is_clean();
 }
 
 /// A C consumer is killed with an item in hand; what comes of the item.
-fn killed(role: &str, at_least_once: bool) -> (Stage, ReadyQueue<[u8]>, Control) {
-    let mut stage = Stage::new();
-    let program = stage.compile("gcc", "c11", &["tests/peer.c"], &[]);
-    let options = options(&stage, 4)
+fn killed(role: &str, at_least_once: bool) -> (Fixture, ReadyQueue<[u8]>, Control) {
+    let mut fixture = Fixture::new();
+    let program = fixture.compile("gcc", "c11", &["tests/peer.c"], &[]);
+    let options = options(&fixture, 4)
         .item_size(8)
         .seats(4)
         .at_least_once(at_least_once);
     let mut queue = ReadyQueue::<[u8]>::create("q", &options).unwrap();
     let control = queue.control().try_clone().unwrap();
     queue.put(&7u64.to_ne_bytes()).unwrap();
-    let child = stage.start(&mut peer(&stage, &program, &[role]));
+    let child = fixture.start(&mut peer(&fixture, &program, &[role]));
     until("an item in hand", || control.stats().unwrap().unacked == 1);
-    stage.kill(child);
-    (stage, queue, control)
+    fixture.kill(child);
+    (fixture, queue, control)
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn an_item_in_the_hand_of_a_killed_c_consumer_comes_again() {
         return;
     }
     for role in ["hold", "hold-get"] {
-        let (stage, mut queue, control) = killed(role, true);
+        let (fixture, mut queue, control) = killed(role, true);
         let item = queue
             .within(std::time::Duration::from_secs(60))
             .take()
@@ -133,7 +133,7 @@ fn an_item_in_the_hand_of_a_killed_c_consumer_comes_again() {
             (1, 0, 0, 1)
         );
         assert!(control.doctor().unwrap().ok());
-        drop(stage);
+        drop(fixture);
     }
 }
 
@@ -142,7 +142,7 @@ fn an_item_in_the_hand_of_a_killed_c_consumer_is_counted_as_lost() {
     if !have("gcc") {
         return;
     }
-    let (stage, mut queue, control) = killed("hold", false);
+    let (fixture, mut queue, control) = killed("hold", false);
     until("recovery", || {
         control.recover().unwrap();
         control.stats().unwrap().lost == 1
@@ -151,7 +151,7 @@ fn an_item_in_the_hand_of_a_killed_c_consumer_is_counted_as_lost() {
     let stats = control.stats().unwrap();
     assert!(stats.adds_up() && stats.unacked == 0, "{stats:?}");
     assert!(control.doctor().unwrap().ok());
-    drop(stage);
+    drop(fixture);
 }
 
 #[test]
@@ -159,9 +159,9 @@ fn killed_c_producers_and_consumers_stop_nobody() {
     if !have("gcc") {
         return;
     }
-    let mut stage = Stage::new();
-    let program = stage.compile("gcc", "c11", &["tests/peer.c"], &[]);
-    let options = options(&stage, 16)
+    let mut fixture = Fixture::new();
+    let program = fixture.compile("gcc", "c11", &["tests/peer.c"], &[]);
+    let options = options(&fixture, 16)
         .item_size(8)
         .seats(16)
         .at_least_once(true);
@@ -170,12 +170,12 @@ fn killed_c_producers_and_consumers_stop_nobody() {
     for round in 0..20u64 {
         let before = control.stats().unwrap().puts;
         let first = (round << 32).to_string();
-        let producer = stage
-            .start(peer(&stage, &program, &["put", &first, "1000000000"]).stdout(Stdio::null()));
-        let consumer = stage.start(peer(&stage, &program, &["get"]).stdout(Stdio::null()));
+        let producer = fixture
+            .start(peer(&fixture, &program, &["put", &first, "1000000000"]).stdout(Stdio::null()));
+        let consumer = fixture.start(peer(&fixture, &program, &["get"]).stdout(Stdio::null()));
         until("some puts", || control.stats().unwrap().puts > before + 100);
-        stage.kill(producer);
-        stage.kill(consumer);
+        fixture.kill(producer);
+        fixture.kill(consumer);
         // Whatever they were at: this process gets on.
         while queue.try_get().is_ok() {}
         queue.put(&1u64.to_ne_bytes()).unwrap();

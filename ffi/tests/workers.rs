@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
-use support::{Stage, have, library, succeeds, until};
+use support::{Fixture, have, library, succeeds, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A directory of the test's own, which `PRODCON_DIR` names: controlling handles find their segments by it. One test at a time has it.
 struct Alone {
-    stage: Stage,
+    fixture: Fixture,
     program: PathBuf,
     _turn: MutexGuard<'static, ()>,
 }
@@ -26,12 +26,12 @@ fn alone() -> Option<Alone> {
         return None;
     }
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let stage = Stage::new();
-    let program = stage.compile("gcc", "c11", &["examples/worker.c"], &[]);
+    let fixture = Fixture::new();
+    let program = fixture.compile("gcc", "c11", &["examples/worker.c"], &[]);
     // SAFETY: only tests read the environment here, and only those that have the turn, with threads of their own that have ended before.
-    unsafe { std::env::set_var("PRODCON_DIR", stage.queues()) };
+    unsafe { std::env::set_var("PRODCON_DIR", fixture.queues()) };
     Some(Alone {
-        stage,
+        fixture,
         program,
         _turn: turn,
     })
@@ -71,7 +71,7 @@ fn a_c_consumer_works_off_its_queue_and_sends_results() {
         (100, 0, 0, 0)
     );
     drop(sum);
-    alone.stage.is_clean();
+    alone.fixture.is_clean();
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_c_producer_serves_its_subscribers_and_obeys_messages() {
     drop(queue);
     control.unlink().unwrap();
     drop(count);
-    alone.stage.is_clean();
+    alone.fixture.is_clean();
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_c_producer_leaves_full_queues_out_if_told_so() {
     drop(queue);
     control.unlink().unwrap();
     drop(count);
-    alone.stage.is_clean();
+    alone.fixture.is_clean();
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_killed_c_consumer_is_heard_of_and_its_item_comes_again() {
     sum.set_stop_at_queue_end().unwrap();
     assert!(sum.wait().unwrap().success());
     drop(sum);
-    alone.stage.is_clean();
+    alone.fixture.is_clean();
 }
 
 #[test]
@@ -207,10 +207,10 @@ fn a_c_worker_ends_when_its_controlling_process_is_gone() {
         .args(["--attach", "c-left"])
         .env("PRODCON_WORKER", told)
         .stderr(Stdio::null());
-    let child = alone.stage.start(&mut command);
-    alone.stage.end_of(child);
+    let child = alone.fixture.start(&mut command);
+    alone.fixture.end_of(child);
     let _ = control.unlink();
-    alone.stage.is_clean();
+    alone.fixture.is_clean();
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn a_c_worker_that_fails_says_why() {
         "{output:?}"
     );
     drop(count);
-    alone.stage.is_clean();
+    alone.fixture.is_clean();
 }
 
 #[test]
@@ -273,18 +273,18 @@ fn a_c_worker_works_by_hand() {
     let program = &alone.program.clone();
     let mut queue = ReadyQueue::<u64>::create("c-by-hand", &QueueOptions::new(64)).unwrap();
     let child = alone
-        .stage
+        .fixture
         .start(command(program).args(["--attach", "c-by-hand"]));
     for number in 0..1000 {
         queue.put(&number).unwrap();
     }
     let control = queue.control().try_clone().unwrap();
     control.set_state(rust::State::StopAtQueueEnd).unwrap();
-    alone.stage.end_of(child);
+    alone.fixture.end_of(child);
     assert_eq!(control.stats().unwrap().gets, 1000);
     drop(queue);
     control.unlink().unwrap();
-    alone.stage.is_clean();
+    alone.fixture.is_clean();
 }
 
 #[test]
@@ -294,18 +294,18 @@ fn a_program_that_is_no_worker_is_told_from_one() {
     let error = count.start_new("true").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotAWorker, "{error}");
     drop(count);
-    alone.stage.is_clean();
+    alone.fixture.is_clean();
 }
 
 /// What `c/tests/worker_calls.c` expects.
 fn calls(alone: &Alone, program: &Path, through: &[&str]) {
     let mut command = match through {
         [tool, options @ ..] => {
-            let mut command = alone.stage.command(tool);
+            let mut command = alone.fixture.command(tool);
             command.args(options).arg(program);
             command
         }
-        [] => alone.stage.command(program),
+        [] => alone.fixture.command(program),
     };
     let control =
         Control::create::<[u8]>("calls", &QueueOptions::new(2).item_size(8).seats(8)).unwrap();
@@ -322,14 +322,14 @@ fn calls(alone: &Alone, program: &Path, through: &[&str]) {
     for name in ["calls", "calls.in", "calls.out", "calls.results"] {
         rust::unlink(name).unwrap();
     }
-    alone.stage.is_clean();
+    alone.fixture.is_clean();
 }
 
 #[test]
 fn the_calls_of_a_worker_answer_as_documented() {
     let Some(alone) = alone() else { return };
     let program = alone
-        .stage
+        .fixture
         .compile("gcc", "c11", &["tests/worker_calls.c"], &[]);
     calls(&alone, &program, &[]);
     if have("valgrind") {
@@ -343,7 +343,7 @@ fn the_calls_of_a_worker_answer_as_documented() {
         calls(&alone, &program, &[&["valgrind"], &options[..]].concat());
     }
     if support::have_sanitizers("gcc") {
-        let program = alone.stage.compile(
+        let program = alone.fixture.compile(
             "gcc",
             "c11",
             &["tests/worker_calls.c"],

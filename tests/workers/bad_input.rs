@@ -1,6 +1,6 @@
 //! What is wrong is said by the call that got it, with names and what to do.
 
-use crate::fixture::Stage;
+use crate::fixture::Fixture;
 use prodcon::worker::{Consumer, ConsumerOptions, Producer, ProducerOptions, seconds};
 use prodcon::{Control, Error, ErrorKind, QueueOptions};
 use std::process::Command;
@@ -16,8 +16,8 @@ fn says<T>(result: Result<T, Error>, kind: ErrorKind, texts: &[&str]) {
 
 #[test]
 fn programs_that_are_no_workers() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer(
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer(
         "c",
         ConsumerOptions::new().start_timeout(Duration::from_millis(300)),
     );
@@ -49,43 +49,43 @@ fn programs_that_are_no_workers() {
             && !consumer.stats().unwrap().ready
     );
     // And it still works.
-    consumer.start_new(stage.program("consumer")).unwrap();
+    consumer.start_new(fixture.program("consumer")).unwrap();
     drop(consumer);
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn types_that_do_not_match() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let mut consumer =
-        Consumer::<u32>::create("c", &ConsumerOptions::new().directory(&stage.dir)).unwrap();
+        Consumer::<u32>::create("c", &ConsumerOptions::new().directory(&fixture.dir)).unwrap();
     says(
-        consumer.start_new(stage.program("consumer")),
+        consumer.start_new(fixture.program("consumer")),
         ErrorKind::WorkerFailed,
         &["'c'", "u32", "u64"],
     );
-    let mut producer = stage.producer("p", ProducerOptions::new().subscribers(["c"]));
+    let mut producer = fixture.producer("p", ProducerOptions::new().subscribers(["c"]));
     says(
-        producer.start_new(stage.program("producer")),
+        producer.start_new(fixture.program("producer")),
         ErrorKind::WorkerFailed,
         &["'c'", "u32", "u64"],
     );
-    let options = ConsumerOptions::new().directory(&stage.dir);
+    let options = ConsumerOptions::new().directory(&fixture.dir);
     says(
         Consumer::<u64>::create_or_attach("c", &options),
         ErrorKind::Controlled,
         &["'c'", "control"],
     );
     drop(consumer);
-    let _queue = Control::create::<u32>("d", &stage.options(4)).unwrap();
+    let _queue = Control::create::<u32>("d", &fixture.options(4)).unwrap();
     says(
         Consumer::<u64>::attach("d", &options),
         ErrorKind::Incompatible,
         &["'d'", "u32", "u64"],
     );
-    let mut producer = stage.producer("q", ProducerOptions::new());
+    let mut producer = fixture.producer("q", ProducerOptions::new());
     says(
-        producer.start_new(stage.program("consumer")),
+        producer.start_new(fixture.program("consumer")),
         ErrorKind::WorkerFailed,
         &["'q' belongs to a producer"],
     );
@@ -93,20 +93,20 @@ fn types_that_do_not_match() {
 
 #[test]
 fn subscribers_that_are_no_queues() {
-    let stage = Stage::new();
-    let options = ProducerOptions::new().directory(&stage.dir);
+    let fixture = Fixture::new();
+    let options = ProducerOptions::new().directory(&fixture.dir);
     says(
         Producer::create("p", &options.clone().subscribers(["none"])),
         ErrorKind::InvalidOption,
         &["subscriber 'none' is no queue"],
     );
-    std::fs::write(stage.dir.join("prodcon.bad"), "no segment").unwrap();
+    std::fs::write(fixture.dir.join("prodcon.bad"), "no segment").unwrap();
     says(
         Producer::create("p", &options.clone().subscribers(["bad"])),
         ErrorKind::InvalidOption,
         &["'bad'", "no prodcon segment"],
     );
-    std::fs::remove_file(stage.dir.join("prodcon.bad")).unwrap();
+    std::fs::remove_file(fixture.dir.join("prodcon.bad")).unwrap();
     let mut producer = Producer::create("p", &options).unwrap();
     says(
         producer.set_subscribers(["p"]),
@@ -118,16 +118,16 @@ fn subscribers_that_are_no_queues() {
         ErrorKind::InvalidOption,
         &["no/name"],
     );
-    let consumer = stage.consumer("c", ConsumerOptions::new());
+    let consumer = fixture.consumer("c", ConsumerOptions::new());
     producer.set_subscribers([consumer.name()]).unwrap();
     drop(consumer);
     says(
-        producer.start_new(stage.program("producer")),
+        producer.start_new(fixture.program("producer")),
         ErrorKind::InvalidOption,
         &["subscriber 'c' is no queue"],
     );
     producer.set_subscribers([""; 0]).unwrap();
-    producer.start_new(stage.program("producer")).unwrap();
+    producer.start_new(fixture.program("producer")).unwrap();
     says(
         producer.set_subscribers([""; 0]),
         ErrorKind::Running,
@@ -139,9 +139,9 @@ fn subscribers_that_are_no_queues() {
 
 #[test]
 fn numbers_out_of_range() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let consumer =
-        |options: ConsumerOptions| Consumer::<u64>::create("c", &options.directory(&stage.dir));
+        |options: ConsumerOptions| Consumer::<u64>::create("c", &options.directory(&fixture.dir));
     let new = ConsumerOptions::new;
     says(
         consumer(new().max_buffer_size(0)),
@@ -180,7 +180,7 @@ fn numbers_out_of_range() {
     );
     consumer(new().max_buffer_size(300).processes(4)).unwrap();
     says(
-        Consumer::<[u8]>::create("c", &new().directory(&stage.dir)),
+        Consumer::<[u8]>::create("c", &new().directory(&fixture.dir)),
         ErrorKind::InvalidOption,
         &["'c'", "item_size"],
     );
@@ -195,26 +195,26 @@ fn numbers_out_of_range() {
         Producer::create(
             "p",
             &ProducerOptions::new()
-                .directory(&stage.dir)
+                .directory(&fixture.dir)
                 .work_timeout(Duration::MAX),
         ),
         ErrorKind::InvalidOption,
         &["a year"],
     );
-    assert_eq!(stage.left(), [""; 0], "nothing was made");
+    assert_eq!(fixture.left(), [""; 0], "nothing was made");
 }
 
 #[test]
 fn arguments_too_large() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new());
     says(
-        consumer.start_new(stage.worker("consumer", ["x".repeat(1 << 20)])),
+        consumer.start_new(fixture.worker("consumer", ["x".repeat(1 << 20)])),
         ErrorKind::Spawn,
         &["'c'", "arguments", "too large", "message"],
     );
     says(
-        consumer.start_new(stage.worker("consumer", vec!["x".repeat(100_000); 100])),
+        consumer.start_new(fixture.worker("consumer", vec!["x".repeat(100_000); 100])),
         ErrorKind::Spawn,
         &["too large"],
     );
@@ -223,9 +223,9 @@ fn arguments_too_large() {
 
 #[test]
 fn names_that_are_taken_or_gone() {
-    let stage = Stage::new();
-    let first = stage.consumer("c", ConsumerOptions::new());
-    let options = ConsumerOptions::new().directory(&stage.dir);
+    let fixture = Fixture::new();
+    let first = fixture.consumer("c", ConsumerOptions::new());
+    let options = ConsumerOptions::new().directory(&fixture.dir);
     let again = Consumer::<u64>::create("c", &options);
     says(again, ErrorKind::AlreadyExists, &["'c'", "prodcon rm c"]);
     says(
@@ -249,7 +249,7 @@ fn names_that_are_taken_or_gone() {
         &["xxx.results"],
     );
     assert_eq!(
-        stage.left().len(),
+        fixture.left().len(),
         4,
         "the first one's are still there, and nothing else"
     );
@@ -258,10 +258,10 @@ fn names_that_are_taken_or_gone() {
 
 #[test]
 fn a_segment_that_is_gone() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new());
-    consumer.start_new(stage.program("consumer")).unwrap();
-    prodcon::unlink_in(&stage.dir, "c").unwrap();
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new());
+    consumer.start_new(fixture.program("consumer")).unwrap();
+    prodcon::unlink_in(&fixture.dir, "c").unwrap();
     let ended = consumer
         .wait_timeout(Duration::from_secs(60))
         .unwrap()
@@ -273,18 +273,18 @@ fn a_segment_that_is_gone() {
         "{ended:?}"
     );
     says(
-        consumer.start_new(stage.program("consumer")),
+        consumer.start_new(fixture.program("consumer")),
         ErrorKind::WorkerFailed,
         &["'c'"],
     );
     drop(consumer);
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn a_state_that_cannot_be_set() {
-    let stage = Stage::new();
-    let consumer = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let consumer = fixture.consumer("c", ConsumerOptions::new());
     let error = consumer.set_stop_at_queue_end().unwrap_err().to_string();
     assert!(
         error.contains("'c' is stopped and cannot become stop_at_queue_end"),

@@ -1,6 +1,6 @@
 //! Workers that no controlling handle has started.
 
-use crate::fixture::{Stage, heard, until};
+use crate::fixture::{Fixture, heard, until};
 use prodcon::worker::ConsumerOptions;
 use prodcon::{Control, ReadyQueue, State};
 use std::process::{Command, Stdio};
@@ -19,17 +19,17 @@ fn output(mut command: Command) -> (Option<i32>, String) {
 
 #[test]
 fn a_worker_needs_only_a_queue() {
-    let stage = Stage::new();
-    let options = stage.options(64);
+    let fixture = Fixture::new();
+    let options = fixture.options(64);
     let control = Control::create::<u64>("sum", &options).unwrap();
     let carrier = Control::create::<[u8]>("ramp", &options.item_size(8)).unwrap();
-    let mut consumer = stage
+    let mut consumer = fixture
         .program("consumer")
         .args(["--attach", "sum"])
         .env("PRODCON_MAX_BUFFER_SIZE", "4")
         .spawn()
         .unwrap();
-    let mut producer = stage.program("producer");
+    let mut producer = fixture.program("producer");
     producer
         .args(["--attach", "ramp", "to=100"])
         .env("PRODCON_SUBSCRIBERS", "sum")
@@ -39,7 +39,7 @@ fn a_worker_needs_only_a_queue() {
     carrier.set_state(State::Stopped).unwrap();
     control.set_state(State::StopAtQueueEnd).unwrap();
     assert!(consumer.wait().unwrap().success() && producer.wait().unwrap().success());
-    let logs = stage.logs();
+    let logs = fixture.logs();
     let consumer = logs.iter().find(|log| {
         log.calls
             .iter()
@@ -53,7 +53,7 @@ fn a_worker_needs_only_a_queue() {
         "{logs:?}"
     );
     assert!(logs.iter().all(|log| log.stops.len() == 1));
-    let mut left = stage.left();
+    let mut left = fixture.left();
     left.sort();
     assert_eq!(
         left,
@@ -64,11 +64,11 @@ fn a_worker_needs_only_a_queue() {
 
 #[test]
 fn a_controlling_handle_serves_workers_that_others_start() {
-    let stage = Stage::new();
-    let mut handle = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut handle = fixture.consumer("c", ConsumerOptions::new());
     let results = heard(&mut handle);
     let start = || {
-        stage
+        fixture
             .program("consumer")
             .args(["--attach", "c", "results=1"])
             .spawn()
@@ -77,7 +77,7 @@ fn a_controlling_handle_serves_workers_that_others_start() {
     handle.start_external().unwrap();
     let mut workers = [start(), start()];
     // Else the first may have done it all, and the stream has ended, before the second one attaches.
-    until("both workers", || stage.logs().len() == 2);
+    until("both workers", || fixture.logs().len() == 2);
     (0..100).for_each(|item| handle.put_in_queue(&item).unwrap());
     until("the results", || results.lock().unwrap().len() == 100);
     handle.set_stop_at_queue_end().unwrap();
@@ -85,27 +85,27 @@ fn a_controlling_handle_serves_workers_that_others_start() {
     workers
         .iter_mut()
         .for_each(|worker| assert!(worker.wait().unwrap().success()));
-    assert_eq!(stage.worked(), (0..100).collect::<Vec<_>>());
+    assert_eq!(fixture.worked(), (0..100).collect::<Vec<_>>());
     assert_eq!(handle.state(), State::Stopped);
     drop(handle);
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn a_worker_by_hand_works_beside_those_that_the_handle_started() {
-    let stage = Stage::new();
-    let mut handle = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut handle = fixture.consumer("c", ConsumerOptions::new());
     handle
-        .start_new(stage.worker("consumer", ["pause_us=1000"]))
+        .start_new(fixture.worker("consumer", ["pause_us=1000"]))
         .unwrap();
-    let mut helper = stage
+    let mut helper = fixture
         .program("consumer")
         .args(["--attach", "c", "pause_us=1000"])
         .spawn()
         .unwrap();
     until("both", || {
         (0..10).for_each(|item| handle.put_in_queue(&item).unwrap());
-        stage
+        fixture
             .logs()
             .iter()
             .filter(|log| !log.calls.is_empty())
@@ -118,19 +118,19 @@ fn a_worker_by_hand_works_beside_those_that_the_handle_started() {
 
 #[test]
 fn a_worker_by_hand_outlives_the_controlling_process_but_not_its_segment() {
-    let stage = Stage::new();
-    let _queue = ReadyQueue::<u64>::create("c", &stage.options(4)).unwrap();
-    let mut worker = stage
+    let fixture = Fixture::new();
+    let _queue = ReadyQueue::<u64>::create("c", &fixture.options(4)).unwrap();
+    let mut worker = fixture
         .program("consumer")
         .args(["--attach", "c"])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    until("it attached", || stage.log().starts == 1);
-    prodcon::unlink_in(&stage.dir, "c").unwrap();
+    until("it attached", || fixture.log().starts == 1);
+    prodcon::unlink_in(&fixture.dir, "c").unwrap();
     let status = worker.wait().unwrap();
     assert_eq!(status.code(), Some(1));
-    assert_eq!(stage.log().stops.len(), 1);
+    assert_eq!(fixture.log().stops.len(), 1);
     let error = std::io::read_to_string(worker.stderr.take().unwrap()).unwrap();
     assert!(
         error.contains("'c'") && error.contains("removed"),
@@ -140,11 +140,11 @@ fn a_worker_by_hand_outlives_the_controlling_process_but_not_its_segment() {
 
 #[test]
 fn what_is_wrong_is_said_on_stderr() {
-    let stage = Stage::new();
-    let queue = ReadyQueue::<u64>::create("c", &stage.options(4)).unwrap();
-    ReadyQueue::<u32>::create("small", &stage.options(4)).unwrap();
+    let fixture = Fixture::new();
+    let queue = ReadyQueue::<u64>::create("c", &fixture.options(4)).unwrap();
+    ReadyQueue::<u32>::create("small", &fixture.options(4)).unwrap();
     let args = |kind: &str, arguments: &[&str], variable: Option<(&str, &str)>| {
-        let mut command = stage.program(kind);
+        let mut command = fixture.program(kind);
         command.args(arguments).envs(variable);
         output(command)
     };
@@ -236,5 +236,5 @@ fn what_is_wrong_is_said_on_stderr() {
         1,
         &["'c' is stopped", "prodcon state c started"],
     );
-    assert!(stage.logs().is_empty(), "nothing was started");
+    assert!(fixture.logs().is_empty(), "nothing was started");
 }

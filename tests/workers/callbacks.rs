@@ -1,6 +1,6 @@
 //! A handle that is called from its own callback: each call works, or says at once why it does not.
 
-use crate::fixture::{Stage, heard, until, within_a_minute};
+use crate::fixture::{Fixture, heard, until, within_a_minute};
 use prodcon::worker::{Consumer, ConsumerOptions};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -14,9 +14,9 @@ type Shared = Arc<Mutex<Option<Consumer<u64>>>>;
 #[test]
 fn a_handle_can_be_dropped_in_its_own_callbacks() {
     for callback in ["exit", "result"] {
-        let stage = Stage::new();
+        let fixture = Fixture::new();
         let handle: Shared = Arc::default();
-        let mut consumer = stage.consumer("c", ConsumerOptions::new());
+        let mut consumer = fixture.consumer("c", ConsumerOptions::new());
         let (send, dropped) = mpsc::channel();
         let again = handle.clone();
         let drop_it = move || {
@@ -29,23 +29,23 @@ fn a_handle_can_be_dropped_in_its_own_callbacks() {
             consumer.on_result_ready(move |_| drop_it());
         }
         consumer
-            .start_new(stage.worker("consumer", ["results=1", "fail_at=2"]))
+            .start_new(fixture.worker("consumer", ["results=1", "fail_at=2"]))
             .unwrap();
         consumer
             .put_in_queue(&if callback == "exit" { 2 } else { 1 })
             .unwrap();
         *handle.lock().unwrap() = Some(consumer);
         dropped.recv_timeout(MINUTE).expect("the end of the drop");
-        until("the removal of its segments", || stage.left().is_empty());
-        stage.assert_nobody_left();
-        assert_eq!(stage.log().stops.len(), 1);
+        until("the removal of its segments", || fixture.left().is_empty());
+        fixture.assert_nobody_left();
+        assert_eq!(fixture.log().stops.len(), 1);
     }
 }
 
 #[test]
 fn a_callback_can_replace_itself() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new());
     let handle: Shared = Arc::default();
     let (send, results) = mpsc::channel();
     let again = handle.clone();
@@ -58,7 +58,7 @@ fn a_callback_can_replace_itself() {
         }
     });
     consumer
-        .start_new(stage.worker("consumer", ["results=1"]))
+        .start_new(fixture.worker("consumer", ["results=1"]))
         .unwrap();
     consumer.put_in_queue(&1).unwrap();
     *handle.lock().unwrap() = Some(consumer);
@@ -79,17 +79,17 @@ fn a_callback_can_replace_itself() {
     );
     let consumer = handle.lock().unwrap().take();
     within_a_minute("the end", move || drop(consumer));
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn what_would_wait_for_its_own_callback_is_refused_there() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new());
     let handle: Shared = Arc::default();
     let (send, said) = mpsc::channel();
     let (again, first) = (handle.clone(), AtomicBool::new(true));
-    let program = Mutex::new(stage.program("consumer"));
+    let program = Mutex::new(fixture.program("consumer"));
     consumer.on_result_ready(move |_| {
         if !first.swap(false, Ordering::SeqCst) {
             let _ = send.send(vec!["a result".to_owned()]);
@@ -117,7 +117,7 @@ fn what_would_wait_for_its_own_callback_is_refused_there() {
         let _ = send.send(texts.collect());
     });
     consumer
-        .start_new(stage.worker("consumer", ["results=1"]))
+        .start_new(fixture.worker("consumer", ["results=1"]))
         .unwrap();
     *handle.lock().unwrap() = Some(consumer);
     let put = |item: u64| {
@@ -148,13 +148,13 @@ fn what_would_wait_for_its_own_callback_is_refused_there() {
     within_a_minute("the end", move || {
         assert!(consumer.stop().unwrap().success())
     });
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn a_callback_can_stop_its_worker_without_waiting_and_send_to_it() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new());
     let handle: Shared = Arc::default();
     let (again, calls) = (handle.clone(), Arc::new(AtomicUsize::new(0)));
     let count = calls.clone();
@@ -168,7 +168,7 @@ fn a_callback_can_stop_its_worker_without_waiting_and_send_to_it() {
         count.fetch_add(1, Ordering::SeqCst);
     });
     consumer
-        .start_new(stage.worker("consumer", ["results=1"]))
+        .start_new(fixture.worker("consumer", ["results=1"]))
         .unwrap();
     let mut shared = handle.lock().unwrap();
     consumer.put_in_queue(&1).unwrap();
@@ -183,8 +183,8 @@ fn a_callback_can_stop_its_worker_without_waiting_and_send_to_it() {
 
 #[test]
 fn the_end_of_a_worker_comes_with_its_text_although_a_result_callback_is_slow() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new());
     let (go, wait) = mpsc::channel::<()>();
     consumer.on_result_ready(move |_| {
         let _ = wait.recv();
@@ -192,7 +192,7 @@ fn the_end_of_a_worker_comes_with_its_text_although_a_result_callback_is_slow() 
     let (send, exits) = mpsc::channel();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
     consumer
-        .start_new(stage.worker("consumer", ["results=1", "fail_at=3"]))
+        .start_new(fixture.worker("consumer", ["results=1", "fail_at=3"]))
         .unwrap();
     (0..4).for_each(|item| consumer.put_in_queue(&item).unwrap());
     let exit = exits
@@ -205,8 +205,8 @@ fn the_end_of_a_worker_comes_with_its_text_although_a_result_callback_is_slow() 
 
 #[test]
 fn results_that_wait_for_a_slow_callback_keep_their_order() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().processes(2));
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new().processes(2));
     let results = heard(&mut consumer);
     let (go, wait) = mpsc::channel::<()>();
     let list = results.clone();
@@ -217,7 +217,7 @@ fn results_that_wait_for_a_slow_callback_keep_their_order() {
     let (send, exits) = mpsc::channel();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
     consumer
-        .start_new(stage.worker("consumer", ["last_results=10"]))
+        .start_new(fixture.worker("consumer", ["last_results=10"]))
         .unwrap();
     consumer.set_stop_at_queue_end().unwrap();
     (0..2).for_each(|_| assert!(exits.recv_timeout(MINUTE).unwrap().success()));

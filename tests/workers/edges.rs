@@ -1,6 +1,6 @@
 //! Limits, ends that nobody can see, and programs that misbehave.
 
-use crate::fixture::{Stage, heard, until, within_a_minute};
+use crate::fixture::{Fixture, heard, until, within_a_minute};
 use prodcon::QueueOptions;
 use prodcon::worker::{Consumer, ConsumerOptions, ProducerOptions, Program, Restart};
 use std::os::unix::process::CommandExt;
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 #[test]
 fn timeouts_without_end_are_none() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer(
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer(
         "c",
         ConsumerOptions::new()
             .start_timeout(Duration::MAX)
@@ -23,7 +23,7 @@ fn timeouts_without_end_are_none() {
     );
     let results = heard(&mut consumer);
     consumer
-        .start_new(stage.worker("consumer", ["results=1"]))
+        .start_new(fixture.worker("consumer", ["results=1"]))
         .unwrap();
     consumer.put_in_queue(&1).unwrap();
     assert_eq!(
@@ -34,13 +34,13 @@ fn timeouts_without_end_are_none() {
     assert!(consumer.stop().unwrap().success());
     consumer.start_external().unwrap();
     within_a_minute("the end", move || drop(consumer));
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn a_start_without_descriptors_fails_and_damages_nothing() {
-    let stage = Stage::new();
-    let mut controller = stage.program("controller");
+    let fixture = Fixture::new();
+    let mut controller = fixture.program("controller");
     controller
         .env("TEST_CONTROLS", "without_descriptors c")
         .stdout(Stdio::piped());
@@ -48,7 +48,7 @@ fn a_start_without_descriptors_fails_and_damages_nothing() {
     assert!(ends(&mut child), "it failed");
     let said = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
     assert!(said.contains("starts failed"), "{said}");
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 /// Waits for its end; whether it ended well.
@@ -63,8 +63,8 @@ fn ends(child: &mut Child) -> bool {
 
 #[test]
 fn where_ends_cannot_be_seen_a_worker_that_ended_well_has() {
-    let stage = Stage::new();
-    let mut controller = stage.program("controller");
+    let fixture = Fixture::new();
+    let mut controller = fixture.program("controller");
     controller
         .env("TEST_CONTROLS", "consumer c 2 create")
         .stdin(Stdio::piped())
@@ -77,14 +77,14 @@ fn where_ends_cannot_be_seen_a_worker_that_ended_well_has() {
     // SAFETY: `ignore` only makes a call that is async-signal-safe.
     unsafe { controller.pre_exec(ignore) };
     let mut child = controller.spawn().unwrap();
-    until("two workers", || stage.logs().len() == 2);
+    until("two workers", || fixture.logs().len() == 2);
     drop(child.stdin.take());
     assert!(
         ends(&mut child),
         "it took the end of its workers for a failure"
     );
-    assert_eq!(stage.logs().len(), 2, "none was started again");
-    stage.assert_nobody_left();
+    assert_eq!(fixture.logs().len(), 2, "none was started again");
+    fixture.assert_nobody_left();
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn where_ends_cannot_be_seen_a_worker_that_was_killed_is_started_again() {
 /// A controlling process that ignores SIGCHLD starts a worker again that ended at the item as its
 /// argument says.
 fn is_started_again_unseen(argument: &str) {
-    let stage = Stage::new();
-    let mut controller = stage.program("controller");
+    let fixture = Fixture::new();
+    let mut controller = fixture.program("controller");
     controller
         .env("TEST_CONTROLS", "consumer c 1 create")
         .stdin(Stdio::piped())
@@ -115,46 +115,46 @@ fn is_started_again_unseen(argument: &str) {
     // SAFETY: `ignore` only makes a call that is async-signal-safe.
     unsafe { controller.pre_exec(ignore) };
     let mut child = controller.spawn().unwrap();
-    until("a worker", || stage.logs().len() == 1);
-    stage.queue("c").put(&5).unwrap();
-    until("the one that follows it", || stage.logs().len() == 2);
+    until("a worker", || fixture.logs().len() == 1);
+    fixture.queue("c").put(&5).unwrap();
+    until("the one that follows it", || fixture.logs().len() == 2);
     drop(child.stdin.take());
     assert!(ends(&mut child), "the second one ended well");
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn a_worker_that_cannot_see_its_controlling_process_any_more_ends_as_a_failure() {
-    let stage = Stage::new();
-    let mut producer = stage.producer("p", ProducerOptions::new());
+    let fixture = Fixture::new();
+    let mut producer = fixture.producer("p", ProducerOptions::new());
     producer
-        .start_new(stage.worker("producer", ["close_at=3", "to=5"]))
+        .start_new(fixture.worker("producer", ["close_at=3", "to=5"]))
         .unwrap();
     let ended = within_a_minute("the end", move || producer.wait().unwrap());
     assert!(!ended.success(), "{ended:?}");
     // It has no descriptor left to tell its controlling process.
-    let said = std::fs::read_to_string(stage.dir.join("stderr")).unwrap();
+    let said = std::fs::read_to_string(fixture.dir.join("stderr")).unwrap();
     assert!(said.contains("closed this queue's descriptor"), "{said}");
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn a_restarted_process_that_never_attaches_is_killed_and_started_again() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let options = ConsumerOptions::new()
         .start_timeout(Duration::from_secs(2))
         .restart(Restart::OnFailure {
             limit: 2,
             backoff: Duration::from_millis(1),
         });
-    let mut consumer = stage.consumer("c", options);
+    let mut consumer = fixture.consumer("c", options);
     let (send, exits) = mpsc::channel();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
     let program = crate::fixture::example("worker_for_tests");
-    let mut command = stage.program("consumer");
+    let mut command = fixture.program("consumer");
     let script = format!(
         "if [ -e {0} ]; then exec sleep 600; fi; : > {0}; exec {1} \"$@\"",
-        stage.dir.join("log/../stderr.flag").display(),
+        fixture.dir.join("log/../stderr.flag").display(),
         program.display()
     );
     let variables: Vec<_> = command
@@ -184,7 +184,7 @@ fn a_restarted_process_that_never_attaches_is_killed_and_started_again() {
     }
     let ended = within_a_minute("the end", move || consumer.wait().unwrap());
     assert!(!ended.success() && ended.restarts() == 2, "{ended:?}");
-    let _ = std::fs::remove_file(stage.dir.join("stderr.flag"));
+    let _ = std::fs::remove_file(fixture.dir.join("stderr.flag"));
 }
 
 #[test]
@@ -193,17 +193,17 @@ fn on_stop_runs_although_a_panics_payload_or_an_error_panics_too() {
         ("drop_panics_at=3", "work panicked: (no text)"),
         ("bad_error_at=3", "cannot be shown"),
     ] {
-        let stage = Stage::new();
-        let mut consumer = stage.consumer("c", ConsumerOptions::new());
+        let fixture = Fixture::new();
+        let mut consumer = fixture.consumer("c", ConsumerOptions::new());
         consumer
-            .start_new(stage.worker("consumer", [argument]))
+            .start_new(fixture.worker("consumer", [argument]))
             .unwrap();
         (0..4).for_each(|item| consumer.put_in_queue(&item).unwrap());
         let ended = consumer
             .wait_timeout(Duration::from_secs(60))
             .unwrap()
             .expect("the end");
-        assert_eq!(stage.log().stops.len(), 1, "{ended:?}");
+        assert_eq!(fixture.log().stops.len(), 1, "{ended:?}");
         assert_eq!(ended.exits[0].status.unwrap().code(), Some(1));
         assert!(
             ended.error().is_some_and(|error| error.contains(text)),
@@ -220,8 +220,8 @@ fn a_callback_that_panics_with_a_payload_that_panics_does_not_end_the_listening(
             panic!("and once more");
         }
     }
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new());
     let (send, results) = mpsc::channel();
     let mut first = true;
     consumer.on_result_ready(move |result| {
@@ -232,7 +232,7 @@ fn a_callback_that_panics_with_a_payload_that_panics_does_not_end_the_listening(
         send.send(result.text().unwrap().to_owned()).unwrap();
     });
     consumer
-        .start_new(stage.worker("consumer", ["results=1"]))
+        .start_new(fixture.worker("consumer", ["results=1"]))
         .unwrap();
     (1..3).for_each(|item| consumer.put_in_queue(&item).unwrap());
     assert_eq!(
@@ -253,7 +253,7 @@ fn items_that_are_larger_than_the_workers_stack_are_worked_on_in_place() {
         (true, 8, Some(5)),
         (true, 2, None),
     ] {
-        let stage = Stage::new();
+        let fixture = Fixture::new();
         let queue = QueueOptions::new(3).at_least_once(again);
         let queue = if let Some(seats) = seats {
             queue.seats(seats)
@@ -266,12 +266,12 @@ fn items_that_are_larger_than_the_workers_stack_are_worked_on_in_place() {
             .max_buffer_size(buffer);
         let options = options
             .work_timeout(Duration::from_millis(20))
-            .directory(&stage.dir);
+            .directory(&fixture.dir);
         let mut consumer = Consumer::<[u8; LARGE]>::create("c", &options).unwrap();
         let (send, results) = mpsc::channel();
         consumer
             .on_result_ready(move |result| send.send(result.text().unwrap().to_owned()).unwrap());
-        let mut command = stage.program("giant");
+        let mut command = fixture.program("giant");
         let small_stack = || {
             let limit = libc::rlimit {
                 rlim_cur: 1 << 20,
@@ -297,6 +297,6 @@ fn items_that_are_larger_than_the_workers_stack_are_worked_on_in_place() {
         );
         let right: Vec<String> = (1..=6).map(|value| format!("{value} true")).collect();
         assert_eq!(results.try_iter().collect::<Vec<_>>(), right);
-        stage.assert_nobody_left();
+        fixture.assert_nobody_left();
     }
 }

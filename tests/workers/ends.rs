@@ -1,6 +1,6 @@
 //! How workers end: at the queue's end, by an error, by a panic, with their handle.
 
-use crate::fixture::{Stage, heard, until};
+use crate::fixture::{Fixture, heard, until};
 use prodcon::worker::{ConsumerOptions, ProducerOptions};
 use prodcon::{PutError, QueueOptions, State};
 use std::time::Duration;
@@ -10,14 +10,14 @@ fn at_the_queues_end_every_item_was_worked_on_once() {
     for workers in [1, 4] {
         for items in [0, 1, 10_000] {
             for again in [false, true] {
-                let stage = Stage::new();
+                let fixture = Fixture::new();
                 let options = ConsumerOptions::new()
                     .processes(workers)
                     .max_buffer_size(10)
                     .queue(QueueOptions::new(10_000).at_least_once(again));
                 let mut consumer =
-                    stage.consumer("c", options.work_timeout(Duration::from_secs(600)));
-                consumer.start_new(stage.program("consumer")).unwrap();
+                    fixture.consumer("c", options.work_timeout(Duration::from_secs(600)));
+                consumer.start_new(fixture.program("consumer")).unwrap();
                 (0..items).for_each(|item| consumer.put_in_queue(&item).unwrap());
                 consumer.set_stop_at_queue_end().unwrap();
                 assert!(matches!(
@@ -30,11 +30,11 @@ fn at_the_queues_end_every_item_was_worked_on_once() {
                     .expect("the end");
                 assert!(ended.success() && ended.exits.len() == workers, "{ended:?}");
                 assert_eq!(
-                    stage.worked(),
+                    fixture.worked(),
                     (0..items).collect::<Vec<_>>(),
                     "{workers} workers, {items} items"
                 );
-                let logs = stage.logs();
+                let logs = fixture.logs();
                 assert!(
                     logs.iter()
                         .all(|log| log.starts == 1 && log.stops.len() == 1)
@@ -61,12 +61,14 @@ fn on_stop_runs_once_and_the_error_is_heard() {
     ];
     for (argument, text) in ends {
         for kind in ["consumer", "producer"] {
-            let stage = Stage::new();
+            let fixture = Fixture::new();
             let (ended, on_exit) = if kind == "consumer" {
-                let mut consumer = stage.consumer("w", ConsumerOptions::new());
+                let mut consumer = fixture.consumer("w", ConsumerOptions::new());
                 let (send, exits) = std::sync::mpsc::channel();
                 consumer.on_exit(move |exit| send.send(exit).unwrap());
-                consumer.start_new(stage.worker(kind, [argument])).unwrap();
+                consumer
+                    .start_new(fixture.worker(kind, [argument]))
+                    .unwrap();
                 for item in 0..6 {
                     let _ = consumer.put_in_queue(&item);
                 }
@@ -78,10 +80,12 @@ fn on_stop_runs_once_and_the_error_is_heard() {
                     exits.recv().unwrap(),
                 )
             } else {
-                let mut producer = stage.producer("w", ProducerOptions::new());
+                let mut producer = fixture.producer("w", ProducerOptions::new());
                 let (send, exits) = std::sync::mpsc::channel();
                 producer.on_exit(move |exit| send.send(exit).unwrap());
-                producer.start_new(stage.worker(kind, [argument])).unwrap();
+                producer
+                    .start_new(fixture.worker(kind, [argument]))
+                    .unwrap();
                 (
                     producer
                         .wait_timeout(Duration::from_secs(60))
@@ -96,9 +100,9 @@ fn on_stop_runs_once_and_the_error_is_heard() {
             );
             assert_eq!(ended.exits[0].status.unwrap().code(), Some(1));
             assert_eq!(on_exit.pid, ended.exits[0].pid);
-            assert_eq!(stage.log().stops.len(), 1);
+            assert_eq!(fixture.log().stops.len(), 1);
             assert_eq!(
-                stage
+                fixture
                     .log()
                     .calls
                     .iter()
@@ -112,10 +116,10 @@ fn on_stop_runs_once_and_the_error_is_heard() {
 
 #[test]
 fn a_panic_in_on_stop_is_heard_too() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new());
     consumer
-        .start_new(stage.worker("consumer", ["fail_at=0", "on_stop_panics=1"]))
+        .start_new(fixture.worker("consumer", ["fail_at=0", "on_stop_panics=1"]))
         .unwrap();
     consumer.put_in_queue(&0).unwrap();
     let ended = consumer.wait().unwrap();
@@ -127,57 +131,57 @@ fn a_panic_in_on_stop_is_heard_too() {
 
 #[test]
 fn on_stop_is_not_called_where_on_start_failed() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new());
     consumer
-        .start_new(stage.worker("consumer", ["fail_on_start"]))
+        .start_new(fixture.worker("consumer", ["fail_on_start"]))
         .unwrap();
     let ended = consumer.wait().unwrap();
     assert_eq!(ended.error(), Some("not today"));
-    assert!(stage.log().stops.is_empty());
+    assert!(fixture.log().stops.is_empty());
 }
 
 #[test]
 fn dropping_the_handle_stops_the_worker_and_removes_everything() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new());
-    let mut producer = stage.producer(
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new());
+    let mut producer = fixture.producer(
         "p",
         ProducerOptions::new()
             .subscribers(["c"])
             .work_timeout(Duration::from_secs(3600)),
     );
-    consumer.start_new(stage.program("consumer")).unwrap();
+    consumer.start_new(fixture.program("consumer")).unwrap();
     producer
-        .start_new(stage.worker("producer", ["quiet=1"]))
+        .start_new(fixture.worker("producer", ["quiet=1"]))
         .unwrap();
-    until("a call", || stage.worked() == [0]);
-    assert_eq!(stage.left().len(), 8);
+    until("a call", || fixture.worked() == [0]);
+    assert_eq!(fixture.left().len(), 8);
     drop(producer);
     drop(consumer);
     assert_eq!(
-        stage
+        fixture
             .logs()
             .iter()
             .map(|log| log.stops.len())
             .sum::<usize>(),
         2
     );
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn who_does_not_end_in_time_is_killed() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer(
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer(
         "c",
         ConsumerOptions::new().stop_timeout(Duration::from_millis(200)),
     );
     consumer
-        .start_new(stage.worker("consumer", ["hang_at=1"]))
+        .start_new(fixture.worker("consumer", ["hang_at=1"]))
         .unwrap();
     consumer.put_in_queue(&1).unwrap();
-    until("the call", || stage.log().calls.len() == 1);
+    until("the call", || fixture.log().calls.len() == 1);
     let ended = consumer.stop().unwrap();
     assert!(
         !ended.success() && ended.exits[0].status.unwrap().code().is_none(),
@@ -193,15 +197,15 @@ fn who_does_not_end_in_time_is_killed() {
 #[test]
 fn a_stopped_worker_hands_nothing_over_any_more() {
     for again in [false, true] {
-        let stage = Stage::new();
+        let fixture = Fixture::new();
         let options = ConsumerOptions::new()
             .max_buffer_size(10)
             .work_timeout(Duration::from_secs(3600))
             .queue(QueueOptions::new(1024).at_least_once(again));
-        let mut consumer = stage.consumer("c", options);
+        let mut consumer = fixture.consumer("c", options);
         let counters = heard(&mut consumer);
         consumer
-            .start_new(stage.worker("consumer", ["counters=1"]))
+            .start_new(fixture.worker("consumer", ["counters=1"]))
             .unwrap();
         (0..5).for_each(|item| consumer.put_in_queue(&item).unwrap());
         until("five in its buffer", || {
@@ -221,21 +225,21 @@ fn a_stopped_worker_hands_nothing_over_any_more() {
             said.contains(if !again { "unworked=5" } else { "unworked=0" }),
             "{said}"
         );
-        assert!(stage.log().calls.is_empty());
+        assert!(fixture.log().calls.is_empty());
     }
 }
 
 #[test]
 fn a_loop_of_ones_own_ends_well_when_it_is_stopped_and_its_failure_is_heard() {
     for fails in [false, true] {
-        let stage = Stage::new();
-        let mut producer = stage.producer("w", ProducerOptions::new());
+        let fixture = Fixture::new();
+        let mut producer = fixture.producer("w", ProducerOptions::new());
         let (send, answers) = std::sync::mpsc::channel();
         producer.on_message_ready(move |message| {
             send.send(message.text().unwrap().to_owned()).unwrap()
         });
         producer
-            .start_new(stage.worker("own_loop", ["prefix=heard"]))
+            .start_new(fixture.worker("own_loop", ["prefix=heard"]))
             .unwrap();
         producer.send_message("hello").unwrap();
         assert_eq!(
@@ -256,10 +260,10 @@ fn a_loop_of_ones_own_ends_well_when_it_is_stopped_and_its_failure_is_heard() {
             Some(i32::from(fails))
         );
         assert_eq!(ended.error(), fails.then_some("as it was told"));
-        let said = std::fs::read_to_string(stage.dir.join("stderr")).unwrap();
+        let said = std::fs::read_to_string(fixture.dir.join("stderr")).unwrap();
         assert_eq!(said.contains("failed: as it was told"), fails, "{said}");
         assert_eq!(ended.into_result().is_err(), fails);
         drop(producer);
-        stage.assert_nobody_left();
+        fixture.assert_nobody_left();
     }
 }

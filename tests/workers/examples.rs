@@ -1,13 +1,13 @@
 //! The examples do what they say, as the executables that they are.
 
-use crate::fixture::{Stage, example};
+use crate::fixture::{Fixture, example};
 use std::process::{Command, Stdio};
 
 /// Runs an example to its end: what it said.
-fn run(stage: &Stage, name: &str, arguments: &[&str]) -> String {
+fn run(fixture: &Fixture, name: &str, arguments: &[&str]) -> String {
     let output = Command::new(example(name))
         .args(arguments)
-        .env("PRODCON_DIR", &stage.dir)
+        .env("PRODCON_DIR", &fixture.dir)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -21,20 +21,20 @@ fn run(stage: &Stage, name: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn the_producer_and_the_consumer() {
-    let stage = Stage::new();
-    let out = run(&stage, "ramp_control", &[]);
+    let fixture = Fixture::new();
+    let out = run(&fixture, "ramp_control", &[]);
     assert!(
         out.starts_with("5 items: the sum is 15 now\n5 items: the sum is 55 now\n")
             && out.contains("ramp stopped at"),
         "{out}"
     );
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn tags_through_arguments() {
-    let stage = Stage::new();
-    let out = run(&stage, "tags", &[]);
+    let fixture = Fixture::new();
+    let out = run(&fixture, "tags", &[]);
     let mut lines: Vec<&str> = out.lines().collect();
     lines.sort_unstable();
     assert_eq!(
@@ -48,38 +48,38 @@ fn tags_through_arguments() {
             "tenfold: 30"
         ]
     );
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn frames_that_are_filled_in_place() {
-    let stage = Stage::new();
-    let out = run(&stage, "frames", &[]);
+    let fixture = Fixture::new();
+    let out = run(&fixture, "frames", &[]);
     let lines: Vec<String> = (1..=3)
         .map(|number| format!("frame {number}: {number} is in its middle"))
         .collect();
     assert_eq!(out.lines().collect::<Vec<_>>(), lines);
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn messages_both_ways() {
-    let stage = Stage::new();
-    let out = run(&stage, "messages", &[]);
+    let fixture = Fixture::new();
+    let out = run(&fixture, "messages", &[]);
     assert!(
         out.contains("the step is 10\n")
             && out.contains("the step is -1\n")
             && out.contains("Ok(1)\n"),
         "{out}"
     );
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn data_acquisition_from_the_processors_and_from_a_file() {
-    let stage = Stage::new();
-    let path = stage.dir.join("log/samples");
-    let out = run(&stage, "daq", &[path.to_str().unwrap(), "0.5"]);
+    let fixture = Fixture::new();
+    let path = fixture.dir.join("log/samples");
+    let out = run(&fixture, "daq", &[path.to_str().unwrap(), "0.5"]);
     let samples = std::fs::read_to_string(&path).unwrap();
     let lines = samples.lines().count();
     assert!(
@@ -93,7 +93,7 @@ fn data_acquisition_from_the_processors_and_from_a_file() {
         "{out}"
     );
 
-    let input = stage.dir.join("log/input");
+    let input = fixture.dir.join("log/input");
     std::fs::write(
         &input,
         (0..50)
@@ -102,7 +102,7 @@ fn data_acquisition_from_the_processors_and_from_a_file() {
     )
     .unwrap();
     let out = run(
-        &stage,
+        &fixture,
         "daq",
         &[path.to_str().unwrap(), "60", input.to_str().unwrap()],
     );
@@ -121,5 +121,5 @@ fn data_acquisition_from_the_processors_and_from_a_file() {
         out.contains("the sampler ended: stopped\n") && out.contains("50 lines written"),
         "{out}"
     );
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }

@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Gone when the test is, with everything in it.
-pub struct Stage {
+pub struct Fixture {
     pub dir: PathBuf,
 }
 
-impl Stage {
+impl Fixture {
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let dir = std::env::temp_dir().join(format!(
@@ -133,7 +133,7 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for Fixture {
     fn drop(&mut self) {
         for pid in processes_in(&self.dir) {
             // SAFETY: a process that works in this test's directory.

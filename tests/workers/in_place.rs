@@ -1,6 +1,6 @@
 //! Producers that fill their subscribers' memory.
 
-use crate::fixture::{Heard, Stage, heard_of, until, within_a_minute};
+use crate::fixture::{Fixture, Heard, heard_of, until, within_a_minute};
 use prodcon::worker::{OnFull, Producer, ProducerOptions};
 use prodcon::{AttachOptions, ErrorKind, QueueOptions, ReadyQueue};
 use std::time::Duration;
@@ -15,8 +15,8 @@ fn lines(to: u64) -> Vec<String> {
         .collect()
 }
 
-fn subscriber(stage: &Stage, name: &str, capacity: u32) -> ReadyQueue<[u8]> {
-    ReadyQueue::create(name, &stage.options(capacity).item_size(64)).unwrap()
+fn subscriber(fixture: &Fixture, name: &str, capacity: u32) -> ReadyQueue<[u8]> {
+    ReadyQueue::create(name, &fixture.options(capacity).item_size(64)).unwrap()
 }
 
 fn texts(queue: &mut ReadyQueue<[u8]>) -> Vec<String> {
@@ -34,18 +34,18 @@ fn counters(mut producer: Producer, heard: &Heard) -> String {
 
 #[test]
 fn what_is_filled_in_reaches_every_subscriber_in_order() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let names = ["a", "b", "c"];
     for count in [1, 3] {
         let mut queues = names[..count]
             .iter()
-            .map(|name| subscriber(&stage, name, 64))
+            .map(|name| subscriber(&fixture, name, 64))
             .collect::<Vec<_>>();
         let options = ProducerOptions::new().subscribers(names[..count].to_vec());
-        let mut producer = stage.producer("p", options);
+        let mut producer = fixture.producer("p", options);
         let heard = heard_of(&mut producer);
         producer
-            .start_new(stage.worker("lines", ["to=20", "counters"]))
+            .start_new(fixture.worker("lines", ["to=20", "counters"]))
             .unwrap();
         let expected = lines(20);
         until("all lines", || {
@@ -58,23 +58,23 @@ fn what_is_filled_in_reaches_every_subscriber_in_order() {
         let told = format!(" items=14 put={} not_ready=0 full=0 ", 14 * count);
         assert!(counted.contains(&told), "{counted}");
         for name in &names[..count] {
-            assert!(stage.control(name).doctor().unwrap().ok());
-            prodcon::unlink_in(&stage.dir, name).unwrap();
+            assert!(fixture.control(name).doctor().unwrap().ok());
+            prodcon::unlink_in(&fixture.dir, name).unwrap();
         }
     }
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn without_a_subscriber_it_fills_memory_of_its_own() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let options = ProducerOptions::new()
         .items_to_results(true)
         .result_size(100);
-    let mut producer = stage.producer("p", options);
+    let mut producer = fixture.producer("p", options);
     let heard = heard_of(&mut producer);
     producer
-        .start_new(stage.worker("lines", ["to=20", "counters", "room=100"]))
+        .start_new(fixture.worker("lines", ["to=20", "counters", "room=100"]))
         .unwrap();
     until("all lines", || heard.lock().unwrap().len() == 14);
     assert_eq!(*heard.lock().unwrap(), lines(20));
@@ -83,22 +83,22 @@ fn without_a_subscriber_it_fills_memory_of_its_own() {
         counted.contains(" items=14 put=0 not_ready=0 "),
         "{counted}"
     );
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn frames_of_two_mebibytes_are_filled_in_and_copied_for_the_second_queue_alone() {
     const LARGE: usize = 2 << 20;
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let frames = |name: &str| {
-        let options = stage.options(3).seats(4);
+        let options = fixture.options(3).seats(4);
         ReadyQueue::<[u8; LARGE]>::create(name, &options).unwrap()
     };
     let mut typed = [frames("a"), frames("b")];
     let options = ProducerOptions::new().subscribers(["a", "b"]);
-    let mut producer = stage.producer("p", options);
+    let mut producer = fixture.producer("p", options);
     producer
-        .start_new(stage.worker("frames", ["to=5"]))
+        .start_new(fixture.worker("frames", ["to=5"]))
         .unwrap();
     for number in 0..5 {
         for queue in &mut typed {
@@ -109,34 +109,36 @@ fn frames_of_two_mebibytes_are_filled_in_and_copied_for_the_second_queue_alone()
     }
     producer.stop().unwrap().into_result().unwrap();
     drop(typed);
-    prodcon::unlink_in(&stage.dir, "a").unwrap();
-    prodcon::unlink_in(&stage.dir, "b").unwrap();
+    prodcon::unlink_in(&fixture.dir, "a").unwrap();
+    prodcon::unlink_in(&fixture.dir, "b").unwrap();
     // A queue of bytes with blocks of that size.
     let options = QueueOptions::new(2).seats(4).item_size(LARGE);
-    let options = options.attach(AttachOptions::new().directory(&stage.dir));
+    let options = options.attach(AttachOptions::new().directory(&fixture.dir));
     let mut bytes = ReadyQueue::<[u8]>::create("a", &options).unwrap();
     producer.set_subscribers(["a"]).unwrap();
-    producer.start_new(stage.worker("lines", ["to=2"])).unwrap();
+    producer
+        .start_new(fixture.worker("lines", ["to=2"]))
+        .unwrap();
     for line in lines(2) {
         assert_eq!(*bytes.within(MINUTE).take().unwrap(), *line.as_bytes());
     }
     producer.stop().unwrap().into_result().unwrap();
     drop(producer);
-    prodcon::unlink_in(&stage.dir, "a").unwrap();
-    stage.assert_nobody_left();
+    prodcon::unlink_in(&fixture.dir, "a").unwrap();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn a_full_subscriber_is_left_out_or_waited_for_until_the_worker_is_stopped() {
-    let stage = Stage::new();
-    let (mut small, mut large) = (subscriber(&stage, "a", 2), subscriber(&stage, "b", 64));
+    let fixture = Fixture::new();
+    let (mut small, mut large) = (subscriber(&fixture, "a", 2), subscriber(&fixture, "b", 64));
     let expected = lines(20);
     for on_full in [OnFull::Skip, OnFull::Wait] {
         let options = ProducerOptions::new().subscribers(["a", "b"]);
-        let mut producer = stage.producer("p", options.on_full(on_full));
+        let mut producer = fixture.producer("p", options.on_full(on_full));
         let heard = heard_of(&mut producer);
         producer
-            .start_new(stage.worker("lines", ["to=20", "counters"]))
+            .start_new(fixture.worker("lines", ["to=20", "counters"]))
             .unwrap();
         if on_full == OnFull::Skip {
             until("all lines", || large.len() == expected.len());
@@ -160,26 +162,28 @@ fn a_full_subscriber_is_left_out_or_waited_for_until_the_worker_is_stopped() {
         }
     }
     for name in ["a", "b"] {
-        assert!(stage.control(name).doctor().unwrap().ok());
-        prodcon::unlink_in(&stage.dir, name).unwrap();
+        assert!(fixture.control(name).doctor().unwrap().ok());
+        prodcon::unlink_in(&fixture.dir, name).unwrap();
     }
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn a_subscriber_that_is_removed_is_left_out() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let lossy = |name: &str| {
-        let options = stage.options(8).item_size(64).lossy(true);
+        let options = fixture.options(8).item_size(64).lossy(true);
         ReadyQueue::<[u8]>::create(name, &options).unwrap()
     };
     let (first, second) = (lossy("a"), lossy("b"));
     let puts = |queue: &ReadyQueue<[u8]>| queue.control().stats().unwrap().puts;
     let options = ProducerOptions::new().subscribers(["a", "b"]);
-    let mut producer = stage.producer("p", options);
-    producer.start_new(stage.worker("lines", [""; 0])).unwrap();
+    let mut producer = fixture.producer("p", options);
+    producer
+        .start_new(fixture.worker("lines", [""; 0]))
+        .unwrap();
     until("the first lines", || puts(&first) > 100);
-    prodcon::unlink_in(&stage.dir, "a").unwrap();
+    prodcon::unlink_in(&fixture.dir, "a").unwrap();
     let mut before = 0;
     until("the end of the lines for it", || {
         std::thread::sleep(Duration::from_millis(20));
@@ -192,16 +196,16 @@ fn a_subscriber_that_is_removed_is_left_out() {
     });
     producer.stop().unwrap().into_result().unwrap();
     drop(producer);
-    prodcon::unlink_in(&stage.dir, "b").unwrap();
-    stage.assert_nobody_left();
+    prodcon::unlink_in(&fixture.dir, "b").unwrap();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn an_answer_that_cannot_be_is_a_failure_and_puts_nothing() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let (queue, typed) = (
-        subscriber(&stage, "a", 8),
-        ReadyQueue::<[u8; 2 << 20]>::create("b", &stage.options(1).seats(3)).unwrap(),
+        subscriber(&fixture, "a", 8),
+        ReadyQueue::<[u8; 2 << 20]>::create("b", &fixture.options(1).seats(3)).unwrap(),
     );
     for (kind, name, said) in [
         (
@@ -215,9 +219,9 @@ fn an_answer_that_cannot_be_is_a_failure_and_puts_nothing() {
             "fill answered Bytes(65) of an item of 2097152 bytes",
         ),
     ] {
-        let mut producer = stage.producer("p", ProducerOptions::new().subscribers([name]));
+        let mut producer = fixture.producer("p", ProducerOptions::new().subscribers([name]));
         producer
-            .start_new(stage.worker(kind, ["claim=65"]))
+            .start_new(fixture.worker(kind, ["claim=65"]))
             .unwrap();
         let ended = within_a_minute("the end", move || producer.wait().unwrap());
         let error = ended.into_result().unwrap_err();
@@ -226,7 +230,7 @@ fn an_answer_that_cannot_be_is_a_failure_and_puts_nothing() {
     }
     assert!(queue.is_empty() && typed.is_empty());
     for name in ["a", "b"] {
-        prodcon::unlink_in(&stage.dir, name).unwrap();
+        prodcon::unlink_in(&fixture.dir, name).unwrap();
     }
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }

@@ -2,7 +2,7 @@
 //!
 //! `PRODCON_TEST_INNOCENTS=50` makes the random tests longer.
 
-use crate::fixture::{Stage, signal, until};
+use crate::fixture::{Fixture, signal, until};
 use prodcon::worker::{ConsumerOptions, Restart};
 use prodcon::{AttachOptions, Control, QueueOptions, ReadyQueue, Role};
 use std::collections::BTreeSet;
@@ -26,17 +26,17 @@ fn rounds() -> u64 {
 fn beside_a_poisonous_item_nothing_healthy_is_dead_lettered() {
     for round in 0..rounds() {
         for max in [2, 1] {
-            let stage = Stage::new();
-            let mut letters = ReadyQueue::<u64>::create("letters", &stage.options(64)).unwrap();
+            let fixture = Fixture::new();
+            let mut letters = ReadyQueue::<u64>::create("letters", &fixture.options(64)).unwrap();
             let options = ConsumerOptions::new().processes(2).max_buffer_size(4);
             let jobs = QueueOptions::new(1024)
                 .at_least_once(true)
                 .dead_letter("letters", max);
             let options = options.queue(jobs).restart(SOON);
             let mut consumer =
-                stage.consumer("c", options.work_timeout(Duration::from_millis(100)));
+                fixture.consumer("c", options.work_timeout(Duration::from_millis(100)));
             consumer
-                .start_new(stage.worker("consumer", [format!("die_at={POISON}")]))
+                .start_new(fixture.worker("consumer", [format!("die_at={POISON}")]))
                 .unwrap();
             let poisonous = |item: u64| item == 2 || item == 4 || item == 5 + round;
             (0..30).for_each(|item| {
@@ -59,7 +59,7 @@ fn beside_a_poisonous_item_nothing_healthy_is_dead_lettered() {
                 (0..30).filter(|item| poisonous(*item)).count(),
                 "{ended:?}"
             );
-            let worked: BTreeSet<u64> = stage
+            let worked: BTreeSet<u64> = fixture
                 .worked()
                 .into_iter()
                 .filter(|item| *item != POISON)
@@ -69,7 +69,7 @@ fn beside_a_poisonous_item_nothing_healthy_is_dead_lettered() {
                 (0..30).filter(|item| !poisonous(*item)).collect(),
                 "max_deliveries({max})"
             );
-            for log in stage.logs() {
+            for log in fixture.logs() {
                 let alone = |item: &u64| log.calls.iter().any(|(_, items)| items == &[*item]);
                 assert!(
                     log.again.iter().all(alone),
@@ -85,14 +85,14 @@ fn beside_a_poisonous_item_nothing_healthy_is_dead_lettered() {
 }
 
 /// A producer of the queue `c`.
-fn producer(stage: &Stage) -> ReadyQueue<u64> {
+fn producer(fixture: &Fixture) -> ReadyQueue<u64> {
     let options = AttachOptions::new().role(Role::Producer);
-    ReadyQueue::attach_with("c", &options.directory(&stage.dir)).unwrap()
+    ReadyQueue::attach_with("c", &options.directory(&fixture.dir)).unwrap()
 }
 
 /// Starts a consumer of the queue `c` by hand.
-fn consumer(stage: &Stage, buffer: &str, arguments: &[&str]) -> Child {
-    stage
+fn consumer(fixture: &Fixture, buffer: &str, arguments: &[&str]) -> Child {
+    fixture
         .program("consumer")
         .args(["--attach", "c"])
         .args(arguments)
@@ -104,25 +104,25 @@ fn consumer(stage: &Stage, buffer: &str, arguments: &[&str]) -> Child {
 
 #[test]
 fn what_only_waited_in_the_buffer_of_a_killed_worker_was_not_delivered() {
-    let stage = Stage::new();
-    let options = stage.options(64).at_least_once(true);
+    let fixture = Fixture::new();
+    let options = fixture.options(64).at_least_once(true);
     let queue = Control::create::<u64>("c", &options).unwrap();
-    let mut producer = producer(&stage);
-    let mut patient = consumer(&stage, "8", &[]);
+    let mut producer = producer(&fixture);
+    let mut patient = consumer(&fixture, "8", &[]);
     (0..3).for_each(|item| producer.put(&item).unwrap());
     until("three in its buffer", || {
         queue.stats().unwrap().unacked == 3
     });
     signal(patient.id() as i32, libc::SIGKILL);
     patient.wait().unwrap();
-    let mut worker = consumer(&stage, "1", &[]);
-    until("the three", || stage.worked() == [0, 1, 2]);
+    let mut worker = consumer(&fixture, "1", &[]);
+    until("the three", || fixture.worked() == [0, 1, 2]);
     queue.set_state(prodcon::State::StopAtQueueEnd).unwrap();
     assert!(worker.wait().unwrap().success());
     assert!(
-        stage.logs().iter().all(|log| log.again.is_empty()),
+        fixture.logs().iter().all(|log| log.again.is_empty()),
         "{:?}",
-        stage.logs()
+        fixture.logs()
     );
     let stats = queue.stats().unwrap();
     assert!(
@@ -133,14 +133,14 @@ fn what_only_waited_in_the_buffer_of_a_killed_worker_was_not_delivered() {
 
 #[test]
 fn a_redelivered_item_is_not_added_to_a_buffer_that_fills() {
-    let stage = Stage::new();
-    let options = stage.options(64).at_least_once(true);
+    let fixture = Fixture::new();
+    let options = fixture.options(64).at_least_once(true);
     let queue = Control::create::<u64>("c", &options).unwrap();
-    let mut producer = producer(&stage);
-    let mut hanging = consumer(&stage, "2", &["hang_at=1"]);
+    let mut producer = producer(&fixture);
+    let mut hanging = consumer(&fixture, "2", &["hang_at=1"]);
     (0..2).for_each(|item| producer.put(&item).unwrap());
-    until("its call", || stage.worked() == [0, 1]);
-    let mut other = consumer(&stage, "4", &[""]);
+    until("its call", || fixture.worked() == [0, 1]);
+    let mut other = consumer(&fixture, "4", &[""]);
     producer.put(&2).unwrap();
     until("one in the other's buffer", || {
         queue.stats().unwrap().unacked == 3
@@ -148,8 +148,8 @@ fn a_redelivered_item_is_not_added_to_a_buffer_that_fills() {
     signal(hanging.id() as i32, libc::SIGKILL);
     hanging.wait().unwrap();
     queue.recover().unwrap();
-    until("all", || stage.worked() == [0, 0, 1, 1, 2]);
-    let logs = stage.logs();
+    until("all", || fixture.worked() == [0, 0, 1, 1, 2]);
+    let logs = fixture.logs();
     let log = logs
         .iter()
         .find(|log| !log.again.is_empty())

@@ -2,7 +2,7 @@
 //!
 //! `PRODCON_TEST_KILLS=200` makes the random test longer.
 
-use crate::fixture::{Stage, heard, processes_in, signal, until};
+use crate::fixture::{Fixture, heard, processes_in, signal, until};
 use prodcon::worker::{Consumer, ConsumerOptions, ProcessExit, Restart};
 use prodcon::{AttachOptions, Control, GetError, QueueOptions, ReadyQueue, Role};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,22 +27,22 @@ fn exits(consumer: &mut Consumer<u64>) -> mpsc::Receiver<ProcessExit> {
 
 #[test]
 fn a_killed_worker_is_heard_and_leaves_neither_zombie_nor_seat() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().processes(2));
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new().processes(2));
     let exits = exits(&mut consumer);
     consumer
-        .start_new(stage.worker("consumer", ["hang_at=7"]))
+        .start_new(fixture.worker("consumer", ["hang_at=7"]))
         .unwrap();
     let seats = consumer.stats().unwrap().seats_live;
     consumer.put_in_queue(&7).unwrap();
     until("the call", || {
-        stage.logs().iter().any(|log| log.calls.len() == 1)
+        fixture.logs().iter().any(|log| log.calls.len() == 1)
     });
     let victims = consumer.pids();
     let victim = victims
         .iter()
         .find(|pid| {
-            std::fs::read_to_string(stage.dir.join("log").join(pid.to_string()))
+            std::fs::read_to_string(fixture.dir.join("log").join(pid.to_string()))
                 .is_ok_and(|log| log.contains("work"))
         })
         .unwrap();
@@ -60,7 +60,7 @@ fn a_killed_worker_is_heard_and_leaves_neither_zombie_nor_seat() {
     );
     // The other one goes on.
     consumer.put_in_queue(&1).unwrap();
-    until("the next item", || stage.worked() == [1, 7]);
+    until("the next item", || fixture.worked() == [1, 7]);
     assert_eq!(consumer.pids().len(), 1);
     consumer.set_stop_at_queue_end().unwrap();
     let ended = consumer.wait().unwrap();
@@ -72,26 +72,26 @@ fn a_killed_worker_is_heard_and_leaves_neither_zombie_nor_seat() {
 
 #[test]
 fn the_batch_of_a_killed_worker_is_worked_on_by_another() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let options = ConsumerOptions::new()
         .processes(2)
         .max_buffer_size(8)
         .queue(QueueOptions::new(1024).at_least_once(true))
         .work_timeout(Duration::from_millis(50));
-    let mut consumer = stage.consumer("c", options.restart(SOON));
+    let mut consumer = fixture.consumer("c", options.restart(SOON));
     // 5 is put once; only who gets it the first time hangs.
     consumer
-        .start_new(stage.worker("consumer", ["hang_at=5"]))
+        .start_new(fixture.worker("consumer", ["hang_at=5"]))
         .unwrap();
     (0..8).for_each(|item| consumer.put_in_queue(&item).unwrap());
     let hanging = || {
-        stage
+        fixture
             .logs()
             .into_iter()
             .find(|log| log.calls.iter().any(|(_, items)| items.contains(&5)))
     };
     until("the batch with 5", || hanging().is_some());
-    let files: Vec<_> = std::fs::read_dir(stage.dir.join("log"))
+    let files: Vec<_> = std::fs::read_dir(fixture.dir.join("log"))
         .unwrap()
         .map(|file| file.unwrap().path())
         .collect();
@@ -127,12 +127,12 @@ fn the_batch_of_a_killed_worker_is_worked_on_by_another() {
     signal(victim, libc::SIGKILL);
     // All of its batch comes again, one by one; whoever gets 5 hangs, and is killed by the end of the handle.
     until("its batch again", || {
-        let again: BTreeSet<u64> = stage
+        let again: BTreeSet<u64> = fixture
             .logs()
             .iter()
             .flat_map(|log| log.calls.iter().flat_map(|(_, items)| items.clone()))
             .collect();
-        let hangs = stage
+        let hangs = fixture
             .logs()
             .iter()
             .filter(|log| {
@@ -155,8 +155,8 @@ fn the_batch_of_a_killed_worker_is_worked_on_by_another() {
 #[test]
 fn an_item_that_keeps_killing_its_workers_ends_in_the_dead_letter_queue_and_takes_no_other_with_it()
 {
-    let stage = Stage::new();
-    let mut letters = ReadyQueue::<u64>::create("letters", &stage.options(8)).unwrap();
+    let fixture = Fixture::new();
+    let mut letters = ReadyQueue::<u64>::create("letters", &fixture.options(8)).unwrap();
     let options = ConsumerOptions::new()
         .max_buffer_size(16)
         .work_timeout(Duration::from_millis(20))
@@ -166,9 +166,9 @@ fn an_item_that_keeps_killing_its_workers_ends_in_the_dead_letter_queue_and_take
                 .dead_letter("letters", 3),
         );
     let options = options.restart(SOON).processes(2);
-    let mut consumer = stage.consumer("c", options);
+    let mut consumer = fixture.consumer("c", options);
     consumer
-        .start_new(stage.worker("consumer", ["die_at=13"]))
+        .start_new(fixture.worker("consumer", ["die_at=13"]))
         .unwrap();
     (0..100).for_each(|item| consumer.put_in_queue(&item).unwrap());
     assert_eq!(letters.within(Duration::from_secs(60)).get().unwrap(), 13);
@@ -179,7 +179,7 @@ fn an_item_that_keeps_killing_its_workers_ends_in_the_dead_letter_queue_and_take
         .expect("the end");
     assert_eq!((ended.success(), ended.restarts()), (true, 3), "{ended:?}");
     assert!(matches!(letters.try_get(), Err(GetError::Empty)));
-    let worked: BTreeSet<u64> = stage.worked().into_iter().collect();
+    let worked: BTreeSet<u64> = fixture.worked().into_iter().collect();
     assert_eq!(worked, (0..100).collect());
     let stats = consumer.stats().unwrap();
     assert_eq!(
@@ -190,16 +190,16 @@ fn an_item_that_keeps_killing_its_workers_ends_in_the_dead_letter_queue_and_take
 
 #[test]
 fn a_failing_worker_is_started_again_until_the_limit_and_ever_later() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let restart = Restart::OnFailure {
         limit: 3,
         backoff: Duration::from_millis(20),
     };
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().restart(restart));
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new().restart(restart));
     let results = heard(&mut consumer);
     let times = exits(&mut consumer);
     consumer
-        .start_new(stage.worker("consumer", ["fail_at=1", "results=1"]))
+        .start_new(fixture.worker("consumer", ["fail_at=1", "results=1"]))
         .unwrap();
     for item in [0, 1, 0, 1, 1, 0, 1, 0] {
         if consumer.put_in_queue(&item).is_err() {
@@ -233,7 +233,7 @@ fn a_failing_worker_is_started_again_until_the_limit_and_ever_later() {
     assert_eq!(results.lock().unwrap().len(), 3);
     // A new start has its own limit.
     consumer
-        .start_new(stage.worker("consumer", ["fail_at=1"]))
+        .start_new(fixture.worker("consumer", ["fail_at=1"]))
         .unwrap();
     consumer.put_in_queue(&1).unwrap();
     until("the restart", || times.try_iter().any(|exit| exit.restarts));
@@ -244,31 +244,31 @@ fn a_failing_worker_is_started_again_until_the_limit_and_ever_later() {
 
 #[test]
 fn a_killed_controlling_process_leaves_nothing() {
-    let stage = Stage::new();
-    let mut consumer = controller(&stage, "consumer c 3 create");
-    until("three workers", || stage.logs().len() == 3);
-    let mut producer = controller(&stage, "producer p c");
-    until("work", || stage.worked().len() > 100);
+    let fixture = Fixture::new();
+    let mut consumer = controller(&fixture, "consumer c 3 create");
+    until("three workers", || fixture.logs().len() == 3);
+    let mut producer = controller(&fixture, "producer p c");
+    until("work", || fixture.worked().len() > 100);
     for child in [&mut consumer, &mut producer] {
         child.kill().unwrap();
         child.wait().unwrap();
     }
     until("on_stop of all", || {
-        stage
+        fixture
             .logs()
             .iter()
             .map(|log| log.stops.len())
             .sum::<usize>()
             == 4
     });
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn a_controlling_process_killed_at_any_time_leaves_nothing() {
     for kills in 0..12 {
-        let stage = Stage::new();
-        let mut command = stage.program("controller");
+        let fixture = Fixture::new();
+        let mut command = fixture.program("controller");
         command
             .env("TEST_CONTROLS", "consumer c 2 create")
             .stdin(Stdio::piped())
@@ -276,16 +276,16 @@ fn a_controlling_process_killed_at_any_time_leaves_nothing() {
             .stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         std::thread::sleep(Duration::from_micros(kills * kills * 150));
-        let made_something = !stage.left().is_empty();
+        let made_something = !fixture.left().is_empty();
         child.kill().unwrap();
         child.wait().unwrap();
         // If it had started nobody yet, there is nobody to remove what it made: that is stale, and `prodcon ls` says so.
         until("the end of all processes", || {
-            processes_in(&stage.dir).is_empty()
+            processes_in(&fixture.dir).is_empty()
         });
-        let left = stage.left();
+        let left = fixture.left();
         assert!(
-            left.is_empty() || stage.logs().is_empty(),
+            left.is_empty() || fixture.logs().is_empty(),
             "{kills} {made_something}: {left:?}"
         );
     }
@@ -293,27 +293,27 @@ fn a_controlling_process_killed_at_any_time_leaves_nothing() {
 
 #[test]
 fn a_new_controlling_process_takes_over_what_a_killed_one_has_left() {
-    let stage = Stage::new();
-    let queue = Control::create::<u64>("c", &stage.options(64).at_least_once(true)).unwrap();
+    let fixture = Fixture::new();
+    let queue = Control::create::<u64>("c", &fixture.options(64).at_least_once(true)).unwrap();
     let mut endpoint = ReadyQueue::<u64>::attach_with(
         "c",
         &AttachOptions::new()
             .role(Role::Producer)
-            .directory(&stage.dir),
+            .directory(&fixture.dir),
     )
     .unwrap();
     for round in 0..3 {
-        let mut child = controller(&stage, "consumer c 2");
+        let mut child = controller(&fixture, "consumer c 2");
         endpoint.put(&round).unwrap();
-        until("the item", || stage.worked().contains(&round));
+        until("the item", || fixture.worked().contains(&round));
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let mut child = controller(&stage, "consumer c 2");
+    let mut child = controller(&fixture, "consumer c 2");
     endpoint.put(&3).unwrap();
     // Those of the dead ones do not take it for their own.
     until("the end of six workers", || {
-        stage
+        fixture
             .logs()
             .iter()
             .map(|log| log.stops.len())
@@ -321,15 +321,19 @@ fn a_new_controlling_process_takes_over_what_a_killed_one_has_left() {
             == 6
     });
     assert!(end(&mut child));
-    assert_eq!(stage.worked(), [0, 1, 2, 3]);
-    until("the end of all", || processes_in(&stage.dir).is_empty());
-    assert_eq!(stage.left(), ["prodcon.c"], "it belongs to whoever made it");
+    assert_eq!(fixture.worked(), [0, 1, 2, 3]);
+    until("the end of all", || processes_in(&fixture.dir).is_empty());
+    assert_eq!(
+        fixture.left(),
+        ["prodcon.c"],
+        "it belongs to whoever made it"
+    );
     assert!(queue.stats().unwrap().adds_up());
 }
 
 /// A controlling process of its own that has started its workers.
-fn controller(stage: &Stage, what: &str) -> Child {
-    let mut command = stage.program("controller");
+fn controller(fixture: &Fixture, what: &str) -> Child {
+    let mut command = fixture.program("controller");
     command
         .arg("quiet=1")
         .env("TEST_CONTROLS", what)
@@ -363,15 +367,15 @@ fn random_kills_of_workers_and_controllers_lose_nothing() {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(40);
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     // Made by somebody who is not killed. 3 workers with 9 seats each, some of them dead at times; three producers.
-    let options = stage.options(256).seats(80).at_least_once(true);
+    let options = fixture.options(256).seats(80).at_least_once(true);
     let queue = Control::create::<u64>("c", &options).unwrap();
     let producers: Vec<String> = (0..3)
         .map(|number| format!("producer p{number} c"))
         .collect();
     let producer = |which: usize| {
-        let mut command = stage.program("controller");
+        let mut command = fixture.program("controller");
         command
             .args(["from=unique", "quiet=1"])
             .env("TEST_CONTROLS", &producers[which]);
@@ -382,7 +386,7 @@ fn random_kills_of_workers_and_controllers_lose_nothing() {
             .spawn()
             .unwrap()
     };
-    let consumers = || controller(&stage, "consumer c 3");
+    let consumers = || controller(&fixture, "consumer c 3");
     let mut controllers: Vec<Child> = vec![consumers()];
     controllers.extend((0..3).map(producer));
     let (mut random, mut killed_consumers) = (0x9E37_79B9_7F4A_7C15u64, 0);
@@ -410,7 +414,7 @@ fn random_kills_of_workers_and_controllers_lose_nothing() {
         }
         // Any worker: a process in our directory that is neither we nor a controlling process.
         let own: Vec<i32> = controllers.iter().map(|child| child.id() as i32).collect();
-        let workers: Vec<i32> = processes_in(&stage.dir)
+        let workers: Vec<i32> = processes_in(&fixture.dir)
             .into_iter()
             .filter(|pid| !own.contains(pid))
             .collect();
@@ -435,13 +439,13 @@ fn random_kills_of_workers_and_controllers_lose_nothing() {
         "the consumers' controlling process failed"
     );
     until("the end of all processes", || {
-        processes_in(&stage.dir).is_empty()
+        processes_in(&fixture.dir).is_empty()
     });
     let report = queue.doctor().unwrap();
     let stats = queue.stats().unwrap();
     assert!(report.ok() && report.undecided == 0, "{report:?}");
     let mut seen = BTreeMap::<u64, u64>::new();
-    stage
+    fixture
         .worked()
         .into_iter()
         .for_each(|item| *seen.entry(item).or_default() += 1);
@@ -469,5 +473,5 @@ fn random_kills_of_workers_and_controllers_lose_nothing() {
         repeated <= killed_consumers * 8,
         "more than the batches in hand was repeated"
     );
-    assert_eq!(stage.left(), ["prodcon.c"], "left behind");
+    assert_eq!(fixture.left(), ["prodcon.c"], "left behind");
 }

@@ -1,6 +1,6 @@
 //! Calls of `work` that take too long, and those that only take long.
 
-use crate::fixture::{Stage, pid, until, within_a_minute};
+use crate::fixture::{Fixture, pid, until, within_a_minute};
 use prodcon::QueueOptions;
 use prodcon::worker::{ConsumerOptions, ProcessExit, Restart};
 use prodcon::{ErrorKind, SeatInfo};
@@ -17,16 +17,16 @@ const LIMIT: Duration = Duration::from_millis(500);
 
 #[test]
 fn a_worker_that_hangs_is_killed_and_started_again_and_its_item_is_redelivered() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let options = ConsumerOptions::new()
         .queue(QueueOptions::new(16).at_least_once(true))
         .restart(SOON)
         .work_limit(LIMIT);
-    let mut consumer = stage.consumer("c", options);
+    let mut consumer = fixture.consumer("c", options);
     let (send, exits) = mpsc::channel::<ProcessExit>();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
     consumer
-        .start_new(stage.worker("consumer", ["hang_first_at=3"]))
+        .start_new(fixture.worker("consumer", ["hang_first_at=3"]))
         .unwrap();
     let hung = pid(&consumer.pids());
     (1..=5).for_each(|item| consumer.put_in_queue(&item).unwrap());
@@ -38,22 +38,22 @@ fn a_worker_that_hangs_is_killed_and_started_again_and_its_item_is_redelivered()
     consumer.set_stop_at_queue_end().unwrap();
     let ended = within_a_minute("the end", move || consumer.wait().unwrap());
     assert!(ended.success() && ended.restarts() >= 1, "{ended:?}");
-    assert_eq!(stage.worked(), [1, 2, 3, 3, 4, 5]);
-    let again: Vec<u64> = stage
+    assert_eq!(fixture.worked(), [1, 2, 3, 3, 4, 5]);
+    let again: Vec<u64> = fixture
         .logs()
         .iter()
         .flat_map(|log| log.again.clone())
         .collect();
     assert_eq!(again, [3]);
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn a_worker_that_hangs_on_a_copy_is_killed_and_stays_dead_without_a_restart() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().work_limit(LIMIT));
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new().work_limit(LIMIT));
     consumer
-        .start_new(stage.worker("consumer", ["hang_at=1"]))
+        .start_new(fixture.worker("consumer", ["hang_at=1"]))
         .unwrap();
     consumer.put_in_queue(&1).unwrap();
     let ended = within_a_minute("the end", move || {
@@ -64,21 +64,21 @@ fn a_worker_that_hangs_on_a_copy_is_killed_and_stays_dead_without_a_restart() {
     let error = ended.into_result().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WorkerFailed);
     assert!(error.to_string().contains("longer than 0.5 s"), "{error}");
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn work_that_is_kept_alive_or_short_is_never_killed_and_shows_how_long_it_has_held() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let options = ConsumerOptions::new()
         .queue(QueueOptions::new(64).at_least_once(true))
         .max_buffer_size(2)
         .work_timeout(Duration::ZERO)
         .work_limit(LIMIT);
-    let mut consumer = stage.consumer("c", options);
+    let mut consumer = fixture.consumer("c", options);
     // 1000 ms with one item, which is twice the limit.
     consumer
-        .start_new(stage.worker("consumer", ["alive_at=1", "alive_ms=1000"]))
+        .start_new(fixture.worker("consumer", ["alive_at=1", "alive_ms=1000"]))
         .unwrap();
     let worker = consumer.pids();
     consumer.put_in_queue(&1).unwrap();
@@ -101,18 +101,18 @@ fn work_that_is_kept_alive_or_short_is_never_killed_and_shows_how_long_it_has_he
     consumer.set_stop_at_queue_end().unwrap();
     let ended = within_a_minute("the end", move || consumer.wait().unwrap());
     assert!(ended.success() && ended.exits.len() == 1, "{ended:?}");
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn a_limit_of_nothing_is_refused() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let options = ConsumerOptions::new()
-        .directory(&stage.dir)
+        .directory(&fixture.dir)
         .work_limit(Duration::ZERO);
     let made = prodcon::worker::Consumer::<u64>::create("c", &options);
     let error = made.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
     assert!(error.to_string().contains("'c'"), "{error}");
-    assert_eq!(stage.left(), [""; 0]);
+    assert_eq!(fixture.left(), [""; 0]);
 }

@@ -1,6 +1,6 @@
 //! Results and messages: nothing that was sent is lost, nobody is stuck, too much is refused.
 
-use crate::fixture::{Stage, heard, heard_of, until};
+use crate::fixture::{Fixture, heard, heard_of, until};
 use prodcon::worker::{ConsumerOptions, ProducerOptions};
 use prodcon::{Control, ErrorKind, PutError, ReadyQueue};
 use std::sync::mpsc;
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 #[test]
 fn what_a_worker_sent_before_it_ended_is_not_lost() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer(
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer(
         "c",
         ConsumerOptions::new().result_capacity(2).result_size(64),
     );
     let results = heard(&mut consumer);
     consumer
-        .start_new(stage.worker("consumer", ["last_results=1000"]))
+        .start_new(fixture.worker("consumer", ["last_results=1000"]))
         .unwrap();
     consumer.set_stop_at_queue_end().unwrap();
     assert!(consumer.wait().unwrap().success());
@@ -29,11 +29,11 @@ fn what_a_worker_sent_before_it_ended_is_not_lost() {
 
 #[test]
 fn results_of_a_killed_worker_arrive() {
-    let stage = Stage::new();
-    let mut producer = stage.producer("p", ProducerOptions::new());
+    let fixture = Fixture::new();
+    let mut producer = fixture.producer("p", ProducerOptions::new());
     let results = heard_of(&mut producer);
     producer
-        .start_new(stage.worker("producer", ["flood=1", "die_at=50"]))
+        .start_new(fixture.worker("producer", ["flood=1", "die_at=50"]))
         .unwrap();
     let ended = producer.wait().unwrap();
     assert!(!ended.success() && ended.error().is_none(), "{ended:?}");
@@ -45,8 +45,8 @@ fn results_of_a_killed_worker_arrive() {
 
 #[test]
 fn a_worker_that_waits_for_space_for_its_results_stays_stoppable() {
-    let stage = Stage::new();
-    let mut producer = stage.producer("p", ProducerOptions::new().result_capacity(2));
+    let fixture = Fixture::new();
+    let mut producer = fixture.producer("p", ProducerOptions::new().result_capacity(2));
     let (go, wait) = mpsc::channel::<()>();
     let (say, first) = mpsc::channel();
     let mut got = 0;
@@ -56,14 +56,16 @@ fn a_worker_that_waits_for_space_for_its_results_stays_stoppable() {
         let _ = wait.recv();
     });
     producer
-        .start_new(stage.worker("producer", ["flood=1"]))
+        .start_new(fixture.worker("producer", ["flood=1"]))
         .unwrap();
     first.recv().unwrap();
-    let ring = stage.control("p.results");
+    let ring = fixture.control("p.results");
     until("a full ring", || ring.is_full());
-    until("the call that has to wait", || stage.log().calls.len() == 4);
+    until("the call that has to wait", || {
+        fixture.log().calls.len() == 4
+    });
     producer.set_stopped().unwrap();
-    until("its on_stop", || !stage.log().stops.is_empty());
+    until("its on_stop", || !fixture.log().stops.is_empty());
     drop(go);
     let ended = producer.wait().unwrap();
     // It was told that its last result was not sent, and that is how it ended.
@@ -75,10 +77,10 @@ fn a_worker_that_waits_for_space_for_its_results_stays_stoppable() {
 
 #[test]
 fn results_that_are_too_large_are_refused_with_the_limit_and_its_option() {
-    let stage = Stage::new();
-    let mut producer = stage.producer("p", ProducerOptions::new().result_size(1000));
+    let fixture = Fixture::new();
+    let mut producer = fixture.producer("p", ProducerOptions::new().result_size(1000));
     producer
-        .start_new(stage.worker("producer", ["result_of=1001"]))
+        .start_new(fixture.worker("producer", ["result_of=1001"]))
         .unwrap();
     let ended = producer.wait().unwrap();
     let text = ended.error().unwrap();
@@ -95,8 +97,8 @@ fn results_that_are_too_large_are_refused_with_the_limit_and_its_option() {
         "{long}"
     );
 
-    let stage = Stage::new();
-    let mut producer = stage.producer(
+    let fixture = Fixture::new();
+    let mut producer = fixture.producer(
         "p",
         ProducerOptions::new()
             .result_size(1_000_000)
@@ -105,7 +107,7 @@ fn results_that_are_too_large_are_refused_with_the_limit_and_its_option() {
     let (send, results) = mpsc::channel();
     producer.on_result_ready(move |result| send.send(result.bytes().len()).unwrap());
     producer
-        .start_new(stage.worker("producer", ["result_of=1000000"]))
+        .start_new(fixture.worker("producer", ["result_of=1000000"]))
         .unwrap();
     assert_eq!(results.recv().unwrap(), 1_000_000);
 }
@@ -113,14 +115,14 @@ fn results_that_are_too_large_are_refused_with_the_limit_and_its_option() {
 #[test]
 fn messages_go_both_ways() {
     for how in ["recv", "poll"] {
-        let stage = Stage::new();
-        let mut producer = stage.producer("p", ProducerOptions::new().message_capacity(2));
+        let fixture = Fixture::new();
+        let mut producer = fixture.producer("p", ProducerOptions::new().message_capacity(2));
         let (send, answers) = mpsc::channel();
         producer.on_message_ready(move |message| {
             send.send(message.text().unwrap().to_owned()).unwrap()
         });
         producer
-            .start_new(stage.worker("producer", [format!("echo={how}"), "quiet=1".into()]))
+            .start_new(fixture.worker("producer", [format!("echo={how}"), "quiet=1".into()]))
             .unwrap();
         for number in 0..20 {
             producer.send_message(format!("{number}")).unwrap();
@@ -133,15 +135,15 @@ fn messages_go_both_ways() {
         );
         // One that waits for a message stops as well.
         assert!(producer.stop().unwrap().success());
-        assert_eq!(stage.log().stops.len(), 1);
+        assert_eq!(fixture.log().stops.len(), 1);
     }
 }
 
 #[test]
 fn messages_for_a_worker_that_has_ended_are_refused_when_there_is_no_space() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().message_capacity(1));
-    consumer.start_new(stage.program("consumer")).unwrap();
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new().message_capacity(1));
+    consumer.start_new(fixture.program("consumer")).unwrap();
     consumer.send_message("one").unwrap();
     assert!(matches!(
         consumer.try_send_message("two"),
@@ -151,24 +153,24 @@ fn messages_for_a_worker_that_has_ended_are_refused_when_there_is_no_space() {
     let answer = consumer.send_message("three");
     assert!(matches!(answer, Err(PutError::Stopped)), "{answer:?}");
     // The next one does not get what was meant for its predecessor.
-    consumer.start_new(stage.program("consumer")).unwrap();
+    consumer.start_new(fixture.program("consumer")).unwrap();
     consumer.try_send_message("four").unwrap();
 }
 
 #[test]
 fn of_results_nobody_reads_the_oldest_are_dropped_and_counted() {
-    let stage = Stage::new();
-    let queue = Control::create::<u64>("c", &stage.options(8)).unwrap();
+    let fixture = Fixture::new();
+    let queue = Control::create::<u64>("c", &fixture.options(8)).unwrap();
     let mut results =
-        ReadyQueue::<[u8]>::create("c.results", &stage.options(3).item_size(64)).unwrap();
-    let mut worker = stage
+        ReadyQueue::<[u8]>::create("c.results", &fixture.options(3).item_size(64)).unwrap();
+    let mut worker = fixture
         .program("consumer")
         .args(["--attach", "c", "results=1"])
         .spawn()
         .unwrap();
-    let mut producer = stage.queue("c");
+    let mut producer = fixture.queue("c");
     (1..=10).for_each(|item| producer.put(&item).unwrap());
-    until("ten items", || stage.worked().len() == 10);
+    until("ten items", || fixture.worked().len() == 10);
     queue.set_state(prodcon::State::Stopped).unwrap();
     assert!(worker.wait().unwrap().success());
     let last: Vec<_> = std::iter::from_fn(|| results.try_get().ok())
@@ -180,12 +182,12 @@ fn of_results_nobody_reads_the_oldest_are_dropped_and_counted() {
 
 #[test]
 fn whoever_starts_again_gets_only_new_results() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new());
     let results = heard(&mut consumer);
     for round in 1..4 {
         consumer
-            .start_new(stage.worker("consumer", ["last_results=5"]))
+            .start_new(fixture.worker("consumer", ["last_results=5"]))
             .unwrap();
         consumer.set_stop_at_queue_end().unwrap();
         assert!(
@@ -203,12 +205,12 @@ fn whoever_starts_again_gets_only_new_results() {
 #[test]
 fn any_serde_value_is_a_message() {
     use prodcon::worker::encode;
-    let stage = Stage::new();
-    let mut producer = stage.producer("p", ProducerOptions::new());
+    let fixture = Fixture::new();
+    let mut producer = fixture.producer("p", ProducerOptions::new());
     let (send, answers) = mpsc::channel();
     producer.on_message_ready(move |message| send.send(message).unwrap());
     producer
-        .start_new(stage.worker("producer", ["echo_value=1", "quiet=1"]))
+        .start_new(fixture.worker("producer", ["echo_value=1", "quiet=1"]))
         .unwrap();
     producer
         .send_message(encode(&(3u8, vec![Some("a"), None], 1.5f64)).unwrap())

@@ -1,6 +1,6 @@
 //! What the reference's user guide promises: when `work` is called, what it gets, who gets what.
 
-use crate::fixture::{Stage, heard, heard_of, pid, signal, until};
+use crate::fixture::{Fixture, heard, heard_of, pid, signal, until};
 use prodcon::worker::{ConsumerOptions, OnFull, ProducerOptions};
 use prodcon::{QueueOptions, State};
 use std::time::Duration;
@@ -9,17 +9,17 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
 fn a_producers_calls_do_not_drift() {
-    let stage = Stage::new();
-    let mut ticks = stage.producer(
+    let fixture = Fixture::new();
+    let mut ticks = fixture.producer(
         "ticks",
         ProducerOptions::new().work_timeout(Duration::from_millis(1)),
     );
-    ticks.start_new(stage.program("producer")).unwrap();
+    ticks.start_new(fixture.program("producer")).unwrap();
     until("2000 calls", || {
-        stage.logs().iter().any(|log| log.calls.len() >= 2000)
+        fixture.logs().iter().any(|log| log.calls.len() >= 2000)
     });
     ticks.stop().unwrap().into_result().unwrap();
-    let times: Vec<u64> = stage.log().calls.iter().map(|(time, _)| *time).collect();
+    let times: Vec<u64> = fixture.log().calls.iter().map(|(time, _)| *time).collect();
     // Means over 1000 calls; the one in the middle, because a machine that stands still for 10 ms spoils the one that ends there.
     let mut means: Vec<f64> = times
         .iter()
@@ -38,17 +38,17 @@ fn a_producers_calls_do_not_drift() {
 
 #[test]
 fn a_buffer_is_handed_over_when_it_is_full() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer(
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer(
         "c",
         ConsumerOptions::new().max_buffer_size(5).work_timeout(HOUR),
     );
-    consumer.start_new(stage.program("consumer")).unwrap();
+    consumer.start_new(fixture.program("consumer")).unwrap();
     (0..12).for_each(|item| consumer.put_in_queue(&item).unwrap());
-    until("two calls", || stage.log().calls.len() == 2);
+    until("two calls", || fixture.log().calls.len() == 2);
     let ended = consumer.stop().unwrap();
     assert!(ended.success(), "{ended:?}");
-    let batches: Vec<Vec<u64>> = stage
+    let batches: Vec<Vec<u64>> = fixture
         .log()
         .calls
         .into_iter()
@@ -64,32 +64,32 @@ fn a_buffer_is_handed_over_when_it_is_full() {
 #[test]
 fn a_partly_filled_buffer_is_handed_over_at_its_time_although_nothing_comes() {
     for workers in [1, 2] {
-        let stage = Stage::new();
+        let fixture = Fixture::new();
         let options = ConsumerOptions::new()
             .max_buffer_size(100)
             .work_timeout(Duration::from_millis(300))
             .processes(workers);
-        let mut consumer = stage.consumer("c", options);
-        consumer.start_new(stage.program("consumer")).unwrap();
+        let mut consumer = fixture.consumer("c", options);
+        consumer.start_new(fixture.program("consumer")).unwrap();
         (0..3).for_each(|item| consumer.put_in_queue(&item).unwrap());
-        until("a call", || stage.worked() == [0, 1, 2]);
-        assert!(stage.logs().iter().all(|log| log.calls.len() <= 3));
+        until("a call", || fixture.worked() == [0, 1, 2]);
+        assert!(fixture.logs().iter().all(|log| log.calls.len() <= 3));
     }
 }
 
 #[test]
 fn size_and_time_work_together() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer(
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer(
         "c",
         ConsumerOptions::new()
             .max_buffer_size(4)
             .work_timeout(Duration::from_millis(400)),
     );
-    consumer.start_new(stage.program("consumer")).unwrap();
+    consumer.start_new(fixture.program("consumer")).unwrap();
     (0..10).for_each(|item| consumer.put_in_queue(&item).unwrap());
-    until("ten items", || stage.worked().len() == 10);
-    let sizes: Vec<usize> = stage
+    until("ten items", || fixture.worked().len() == 10);
+    let sizes: Vec<usize> = fixture
         .log()
         .calls
         .iter()
@@ -104,25 +104,25 @@ fn size_and_time_work_together() {
 
 #[test]
 fn a_work_timeout_of_zero_hands_over_what_is_there() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer(
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer(
         "c",
         ConsumerOptions::new()
             .max_buffer_size(100)
             .work_timeout(Duration::ZERO),
     );
-    consumer.start_new(stage.program("consumer")).unwrap();
+    consumer.start_new(fixture.program("consumer")).unwrap();
     for item in 0..3 {
         consumer.put_in_queue(&item).unwrap();
-        until("the item", || stage.worked().len() as u64 == item + 1);
+        until("the item", || fixture.worked().len() as u64 == item + 1);
     }
-    assert_eq!(stage.log().calls.len(), 3);
+    assert_eq!(fixture.log().calls.len(), 3);
 }
 
 #[test]
 fn a_buffer_larger_than_the_seats_is_copied_out() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer(
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer(
         "c",
         ConsumerOptions::new()
             .max_buffer_size(2000)
@@ -130,29 +130,29 @@ fn a_buffer_larger_than_the_seats_is_copied_out() {
             .queue(QueueOptions::new(4096)),
     );
     assert!(consumer.stats().unwrap().seats < 100);
-    consumer.start_new(stage.program("consumer")).unwrap();
+    consumer.start_new(fixture.program("consumer")).unwrap();
     (0..4500).for_each(|item| consumer.put_in_queue(&item).unwrap());
-    until("two calls", || stage.log().calls.len() == 2);
+    until("two calls", || fixture.log().calls.len() == 2);
     consumer.set_stop_at_queue_end().unwrap();
     assert!(consumer.wait().unwrap().success());
-    let sizes: Vec<usize> = stage
+    let sizes: Vec<usize> = fixture
         .log()
         .calls
         .iter()
         .map(|(_, items)| items.len())
         .collect();
     assert_eq!(sizes, [2000, 2000, 500]);
-    assert_eq!(stage.worked(), (0..4500).collect::<Vec<_>>());
+    assert_eq!(fixture.worked(), (0..4500).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_lossy_queue_keeps_the_newest() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer(
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer(
         "c",
         ConsumerOptions::new().queue(QueueOptions::new(3).lossy(true)),
     );
-    consumer.start_new(stage.program("consumer")).unwrap();
+    consumer.start_new(fixture.program("consumer")).unwrap();
     let worker = pid(&consumer.pids());
     until("its sleep", || {
         consumer
@@ -167,27 +167,27 @@ fn a_lossy_queue_keeps_the_newest() {
     consumer.set_stop_at_queue_end().unwrap();
     signal(worker, libc::SIGCONT);
     assert!(consumer.wait().unwrap().success());
-    assert_eq!(stage.worked(), [19, 20, 21]);
+    assert_eq!(fixture.worked(), [19, 20, 21]);
     assert_eq!(consumer.stats().unwrap().dropped, 18);
 }
 
 #[test]
 fn producers_leave_out_a_queue_that_is_not_ready_and_go_on() {
-    let stage = Stage::new();
-    let mut ready = stage.consumer("ready", ConsumerOptions::new());
-    let mut not_ready = stage.consumer("not-ready", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut ready = fixture.consumer("ready", ConsumerOptions::new());
+    let mut not_ready = fixture.consumer("not-ready", ConsumerOptions::new());
     let options = ProducerOptions::new()
         .work_timeout(Duration::from_millis(1))
         .subscribers(["not-ready", "ready"]);
-    let mut producer = stage.producer("p", options);
+    let mut producer = fixture.producer("p", options);
     let counters = heard_of(&mut producer);
-    ready.start_new(stage.program("consumer")).unwrap();
+    ready.start_new(fixture.program("consumer")).unwrap();
     producer
-        .start_new(stage.worker("producer", ["counters=1"]))
+        .start_new(fixture.worker("producer", ["counters=1"]))
         .unwrap();
     until("progress", || ready.stats().unwrap().gets > 20);
     assert_eq!(not_ready.stats().unwrap().puts, 0);
-    not_ready.start_new(stage.program("consumer")).unwrap();
+    not_ready.start_new(fixture.program("consumer")).unwrap();
     until("items in the second", || {
         not_ready.stats().unwrap().gets > 20
     });
@@ -211,27 +211,28 @@ fn producers_leave_out_a_queue_that_is_not_ready_and_go_on() {
 #[test]
 fn a_producer_waits_for_space_and_stays_stoppable_or_skips() {
     for on_full in [OnFull::Wait, OnFull::Skip] {
-        let stage = Stage::new();
-        let mut consumer = stage.consumer("c", ConsumerOptions::new().queue(QueueOptions::new(4)));
+        let fixture = Fixture::new();
+        let mut consumer =
+            fixture.consumer("c", ConsumerOptions::new().queue(QueueOptions::new(4)));
         consumer.start_external().unwrap(); // ready, and nobody gets
-        let mut producer = stage.producer(
+        let mut producer = fixture.producer(
             "p",
             ProducerOptions::new().subscribers(["c"]).on_full(on_full),
         );
         let counters = heard_of(&mut producer);
         producer
-            .start_new(stage.worker("producer", ["counters=1"]))
+            .start_new(fixture.worker("producer", ["counters=1"]))
             .unwrap();
         until("a full queue", || consumer.stats().unwrap().len == 4);
         if on_full == OnFull::Skip {
-            until("calls", || stage.log().calls.len() > 50);
+            until("calls", || fixture.log().calls.len() > 50);
         } else {
             std::thread::sleep(Duration::from_millis(50));
-            assert!(stage.log().calls.len() <= 5, "it did not wait");
+            assert!(fixture.log().calls.len() <= 5, "it did not wait");
         }
         let ended = producer.stop().unwrap();
         assert!(ended.success(), "{ended:?}");
-        assert_eq!(stage.log().stops.len(), 1);
+        assert_eq!(fixture.log().stops.len(), 1);
         let said = counters.lock().unwrap().join("");
         assert!(
             said.contains("put=4 ") && !said.contains("full=0 "),
@@ -242,10 +243,10 @@ fn a_producer_waits_for_space_and_stays_stoppable_or_skips() {
 
 #[test]
 fn one_producer_serves_three_consumers() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let names = ["a", "b", "c"];
     let mut consumers = names.map(|name| {
-        stage.consumer(
+        fixture.consumer(
             name,
             ConsumerOptions::new()
                 .max_buffer_size(7)
@@ -254,10 +255,10 @@ fn one_producer_serves_three_consumers() {
     });
     consumers
         .iter_mut()
-        .for_each(|consumer| consumer.start_new(stage.program("consumer")).unwrap());
-    let mut producer = stage.producer("p", ProducerOptions::new().subscribers(names));
+        .for_each(|consumer| consumer.start_new(fixture.program("consumer")).unwrap());
+    let mut producer = fixture.producer("p", ProducerOptions::new().subscribers(names));
     producer
-        .start_new(stage.worker("producer", ["to=500", "quiet=1"]))
+        .start_new(fixture.worker("producer", ["to=500", "quiet=1"]))
         .unwrap();
     until("all items", || {
         consumers
@@ -271,7 +272,7 @@ fn one_producer_serves_three_consumers() {
     }
     let mut expected: Vec<u64> = (0..500).chain(0..500).chain(0..500).collect();
     expected.sort_unstable();
-    assert_eq!(stage.worked(), expected);
+    assert_eq!(fixture.worked(), expected);
     let in_order = |log: &crate::fixture::Log| {
         log.calls
             .iter()
@@ -279,16 +280,16 @@ fn one_producer_serves_three_consumers() {
             .collect::<Vec<_>>()
             .is_sorted()
     };
-    assert!(stage.logs().iter().all(in_order));
+    assert!(fixture.logs().iter().all(in_order));
 }
 
 #[test]
 fn three_producers_serve_one_consumer() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new().queue(QueueOptions::new(8)));
-    consumer.start_new(stage.program("consumer")).unwrap();
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new().queue(QueueOptions::new(8)));
+    consumer.start_new(fixture.program("consumer")).unwrap();
     let mut producers = [0u64, 1, 2].map(|number| {
-        stage.producer(
+        fixture.producer(
             &format!("p{number}"),
             ProducerOptions::new().subscribers(["c"]),
         )
@@ -300,7 +301,7 @@ fn three_producers_serve_one_consumer() {
             "quiet=1".into(),
         ];
         producer
-            .start_new(stage.worker("producer", arguments))
+            .start_new(fixture.worker("producer", arguments))
             .unwrap();
     }
     until("all items", || consumer.stats().unwrap().puts == 600);
@@ -310,7 +311,7 @@ fn three_producers_serve_one_consumer() {
     consumer.set_stop_at_queue_end().unwrap();
     assert!(consumer.wait().unwrap().success());
     assert_eq!(
-        stage.worked(),
+        fixture.worked(),
         (0..3)
             .flat_map(|number| number * 1000..number * 1000 + 200)
             .collect::<Vec<_>>()
@@ -319,22 +320,22 @@ fn three_producers_serve_one_consumer() {
 
 #[test]
 fn start_new_stops_a_running_worker_first() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new());
     let results = heard(&mut consumer);
     let mut pids = vec![];
     for round in 0..3 {
         consumer
-            .start_new(stage.worker("consumer", ["results=1"]))
+            .start_new(fixture.worker("consumer", ["results=1"]))
             .unwrap();
         assert_eq!(consumer.state(), State::Started);
         pids.extend(consumer.pids());
         consumer.put_in_queue(&round).unwrap();
-        until("the item", || stage.worked().len() as u64 == round + 1);
+        until("the item", || fixture.worked().len() as u64 == round + 1);
     }
     assert_eq!(pids.len(), 3);
     assert_eq!(
-        stage
+        fixture
             .logs()
             .iter()
             .map(|log| log.stops.len())
@@ -344,7 +345,7 @@ fn start_new_stops_a_running_worker_first() {
     );
     drop(consumer);
     assert_eq!(
-        stage
+        fixture
             .logs()
             .iter()
             .map(|log| (log.starts, log.stops.len()))
@@ -352,17 +353,17 @@ fn start_new_stops_a_running_worker_first() {
         [(1, 1); 3]
     );
     assert_eq!(results.lock().unwrap().len(), 3);
-    stage.assert_nobody_left();
+    fixture.assert_nobody_left();
 }
 
 #[test]
 fn items_and_results_of_a_producer_reach_the_controlling_process() {
-    let stage = Stage::new();
-    let mut producer = stage.producer("p", ProducerOptions::new().items_to_results(true));
+    let fixture = Fixture::new();
+    let mut producer = fixture.producer("p", ProducerOptions::new().items_to_results(true));
     let (send, results) = std::sync::mpsc::channel();
     producer.on_result_ready(move |result| send.send(result.item::<u64>().unwrap()).unwrap());
     producer
-        .start_new(stage.worker("producer", ["from=7", "to=100"]))
+        .start_new(fixture.worker("producer", ["from=7", "to=100"]))
         .unwrap();
     let all: Vec<u64> = results.iter().take(93).collect();
     assert_eq!(all, (7..100).collect::<Vec<_>>());

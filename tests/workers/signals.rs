@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM: from a terminal, from an init system, from a person.
 
-use crate::fixture::{Stage, signal, until};
+use crate::fixture::{Fixture, signal, until};
 use prodcon::worker::{Consumer, ConsumerOptions};
 use prodcon::{Control, ReadyQueue};
 use std::io::Read;
@@ -12,16 +12,16 @@ use std::time::Duration;
 fn a_worker_by_hand_ends_well_on_a_signal_and_its_batch_counts() {
     for number in [libc::SIGINT, libc::SIGTERM] {
         for again in [false, true] {
-            let stage = Stage::new();
-            let options = stage.options(64).at_least_once(again);
+            let fixture = Fixture::new();
+            let options = fixture.options(64).at_least_once(again);
             let mut queue = ReadyQueue::<u64>::create("c", &options).unwrap();
-            let mut worker = stage
+            let mut worker = fixture
                 .program("consumer")
                 .args(["--attach", "c", "pause_us=300000"])
                 .spawn()
                 .unwrap();
             (0..3).for_each(|item| queue.put(&item).unwrap());
-            until("its first call", || stage.worked() == [0]);
+            until("its first call", || fixture.worked() == [0]);
             signal(worker.id() as i32, number);
             let status = worker.wait().unwrap();
             assert_eq!(
@@ -29,7 +29,7 @@ fn a_worker_by_hand_ends_well_on_a_signal_and_its_batch_counts() {
                 Some(0),
                 "signal {number}, at-least-once: {again}: {status}"
             );
-            assert_eq!((stage.log().stops.len(), stage.worked()), (1, vec![0]));
+            assert_eq!((fixture.log().stops.len(), fixture.worked()), (1, vec![0]));
             let stats = queue.control().stats().unwrap();
             assert_eq!(
                 (stats.gets, stats.lost, stats.len, stats.unacked),
@@ -47,28 +47,28 @@ fn a_worker_by_hand_ends_well_on_a_signal_and_its_batch_counts() {
 
 #[test]
 fn a_producer_that_sleeps_ends_well_on_a_signal() {
-    let stage = Stage::new();
-    let _carrier = Control::create::<[u8]>("p", &stage.options(1).item_size(8)).unwrap();
-    let mut command = stage.program("producer");
+    let fixture = Fixture::new();
+    let _carrier = Control::create::<[u8]>("p", &fixture.options(1).item_size(8)).unwrap();
+    let mut command = fixture.program("producer");
     let mut worker = command
         .args(["--attach", "p"])
         .env("PRODCON_WORK_TIMEOUT", "3600")
         .spawn()
         .unwrap();
-    until("its first call", || stage.worked() == [0]);
+    until("its first call", || fixture.worked() == [0]);
     signal(worker.id() as i32, libc::SIGTERM);
     assert_eq!(worker.wait().unwrap().code(), Some(0));
-    assert_eq!(stage.log().stops.len(), 1);
+    assert_eq!(fixture.log().stops.len(), 1);
 }
 
 #[test]
 fn a_wait_on_another_queue_ends_with_the_worker() {
     for how in ["a signal", "its state", "its name"] {
-        let stage = Stage::new();
-        let options = stage.options(1);
+        let fixture = Fixture::new();
+        let options = fixture.options(1);
         let carrier = Control::create::<[u8]>("p", &options.clone().item_size(8)).unwrap();
         let other = Control::create::<u64>("other", &options).unwrap();
-        let mut command = stage.program("producer");
+        let mut command = fixture.program("producer");
         let mut worker = command
             .args(["--attach", "p", "waits_for=other"])
             .spawn()
@@ -84,21 +84,21 @@ fn a_wait_on_another_queue_ends_with_the_worker() {
         }
         let status = worker.wait().unwrap();
         assert_eq!(status.success(), how != "its name", "{how}: {status}");
-        assert_eq!(stage.log().stops.len(), 1, "{how}");
+        assert_eq!(fixture.log().stops.len(), 1, "{how}");
     }
 }
 
 #[test]
 fn a_second_signal_kills() {
-    let stage = Stage::new();
-    let mut queue = ReadyQueue::<u64>::create("c", &stage.options(4)).unwrap();
-    let mut worker = stage
+    let fixture = Fixture::new();
+    let mut queue = ReadyQueue::<u64>::create("c", &fixture.options(4)).unwrap();
+    let mut worker = fixture
         .program("consumer")
         .args(["--attach", "c", "hang_at=1"])
         .spawn()
         .unwrap();
     queue.put(&1).unwrap();
-    until("its call", || stage.worked() == [1]);
+    until("its call", || fixture.worked() == [1]);
     let mut status = None;
     until("its end", || {
         if status.is_none() {
@@ -111,14 +111,14 @@ fn a_second_signal_kills() {
         status.and_then(|status| status.signal()),
         Some(libc::SIGTERM)
     );
-    assert!(stage.log().stops.is_empty());
+    assert!(fixture.log().stops.is_empty());
 }
 
 #[test]
 fn a_signal_that_was_ignored_from_the_beginning_stays_ignored() {
-    let stage = Stage::new();
-    let mut queue = ReadyQueue::<u64>::create("c", &stage.options(4)).unwrap();
-    let mut command = stage.program("consumer");
+    let fixture = Fixture::new();
+    let mut queue = ReadyQueue::<u64>::create("c", &fixture.options(4)).unwrap();
+    let mut command = fixture.program("consumer");
     let ignore = || {
         // SAFETY: async-signal-safe, and SIG_IGN is no function of ours.
         unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
@@ -128,18 +128,18 @@ fn a_signal_that_was_ignored_from_the_beginning_stays_ignored() {
     unsafe { command.pre_exec(ignore) };
     let mut worker = command.args(["--attach", "c"]).spawn().unwrap();
     queue.put(&1).unwrap();
-    until("its call", || stage.worked() == [1]);
+    until("its call", || fixture.worked() == [1]);
     signal(worker.id() as i32, libc::SIGINT);
     queue.put(&2).unwrap();
-    until("another call", || stage.worked() == [1, 2]);
+    until("another call", || fixture.worked() == [1, 2]);
     signal(worker.id() as i32, libc::SIGTERM);
     assert_eq!(worker.wait().unwrap().code(), Some(0));
 }
 
 #[test]
 fn one_of_several_processes_that_gets_a_signal_ends_alone_and_is_not_started_again() {
-    let stage = Stage::new();
-    let mut consumer = stage.consumer(
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer(
         "c",
         ConsumerOptions::new()
             .processes(2)
@@ -150,8 +150,8 @@ fn one_of_several_processes_that_gets_a_signal_ends_alone_and_is_not_started_aga
     );
     let (send, exits) = std::sync::mpsc::channel();
     consumer.on_exit(move |exit| send.send(exit).unwrap());
-    consumer.start_new(stage.program("consumer")).unwrap();
-    until("both", || stage.logs().len() == 2);
+    consumer.start_new(fixture.program("consumer")).unwrap();
+    until("both", || fixture.logs().len() == 2);
     let victim = consumer.pids()[0];
     signal(victim as i32, libc::SIGTERM);
     let exit = exits.recv_timeout(Duration::from_secs(60)).unwrap();
@@ -160,14 +160,14 @@ fn one_of_several_processes_that_gets_a_signal_ends_alone_and_is_not_started_aga
         "{exit:?}"
     );
     consumer.put_in_queue(&1).unwrap();
-    until("the call of the other", || stage.worked() == [1]);
+    until("the call of the other", || fixture.worked() == [1]);
     assert!(consumer.stop().unwrap().success());
-    assert!(stage.logs().iter().all(|log| log.stops.len() == 1));
+    assert!(fixture.logs().iter().all(|log| log.stops.len() == 1));
 }
 
 /// A controlling process with its workers, in a process group of its own.
-fn group(stage: &Stage, controls: &str, group: i32) -> Child {
-    let mut command = stage.program("controller");
+fn group(fixture: &Fixture, controls: &str, group: i32) -> Child {
+    let mut command = fixture.program("controller");
     command
         .arg("quiet=1")
         .env("TEST_CONTROLS", controls)
@@ -190,25 +190,27 @@ fn group(stage: &Stage, controls: &str, group: i32) -> Child {
 #[test]
 fn an_interrupt_of_the_whole_foreground_group_leaves_nothing_and_on_stop_runs() {
     for round in 0..5 {
-        let stage = Stage::new();
-        let mut consumer = group(&stage, "consumer c 2 create", 0);
+        let fixture = Fixture::new();
+        let mut consumer = group(&fixture, "consumer c 2 create", 0);
         let leader = consumer.id() as i32;
-        let mut producer = group(&stage, "producer p c", leader);
-        until("work", || stage.worked().len() > 100);
+        let mut producer = group(&fixture, "producer p c", leader);
+        until("work", || fixture.worked().len() > 100);
         signal(-leader, libc::SIGINT);
         assert_eq!(consumer.wait().unwrap().signal(), Some(libc::SIGINT));
         assert_eq!(producer.wait().unwrap().signal(), Some(libc::SIGINT));
         until("on_stop of all", || {
-            stage
+            fixture
                 .logs()
                 .iter()
                 .map(|log| log.stops.len())
                 .sum::<usize>()
                 == 3
         });
-        stage.assert_nobody_left();
+        fixture.assert_nobody_left();
         // And the next start has the names.
-        drop(Consumer::<u64>::create("c", &ConsumerOptions::new().directory(&stage.dir)).unwrap());
-        assert!(stage.logs().len() == 3, "{round}");
+        drop(
+            Consumer::<u64>::create("c", &ConsumerOptions::new().directory(&fixture.dir)).unwrap(),
+        );
+        assert!(fixture.logs().len() == 3, "{round}");
     }
 }

@@ -1,6 +1,6 @@
 //! What the tests share: the built library, compilers, a directory and processes of a test's own.
 //!
-//! Invariant: whatever a test leaves, its directory and its processes go with its `Stage`, failing or not.
+//! Invariant: whatever a test leaves, its directory and its processes go with its `Fixture`, failing or not.
 #![allow(dead_code)] // each test program uses a part
 
 use std::path::{Path, PathBuf};
@@ -90,10 +90,10 @@ pub fn have_sanitizers(compiler: &str) -> bool {
     if !have(compiler) {
         return false;
     }
-    let stage = Stage::new();
-    let source = stage.dir.join("empty.c");
+    let fixture = Fixture::new();
+    let source = fixture.dir.join("empty.c");
     std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
-    let program = stage.dir.join("empty");
+    let program = fixture.dir.join("empty");
     let compiled = Command::new(compiler)
         .args(SANITIZERS)
         .arg(&source)
@@ -115,12 +115,12 @@ pub fn have_sanitizers(compiler: &str) -> bool {
 }
 
 /// A directory and processes of the test's own, gone with it.
-pub struct Stage {
+pub struct Fixture {
     pub dir: PathBuf,
     children: Vec<Child>,
 }
 
-impl Stage {
+impl Fixture {
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -220,7 +220,7 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for Fixture {
     fn drop(&mut self) {
         for child in &mut self.children {
             let _ = child.kill();
