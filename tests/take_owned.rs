@@ -11,7 +11,8 @@ use prodcon::{
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_millis(50);
+/// Long enough for a waiter to sleep, where it does; no test fails if it does not.
+const SHORT_WAIT: Duration = Duration::from_millis(50);
 
 impl Dir {
     fn queue(&self, options: &QueueOptions, unacked: u32) -> ReadyQueue<u64> {
@@ -126,7 +127,7 @@ fn a_take_waits_for_a_seat_until_one_comes_back_or_its_time_is_over() {
     put(&mut queue, 1..=3);
     let first = take(&mut queue);
     assert!(matches!(
-        queue.within(SOON).take_owned(),
+        queue.within(SHORT_WAIT).take_owned(),
         Err(GetError::TimedOut)
     ));
     assert!(matches!(
@@ -144,12 +145,12 @@ fn a_take_waits_for_a_seat_until_one_comes_back_or_its_time_is_over() {
             second.ack();
         });
         waits.recv().unwrap();
-        std::thread::sleep(SOON);
+        std::thread::sleep(SHORT_WAIT);
         first.ack();
         until("the second take", || {
             dir.stats().unacked == 1 && dir.stats().len == 1
         });
-        std::thread::sleep(SOON);
+        std::thread::sleep(SHORT_WAIT);
         dir.control("q").set_state(State::Stopped).unwrap();
     });
     assert_eq!(dir.check(2).gets, 2);
@@ -237,7 +238,7 @@ fn an_endpoint_whose_last_seat_is_out_says_so_and_goes_on_when_it_is_back() {
     ];
     assert_eq!(kinds, [ErrorKind::NoSeat; 5]);
     assert!(matches!(
-        queue.within(SOON).take_owned(),
+        queue.within(SHORT_WAIT).take_owned(),
         Err(GetError::TimedOut)
     ));
     let [first, second] = jobs;

@@ -13,7 +13,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_millis(5);
+/// Long enough for a waiter to sleep, where it does; no test fails if it does not.
+const SHORT_WAIT: Duration = Duration::from_millis(5);
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Dir {
@@ -128,7 +129,7 @@ fn a_cancel_ends_waits_that_sleep() {
             let queue = dir.attached("empty");
             select(&[queue.readable(), token.cancelled()], None).unwrap()
         });
-        std::thread::sleep(SOON);
+        std::thread::sleep(SHORT_WAIT);
         token.cancel();
         for waiter in [get, put, ready] {
             assert_eq!(waiter.join().unwrap(), Some(ErrorKind::Cancelled));
@@ -189,7 +190,7 @@ fn a_wait_that_only_spins_is_cancelled_too() {
     let mut queue = ReadyQueue::<u64>::create("q", &QueueOptions::new(1).attach(attach)).unwrap();
     std::thread::scope(|scope| {
         let waiter = scope.spawn(move || kind(queue.get()));
-        std::thread::sleep(SOON);
+        std::thread::sleep(SHORT_WAIT);
         token.cancel();
         assert_eq!(waiter.join().unwrap(), Some(ErrorKind::Cancelled));
     });
@@ -278,7 +279,7 @@ fn a_select_says_which_is_ready_and_begins_elsewhere_each_time() {
     let mut queues: Vec<_> = (0..3).map(|n| dir.queue(&format!("q{n}"), 2)).collect();
     let interests = |queues: &[ReadyQueue<u64>]| {
         let interests: Vec<_> = queues.iter().map(ReadyQueue::readable).collect();
-        select(&interests, Some(SOON)).unwrap()
+        select(&interests, Some(SHORT_WAIT)).unwrap()
     };
     assert_eq!(interests(&queues), None);
     queues[1].put(&1).unwrap();
@@ -407,11 +408,11 @@ fn a_select_takes_127_interests_and_refuses_more_and_none() {
     let dir = Dir::new();
     let queue = dir.queue("q", 1);
     let many = vec![queue.readable(); 127];
-    assert_eq!(select(&many, Some(SOON)).unwrap(), None);
+    assert_eq!(select(&many, Some(SHORT_WAIT)).unwrap(), None);
     let more = vec![queue.readable(); 128];
-    let error = select(&more, Some(SOON)).unwrap_err();
+    let error = select(&more, Some(SHORT_WAIT)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOption);
-    assert_eq!(select(&[], Some(SOON)).unwrap(), None);
+    assert_eq!(select(&[], Some(SHORT_WAIT)).unwrap(), None);
     assert_eq!(kind(select(&[], None)), Some(ErrorKind::InvalidOption));
 }
 
@@ -535,9 +536,9 @@ fn an_attach_waits_until_the_queue_is_created() {
             .map(|_| scope.spawn(|| ReadyQueue::<u64>::attach_with("q", &attach).unwrap().get()));
         let endpoints: Vec<_> = endpoints.collect();
         let control = scope.spawn(|| Control::attach_with("q", &attach).unwrap().info().capacity);
-        std::thread::sleep(SOON);
+        std::thread::sleep(SHORT_WAIT);
         let _another = dir.queue("another", 1);
-        std::thread::sleep(SOON);
+        std::thread::sleep(SHORT_WAIT);
         let mut queue = dir.queue("q", 2);
         queue.put_slice(&[7, 7]).unwrap();
         for endpoint in endpoints {
@@ -552,7 +553,7 @@ fn an_attach_waits_until_the_queue_is_created() {
 #[test]
 fn an_attach_that_waits_ends_with_its_time_its_token_and_its_directory() {
     let dir = Dir::new();
-    let error = Control::attach_with("q", &dir.attach().wait_for_queue(SOON)).unwrap_err();
+    let error = Control::attach_with("q", &dir.attach().wait_for_queue(SHORT_WAIT)).unwrap_err();
     assert_eq!(
         (error.kind(), error.queue()),
         (ErrorKind::TimedOut, Some("q"))
@@ -561,7 +562,7 @@ fn an_attach_that_waits_ends_with_its_time_its_token_and_its_directory() {
     let attach = dir.with(&token).wait_for_queue(MINUTE);
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| kind(ReadyQueue::<u64>::attach_with("q", &attach)));
-        std::thread::sleep(SOON);
+        std::thread::sleep(SHORT_WAIT);
         token.cancel();
         assert_eq!(waiter.join().unwrap(), Some(ErrorKind::Cancelled));
     });
@@ -575,7 +576,7 @@ fn an_attach_that_waits_ends_with_its_time_its_token_and_its_directory() {
     let attach = AttachOptions::new().directory(&gone).wait_for_queue(MINUTE);
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| kind(Control::attach_with("q", &attach)));
-        std::thread::sleep(SOON);
+        std::thread::sleep(SHORT_WAIT);
         std::fs::remove_dir(&gone).unwrap();
         assert_eq!(waiter.join().unwrap(), Some(ErrorKind::NotFound));
     });

@@ -17,7 +17,7 @@ const PERIOD: Duration = if cfg!(fuzzing) {
     Duration::from_millis(50)
 };
 /// Replaces `PERIOD` if the last look has left a seat undecided, or found it locked.
-const SOON: Duration = if cfg!(fuzzing) {
+const UNDECIDED_PERIOD: Duration = if cfg!(fuzzing) {
     Duration::MAX
 } else {
     Duration::from_millis(20)
@@ -77,7 +77,7 @@ impl Due {
 
     /// Returns true when it is time to look. The look then counts as done.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
-        let wait = if self.again { SOON } else { PERIOD };
+        let wait = if self.again { UNDECIDED_PERIOD } else { PERIOD };
         let due = now.saturating_duration_since(self.looked) >= wait;
         if due {
             (self.looked, self.repeated, self.again) = (now, self.again, false);
@@ -94,7 +94,7 @@ impl Due {
     /// Returns the longest time that a sleep may last.
     pub(super) fn longest_sleep(&self) -> Duration {
         if self.again {
-            SOON.min(MAX_SLEEP)
+            UNDECIDED_PERIOD.min(MAX_SLEEP)
         } else {
             MAX_SLEEP
         }

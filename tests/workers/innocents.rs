@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::process::Child;
 use std::time::Duration;
 
-const SOON: Restart = Restart::OnFailure {
+const QUICK_RESTART: Restart = Restart::OnFailure {
     limit: 1000,
     backoff: Duration::from_millis(5),
 };
@@ -32,7 +32,7 @@ fn beside_a_poisonous_item_nothing_healthy_is_dead_lettered() {
             let jobs = QueueOptions::new(1024)
                 .at_least_once(true)
                 .dead_letter("letters", max);
-            let options = options.queue(jobs).restart(SOON);
+            let options = options.queue(jobs).restart(QUICK_RESTART);
             let mut consumer =
                 fixture.consumer("c", options.work_timeout(Duration::from_millis(100)));
             consumer

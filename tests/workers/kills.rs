@@ -12,7 +12,7 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-const SOON: Restart = Restart::OnFailure {
+const QUICK_RESTART: Restart = Restart::OnFailure {
     limit: 1000,
     backoff: Duration::from_millis(1),
 };
@@ -78,7 +78,7 @@ fn the_batch_of_a_killed_worker_is_worked_on_by_another() {
         .max_buffer_size(8)
         .queue(QueueOptions::new(1024).at_least_once(true))
         .work_timeout(Duration::from_millis(50));
-    let mut consumer = fixture.consumer("c", options.restart(SOON));
+    let mut consumer = fixture.consumer("c", options.restart(QUICK_RESTART));
     // 5 is put once; only who gets it the first time hangs.
     consumer
         .start_new(fixture.worker("consumer", ["hang_at=5"]))
@@ -165,7 +165,7 @@ fn an_item_that_keeps_killing_its_workers_ends_in_the_dead_letter_queue_and_take
                 .at_least_once(true)
                 .dead_letter("letters", 3),
         );
-    let options = options.restart(SOON).processes(2);
+    let options = options.restart(QUICK_RESTART).processes(2);
     let mut consumer = fixture.consumer("c", options);
     consumer
         .start_new(fixture.worker("consumer", ["die_at=13"]))

@@ -7,7 +7,7 @@ use prodcon::{ErrorKind, SeatInfo};
 use std::sync::mpsc;
 use std::time::Duration;
 
-const SOON: Restart = Restart::OnFailure {
+const QUICK_RESTART: Restart = Restart::OnFailure {
     limit: 10,
     backoff: Duration::from_millis(1),
 };
@@ -20,7 +20,7 @@ fn a_worker_that_hangs_is_killed_and_started_again_and_its_item_is_redelivered()
     let fixture = Fixture::new();
     let options = ConsumerOptions::new()
         .queue(QueueOptions::new(16).at_least_once(true))
-        .restart(SOON)
+        .restart(QUICK_RESTART)
         .work_limit(LIMIT);
     let mut consumer = fixture.consumer("c", options);
     let (send, exits) = mpsc::channel::<ProcessExit>();

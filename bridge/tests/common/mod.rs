@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const BRIDGE: &str = env!("CARGO_BIN_EXE_prodcon-bridge");
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest time that a test waits for one thing.
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns whether there is a server to test with, and says so if not.
 pub fn can_run() -> bool {
@@ -154,7 +155,7 @@ impl Bridge {
 
     /// Waits until it ends, and returns its status.
     pub fn ends(&mut self) -> i32 {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + STEP_TIMEOUT;
         loop {
             if let Some(status) = self.running.0.try_wait().unwrap() {
                 return status.code().unwrap_or(-1);
@@ -187,7 +188,7 @@ impl Bridge {
 
 /// Waits for it, for a minute at most.
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STEP_TIMEOUT;
     while !done() {
         assert!(
             Instant::now() < deadline,
@@ -202,7 +203,7 @@ pub fn get<T: Payload + ?Sized>(queue: &mut ReadyQueue<T>, count: usize) -> Vec<
 where
     T::Owned: Sized,
 {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STEP_TIMEOUT;
     let mut out = vec![];
     while out.len() < count {
         let delivery = queue.until(deadline).get();
