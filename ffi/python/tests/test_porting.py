@@ -367,7 +367,7 @@ class Many(prodcon.Producer):
 
 
 def test_join_hands_over_all_results(monkeypatch):
-    monkeypatch.setattr("prodcon._worker.PATIENCE", 0.2)
+    monkeypatch.setattr("prodcon._worker.CALLBACK_TIMEOUT", 0.2)
     producer = Many([], 0.001)
     producer.got = 0
     producer.start_new()

@@ -13,8 +13,8 @@ from ._pipes import set_state
 from ._worker import Worker
 
 
-# The longest time that a signal which stops this process alone goes unnoticed.
-_SLICE = 0.1
+# The longest time, in seconds, that a signal which stops this process alone goes unnoticed.
+_SIGNAL_POLL = 0.1
 
 
 def put_in_queue(queue: ReadyQueue, data: Any) -> None:
@@ -119,7 +119,7 @@ class Consumer(Worker):
                 left = max(0.0, last + work_timeout - time.monotonic()) if buffer else None
                 if not _run.sole():
                     # A signal that stops this process alone changes no shared state: it is looked for.
-                    left = _SLICE if left is None else min(left, _SLICE)
+                    left = _SIGNAL_POLL if left is None else min(left, _SLICE)
                     if _pipes.stopping:
                         ended = True  # what is in the buffer was taken from the others' queue: it is worked on
                 try:

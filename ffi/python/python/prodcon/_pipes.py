@@ -17,8 +17,8 @@ from ._native import ReadyQueue
 
 _STOPPED, _STARTED, _AT_QUEUE_END = 1, 2, 3
 
-# The longest time that a sender or receiver does not look whether its peer is still there.
-_SLICE = 0.1
+# The longest time, in seconds, that a sender or receiver does not look whether its peer is still there.
+_PEER_POLL = 0.1
 
 
 # In this process (by its id, for a fork copies this): whether it is a child of its controlling process itself, not of a fork server.
@@ -141,7 +141,7 @@ class ResultPipe:
         while True:
             try:
                 if self._queue.is_ready():
-                    self._queue.put(result, True, _SLICE)
+                    self._queue.put(result, True, _PEER_POLL)
                 return
             except Full:
                 if not controller_lives(self._controller):
@@ -201,7 +201,7 @@ class MessagePipe:
         self._check()
         while True:
             try:
-                return self._outgoing.put(message, True, _SLICE)
+                return self._outgoing.put(message, True, _PEER_POLL)
             except Full:
                 if not self._other_side_ended():
                     continue
@@ -214,7 +214,7 @@ class MessagePipe:
     def _get(self, timeout):
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            wait = _SLICE if deadline is None else max(0.0, min(_SLICE, deadline - time.monotonic()))
+            wait = _PEER_POLL if deadline is None else max(0.0, min(_SLICE, deadline - time.monotonic()))
             try:
                 return self._incoming.get(True, wait)
             except GetTimedOut:

@@ -9,12 +9,14 @@ from typing import Any
 from . import _run
 from ._errors import Full, Invalid, NotFound, NotReady, Removed, Stopped
 from ._native import ReadyQueue
-from ._worker import PATIENCE, Worker
+from ._worker import Worker
 
-# Longer waits are interrupted by a change of the state; shorter ones are slept through.
-_NAP = 0.05
-# The longest time that a signal which stops this process alone goes unnoticed.
-_SLICE = 0.1
+# Longer waits, in seconds, are interrupted by a change of the state; shorter ones are slept through.
+_MAX_PLAIN_SLEEP = 0.05
+# The longest time, in seconds, that a signal which stops this process alone goes unnoticed.
+_SIGNAL_POLL = 0.1
+# The longest time, in seconds, that a stopped producer waits for space for its last item.
+_LAST_ITEM_TIMEOUT = 10.0
 
 
 class Producer(Worker):
@@ -98,11 +100,11 @@ class Producer(Worker):
 
 
 def _sleep(state, seconds):
-    if seconds <= _NAP:
+    if seconds <= _MAX_PLAIN_SLEEP:
         time.sleep(seconds)
     else:
         # Where there are several processes, a signal that stops this one changes no shared state.
-        state.wait(Worker.stopped, seconds if _run.sole() else min(seconds, _SLICE))
+        state.wait(Worker.stopped, seconds if _run.sole() else min(seconds, _SIGNAL_POLL))
 
 
 def _offer(queue, item, state):
@@ -118,14 +120,14 @@ def _offer(queue, item, state):
         try:
             if not queue.is_ready():
                 return  # not yet, or not any more: a put would keep the item for a consumer's first start
-            return queue.put(item, wait, _SLICE)
+            return queue.put(item, wait, _SIGNAL_POLL)
         except Full:
             skipped = _run.skipped()
             if skipped is not None:
                 with skipped.get_lock():
                     skipped.value += 1
                 return
-            if state.value == Worker.stopped and not (last and time.monotonic() < begin + PATIENCE):
+            if state.value == Worker.stopped and not (last and time.monotonic() < begin + _LAST_ITEM_TIMEOUT):
                 return
             wait = True
         except (NotReady, Stopped, NotFound, Removed):

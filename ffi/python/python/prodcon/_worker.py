@@ -19,8 +19,8 @@ from ._errors import Cancelled, Closed, Error, Invalid, NotFound, Removed
 from ._native import ReadyQueue
 from ._pipes import MessagePipe, ResultPipe, State
 
-# The longest time that is waited: at the end of the program for a callback to return, at the end of a producer for space for its last item.
-PATIENCE = 10.0
+# The longest time, in seconds, that the end of the program waits for a callback to return.
+CALLBACK_TIMEOUT = 10.0
 
 # Held while processes are started, by a callback perhaps, and while it is looked at which ones there are. A forked child has one of its own.
 _starting = threading.RLock()
@@ -365,7 +365,7 @@ def _joined_with(join, process, watcher, receivers):
                 if deadline is not None and now >= deadline:
                     return
                 # A callback that does not return does not hold up the end of the program for ever.
-                if _ending and now >= max(begin, _progress.get(thread, 0.0)) + PATIENCE:
+                if _ending and now >= max(begin, _progress.get(thread, 0.0)) + CALLBACK_TIMEOUT:
                     return
                 thread.join(0.5 if deadline is None else max(0.0, min(0.5, deadline - now)))
 
