@@ -1,8 +1,8 @@
 //! What a figure was measured with and on, in sentences: a picture carries them, because it is
 //! passed on without the text beside it.
 
-use super::shape::Shape;
 use super::traps::{Load, SIBLINGS};
+use super::workload::Shape;
 use crate::human;
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -3,7 +3,7 @@
 //!
 
 use super::round::{Team, core};
-use super::shape::Shape;
+use super::workload::Shape;
 use crate::exit::End;
 use hdrhistogram::Histogram;
 use prodcon::State;

@@ -10,9 +10,9 @@ mod latency;
 mod plot;
 mod report;
 mod round;
-mod shape;
 mod traps;
 mod worker;
+mod workload;
 
 pub use worker::{Worker, work};
 
@@ -22,11 +22,11 @@ use clap::Args;
 use evidence::Evidence;
 use indicatif::{ProgressBar, ProgressStyle};
 use report::Measured;
-use shape::Shape;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 use traps::Watch;
+use workload::Shape;
 
 #[derive(Args)]
 pub struct Arguments {

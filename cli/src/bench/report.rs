@@ -2,7 +2,7 @@
 
 use super::latency::Times;
 use super::round::{Run, median};
-use super::shape::Shape;
+use super::workload::Shape;
 use crate::table::{Side, columns};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! One run of one shape: its processes started, let loose at once, heard, and their items added up.
 //!
 
-use super::shape::Shape;
+use super::workload::Shape;
 use crate::child::{self, ProcessGroup};
 use crate::exit::End;
 use crate::signals;

@@ -1,8 +1,8 @@
 //! The processes that a benchmark measures. Each tells at its end, on stdout, what it did: one JSON object.
 //!
 
-use super::shape::{Sample, label, read, stamp, sum, with};
 use super::traps;
+use super::workload::{Sample, label, read, stamp, sum, with};
 use crate::child;
 use crate::exit::{End, Outcome};
 use crate::output;
