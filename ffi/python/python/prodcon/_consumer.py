@@ -119,7 +119,7 @@ class Consumer(Worker):
                 left = max(0.0, last + work_timeout - time.monotonic()) if buffer else None
                 if not _run.sole():
                     # A signal that stops this process alone changes no shared state: it is looked for.
-                    left = _SIGNAL_POLL if left is None else min(left, _SLICE)
+                    left = _SIGNAL_POLL if left is None else min(left, _SIGNAL_POLL)
                     if _pipes.stopping:
                         ended = True  # what is in the buffer was taken from the others' queue: it is worked on
                 try:

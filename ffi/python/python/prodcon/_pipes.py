@@ -214,7 +214,7 @@ class MessagePipe:
     def _get(self, timeout):
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            wait = _PEER_POLL if deadline is None else max(0.0, min(_SLICE, deadline - time.monotonic()))
+            wait = _PEER_POLL if deadline is None else max(0.0, min(_PEER_POLL, deadline - time.monotonic()))
             try:
                 return self._incoming.get(True, wait)
             except GetTimedOut:
