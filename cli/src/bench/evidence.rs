@@ -2,14 +2,14 @@
 //! passed on without the text beside it.
 
 use super::traps::{Load, SIBLINGS};
-use super::workload::Shape;
+use super::workload::Workload;
 use crate::human;
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Everything that is said.
 pub struct Evidence {
-    pub shapes: Vec<Shape>,
+    pub workloads: Vec<Workload>,
     pub cores: usize,
     pub rounds: u32,
     /// Every item arrived exactly once, in order and intact.
@@ -44,12 +44,12 @@ impl Evidence {
         lines
     }
 
-    /// Which shapes had a processor for each process.
+    /// Which workloads had a processor for each process.
     fn pinned(&self) -> String {
         let (mut pinned, mut others) = (vec![], vec![]);
-        for shape in &self.shapes {
-            let name = format!("{}x{}", shape.producers, shape.consumers);
-            let list = if shape.processes() <= self.cores {
+        for workload in &self.workloads {
+            let name = format!("{}x{}", workload.producers, workload.consumers);
+            let list = if workload.processes() <= self.cores {
                 &mut pinned
             } else {
                 &mut others
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_conditions_are_told() {
-        let shape = Shape {
+        let workload = Workload {
             producers: 1,
             consumers: 1,
             item_size: 8,
@@ -152,7 +152,11 @@ mod tests {
             zero_copy: false,
         };
         let mut evidence = Evidence {
-            shapes: vec![shape.of(8, 1, 1), shape.of(64, 1, 1), shape.of(8, 4, 4)],
+            workloads: vec![
+                workload.of(8, 1, 1),
+                workload.of(64, 1, 1),
+                workload.of(8, 4, 4),
+            ],
             cores: 2,
             rounds: 5,
             verified: true,

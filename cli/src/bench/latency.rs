@@ -3,7 +3,7 @@
 //!
 
 use super::round::{Team, core};
-use super::workload::Shape;
+use super::workload::Workload;
 use crate::exit::End;
 use hdrhistogram::Histogram;
 use prodcon::State;
@@ -53,34 +53,34 @@ impl Times {
 }
 
 /// One process and one queue each way: latency is measured between two.
-fn pair(shape: &Shape) -> Shape {
-    Shape {
+fn pair(workload: &Workload) -> Workload {
+    Workload {
         lossy: false,
         batch: 1,
-        ..shape.of(shape.item_size, 1, 1)
+        ..workload.of(workload.item_size, 1, 1)
     }
 }
 
 /// Round trips of items of this size.
 pub fn round_trips(
-    shape: &Shape,
+    workload: &Workload,
     queue: &str,
     time: Duration,
     cores: &[usize],
 ) -> Result<Times, End> {
-    let shape = pair(shape);
+    let workload = pair(workload);
     let answers = format!("{queue}-answers");
     let mut team = Team::new(&[queue.to_owned(), answers.clone()]);
-    let (there, back) = (shape.create(queue)?, shape.create(&answers)?);
+    let (there, back) = (workload.create(queue)?, workload.create(&answers)?);
     back.set_ready()?;
     team.start(
-        &shape,
+        &workload,
         "ping",
         queue,
         core(cores, 2, 0),
         &[format!("--seconds={}", time.as_secs_f64())],
     )?;
-    team.start(&shape, "echo", queue, core(cores, 2, 1), &[])?;
+    team.start(&workload, "echo", queue, core(cores, 2, 1), &[])?;
     team.wait_attached(&there, 2)?;
     there.set_ready()?;
     team.wait_ended(1, time)?;
@@ -91,17 +91,17 @@ pub fn round_trips(
 
 /// One way, so many items a second.
 pub fn paced(
-    shape: &Shape,
+    workload: &Workload,
     rate: f64,
     queue: &str,
     time: Duration,
     cores: &[usize],
 ) -> Result<Times, End> {
-    let shape = pair(shape);
+    let workload = pair(workload);
     let mut team = Team::new(&[queue.to_owned()]);
-    let control = shape.create(queue)?;
+    let control = workload.create(queue)?;
     team.start(
-        &shape,
+        &workload,
         "pace",
         queue,
         core(cores, 2, 0),
@@ -110,7 +110,7 @@ pub fn paced(
             format!("--rate={rate}"),
         ],
     )?;
-    team.start(&shape, "note", queue, core(cores, 2, 1), &[])?;
+    team.start(&workload, "note", queue, core(cores, 2, 1), &[])?;
     team.wait_attached(&control, 2)?;
     control.set_ready()?;
     team.wait_ended(1, time)?;

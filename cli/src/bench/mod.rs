@@ -1,7 +1,7 @@
 //! `prodcon bench`: throughput and latency between processes. Every item is checked: first each byte of it, in a run of its own, then its number, its place in the order
 //! and its ends, in the runs that are measured.
 //!
-//! `shape` is what is measured, `worker` what the processes do, `round` one run, `latency` round
+//! `workload` is what is measured, `worker` what the processes do, `round` one run, `latency` round
 //! trips and paced items, `traps` what makes figures worthless, `report` and `plot` what is shown,
 //! and `evidence` what is said about how it was measured.
 
@@ -26,12 +26,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 use traps::Watch;
-use workload::Shape;
+use workload::Workload;
 
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
-    shape: Shape,
+    workload: Workload,
     /// How long each shape is measured, and latencies as well
     #[arg(long, value_name = "S", value_parser = parse::run_time, default_value = "3")]
     seconds: Duration,
@@ -101,17 +101,19 @@ pub fn run(arguments: &Arguments) -> Outcome {
         arguments.latency || arguments.plot.is_some(),
     );
     // The one that was asked for, then the others.
-    let mut all = vec![Measured::new(arguments.shape.clone())];
+    let mut all = vec![Measured::new(arguments.workload.clone())];
     if sweep {
         for Processes(producers, consumers) in &arguments.shapes {
             all.extend(
-                arguments
-                    .sizes
-                    .iter()
-                    .map(|size| Measured::new(arguments.shape.of(*size, *producers, *consumers))),
+                arguments.sizes.iter().map(|size| {
+                    Measured::new(arguments.workload.of(*size, *producers, *consumers))
+                }),
             );
         }
-        if all[1..].iter().any(|other| other.shape == all[0].shape) {
+        if all[1..]
+            .iter()
+            .any(|other| other.workload == all[0].workload)
+        {
             all.remove(0);
         }
     }
@@ -133,11 +135,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
     for measured in &mut all {
         bar.set_message(format!(
             "checking every byte: {}",
-            measured.shape.describe()
+            measured.workload.describe()
         ));
         let time = (arguments.seconds / 10).min(Duration::from_millis(500));
         let run = round::run(
-            &measured.shape,
+            &measured.workload,
             &format!("{base}-check"),
             time,
             true,
@@ -152,10 +154,16 @@ pub fn run(arguments: &Arguments) -> Outcome {
             bar.set_message(format!(
                 "round {}: {}",
                 number + 1,
-                measured.shape.describe()
+                measured.workload.describe()
             ));
             let line = watch.look();
-            let run = round::run(&measured.shape, &format!("{base}-run"), time, false, &cores)?;
+            let run = round::run(
+                &measured.workload,
+                &format!("{base}-run"),
+                time,
+                false,
+                &cores,
+            )?;
             measured.add(run, line);
             bar.inc(1);
         }
@@ -165,7 +173,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         bar.set_message("round trips");
         watch.look();
         times.push(latency::round_trips(
-            &arguments.shape,
+            &arguments.workload,
             &format!("{base}-trip"),
             arguments.seconds,
             &cores,
@@ -175,7 +183,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
             bar.set_message(format!("{rate} items a second"));
             let time = arguments.seconds / u32::try_from(arguments.rates.len()).unwrap_or(1);
             times.push(latency::paced(
-                &arguments.shape,
+                &arguments.workload,
                 *rate,
                 &format!("{base}-paced"),
                 time,
@@ -188,7 +196,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     bar.finish_and_clear();
     let most = all
         .iter()
-        .map(|measured| measured.shape.processes())
+        .map(|measured| measured.workload.processes())
         .max()
         .unwrap_or(0);
     let warnings = watch.warnings(most);
@@ -197,7 +205,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         .for_each(|warning| output::note(&format!("warning: {warning}")));
     let asked = all
         .iter()
-        .position(|measured| measured.shape.same_load(&arguments.shape))
+        .position(|measured| measured.workload.same_load(&arguments.workload))
         .unwrap_or(0);
     if arguments.json {
         output::print(&format!(
@@ -218,7 +226,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let verified = all.iter().all(Measured::verified) && times.iter().all(|times| times.verified);
     if let Some(path) = &arguments.plot {
         let evidence = Evidence {
-            shapes: all.iter().map(|measured| measured.shape.clone()).collect(),
+            workloads: all
+                .iter()
+                .map(|measured| measured.workload.clone())
+                .collect(),
             cores: cores.len(),
             rounds: arguments.rounds,
             verified,

@@ -86,7 +86,7 @@ fn plural(count: u32, what: &str) -> String {
 fn throughput(area: &Area<'_>, all: &[Measured]) -> Drawn {
     let sizes = || {
         all.iter()
-            .map(|measured| f64::from(measured.shape.item_size))
+            .map(|measured| f64::from(measured.workload.item_size))
     };
     let (smallest, largest) = (
         sizes().fold(f64::INFINITY, f64::min),
@@ -125,15 +125,15 @@ fn throughput(area: &Area<'_>, all: &[Measured]) -> Drawn {
         .draw()?;
     let mut groups: Vec<(u32, u32)> = all
         .iter()
-        .map(|measured| (measured.shape.producers, measured.shape.consumers))
+        .map(|measured| (measured.workload.producers, measured.workload.consumers))
         .collect();
     groups.sort_unstable();
     groups.dedup();
     for (number, group) in groups.into_iter().enumerate() {
         let mut points: Vec<(f64, [f64; 3])> = all
             .iter()
-            .filter(|measured| (measured.shape.producers, measured.shape.consumers) == group)
-            .map(|measured| (f64::from(measured.shape.item_size), measured.spread()))
+            .filter(|measured| (measured.workload.producers, measured.workload.consumers) == group)
+            .map(|measured| (f64::from(measured.workload.item_size), measured.spread()))
             .collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let colour = colour(number);

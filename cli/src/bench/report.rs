@@ -2,13 +2,13 @@
 
 use super::latency::Times;
 use super::round::{Run, median};
-use super::workload::Shape;
+use super::workload::Workload;
 use crate::table::{Side, columns};
 use serde_json::{Value, json};
 
-/// A shape and its runs.
+/// A workload and its runs.
 pub struct Measured {
-    pub shape: Shape,
+    pub workload: Workload,
     /// The run in which every byte was checked went well.
     pub checked: bool,
     runs: Vec<Run>,
@@ -17,9 +17,9 @@ pub struct Measured {
 }
 
 impl Measured {
-    pub fn new(shape: Shape) -> Self {
+    pub fn new(workload: Workload) -> Self {
         Self {
-            shape,
+            workload,
             checked: false,
             runs: vec![],
             lines: vec![],
@@ -55,7 +55,7 @@ impl Measured {
     }
 
     fn json(&self, cores: usize) -> Value {
-        let shape = &self.shape;
+        let workload = &self.workload;
         let [least, middle, most] = self.spread();
         let runs: Vec<Value> = self
             .runs
@@ -64,16 +64,16 @@ impl Measured {
             .map(|(run, line)| json!({ "msgs_per_s": run.rate, "line_ns": line }))
             .collect();
         json!({
-            "producers": shape.producers, "consumers": shape.consumers, "item_size": shape.item_size, "capacity": shape.capacity, "lossy": shape.lossy,
-            "batch": shape.batch, "zero_copy": shape.zero_copy, "pinned": shape.processes() <= cores,
-            "msgs_per_s": middle, "msgs_per_s_min": least, "msgs_per_s_max": most, "bytes_per_s": middle * f64::from(shape.item_size),
+            "producers": workload.producers, "consumers": workload.consumers, "item_size": workload.item_size, "capacity": workload.capacity, "lossy": workload.lossy,
+            "batch": workload.batch, "zero_copy": workload.zero_copy, "pinned": workload.processes() <= cores,
+            "msgs_per_s": middle, "msgs_per_s_min": least, "msgs_per_s_max": most, "bytes_per_s": middle * f64::from(workload.item_size),
             "put": self.sum(|run| run.put), "delivered": self.sum(|run| run.delivered), "dropped": self.sum(|run| run.dropped),
             "verified": self.verified(), "rounds": runs,
         })
     }
 }
 
-/// The shape that was asked for at the top, the whole sweep below.
+/// The workload that was asked for at the top, the whole sweep below.
 pub fn json(
     all: &[Measured],
     asked: usize,
@@ -132,22 +132,22 @@ pub fn text(all: &[Measured], times: &[Times]) -> String {
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for measured in all {
-        let shape = &measured.shape;
+        let workload = &measured.workload;
         let [least, middle, most] = measured.spread().map(|rate| rate / 1e6);
         let arrived = 100.0 * measured.sum(|run| run.delivered) as f64
             / measured.sum(|run| run.put).max(1) as f64;
-        let mut bytes = shape.item_size.to_string();
-        if shape.batch > 1 {
-            bytes += &format!(" x {}", shape.batch);
+        let mut bytes = workload.item_size.to_string();
+        if workload.batch > 1 {
+            bytes += &format!(" x {}", workload.batch);
         }
         rows.push(vec![
-            shape.producers.to_string(),
-            shape.consumers.to_string(),
+            workload.producers.to_string(),
+            workload.consumers.to_string(),
             bytes,
             format!("{middle:.3}"),
             format!("{least:.3}"),
             format!("{most:.3}"),
-            format!("{:.3}", middle * f64::from(shape.item_size) / 1e3),
+            format!("{:.3}", middle * f64::from(workload.item_size) / 1e3),
             format!("{arrived:.1} %"),
             if measured.verified() {
                 "verified: exactly once, in order, intact".into()

@@ -1,7 +1,7 @@
-//! One run of one shape: its processes started, let loose at once, heard, and their items added up.
+//! One run of one workload: its processes started, let loose at once, heard, and their items added up.
 //!
 
-use super::workload::Shape;
+use super::workload::Workload;
 use crate::child::{self, ProcessGroup};
 use crate::exit::End;
 use crate::signals;
@@ -32,10 +32,10 @@ impl Team {
         }
     }
 
-    /// Starts a process of this shape: `job` on `queue`.
+    /// Starts a process of this workload: `job` on `queue`.
     pub fn start(
         &mut self,
-        shape: &Shape,
+        workload: &Workload,
         job: &str,
         queue: &str,
         core: Option<usize>,
@@ -46,15 +46,15 @@ impl Team {
             job,
             queue,
             "--item-size",
-            &shape.item_size.to_string(),
+            &workload.item_size.to_string(),
         ])?;
         command
             .args(core.map(|core| format!("--core={core}")))
             .args(more);
-        if shape.batch > 1 {
-            command.arg(format!("--batch={}", shape.batch));
+        if workload.batch > 1 {
+            command.arg(format!("--batch={}", workload.batch));
         }
-        if shape.zero_copy {
+        if workload.zero_copy {
             command.arg("--zero-copy");
         }
         let mut child = child::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
@@ -154,24 +154,24 @@ pub fn core(cores: &[usize], processes: usize, place: usize) -> Option<usize> {
     }
 }
 
-/// Runs a shape for so long. `whole`: every byte is written and checked, which takes time of its own.
+/// Runs a workload for so long. `whole`: every byte is written and checked, which takes time of its own.
 pub fn run(
-    shape: &Shape,
+    workload: &Workload,
     queue: &str,
     time: Duration,
     whole: bool,
     cores: &[usize],
 ) -> Result<Run, End> {
-    let control = shape.create(queue)?;
+    let control = workload.create(queue)?;
     let mut team = Team::new(&[queue.to_owned()]);
-    let (producers, consumers) = (shape.producers as usize, shape.consumers as usize);
+    let (producers, consumers) = (workload.producers as usize, workload.consumers as usize);
     let mut more = vec![format!("--seconds={}", time.as_secs_f64())];
     more.extend(whole.then(|| "--whole".to_owned()));
     for number in 0..producers {
         let mut more = more.clone();
         more.push(format!("--number={number}"));
         team.start(
-            shape,
+            workload,
             "put",
             queue,
             core(cores, producers + consumers, number),
@@ -180,21 +180,21 @@ pub fn run(
     }
     for number in 0..consumers {
         team.start(
-            shape,
+            workload,
             "get",
             queue,
             core(cores, producers + consumers, producers + number),
             &more,
         )?;
     }
-    team.wait_attached(&control, shape.producers + shape.consumers)?;
+    team.wait_attached(&control, workload.producers + workload.consumers)?;
     control.set_ready()?;
     team.wait_ended(producers, time)?;
     control.set_state(State::StopAtQueueEnd)?;
     team.wait_ended(producers + consumers, time)?;
     let reports = team.reports()?;
     add_up(
-        shape,
+        workload,
         &control,
         &reports[..producers],
         &reports[producers..],
@@ -202,7 +202,7 @@ pub fn run(
 }
 
 fn add_up(
-    shape: &Shape,
+    workload: &Workload,
     control: &Control,
     producers: &[Value],
     consumers: &[Value],
@@ -234,7 +234,7 @@ fn add_up(
         .iter()
         .map(|report| (number(report, "put"), number(report, "sum")))
         .collect();
-    let complete = shape.lossy || (arrived == sent && stats.dropped == 0);
+    let complete = workload.lossy || (arrived == sent && stats.dropped == 0);
     let accounts = stats.adds_up()
         && stats.puts == put
         && stats.gets == delivered
@@ -288,7 +288,7 @@ mod tests {
         (0..3).for_each(|number| assert_eq!(queue.get().unwrap(), number));
         let control = queue.control().try_clone().unwrap();
         drop(queue);
-        let shape = Shape {
+        let workload = Workload {
             producers: 1,
             consumers: 1,
             item_size: 8,
@@ -304,10 +304,10 @@ mod tests {
             ]
         };
         let verdict =
-            |put: &[Value], got: &[Value]| add_up(&shape, &control, put, got).unwrap().verified;
+            |put: &[Value], got: &[Value]| add_up(&workload, &control, put, got).unwrap().verified;
         assert!(verdict(&put(3, 3), &got(3, 3, 0)));
         assert_eq!(
-            add_up(&shape, &control, &put(3, 3), &got(3, 3, 0))
+            add_up(&workload, &control, &put(3, 3), &got(3, 3, 0))
                 .unwrap()
                 .rate,
             3.0

@@ -8,7 +8,7 @@ use clap::Args;
 use prodcon::{Control, Item, Payload, PutError, QueueOptions, ReadyQueue, bytemuck};
 
 #[derive(Args, Clone, PartialEq, Eq, Debug)]
-pub struct Shape {
+pub struct Workload {
     /// Producing processes
     #[arg(long, default_value_t = 1, value_parser = |text: &str| parse::count_in(text, 1..=200))]
     pub producers: u32,
@@ -32,7 +32,7 @@ pub struct Shape {
     pub zero_copy: bool,
 }
 
-/// What a shape's queue holds: `with!(size, f(arguments))` calls `f::<T>` for the type of that size, or `f::<[u8]>`.
+/// What a workload's queue holds: `with!(size, f(arguments))` calls `f::<T>` for the type of that size, or `f::<[u8]>`.
 macro_rules! with {
     ($size:expr, $function:ident($($argument:expr),*)) => {
         match $size {
@@ -49,12 +49,12 @@ pub(super) use with;
 /// The most memory that the blocks of one queue of a sweep take: /dev/shm is small in some containers.
 const MOST: u64 = 32 << 20;
 
-impl Shape {
+impl Workload {
     pub fn processes(&self) -> usize {
         (self.producers + self.consumers) as usize
     }
 
-    /// This shape with other numbers, for a sweep; large items get a shorter queue.
+    /// This workload with other numbers, for a sweep; large items get a shorter queue.
     pub fn of(&self, item_size: u32, producers: u32, consumers: u32) -> Self {
         let fits = (MOST / u64::from(item_size)).max(64);
         Self {
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_sweep_does_not_fill_the_memory() {
-        let shape = Shape {
+        let workload = Workload {
             producers: 1,
             consumers: 1,
             item_size: 8,
@@ -261,7 +261,7 @@ mod tests {
             batch: 1,
             zero_copy: false,
         };
-        assert_eq!(shape.of(64, 2, 3).capacity, 1024);
-        assert_eq!(shape.of(65_536, 2, 3).capacity, 512);
+        assert_eq!(workload.of(64, 2, 3).capacity, 1024);
+        assert_eq!(workload.of(65_536, 2, 3).capacity, 512);
     }
 }
