@@ -1,7 +1,7 @@
-//! Several objects in hand at once, acknowledged together: what a worker's batch is on a queue that
-//! delivers at least once.
+//! Several objects that a worker takes from a queue that delivers at least once, and acknowledges
+//! together.
 //!
-//! Has an endpoint of its own, with the seats that are free, up to what was asked for. Files of long
+//! A batch has an endpoint of its own, with the seats that are free, up to what was asked for. Files of long
 //! items are removed when they are acknowledged, not before.
 
 use crate::errors::{self, Invalid};
@@ -32,9 +32,9 @@ enum State {
     Holding(Holding),
 }
 
-/// See the module.
-#[pyclass(frozen, module = "prodcon._native", name = "_Hand")]
-pub struct Hand {
+/// A worker's batch of objects. See the module.
+#[pyclass(frozen, module = "prodcon._native", name = "_Batch")]
+pub struct ObjectBatch {
     handle: Arc<Handle>,
     generation: u64,
     /// `None`: an operation is at it.
@@ -42,7 +42,7 @@ pub struct Hand {
     files: Mutex<Vec<Reference>>,
 }
 
-impl Hand {
+impl ObjectBatch {
     pub fn new(handle: &Arc<Handle>, items: u32) -> PyResult<Self> {
         let attach = AttachOptions::new()
             .role(Role::Consumer)
@@ -60,7 +60,7 @@ impl Hand {
     fn take_state(&self) -> PyResult<State> {
         if self.generation != generation() {
             return Err(errors::Forked::new_err(
-                "this hand belongs to the parent process",
+                "this batch belongs to the parent process",
             ));
         }
         let state = self
@@ -68,14 +68,14 @@ impl Hand {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        state.ok_or_else(|| Invalid::new_err("this hand is in use by another thread"))
+        state.ok_or_else(|| Invalid::new_err("this batch is in use by another thread"))
     }
 
     fn put_state(&self, state: State) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
     }
 
-    /// Lets the hand grow by at most `max` items. Returns the state, and the number of items that came.
+    /// Lets the batch grow by at most `max` items. Returns the state, and the number of items that came.
     fn grow(
         py: Python<'_>,
         state: State,
@@ -95,18 +95,18 @@ impl Hand {
                 match made {
                     Ok(mut holding) => {
                         let len = holding
-                            .with_dependent_mut(|_, hand| hand.as_ref().map_or(0, Batch::len));
+                            .with_dependent_mut(|_, batch| batch.as_ref().map_or(0, Batch::len));
                         (State::Holding(holding), Ok((0, len)))
                     }
                     Err((owner, error)) => (State::Empty(owner.into_inner()), Err(error)),
                 }
             }
             State::Holding(mut holding) => {
-                let grown = holding.with_dependent_mut(|_, hand| {
-                    let hand = hand.as_mut().expect("a hand that holds");
-                    let before = hand.len();
+                let grown = holding.with_dependent_mut(|_, batch| {
+                    let batch = batch.as_mut().expect("a batch that holds");
+                    let before = batch.len();
                     let timeout = slice.unwrap_or_default();
-                    away(py, || hand.take_more(before + max, Some(timeout)))
+                    away(py, || batch.take_more(before + max, Some(timeout)))
                         .map(|more| (before, before + more))
                 });
                 (State::Holding(holding), grown)
@@ -126,10 +126,10 @@ impl Hand {
             return Ok(());
         };
         for index in from..to {
-            let copied = holding.with_dependent_mut(|_, hand| {
-                let item = hand
+            let copied = holding.with_dependent_mut(|_, batch| {
+                let item = batch
                     .as_ref()
-                    .and_then(|hand| hand.get(index))
+                    .and_then(|batch| batch.get(index))
                     .expect("it came");
                 Copied::from_block(py, item, &self.handle)
             })?;
@@ -147,7 +147,7 @@ impl Hand {
         let (endpoint, settled) = match self.take_state()? {
             State::Empty(endpoint) => (endpoint, Ok(())),
             State::Holding(mut holding) => {
-                let settled = holding.with_dependent_mut(|_, hand| match hand.take() {
+                let settled = holding.with_dependent_mut(|_, batch| match batch.take() {
                     Some(batch) if back => batch.nack(),
                     Some(batch) => {
                         batch.ack();
@@ -168,7 +168,7 @@ impl Hand {
 }
 
 #[pymethods]
-impl Hand {
+impl ObjectBatch {
     /// Takes what is there, at most `max` items more, waiting for the first; a list of objects. Empty: no more can be in hand for want of seats.
     fn take<'py>(
         &self,
@@ -215,7 +215,7 @@ impl Hand {
     }
 }
 
-impl Drop for Hand {
+impl Drop for ObjectBatch {
     fn drop(&mut self) {
         // Not acknowledged: the items are for others.
         let _ = self.settle(true);

@@ -113,7 +113,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(exit::_hold_all, module)?)?;
     module.add_function(wrap_pyfunction!(owned::_leave_kept, module)?)?;
     // All types are made now: while the interpreter ends that would fail, with a panic.
-    module.add("_Hand", py.get_type::<batch::Hand>())?;
+    module.add("_Batch", py.get_type::<batch::ObjectBatch>())?;
     module.add("_ReadyFd", py.get_type::<ready::Ready>())?;
     queue::make_types(py);
     guard::make_types(py);

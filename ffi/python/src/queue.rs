@@ -3,7 +3,7 @@
 //! Two kinds of handle: of bytes, and of Python objects (`objects`). The common case makes one call
 //! from Python, tries at once with the interpreter's lock held, and gives that up only to wait.
 
-use crate::batch::Hand;
+use crate::batch::ObjectBatch;
 use crate::errors::{self, Invalid};
 use crate::exit;
 use crate::files;
@@ -455,8 +455,8 @@ impl ReadyQueue {
     }
 
     /// Up to so many objects in hand at once, acknowledged together. For workers.
-    fn _hand(&self, items: u32) -> PyResult<Hand> {
-        Hand::new(&self.handle, items)
+    fn _batch(&self, items: u32) -> PyResult<ObjectBatch> {
+        ObjectBatch::new(&self.handle, items)
     }
 
     /// Lets producers put.

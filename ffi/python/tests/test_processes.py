@@ -119,7 +119,7 @@ block = full.reserve(3)
 waits = {
     "get": octets.get, "take": octets.take, "get_many": lambda: octets.get_many(5), "get an object": objects.get,
     "get in time": lambda: octets.get(timeout=1000),
-    "put": lambda: full.put(b"2"), "commit": block.commit, "hand": lambda: objects._hand(3).take(3, None),
+    "put": lambda: full.put(b"2"), "commit": block.commit, "batch": lambda: objects._batch(3).take(3, None),
     "state": lambda: octets.wait_state(1), "ready": lambda: (octets.set_not_ready(), octets.wait_ready()),
 }
 print("waiting", flush=True)
@@ -132,7 +132,7 @@ full.unlink()
 """
 
 
-@pytest.mark.parametrize("what", ["get", "take", "get_many", "get an object", "get in time", "put", "commit", "hand", "state", "ready"])
+@pytest.mark.parametrize("what", ["get", "take", "get_many", "get an object", "get in time", "put", "commit", "batch", "state", "ready"])
 def test_ctrl_c_ends_a_wait(what, objects, children):
     with prodcon.ReadyQueue.create("octets", 10, 10) as octets:
         child = children.python(WAITING, what, stdout=subprocess.PIPE)

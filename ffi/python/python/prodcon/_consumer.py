@@ -45,7 +45,7 @@ class Consumer(Worker):
         instead of the class attributes
     """
 
-    #: What a killed worker process had in hand is worked on by the next one, instead of being lost.
+    #: What a killed worker process had in batch is worked on by the next one, instead of being lost.
     at_least_once: bool = False
 
     def __init__(self, work_timeout: float = 5, max_buffer_size: int = 1, lossy_queue: bool = False, *args: Any, **kwargs: Any) -> None:
@@ -109,7 +109,7 @@ class Consumer(Worker):
         (queue,) = work_queues
         most = max(1, max_buffer_size)
         started = on_start(state, message_pipe, *work_args, **work_kwargs)
-        hand = queue._hand(most) if queue.at_least_once else None
+        batch = queue._batch(most) if queue.at_least_once else None
         try:
             buffer: list[Any] = []
             ended = full = False
@@ -125,10 +125,10 @@ class Consumer(Worker):
                 try:
                     if ended:
                         pass
-                    elif hand is None:
+                    elif batch is None:
                         buffer += queue.get_many(most - len(buffer), True, left)
                     else:
-                        more = hand.take(most - len(buffer), left)
+                        more = batch.take(most - len(buffer), left)
                         buffer += more
                         full = not more  # there are no seats for a larger buffer
                 except GetTimedOut:
@@ -138,7 +138,7 @@ class Consumer(Worker):
                     if state.value != Worker.stop_at_queue_end and (_run.sole() or not _pipes.stopping):
                         break  # stopped: what is in the buffer is dropped, as what is in the queue
                 except Exception as error:
-                    if hand is not None or not buffer:
+                    if batch is not None or not buffer:
                         raise
                     ended, failure = True, error  # an item that cannot be unpickled; first what came before it
                 now = time.monotonic()
@@ -146,15 +146,15 @@ class Consumer(Worker):
                     last = now
                     items, buffer = buffer, []
                     result = work(items, started, state, message_pipe, *work_args, **work_kwargs)
-                    if hand is not None:
-                        hand.ack()
+                    if batch is not None:
+                        batch.ack()
                     result_pipe.send(result)
             if failure is not None:
                 raise failure
         finally:
             _run.leaving()
-            if hand is not None:
-                hand.nack()  # what was not worked on
+            if batch is not None:
+                batch.nack()  # what was not worked on
             if _run.sole() and sys.exc_info()[0] is None:
                 set_state(state._queue, Worker.stopped)
                 if not (_pipes.stopping and queue.at_least_once):
