@@ -9,7 +9,7 @@ use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Operations of a process.
-pub const MOST: usize = 40;
+pub const MAX_OPERATIONS: usize = 40;
 /// Items of a block.
 const ITEMS: usize = 4;
 
@@ -42,7 +42,7 @@ impl Recorder {
         let file =
             rustix::fs::memfd_create("linearizability", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         let file = File::from(file);
-        file.set_len(((HEADER + regions * MOST * WORDS) * 8) as u64)
+        file.set_len(((HEADER + regions * MAX_OPERATIONS * WORDS) * 8) as u64)
             .unwrap();
         Self {
             map: MmapRaw::map_raw(&file).unwrap(),
@@ -71,7 +71,7 @@ impl Recorder {
     }
 
     fn record(&self, region: usize, number: usize) -> &[AtomicU64] {
-        let start = HEADER + (region * MOST + number) * WORDS;
+        let start = HEADER + (region * MAX_OPERATIONS + number) * WORDS;
         &self.words()[start..start + WORDS]
     }
 
@@ -95,7 +95,7 @@ impl Recorder {
     /// What process `region` did. `died`: what it was at then ended at that time.
     pub fn operations(&self, region: usize, died: u64) -> Vec<Operation> {
         let mut operations = vec![];
-        for number in 0..MOST {
+        for number in 0..MAX_OPERATIONS {
             let words = self.record(region, number);
             // Acquire: pairs with the stores of `begin` and `end`.
             let from = words[FROM].load(Ordering::Acquire);
@@ -146,7 +146,7 @@ impl Log<'_> {
     }
 
     pub fn is_full(&self) -> bool {
-        self.number + 4 > MOST // a take, its end, the close
+        self.number + 4 > MAX_OPERATIONS // a take, its end, the close
     }
 
     /// To be called right before the operation.

@@ -47,7 +47,7 @@ macro_rules! with {
 pub(super) use with;
 
 /// The most memory that the blocks of one queue of a sweep take: /dev/shm is small in some containers.
-const MOST: u64 = 32 << 20;
+const MAX_QUEUE_BYTES: u64 = 32 << 20;
 
 impl Workload {
     pub fn processes(&self) -> usize {
@@ -56,7 +56,7 @@ impl Workload {
 
     /// This workload with other numbers, for a sweep; large items get a shorter queue.
     pub fn of(&self, item_size: u32, producers: u32, consumers: u32) -> Self {
-        let fits = (MOST / u64::from(item_size)).max(64);
+        let fits = (MAX_QUEUE_BYTES / u64::from(item_size)).max(64);
         Self {
             producers,
             consumers,

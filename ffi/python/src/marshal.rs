@@ -9,14 +9,14 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyT
 
 /// The format that all supported versions of Python read and write.
 const VERSION: i32 = 4;
-/// Elements in all, and levels: what is larger is pickled, so that nothing large is looked at twice.
-const MOST: usize = 256;
-const DEEPEST: usize = 8;
+/// Elements in all, and levels. What is larger is pickled, so that nothing large is looked at twice.
+const MAX_ELEMENTS: usize = 256;
+const MAX_DEPTH: usize = 8;
 
 /// The object as bytes; `None`: it is for pickle.
 pub fn dump<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-    let mut left = MOST;
-    if !holds_plain(object, DEEPEST, &mut left).unwrap_or(false) {
+    let mut left = MAX_ELEMENTS;
+    if !holds_plain(object, MAX_DEPTH, &mut left).unwrap_or(false) {
         return Ok(None);
     }
     static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const SLOTS: usize = 4;
 /// Items of one producer at most: 2^26, a bit each.
 const WORDS: usize = 1 << 20;
-pub const MOST: u64 = (WORDS as u64) * 64;
+pub const MAX_ITEMS: u64 = (WORDS as u64) * 64;
 
 /// All 0 at first.
 #[repr(C)]
@@ -71,7 +71,7 @@ impl Board {
             .producers
             .get(producer)
             .is_some_and(|producer| sequence < producer.intent.load(Acquire));
-        if !intact || !known || sequence >= MOST {
+        if !intact || !known || sequence >= MAX_ITEMS {
             mine.corrupt.fetch_add(1, Relaxed);
         } else {
             let bit = 1 << (sequence % 64);
@@ -112,7 +112,7 @@ impl Board {
 
     /// Items of one producer: put, and lost.
     pub fn put_and_lost(&self, producer: usize, doubts: &[(usize, u64)]) -> (u64, u64) {
-        let all = self.producers[producer].intent.load(Acquire).min(MOST);
+        let all = self.producers[producer].intent.load(Acquire).min(MAX_ITEMS);
         let marked = |sequence: u64| {
             self.marks[producer][(sequence / 64) as usize].load(Acquire) >> (sequence % 64) & 1 == 1
         };

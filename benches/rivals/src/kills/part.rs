@@ -1,6 +1,6 @@
 //! What the processes do that are killed: put for ever, get for ever, or one step under the eye of the first process.
 
-use super::board::{Ledger, MOST, SLOW};
+use super::board::{Ledger, MAX_ITEMS, SLOW};
 use crate::ends::{Mood, Rx, Setup, System, Tx};
 use crate::item;
 use crate::systems::{self, Visitor};
@@ -117,7 +117,7 @@ fn put_one(job: &Job, board: &Ledger, tx: &mut impl Tx<N>) -> Outcome<()> {
 
 fn put_for_ever(job: &Job, board: &Ledger, mut tx: impl Tx<N>) -> Outcome<()> {
     let mine = &board.producers[job.slot];
-    while board.halt.0.load(Acquire) == 0 && mine.intent.load(Relaxed) < MOST {
+    while board.halt.0.load(Acquire) == 0 && mine.intent.load(Relaxed) < MAX_ITEMS {
         if job.hold_back {
             let share = u64::from(job.capacity / 8).max(1);
             let began = Instant::now();

@@ -1,6 +1,6 @@
 //! Random kills: four producers and four consumers, and for some seconds one of them after the other is killed and replaced, or stopped for a while.
 
-use super::board::{Account, Ledger, MOST, SLOTS};
+use super::board::{Account, Ledger, MAX_ITEMS, SLOTS};
 use super::part::{Job, Role};
 use crate::processes::{self, ProcessGroup};
 use crate::{Outcome, cpu};
@@ -88,7 +88,7 @@ pub fn run(board: &Ledger, cast: &Cast, seconds: f64, seed: u64) -> Outcome<Outt
         board
             .producers
             .iter()
-            .any(|producer| producer.intent.load(Relaxed) > MOST / 10 * 9)
+            .any(|producer| producer.intent.load(Relaxed) > MAX_ITEMS / 10 * 9)
     };
     while Instant::now() < end && ring.outturn.wedged_after.is_none() && !full() {
         processes::check_signals()?;
