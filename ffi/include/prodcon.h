@@ -21,12 +21,12 @@
  * - Returns: PRODCON_OK (0), or one of the other numbers. Then prodcon_last_error() gives this
  *   thread a text with names, values, and what to do. The texts below list the numbers that are
  *   special to a function. Every function with a handle may answer PRODCON_INVALID,
- *   PRODCON_FORKED and PRODCON_PANIC too, for what is said here.
+ *   PRODCON_FORKED and PRODCON_PANIC too, for the reasons given here.
  * - Outputs are written on success only.
  * - NULL as a handle, a name, options or an output is PRODCON_INVALID. It is never a crash.
  * - Waits: a function without this line does not wait. `timeout_ns` is in nanoseconds: 0 does not
  *   wait (PRODCON_FULL, PRODCON_EMPTY), a positive one is the longest wait (PRODCON_TIMED_OUT), a
- *   negative one waits as long as it takes. So pass 0, not what is left, when a deadline has
+ *   negative one waits without a limit. So pass 0, not what is left, when a deadline has
  *   passed. After several successes a call with 0 may pause for up to ten microseconds or so
  *   before it answers, to keep out of the other side's way.
  * - Ownership: strings and data that you pass stay yours and may change after the call.
@@ -37,15 +37,16 @@
  *   and the child has no access to blocks and items either: attach again there.
  * - While a block is reserved, everything but commit, cancel and close is PRODCON_INVALID.
  * - Kills: any process may be killed at any instruction, inside any function here. No other
- *   process stops, or loses or doubles an item, but for those that the killed one had in hand.
+ *   process stops. No item is lost or doubled, except for those that the killed process had in
+ *   hand.
  * - Signals: nothing unwinds into the caller, and no signal handler is installed. A signal does
  *   not end a wait, but its handler may call prodcon_token_cancel, and nothing else. Do not leave
  *   a call by longjmp. errno says nothing, and may be changed.
  * - Cancel: a wait of a handle that was attached with a token answers PRODCON_CANCELLED once the
  *   token is cancelled. What need not wait still works.
- * - No function is a cancellation point: pthread_cancel is held off until the call has ended. A
- *   call that waits as long as it takes is not ended by it: let it wait for a time, or end it
- *   with a token. With PTHREAD_CANCEL_ASYNCHRONOUS call nothing here.
+ * - No function is a cancellation point: pthread_cancel is held off until the call has ended. It
+ *   does not end a call that waits without a limit: give such a call a timeout, or end it with a
+ *   token. Call nothing here with PTHREAD_CANCEL_ASYNCHRONOUS.
  */
 
 
@@ -88,7 +89,7 @@
 #define PRODCON_STOPPED 5
 
 /**
- * Longer than the queue's items can be, than the buffer, or than what was reserved.
+ * The item is longer than the queue's items can be, than the buffer, or than what was reserved.
  */
 #define PRODCON_TOO_LARGE 6
 
@@ -144,7 +145,7 @@
 #define PRODCON_EXHAUSTED 16
 
 /**
- * The wait was cancelled: the handle's token was.
+ * The wait was ended, because the handle's token was cancelled.
  */
 #define PRODCON_CANCELLED 17
 
@@ -160,7 +161,8 @@
 
 /**
  * Flag: items that a killed consumer had in hand go to another consumer. Otherwise they are
- * counted as lost. Items that always fail come again and again: name a `dead_letter` queue.
+ * counted as lost. An item that always fails comes back again and again, unless you name a
+ * `dead_letter` queue.
  */
 #define PRODCON_AT_LEAST_ONCE 2
 
@@ -171,9 +173,9 @@
 #define PRODCON_CREATE_NOT_READY 4
 
 /**
- * Flag, of the creation only: no slot has a copy of its item. Otherwise it has, where items are of
- * a plain type of at most 8 bytes, without batches, and the processor can do it: then a get that
- * copies is faster, and one that works in place slower.
+ * Flag, of the creation only: no slot has a copy of its item. Without this flag slots have copies
+ * if items are of a plain type of at most 8 bytes, there are no batches, and the processor can do
+ * it. Then a get that copies is faster, and one that works in place is slower.
  */
 #define PRODCON_NO_COPY_IN_SLOT 8
 
@@ -209,12 +211,12 @@
 #define PRODCON_STOP_AT_QUEUE_END 3
 
 /**
- * Interest: an item. A get with a timeout of 0 is worth it.
+ * Interest: the queue has an item, so a get with a timeout of 0 is worth a try.
  */
 #define PRODCON_READABLE 1
 
 /**
- * Interest: space. A put with a timeout of 0 is worth it.
+ * Interest: the queue has space, so a put with a timeout of 0 is worth a try.
  */
 #define PRODCON_WRITABLE 2
 
@@ -235,13 +237,14 @@
 #define PRODCON_WORKER_ITEMS_TO_RESULTS 4
 
 /**
- * An item in hand that has left its queue's handle. Any thread may have it, one at a time.
+ * An item in hand that is no longer tied to its queue's handle. Any thread may use it, one at a
+ * time.
  */
 typedef struct prodcon_delivery prodcon_delivery;
 
 /**
- * A descriptor that becomes readable when a queue is worth a try. One thread at a time may use it,
- * in the process that made it.
+ * A descriptor that becomes readable when a get or a put on a queue is worth a try. One thread at
+ * a time may use it, in the process that made it.
  */
 typedef struct prodcon_fd prodcon_fd;
 
@@ -252,8 +255,8 @@ typedef struct prodcon_fd prodcon_fd;
 typedef struct prodcon_queue prodcon_queue;
 
 /**
- * Ends the waits of the handles that were attached with it. It belongs to the process that made
- * it.
+ * A token that ends the waits of the handles that were attached with it. It belongs to the process
+ * that made it.
  */
 typedef struct prodcon_token prodcon_token;
 
@@ -264,20 +267,20 @@ typedef struct prodcon_token prodcon_token;
 typedef struct prodcon_worker prodcon_worker;
 
 /**
- * What a function answers: `PRODCON_OK` (0), or another of the `PRODCON_` numbers. These numbers
+ * What a function returns: `PRODCON_OK` (0), or another of the `PRODCON_` numbers. These numbers
  * never change. Later versions may have more of them.
  */
 typedef int32_t prodcon_status;
 
 /**
- * How a handle attaches to a queue: what is its own business. 0 stands for the default of each
- * field; set `size` and what differs:
- * `prodcon_attach_options how = {.size = sizeof how, .role = PRODCON_CONSUMER};`
+ * How a handle attaches to a queue. These options concern this handle alone. 0 stands for the
+ * default of each field; set `size` and what differs: `prodcon_attach_options how = {.size =
+ * sizeof how, .role = PRODCON_CONSUMER};`
  */
 typedef struct prodcon_attach_options {
     /**
-     * sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were
-     * 0; of a larger one the rest must be 0.
+     * sizeof this struct, as the caller was compiled. The fields that a smaller struct lacks count
+     * as 0. In a larger struct the rest must be 0.
      */
     uint32_t size;
     /**
@@ -290,42 +293,44 @@ typedef struct prodcon_attach_options {
      */
     uint32_t max_unacked;
     /**
-     * The handle is content with so many of them if more are not free; 0: with `max_unacked`.
+     * The fewest of these seats with which the attach succeeds, if more are not free. 0 stands for
+     * `max_unacked`.
      */
     uint32_t min_unacked;
     /**
-     * How long a call spins before it sleeps, in nanoseconds; 0: 20 microseconds; negative: it
-     * does not spin.
+     * How long a call spins before it sleeps, in nanoseconds. 0 stands for 20 microseconds. With a
+     * negative number it does not spin.
      */
     int64_t spin_limit_ns;
     /**
-     * Where the queue's file is; NULL: what the environment variable PRODCON_DIR says, or
-     * /dev/shm.
+     * The directory of the queue's file. NULL stands for what the environment variable PRODCON_DIR
+     * says, or else /dev/shm.
      */
     const char *directory;
     /**
-     * Ends the waits of the handle: they answer PRODCON_CANCELLED once it is cancelled. NULL:
-     * nothing does. It may be freed while the handle is attached.
+     * The token that ends the waits of the handle: once it is cancelled, they answer
+     * PRODCON_CANCELLED. With NULL nothing ends them. It may be freed while the handle is
+     * attached.
      */
     const struct prodcon_token *cancel;
     /**
-     * How long the attach waits until somebody creates the queue, in nanoseconds
-     * (PRODCON_TIMED_OUT); 0: not at all; negative: as long as it takes. A directory that does not
-     * exist is PRODCON_NOT_FOUND at once. A wait that can be cancelled uses the thread
-     * `prodcon-wait`, as prodcon_fd_arm does.
+     * How long the attach waits until the queue is created, in nanoseconds. Then it answers
+     * PRODCON_TIMED_OUT. With 0 it does not wait, and with a negative number it waits without a
+     * limit. If the directory does not exist, it answers PRODCON_NOT_FOUND at once. A wait that
+     * can be cancelled uses the thread `prodcon-wait`, as prodcon_fd_arm does.
      */
     int64_t wait_for_queue_ns;
 } prodcon_attach_options;
 
 /**
- * How a queue is created: what all its handles share. 0 stands for the default of each field;
- * set `size` and what differs:
- * `prodcon_options options = {.size = sizeof options, .capacity = 1024, .item_size = 64};`
+ * How a queue is created. All its handles share these options. 0 stands for the default of each
+ * field; set `size` and what differs: `prodcon_options options = {.size = sizeof options,
+ * .capacity = 1024, .item_size = 64};`
  */
 typedef struct prodcon_options {
     /**
-     * sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were
-     * 0; of a larger one the rest must be 0.
+     * sizeof this struct, as the caller was compiled. The fields that a smaller struct lacks count
+     * as 0. In a larger struct the rest must be 0.
      */
     uint32_t size;
     /**
@@ -333,11 +338,11 @@ typedef struct prodcon_options {
      */
     uint32_t capacity;
     /**
-     * The longest item in bytes, at least 1; of a queue of a plain type, the type's size.
+     * The longest item in bytes, at least 1. In a queue of a plain type it is the type's size.
      */
     uint32_t item_size;
     /**
-     * Handles that can be attached at once, 1 to 1023; 0: 64.
+     * Handles that can be attached at once, 1 to 1023. 0 stands for 64.
      */
     uint32_t seats;
     /**
@@ -346,11 +351,11 @@ typedef struct prodcon_options {
      */
     uint32_t flags;
     /**
-     * Permission bits of the queue's file, such as 0660; 0: 0600.
+     * Permission bits of the queue's file, such as 0660. 0 stands for 0600.
      */
     uint32_t mode;
     /**
-     * Items that a block holds, 1 to 65535; 0: 1. More than 1 needs a `type_name`.
+     * Items that a block holds, 1 to 65535. 0 stands for 1. More than 1 needs a `type_name`.
      */
     uint32_t batch;
     /**
@@ -358,8 +363,9 @@ typedef struct prodcon_options {
      */
     uint32_t max_deliveries;
     /**
-     * The queue for items that were delivered `max_deliveries` times without an acknowledgement;
-     * it has to exist. NULL: none. Only with PRODCON_AT_LEAST_ONCE and without batches.
+     * The queue for items that were delivered `max_deliveries` times without an acknowledgement.
+     * It has to exist. With NULL there is none. Only with PRODCON_AT_LEAST_ONCE and without
+     * batches.
      */
     const char *dead_letter;
     /**
@@ -368,17 +374,17 @@ typedef struct prodcon_options {
      */
     const char *type_name;
     /**
-     * Where the queue's file is to be; NULL: the directory of `attach`, or else what the
-     * environment variable PRODCON_DIR says, or /dev/shm.
+     * The directory for the queue's file. NULL stands for the directory of `attach`, or else what
+     * the environment variable PRODCON_DIR says, or else /dev/shm.
      */
     const char *directory;
     /**
-     * How the creating handle attaches; NULL: with the defaults.
+     * How the creating handle attaches. NULL stands for the defaults.
      */
     const struct prodcon_attach_options *attach;
     /**
-     * The alignment of items in bytes, a power of two up to 4096; 0: 8 (of a plain type: what
-     * divides its size, up to 8).
+     * The alignment of items in bytes, a power of two up to 4096. 0 stands for 8, or in a queue of
+     * a plain type for the largest power of two up to 8 that divides its size.
      */
     uint32_t align;
     /**
@@ -388,13 +394,13 @@ typedef struct prodcon_options {
 } prodcon_options;
 
 /**
- * What tells one item from every other one, for ever and everywhere. It stays the same when the
- * item is delivered again.
+ * Identifies one item, forever and on every machine. It stays the same when the item is delivered
+ * again.
  */
 typedef struct prodcon_item_id {
     /**
-     * sizeof this struct, set by the caller before the call and left alone. Of a smaller one
-     * only so many bytes are written; the rest of a larger one is filled with 0.
+     * sizeof this struct, set by the caller before the call and left alone. Only that many bytes
+     * are written, and the rest of a larger struct is filled with 0.
      */
     uint32_t size;
     /**
@@ -406,19 +412,20 @@ typedef struct prodcon_item_id {
      */
     uint64_t sequence;
     /**
-     * The queue, by random bytes: one made again under the same name has others.
+     * Random bytes that identify the queue. A queue that is created again under the same name has
+     * others.
      */
     uint8_t queue[16];
 } prodcon_item_id;
 
 /**
- * The figures of a queue. When nobody is in mid-operation: puts = gets + dropped + cleared +
- * lost + held + len.
+ * The figures of a queue. While no operation is under way: puts = gets + dropped + cleared + lost
+ * + held + len.
  */
 typedef struct prodcon_stats {
     /**
-     * sizeof this struct, set by the caller before the call and left alone. Of a smaller one
-     * only so many bytes are written; the rest of a larger one is filled with 0.
+     * sizeof this struct, set by the caller before the call and left alone. Only that many bytes
+     * are written, and the rest of a larger struct is filled with 0.
      */
     uint32_t size;
     /**
@@ -438,7 +445,7 @@ typedef struct prodcon_stats {
      */
     uint32_t seats_live;
     /**
-     * Seats whose owner died in mid-operation and that nobody has resolved yet.
+     * Seats whose owner died in mid-operation and that were not recovered yet.
      */
     uint32_t seats_dead;
     /**
@@ -462,7 +469,7 @@ typedef struct prodcon_stats {
      */
     uint64_t epoch;
     /**
-     * Items in the queue, cleared ones that were not drained yet included.
+     * Items in the queue, including cleared ones that were not drained yet.
      */
     uint64_t len;
     /**
@@ -519,12 +526,12 @@ typedef struct prodcon_interest {
 } prodcon_interest;
 
 /**
- * How a worker is to work, as its controlling process (or the environment) says.
+ * How a worker is to work. Its controlling process says so, or else the environment.
  */
 typedef struct prodcon_worker_settings {
     /**
-     * sizeof this struct, set by the caller before the call and left alone. Of a smaller one
-     * only so many bytes are written; the rest of a larger one is filled with 0.
+     * sizeof this struct, set by the caller before the call and left alone. Only that many bytes
+     * are written, and the rest of a larger struct is filled with 0.
      */
     uint32_t size;
     /**
@@ -533,16 +540,17 @@ typedef struct prodcon_worker_settings {
      */
     uint32_t flags;
     /**
-     * Producer: from call to call of its work, 0: as often as possible (`prodcon_worker_next`
-     * does it). Consumer: how long a partly filled buffer may wait.
+     * Producer: the time from call to call of its work; with 0 it works as often as possible.
+     * `prodcon_worker_next` keeps to it. Consumer: how long a partly filled buffer may wait.
      */
     uint64_t work_timeout_ns;
     /**
-     * Consumer: items that it should work on at once, at most.
+     * Consumer: the most items that it should work on at once.
      */
     uint64_t max_buffer_size;
     /**
-     * Producer: queues that get what it publishes; their names: `prodcon_worker_subscriber`.
+     * Producer: the number of queues that get what it publishes. `prodcon_worker_subscriber` gives
+     * their names.
      */
     uint64_t subscribers;
 } prodcon_worker_settings;
@@ -600,7 +608,7 @@ prodcon_status prodcon_queue_create(const char *name,
  * size.
  *
  * - Returns: `PRODCON_NOT_FOUND`, `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`, `PRODCON_CORRUPT`,
- *   `PRODCON_INVALID` if the name is none, `PRODCON_OS`.
+ *   `PRODCON_INVALID` if the name is not valid, `PRODCON_OS`.
  * - Ownership: `*out` is yours, to be closed with `prodcon_queue_close`.
  * - Threads: any. Call it in the process that uses the handle.
  */
@@ -646,16 +654,16 @@ prodcon_status prodcon_queue_create_or_attach(const char *name,
 void prodcon_queue_close(struct prodcon_queue *queue);
 
 /**
- * Removes a queue's name. Who is attached keeps the memory; who comes later does not find it.
+ * Unlinks a queue. Attached handles keep its memory; new ones can no longer find it.
  *
- * - Returns: `PRODCON_NOT_FOUND`; `PRODCON_INVALID` if the name is none; `PRODCON_TIMED_OUT` if
- *   another process is removing it and does not get on; `PRODCON_OS`.
+ * - Returns: `PRODCON_NOT_FOUND`; `PRODCON_INVALID` if the name is not valid; `PRODCON_TIMED_OUT`
+ *   if another process is removing the queue and makes no progress; `PRODCON_OS`.
  * - Threads: any, also after a fork.
  */
 prodcon_status prodcon_queue_unlink(const char *name);
 
 /**
- * Removes a queue's name in a directory, as `prodcon_queue_unlink` does.
+ * Unlinks a queue in a directory, as `prodcon_queue_unlink` does.
  *
  * - Returns: as `prodcon_queue_unlink`.
  * - Threads: any, also after a fork.
@@ -668,7 +676,7 @@ prodcon_status prodcon_queue_unlink_in(const char *directory, const char *name);
  * - Waits: while the queue is full and not lossy.
  * - Returns: unless it is `PRODCON_OK`, nothing was put. `PRODCON_FULL` or `PRODCON_TIMED_OUT`;
  *   `PRODCON_NOT_READY`; `PRODCON_STOPPED`; `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if an item is
- *   in hand or a block reserved, or if the item has not the size of the queue's type;
+ *   in hand or a block is reserved, or if the item does not have the size of the queue's type;
  *   `PRODCON_NO_SEAT` if an item was given back to this handle because no other seat is free;
  *   `PRODCON_NOT_FOUND` if the name was removed; `PRODCON_EXHAUSTED`, `PRODCON_CORRUPT`,
  *   `PRODCON_OS`.
@@ -681,14 +689,14 @@ prodcon_status prodcon_queue_put(struct prodcon_queue *queue,
                                  int64_t timeout_ns);
 
 /**
- * Gets a copy of the oldest item and acknowledges it: if the work on an item must survive a
- * crash of this process, use `prodcon_queue_take`. `*len` is the item's length.
+ * Gets a copy of the oldest item and acknowledges it. If the work on an item must survive a crash
+ * of this process, use `prodcon_queue_take` instead. `*len` is the item's length.
  *
  * An item that is longer than `size` is in hand afterwards, and `*len` is its length. The next
  * get with a large enough buffer gives it; `prodcon_queue_ack` throws it away,
  * `prodcon_queue_nack` gives it back.
  *
- * - Waits: while there is no item. It does not mind whether the queue is ready.
+ * - Waits: while there is no item, also in a queue that is not ready.
  * - Returns: `PRODCON_EMPTY` or `PRODCON_TIMED_OUT`; `PRODCON_STOPPED` at the end of the stream;
  *   `PRODCON_TOO_LARGE`, see above; `PRODCON_INVALID` if an item is in hand or a block reserved;
  *   `PRODCON_NOT_FOUND` if the name was removed; `PRODCON_EXHAUSTED`, `PRODCON_CORRUPT`,
@@ -704,10 +712,10 @@ prodcon_status prodcon_queue_get(struct prodcon_queue *queue,
 
 /**
  * Begins a put without a copy: `*data` is a block of `len` bytes inside the queue, to be filled
- * and committed. It shows what some earlier item left there. Until commit or cancel every other
- * call on the handle but close answers `PRODCON_INVALID`.
+ * and committed. At first it contains what an earlier item left there. Until commit or cancel
+ * every other call on the handle but close answers `PRODCON_INVALID`.
  *
- * - Waits: no. Whether the queue is full, ready or stopped counts at the commit.
+ * - Waits: no. Whether the queue is full, ready or stopped matters at the commit only.
  * - Returns: `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if an item is in hand, a block is reserved
  *   already, or `len` is not the size of the queue's type; `PRODCON_NO_SEAT` as
  *   `prodcon_queue_put`.
@@ -748,7 +756,7 @@ prodcon_status prodcon_queue_cancel(struct prodcon_queue *queue);
  * (at-least-once), or it is counted as lost.
  *
  * - Waits: as `prodcon_queue_get`.
- * - Returns: as `prodcon_queue_get`, but for `PRODCON_TOO_LARGE`.
+ * - Returns: as `prodcon_queue_get`, except for `PRODCON_TOO_LARGE`.
  * - Ownership: the bytes may be read until the item is settled or the handle closed. They are
  *   aligned to 8 bytes, or as the queue's options say.
  * - Threads: one at a time on the handle; any may read the bytes.
@@ -797,9 +805,9 @@ prodcon_status prodcon_queue_ack(struct prodcon_queue *queue);
 prodcon_status prodcon_queue_nack(struct prodcon_queue *queue);
 
 /**
- * Ends with what is in hand without a word about the work: it is given back, as by
- * `prodcon_queue_nack`, or counts as got where the queue is at-most-once. For destructors and
- * for ways out after an error.
+ * Lets go of what is in hand without saying whether the work is done. It is given back, as by
+ * `prodcon_queue_nack`, or counts as got where the queue is at-most-once. This is for destructors
+ * and for returns after an error.
  *
  * - Returns: `PRODCON_INVALID` if nothing is in hand.
  * - Ownership: the bytes may not be read any more.
@@ -820,8 +828,8 @@ prodcon_status prodcon_queue_item_id(struct prodcon_queue *queue,
                                      struct prodcon_item_id *id);
 
 /**
- * Says how many times what is in hand has been delivered, this time included. More than 1: a
- * consumer was killed with it, or gave it back.
+ * Says how many times what is in hand has been delivered, this time included. If it is more than
+ * 1, a consumer was killed with it or gave it back.
  *
  * - Returns: `PRODCON_INVALID` if nothing is in hand.
  * - Threads: one at a time.
@@ -829,13 +837,13 @@ prodcon_status prodcon_queue_item_id(struct prodcon_queue *queue,
 prodcon_status prodcon_queue_delivery_count(struct prodcon_queue *queue, uint32_t *count);
 
 /**
- * Takes an item with a seat of its own: it may go to another thread, it outlives the handle of
- * the queue, and several of them are settled in any order. `*delivery` is in hand until
+ * Takes an item with a seat of its own. It may go to another thread, it outlives the queue's
+ * handle, and several of them may be settled in any order. `*delivery` is in hand until
  * `prodcon_delivery_ack`, `prodcon_delivery_nack` or `prodcon_delivery_drop`. Meanwhile the
- * queue's handle does everything else.
+ * queue's handle can be used for everything else.
  *
- * A handle has up to `max_unacked` of them (`prodcon_attach_options`), in a queue without
- * batches.
+ * A handle can have up to `max_unacked` of them (see `prodcon_attach_options`). The queue must not
+ * have batches.
  *
  * If this process ends before that, killed or not, another consumer gets the item
  * (at-least-once), or it is counted as lost.
@@ -883,9 +891,9 @@ prodcon_status prodcon_delivery_ack(struct prodcon_delivery *delivery);
 prodcon_status prodcon_delivery_nack(struct prodcon_delivery *delivery);
 
 /**
- * Ends with the item without a word about the work: it is given back, or counts as got where the
- * queue is at-most-once. For destructors and for ways out after an error. In a forked child it
- * frees the delivery and touches nothing else. NULL does nothing.
+ * Lets go of the item without saying whether the work is done. It is given back, or counts as got
+ * where the queue is at-most-once. This is for destructors and for returns after an error. In a
+ * forked child it frees the delivery and touches nothing else. NULL does nothing.
  *
  * - Ownership: the delivery is gone, and its bytes may not be read any more.
  * - Threads: any, one at a time.
@@ -910,8 +918,8 @@ prodcon_status prodcon_delivery_item_id(struct prodcon_delivery *delivery,
 prodcon_status prodcon_delivery_count(struct prodcon_delivery *delivery, uint32_t *count);
 
 /**
- * Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in
- * order. A queue with batches gets as few blocks as can be.
+ * Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in order.
+ * In a queue with batches they take as few blocks as possible.
  *
  * - Waits: as `prodcon_queue_put`; the time is for all together.
  * - Returns: `PRODCON_OK` if all were put. Otherwise the first `*put` items were put, and the
@@ -967,7 +975,7 @@ prodcon_status prodcon_queue_ready_fd(struct prodcon_queue *queue,
                                       struct prodcon_fd **fd);
 
 /**
- * Says the number of the descriptor. Poll it for POLLIN; do not read, write or close it.
+ * Gives the number of the descriptor. Poll it for POLLIN; do not read, write or close it.
  *
  * - Threads: one at a time.
  */
@@ -996,8 +1004,9 @@ void prodcon_fd_close(struct prodcon_fd *fd);
 
 /**
  * Copies the newest item without taking it. `*len` is its length, and `*id`, unless `id` is NULL,
- * says which item it is: set `id->size` first. A lossy queue that nobody takes from is a register
- * that always has the latest value. It changes nothing, and may be called while an item is in hand.
+ * says which item it is: set `id->size` first. A lossy queue from which no one takes is a register
+ * that always has the latest value. The call changes nothing, and you may make it while an item is
+ * in hand.
  *
  * - Returns: `PRODCON_EMPTY` if there is no item, or if each of several attempts was overtaken, as
  *   can happen with large items under heavy traffic; `PRODCON_TOO_LARGE` if the item is longer than
@@ -1012,8 +1021,8 @@ prodcon_status prodcon_queue_latest(struct prodcon_queue *queue,
                                     struct prodcon_item_id *id);
 
 /**
- * Copies the oldest item without taking it: what the next get gets, unless somebody is faster or an
- * item comes back. Else as `prodcon_queue_latest`.
+ * Copies the oldest item without taking it. The next get gets this item, unless another consumer
+ * is faster or an item comes back. In all else it works as `prodcon_queue_latest`.
  *
  * - Returns: as `prodcon_queue_latest`.
  * - Ownership: `buffer` is yours. It may be NULL if `size` is 0.
@@ -1055,8 +1064,8 @@ prodcon_status prodcon_queue_clear(struct prodcon_queue *queue);
 prodcon_status prodcon_queue_is_ready(struct prodcon_queue *queue, bool *ready);
 
 /**
- * Says whether the queue's name was removed: what has the name by then, if anything, is another
- * queue. Who waits hears that as `PRODCON_NOT_FOUND`, and who puts without waiting does so
+ * Says whether the queue's name was removed. If something has that name afterwards, it is another
+ * queue. A call that waits answers `PRODCON_NOT_FOUND` then, and so does a put without a wait
  * within a moment.
  *
  * - Threads: one at a time.
@@ -1073,8 +1082,8 @@ prodcon_status prodcon_queue_is_removed(struct prodcon_queue *queue, bool *remov
 prodcon_status prodcon_queue_wait_ready(struct prodcon_queue *queue, int64_t timeout_ns);
 
 /**
- * Says how many items are in the queue that were not cleared. Exact when nobody is in
- * mid-operation.
+ * Says how many items are in the queue that were not cleared. The number is exact while no
+ * operation is under way.
  *
  * - Threads: one at a time.
  */
@@ -1088,8 +1097,8 @@ prodcon_status prodcon_queue_len(struct prodcon_queue *queue, size_t *len);
 prodcon_status prodcon_queue_capacity(struct prodcon_queue *queue, size_t *capacity);
 
 /**
- * Says how many bytes the longest item can have; in a queue of a plain type all items have so
- * many.
+ * Says how many bytes the longest item can have. In a queue of a plain type every item has that
+ * length.
  *
  * - Threads: one at a time.
  */
@@ -1103,8 +1112,8 @@ prodcon_status prodcon_queue_item_size(struct prodcon_queue *queue, size_t *size
 prodcon_status prodcon_queue_get_state(struct prodcon_queue *queue, int32_t *state);
 
 /**
- * Changes the state and wakes whoever sleeps. Allowed are stopped -> started, started -> stopped
- * or stop_at_queue_end, stop_at_queue_end -> stopped, and the state that the queue has.
+ * Changes the state and wakes all calls that sleep. Allowed are stopped -> started, started ->
+ * stopped or stop_at_queue_end, stop_at_queue_end -> stopped, and the state that the queue has.
  *
  * - Returns: `PRODCON_INVALID` if the change is not allowed; `prodcon_last_error` names a way.
  * - Threads: one at a time.
@@ -1114,8 +1123,8 @@ prodcon_status prodcon_queue_set_state(struct prodcon_queue *queue, int32_t stat
 /**
  * Waits until the state is `state_number`.
  *
- * - Returns: `PRODCON_TIMED_OUT` if it is another one all the time; `PRODCON_INVALID` if it is
- *   no state; `PRODCON_NOT_FOUND` if the name was removed.
+ * - Returns: `PRODCON_TIMED_OUT` if the queue does not reach that state in time; `PRODCON_INVALID`
+ *   if there is no such state; `PRODCON_NOT_FOUND` if the name was removed.
  * - Threads: one at a time.
  */
 prodcon_status prodcon_queue_wait_state(struct prodcon_queue *queue,
@@ -1123,7 +1132,7 @@ prodcon_status prodcon_queue_wait_state(struct prodcon_queue *queue,
                                         int64_t timeout_ns);
 
 /**
- * Gives the queue's figures. Reading them disturbs nobody. Set `stats->size` first.
+ * Gives the queue's figures. Reading them disturbs no other process. Set `stats->size` first.
  *
  * - Returns: `PRODCON_INVALID` if `stats->size` is less than 8 or more than 65536.
  * - Threads: one at a time.
@@ -1131,8 +1140,8 @@ prodcon_status prodcon_queue_wait_state(struct prodcon_queue *queue,
 prodcon_status prodcon_queue_stats(struct prodcon_queue *queue, struct prodcon_stats *stats);
 
 /**
- * Resolves the seats of dead processes: `*recovered` is how many, `*undecided` how many have to
- * wait until others have ended what they are at. It also happens by itself now and then.
+ * Resolves the seats of dead processes: `*recovered` is how many, and `*undecided` is how many
+ * have to wait until others have ended their operations. It also happens by itself now and then.
  *
  * - Returns: `PRODCON_CORRUPT`.
  * - Threads: one at a time.
@@ -1152,7 +1161,7 @@ prodcon_status prodcon_queue_recover(struct prodcon_queue *queue,
 struct prodcon_token *prodcon_token_new(void);
 
 /**
- * Cancels a token, for good: every wait of its handles, under way or later, answers
+ * Cancels a token permanently. Every wait of its handles, under way or later, answers
  * `PRODCON_CANCELLED`. A call that need not wait still works. NULL is fine.
  *
  * - Threads: any, also while others wait with it; and any signal handler. It leaves errno alone.
@@ -1180,7 +1189,7 @@ void prodcon_token_free(struct prodcon_token *token);
  * consumer may be faster, so call get or put with a timeout of 0, and wait again after
  * `PRODCON_EMPTY` or `PRODCON_FULL`. If several are ready it says a different one each time.
  *
- * - Waits: as long as nothing is ready. With a timeout of 0 it only looks.
+ * - Waits: until an interest is ready. With a timeout of 0 it only looks.
  * - Returns: `PRODCON_TIMED_OUT`; `PRODCON_CANCELLED` if the token of one of the handles was
  *   cancelled and nothing is ready; `PRODCON_NOT_FOUND` if a queue's name was removed;
  *   `PRODCON_INVALID` for more than 127 interests, or for none and a negative timeout.
@@ -1192,16 +1201,16 @@ prodcon_status prodcon_select(const struct prodcon_interest *interests,
                               size_t *which);
 
 /**
- * Attaches as the worker that the command line names, `PROGRAM --attach NAME [ARGUMENTS]`: so a
- * controlling process starts a worker, and so it is started by hand. Pass what `main` got. A
- * consumer attaches to its work queue as well:
+ * Attaches as the worker that the command line names, `PROGRAM --attach NAME [ARGUMENTS]`. A
+ * controlling process starts a worker that way, and so does a user by hand. Pass what `main` got.
+ * A consumer attaches to its work queue as well:
  * `prodcon_queue_attach(prodcon_worker_name(worker), ...)`.
  *
- * - Returns: `PRODCON_INVALID` if the command line is another one, or the settings in the
+ * - Returns: `PRODCON_INVALID` if the command line has another form, or if the settings in the
  *   environment are bad; `PRODCON_NOT_FOUND` if there is no such worker, or no such subscribed
- *   queue; `PRODCON_STOPPED` if the worker is stopped; `PRODCON_NO_SEAT`,
- *   `PRODCON_INCOMPATIBLE`, `PRODCON_CORRUPT`, `PRODCON_OS`. The controlling process, if there
- *   is one, hears it. The program should then exit with a status other than 0.
+ *   queue; `PRODCON_STOPPED` if the worker is stopped; `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`,
+ *   `PRODCON_CORRUPT`, `PRODCON_OS`. The controlling process, if there is one, is told. The
+ *   program should then exit with a status other than 0.
  * - Ownership: `*out` is yours, to be ended with `prodcon_worker_end`. `argv` may change
  *   afterwards.
  * - Threads: any. Call it in the process that is the worker.
@@ -1221,8 +1230,8 @@ prodcon_status prodcon_worker_attach(const char *name,
                                      struct prodcon_worker **out);
 
 /**
- * Ends the worker: its seats are given back, and the handle is closed. `failure` is NULL if it
- * has done its work, else it says why not: the controlling process hears it. Then the program
+ * Ends the worker: its seats are given back, and the handle is closed. `failure` is NULL if it has
+ * done its work. Otherwise it says why not, and the controlling process is told. Then the program
  * should exit, after a failure with a status other than 0.
  *
  * - Waits: for a second at most, if the results are full.
@@ -1244,14 +1253,14 @@ const char *prodcon_worker_name(struct prodcon_worker *worker);
 /**
  * Gives argument `index` of those that follow the name on the command line, counted from 0.
  *
- * - Returns: the text; NULL if there are not so many.
+ * - Returns: the text; NULL if `index` is too large.
  * - Ownership: the worker's; valid until its end.
  * - Threads: one at a time; works in a forked child too.
  */
 const char *prodcon_worker_argument(struct prodcon_worker *worker, size_t index);
 
 /**
- * Gives VALUE of an argument `KEY=VALUE`.
+ * Gives the VALUE of an argument `KEY=VALUE`.
  *
  * - Returns: the text; NULL if there is none.
  * - Ownership: the worker's; valid until its end.
@@ -1262,7 +1271,7 @@ const char *prodcon_worker_named(struct prodcon_worker *worker, const char *key)
 /**
  * Gives name `index` of the subscribed queues, counted from 0.
  *
- * - Returns: the text; NULL if there are not so many.
+ * - Returns: the text; NULL if `index` is too large.
  * - Ownership: the worker's; valid until its end.
  * - Threads: one at a time; works in a forked child too.
  */
@@ -1295,25 +1304,25 @@ prodcon_status prodcon_worker_get_state(struct prodcon_worker *worker, int32_t *
 prodcon_status prodcon_worker_is_stopped(struct prodcon_worker *worker, bool *stopped);
 
 /**
- * Stops the worker, in all its processes. It may be stopped already.
+ * Stops the worker in all its processes. It may be called for a worker that is stopped already.
  *
  * - Threads: one at a time.
  */
 prodcon_status prodcon_worker_stop(struct prodcon_worker *worker);
 
 /**
- * Sleeps.
+ * Sleeps, unless the worker has to end.
  *
- * - Waits: for `timeout_ns`; negative: until the worker has to end.
+ * - Waits: for `timeout_ns`. If it is negative, until the worker has to end.
  * - Returns: `PRODCON_OK` if the time has passed, `PRODCON_STOPPED` if the worker has to end.
  * - Threads: one at a time.
  */
 prodcon_status prodcon_worker_sleep(struct prodcon_worker *worker, int64_t timeout_ns);
 
 /**
- * Is the beat of a producer: waits until its next call is due by the setting `work_timeout_ns`.
- * That counts from when the last call was due, so that nothing drifts. Who is more than a second
- * late leaves calls out.
+ * Waits until a producer's next call is due by the setting `work_timeout_ns`. The time counts from
+ * when the last call was due, so that nothing drifts. A producer that is more than a second late
+ * leaves calls out.
  *
  * - Returns: `PRODCON_OK`: work now. `PRODCON_STOPPED`: the worker has to end.
  * - Threads: one at a time.
@@ -1321,15 +1330,14 @@ prodcon_status prodcon_worker_sleep(struct prodcon_worker *worker, int64_t timeo
 prodcon_status prodcon_worker_next(struct prodcon_worker *worker);
 
 /**
- * Puts an item into every subscribed queue that is there and ready. `*reached` is how many took
+ * Puts an item into every subscribed queue that exists and is ready. `*reached` is how many took
  * it.
  *
  * - Waits: while a queue is full and the worker need not end. If the settings say so, it leaves
  *   full queues out instead.
- * - Returns: unless it is `PRODCON_OK`, some queues may have taken the item.
- *   `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if it has not the size of a queue's type;
- *   `PRODCON_STOPPED` while it waited to send the item as a result too; `PRODCON_CORRUPT`,
- *   `PRODCON_EXHAUSTED`, `PRODCON_OS`.
+ * - Returns: unless it is `PRODCON_OK`, some queues may have taken the item. `PRODCON_TOO_LARGE`;
+ *   `PRODCON_INVALID` if it does not have the size of a queue's type; `PRODCON_STOPPED` while it
+ *   waited to send the item as a result too; `PRODCON_CORRUPT`, `PRODCON_EXHAUSTED`, `PRODCON_OS`.
  * - Ownership: `data` stays yours. It may be NULL if `len` is 0; so may `reached`.
  * - Threads: one at a time.
  */
@@ -1354,8 +1362,8 @@ prodcon_status prodcon_worker_take(struct prodcon_worker *worker,
                                    int64_t timeout_ns);
 
 /**
- * Sends a result to the controlling process. Nothing sent before the worker ends is lost. If no
- * controlling process is alive to read them, the oldest result is dropped.
+ * Sends a result to the controlling process. Nothing that was sent before the worker's end is
+ * lost. If no controlling process is alive to read them, the oldest result is dropped.
  *
  * - Waits: while the results are full and a controlling process is alive.
  * - Returns: unless it is `PRODCON_OK`, nothing was sent. `PRODCON_TOO_LARGE`; `PRODCON_STOPPED`
@@ -1381,7 +1389,7 @@ prodcon_status prodcon_worker_send_message(struct prodcon_worker *worker,
 /**
  * Receives the next message from the controlling process, into a buffer. `*len` is its length.
  *
- * - Waits: while there is none and the worker need not end.
+ * - Waits: while there is no message and the worker need not end.
  * - Returns: `PRODCON_EMPTY` or `PRODCON_TIMED_OUT`; `PRODCON_STOPPED` if the worker has to end;
  *   `PRODCON_TOO_LARGE` if the message is longer than `size`: `*len` is its length, and the next
  *   receive with a large enough buffer gives it; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`,

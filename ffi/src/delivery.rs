@@ -12,7 +12,8 @@ use std::ffi::c_void;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicPtr;
 
-/// An item in hand that has left its queue's handle. Any thread may have it, one at a time.
+/// An item in hand that is no longer tied to its queue's handle. Any thread may use it, one at a
+/// time.
 #[derive(Debug)]
 pub struct Delivery(Shell<Lent>);
 
@@ -67,13 +68,13 @@ unsafe fn of(
     unsafe { with(delivery, call, false, work) }
 }
 
-/// Takes an item with a seat of its own: it may go to another thread, it outlives the handle of
-/// the queue, and several of them are settled in any order. `*delivery` is in hand until
+/// Takes an item with a seat of its own. It may go to another thread, it outlives the queue's
+/// handle, and several of them may be settled in any order. `*delivery` is in hand until
 /// `prodcon_delivery_ack`, `prodcon_delivery_nack` or `prodcon_delivery_drop`. Meanwhile the
-/// queue's handle does everything else.
+/// queue's handle can be used for everything else.
 ///
-/// A handle has up to `max_unacked` of them (`prodcon_attach_options`), in a queue without
-/// batches.
+/// A handle can have up to `max_unacked` of them (see `prodcon_attach_options`). The queue must not
+/// have batches.
 ///
 /// If this process ends before that, killed or not, another consumer gets the item
 /// (at-least-once), or it is counted as lost.
@@ -169,9 +170,9 @@ pub unsafe extern "C" fn prodcon_delivery_nack(delivery: *mut Delivery) -> Statu
     unsafe { close(delivery, "delivery_nack", drop) }
 }
 
-/// Ends with the item without a word about the work: it is given back, or counts as got where the
-/// queue is at-most-once. For destructors and for ways out after an error. In a forked child it
-/// frees the delivery and touches nothing else. NULL does nothing.
+/// Lets go of the item without saying whether the work is done. It is given back, or counts as got
+/// where the queue is at-most-once. This is for destructors and for returns after an error. In a
+/// forked child it frees the delivery and touches nothing else. NULL does nothing.
 ///
 /// - Ownership: the delivery is gone, and its bytes may not be read any more.
 /// - Threads: any, one at a time.

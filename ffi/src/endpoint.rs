@@ -88,7 +88,7 @@ pub enum Wait {
     Not,
     /// As long as it takes.
     Forever,
-    /// At most so long.
+    /// For at most this time.
     AtMost(Duration),
 }
 

@@ -15,13 +15,13 @@ pub const PRODCON_STARTED: i32 = 2;
 /// `PRODCON_STOPPED` (end of stream). By then every item whose put answered `PRODCON_OK` was got.
 pub const PRODCON_STOP_AT_QUEUE_END: i32 = 3;
 
-/// The figures of a queue. When nobody is in mid-operation: puts = gets + dropped + cleared +
-/// lost + held + len.
+/// The figures of a queue. While no operation is under way: puts = gets + dropped + cleared + lost
+/// + held + len.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Stats {
-    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one
-    /// only so many bytes are written; the rest of a larger one is filled with 0.
+    /// sizeof this struct, set by the caller before the call and left alone. Only that many bytes
+    /// are written, and the rest of a larger struct is filled with 0.
     pub size: u32,
     /// Items that the queue can hold.
     pub capacity: u32,
@@ -31,7 +31,7 @@ pub struct Stats {
     pub seats: u32,
     /// Seats whose owner lives.
     pub seats_live: u32,
-    /// Seats whose owner died in mid-operation and that nobody has resolved yet.
+    /// Seats whose owner died in mid-operation and that were not recovered yet.
     pub seats_dead: u32,
     /// PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE.
     pub flags: u32,
@@ -43,7 +43,7 @@ pub struct Stats {
     pub reserved: u32,
     /// Rises with every clear and set_not_ready.
     pub epoch: u64,
-    /// Items in the queue, cleared ones that were not drained yet included.
+    /// Items in the queue, including cleared ones that were not drained yet.
     pub len: u64,
     /// Items taken and not acknowledged.
     pub held: u64,
@@ -172,8 +172,8 @@ pub unsafe extern "C" fn prodcon_queue_is_ready(queue: *mut Queue, ready: *mut b
     unsafe { about(queue, "is_ready", work) }
 }
 
-/// Says whether the queue's name was removed: what has the name by then, if anything, is another
-/// queue. Who waits hears that as `PRODCON_NOT_FOUND`, and who puts without waiting does so
+/// Says whether the queue's name was removed. If something has that name afterwards, it is another
+/// queue. A call that waits answers `PRODCON_NOT_FOUND` then, and so does a put without a wait
 /// within a moment.
 ///
 /// - Threads: one at a time.
@@ -211,8 +211,8 @@ pub unsafe extern "C" fn prodcon_queue_wait_ready(queue: *mut Queue, timeout_ns:
     unsafe { about(queue, "wait_ready", work) }
 }
 
-/// Says how many items are in the queue that were not cleared. Exact when nobody is in
-/// mid-operation.
+/// Says how many items are in the queue that were not cleared. The number is exact while no
+/// operation is under way.
 ///
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -242,8 +242,8 @@ pub unsafe extern "C" fn prodcon_queue_capacity(queue: *mut Queue, capacity: *mu
     unsafe { about(queue, "capacity", work) }
 }
 
-/// Says how many bytes the longest item can have; in a queue of a plain type all items have so
-/// many.
+/// Says how many bytes the longest item can have. In a queue of a plain type every item has that
+/// length.
 ///
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -273,8 +273,8 @@ pub unsafe extern "C" fn prodcon_queue_get_state(queue: *mut Queue, state: *mut 
     unsafe { about(queue, "get_state", work) }
 }
 
-/// Changes the state and wakes whoever sleeps. Allowed are stopped -> started, started -> stopped
-/// or stop_at_queue_end, stop_at_queue_end -> stopped, and the state that the queue has.
+/// Changes the state and wakes all calls that sleep. Allowed are stopped -> started, started ->
+/// stopped or stop_at_queue_end, stop_at_queue_end -> stopped, and the state that the queue has.
 ///
 /// - Returns: `PRODCON_INVALID` if the change is not allowed; `prodcon_last_error` names a way.
 /// - Threads: one at a time.
@@ -290,8 +290,8 @@ pub unsafe extern "C" fn prodcon_queue_set_state(queue: *mut Queue, state_number
 
 /// Waits until the state is `state_number`.
 ///
-/// - Returns: `PRODCON_TIMED_OUT` if it is another one all the time; `PRODCON_INVALID` if it is
-///   no state; `PRODCON_NOT_FOUND` if the name was removed.
+/// - Returns: `PRODCON_TIMED_OUT` if the queue does not reach that state in time; `PRODCON_INVALID`
+///   if there is no such state; `PRODCON_NOT_FOUND` if the name was removed.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_wait_state(
@@ -317,7 +317,7 @@ pub unsafe extern "C" fn prodcon_queue_wait_state(
     unsafe { about(queue, "wait_state", work) }
 }
 
-/// Gives the queue's figures. Reading them disturbs nobody. Set `stats->size` first.
+/// Gives the queue's figures. Reading them disturbs no other process. Set `stats->size` first.
 ///
 /// - Returns: `PRODCON_INVALID` if `stats->size` is less than 8 or more than 65536.
 /// - Threads: one at a time.
@@ -337,8 +337,8 @@ const _: () = assert!(
     "no padding, and the size that programs were compiled with"
 );
 
-/// Resolves the seats of dead processes: `*recovered` is how many, `*undecided` how many have to
-/// wait until others have ended what they are at. It also happens by itself now and then.
+/// Resolves the seats of dead processes: `*recovered` is how many, and `*undecided` is how many
+/// have to wait until others have ended their operations. It also happens by itself now and then.
 ///
 /// - Returns: `PRODCON_CORRUPT`.
 /// - Threads: one at a time.

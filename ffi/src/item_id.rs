@@ -1,18 +1,19 @@
 //! What C has of an item's identity.
 
-/// What tells one item from every other one, for ever and everywhere. It stays the same when the
-/// item is delivered again.
+/// Identifies one item, forever and on every machine. It stays the same when the item is delivered
+/// again.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct ItemId {
-    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one
-    /// only so many bytes are written; the rest of a larger one is filled with 0.
+    /// sizeof this struct, set by the caller before the call and left alone. Only that many bytes
+    /// are written, and the rest of a larger struct is filled with 0.
     pub size: u32,
     /// The item's place in its block; 0 in a queue without batches.
     pub index: u32,
     /// The position of its put. Later items have higher ones.
     pub sequence: u64,
-    /// The queue, by random bytes: one made again under the same name has others.
+    /// Random bytes that identify the queue. A queue that is created again under the same name has
+    /// others.
     pub queue: [u8; 16],
 }
 

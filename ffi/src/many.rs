@@ -19,8 +19,8 @@ fn bytes(count: usize, len: usize) -> Result<usize, Failure> {
     })
 }
 
-/// Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in
-/// order. A queue with batches gets as few blocks as can be.
+/// Puts copies of `count` items of `item_len` bytes each, which lie one after the other, in order.
+/// In a queue with batches they take as few blocks as possible.
 ///
 /// - Waits: as `prodcon_queue_put`; the time is for all together.
 /// - Returns: `PRODCON_OK` if all were put. Otherwise the first `*put` items were put, and the

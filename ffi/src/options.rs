@@ -10,14 +10,15 @@ use std::time::Duration;
 /// Flag: a put on the full queue drops the oldest item and never waits.
 pub const PRODCON_LOSSY: u32 = 1;
 /// Flag: items that a killed consumer had in hand go to another consumer. Otherwise they are
-/// counted as lost. Items that always fail come again and again: name a `dead_letter` queue.
+/// counted as lost. An item that always fails comes back again and again, unless you name a
+/// `dead_letter` queue.
 pub const PRODCON_AT_LEAST_ONCE: u32 = 2;
 /// Flag, of the creation only: the queue begins not ready. Puts answer `PRODCON_NOT_READY` until
 /// `prodcon_queue_set_ready`.
 pub const PRODCON_CREATE_NOT_READY: u32 = 4;
-/// Flag, of the creation only: no slot has a copy of its item. Otherwise it has, where items are of
-/// a plain type of at most 8 bytes, without batches, and the processor can do it: then a get that
-/// copies is faster, and one that works in place slower.
+/// Flag, of the creation only: no slot has a copy of its item. Without this flag slots have copies
+/// if items are of a plain type of at most 8 bytes, there are no batches, and the processor can do
+/// it. Then a get that copies is faster, and one that works in place is slower.
 pub const PRODCON_NO_COPY_IN_SLOT: u32 = 8;
 
 /// Role: the handle puts and gets.
@@ -27,75 +28,78 @@ pub const PRODCON_PRODUCER: u32 = 1;
 /// Role: the handle gets.
 pub const PRODCON_CONSUMER: u32 = 2;
 
-/// How a handle attaches to a queue: what is its own business. 0 stands for the default of each
-/// field; set `size` and what differs:
-/// `prodcon_attach_options how = {.size = sizeof how, .role = PRODCON_CONSUMER};`
+/// How a handle attaches to a queue. These options concern this handle alone. 0 stands for the
+/// default of each field; set `size` and what differs: `prodcon_attach_options how = {.size =
+/// sizeof how, .role = PRODCON_CONSUMER};`
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct AttachOptions {
-    /// sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were
-    /// 0; of a larger one the rest must be 0.
+    /// sizeof this struct, as the caller was compiled. The fields that a smaller struct lacks count
+    /// as 0. In a larger struct the rest must be 0.
     pub size: u32,
     /// PRODCON_BOTH, PRODCON_PRODUCER or PRODCON_CONSUMER: shown by `prodcon doctor`.
     pub role: u32,
     /// Seats that are set aside for items in hand, beside the handle's own. With 1 a handle can
     /// always give back or put, also where the queue has no free seat left.
     pub max_unacked: u32,
-    /// The handle is content with so many of them if more are not free; 0: with `max_unacked`.
+    /// The fewest of these seats with which the attach succeeds, if more are not free. 0 stands for
+    /// `max_unacked`.
     pub min_unacked: u32,
-    /// How long a call spins before it sleeps, in nanoseconds; 0: 20 microseconds; negative: it
-    /// does not spin.
+    /// How long a call spins before it sleeps, in nanoseconds. 0 stands for 20 microseconds. With a
+    /// negative number it does not spin.
     pub spin_limit_ns: i64,
-    /// Where the queue's file is; NULL: what the environment variable PRODCON_DIR says, or
-    /// /dev/shm.
+    /// The directory of the queue's file. NULL stands for what the environment variable PRODCON_DIR
+    /// says, or else /dev/shm.
     pub directory: *const c_char,
-    /// Ends the waits of the handle: they answer PRODCON_CANCELLED once it is cancelled. NULL:
-    /// nothing does. It may be freed while the handle is attached.
+    /// The token that ends the waits of the handle: once it is cancelled, they answer
+    /// PRODCON_CANCELLED. With NULL nothing ends them. It may be freed while the handle is
+    /// attached.
     pub cancel: *const Token,
-    /// How long the attach waits until somebody creates the queue, in nanoseconds
-    /// (PRODCON_TIMED_OUT); 0: not at all; negative: as long as it takes. A directory that does not
-    /// exist is PRODCON_NOT_FOUND at once. A wait that can be cancelled uses the thread
-    /// `prodcon-wait`, as prodcon_fd_arm does.
+    /// How long the attach waits until the queue is created, in nanoseconds. Then it answers
+    /// PRODCON_TIMED_OUT. With 0 it does not wait, and with a negative number it waits without a
+    /// limit. If the directory does not exist, it answers PRODCON_NOT_FOUND at once. A wait that
+    /// can be cancelled uses the thread `prodcon-wait`, as prodcon_fd_arm does.
     pub wait_for_queue_ns: i64,
 }
 
-/// How a queue is created: what all its handles share. 0 stands for the default of each field;
-/// set `size` and what differs:
-/// `prodcon_options options = {.size = sizeof options, .capacity = 1024, .item_size = 64};`
+/// How a queue is created. All its handles share these options. 0 stands for the default of each
+/// field; set `size` and what differs: `prodcon_options options = {.size = sizeof options,
+/// .capacity = 1024, .item_size = 64};`
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct Options {
-    /// sizeof this struct, as the caller was compiled. A smaller one is taken as if the rest were
-    /// 0; of a larger one the rest must be 0.
+    /// sizeof this struct, as the caller was compiled. The fields that a smaller struct lacks count
+    /// as 0. In a larger struct the rest must be 0.
     pub size: u32,
     /// Items that the queue holds (with `batch`: blocks), at least 1.
     pub capacity: u32,
-    /// The longest item in bytes, at least 1; of a queue of a plain type, the type's size.
+    /// The longest item in bytes, at least 1. In a queue of a plain type it is the type's size.
     pub item_size: u32,
-    /// Handles that can be attached at once, 1 to 1023; 0: 64.
+    /// Handles that can be attached at once, 1 to 1023. 0 stands for 64.
     pub seats: u32,
     /// PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, PRODCON_NO_COPY_IN_SLOT,
     /// or'ed.
     pub flags: u32,
-    /// Permission bits of the queue's file, such as 0660; 0: 0600.
+    /// Permission bits of the queue's file, such as 0660. 0 stands for 0600.
     pub mode: u32,
-    /// Items that a block holds, 1 to 65535; 0: 1. More than 1 needs a `type_name`.
+    /// Items that a block holds, 1 to 65535. 0 stands for 1. More than 1 needs a `type_name`.
     pub batch: u32,
     /// How often an item is delivered before it goes to the `dead_letter` queue, 1 to 255.
     pub max_deliveries: u32,
-    /// The queue for items that were delivered `max_deliveries` times without an acknowledgement;
-    /// it has to exist. NULL: none. Only with PRODCON_AT_LEAST_ONCE and without batches.
+    /// The queue for items that were delivered `max_deliveries` times without an acknowledgement.
+    /// It has to exist. With NULL there is none. Only with PRODCON_AT_LEAST_ONCE and without
+    /// batches.
     pub dead_letter: *const c_char,
     /// The name of the plain type that all items have, such as "u64" or "weather.sample" (what a
     /// Rust type says as its name). NULL: items are bytes, each with a length of its own.
     pub type_name: *const c_char,
-    /// Where the queue's file is to be; NULL: the directory of `attach`, or else what the
-    /// environment variable PRODCON_DIR says, or /dev/shm.
+    /// The directory for the queue's file. NULL stands for the directory of `attach`, or else what
+    /// the environment variable PRODCON_DIR says, or else /dev/shm.
     pub directory: *const c_char,
-    /// How the creating handle attaches; NULL: with the defaults.
+    /// How the creating handle attaches. NULL stands for the defaults.
     pub attach: *const AttachOptions,
-    /// The alignment of items in bytes, a power of two up to 4096; 0: 8 (of a plain type: what
-    /// divides its size, up to 8).
+    /// The alignment of items in bytes, a power of two up to 4096. 0 stands for 8, or in a queue of
+    /// a plain type for the largest power of two up to 8 that divides its size.
     pub align: u32,
     /// 0.
     pub reserved: u32,
@@ -210,7 +214,7 @@ impl AttachOptions {
 }
 
 impl Options {
-    /// What the queue is to be, and of which type; `None`: of bytes.
+    /// Returns the queue's options and its type, or `None` for a queue of bytes.
     ///
     /// # Safety
     /// `from` is NULL, or points to a struct that is as long as its first field says, whose

@@ -61,7 +61,7 @@ pub unsafe extern "C" fn prodcon_queue_create(
 /// size.
 ///
 /// - Returns: `PRODCON_NOT_FOUND`, `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`, `PRODCON_CORRUPT`,
-///   `PRODCON_INVALID` if the name is none, `PRODCON_OS`.
+///   `PRODCON_INVALID` if the name is not valid, `PRODCON_OS`.
 /// - Ownership: `*out` is yours, to be closed with `prodcon_queue_close`.
 /// - Threads: any. Call it in the process that uses the handle.
 #[unsafe(no_mangle)]
@@ -134,10 +134,10 @@ pub unsafe extern "C" fn prodcon_queue_close(queue: *mut Queue) {
     }
 }
 
-/// Removes a queue's name. Who is attached keeps the memory; who comes later does not find it.
+/// Unlinks a queue. Attached handles keep its memory; new ones can no longer find it.
 ///
-/// - Returns: `PRODCON_NOT_FOUND`; `PRODCON_INVALID` if the name is none; `PRODCON_TIMED_OUT` if
-///   another process is removing it and does not get on; `PRODCON_OS`.
+/// - Returns: `PRODCON_NOT_FOUND`; `PRODCON_INVALID` if the name is not valid; `PRODCON_TIMED_OUT`
+///   if another process is removing the queue and makes no progress; `PRODCON_OS`.
 /// - Threads: any, also after a fork.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_queue_unlink(name: *const c_char) -> Status {
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn prodcon_queue_unlink(name: *const c_char) -> Status {
     })
 }
 
-/// Removes a queue's name in a directory, as `prodcon_queue_unlink` does.
+/// Unlinks a queue in a directory, as `prodcon_queue_unlink` does.
 ///
 /// - Returns: as `prodcon_queue_unlink`.
 /// - Threads: any, also after a fork.
@@ -171,7 +171,7 @@ pub unsafe extern "C" fn prodcon_queue_unlink_in(
 /// - Waits: while the queue is full and not lossy.
 /// - Returns: unless it is `PRODCON_OK`, nothing was put. `PRODCON_FULL` or `PRODCON_TIMED_OUT`;
 ///   `PRODCON_NOT_READY`; `PRODCON_STOPPED`; `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if an item is
-///   in hand or a block reserved, or if the item has not the size of the queue's type;
+///   in hand or a block is reserved, or if the item does not have the size of the queue's type;
 ///   `PRODCON_NO_SEAT` if an item was given back to this handle because no other seat is free;
 ///   `PRODCON_NOT_FOUND` if the name was removed; `PRODCON_EXHAUSTED`, `PRODCON_CORRUPT`,
 ///   `PRODCON_OS`.
@@ -215,14 +215,14 @@ unsafe fn put_slowly(
     unsafe { with(queue, "put", true, work) }
 }
 
-/// Gets a copy of the oldest item and acknowledges it: if the work on an item must survive a
-/// crash of this process, use `prodcon_queue_take`. `*len` is the item's length.
+/// Gets a copy of the oldest item and acknowledges it. If the work on an item must survive a crash
+/// of this process, use `prodcon_queue_take` instead. `*len` is the item's length.
 ///
 /// An item that is longer than `size` is in hand afterwards, and `*len` is its length. The next
 /// get with a large enough buffer gives it; `prodcon_queue_ack` throws it away,
 /// `prodcon_queue_nack` gives it back.
 ///
-/// - Waits: while there is no item. It does not mind whether the queue is ready.
+/// - Waits: while there is no item, also in a queue that is not ready.
 /// - Returns: `PRODCON_EMPTY` or `PRODCON_TIMED_OUT`; `PRODCON_STOPPED` at the end of the stream;
 ///   `PRODCON_TOO_LARGE`, see above; `PRODCON_INVALID` if an item is in hand or a block reserved;
 ///   `PRODCON_NOT_FOUND` if the name was removed; `PRODCON_EXHAUSTED`, `PRODCON_CORRUPT`,
@@ -281,10 +281,10 @@ unsafe fn get_slowly(
 }
 
 /// Begins a put without a copy: `*data` is a block of `len` bytes inside the queue, to be filled
-/// and committed. It shows what some earlier item left there. Until commit or cancel every other
-/// call on the handle but close answers `PRODCON_INVALID`.
+/// and committed. At first it contains what an earlier item left there. Until commit or cancel
+/// every other call on the handle but close answers `PRODCON_INVALID`.
 ///
-/// - Waits: no. Whether the queue is full, ready or stopped counts at the commit.
+/// - Waits: no. Whether the queue is full, ready or stopped matters at the commit only.
 /// - Returns: `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if an item is in hand, a block is reserved
 ///   already, or `len` is not the size of the queue's type; `PRODCON_NO_SEAT` as
 ///   `prodcon_queue_put`.
@@ -350,7 +350,7 @@ pub unsafe extern "C" fn prodcon_queue_cancel(queue: *mut Queue) -> Status {
 /// (at-least-once), or it is counted as lost.
 ///
 /// - Waits: as `prodcon_queue_get`.
-/// - Returns: as `prodcon_queue_get`, but for `PRODCON_TOO_LARGE`.
+/// - Returns: as `prodcon_queue_get`, except for `PRODCON_TOO_LARGE`.
 /// - Ownership: the bytes may be read until the item is settled or the handle closed. They are
 ///   aligned to 8 bytes, or as the queue's options say.
 /// - Threads: one at a time on the handle; any may read the bytes.
@@ -429,9 +429,9 @@ pub unsafe extern "C" fn prodcon_queue_nack(queue: *mut Queue) -> Status {
     unsafe { with(queue, "nack", true, Endpoint::nack) }
 }
 
-/// Ends with what is in hand without a word about the work: it is given back, as by
-/// `prodcon_queue_nack`, or counts as got where the queue is at-most-once. For destructors and
-/// for ways out after an error.
+/// Lets go of what is in hand without saying whether the work is done. It is given back, as by
+/// `prodcon_queue_nack`, or counts as got where the queue is at-most-once. This is for destructors
+/// and for returns after an error.
 ///
 /// - Returns: `PRODCON_INVALID` if nothing is in hand.
 /// - Ownership: the bytes may not be read any more.
@@ -465,8 +465,8 @@ pub unsafe extern "C" fn prodcon_queue_item_id(
     unsafe { with(queue, "item_id", true, work) }
 }
 
-/// Says how many times what is in hand has been delivered, this time included. More than 1: a
-/// consumer was killed with it, or gave it back.
+/// Says how many times what is in hand has been delivered, this time included. If it is more than
+/// 1, a consumer was killed with it or gave it back.
 ///
 /// - Returns: `PRODCON_INVALID` if nothing is in hand.
 /// - Threads: one at a time.

@@ -22,8 +22,8 @@ pub struct Ready {
     pub(crate) name: String,
 }
 
-/// A descriptor that becomes readable when a queue is worth a try. One thread at a time may use it,
-/// in the process that made it.
+/// A descriptor that becomes readable when a get or a put on a queue is worth a try. One thread at
+/// a time may use it, in the process that made it.
 #[derive(Debug)]
 pub struct Fd(Shell<Ready>);
 
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn prodcon_queue_ready_fd(
     unsafe { with(queue, "ready_fd", false, work) }
 }
 
-/// Says the number of the descriptor. Poll it for POLLIN; do not read, write or close it.
+/// Gives the number of the descriptor. Poll it for POLLIN; do not read, write or close it.
 ///
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -141,8 +141,9 @@ pub unsafe extern "C" fn prodcon_fd_close(fd: *mut Fd) {
 }
 
 /// Copies the newest item without taking it. `*len` is its length, and `*id`, unless `id` is NULL,
-/// says which item it is: set `id->size` first. A lossy queue that nobody takes from is a register
-/// that always has the latest value. It changes nothing, and may be called while an item is in hand.
+/// says which item it is: set `id->size` first. A lossy queue from which no one takes is a register
+/// that always has the latest value. The call changes nothing, and you may make it while an item is
+/// in hand.
 ///
 /// - Returns: `PRODCON_EMPTY` if there is no item, or if each of several attempts was overtaken, as
 ///   can happen with large items under heavy traffic; `PRODCON_TOO_LARGE` if the item is longer than
@@ -161,8 +162,8 @@ pub unsafe extern "C" fn prodcon_queue_latest(
     unsafe { observe(queue, "latest", buffer, size, len, id) }
 }
 
-/// Copies the oldest item without taking it: what the next get gets, unless somebody is faster or an
-/// item comes back. Else as `prodcon_queue_latest`.
+/// Copies the oldest item without taking it. The next get gets this item, unless another consumer
+/// is faster or an item comes back. In all else it works as `prodcon_queue_latest`.
 ///
 /// - Returns: as `prodcon_queue_latest`.
 /// - Ownership: `buffer` is yours. It may be NULL if `size` is 0.

@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, c_char};
 
-/// What a function answers: `PRODCON_OK` (0), or another of the `PRODCON_` numbers. These numbers
+/// What a function returns: `PRODCON_OK` (0), or another of the `PRODCON_` numbers. These numbers
 /// never change. Later versions may have more of them.
 pub type Status = i32;
 
@@ -19,7 +19,7 @@ pub const PRODCON_TIMED_OUT: i32 = 3;
 pub const PRODCON_NOT_READY: i32 = 4;
 /// The queue is stopped, or at its end (end of stream).
 pub const PRODCON_STOPPED: i32 = 5;
-/// Longer than the queue's items can be, than the buffer, or than what was reserved.
+/// The item is longer than the queue's items can be, than the buffer, or than what was reserved.
 pub const PRODCON_TOO_LARGE: i32 = 6;
 /// No such queue, or its name was removed while attached.
 pub const PRODCON_NOT_FOUND: i32 = 7;
@@ -42,7 +42,7 @@ pub const PRODCON_OS: i32 = 14;
 pub const PRODCON_PANIC: i32 = 15;
 /// The queue's positions are used up, after years of use: remove the queue and create it again.
 pub const PRODCON_EXHAUSTED: i32 = 16;
-/// The wait was cancelled: the handle's token was.
+/// The wait was ended, because the handle's token was cancelled.
 pub const PRODCON_CANCELLED: i32 = 17;
 /// The queue exists with other options; `prodcon_last_error` lists the differences.
 pub const PRODCON_DIFFERS: i32 = 18;

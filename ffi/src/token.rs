@@ -3,8 +3,8 @@
 use rust::CancelToken;
 use std::panic::catch_unwind;
 
-/// Ends the waits of the handles that were attached with it. It belongs to the process that made
-/// it.
+/// A token that ends the waits of the handles that were attached with it. It belongs to the process
+/// that made it.
 #[derive(Debug)]
 pub struct Token(CancelToken);
 
@@ -30,7 +30,7 @@ pub extern "C" fn prodcon_token_new() -> *mut Token {
     made.unwrap_or(std::ptr::null_mut())
 }
 
-/// Cancels a token, for good: every wait of its handles, under way or later, answers
+/// Cancels a token permanently. Every wait of its handles, under way or later, answers
 /// `PRODCON_CANCELLED`. A call that need not wait still works. NULL is fine.
 ///
 /// - Threads: any, also while others wait with it; and any signal handler. It leaves errno alone.

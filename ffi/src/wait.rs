@@ -6,9 +6,9 @@ use crate::handle::with_several;
 use crate::status::*;
 use crate::token::Token;
 
-/// Interest: an item. A get with a timeout of 0 is worth it.
+/// Interest: the queue has an item, so a get with a timeout of 0 is worth a try.
 pub const PRODCON_READABLE: u32 = 1;
-/// Interest: space. A put with a timeout of 0 is worth it.
+/// Interest: the queue has space, so a put with a timeout of 0 is worth a try.
 pub const PRODCON_WRITABLE: u32 = 2;
 
 /// Something to wait for with `prodcon_select`: an item or space of a queue, or a token's cancel.
@@ -32,7 +32,7 @@ const _: () = assert!(size_of::<Interest>() == 24);
 /// consumer may be faster, so call get or put with a timeout of 0, and wait again after
 /// `PRODCON_EMPTY` or `PRODCON_FULL`. If several are ready it says a different one each time.
 ///
-/// - Waits: as long as nothing is ready. With a timeout of 0 it only looks.
+/// - Waits: until an interest is ready. With a timeout of 0 it only looks.
 /// - Returns: `PRODCON_TIMED_OUT`; `PRODCON_CANCELLED` if the token of one of the handles was
 ///   cancelled and nothing is ready; `PRODCON_NOT_FOUND` if a queue's name was removed;
 ///   `PRODCON_INVALID` for more than 127 interests, or for none and a negative timeout.

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 const PIECE: Duration = Duration::from_millis(5);
 /// A subscribed queue that is gone is looked for so often.
 const LOOK: Duration = Duration::from_millis(100);
-/// Who is later than this leaves out the calls it missed; up to this it makes up for them.
+/// A producer that is later than this leaves out the calls that it missed. One that is less late
+/// makes up for them.
 const MADE_UP: Duration = Duration::from_secs(1);
 
 /// See the module.

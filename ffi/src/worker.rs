@@ -17,22 +17,23 @@ pub const PRODCON_WORKER_SKIP_FULL: u32 = 2;
 /// Setting of producers: what is published goes to the controlling process too, as a result.
 pub const PRODCON_WORKER_ITEMS_TO_RESULTS: u32 = 4;
 
-/// How a worker is to work, as its controlling process (or the environment) says.
+/// How a worker is to work. Its controlling process says so, or else the environment.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Settings {
-    /// sizeof this struct, set by the caller before the call and left alone. Of a smaller one
-    /// only so many bytes are written; the rest of a larger one is filled with 0.
+    /// sizeof this struct, set by the caller before the call and left alone. Only that many bytes
+    /// are written, and the rest of a larger struct is filled with 0.
     pub size: u32,
     /// PRODCON_WORKER_SUPERVISED, PRODCON_WORKER_SKIP_FULL, PRODCON_WORKER_ITEMS_TO_RESULTS,
     /// or'ed.
     pub flags: u32,
-    /// Producer: from call to call of its work, 0: as often as possible (`prodcon_worker_next`
-    /// does it). Consumer: how long a partly filled buffer may wait.
+    /// Producer: the time from call to call of its work; with 0 it works as often as possible.
+    /// `prodcon_worker_next` keeps to it. Consumer: how long a partly filled buffer may wait.
     pub work_timeout_ns: u64,
-    /// Consumer: items that it should work on at once, at most.
+    /// Consumer: the most items that it should work on at once.
     pub max_buffer_size: u64,
-    /// Producer: queues that get what it publishes; their names: `prodcon_worker_subscriber`.
+    /// Producer: the number of queues that get what it publishes. `prodcon_worker_subscriber` gives
+    /// their names.
     pub subscribers: u64,
 }
 
@@ -97,16 +98,16 @@ fn attach(name: &str, arguments: Vec<String>) -> Result<*mut Worker, Failure> {
     Ok(open(Work::attach(name, arguments)?))
 }
 
-/// Attaches as the worker that the command line names, `PROGRAM --attach NAME [ARGUMENTS]`: so a
-/// controlling process starts a worker, and so it is started by hand. Pass what `main` got. A
-/// consumer attaches to its work queue as well:
+/// Attaches as the worker that the command line names, `PROGRAM --attach NAME [ARGUMENTS]`. A
+/// controlling process starts a worker that way, and so does a user by hand. Pass what `main` got.
+/// A consumer attaches to its work queue as well:
 /// `prodcon_queue_attach(prodcon_worker_name(worker), ...)`.
 ///
-/// - Returns: `PRODCON_INVALID` if the command line is another one, or the settings in the
+/// - Returns: `PRODCON_INVALID` if the command line has another form, or if the settings in the
 ///   environment are bad; `PRODCON_NOT_FOUND` if there is no such worker, or no such subscribed
-///   queue; `PRODCON_STOPPED` if the worker is stopped; `PRODCON_NO_SEAT`,
-///   `PRODCON_INCOMPATIBLE`, `PRODCON_CORRUPT`, `PRODCON_OS`. The controlling process, if there
-///   is one, hears it. The program should then exit with a status other than 0.
+///   queue; `PRODCON_STOPPED` if the worker is stopped; `PRODCON_NO_SEAT`, `PRODCON_INCOMPATIBLE`,
+///   `PRODCON_CORRUPT`, `PRODCON_OS`. The controlling process, if there is one, is told. The
+///   program should then exit with a status other than 0.
 /// - Ownership: `*out` is yours, to be ended with `prodcon_worker_end`. `argv` may change
 ///   afterwards.
 /// - Threads: any. Call it in the process that is the worker.
@@ -170,8 +171,8 @@ pub unsafe extern "C" fn prodcon_worker_attach(
     })
 }
 
-/// Ends the worker: its seats are given back, and the handle is closed. `failure` is NULL if it
-/// has done its work, else it says why not: the controlling process hears it. Then the program
+/// Ends the worker: its seats are given back, and the handle is closed. `failure` is NULL if it has
+/// done its work. Otherwise it says why not, and the controlling process is told. Then the program
 /// should exit, after a failure with a status other than 0.
 ///
 /// - Waits: for a second at most, if the results are full.
@@ -212,7 +213,7 @@ pub unsafe extern "C" fn prodcon_worker_name(worker: *mut Worker) -> *const c_ch
 
 /// Gives argument `index` of those that follow the name on the command line, counted from 0.
 ///
-/// - Returns: the text; NULL if there are not so many.
+/// - Returns: the text; NULL if `index` is too large.
 /// - Ownership: the worker's; valid until its end.
 /// - Threads: one at a time; works in a forked child too.
 #[unsafe(no_mangle)]
@@ -228,7 +229,7 @@ pub unsafe extern "C" fn prodcon_worker_argument(
     }
 }
 
-/// Gives VALUE of an argument `KEY=VALUE`.
+/// Gives the VALUE of an argument `KEY=VALUE`.
 ///
 /// - Returns: the text; NULL if there is none.
 /// - Ownership: the worker's; valid until its end.
@@ -251,7 +252,7 @@ pub unsafe extern "C" fn prodcon_worker_named(
 
 /// Gives name `index` of the subscribed queues, counted from 0.
 ///
-/// - Returns: the text; NULL if there are not so many.
+/// - Returns: the text; NULL if `index` is too large.
 /// - Ownership: the worker's; valid until its end.
 /// - Threads: one at a time; works in a forked child too.
 #[unsafe(no_mangle)]
@@ -330,7 +331,7 @@ pub unsafe extern "C" fn prodcon_worker_is_stopped(
     unsafe { of(worker, "is_stopped", work) }
 }
 
-/// Stops the worker, in all its processes. It may be stopped already.
+/// Stops the worker in all its processes. It may be called for a worker that is stopped already.
 ///
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -339,9 +340,9 @@ pub unsafe extern "C" fn prodcon_worker_stop(worker: *mut Worker) -> Status {
     unsafe { of(worker, "stop", |work| Ok(work.context.stop()?)) }
 }
 
-/// Sleeps.
+/// Sleeps, unless the worker has to end.
 ///
-/// - Waits: for `timeout_ns`; negative: until the worker has to end.
+/// - Waits: for `timeout_ns`. If it is negative, until the worker has to end.
 /// - Returns: `PRODCON_OK` if the time has passed, `PRODCON_STOPPED` if the worker has to end.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -354,9 +355,9 @@ pub unsafe extern "C" fn prodcon_worker_sleep(worker: *mut Worker, timeout_ns: i
     }
 }
 
-/// Is the beat of a producer: waits until its next call is due by the setting `work_timeout_ns`.
-/// That counts from when the last call was due, so that nothing drifts. Who is more than a second
-/// late leaves calls out.
+/// Waits until a producer's next call is due by the setting `work_timeout_ns`. The time counts from
+/// when the last call was due, so that nothing drifts. A producer that is more than a second late
+/// leaves calls out.
 ///
 /// - Returns: `PRODCON_OK`: work now. `PRODCON_STOPPED`: the worker has to end.
 /// - Threads: one at a time.
@@ -366,15 +367,14 @@ pub unsafe extern "C" fn prodcon_worker_next(worker: *mut Worker) -> Status {
     unsafe { of(worker, "next", Work::next) }
 }
 
-/// Puts an item into every subscribed queue that is there and ready. `*reached` is how many took
+/// Puts an item into every subscribed queue that exists and is ready. `*reached` is how many took
 /// it.
 ///
 /// - Waits: while a queue is full and the worker need not end. If the settings say so, it leaves
 ///   full queues out instead.
-/// - Returns: unless it is `PRODCON_OK`, some queues may have taken the item.
-///   `PRODCON_TOO_LARGE`; `PRODCON_INVALID` if it has not the size of a queue's type;
-///   `PRODCON_STOPPED` while it waited to send the item as a result too; `PRODCON_CORRUPT`,
-///   `PRODCON_EXHAUSTED`, `PRODCON_OS`.
+/// - Returns: unless it is `PRODCON_OK`, some queues may have taken the item. `PRODCON_TOO_LARGE`;
+///   `PRODCON_INVALID` if it does not have the size of a queue's type; `PRODCON_STOPPED` while it
+///   waited to send the item as a result too; `PRODCON_CORRUPT`, `PRODCON_EXHAUSTED`, `PRODCON_OS`.
 /// - Ownership: `data` stays yours. It may be NULL if `len` is 0; so may `reached`.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
@@ -467,7 +467,7 @@ fn not_received(error: GetError) -> Failure {
     }
 }
 
-/// Nobody waits longer without looking whether the worker has to end.
+/// The longest time that a call waits without looking whether the worker has to end.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// # Safety
@@ -484,8 +484,8 @@ unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8], Failure
     Ok(unsafe { std::slice::from_raw_parts(data, len) })
 }
 
-/// Sends a result to the controlling process. Nothing sent before the worker ends is lost. If no
-/// controlling process is alive to read them, the oldest result is dropped.
+/// Sends a result to the controlling process. Nothing that was sent before the worker's end is
+/// lost. If no controlling process is alive to read them, the oldest result is dropped.
 ///
 /// - Waits: while the results are full and a controlling process is alive.
 /// - Returns: unless it is `PRODCON_OK`, nothing was sent. `PRODCON_TOO_LARGE`; `PRODCON_STOPPED`
@@ -531,7 +531,7 @@ pub unsafe extern "C" fn prodcon_worker_send_message(
 
 /// Receives the next message from the controlling process, into a buffer. `*len` is its length.
 ///
-/// - Waits: while there is none and the worker need not end.
+/// - Waits: while there is no message and the worker need not end.
 /// - Returns: `PRODCON_EMPTY` or `PRODCON_TIMED_OUT`; `PRODCON_STOPPED` if the worker has to end;
 ///   `PRODCON_TOO_LARGE` if the message is longer than `size`: `*len` is its length, and the next
 ///   receive with a large enough buffer gives it; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`,

@@ -2,11 +2,13 @@
 //!
 //! So a look at a closed handle is a look at memory of the same kind, and it can be told from an open one. A closed shell is used again only after [`RESTING`] others of its kind were closed.
 //!
-//! Closed shells of a kind come to a stack, which needs no lock: neither another thread nor a fork is in the way of a
-//! close. Whoever opens moves them to the pool, which is in the order in which they were closed.
+//! Closed shells of a kind come to a stack, which needs no lock: neither another thread nor a fork
+//! is in the way of a close. The next open moves them to the pool, which keeps the order in which
+//! they were closed.
 //!
-//! Invariants: a shell is `OPEN` exactly while it has its content; the content is touched only by whoever has the shell's [`Turn`]; a shell on a stack or in a pool is closed and nobody else's; there is
-//! an owner (see `turn`) only while the mark is `OPEN`, and of queues alone.
+//! Invariants: a shell is `OPEN` exactly while it has its content; the content is touched only by
+//! the thread that has the shell's [`Turn`]; a shell on a stack or in a pool is closed and has no
+//! other owner; there is an owner (see `turn`) only while the mark is `OPEN`, and of queues alone.
 
 use crate::cancel::Held;
 use crate::failure::{Failure, report, run, run_reported};

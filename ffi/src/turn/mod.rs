@@ -1,4 +1,5 @@
-//! Whose turn it is: a handle is used by one thread at a time, and whoever comes in between is told so.
+//! Decides whose turn it is. A handle is used by one thread at a time, and a thread that comes in
+//! between gets an error.
 //!
 //! An atomic exchange at each call would be sure but costs a third of an 8-byte put. So the first thread that puts or gets becomes the handle's *owner* and enters with plain
 //! stores; a thread that is not the owner takes that privilege away first, for good, with the help of the kernel (`membarrier`), and from then on everybody pays for the exchange.
@@ -70,7 +71,7 @@ fn me() -> usize {
 }
 
 impl Turn {
-    /// Nobody is inside.
+    /// No thread is inside.
     pub const fn new() -> Self {
         Self {
             owner: AtomicUsize::new(SHARED),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 struct Shared {
     turn: Turn,
-    /// Written by whoever is inside, with plain stores.
+    /// Written by the thread that is inside, with plain stores.
     plain: UnsafeCell<u64>,
 }
 
