@@ -32,8 +32,8 @@
 //!
 //! # What happens when a process dies
 //!
-//! Any process may be paused or killed at any instruction: nobody else stops. A full queue that is
-//! not lossy makes its producers wait for its consumers, of course.
+//! Any process may be paused or killed at any instruction, and no other process stops. A full queue
+//! that is not lossy makes its producers wait for its consumers, of course.
 //!
 //! | who is killed or paused | at-most-once | at-least-once |
 //! | --- | --- | --- |
@@ -93,7 +93,7 @@
 //! gets on, and a single one may be overtaken for a while. The project's `docs/reliability.md` says
 //! line by line what is guaranteed, and which test shows it.
 //!
-//! Permission to write a queue's file is inside the safety boundary: everybody who has it is
+//! Permission to write a queue's file is inside the safety boundary: every process that has it is
 //! trusted to write through this library alone. A process that writes other bytes into a queue in
 //! use can spoil items, give two endpoints references to the same memory (undefined behaviour, in
 //! safe Rust too), and cause SIGBUS by truncating the file. Bytes that are found in a file never

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The state of a queue and of those who work on it.
+/// The state of a queue and of the workers on it.
 ///
 /// Allowed changes: stopped to started, started to stopped or stop at queue end, stop at queue end
 /// to stopped. Setting the state that a queue has is always allowed.

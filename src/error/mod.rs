@@ -1,4 +1,4 @@
-//! What operations answer when they do not succeed.
+//! Errors and answers: what operations return when they do not succeed.
 //!
 //! Two things are kept apart. What a running program has to expect (`Full`, `Empty`, `TimedOut`,
 //! `NotReady`, `Stopped`, `Cancelled`) is a unit variant of [`PutError`] or [`GetError`] and costs
@@ -87,7 +87,7 @@ pub enum ErrorKind {
     NotFound,
     /// The name is taken.
     AlreadyExists,
-    /// The queue's name was removed, or is another queue's by now.
+    /// The queue's name was removed, or belongs to another queue by now.
     Removed,
     /// The text cannot be the name of a queue.
     InvalidName,
@@ -188,7 +188,7 @@ impl Error {
         Self(Box::new(Inner { reason, source }))
     }
 
-    /// With what the operating system, or the standard library, said.
+    /// Adds the error of the operating system or the standard library as the source.
     pub(crate) fn with_source(reason: Reason, source: io::Error) -> Self {
         Self(Box::new(Inner {
             reason,
@@ -223,7 +223,8 @@ impl Error {
         self.0.reason.queue()
     }
 
-    /// Returns the options that differ, if that is why `create_or_attach` failed; else nothing.
+    /// Returns the options that differ, if that is why `create_or_attach` failed. Otherwise the
+    /// slice is empty.
     pub fn differences(&self) -> &[Difference] {
         match &self.0.reason {
             Reason::Differ(_, differences) => differences,

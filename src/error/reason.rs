@@ -78,7 +78,7 @@ pub(crate) enum OpenError {
     Replaced {
         queue: Arc<str>,
     },
-    /// Another process has held the lock of those who remove the queue for too long.
+    /// Another process has held the lock for removing the queue for too long.
     Busy {
         queue: Arc<str>,
     },

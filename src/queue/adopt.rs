@@ -120,7 +120,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Returns the successes since the last empty or full, and counts them anew from here. The lap
+    /// Returns the successes since the last empty or full, and starts counting them again. The lap
     /// goes on.
     pub(super) fn end_burst(&mut self) -> u32 {
         let burst = std::mem::take(&mut self.burst);

@@ -430,8 +430,8 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
     }
 
     /// Takes more, until `max` items are in hand; waits until at least one more is, for at most
-    /// `timeout`. `None` waits as long as it takes, zero does not wait. Returns how many came: 0
-    /// without waiting if no more can be in hand (see
+    /// `timeout`. `None` waits without a limit, and zero does not wait. Returns how many came. That
+    /// is 0, without a wait, if no more can be in hand (see
     /// [`AttachOptions::max_unacked`](crate::AttachOptions::max_unacked)).
     ///
     /// # Errors
@@ -478,7 +478,8 @@ impl<'q, T: Payload + ?Sized> Batch<'q, T> {
         self.ack_first(usize::MAX);
     }
 
-    /// Acknowledges the `count` oldest items, which are shown no more. The others stay in hand.
+    /// Acknowledges the `count` oldest items. They are no longer shown, and the others stay in
+    /// hand.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-/// A window lasts at least so long, and until the ring has gone around once, so that each block was
+/// The shortest window. It also lasts until the ring has gone around once, so that each block was
 /// treated alike.
 const WINDOW: Duration = Duration::from_millis(1);
 /// Windows before the first look, and between two looks. A look costs two windows, so looks that
@@ -19,7 +19,7 @@ const MOST_RARELY: u32 = 2000;
 /// What is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// As was found best, for so many windows more.
+    /// The better way is used, for this many windows more.
     Stay(u32),
     /// The other has begun. The blocks in the ring were treated in the former way.
     Settle,
@@ -98,7 +98,7 @@ mod tests {
 
     const CAPACITY: u64 = 64;
 
-    /// Consumes for so many windows, at the nanoseconds that an item takes with and without.
+    /// Consumes for this many windows, with the nanoseconds that an item takes with and without.
     /// Returns how many items were consumed with and without.
     fn consume(
         claims: &mut Claims,

@@ -817,8 +817,9 @@ impl Control {
         }
     }
 
-    /// Wakes the waiters whom a look after the dead concerns: a consumer for each orphan, and one
-    /// on each side for what the dead processes that were resolved may have left undone.
+    /// Wakes the waiters that a look after the dead concerns. That is a consumer for each orphan,
+    /// and one waiter on each side for what the dead processes that were resolved may have left
+    /// undone.
     pub(super) fn wake_after(&self, pass: &Pass) {
         if pass.recovered > 0 {
             trace::recovered(self.name(), pass.recovered);
@@ -931,8 +932,8 @@ impl Control {
 #[cfg(fuzzing)]
 #[doc(hidden)]
 impl Control {
-    /// Returns blocks put and blocks removed, as the slots tell. Exact while nobody alive is in
-    /// mid-operation, whoever has died.
+    /// Returns blocks put and blocks removed, as the slots tell. The numbers are exact while no
+    /// living process is in mid-operation, no matter which have died.
     pub fn positions(&self) -> (u64, u64) {
         let shape = self.ring.memory.shape();
         (shape.count(self.ring.tail()), shape.count(self.ring.head()))

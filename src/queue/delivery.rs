@@ -15,7 +15,7 @@ use std::ops::Deref;
 
 /// An item in hand, in place: what [`ReadyQueue::take`](crate::ReadyQueue::take) returns.
 ///
-/// Call [`ack`](Self::ack) when the work is done. What happens otherwise:
+/// Call [`ack`](Self::ack) when the work is done. Otherwise this happens:
 ///
 /// | | at-most-once | at-least-once |
 /// | --- | --- | --- |
@@ -64,7 +64,8 @@ impl<'q, T: Payload + ?Sized> Delivery<'q, T> {
         }
     }
 
-    /// Acknowledges the item: it is done with, and nobody gets it again. One store; it cannot fail.
+    /// Acknowledges the item. The work on it is done, and no consumer gets it again. This is one
+    /// store and cannot fail.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

@@ -1,10 +1,10 @@
 //! Decides when an endpoint looks after the dead: often enough that nobody waits long for what they
 //! left, and seldom enough that it costs nothing.
 //!
-//! The clock is not read with each operation, but after a *lap* of successes or of polls in vain. A
-//! fast endpoint has long laps, and a slow one, which has the time, looks after each operation. The
-//! clock is also looked at before each sleep, and wherever a waiter reads it anyway. This module
-//! knows no queue.
+//! The clock is not read with each operation, but after a *lap* of successes or of fruitless polls.
+//! A fast endpoint has long laps, and a slow one, which has the time, looks after each operation.
+//! The clock is also looked at before each sleep, and wherever a waiter reads it anyway. This
+//! module knows no queue.
 
 use super::backoff::MAX_SLEEP;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub(super) struct Due {
     looked: Instant,
     lap_began: Instant,
     lap: u32,
-    /// The polls in vain of this lap.
+    /// The fruitless polls of this lap.
     polls: u32,
     /// The dead are to be looked after again soon.
     again: bool,
@@ -57,7 +57,7 @@ impl Due {
         }
     }
 
-    /// Counts a poll in vain. Returns true at the end of a lap.
+    /// Counts a fruitless poll. Returns true at the end of a lap.
     pub(super) fn polled(&mut self) -> bool {
         self.polls += 1;
         self.polls >= self.lap

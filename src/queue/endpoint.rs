@@ -42,7 +42,7 @@ pub(super) struct Endpoint {
     pub(super) aside: VecDeque<Aside>,
     /// A `Batch` is taking more.
     pub(super) growing: bool,
-    /// When a further seat for more items in hand was last asked for in vain.
+    /// When the endpoint last asked for a further seat for items in hand and got none.
     pub(super) short: Option<Instant>,
     /// The number of blocks that may be put aside at once.
     pub(super) hands: u32,

@@ -47,7 +47,8 @@ impl Endpoint {
     }
 
     /// Returns the position of the block in hand as a number. It was written before the take, and
-    /// stays in the seat for as long as the seat holds the block, whoever holds the seat.
+    /// stays in the seat for as long as the seat holds the block, even if another endpoint holds
+    /// the seat.
     pub(super) fn sequence_in_hand(&self) -> u64 {
         self.assert_mapped();
         let seat = self.adopted.as_ref().unwrap_or(&self.seat).index;

@@ -258,7 +258,8 @@ impl<'a> Interest<'a> {
     }
 
     /// Returns whether an operation is worth a try now: `try_get` or `try_put` would succeed, or
-    /// would answer something else than `Empty` or `Full`. Of a token: whether it was cancelled.
+    /// would answer something else than `Empty` or `Full`. For a token it returns whether that was
+    /// cancelled.
     ///
     /// # Errors
     /// Returns `Forked` in a forked child.

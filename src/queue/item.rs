@@ -142,7 +142,7 @@ where
 
 /// What [`ReadyQueue`](crate::ReadyQueue) can be of: any [`Item`], or `[u8]`. Sealed.
 pub trait Payload: sealed::Sealed + Elements {
-    /// What a copying get returns.
+    /// The type that a copying get returns.
     type Owned: std::borrow::Borrow<Self>;
     /// The type, as it stands in the header; `None` for bytes.
     #[doc(hidden)]

@@ -1,6 +1,6 @@
 //! What an endpoint shares with the items in hand that have left it.
 //!
-//! Invariant: a seat comes back locked, or is given up by whoever ends the loan.
+//! Invariant: a seat comes back locked, or the code that ends the loan gives it up.
 
 use super::control::Control;
 use crate::ring::seat::Seat;

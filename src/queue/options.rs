@@ -543,8 +543,8 @@ impl AttachOptions {
         self
     }
 
-    /// Makes the endpoint content with `items` items in hand if more seats are not free when it
-    /// attaches. It takes more when they become free. The default is `max_unacked`.
+    /// Sets how few items in hand are enough to attach with, if more seats are not free at that
+    /// time. The endpoint takes more seats when they become free. The default is `max_unacked`.
     ///
     /// ```
     /// let attach = prodcon::AttachOptions::new().max_unacked(16).min_unacked(1);

@@ -1,8 +1,8 @@
 //! One item in hand that may leave its endpoint, and how it leaves.
 //!
 //! Invariants: an owned delivery has a seat of its own, and nobody else uses that seat's line or
-//! block. A seat comes back locked, through [`Loans`], or is given up by whoever ends the loan. The
-//! segment stays mapped for as long as one of them lives.
+//! block. A seat comes back locked, through [`Loans`], or the code that ends the loan gives it up.
+//! The segment stays mapped for as long as one of them lives.
 
 use super::cancel::CancelToken;
 use super::control::Control;

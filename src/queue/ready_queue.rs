@@ -682,7 +682,7 @@ impl<T: Item> ReadyQueue<T> {
     /// queue's [`batch`](crate::QueueOptions::batch).
     ///
     /// # Errors
-    /// Returns `Failed` with `TooLarge` if a block has no room for so many. Fails as
+    /// Returns `Failed` with `TooLarge` if a block has no room for that many elements. Fails as
     /// [`reserve`](Self::reserve) does otherwise.
     ///
     /// ```

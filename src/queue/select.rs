@@ -17,8 +17,9 @@ use super::backoff::MAX_SLEEP;
 /// The most interests of one [`select`].
 const MAX_INTERESTS: usize = MAX_WORDS - 1;
 
-/// Waits until one of the interests is ready, for at most `timeout` (`None`: as long as it takes).
-/// Returns its index, or `None` if the time passed first. With a timeout of zero it only looks.
+/// Waits until one of the interests is ready, for at most `timeout`, or without a limit if that is
+/// `None`. Returns its index, or `None` if the time passed first. With a timeout of zero it only
+/// looks.
 ///
 /// Ready means that an operation is worth a `try_`. Another consumer may be faster, so try, and
 /// wait again after `Empty` or `Full`. If several are ready it reports a different one each time.

@@ -1,4 +1,4 @@
-//! Who watches over a queue: the lease of the controlling process, and that of the owner.
+//! The watch over a queue: the lease of its controlling process, and that of its owner.
 //!
 //! A controlling process holds lock bytes on the segment, beside those of the seats. The kernel
 //! drops them when the process dies, in whatever way. Invariant: at most one process supervises a

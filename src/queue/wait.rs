@@ -74,8 +74,8 @@ pub(super) enum GaveUp<E> {
 const POLLS_PER_ATTEMPT: u32 = 16;
 /// Polls for an answer that comes at once.
 const REPLY_POLLS: u32 = 64;
-/// After this many fruitless spins an endpoint sleeps at once. It spins all the same every so many
-/// waits.
+/// After this many fruitless spins an endpoint sleeps at once. Every few waits it spins
+/// nevertheless.
 const MAX_FAILED_SPINS: u32 = 8;
 /// In nanoseconds, measured on two cores: the most that one further slot costs a peer that keeps
 /// its rate, the time it takes to get going, and the first wait for it.

@@ -1,4 +1,4 @@
-//! How long a worker's call of `work` lasts: written by its loop, read by whoever looks.
+//! How long a worker's call of `work` has lasted. Its loop writes it, and any process may read it.
 //!
 //! Invariant: the time stands in a seat that the writing process has, and is 0 whenever it is not
 //! in `work`. A seat that changes hands begins with 0.

@@ -160,8 +160,8 @@ pub(crate) struct Ring<M> {
 
 /// Slots with copies in a line.
 const SLOTS_OF_LINE: u32 = 4;
-/// After so many lines in a row whose slots were exchanged without anybody's interference, lines
-/// are fetched ahead. An empty or full ring is an interference, and so is another endpoint on this
+/// After this many lines in a row whose slots were exchanged without interference, lines are
+/// fetched ahead. An empty or full ring is an interference, and so is another endpoint on this
 /// side.
 const UNDISTURBED: u32 = 4;
 

@@ -20,8 +20,8 @@ pub(crate) struct Recovered {
     pub(crate) recovered: u32,
     /// Seats that cannot be decided yet because others are in mid-operation.
     pub(crate) undecided: u32,
-    /// Seats in mid-exchange or with items whose lock somebody has. That is mostly their owner, but
-    /// for a moment it may be another recoverer.
+    /// Seats in mid-exchange or with items whose lock is held. Mostly their owner holds it, but for
+    /// a moment it may be another recoverer.
     pub(crate) busy: u32,
     /// Orphans announced. As many sleepers are to be woken.
     pub(crate) announced: u32,

@@ -40,8 +40,8 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Looks at the header. Learns from where on that will not be necessary: two cycles after the
-    /// first exchange before which `epoch` was seen. Who puts there has passed our slot in the
-    /// cycle between, after this exchange, and so has loaded this epoch or a newer one.
+    /// first exchange before which `epoch` was seen. A producer that puts there has passed our slot
+    /// in the cycle between, after this exchange, and so has loaded this epoch or a newer one.
     #[cold]
     fn judge_by_header(&self, trust: &mut Trust, seat: &Seat, cycle: u64, epoch: u64) -> bool {
         if epoch != trust.epoch {

@@ -181,7 +181,8 @@ impl Segment {
         })
     }
 
-    /// Refuses a segment whose slots this processor cannot exchange. Who only reads may see it.
+    /// Refuses a segment whose slots this processor cannot exchange. A handle that only reads may
+    /// open it.
     fn checked_for_this_processor(self) -> Result<Self, OpenError> {
         if self.read_only || !self.geometry.has_copies() || pair::is_supported() {
             return Ok(self);

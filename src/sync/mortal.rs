@@ -65,7 +65,7 @@ pub(crate) fn dead() -> bool {
     life() == Life::Dead
 }
 
-/// Runs `act` with so many stores and compare-and-swaps to live. `None` means that it died in the
+/// Runs `act` with this many stores and compare-and-swaps to live. `None` means that it died in the
 /// middle. The caller then [`abandon`]s every handle that the dead one used.
 pub fn live<R>(life: u32, act: impl FnOnce() -> R) -> Option<R> {
     set_life(Life::Left(life));

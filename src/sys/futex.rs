@@ -90,8 +90,8 @@ impl Kernel {
         }
     }
 
-    /// Sleeps while all words have their values; returns for any reason. Where the kernel cannot
-    /// sleep on so many, it sleeps on the first one, for at most two milliseconds.
+    /// Sleeps while all words have their values, and may return for any reason. Where the kernel
+    /// cannot sleep on several words, it sleeps on the first one, for at most two milliseconds.
     pub(crate) fn wait_any(self, words: &[Asleep<'_>], timeout: Duration) {
         match words {
             [] => std::thread::sleep(timeout),
@@ -104,8 +104,8 @@ impl Kernel {
         }
     }
 
-    /// Sets a word of this process to 1 and wakes everybody who sleeps on it. Async-signal-safe: a
-    /// store and one system call, which leaves `errno` alone.
+    /// Sets a word of this process to 1 and wakes all threads that sleep on it. It is
+    /// async-signal-safe: a store and one system call, which leaves `errno` alone.
     pub(crate) fn raise(self, word: &AtomicU32) {
         // SeqCst: it comes before the wake in the order of all of them. A waiter whose look misses
         // it finds another value in the kernel than it expects, or is woken.
@@ -113,8 +113,8 @@ impl Kernel {
         self.wake_private(word);
     }
 
-    /// Wakes everybody who sleeps on a word of this process. Async-signal-safe: one system call,
-    /// which leaves `errno` alone.
+    /// Wakes all threads that sleep on a word of this process. It is async-signal-safe: one system
+    /// call, which leaves `errno` alone.
     pub(crate) fn wake_private(self, word: &AtomicU32) {
         // An error means that the kernel refuses futexes, and then nobody sleeps long.
         let _ = futex::wake(word, futex::Flags::PRIVATE, i32::MAX as u32);

@@ -44,8 +44,7 @@ pub trait Consume: Sized {
     /// What the work queue holds: any [`Item`](crate::Item), or `[u8]`.
     type Item: Payload + ?Sized;
 
-    /// Begins the work: called once, before the first call of `work`. What it returns is the
-    /// worker.
+    /// Begins the work. It is called once, before the first call of `work`, and returns the worker.
     ///
     /// # Errors
     /// An error makes the worker end without having begun. `on_stop` is not called then.
@@ -72,7 +71,7 @@ pub trait Consume: Sized {
     /// the queue's end, a signal, an error or a panic.
     ///
     /// # Errors
-    /// The controlling process hears of an error.
+    /// The controlling process is told of an error.
     fn on_stop(self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())

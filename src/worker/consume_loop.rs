@@ -17,8 +17,8 @@ use crate::queue::{Batch, Payload, ReadyQueue};
 use crate::state::State;
 use std::time::{Duration, Instant};
 
-/// Items of up to so many bytes are copied rather than held where a whole buffer of them is there:
-/// holding costs more (`cargo bench --bench workers`).
+/// Where a whole buffer of items is there, items of up to this many bytes are copied rather than
+/// held. Holding them costs more (`cargo bench --bench workers`).
 const SMALL: usize = 64;
 
 /// A consumer's buffer and loop.

@@ -213,8 +213,8 @@ impl Context {
     }
 
     /// Lets the first SIGINT or SIGTERM to this process end it as `stopped` does: [`is_stopped`]
-    /// says so, and whoever sleeps or waits wakes up. The second one kills. The worker's state, and
-    /// its other processes, are not concerned.
+    /// says so, and every sleep and wait in it ends. The second one kills it. The worker's state
+    /// and its other processes are not affected.
     ///
     /// The `main` of the traits does this by itself. A signal that the process was started to
     /// ignore stays ignored. A handler that the program has goes on being called.
@@ -309,8 +309,8 @@ impl Context {
         self.watch.sleep(Instant::now().checked_add(time))
     }
 
-    /// Sends a result to the controlling process. While the ring is full it waits as long as such a
-    /// process is alive; else the oldest result is dropped (and counted by the ring).
+    /// Sends a result to the controlling process. While the ring is full it waits, as long as such
+    /// a process is alive. Otherwise the oldest result is dropped, and the ring counts it.
     ///
     /// Bytes of any kind: a text, `bytemuck::bytes_of(&value)` for a plain value, and with the
     /// feature `serde` `encode(&value)?` for any other. [`Message`] reads them.
@@ -426,7 +426,8 @@ impl Context {
         }
     }
 
-    /// What a get from the inbox means. `None`: there is no such ring any more, or nothing in it.
+    /// Says what a get from the inbox means. Returns `None` if there is no such ring any more, or
+    /// nothing in it.
     fn received(&mut self, got: Result<Message, GetError>) -> Result<Option<Message>, GetError> {
         match got {
             Ok(received) => Ok(Some(received)),
@@ -439,9 +440,9 @@ impl Context {
         }
     }
 
-    /// Begins the time of this call of `work` anew: for work that may take longer than the
-    /// [`work_limit`](super::ConsumerOptions::work_limit) and goes on well. It is a look at the
-    /// clock and a store; outside of a consumer's `work` it does nothing.
+    /// Restarts the time of this call of `work`. Call it in work that goes on well but may take
+    /// longer than the [`work_limit`](super::ConsumerOptions::work_limit). It costs a look at the
+    /// clock and a store. Outside of a consumer's `work` it does nothing.
     ///
     /// ```
     /// use prodcon::Batch;

@@ -1,8 +1,9 @@
 //! An endpoint that a worker keeps of a queue that may come and go, and what it owes that queue
 //! when it leaves.
 //!
-//! Invariant: on leaving, a segment is removed only if it is stale: made to go with its owner, who
-//! is dead, and nobody else is there. A queue that lasts is never removed.
+//! Invariant: on leaving, a segment is removed only if it is stale. That means that it was made to
+//! go with its owner, the owner is dead, and no other process is attached. A queue that lasts is
+//! never removed.
 
 use super::RESULTS_AND_MESSAGES;
 use super::state::coarse_now;

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Begins what is not a plain result.
 const MARK: &[u8] = b"\0prodcon ";
 
-/// What comes among results.
+/// What is sent among results.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Packet {
     /// A result.
@@ -37,7 +37,7 @@ impl Packet {
         }
     }
 
-    /// As bytes, at most `max`: a text is cut.
+    /// Writes it as bytes, at most `max` of them. A longer text is cut.
     pub(crate) fn encode(&self, max: usize) -> Vec<u8> {
         let mut bytes = match self {
             Self::Result(bytes) => return Self::result(bytes).into_owned(),

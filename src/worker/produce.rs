@@ -1,8 +1,8 @@
 //! Producers: the trait and its loop.
 //!
-//! Invariants: calls follow an absolute schedule, so that lateness does not add up; an item goes to
-//! every subscribed queue that is ready, in the order of their names; whoever waits for space looks
-//! every few milliseconds whether the worker was stopped.
+//! Invariants: calls follow an absolute schedule, so that lateness does not add up. An item goes to
+//! every subscribed queue that is ready, in the order of their names. A wait for space looks every
+//! few milliseconds whether the worker was stopped.
 
 use super::context::Context;
 use super::failure::{BoxError, guard};
@@ -52,14 +52,13 @@ pub trait Produce: Sized {
     /// `Vec<u8>`).
     type Item: Payload<Owned: Borrow<Self::Item>> + ?Sized;
 
-    /// Begins the work: called once, before the first call of `work`. What it returns is the
-    /// worker.
+    /// Begins the work. It is called once, before the first call of `work`, and returns the worker.
     ///
     /// # Errors
     /// An error makes the worker end without having begun. `on_stop` is not called then.
     fn on_start(context: &mut Context) -> Result<Self, BoxError>;
 
-    /// Makes the next item; `None`: there is none this time.
+    /// Makes the next item, or returns `None` if there is none this time.
     ///
     /// # Errors
     /// An error makes the worker end. `on_stop` is called, and the controlling process hears of it.
@@ -72,7 +71,7 @@ pub trait Produce: Sized {
     /// signal, an error or a panic.
     ///
     /// # Errors
-    /// The controlling process hears of an error.
+    /// The controlling process is told of an error.
     fn on_stop(self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())

@@ -23,9 +23,9 @@ use std::time::Duration;
 pub enum Filled {
     /// The item, or all bytes of the block.
     Item,
-    /// The first so many bytes. Only of `[u8]`.
+    /// The first bytes, this many. It is for `[u8]` only.
     Bytes(usize),
-    /// Nothing: there is no item this time, and nothing is put.
+    /// There is no item this time, and nothing is put.
     Nothing,
 }
 
@@ -64,8 +64,7 @@ pub trait ProduceInPlace: Sized {
     /// What the subscribed queues hold: any [`Item`](crate::Item), or `[u8]`.
     type Item: Payload + ?Sized;
 
-    /// Begins the work: called once, before the first call of `fill`. What it returns is the
-    /// worker.
+    /// Begins the work. It is called once, before the first call of `fill`, and returns the worker.
     ///
     /// # Errors
     /// An error makes the worker end without having begun. `on_stop` is not called then.
@@ -86,7 +85,7 @@ pub trait ProduceInPlace: Sized {
     /// signal, an error or a panic.
     ///
     /// # Errors
-    /// The controlling process hears of an error.
+    /// The controlling process is told of an error.
     fn on_stop(self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())

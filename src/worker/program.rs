@@ -1,4 +1,4 @@
-//! Which executable a worker is started from, and with what.
+//! The executable that a worker is started from, and its arguments and environment.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -69,8 +69,8 @@ impl Program {
     }
 }
 
-/// What the command has by itself (arguments, environment, working directory, where its output
-/// goes) stays; its arguments stand before `--attach NAME`.
+/// The command keeps its own arguments, environment, working directory and outputs. Its arguments
+/// stand before `--attach NAME`.
 ///
 /// ```
 /// use prodcon::worker::Program;

@@ -1,6 +1,6 @@
-//! How a worker works, and how it is told: by its controlling handle through one variable of the
-//! environment that is bound to it, by whoever starts it by hand through several, else by its
-//! program.
+//! How a worker works, and how it is told. Its controlling handle says so through one variable of
+//! the environment that is bound to the worker. A user who starts it by hand sets several
+//! variables. Otherwise its program decides.
 //!
 //! Owns the names of the environment variables.
 
@@ -43,10 +43,10 @@ pub enum OnFull {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Producer: from call to call of `work`; zero: as often as possible. Consumer: a partly filled
-    /// buffer is handed over so long after the last call.
+    /// Producer: the time from call to call of `work`. Zero means as often as possible. Consumer:
+    /// the time after the last call at which a partly filled buffer is handed over.
     pub work_timeout: Duration,
-    /// Consumer: `work` gets at most so many items.
+    /// Consumer: the most items that `work` gets at once.
     pub max_buffer_size: usize,
     /// Producer: the queues that get what `work` returns.
     pub subscribers: Vec<String>,
@@ -289,8 +289,8 @@ impl Instructions {
         self.value(TYPE)
     }
 
-    /// The number of the controlling process, see `Supervision::number`;
-    /// `None`: whichever there is.
+    /// Returns the number of the controlling process, see `Supervision::number`. `None` stands for
+    /// any.
     pub(crate) fn supervisor(&self) -> Option<u32> {
         self.value(SUPERVISOR)?.parse().ok()
     }
@@ -310,12 +310,12 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// What a worker knows of who watches it.
+/// What a worker knows of the process that watches it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Watched {
     /// A controlling process started it, and it ends with that process.
     pub(crate) supervised: bool,
-    /// Which one; `None`: whichever there is.
+    /// Which one. `None` stands for any.
     pub(crate) supervisor: Option<u32>,
     /// It cannot see how this process ends, and is told.
     pub(crate) unseen: bool,

@@ -180,8 +180,8 @@ impl Watch {
         self.found
     }
 
-    /// Sleeps until `deadline` (`None`: for ever), or until the loop has to end, or until the state
-    /// is another than now; true if the deadline came.
+    /// Sleeps until `deadline`, or without a limit if that is `None`. It also ends when the loop
+    /// has to end or the state is another than now. Returns true if the deadline came.
     pub(crate) fn sleep(&mut self, deadline: Option<Instant>) -> Result<bool, Error> {
         let state = self.control.state();
         loop {
@@ -274,7 +274,7 @@ impl End {
     }
 }
 
-/// Some milliseconds behind, but for a fifth of the price.
+/// Reads a clock that is some milliseconds behind, for a fifth of the price.
 pub(crate) fn coarse_now() -> Duration {
     let now = clock_gettime(ClockId::MonotonicCoarse);
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)

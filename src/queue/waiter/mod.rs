@@ -1,4 +1,4 @@
-//! The thread that waits for everybody who waits in a descriptor or a future.
+//! The thread that waits on behalf of all descriptors and futures.
 //!
 //! An [`Alarm`] is one interest that can be armed. An armed alarm goes off once: it writes to an
 //! eventfd, or wakes a task. While any alarm of the process is armed, a thread `prodcon-wait`
@@ -133,7 +133,7 @@ impl Entry {
         self.rang.store(true, Ordering::SeqCst);
     }
 
-    /// Tells whoever waits. Not under the registry's lock.
+    /// Tells the descriptor or task that waits. This must not happen under the registry's lock.
     fn sound(&self) {
         match &self.sound {
             Sound::Event(event) => event.set(),

@@ -35,13 +35,13 @@ struct Lane {
 /// may be on its way to it.
 struct Group {
     subject: Subject,
-    /// What was registered; `None`: the thread has not seen the group yet.
+    /// What was registered, or `None` if the thread has not seen the group yet.
     registered: Option<u32>,
     armed: Vec<Arc<Entry>>,
 }
 
-/// Returns the registry of this process. It is never freed. A forked child makes another one: the
-/// parent's may be locked for ever there.
+/// Returns the registry of this process. It is never freed. A forked child makes another one,
+/// because the parent's may be locked forever there.
 pub(super) fn registry() -> &'static Registry {
     static CURRENT: AtomicPtr<Registry> = AtomicPtr::new(std::ptr::null_mut());
     let process = std::process::id();
@@ -265,7 +265,7 @@ impl Group {
         }
     }
 
-    /// Lets so many alarms go off, the oldest first. The wake-up is theirs then.
+    /// Lets this many alarms go off, the oldest first. The wake-up is theirs then.
     fn ring(&mut self, count: usize, rang: &mut Vec<Arc<Entry>>) {
         let count = count.min(self.armed.len());
         rang.extend(self.armed.drain(..count).inspect(|entry| entry.has_rung()));

@@ -91,8 +91,8 @@ struct Inner {
     seats: Vec<SeatLine>,
     blocks: Vec<AtomicU64>,
     payload: Vec<UnsafeCell<u64>>,
-    /// The payload where somebody observes, who reads it while it may be written: two words, which
-    /// have one value in every item.
+    /// The payload where an observer reads it while it may be written. It is two words, which have
+    /// one value in every item.
     observed: Option<Vec<[AtomicU64; 2]>>,
     words: [AtomicU64; 5], // ready, orphans, head, tail, state
     locks: Vec<AtomicU32>,
@@ -363,7 +363,7 @@ impl Actor<'_> {
         }
         checked(self.ring.take(&mut self.cursors, &mut self.seat).map(drop))
     }
-    /// Gets by a copy. `None`: there was nothing, or a cleared item was discarded.
+    /// Gets by a copy. Returns `None` if there was nothing, or if a cleared item was discarded.
     fn get_by_copy(&mut self) -> Option<()> {
         let log = self.log.clone();
         let (cursors, seat) = (&mut self.cursors, &mut self.seat);

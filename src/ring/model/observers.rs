@@ -1,7 +1,7 @@
 //! Models of looks without taking: what an observer sees is whole, and the item of its position.
 //!
-//! A block that has left its slot is written by whoever received it while the observer still reads.
-//! Seen failing (`weaker`): no release fence after an exchange, none when a seat changes hands, no
+//! A block that has left its slot is written by its new holder while the observer still reads. Seen
+//! failing (`weaker`): no release fence after an exchange, none when a seat changes hands, no
 //! acquire fence before the second look. Also seen failing: no second look.
 
 use super::super::End;
@@ -20,7 +20,7 @@ const GET_THEN_PUT: Plan = |actor| {
     let _ = actor.get();
     let _ = actor.put(30);
 };
-/// Takes a seat, which may be the one of somebody who has just died, and writes into its block.
+/// Takes a seat, which may be that of a participant that has just died, and writes into its block.
 const PUT_FROM_ANOTHER_SEAT: Plan = |actor| {
     if let Some(seat) = actor.second_seat() {
         let first = std::mem::replace(&mut actor.seat, seat);
@@ -72,7 +72,7 @@ fn model_looks_beside_a_clear() {
     });
 }
 
-/// Whoever takes the seat of the dead writes into the block that the dead one received.
+/// The participant that takes a dead one's seat writes into the block that the dead one received.
 pub(super) fn a_seat_changes_hands_beside_an_observer() {
     let mut case = observed(1, true, &[PUT_A, PUT_FROM_ANOTHER_SEAT, LATEST]);
     case.plans[0].1 = Some(3); // after its exchange

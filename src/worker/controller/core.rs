@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 /// A start under way.
 struct Run {
-    /// `None`: others start the processes.
+    /// `None` if others start the processes.
     processes: Option<WorkerProcesses>,
     listeners: [Listener; 2],
     after: Option<Box<dyn FnOnce() + Send>>,
@@ -227,7 +227,7 @@ impl Core {
             .map_or_else(Vec::new, WorkerProcesses::pids)
     }
 
-    /// Processes of others that work, or may still come; `None`: the worker has ended.
+    /// Processes of others that work, or may still come. `None` if the worker has ended.
     fn others(&self) -> Option<usize> {
         let members = self
             .control()
@@ -268,7 +268,7 @@ impl Core {
         Ok(over.then(|| self.finish()))
     }
 
-    /// Stops the worker and waits for its end. Whoever does not end in time is killed.
+    /// Stops the worker and waits for its end. A process that does not end in time is killed.
     pub(crate) fn stop(&mut self) -> Result<WorkerExit, Error> {
         self.may_wait()?;
         if self.run.is_none() {

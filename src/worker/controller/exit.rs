@@ -15,15 +15,15 @@ use std::time::Duration;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Restart {
-    /// Never.
+    /// A process is never started again.
     #[default]
     Never,
     /// When it was killed or ended with a status other than 0, unless the worker was stopped.
     OnFailure {
         /// At most so often since `start_new`, all processes of the worker together.
         limit: u32,
-        /// Time before the first one; doubled for each one that follows at once (a process that
-        /// lived 10 s begins anew), up to 30 s.
+        /// The time before the first restart. It is doubled for each restart that follows at once,
+        /// up to 30 s. After a process that lived for 10 s it starts again from here.
         backoff: Duration,
     },
 }
@@ -43,7 +43,7 @@ pub enum Restart {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessExit {
-    /// Which of the worker's processes, from 0.
+    /// Which of the worker's processes it was, counted from 0.
     pub process: usize,
     /// Its id.
     pub pid: u32,
@@ -57,14 +57,14 @@ pub struct ProcessExit {
 }
 
 impl ProcessExit {
-    /// Returns whether the process ended with exit status 0. Where nobody knows the status: whether
-    /// there is no `error`.
+    /// Returns whether the process ended with exit status 0. If the status could not be collected,
+    /// it returns whether there is no `error`.
     pub fn success(&self) -> bool {
         self.status
             .map_or(self.error.is_none(), |status| status.success())
     }
 
-    /// What went wrong, for people.
+    /// What went wrong, as a text for people.
     fn trouble(&self) -> String {
         match (&self.error, self.status) {
             (Some(text), _) => text.clone(),
@@ -77,7 +77,7 @@ impl ProcessExit {
 /// Most ends that are kept one by one.
 const MOST_EXITS: usize = 1000;
 
-/// The end of a worker: of all its processes.
+/// The end of a worker, which is the end of all its processes.
 ///
 /// ```no_run
 /// # use prodcon::worker::{Consumer, ConsumerOptions};
@@ -101,7 +101,7 @@ pub struct WorkerExit {
 }
 
 impl WorkerExit {
-    /// The end of a worker none of whose processes has ended.
+    /// The end of a worker of which no process has ended.
     pub(crate) fn of(worker: &str) -> Self {
         Self {
             exits: vec![],

@@ -138,7 +138,7 @@ macro_rules! lend {
             Ok(ended.unwrap_or_else(|| self.core.nothing_ended()))
         }
 
-        /// Waits for its end, for at most `timeout`. `None`: the time passed first.
+        /// Waits for its end, for at most `timeout`. Returns `None` if the time passed first.
         ///
         /// # Errors
         /// Fails as [`wait`](Self::wait) does.
@@ -181,8 +181,8 @@ macro_rules! lend {
             self.core.on_exit.set(callback);
         }
 
-        /// Sends a message to the worker; waits for space as long as it runs. Of several processes
-        /// one gets it.
+        /// Sends a message to the worker. Waits for space as long as the worker runs. If there are
+        /// several processes, one of them gets it.
         ///
         /// # Errors
         /// Returns `Stopped` if the ring is full and the worker has ended. Returns `Failed` if
@@ -214,7 +214,7 @@ impl Producer {
         Self::open(name, options, Way::Create)
     }
 
-    /// Takes charge of a worker whose queue somebody else made and keeps.
+    /// Takes charge of a worker whose queue another process made and keeps.
     ///
     /// # Errors
     /// Returns `NotFound` if there is no such worker, and `Controlled` if another process controls
@@ -302,19 +302,19 @@ impl Producer {
 }
 
 impl<T: Payload + ?Sized> Consumer<T> {
-    /// Makes the worker's queue and its other segments; they are removed when the handle is
+    /// Makes the worker's queue and its other segments. They are removed when the handle is
     /// dropped. The queue is not ready before the worker is started.
     ///
     /// # Errors
     /// Returns `AlreadyExists` if the name is taken, `InvalidName` if it cannot be one, and
-    /// `InvalidOption` if a setting is out of range or the queue cannot have so many seats. Fails
+    /// `InvalidOption` if a setting is out of range or the queue would need too many seats. Fails
     /// as [`ReadyQueue::create`] does otherwise.
     pub fn create(name: &str, options: &ConsumerOptions) -> Result<Self> {
         Self::open(name, options, Way::Create)
     }
 
-    /// Takes charge of a worker whose queue somebody else made and keeps: what is in it stays in it
-    /// when this process is killed. The options of the queue are not used.
+    /// Takes charge of a worker whose queue another process made and keeps. What is in the queue
+    /// stays there when this process is killed. The queue options are not used.
     ///
     /// # Errors
     /// Returns `NotFound` if there is no such queue, `Incompatible` if it is of another type, and

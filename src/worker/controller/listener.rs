@@ -26,7 +26,7 @@ const MOST_SAID: usize = 4096;
 const BACKLOG: usize = 64;
 
 thread_local! {
-    /// The handle whose thread this is; 0: nobody's.
+    /// The handle whose thread this is, or 0.
     static SERVES: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -173,18 +173,19 @@ impl Said {
 
 /// The ring as it is read.
 struct Reading {
-    /// `None`: it was handed back.
+    /// `None` if it was handed back.
     queue: Option<ReadyQueue<[u8]>>,
     /// Read, and not yet called back.
     backlog: VecDeque<Vec<u8>>,
 }
 
-/// A ring that is read by its listener, and by whoever wants to know what a process said last.
+/// A ring that is read by its listener, and by the code that wants to know what a process said
+/// last.
 pub(crate) struct Ears {
     /// Taken before `reading`, so that the listener, which takes that again at once, leaves room.
     turn: Mutex<()>,
     reading: Mutex<Reading>,
-    /// `None`: of messages, among which nothing is the library's own.
+    /// `None` for a ring of messages, among which nothing is the library's own.
     said: Option<Mutex<Said>>,
 }
 
@@ -225,7 +226,8 @@ impl Ears {
         said.map_or_else(LastWords::default, |said| lock(said).last_words(pid))
     }
 
-    /// The next result or message. `None`: none for now. An error: there will be none any more.
+    /// Returns the next result or message, or `None` if there is none for now. After an error there
+    /// will be none any more.
     fn next(&self) -> Result<Option<Vec<u8>>, GetError> {
         let mut reading = self.reading();
         if let Some(bytes) = reading.backlog.pop_front() {
@@ -310,8 +312,8 @@ impl Listener {
         }
     }
 
-    /// Ends when all is read, because whoever calls this has set the ring's state with
-    /// [`end_of_stream`]. The endpoint comes back.
+    /// Ends when all is read, because the caller has set the ring's state with [`end_of_stream`].
+    /// The endpoint comes back.
     pub(crate) fn join(self) -> Option<ReadyQueue<[u8]>> {
         let _ = self.thread.join();
         lock(&self.ears.reading).queue.take()

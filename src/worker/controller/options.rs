@@ -220,14 +220,14 @@ impl ConsumerOptions {
         self
     }
 
-    /// Sets when a partly filled buffer is handed over: so long after the last call. The default is
-    /// 5 s.
+    /// Sets how long after the last call a partly filled buffer is handed over. The default is 5 s.
     pub fn work_timeout(mut self, timeout: Duration) -> Self {
         self.settings.work_timeout = timeout;
         self
     }
 
-    /// Sets how many items `work` gets at most, and as soon as they are there. The default is 1.
+    /// Sets the most items that `work` gets at once. It gets them as soon as they are there. The
+    /// default is 1.
     pub fn max_buffer_size(mut self, items: usize) -> Self {
         self.settings.max_buffer_size = items;
         self
@@ -243,9 +243,9 @@ impl ConsumerOptions {
     /// takes longer, and says so in [`ProcessExit::error`](super::ProcessExit::error). What it had
     /// in hand is recovered as after any other death: delivered again, or lost. Whether a process
     /// is started again is up to [`restart`](Self::restart). Without a limit, which is the default,
-    /// nobody is killed.
+    /// no process is killed.
     ///
-    /// [`Context::keep_alive`](crate::worker::Context::keep_alive) begins the time anew. A process
+    /// [`Context::keep_alive`](crate::worker::Context::keep_alive) restarts the time. A process
     /// that is paused in `work` is late too. Processes that others have started are left alone.
     ///
     /// ```
@@ -263,7 +263,7 @@ impl ConsumerOptions {
         self
     }
 
-    /// Sets for how many endpoints of others there is to be room. The default is 16.
+    /// Sets how many endpoints of other processes must find room. The default is 16.
     pub fn producers(mut self, endpoints: u32) -> Self {
         self.producers = endpoints;
         self

@@ -18,12 +18,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long the seats of a process that was reaped may still look taken. The kernel gives a lock
-/// back when the mapping of its file goes, and whoever reads `/proc/PID/maps` just then delays that
-/// by tens of milliseconds.
+/// back when the mapping of its file goes, and a process that reads `/proc/PID/maps` just then
+/// delays that by tens of milliseconds.
 const DEAD_SEATS_TIMEOUT: Duration = Duration::from_millis(200);
 /// The longest back-off.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
-/// A process that lived so long begins with the shortest back-off again.
+/// A process that lived for this long begins with the shortest back-off again.
 const STEADY: Duration = Duration::from_secs(10);
 
 /// What the threads share.
@@ -66,7 +66,7 @@ struct Now {
     overdue: Vec<u32>,
 }
 
-/// What is to be started, and who wants to hear of it.
+/// What is to be started, and the callbacks that hear of it.
 pub(crate) struct Plan {
     pub(crate) handle: u64,
     pub(crate) control: Arc<Mutex<Control>>,
@@ -266,7 +266,7 @@ impl WorkerProcesses {
         true
     }
 
-    /// Kills whoever still runs.
+    /// Kills the processes that still run.
     pub(crate) fn kill(&self) {
         for child in lock(&self.shared.now).children.iter_mut().flatten() {
             let _ = child.kill();
@@ -532,7 +532,7 @@ impl Shared {
         }
     }
 
-    /// Sleeps so long; false if the worker is stopped meanwhile.
+    /// Sleeps for this time. Returns false if the worker is stopped meanwhile.
     fn pause(&self, time: Duration) -> bool {
         let deadline = Instant::now() + time; // LONGEST_BACKOFF at most
         loop {

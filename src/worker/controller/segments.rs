@@ -1,10 +1,10 @@
 //! A worker's segments as its controlling handle holds them: made or found, leased, removed in the
 //! end.
 //!
-//! Invariants: the lease is held as long as the handle lives; whatever fails on the way leaves
-//! nothing behind that this process made; a segment is removed only if this handle made it or took
-//! it over from a dead predecessor, and by identity; the rings for results and messages are the
-//! controlling process's own, whoever made the worker's queue. A name that somebody else has is an
+//! Invariants: the lease is held as long as the handle lives. A step that fails leaves nothing
+//! behind that this process made. A segment is removed only if this handle made it or took it over
+//! from a dead predecessor, and by identity. The rings for results and messages are the controlling
+//! process's own, even if another process made the worker's queue. A name that is taken is an
 //! error.
 
 use super::options::Common;
@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a lease may still look taken: somebody who leaves may hold it for a moment, and so may
-/// one that was killed, until the kernel has given its locks back.
+/// How long a lease may still look taken. A process that leaves may hold it for a moment, and so
+/// may one that was killed, until the kernel has given its locks back.
 const LEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How the worker's own queue is come by.
@@ -177,8 +177,8 @@ fn own_queue<T: Payload + ?Sized>(
     }
 }
 
-/// A new ring of our own. A dead predecessor's goes: we hold the lease, and who still sits in it
-/// finds the new one by its name.
+/// Makes a new ring of our own. A dead predecessor's is removed, because we hold the lease. A
+/// process that still uses the old one finds the new one by its name.
 fn ring(name: &str, options: &QueueOptions, role: Role, dir: &Path) -> Result<ReadyQueue<[u8]>> {
     let attach = AttachOptions::new()
         .role(role)
