@@ -7,7 +7,8 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::time::{ClockId, clock_gettime};
 use std::process::{Child, Command};
 
-/// Who started us, in the environment: by the time we ask the kernel, we may be somebody else's child.
+/// The variable of the environment with the process that started us. By the time we ask the kernel,
+/// we may be another process's child.
 const PARENT: &str = "PRODCON_PARENT";
 
 /// This program again, with other arguments.

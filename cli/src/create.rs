@@ -9,7 +9,7 @@ use prodcon::{Control, QueueOptions};
 pub struct Arguments {
     /// Name of the queue
     name: String,
-    /// Items it holds; with --batch, blocks of up to so many items
+    /// Items it holds; with --batch, blocks of items
     #[arg(long, value_name = "N", value_parser = parse::count::<u32>)]
     capacity: u32,
     /// Longest item

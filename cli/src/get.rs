@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     Ok(())
 }
 
-/// Gives back an item of which so many bytes were written, and says what becomes of it.
+/// Gives back an item of which this many bytes were written, and says what becomes of it.
 fn given_back(item: Delivery<'_, [u8]>, bytes: usize) -> String {
     let length = item.len();
     let part = match bytes {

@@ -1,4 +1,4 @@
-//! The command line of `prodcon`: what can be said, and to whom it goes.
+//! The command line of `prodcon`: the commands, and the functions that carry them out.
 //!
 //! One file for each command; `exit` says what ends there are, and `report` is the one place where an
 //! error is printed. Nothing here is `unsafe` or knows the layout of a segment: the commands use the

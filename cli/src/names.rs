@@ -47,8 +47,8 @@ pub fn expand(arguments: &[String]) -> Result<Vec<String>, End> {
 }
 
 #[cfg(any(feature = "metrics", feature = "top"))]
-/// The queues that a command looks at again and again: names, and patterns, which are compared anew
-/// at each look. Each is meant once; nothing given means all queues.
+/// The queues that a command looks at again and again: names, and patterns, which are compared
+/// again at each look. Each queue counts once. If nothing is given, all queues are meant.
 pub struct Watched(Vec<String>);
 
 #[cfg(any(feature = "metrics", feature = "top"))]

@@ -39,7 +39,7 @@ fn failed(error: &io::Error) -> End {
 /// Stdout as a stream of items, unbuffered.
 pub struct Items {
     out: File,
-    /// A pipe, socket or terminal: it may block for ever, so it is written in pieces that do not.
+    /// A pipe, socket or terminal. It may block forever, so it is written in pieces that do not.
     blocks: bool,
 }
 

@@ -199,7 +199,7 @@ impl Items {
         ))
     }
 
-    /// Why an item does not fit a queue, in the words of who wrote the line.
+    /// Why an item does not fit a queue, in words that fit the command line.
     fn unfit(&self, queue: &str, error: &PutError) -> Option<End> {
         if !matches!(error, PutError::Failed(error) if matches!(error.kind(), Kind::TooLarge | Kind::WrongLength))
         {

@@ -1,7 +1,7 @@
 //! Tells people how a command ended, and the system its status.
 //!
-//! Invariant: a message appears once, on stderr, with the program's name before it. Whoever prints it is
-//! here; `exit` only says what an end is.
+//! Invariant: a message appears once, on stderr, with the program's name before it. Only this
+//! module prints it; `exit` only says what an end is.
 
 use crate::exit::{End, Outcome};
 use crate::{names, output};

@@ -1,4 +1,4 @@
-//! `prodcon rm`: removes the names of queues, each for itself. Who is attached keeps the memory.
+//! `prodcon rm`: unlinks queues, each for itself. Processes that are attached keep the memory.
 
 use crate::exit::{End, Outcome};
 use crate::{output, report};

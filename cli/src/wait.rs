@@ -49,14 +49,14 @@ impl ForQueue {
     }
 }
 
-/// How long to wait for one item; begins anew with every item.
+/// How long to wait for one item. The time starts again with every item.
 pub struct Patience {
     limit: Option<Duration>,
     since: Instant,
 }
 
 impl Patience {
-    /// `None`: as long as it takes.
+    /// `None` stands for no limit.
     pub fn new(limit: Option<Duration>) -> Self {
         Self {
             limit,

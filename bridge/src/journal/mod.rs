@@ -22,7 +22,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Above this size a journal is written anew.
+/// Above this size a journal is rewritten.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A file of lines with checksums.
@@ -31,7 +31,7 @@ struct Log {
     path: PathBuf,
     file: File,
     bytes: u64,
-    /// The size after it was last written anew.
+    /// The size after it was last rewritten.
     floor: u64,
     _lock: File,
 }

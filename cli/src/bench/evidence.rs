@@ -117,7 +117,7 @@ fn machine(cores: usize, now: Duration) -> String {
     )
 }
 
-/// The texts in lines of so many characters at most, broken between words.
+/// Breaks the texts between words into lines of at most this many characters.
 pub fn wrapped(texts: &[String], longest: usize) -> Vec<String> {
     let mut lines = vec![];
     for text in texts {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Times of items in nanoseconds.
 pub struct Times {
-    /// Items a second that were due; `None`: round trips, one after the other.
+    /// Items a second that were due, or `None` for round trips, one after the other.
     pub rate: Option<f64>,
     pub histogram: Histogram<u64>,
     pub verified: bool,
@@ -89,7 +89,7 @@ pub fn round_trips(
     Times::of(None, &team.reports()?)
 }
 
-/// One way, so many items a second.
+/// One way, with this many items a second.
 pub fn paced(
     workload: &Workload,
     rate: f64,

@@ -70,7 +70,7 @@ impl Team {
         Ok(())
     }
 
-    /// Waits until so many endpoints are attached.
+    /// Waits until this many endpoints are attached.
     pub fn wait_attached(&mut self, control: &Control, seats: u32) -> Result<(), End> {
         let deadline = Instant::now() + START_AND_END_TIMEOUT;
         while control.stats()?.seats_live < seats {
@@ -154,7 +154,8 @@ pub fn core(cores: &[usize], processes: usize, place: usize) -> Option<usize> {
     }
 }
 
-/// Runs a workload for so long. `whole`: every byte is written and checked, which takes time of its own.
+/// Runs a workload for this time. With `whole` every byte is written and checked, which takes time
+/// of its own.
 pub fn run(
     workload: &Workload,
     queue: &str,

@@ -44,7 +44,8 @@ pub fn pin(core: usize) {
     let _ = sched_setaffinity(None, &set); // else it runs anywhere, and the line's round trip tells
 }
 
-/// Nanoseconds that one cache line takes from one core to the other and back: the median of some thousand. `None`: there is but one core.
+/// The nanoseconds that one cache line takes from one core to the other and back, as the median of
+/// some thousand. `None` if there is only one core.
 pub fn line_round_trip(cores: &[usize]) -> Option<f64> {
     let &[here, there, ..] = cores else {
         return None;

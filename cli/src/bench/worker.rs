@@ -53,7 +53,7 @@ pub struct Worker {
     core: Option<usize>,
 }
 
-/// Looks at the clock once in so many items.
+/// Looks at the clock once in this many items.
 const OFTEN: u64 = 1024;
 
 /// As `with!`, for plain types alone.
@@ -101,7 +101,7 @@ struct Put {
     first: u64,
     whole: bool,
     end: Instant,
-    /// Looks at the clock when it has put so many.
+    /// Looks at the clock when it has put this many.
     look: u64,
 }
 

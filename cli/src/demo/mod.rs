@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use worker::{Checker, Report, Sampler};
 
-/// Items that a consumer has in hand at most: so many can be lost with it.
+/// The most items that a consumer has in hand, and so the most that can be lost with it.
 const BUFFER: usize = 16;
 
 #[derive(Args)]
@@ -122,7 +122,7 @@ impl Side {
     }
 }
 
-/// Whoever is killed is replaced at once.
+/// A process that is killed is replaced at once.
 const RESTART: Restart = Restart::OnFailure {
     limit: 100,
     backoff: Duration::from_millis(10),
@@ -268,7 +268,7 @@ fn kill(role: &str, pids: &[u32], exits: &Receiver<ProcessExit>) -> Result<u64, 
     Ok(1)
 }
 
-/// Whoever was not killed ended well.
+/// Every process that was not killed ended well.
 fn ended(ended: &WorkerExit) -> Outcome {
     if ended.success() {
         return Ok(());

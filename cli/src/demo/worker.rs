@@ -22,7 +22,8 @@ pub type Report = [u64; 3];
 /// Between two reports.
 const REPORT: Duration = Duration::from_millis(200);
 
-/// Sends the lines of a file over and over, or those of this machine's counters, read anew each time.
+/// Sends the lines of a file over and over, or those of this machine's counters, which it reads
+/// again each time.
 pub struct Sampler {
     file: bool,
     text: String,

@@ -1,7 +1,7 @@
 //! As much of an HTTP server as a scrape needs: `GET /metrics`, one answer a connection.
 //!
 //! Invariant: no client holds up another one, or the end of the program. Each has a thread and a
-//! few seconds, there are at most so many, and the queues are looked at by one thread at a time.
+//! few seconds, their number is limited, and one thread at a time looks at the queues.
 
 use super::look::Looker;
 use crate::exit::{End, Outcome};

@@ -34,7 +34,7 @@ impl Receipt {
         bytes
     }
 
-    /// `None`: not so many bytes.
+    /// `None` if there are not that many bytes.
     pub fn unpack(bytes: &[u8]) -> Option<Self> {
         let word = |at: usize| {
             bytes

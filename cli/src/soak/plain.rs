@@ -94,7 +94,8 @@ enum Settling {
     GiveBack,
 }
 
-/// Tells of items, as far as they are sound with the intention to settle them so. `None`: nobody listens any more.
+/// Tells of items, as far as they are sound with the intention to settle them so. Returns `None` if
+/// nobody listens any more.
 fn tell(reporter: &mut Reporter, mut receipts: Vec<Receipt>, wanted: Settling) -> Option<Settling> {
     let sound = receipts.iter().all(|receipt| receipt.flags == SOUND);
     let settling = if sound { wanted } else { Settling::Acknowledge };

@@ -265,7 +265,7 @@ impl QueueProcesses {
         Ok(heard)
     }
 
-    /// Waits until somebody tells something, at most so long.
+    /// Waits until a process reports something, for at most `longest`.
     pub fn wait(&self, longest: Duration) {
         let pipes = self
             .members

@@ -14,7 +14,7 @@ pub struct Row {
     pub name: String,
     /// Or, in a word, why there are none.
     pub stats: Result<Stats, &'static str>,
-    /// Items a second since the last look: puts, gets, drops. `None`: this is the first.
+    /// Items a second since the last look: puts, gets, drops. `None` if this is the first look.
     pub rates: Option<[f64; 3]>,
 }
 

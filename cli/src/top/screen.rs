@@ -131,7 +131,7 @@ fn fit(head: &[&str], widths: &[usize], to_go: &[&str], area: Rect) -> (Vec<usiz
     (kept, name)
 }
 
-/// A name in so many characters.
+/// A name in this many characters.
 fn shortened(name: &str, width: usize) -> String {
     if name.chars().count() <= width {
         return name.to_owned();

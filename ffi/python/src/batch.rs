@@ -37,7 +37,7 @@ enum State {
 pub struct ObjectBatch {
     handle: Arc<Handle>,
     generation: u64,
-    /// `None`: an operation is at it.
+    /// `None` while an operation uses it.
     state: Mutex<Option<State>>,
     files: Mutex<Vec<Reference>>,
 }

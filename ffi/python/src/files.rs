@@ -1,6 +1,6 @@
 //! The files of long items (see `spill`) of a queue as a whole: listed, and removed.
 //!
-//! Whoever removes a queue removes all its files.
+//! The process that removes a queue removes all its files.
 
 use prodcon::Control;
 use std::path::{Path, PathBuf};

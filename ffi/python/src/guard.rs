@@ -33,7 +33,7 @@ struct Guard<C> {
 }
 
 struct State<C> {
-    /// `None`: it has ended, or an operation is at it.
+    /// `None` if it has ended, or while an operation uses it.
     cell: Option<C>,
     busy: bool,
     views: usize,

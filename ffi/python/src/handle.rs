@@ -4,8 +4,8 @@
 //! seats in use as operations go on at once, and two threads never meet in one. Invariants: the
 //! lock is only taken with the interpreter's lock held, is never kept while that is given up, and
 //! never while code of Python may run, so a fork never copies it locked; what was made before a
-//! fork is dropped, unused, in the child, which attaches anew to the same queue (never to a newer
-//! one of the same name). Who removes an owned queue, and when, is in `owned`.
+//! fork is dropped, unused, in the child, which attaches again to the same queue (never to a newer
+//! one of the same name). `owned` says which process removes an owned queue, and when.
 
 #![allow(clippy::vec_box)] // endpoints are large and move in and out with every operation
 
@@ -82,7 +82,8 @@ pub struct Handle {
     pub batch: usize,
     /// Each slot has a copy of its item.
     pub copy_in_slot: bool,
-    /// How many items may be in hand at once, taken in place; `None`: as many as there are seats.
+    /// How many items may be in hand at once, taken in place. `None` stands for as many as there
+    /// are seats.
     pub max_unacked: Option<u32>,
     pub item_size: usize,
     pub lossy: bool,
@@ -91,13 +92,14 @@ pub struct Handle {
     pub dead_letters: bool,
     /// Items have the size of a plain type, all of them.
     pub typed: bool,
-    /// The queue goes with its owner and those who are attached to it.
+    /// The queue goes with its owner and the processes that are attached to it.
     pub owned: bool,
     pub id: QueueId,
     /// The process that made it, if it is owned, and how often that had forked by then.
     maker: Option<u64>,
     forks: u64,
-    /// It was given away: others may attach at any time; if `named`, anybody who was told its name.
+    /// It was given away, so others may attach at any time. If `named`, any process may that was
+    /// told its name.
     handed: AtomicBool,
     named: AtomicBool,
     /// Ends the waits of its endpoints when it is closed.
@@ -361,7 +363,8 @@ impl Handle {
         })
     }
 
-    /// Attaches, so that the queue stays for this process. For those to whom it was handed.
+    /// Attaches, so that the queue stays for this process. A process to which the queue was handed
+    /// calls it.
     pub fn hold(&self) {
         if self.owned {
             // Without a seat it can still be looked at; what else is wrong will be told by its use.
@@ -416,7 +419,7 @@ impl Handle {
         self.handed.store(true, Relaxed);
     }
 
-    /// Its name is told, to be given to whomever.
+    /// Its name is told, and may be given to any process.
     pub fn tell(&self) {
         self.named.store(true, Relaxed);
         self.hand();

@@ -31,7 +31,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::path::PathBuf;
 
-/// Removes a queue's name. Who is attached keeps the memory.
+/// Unlinks a queue. Processes that are attached keep the memory.
 #[pyfunction]
 #[pyo3(signature = (name, directory=None))]
 fn unlink(name: &Bound<'_, PyAny>, directory: Option<PathBuf>) -> PyResult<()> {

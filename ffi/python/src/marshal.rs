@@ -13,7 +13,7 @@ const VERSION: i32 = 4;
 const MAX_ELEMENTS: usize = 256;
 const MAX_DEPTH: usize = 8;
 
-/// The object as bytes; `None`: it is for pickle.
+/// Returns the object as bytes, or `None` if it is for pickle.
 pub fn dump<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyBytes>>> {
     let mut left = MAX_ELEMENTS;
     if !holds_plain(object, MAX_DEPTH, &mut left).unwrap_or(false) {

@@ -253,7 +253,7 @@ impl<'py> Copied<'py> {
         }
     }
 
-    /// The object; `None`: the item was cleared. The block is not needed any more.
+    /// Returns the object, or `None` if the item was cleared. The block is not needed any more.
     pub fn finish(self, py: Python<'py>, handle: &Handle) -> PyResult<Option<Bound<'py, PyAny>>> {
         match self {
             Self::Object(object) => Ok(Some(object)),

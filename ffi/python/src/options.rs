@@ -115,7 +115,7 @@ impl Create {
         self.directory.clone().unwrap_or_else(prodcon::directory)
     }
 
-    /// What was asked for in so many words: what a queue that exists has to be.
+    /// What was asked for explicitly. A queue that exists has to agree with it.
     fn asked_for(&self) -> QueueOptions {
         let mut options = QueueOptions::new(self.capacity)
             .lossy(self.lossy)

@@ -1,4 +1,4 @@
-//! Queues that go with those who use them: unnamed ones, and those of workers.
+//! Queues that go with the processes that use them: unnamed ones, and those of workers.
 //!
 //! The process that made one holds its owner's lock until it ends. A queue that was never given
 //! away goes with its object; one that was may be attached to by others at any time, so it stays:

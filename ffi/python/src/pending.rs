@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Belongs to the process that got it: a forked child has none of it.
+/// It belongs to the process that got it. A forked child has none of it.
 pub struct Pending {
     any: AtomicBool,
     state: Mutex<State>,

@@ -98,7 +98,7 @@ impl Pickler {
     }
 }
 
-/// Where a pickler writes to, and whom it asks about buffers.
+/// Where a pickler writes to, and the callback that it asks about buffers.
 #[pyclass(frozen, module = "prodcon._native", name = "_Sink")]
 struct Sink(Mutex<(Vec<u8>, Vec<Buffer>)>);
 

@@ -31,7 +31,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// `ReadyQueue(maxsize, lossy=...)` makes one as adv_prodcon does: of Python objects, with a name of its own, for this process and those that are given it.
 /// `ReadyQueue.create` and `ReadyQueue.attach` make and find queues of bytes (or, with `objects=True`, of objects) by name.
 ///
-/// An object may be used by several threads, pickled to other processes, and used in forked children: whoever needs an endpoint attaches one.
+/// An object may be used by several threads, pickled to other processes, and used in forked
+/// children. Each of them attaches an endpoint when it needs one.
 #[pyclass(subclass, frozen, weakref, module = "prodcon")]
 pub struct ReadyQueue {
     pub handle: Arc<Handle>,
@@ -454,7 +455,7 @@ impl ReadyQueue {
         guard::reserve(py, &self.handle, len)
     }
 
-    /// Up to so many objects in hand at once, acknowledged together. For workers.
+    /// A batch of up to this many objects, acknowledged together. It is for workers.
     fn _batch(&self, items: u32) -> PyResult<ObjectBatch> {
         ObjectBatch::new(&self.handle, items)
     }
@@ -575,7 +576,8 @@ impl ReadyQueue {
         Ok((pass.recovered, pass.undecided))
     }
 
-    /// Removes the queue's name, if it still is this queue's. Who is attached keeps the memory.
+    /// Unlinks the queue, if its name is still this queue's. Processes that are attached keep the
+    /// memory.
     fn unlink(&self) -> PyResult<()> {
         files::remove(self.handle.new_control()?).map_err(errors::error)
     }
@@ -590,9 +592,9 @@ impl ReadyQueue {
         Interest::new(this.get().handle.clone(), this.into_any(), true)
     }
 
-    /// Gives the seats back; the handle is of no use afterwards. What waits with it in other threads
-    /// raises Cancelled. A queue made by `ReadyQueue()` that was
-    /// never given to anybody goes; others stay for those to whom they were given.
+    /// Gives the seats back. The handle is of no use afterwards. Calls that wait with it in other
+    /// threads raise Cancelled. A queue made by `ReadyQueue()` that was never given to another
+    /// process goes. Others stay for the processes to which they were given.
     fn close(&self) {
         self.ready.close();
         self.handle.close();

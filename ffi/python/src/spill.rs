@@ -1,13 +1,16 @@
 //! Items longer than the queue's blocks: a file of their own, whose name travels in the block.
 //!
-//! Such a file is called `prodcon.QUEUE+NONCE` and lies beside the queue's own (a `+` is in no queue's name). Invariants, which bound what killed processes leave
-//! behind: the block names the file before the file exists, and a file is named by one block only; whoever fills a block anew removes the file that is still named
-//! there; whoever removes the queue removes all its files, and whoever writes a file looks, after that, whether the queue is still there. A consumer reads the file,
-//! acknowledges the item, then gives the file up. A file that is gone belonged to an item that was cleared: [`clear`] removes the files that were there before it.
+//! Such a file is called `prodcon.QUEUE+NONCE` and lies beside the queue's own (a `+` is in no
+//! queue's name). Invariants, which bound what killed processes leave behind: the block names the
+//! file before the file exists, and a file is named by one block only; a process that fills a block
+//! again removes the file that is still named there; a process that removes the queue removes all
+//! its files, and a process that writes a file looks, after that, whether the queue is still there.
+//! A consumer reads the file, acknowledges the item, then gives the file up. A file that is gone
+//! belonged to an item that was cleared: [`clear`] removes the files that were there before it.
 //!
-//! A file that is given up is kept under one of a few names (`prodcon.QUEUE+free-N`) and taken from there by the next put: its memory need not be made anew, which
-//! costs four times as much as writing to it. A renaming decides who has it.
-//! Only endpoints of this package keep to this.
+//! A file that is given up is kept under one of a few names (`prodcon.QUEUE+free-N`) and taken from
+//! there by the next put: its memory need not be made again, which costs four times as much as
+//! writing to it. A renaming decides who has it. Only endpoints of this package keep to this.
 
 use crate::buffer::{self, Part};
 use crate::errors;
@@ -57,7 +60,7 @@ impl Reference {
         })
     }
 
-    /// What the block, or the beginning of it, says; `None`: it is no reference.
+    /// Returns what the block, or the beginning of it, says, or `None` if it is no reference.
     #[inline]
     pub fn read(block: &[u8]) -> Option<Self> {
         if block.first() != Some(&TAG) {
@@ -101,7 +104,7 @@ impl Reference {
         }
     }
 
-    /// Reads the file. `None`: it is gone.
+    /// Reads the file. Returns `None` if it is gone.
     pub fn read_file<'py>(
         &self,
         py: Python<'py>,
@@ -156,7 +159,7 @@ impl<'a> Spilled<'a> {
         &self.reference
     }
 
-    /// Makes the file, readable by whom the queue is readable.
+    /// Makes the file. The users who may read the queue may read it.
     pub fn write(&self, py: Python<'_>, parts: &[Part<'_>]) -> PyResult<()> {
         let (handle, path) = (self.handle, self.reference.path(self.handle));
         let written: io::Result<()> = away(py, || {

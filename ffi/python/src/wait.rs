@@ -24,12 +24,13 @@ pub enum Until {
     Now,
     /// As long as it takes.
     Forever,
-    /// At most so long.
+    /// For at most this time.
     At(Instant),
 }
 
 impl Until {
-    /// As `queue.Queue` reads them: `timeout` in seconds, `None` for ever; without `block` it does not count.
+    /// As `queue.Queue` reads them. `timeout` is in seconds, and `None` is no limit. Without
+    /// `block` it does not count.
     pub fn new(block: bool, timeout: Option<f64>) -> PyResult<Self> {
         match timeout {
             _ if !block => Ok(Self::Now),
@@ -46,7 +47,7 @@ impl Until {
         }
     }
 
-    /// How long to wait now; `None`: the time is over.
+    /// How long to wait now, or `None` if the time is over.
     pub fn slice(self) -> Option<Duration> {
         match self {
             Self::Now => None,
@@ -68,7 +69,8 @@ static AWAY: AtomicUsize = AtomicUsize::new(0);
 static ENDING: AtomicBool = AtomicBool::new(false);
 /// The thread that ends the interpreter, which may still use queues.
 static ENDER: OnceLock<ThreadId> = OnceLock::new();
-/// At its end the interpreter waits so long for threads that run Python code from within an operation; those that only wait come back soon.
+/// At its end the interpreter waits this long for threads that run Python code from within an
+/// operation. Those that only wait come back soon.
 const THREADS_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {

@@ -1,7 +1,7 @@
 """The pipes between a worker and its controlling process: queues with the interface of a `multiprocessing` connection.
 
 `NAME.results` carries results, `NAME.in` messages to the worker, `NAME.out` messages from it. An end can be pickled to the worker process.
-Nothing that was sent is lost: who receives comes to the end (`EOFError`) when the other side has ended and all has been received.
+Nothing that was sent is lost. A receiver comes to the end (`EOFError`) when the other side has ended and all has been received.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ stopping = False
 
 
 class State:
-    """A worker's state, shared by all who know it: `value` is 1 (stopped), 2 (started) or 3 (stop at queue end).
+    """A worker's state, shared by all processes that know it: `value` is 1 (stopped), 2 (started) or 3 (stop at queue end).
 
-    In a worker process that was told by a signal to stop it is 1, whatever the others do. Setting it wakes whoever waits in the worker. From stopped there is no way to "stop at queue end": the worker has ended already, so that is ignored.
+    In a worker process that was told by a signal to stop it is 1, whatever the others do. Setting it wakes the waits in the worker. From stopped there is no way to "stop at queue end", because the worker has ended already; so that is ignored.
     """
 
     def __init__(self, queue):

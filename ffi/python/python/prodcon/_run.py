@@ -133,7 +133,7 @@ class Ended:
 
 
 def end_of_stream(queue):
-    """Who receives from this queue gets what is there, then the end."""
+    """Lets receivers of this queue get what is there, then the end."""
     try:
         set_state(queue, _AT_QUEUE_END)
     except Error:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 class ItemId:
     """Identifies an item: the same at each of its deliveries, and different from every other item's."""
 
-    #: The queue that it was put into, in hexadecimal. A queue made anew under the same name has another one.
+    #: The queue that it was put into, in hexadecimal. A queue created again under the same name has another one.
     queue: str
     #: The position of its put.
     sequence: int

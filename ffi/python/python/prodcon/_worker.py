@@ -129,7 +129,7 @@ class Worker:
                 raise
 
     def start_new(self, work_args: tuple[Any, ...] = (), work_kwargs: dict[str, Any] | None = None, workers: int = 1) -> None:
-        """Starts the worker process (or `workers` of them, who share the work). One that runs is stopped and waited for first.
+        """Starts the worker process (or `workers` of them, which share the work). A worker that runs is stopped and waited for first.
 
         Parameters
         ----------
@@ -236,7 +236,7 @@ class Worker:
             with _starting:
                 if self.processes is processes:
                     return
-            # A callback has started it anew.
+            # A callback has started it again.
 
     def _open_pipes(self, workers):
         name, directory = self._own_queue._name, self._own_queue.directory
@@ -306,7 +306,7 @@ class Worker:
 
 
 def _receive(receive: Callable[[], Any], call: Callable[[Any], None], current: Callable[[], bool]) -> None:
-    # A callback may have started the worker anew, with another thread.
+    # A callback may have started the worker again, with another thread.
     while current():
         try:
             item = receive()
@@ -364,7 +364,7 @@ def _joined_with(join, process, watcher, receivers):
                 now = time.monotonic()
                 if deadline is not None and now >= deadline:
                     return
-                # A callback that does not return does not hold up the end of the program for ever.
+                # A callback that does not return does not hold up the end of the program forever.
                 if _ending and now >= max(begin, _progress.get(thread, 0.0)) + CALLBACK_TIMEOUT:
                     return
                 thread.join(0.5 if deadline is None else max(0.0, min(0.5, deadline - now)))

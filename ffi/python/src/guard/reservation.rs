@@ -27,8 +27,8 @@ self_cell!(
 /// A block that is filled in place and then put: memoryview() and numpy.frombuffer() write into it.
 ///
 /// As a context manager it is put at the end of the `with` block, waiting for space as long as it
-/// takes. If an exception leaves the block, nothing is put. All views must be gone by then: whoever
-/// could still write would write into an item that belongs to somebody else.
+/// takes. If an exception leaves the block, nothing is put. All views must be gone by then.
+/// Otherwise their holder could write into an item that belongs to another process.
 #[pyclass(
     subclass,
     frozen,
