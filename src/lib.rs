@@ -61,9 +61,9 @@
 //!
 //! # Waiting
 //!
-//! A wait spins for some microseconds and then sleeps in the kernel. While nobody sleeps, puts and
-//! gets make no system call. A wait ends when the queue is stopped, closed or removed, and it looks
-//! after dead processes.
+//! A wait spins for some microseconds and then sleeps in the kernel. While no process sleeps, puts
+//! and gets make no system call. A wait ends when the queue is stopped, closed or removed, and it
+//! looks after dead processes.
 //!
 //! A [`CancelToken`] ends the waits of the endpoints that were
 //! [attached](AttachOptions::cancel) with it, from another thread or from a signal handler.

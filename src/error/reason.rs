@@ -50,7 +50,7 @@ pub(crate) enum OpenError {
     },
     Exists {
         queue: Arc<str>,
-        /// Its owner is gone and nobody is attached.
+        /// The queue's owner is gone, and no process is attached.
         stale: bool,
     },
     /// The file system can hold no further file.
@@ -312,7 +312,7 @@ impl OpenError {
 }
 
 impl Fault {
-    /// The same, where a queue was to be opened.
+    /// Describes the same failure where a queue was to be opened.
     pub(crate) fn of_opening(self) -> OpenError {
         match self {
             Self::Removed { queue } => OpenError::Removed { queue },

@@ -1,4 +1,4 @@
-//! How an endpoint takes seats and gives them up.
+//! The way in which an endpoint takes seats and gives them up.
 
 use super::claims::Claims;
 use super::control::Control;
@@ -22,8 +22,9 @@ use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
-/// How long an attach that finds no seat goes on looking: somebody may hold the free one for as
-/// long as it takes to recover it. (The fuzzer runs alone, so nobody holds a lock for a moment.)
+/// How long an attach that finds no seat goes on looking. Another process may hold the lock of a
+/// free one for as long as it takes to recover it. (The fuzzer runs alone, so no lock is held for a
+/// moment.)
 const SEAT_WAIT: Duration = Duration::from_millis(if cfg!(fuzzing) { 0 } else { 200 });
 
 /// Seat locks that leave the set of their endpoint's seats when they are given back, and not

@@ -1,5 +1,5 @@
-//! What the bindings to languages without borrows need, and the tests. This is outside semver:
-//! nobody else should use it.
+//! What the bindings to languages without borrows need, and the tests. This is outside semver, and
+//! no other crate should use it.
 //!
 //! A guard that is forgotten (`mem::forget`) leaves its item in hand until the endpoint's next put,
 //! get or take settles it. Until then it can be settled from here.

@@ -10,7 +10,7 @@ pub(super) fn now() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// Returns how long it is since then; `None` if nobody has noted it.
+/// Returns how long it is since then, or `None` if that was not noted.
 pub(super) fn lasts(since: u64) -> Option<Duration> {
     (since != 0).then(|| Duration::from_nanos(now().saturating_sub(since)))
 }

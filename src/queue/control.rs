@@ -301,8 +301,9 @@ impl Control {
         self.info().owned
     }
 
-    /// Returns whether the queue was left behind: it is [owned](Self::is_owned), its owner is gone,
-    /// nobody supervises it and nobody is attached. A queue that is not owned is never stale.
+    /// Returns whether the queue was left behind. That is so if it is [owned](Self::is_owned), its
+    /// owner is gone, no process supervises it and none is attached. A queue that is not owned is
+    /// never stale.
     ///
     /// # Errors
     /// Returns `Forked` in a forked child and `Os` if a system call failed.
@@ -481,7 +482,7 @@ impl Control {
         Ok(epoch)
     }
 
-    /// Wakes everybody, because the gate or the state changed.
+    /// Wakes all waiters, because the gate or the state changed.
     pub(super) fn changed(&self) {
         let words = self.words();
         for word in [&words.items.0, &words.space.0, &words.changed.0] {
@@ -647,8 +648,8 @@ impl Control {
     }
 
     /// Returns the number of items in the queue (in queues with batches too), without those that
-    /// were cleared: exact while nobody is in the middle of an operation. A handle in a forked
-    /// child answers 0.
+    /// were cleared. It is exact while no operation is under way. A handle in a forked child
+    /// answers 0.
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -695,7 +696,7 @@ impl Control {
         (0..self.segment.geometry.seats).map(|index| (index, self.segment.seat(index)))
     }
 
-    /// Returns the queue's figures. Reading them disturbs nobody.
+    /// Returns the queue's figures. Reading them disturbs no other process.
     ///
     /// # Errors
     /// Returns `Forked` in a forked child and `Os` if a system call failed.

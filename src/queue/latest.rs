@@ -18,10 +18,10 @@ type Place = (u32, usize);
 impl Control {
     /// Returns a copy of the newest item, without taking it.
     ///
-    /// It needs no seat and no permission to write. A lossy queue that nobody takes from is a
-    /// register that always has the latest value. It answers `None` if there is no item: it was
-    /// taken already, or cleared. It also answers `None` if each of several attempts was overtaken,
-    /// as can happen with large items under heavy traffic.
+    /// It needs no seat and no permission to write. A lossy queue from which no consumer takes is a
+    /// register that always has the latest value. It answers `None` if there is no item because it
+    /// was taken already or cleared. It also answers `None` if each of several attempts was
+    /// overtaken, as can happen with large items under heavy traffic.
     ///
     /// # Errors
     /// Returns `Incompatible` if the queue is of another type, `WrongLength` if an item of a queue
@@ -165,8 +165,8 @@ impl Control {
 }
 
 impl<T: Payload + ?Sized> ReadyQueue<T> {
-    /// Returns a copy of the oldest item, without taking it: what the next get gets, unless
-    /// somebody is faster, or an item comes back.
+    /// Returns a copy of the oldest item, without taking it. The next get gets this item, unless
+    /// another consumer is faster or an item comes back.
     ///
     /// It answers `None` if there is no item, and if each of several attempts was overtaken, as can
     /// happen with large items under heavy traffic.
@@ -191,8 +191,9 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.control().observe_value::<T>(End::Oldest)
     }
 
-    /// Returns a copy of the newest item, without taking it. A lossy queue that nobody takes from
-    /// is a register that always has the latest value; [`Control::latest`] needs no seat for it.
+    /// Returns a copy of the newest item, without taking it. A lossy queue from which no consumer
+    /// takes is a register that always has the latest value. [`Control::latest`] needs no seat for
+    /// it.
     ///
     /// # Errors
     /// Fails as [`peek`](Self::peek) does.

@@ -1,5 +1,5 @@
-//! How a queue is created, and how an endpoint attaches to one. Plain values, checked where they
-//! are used.
+//! Options: how a queue is created, and how an endpoint attaches to one. They are plain values, and
+//! are checked where they are used.
 
 use super::backoff::MAX_SLEEP;
 use super::cancel::CancelToken;
@@ -24,7 +24,8 @@ const DEFAULT_ALIGN: u32 = 8;
 /// How often a wait for a queue looks at its token where nobody can tell it of the cancel.
 const CANCEL_LOOK: Duration = Duration::from_millis(10);
 
-/// How a queue is created: what all its endpoints share. It stands in the queue's header.
+/// How a queue is created. All its endpoints share these options, which stand in the queue's
+/// header.
 ///
 /// ```
 /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -260,10 +261,10 @@ impl QueueOptions {
         self
     }
 
-    /// Makes a queue that goes with its owner, instead of one that lasts until it is removed. Only
-    /// for workers' segments and unnamed queues. The owner is the handle that creates it, for as
-    /// long as it lives, or the process that supervises the worker. Once the owner is gone and
-    /// nobody is attached, the queue is stale: see
+    /// Makes a queue that goes with its owner, instead of one that lasts until it is removed. This
+    /// is only for workers' segments and unnamed queues. The owner is the handle that creates it,
+    /// for as long as it lives, or the process that supervises the worker. Once the owner is gone
+    /// and no process is attached, the queue is stale: see
     /// [`Control::remove_if_stale`](crate::Control::remove_if_stale).
     ///
     /// ```
@@ -477,7 +478,7 @@ impl QueueOptions {
     }
 }
 
-/// How an endpoint attaches: what is its own business.
+/// How an endpoint attaches. These options concern this endpoint alone.
 ///
 /// ```
 /// use prodcon::{AttachOptions, Role};
@@ -576,11 +577,11 @@ impl AttachOptions {
         self
     }
 
-    /// Lets an attach to a queue that does not exist wait, for at most `timeout`, until somebody
-    /// creates it. Then it answers `TimedOut`; with a [token](Self::cancel) that is cancelled,
-    /// `Cancelled`. A queue appears whole, so nothing unfinished is ever attached to. A directory
-    /// that does not exist is an error at once. A wait with a token uses the thread `prodcon-wait`,
-    /// as a [`ReadyFd`](crate::ReadyFd) does.
+    /// Lets an attach to a queue that does not exist wait, for at most `timeout`, until it is
+    /// created. After that time it fails with `TimedOut`. If its [token](Self::cancel) is
+    /// cancelled, it fails with `Cancelled`. A queue appears whole, so nothing unfinished is ever
+    /// attached to. A directory that does not exist is an error at once. A wait with a token uses
+    /// the thread `prodcon-wait`, as a [`ReadyFd`](crate::ReadyFd) does.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, ErrorKind, QueueOptions, ReadyQueue};

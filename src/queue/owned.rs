@@ -239,7 +239,8 @@ impl Endpoint {
 }
 
 impl<T: Payload + ?Sized> OwnedDelivery<T> {
-    /// Acknowledges the item: it is done with, and nobody gets it again. It cannot fail.
+    /// Acknowledges the item. The work on it is done, and no consumer gets it again. It cannot
+    /// fail.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue};

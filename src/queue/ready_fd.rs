@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 ///
 /// Nothing happens until it is [armed](Self::arm). Then it becomes readable once, when there is
 /// something to try, and has to be armed again. The loop is: try until `Empty` (or `Full`), arm,
-/// poll. While it is not armed nobody counts as asleep, and the other processes make no system call
-/// for it.
+/// poll. While it is not armed it does not count as asleep, and the other processes make no system
+/// call for it.
 ///
 /// The descriptor is this process's own and closed on exec. A thread `prodcon-wait`, which the
 /// first armed descriptor starts, waits for all of them and looks after dead processes meanwhile.

@@ -363,9 +363,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// Waits for an item and takes what is there in place, up to `max` items.
     ///
-    /// How many items one endpoint can have in hand: [`AttachOptions::max_unacked`] blocks. If that
-    /// is not set: one block in a queue with batches; else as many items as there are free seats,
-    /// up to 16, while a quarter of the queue's seats stays free for others.
+    /// One endpoint can have [`AttachOptions::max_unacked`] blocks in hand. If that is not set, it
+    /// can have one block in a queue with batches. In a queue without batches it can have as many
+    /// items as there are free seats, up to 16, while a quarter of the queue's seats stays free for
+    /// others.
     ///
     /// # Errors
     /// Fails as [`get`](Self::get) does, if there is not even one item.
@@ -586,8 +587,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         self.endpoint.control.wait_ready(timeout)
     }
 
-    /// Returns the number of items in the queue (in queues with batches too): exact while nobody is
-    /// in the middle of an operation. A handle in a forked child answers 0.
+    /// Returns the number of items in the queue (in queues with batches too). It is exact while no
+    /// operation is under way. A handle in a forked child answers 0.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 /// The figures of a queue.
 ///
-/// While nobody is in the middle of an operation
-/// `puts = gets + dropped + cleared + lost + unacked + len`, whatever was killed before. All but
-/// `capacity` count items; in queues with batches `capacity` counts blocks.
+/// While no operation is under way, `puts = gets + dropped + cleared + lost + unacked + len` holds,
+/// whatever was killed before. All but `capacity` count items; in queues with batches `capacity`
+/// counts blocks.
 ///
 /// ```
 /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -31,13 +31,13 @@ pub struct Stats {
     pub seats: u32,
     /// Seats whose owner lives.
     pub seats_live: u32,
-    /// Seats whose owner died in the middle of an operation, and that nobody has resolved yet.
+    /// Seats whose owner died in the middle of an operation and that were not recovered yet.
     pub seats_dead: u32,
     /// Items in the queue, cleared ones that were not yet discarded included.
     pub len: u64,
     /// Producers may put.
     pub ready: bool,
-    /// How often the queue was cleared or closed.
+    /// The number of times that the queue was cleared or closed.
     pub epoch: u64,
     /// The state.
     pub state: State,
@@ -137,8 +137,8 @@ impl Stats {
         }
     }
 
-    /// Returns whether every put is accounted for. Only meaningful while nobody is in the middle of
-    /// an operation.
+    /// Returns whether every put is accounted for. This is only meaningful while no operation is
+    /// under way.
     pub fn adds_up(&self) -> bool {
         // Wrapping: a damaged segment may contain anything.
         let accounted = [
@@ -168,8 +168,8 @@ pub struct SeatInfo {
     pub unacked: u32,
     /// The endpoint waits.
     pub asleep: bool,
-    /// How long the worker's call of `work` has lasted that has the items in hand, counted from its
-    /// last [`keep_alive`](crate::worker::Context::keep_alive). `None` if that is not known: no
+    /// The time for which the call of `work` that has the items in hand has lasted, counted from
+    /// its last [`keep_alive`](crate::worker::Context::keep_alive). `None` if that is not known: no
     /// take looks at a clock. For other endpoints, look twice: a seat that holds the same item in
     /// both looks has held it in between.
     pub holding: Option<Duration>,

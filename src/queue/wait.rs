@@ -1,5 +1,5 @@
-//! How an endpoint waits: pause, spin, sleep. Waiting is never a condition for progress: the ring
-//! is looked at again after every wait.
+//! The way in which an endpoint waits: pause, spin, sleep. Waiting is never a condition for
+//! progress. The ring is looked at again after every wait.
 //!
 //! Two sides that contend for one line at the edge of empty or full lose more than anything else
 //! costs. So after a burst of successes the waiter stays away until its peer is well ahead. In
@@ -15,7 +15,7 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Until when an operation waits.
+/// The time until which an operation waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Until {
     Now,
@@ -242,8 +242,8 @@ impl Endpoint {
         self.control.ring.memory.peek(cursor.index, ahead)
     }
 
-    /// At the edge: waits until the peer is a good piece ahead, as long as the peer keeps its rate,
-    /// and for some microseconds at most.
+    /// Waits at the edge of full or empty until the peer is a good piece ahead. It waits only as
+    /// long as the peer keeps its rate, and for some microseconds at most.
     ///
     /// After a burst this pays at once. After a single success nobody can tell a peer that answers
     /// (ping-pong, where any wait is lost time) from one that streams and is held up by our looking

@@ -53,10 +53,10 @@ pub trait Consume: Sized {
     /// Works on 1 to `max_buffer_size` items. Called when the buffer is full, or `work_timeout`
     /// after the last call if it holds any, or at the queue's end.
     ///
-    /// At-least-once: `Ok` acknowledges the items; an error, a panic or a kill gives them back, for
-    /// other workers. At-most-once: they were acknowledged before. An item too large to be copied
-    /// (above 64 KiB) always lies in its block; there the buffer has no more items than the worker
-    /// has seats.
+    /// In an at-least-once queue `Ok` acknowledges the items, and an error, a panic or a kill gives
+    /// them back for other workers. In an at-most-once queue they were acknowledged before. An item
+    /// too large to be copied (above 64 KiB) always lies in its block; there the buffer has no more
+    /// items than the worker has seats.
     ///
     /// # Errors
     /// An error makes the worker end. The items are given back (at-least-once), `on_stop` is
@@ -77,7 +77,8 @@ pub trait Consume: Sized {
         Ok(())
     }
 
-    /// Returns how it works if nobody says otherwise.
+    /// Returns the settings that hold unless the controlling handle or the environment says
+    /// otherwise.
     fn settings() -> Settings {
         Settings::consumer()
     }

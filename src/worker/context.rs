@@ -119,7 +119,7 @@ impl Context {
         attach().inspect_err(|error: &Error| report(name, &error.to_string()))
     }
 
-    /// Without a seat, and without telling anybody.
+    /// Opens the worker without a seat, and without telling any process.
     pub(crate) fn open(
         name: &str,
         args: impl IntoIterator<Item = String>,
@@ -187,7 +187,8 @@ impl Context {
         }
     }
 
-    /// The longest result, in bytes; if nobody has made the ring for them, as long as by default.
+    /// Returns the length of the longest result, in bytes. If there is no ring for results yet, it
+    /// is the default.
     pub(crate) fn result_size(&mut self) -> Result<usize> {
         let results = self.results.get()?;
         Ok(results.map_or(65_536, |results| results.item_size()))
@@ -480,7 +481,7 @@ impl Context {
         self.closing = true;
     }
 
-    /// Nothing is left to do: see [`Watch::outlive`].
+    /// Nothing is left to do, see [`Watch::outlive`].
     pub(crate) fn linger(&mut self) {
         self.watch.outlive();
     }
@@ -506,7 +507,7 @@ impl Context {
         status
     }
 
-    /// As [`finish`](Self::finish), and prints nothing.
+    /// Does what [`finish`](Self::finish) does, and prints nothing.
     #[doc(hidden)]
     pub fn finish_quietly(mut self, outcome: Result<(), BoxError>) {
         self.close();

@@ -77,7 +77,8 @@ pub trait Produce: Sized {
         Ok(())
     }
 
-    /// Returns how it works if nobody says otherwise.
+    /// Returns the settings that hold unless the controlling handle or the environment says
+    /// otherwise.
     fn settings() -> Settings {
         Settings::producer()
     }

@@ -91,7 +91,8 @@ pub trait ProduceInPlace: Sized {
         Ok(())
     }
 
-    /// Returns how it works if nobody says otherwise.
+    /// Returns the settings that hold unless the controlling handle or the environment says
+    /// otherwise.
     fn settings() -> Settings {
         Settings::producer()
     }

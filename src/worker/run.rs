@@ -112,7 +112,7 @@ fn open(name: &str, arguments: Vec<String>, settings: Settings) -> Result<Contex
     Ok(context)
 }
 
-/// As [`run_if_worker`], for a program that is nothing but a worker.
+/// Does what [`run_if_worker`] does, for a program that is nothing but a worker.
 pub(crate) fn main(
     kind: &str,
     settings: Settings,

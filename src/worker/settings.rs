@@ -37,7 +37,7 @@ pub enum OnFull {
 /// How a worker works. A controlling handle's settings win over the program's own
 /// ([`Produce::settings`](super::Produce::settings)).
 ///
-/// By hand they are given in the environment: `PRODCON_WORK_TIMEOUT` (seconds),
+/// Where a worker is started by hand, the environment gives them: `PRODCON_WORK_TIMEOUT` (seconds),
 /// `PRODCON_MAX_BUFFER_SIZE`, `PRODCON_SUBSCRIBERS` (names, separated by spaces), `PRODCON_ON_FULL`
 /// (`wait` or `skip`), `PRODCON_ITEMS_TO_RESULTS` (`0` or `1`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Describes a producer that works as often as it can, for nobody.
+    /// Describes a producer that works as often as it can and has no subscribers.
     pub fn producer() -> Self {
         Self {
             work_timeout: Duration::ZERO,

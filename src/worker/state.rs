@@ -1,4 +1,5 @@
-//! When a worker goes on and when it ends: its state, its controlling process, its segment.
+//! Decides when a worker goes on and when it ends, from its state, its controlling process and its
+//! segment.
 //!
 //! Owns the worker's view of its own segment. The state is one atomic load; controlling process and
 //! name are looked at every 200 ms, and nobody sleeps longer without looking.
@@ -42,7 +43,7 @@ pub(crate) struct Watch {
     next_look: Duration,
     /// Found by the last look; stays.
     found: Option<End>,
-    /// Somebody is there who reads results.
+    /// A process is there that reads results.
     read: bool,
     /// Signals end it.
     heeds_signals: bool,
@@ -77,9 +78,9 @@ impl Watch {
         &self.token
     }
 
-    /// From now on the token is cancelled as soon as the loop has to end, whatever the loop does
-    /// meanwhile. It takes a thread, so only waits for other queues than the worker's own begin it.
-    /// Without one (the system refuses it) the token is cancelled by the next look.
+    /// From now on cancels the token as soon as the loop has to end, whatever the loop does
+    /// meanwhile. This takes a thread, so only waits for other queues than the worker's own begin
+    /// it. If the system refuses the thread, the next look cancels the token.
     pub(crate) fn watch_closely(&mut self) {
         if self.watcher.is_none() && !self.token.is_cancelled() {
             self.watcher = Watcher::start(self).ok();

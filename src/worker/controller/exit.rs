@@ -1,10 +1,10 @@
-//! How the processes of a worker end, and whether they are started again. Plain values.
+//! The ends of a worker's processes, and whether they are started again. These are plain values.
 
 use crate::error::{Error, Result, Worker};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// When a process of a worker is started again.
+/// Says when a process of a worker is started again.
 ///
 /// ```
 /// use prodcon::worker::{ConsumerOptions, Restart};
@@ -18,9 +18,10 @@ pub enum Restart {
     /// A process is never started again.
     #[default]
     Never,
-    /// When it was killed or ended with a status other than 0, unless the worker was stopped.
+    /// A process is started again when it was killed or ended with a status other than 0, unless
+    /// the worker was stopped.
     OnFailure {
-        /// At most so often since `start_new`, all processes of the worker together.
+        /// The most restarts since `start_new`, of all processes of the worker together.
         limit: u32,
         /// The time before the first restart. It is doubled for each restart that follows at once,
         /// up to 30 s. After a process that lived for 10 s it starts again from here.
@@ -47,10 +48,10 @@ pub struct ProcessExit {
     pub process: usize,
     /// Its id.
     pub pid: u32,
-    /// How it ended; `None` if the status could not be collected, because SIGCHLD is ignored.
+    /// How it ended. `None` if the status could not be collected, because SIGCHLD is ignored.
     pub status: Option<ExitStatus>,
-    /// What it said before it ended, if it failed; or why it was killed; or that nobody knows how it
-    /// ended.
+    /// If it failed, what it said before it ended, or why it was killed, or that its status could
+    /// not be collected.
     pub error: Option<String>,
     /// It is started again.
     pub restarts: bool,

@@ -119,7 +119,8 @@ macro_rules! lend {
             self.core.pids()
         }
 
-        /// Stops it as soon as `work` returns; nobody waits here. A sleeping worker wakes up.
+        /// Stops the worker as soon as `work` returns, and does not wait for that. A sleeping
+        /// worker wakes up.
         ///
         /// # Errors
         /// Returns `Forked` in a forked child.

@@ -1,5 +1,5 @@
-//! How a controlling handle makes and runs its worker. Plain values, checked where a handle is made
-//! from them.
+//! Options: how a controlling handle makes and runs its worker. They are plain values, and are
+//! checked where a handle is made from them.
 
 use super::exit::Restart;
 use crate::error::{Error, Worker};
@@ -120,7 +120,7 @@ pub struct ProducerOptions {
 }
 
 impl ProducerOptions {
-    /// Describes a producer that works as often as it can, for nobody.
+    /// Describes a producer that works as often as it can and has no subscribers.
     pub fn new() -> Self {
         Self {
             common: Common::default(),

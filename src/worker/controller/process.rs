@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     start_timeout: Duration,
     /// How long a call of `work` may take.
     work_limit: Option<Duration>,
-    /// Nobody sees how they end. Those that end well say so.
+    /// No process sees how they end. Those that end well say so.
     unseen: bool,
     heard: Arc<Ears>,
     on_exit: Callback<ProcessExit>,
@@ -75,7 +75,7 @@ pub(crate) struct Plan {
     pub(crate) restart: Restart,
     pub(crate) start_timeout: Duration,
     pub(crate) work_limit: Option<Duration>,
-    /// Nobody will see how they end. Those that end well say so.
+    /// No process will see how they end. Those that end well say so.
     pub(crate) unseen: bool,
     pub(crate) heard: Arc<Ears>,
     pub(crate) on_exit: Callback<ProcessExit>,

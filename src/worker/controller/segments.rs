@@ -20,12 +20,12 @@ use std::time::{Duration, Instant};
 /// may one that was killed, until the kernel has given its locks back.
 const LEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How the worker's own queue is come by.
+/// The origin of the worker's own queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     /// It is made, and removed in the end.
     Create,
-    /// It is there, somebody else's.
+    /// The queue exists and belongs to another process.
     Attach,
     /// It may have been left by a predecessor; it is removed in the end.
     CreateOrAttach,
