@@ -44,7 +44,7 @@
 
 namespace prodcon {
 
-/// What a call answers; see prodcon.h.
+/// The answer of a call; see prodcon.h.
 enum class status : prodcon_status {
     ok = PRODCON_OK,
     full = PRODCON_FULL,
@@ -67,10 +67,10 @@ enum class status : prodcon_status {
     differs = PRODCON_DIFFERS
 };
 
-/// A status in a few words.
+/// Says in a few words what a status means.
 inline const char *text(status code) noexcept { return prodcon_status_text(static_cast<prodcon_status>(code)); }
 
-/// What is not an answer. what() names the queue, the values, and what to do.
+/// Thrown for everything that is not an answer. what() names the queue, the values, and what to do.
 class error : public std::runtime_error {
   public:
     error(status code, const char *what) : std::runtime_error(what), code_(code) {}
@@ -86,7 +86,7 @@ class queue;
 /// cancel_token::cancelled(). Its queue or token has to live as long.
 class interest {
   public:
-    /// As prodcon_select wants it.
+    /// Converts it for prodcon_select.
     const prodcon_interest &for_c() const noexcept { return c_; }
 
   private:
@@ -97,14 +97,14 @@ class interest {
     prodcon_interest c_;
 };
 
-/// Ends the waits of the queues that were attached with it. Copies are the same token; it is for any
-/// thread of the process that made it. cancel() may be called in a signal handler.
+/// Ends the waits of the queues that were attached with it. Copies are the same token; it is for
+/// any thread of the process that made it. cancel() may be called in a signal handler.
 class cancel_token {
   public:
     cancel_token() : token_(prodcon_token_new(), prodcon_token_free) {
         if (!token_) throw std::bad_alloc();
     }
-    /// For good: every wait, under way or later, answers status::cancelled.
+    /// Cancels it permanently: every wait, under way or later, answers status::cancelled.
     void cancel() const noexcept { prodcon_token_cancel(token_.get()); }
     [[nodiscard]] bool is_cancelled() const noexcept { return prodcon_token_is_cancelled(token_.get()); }
     [[nodiscard]] interest cancelled() const noexcept {
@@ -112,7 +112,7 @@ class cancel_token {
         c.token = token_.get();
         return interest(c);
     }
-    /// For the functions of prodcon.h.
+    /// Returns the handle for the functions of prodcon.h.
     const prodcon_token *handle() const noexcept { return token_.get(); }
 
   private:
@@ -121,7 +121,7 @@ class cancel_token {
 
 namespace detail {
 
-/// Throws what is neither ok nor an answer.
+/// Throws a status that is neither ok nor an answer.
 inline status answer(prodcon_status code) {
     switch (code) {
     case PRODCON_OK:
@@ -137,7 +137,7 @@ inline status answer(prodcon_status code) {
     }
 }
 
-/// Throws what is not ok.
+/// Throws a status that is not ok.
 inline void done(prodcon_status code) {
     if (code != PRODCON_OK) throw error(static_cast<status>(code), prodcon_last_error());
 }
@@ -147,7 +147,8 @@ using plain = std::enable_if_t<std::is_trivially_copyable_v<T> && !std::is_point
 
 } // namespace detail
 
-/// Bytes that belong to somebody else (what std::span<const std::byte> is in C++20, to which it converts).
+/// Bytes that another object owns. It is what std::span<const std::byte> is in C++20, to which it
+/// converts.
 class bytes_view {
   public:
     constexpr bytes_view() noexcept = default;
@@ -175,8 +176,9 @@ class bytes_view {
     std::size_t size_ = 0;
 };
 
-/// How long a call waits, at most: any std::chrono duration in whole nanoseconds or more. Less than nothing, as what
-/// is left until a deadline that has passed, is `no_wait`; more than 292 years is `forever`.
+/// The longest time that a call waits: any std::chrono duration in whole nanoseconds or more. A
+/// negative one, such as the rest of a deadline that has passed, is `no_wait`. More than 292 years
+/// is `forever`.
 class timeout {
   public:
     template <class Rep, class Period, class = std::enable_if_t<std::is_convertible_v<std::chrono::duration<Rep, Period>, std::chrono::nanoseconds>>>
@@ -186,16 +188,16 @@ class timeout {
         const double about = std::chrono::duration<double, std::nano>(time).count();
         ns_ = about <= 0 ? 0 : about >= most ? forever_ : std::chrono::nanoseconds(time).count();
     }
-    /// Waits as long as it takes.
+    /// Waits without a limit.
     static constexpr timeout infinite() noexcept { return std::chrono::nanoseconds::max(); }
-    /// As the functions of prodcon.h want it.
+    /// Converts it for the functions of prodcon.h.
     constexpr std::int64_t nanoseconds() const noexcept { return ns_; }
 
   private:
     static constexpr std::int64_t forever_ = -1;
     std::int64_t ns_ = 0;
 };
-/// Wait as long as it takes.
+/// Wait without a limit.
 inline constexpr timeout forever = timeout::infinite();
 /// Do not wait.
 inline constexpr timeout no_wait = std::chrono::nanoseconds::zero();
@@ -209,35 +211,35 @@ enum class role : std::uint32_t { both = PRODCON_BOTH, producer = PRODCON_PRODUC
 struct attach_options {
     prodcon::role role = prodcon::role::both;
     std::uint32_t max_unacked = 0;                      ///< seats set aside for items in hand
-    std::uint32_t min_unacked = 0;                      ///< 0: max_unacked
-    std::optional<std::chrono::nanoseconds> spin_limit; ///< nothing: 20 microseconds
-    std::string directory;                              ///< empty: PRODCON_DIR or /dev/shm
+    std::uint32_t min_unacked = 0;                      ///< 0 stands for max_unacked
+    std::optional<std::chrono::nanoseconds> spin_limit; ///< without a value, 20 microseconds
+    std::string directory;                              ///< if empty, PRODCON_DIR or /dev/shm
     std::optional<cancel_token> cancel;                 ///< ends the endpoint's waits
-    std::optional<timeout> wait_for_queue;              ///< until somebody creates it
+    std::optional<timeout> wait_for_queue;              ///< how long to wait until it is created
 };
 
 /// How a queue is created; see prodcon_options.
 struct options {
     std::uint32_t capacity = 0;
     std::uint32_t item_size = 0;
-    std::uint32_t seats = 0; ///< 0: 64
+    std::uint32_t seats = 0; ///< 0 stands for 64
     bool lossy = false;
     bool at_least_once = false;
     bool ready = true;
-    std::uint32_t mode = 0;           ///< 0: 0600
+    std::uint32_t mode = 0;           ///< 0 stands for 0600
     std::uint32_t batch = 0;          ///< items of a block; more than 1 needs a type_name
-    std::string dead_letter;          ///< the queue for items that always fail; empty: none
+    std::string dead_letter;          ///< the queue for items that always fail, if not empty
     std::uint32_t max_deliveries = 0; ///< how often an item is delivered before it goes there
-    std::string type_name;            ///< of the plain type that all items have; empty: bytes
-    std::uint32_t align = 0;          ///< of items; 0: 8
-    std::string directory;            ///< empty: that of `attach`
+    std::string type_name;            ///< of the plain type that all items have; if empty, items are bytes
+    std::uint32_t align = 0;          ///< of items; 0 stands for 8
+    std::string directory;            ///< if empty, that of `attach`
     attach_options attach;            ///< of the endpoint that creates the queue
     bool copy_in_slot = true;         ///< see PRODCON_NO_COPY_IN_SLOT
 };
 
 namespace detail {
 
-/// Nothing says more about a missing text than NULL.
+/// Returns NULL for a text that is missing.
 inline const char *or_null(const std::string &text) noexcept { return text.empty() ? nullptr : text.c_str(); }
 
 inline prodcon_attach_options for_c(const attach_options &how) noexcept {
@@ -273,7 +275,7 @@ inline prodcon_options for_c(const options &how, const prodcon_attach_options &a
     return c;
 }
 
-/// What is in hand of a queue.
+/// The items of a queue that are in hand.
 class in_hand {
   public:
     in_hand(in_hand &&other) noexcept : queue_(std::exchange(other.queue_, nullptr)) {}
@@ -285,14 +287,14 @@ class in_hand {
         return *this;
     }
 
-    /// Acknowledges it: the work is done, and nobody else gets it.
+    /// Acknowledges it: the work is done, and no other consumer gets it.
     void ack() { done(prodcon_queue_ack(std::exchange(queue_, nullptr))); }
     /// Gives it back, to another consumer. If that throws (at-most-once), it is still in hand.
     void nack() {
         done(prodcon_queue_nack(queue_));
         queue_ = nullptr;
     }
-    /// How many times it has been delivered, this time included.
+    /// Says how many times it has been delivered, this time included.
     [[nodiscard]] std::uint32_t delivery_count() const {
         std::uint32_t count = 0;
         done(prodcon_queue_delivery_count(queue_, &count));
@@ -319,14 +321,14 @@ class in_hand {
 
 } // namespace detail
 
-/// An item in hand, in place. Call ack() when the work is done; destroyed without, it is given back
-/// (at-least-once) or counts as got (at-most-once).
+/// An item in hand, in place. Call ack() when the work is done. If it is destroyed without that, it
+/// is given back (at-least-once) or counts as got (at-most-once).
 class [[nodiscard]] item : public detail::in_hand {
   public:
     const std::byte *data() const noexcept { return view_.data(); }
     std::size_t size() const noexcept { return view_.size(); }
     bytes_view view() const noexcept { return view_; }
-    /// What tells it from every other item, for ever.
+    /// Identifies the item, forever.
     [[nodiscard]] prodcon_item_id id() const { return id_of(0); }
 
   private:
@@ -336,9 +338,9 @@ class [[nodiscard]] item : public detail::in_hand {
     bytes_view view_;
 };
 
-/// An item in hand that has left its queue: it may go to another thread, it outlives the queue, and
-/// several are settled in any order. Destroyed without ack(), it is given back (at-least-once) or
-/// counts as got (at-most-once).
+/// An item in hand that is no longer tied to its queue. It may go to another thread, it outlives
+/// the queue, and several may be settled in any order. If it is destroyed without ack(), it is
+/// given back (at-least-once) or counts as got (at-most-once).
 class [[nodiscard]] owned_item {
   public:
     owned_item(owned_item &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)), view_(other.view_) {}
@@ -355,20 +357,20 @@ class [[nodiscard]] owned_item {
     const std::byte *data() const noexcept { return view_.data(); }
     std::size_t size() const noexcept { return view_.size(); }
     bytes_view view() const noexcept { return view_; }
-    /// Acknowledges it: the work is done, and nobody else gets it.
+    /// Acknowledges it: the work is done, and no other consumer gets it.
     void ack() { detail::done(prodcon_delivery_ack(std::exchange(handle_, nullptr))); }
     /// Gives it back. If that throws (at-most-once), it is still in hand.
     void nack() {
         detail::done(prodcon_delivery_nack(handle_));
         handle_ = nullptr;
     }
-    /// How many times it has been delivered, this time included.
+    /// Says how many times it has been delivered, this time included.
     [[nodiscard]] std::uint32_t delivery_count() const {
         std::uint32_t count = 0;
         detail::done(prodcon_delivery_count(handle_, &count));
         return count;
     }
-    /// What tells it from every other item, for ever.
+    /// Identifies the item, forever.
     [[nodiscard]] prodcon_item_id id() const {
         prodcon_item_id id{};
         id.size = sizeof id;
@@ -389,7 +391,8 @@ class [[nodiscard]] owned_item {
     bytes_view view_;
 };
 
-/// The items of one block in hand, in place. ack() acknowledges them all; else as an item.
+/// The items of one block in hand, in place. ack() acknowledges them all. In all else it works as
+/// an item.
 template <class T>
 class [[nodiscard]] slice : public detail::in_hand {
   public:
@@ -399,7 +402,7 @@ class [[nodiscard]] slice : public detail::in_hand {
     const T *begin() const noexcept { return data_; }
     const T *end() const noexcept { return data_ + size_; }
     const T &operator[](std::size_t index) const noexcept { return data_[index]; }
-    /// What tells item `index` from every other one, for ever.
+    /// Identifies item `index`, forever.
     [[nodiscard]] prodcon_item_id id(std::size_t index) const { return id_of(index); }
 #ifdef __cpp_lib_span
     operator std::span<const T>() const noexcept { return {data_, size_}; }
@@ -414,7 +417,8 @@ class [[nodiscard]] slice : public detail::in_hand {
     std::size_t size_;
 };
 
-/// A block to be filled in place, then committed. Destroyed without that, nothing is put.
+/// A block to be filled in place and then committed. If it is destroyed without that, nothing is
+/// put.
 class [[nodiscard]] block {
   public:
     block(block &&other) noexcept : queue_(std::exchange(other.queue_, nullptr)), data_(other.data_), size_(other.size_) {}
@@ -456,8 +460,8 @@ class [[nodiscard]] block {
     std::size_t size_;
 };
 
-/// A descriptor that becomes readable when a queue is worth a try, once it is armed. Made by
-/// queue::readable_fd and queue::writable_fd. It may outlive its queue.
+/// A descriptor that becomes readable when a get or a put on a queue is worth a try, once it is
+/// armed. queue::readable_fd and queue::writable_fd make it. It may outlive its queue.
 class ready_fd {
   public:
     ready_fd(ready_fd &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
@@ -470,13 +474,14 @@ class ready_fd {
     }
     ~ready_fd() { prodcon_fd_close(handle_); }
 
-    /// The descriptor, for poll and epoll. Do not read or close it.
+    /// Returns the descriptor, for poll and epoll. Do not read or close it.
     [[nodiscard]] int fd() const {
         int number = -1;
         detail::done(prodcon_fd_number(handle_, &number));
         return number;
     }
-    /// Resets it and arms it. True: there is something already, so try and do not poll.
+    /// Resets it and arms it. If it returns true, there is something already, so try and do not
+    /// poll.
     [[nodiscard]] bool arm() {
         bool ready = false;
         detail::done(prodcon_fd_arm(handle_, &ready));
@@ -490,10 +495,10 @@ class ready_fd {
     prodcon_fd *handle_ = nullptr;
 };
 
-/// An endpoint of a queue: one seat, given back when it is destroyed.
+/// An endpoint of a queue. It has one seat, which is given back when it is destroyed.
 class queue {
   public:
-    /// Attached to nothing: every call throws.
+    /// Makes an endpoint that is attached to no queue. Every call on it throws.
     queue() noexcept = default;
     queue(queue &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
     queue &operator=(queue &&other) noexcept {
@@ -506,7 +511,8 @@ class queue {
     ~queue() { close(); }
 
     static queue create(const std::string &name, const options &how) { return made(prodcon_queue_create, name, how); }
-    /// Attaches if it exists; other options there are thrown as status::differs.
+    /// Attaches to the queue if it exists, and otherwise creates it. If it has other options,
+    /// throws status::differs.
     static queue create_or_attach(const std::string &name, const options &how) {
         return made(prodcon_queue_create_or_attach, name, how);
     }
@@ -528,25 +534,25 @@ class queue {
 
     void close() noexcept { prodcon_queue_close(std::exchange(handle_, nullptr)); }
     explicit operator bool() const noexcept { return handle_ != nullptr; }
-    /// For the functions of prodcon.h.
+    /// Returns the handle for the functions of prodcon.h.
     prodcon_queue *handle() const noexcept { return handle_; }
 
-    /// Puts a copy: ok, full, timed_out, not_ready, stopped or cancelled.
+    /// Puts a copy. Answers ok, full, timed_out, not_ready, stopped or cancelled.
     [[nodiscard]] status put(bytes_view bytes, timeout wait = forever) { return detail::answer(prodcon_queue_put(handle_, bytes.data(), bytes.size(), wait.nanoseconds())); }
     /// Puts the bytes of a value.
     template <class T, class = detail::plain<T>>
     [[nodiscard]] status put_value(const T &value, timeout wait = forever) {
         return detail::answer(prodcon_queue_put(handle_, &value, sizeof value, wait.nanoseconds()));
     }
-    /// A block of so many bytes, to be filled in place.
+    /// Reserves a block of `size` bytes, to be filled in place.
     [[nodiscard]] block reserve(std::size_t size) {
         void *data = nullptr;
         detail::done(prodcon_queue_reserve(handle_, size, &data));
         return block(handle_, data, size);
     }
 
-    /// The oldest item, in place. Nothing: empty, timed_out, cancelled or stopped (end of stream), which
-    /// `why` tells.
+    /// Takes the oldest item, in place. If there is none, `why` is empty, timed_out, cancelled or
+    /// stopped (end of stream).
     [[nodiscard]] std::optional<item> take(timeout wait = forever, status *why = nullptr) {
         const void *data = nullptr;
         std::size_t size = 0;
@@ -555,7 +561,8 @@ class queue {
         if (answered != status::ok) return std::nullopt;
         return item(handle_, bytes_view(data, size));
     }
-    /// The oldest item, with a seat of its own (see attach_options::max_unacked); nothing as in take.
+    /// Takes the oldest item with a seat of its own (see attach_options::max_unacked). Returns
+    /// nothing in the same cases as take.
     [[nodiscard]] std::optional<owned_item> take_owned(timeout wait = forever, status *why = nullptr) {
         prodcon_delivery *delivery = nullptr;
         const status answered = detail::answer(prodcon_queue_take_owned(handle_, &delivery, wait.nanoseconds()));
@@ -563,7 +570,7 @@ class queue {
         if (answered != status::ok) return std::nullopt;
         return owned_item(delivery);
     }
-    /// A copy of the oldest item; nothing as in take.
+    /// Gets a copy of the oldest item. Returns nothing in the same cases as take.
     [[nodiscard]] std::optional<std::vector<std::byte>> get(timeout wait = forever, status *why = nullptr) {
         auto taken = take(wait, why);
         if (!taken) return std::nullopt;
@@ -571,9 +578,9 @@ class queue {
         taken->ack();
         return copy;
     }
-    /// All items of the oldest block, in place, in a queue of a plain type (in one without batches that
-    /// is one item); nothing as in take. A type of another size or alignment is thrown as
-    /// incompatible, and nothing is taken.
+    /// Takes all items of the oldest block, in place, in a queue of a plain type. Without batches
+    /// that is one item. Returns nothing in the same cases as take. A type of another size or
+    /// alignment is thrown as incompatible, and nothing is taken.
     template <class T, class = detail::plain<T>>
     [[nodiscard]] std::optional<slice<T>> take_slice(timeout wait = forever, status *why = nullptr) {
         if (item_size() != sizeof(T)) {
@@ -590,9 +597,9 @@ class queue {
             throw error(status::incompatible, "take_slice: the queue's items are not aligned for the type: create it with that align");
         return items;
     }
-    /// The oldest item as a value; nothing as in take. An item of another size is thrown away, and that
-    /// is thrown: as too_large if it is longer, as invalid if it is shorter. Read a queue that has items
-    /// of several sizes with get or take.
+    /// Gets the oldest item as a value. Returns nothing in the same cases as take. An item of
+    /// another size is discarded, and too_large is thrown if it is longer, or invalid if it is
+    /// shorter. Read a queue that has items of several sizes with get or take.
     template <class T, class = detail::plain<T>>
     [[nodiscard]] std::optional<T> get_value(timeout wait = forever, status *why = nullptr) {
         T value;
@@ -609,17 +616,17 @@ class queue {
         return value;
     }
 
-    /// A copy of the newest item, which stays where it is; nothing if there is none, or if others were
-    /// faster each time. `id` tells which item it is.
+    /// Returns a copy of the newest item, which stays where it is. Returns nothing if there is
+    /// none, or if others were faster each time. `id` tells which item it is.
     [[nodiscard]] std::optional<std::vector<std::byte>> latest(prodcon_item_id *id = nullptr) const {
         return observed(prodcon_queue_latest, id);
     }
-    /// A copy of the oldest item; else as latest.
+    /// Returns a copy of the oldest item. In all else it works as latest.
     [[nodiscard]] std::optional<std::vector<std::byte>> peek(prodcon_item_id *id = nullptr) const {
         return observed(prodcon_queue_peek, id);
     }
-    /// The newest item as a value. An item of another size is thrown: as too_large, or as invalid if
-    /// it is shorter.
+    /// Returns the newest item as a value. For an item of another size, too_large is thrown, or
+    /// invalid if it is shorter.
     template <class T, class = detail::plain<T>>
     [[nodiscard]] std::optional<T> latest_value(prodcon_item_id *id = nullptr) const {
         T value;
@@ -633,14 +640,14 @@ class queue {
         return value;
     }
 
-    /// A descriptor that becomes readable when there is an item.
+    /// Makes a descriptor that becomes readable when there is an item.
     [[nodiscard]] ready_fd readable_fd() const { return ready(PRODCON_READABLE); }
-    /// A descriptor that becomes readable when there is space.
+    /// Makes a descriptor that becomes readable when there is space.
     [[nodiscard]] ready_fd writable_fd() const { return ready(PRODCON_WRITABLE); }
 
-    /// An item is there: take with no_wait is worth it.
+    /// The interest in an item: when it is ready, take with no_wait is worth a try.
     [[nodiscard]] interest readable() const noexcept { return of(PRODCON_READABLE); }
-    /// Space is there: put with no_wait is worth it.
+    /// The interest in space: when it is ready, put with no_wait is worth a try.
     [[nodiscard]] interest writable() const noexcept { return of(PRODCON_WRITABLE); }
 
     void set_ready() { detail::done(prodcon_queue_set_ready(handle_)); }
@@ -651,20 +658,21 @@ class queue {
         detail::done(prodcon_queue_is_ready(handle_, &ready));
         return ready;
     }
-    /// The name was removed: what has it by then, if anything, is another queue.
+    /// Says whether the name was removed. If something has that name afterwards, it is another
+    /// queue.
     [[nodiscard]] bool is_removed() const {
         bool removed = false;
         detail::done(prodcon_queue_is_removed(handle_, &removed));
         return removed;
     }
-    /// False: not in that time.
+    /// Returns false if that did not happen in time.
     bool wait_ready(timeout wait = forever) { return detail::answer(prodcon_queue_wait_ready(handle_, wait.nanoseconds())) == status::ok; }
     [[nodiscard]] std::size_t size() const {
         std::size_t length = 0;
         detail::done(prodcon_queue_len(handle_, &length));
         return length;
     }
-    /// Bytes of the longest item.
+    /// Returns the bytes of the longest item.
     [[nodiscard]] std::size_t item_size() const {
         std::size_t size = 0;
         detail::done(prodcon_queue_item_size(handle_, &size));
@@ -681,7 +689,7 @@ class queue {
         return static_cast<state>(number);
     }
     void set_state(state to) { detail::done(prodcon_queue_set_state(handle_, static_cast<std::int32_t>(to))); }
-    /// False: not in that time.
+    /// Returns false if that did not happen in time.
     bool wait_state(state wanted, timeout wait = forever) { return detail::answer(prodcon_queue_wait_state(handle_, static_cast<std::int32_t>(wanted), wait.nanoseconds())) == status::ok; }
     [[nodiscard]] prodcon_stats stats() const {
         prodcon_stats figures{};
@@ -689,7 +697,8 @@ class queue {
         detail::done(prodcon_queue_stats(handle_, &figures));
         return figures;
     }
-    /// Seats of dead processes that were resolved, and that must wait.
+    /// Recovers the seats of dead processes. Returns how many were resolved, and how many must
+    /// wait.
     std::pair<std::uint32_t, std::uint32_t> recover() {
         std::pair<std::uint32_t, std::uint32_t> seats{0, 0};
         detail::done(prodcon_queue_recover(handle_, &seats.first, &seats.second));
@@ -733,8 +742,9 @@ class queue {
     prodcon_queue *handle_ = nullptr;
 };
 
-/// Waits for the first of several interests, at most 127: its index. Nothing: timed_out or cancelled,
-/// which `why` tells. Another consumer may be faster, so try without waiting, and select again.
+/// Waits for the first of several interests, at most 127, and returns its index. If it returns
+/// nothing, `why` is timed_out or cancelled. Another consumer may be faster, so try without
+/// waiting, and select again.
 [[nodiscard]] inline std::optional<std::size_t> select(const std::vector<interest> &interests, timeout wait = forever, status *why = nullptr) {
     std::vector<prodcon_interest> c;
     c.reserve(interests.size());
