@@ -13,7 +13,7 @@ const PROGRAM: &str = "prodcon-bridge";
 #[derive(Args)]
 #[command(disable_help_flag = true)]
 pub struct Arguments {
-    /// What `prodcon-bridge` is told; `prodcon bridge --help` shows it
+    /// Arguments of `prodcon-bridge`; `prodcon bridge --help` lists them
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,

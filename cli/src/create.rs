@@ -15,16 +15,16 @@ pub struct Arguments {
     /// Longest item
     #[arg(long, value_name = "BYTES", required_unless_present = "type", value_parser = parse::bytes::<usize>)]
     item_size: Option<usize>,
-    /// Items are of this type instead, and not byte strings
+    /// Type of the items; without it they are byte strings
     #[arg(long, value_name = "TYPE", conflicts_with = "item_size")]
     r#type: Option<Plain>,
-    /// Up to M items in one block, put and got at once by programs that do so; needs --type
+    /// Up to M items in one block, for programs that put and get several at once; needs --type
     #[arg(long, value_name = "M", requires = "type", value_parser = |text: &str| parse::count_in(text, 1..=65_535))]
     batch: Option<u32>,
-    /// No slot has a copy of its item, for items of at most 8 bytes that are taken in place
+    /// Keep no copies of items in slots; for items of at most 8 bytes that are taken in place
     #[arg(long, conflicts_with = "item_size")]
     no_copy_in_slot: bool,
-    /// A put on the full queue drops the oldest item
+    /// Let a put on the full queue drop the oldest item
     #[arg(long)]
     lossy: bool,
     /// Endpoints that can be attached at once
@@ -33,10 +33,10 @@ pub struct Arguments {
     /// Permissions of the file
     #[arg(long, value_name = "OCTAL", value_parser = parse::mode, default_value = "600")]
     mode: u32,
-    /// Items in the hands of killed consumers are delivered again
+    /// Deliver again what killed consumers had in hand
     #[arg(long)]
     at_least_once: bool,
-    /// An item that was delivered N times and came back goes to the --dead-letter queue
+    /// Move an item that was delivered N times and came back to the --dead-letter queue
     #[arg(
         long,
         value_name = "N",
@@ -47,7 +47,7 @@ pub struct Arguments {
     /// The queue for such items; it must exist
     #[arg(long, value_name = "NAME", requires = "max_deliveries")]
     dead_letter: Option<String>,
-    /// Puts are refused until `prodcon ready`
+    /// Refuse puts until `prodcon ready`
     #[arg(long)]
     not_ready: bool,
 }

@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Wait for more until end of stream
     #[arg(long)]
     follow: bool,
-    /// Raw bytes, no newline after each item
+    /// Write raw bytes, with no newline after each item
     #[arg(long)]
     frames: bool,
     /// Longest wait for one item

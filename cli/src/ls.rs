@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Names of queues, or patterns with * and ?; all there are if none is given
+    /// Names of queues, or patterns with * and ?; without any, all queues
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// One JSON array on stdout
+    /// Print one JSON array on stdout
     #[arg(long)]
     json: bool,
 }

@@ -58,7 +58,7 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The whole story in one command: processes that exchange data, are killed, and account for every item
+    /// Show it all in one command: processes exchange data, are killed, and account for every item
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
     /// Create a queue of byte strings, or of a plain type
@@ -89,15 +89,15 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Remove queues
     Rm(rm::Arguments),
-    /// Measure a queue between processes, everything verified
+    /// Measure a queue between processes, and verify every item
     #[cfg(feature = "bench")]
     Bench(bench::Arguments),
-    /// Kill and stop processes at random for as long as you like, every item and account checked
+    /// Kill and stop processes at random for as long as you like, and check every item and account
     #[cfg(feature = "soak")]
     Soak(soak::Arguments),
     /// Carry queues between machines: runs prodcon-bridge, where that is installed
     Bridge(bridge::Arguments),
-    /// Print what makes a shell complete these commands
+    /// Print a script that lets a shell complete these commands
     Completions(manual::Completions),
     /// Print a manual page, or write all of them
     Man(manual::Pages),

@@ -16,7 +16,7 @@ pub struct Completions {
 
 #[derive(Args)]
 pub struct Pages {
-    /// The command that the page is about; the program itself if none is given
+    /// The command that the page is about; without one, the program itself
     command: Option<String>,
     /// Write all pages to DIR
     #[arg(long, value_name = "DIR", conflicts_with = "command")]

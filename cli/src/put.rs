@@ -22,7 +22,7 @@ pub struct Arguments {
     /// Read from FILE, not from stdin
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// An item is BYTES bytes, not a line
+    /// Read items of BYTES bytes, not lines
     #[arg(long, value_name = "BYTES", value_parser = frame)]
     frames: Option<u32>,
     /// Longest wait for space for one item
@@ -109,7 +109,7 @@ impl Items {
     /// Reads the next item.
     ///
     /// # Errors
-    /// The input cannot be read, or a signal came.
+    /// Fails if the input cannot be read, or if a signal came.
     fn next(&mut self) -> Result<Found, End> {
         self.item.clear();
         self.number += 1;
@@ -168,7 +168,7 @@ impl Items {
         End::failed(format!("cannot read {}: {error}", self.source))
     }
 
-    /// So long that nobody reads to its end.
+    /// Returns whether the line was too long to be read to its end.
     fn is_cut(&self) -> bool {
         self.item.len() > self.longest.saturating_add(1 << 16)
     }

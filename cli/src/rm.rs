@@ -10,7 +10,7 @@ pub struct Arguments {
     /// Names of the queues
     #[arg(required = true)]
     names: Vec<String>,
-    /// Also those to which processes are attached
+    /// Remove queues to which processes are attached, too
     #[arg(long)]
     force: bool,
 }

@@ -18,7 +18,7 @@ pub struct Arguments {
     /// Names of the queues, or patterns with * and ?
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
-    /// One JSON object on stdout, a line for each queue
+    /// Print one JSON object on stdout, a line for each queue
     #[arg(long)]
     json: bool,
     #[command(flatten)]

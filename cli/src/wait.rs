@@ -29,18 +29,18 @@ impl ForQueue {
         }
     }
 
-    /// A handle to the queue.
+    /// Returns a handle to the queue.
     ///
     /// # Errors
-    /// As of [`Control::attach_with`].
+    /// Fails as [`Control::attach_with`] does.
     pub fn control(self, name: &str) -> prodcon::Result<Control> {
         Control::attach_with(name, &self.options())
     }
 
-    /// A handle to the queue that can change nothing.
+    /// Returns a handle to the queue that can change nothing.
     ///
     /// # Errors
-    /// As of [`Control::attach_with`].
+    /// Fails as [`Control::attach_with`] does.
     pub fn read_only(self, name: &str) -> prodcon::Result<Control> {
         if self.wait.is_some() {
             self.control(name)?;

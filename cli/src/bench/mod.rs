@@ -32,7 +32,7 @@ use workload::Workload;
 pub struct Arguments {
     #[command(flatten)]
     workload: Workload,
-    /// How long each shape is measured, and latencies as well
+    /// How long to measure each shape, and each latency
     #[arg(long, value_name = "S", value_parser = parse::run_time, default_value = "3")]
     seconds: Duration,
     /// Runs of each shape that share this time; their median counts
@@ -58,7 +58,7 @@ pub struct Arguments {
         default_value = "1x1,2x2,4x4"
     )]
     shapes: Vec<Processes>,
-    /// One JSON object on stdout
+    /// Print one JSON object on stdout
     #[arg(long)]
     json: bool,
     /// Draw throughput by size and the percentiles of latency; does --sweep and --latency

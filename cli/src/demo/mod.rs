@@ -27,13 +27,13 @@ const BUFFER: usize = 16;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// How long
+    /// How long to run
     #[arg(long, value_name = "S", value_parser = parse::run_time, default_value = "10")]
     seconds: Duration,
     /// Send the lines of FILE, over and over, instead of this machine's counters
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// Kill nobody
+    /// Kill no process
     #[arg(long)]
     no_kill: bool,
 }

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 #[command(after_help = "\
 Without --listen and --textfile it prints the metrics once. With either it runs until SIGINT or SIGTERM, and then ends with 0.")]
 pub struct Arguments {
-    /// Names of queues, or patterns with * and ?; all there are if none is given
+    /// Names of queues, or patterns with * and ?; without any, all queues
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Serve http://ADDR/metrics: HOST:PORT, or a PORT of this machine alone
@@ -34,7 +34,7 @@ pub struct Arguments {
     /// Time between two writes of the file
     #[arg(long, value_name = "S", requires = "textfile", value_parser = interval, default_value = "15")]
     interval: Duration,
-    /// Write the file once, end
+    /// Write the file once, and end
     #[arg(long, requires = "textfile")]
     once: bool,
 }

@@ -30,7 +30,7 @@ use worker::{Bug, SHORTEST};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// How long
+    /// How long to run
     #[arg(long, value_name = "N", value_parser = parse::minutes, default_value = "1")]
     minutes: Duration,
     /// Only a queue that delivers the items of killed consumers again (default: all modes in turn)
@@ -54,13 +54,15 @@ pub struct Arguments {
     /// Bytes of the longest item
     #[arg(long, default_value_t = 64, value_parser = |text: &str| parse::bytes_in(text, SHORTEST as u32..=1 << 20))]
     item_size: u32,
-    /// The same dice again (what the system makes of it still differs)
+    /// Seed of the dice, to repeat a run (what the system makes of it still differs)
     #[arg(long)]
     seed: Option<u64>,
-    /// Replace no killed consumer (the last one is left alone), and time how soon others get what it had in hand
+    /// Replace no killed consumer (the last one is left alone), and measure how soon others get
+    /// what it had in hand
     #[arg(long)]
     no_replace: bool,
-    /// Longest time in which nobody gets anything, or that a stream needs to end, before that is wrong
+    /// Longest time in which no consumer gets an item, or that a stream needs to end, before that
+    /// is an error
     #[arg(long, value_name = "S", value_parser = parse::seconds, default_value = "30")]
     patience: Duration,
     #[arg(long, hide = true, conflicts_with = "batch")]

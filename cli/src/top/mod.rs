@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Names of the queues, or patterns with * and ?; all there are if none is given
+    /// Names of the queues, or patterns with * and ?; without any, all queues
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Time between two looks
     #[arg(long, value_name = "S", value_parser = interval, default_value = "1")]
     interval: Duration,
-    /// Look twice, print one table, end
+    /// Look twice, print one table, and end
     #[arg(long)]
     once: bool,
 }
