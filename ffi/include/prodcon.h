@@ -631,9 +631,9 @@ prodcon_status prodcon_queue_attach_with(const char *name,
 /**
  * Attaches to the queue if it exists, else creates it.
  *
- * - Returns: `PRODCON_DIFFERS` if it exists with other options (the gate and the permission bits
- *   are not compared, seats and alignment only if they are set): `prodcon_last_error` lists what
- *   differs. Else as `prodcon_queue_create` and `prodcon_queue_attach`.
+ * - Returns: `PRODCON_DIFFERS` if it exists with other options. `prodcon_last_error` lists what
+ *   differs. The gate and the permission bits are not compared, seats and alignment only if they
+ *   are set. Otherwise as `prodcon_queue_create` and `prodcon_queue_attach`.
  * - Ownership: as `prodcon_queue_create`.
  * - Threads: any. Call it in the process that uses the handle.
  */
@@ -729,8 +729,8 @@ prodcon_status prodcon_queue_reserve(struct prodcon_queue *queue, size_t len, vo
  * Puts the first `len` bytes of the reserved block, at most as many as were reserved.
  *
  * - Waits: as `prodcon_queue_put`.
- * - Returns: unless it is `PRODCON_OK`, nothing was put, and the block is still reserved with
- *   what is in it: commit again, or cancel. `PRODCON_INVALID` if no block is reserved,
+ * - Returns: unless it is `PRODCON_OK`, nothing was put, and the block is still reserved with what
+ *   is in it. Commit it again, or cancel it. `PRODCON_INVALID` if no block is reserved,
  *   `PRODCON_TOO_LARGE` if `len` is more than was reserved; else as `prodcon_queue_put`.
  * - Ownership: after `PRODCON_OK` the block is no longer yours.
  * - Threads: one at a time.
@@ -797,8 +797,8 @@ prodcon_status prodcon_queue_ack(struct prodcon_queue *queue);
  * no free seat, this handle's next take or get has it again, and until then puts answer
  * `PRODCON_NO_SEAT`. In a queue with batches the rest of the block goes with it.
  *
- * - Returns: `PRODCON_INVALID` if nothing is in hand, or if the queue is at-most-once: then the
- *   item stays in hand.
+ * - Returns: `PRODCON_INVALID` if nothing is in hand, or if the queue is at-most-once. In the
+ *   latter case the item stays in hand.
  * - Ownership: the bytes may not be read any more.
  * - Threads: one at a time.
  */
@@ -883,8 +883,8 @@ prodcon_status prodcon_delivery_ack(struct prodcon_delivery *delivery);
 /**
  * Gives the item back, to another consumer of an at-least-once queue or to this one's next take.
  *
- * - Returns: `PRODCON_INVALID` if it was settled, or if the queue is at-most-once: then the item
- *   stays in hand.
+ * - Returns: `PRODCON_INVALID` if it was settled, or if the queue is at-most-once. In the latter
+ *   case the item stays in hand.
  * - Ownership: the delivery is gone, and its bytes may not be read any more.
  * - Threads: any, one at a time.
  */
@@ -1179,7 +1179,7 @@ bool prodcon_token_is_cancelled(const struct prodcon_token *token);
  * Frees a token. Handles that were attached with it stay attached, and nothing cancels their waits
  * any more. NULL is fine.
  *
- * - Ownership: the token is gone: no call may use it afterwards, nor be using it now.
+ * - Ownership: the token is gone. No call may use it afterwards, and none may be using it now.
  * - Threads: any.
  */
 void prodcon_token_free(struct prodcon_token *token);
@@ -1324,7 +1324,7 @@ prodcon_status prodcon_worker_sleep(struct prodcon_worker *worker, int64_t timeo
  * when the last call was due, so that nothing drifts. A producer that is more than a second late
  * leaves calls out.
  *
- * - Returns: `PRODCON_OK`: work now. `PRODCON_STOPPED`: the worker has to end.
+ * - Returns: `PRODCON_OK` if it has to work now, `PRODCON_STOPPED` if the worker has to end.
  * - Threads: one at a time.
  */
 prodcon_status prodcon_worker_next(struct prodcon_worker *worker);
@@ -1391,9 +1391,9 @@ prodcon_status prodcon_worker_send_message(struct prodcon_worker *worker,
  *
  * - Waits: while there is no message and the worker need not end.
  * - Returns: `PRODCON_EMPTY` or `PRODCON_TIMED_OUT`; `PRODCON_STOPPED` if the worker has to end;
- *   `PRODCON_TOO_LARGE` if the message is longer than `size`: `*len` is its length, and the next
- *   receive with a large enough buffer gives it; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`,
- *   `PRODCON_OS`.
+ *   `PRODCON_TOO_LARGE` if the message is longer than `size`; `PRODCON_NO_SEAT`,
+ *   `PRODCON_CORRUPT`, `PRODCON_OS`. After `PRODCON_TOO_LARGE` `*len` is the message's length, and
+ *   the next receive with a large enough buffer gives it.
  * - Ownership: `buffer` is yours. It may be NULL if `size` is 0.
  * - Threads: one at a time.
  */

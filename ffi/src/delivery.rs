@@ -146,8 +146,8 @@ pub unsafe extern "C" fn prodcon_delivery_ack(delivery: *mut Delivery) -> Status
 
 /// Gives the item back, to another consumer of an at-least-once queue or to this one's next take.
 ///
-/// - Returns: `PRODCON_INVALID` if it was settled, or if the queue is at-most-once: then the item
-///   stays in hand.
+/// - Returns: `PRODCON_INVALID` if it was settled, or if the queue is at-most-once. In the latter
+///   case the item stays in hand.
 /// - Ownership: the delivery is gone, and its bytes may not be read any more.
 /// - Threads: any, one at a time.
 #[unsafe(no_mangle)]

@@ -95,9 +95,9 @@ pub unsafe extern "C" fn prodcon_queue_attach_with(
 
 /// Attaches to the queue if it exists, else creates it.
 ///
-/// - Returns: `PRODCON_DIFFERS` if it exists with other options (the gate and the permission bits
-///   are not compared, seats and alignment only if they are set): `prodcon_last_error` lists what
-///   differs. Else as `prodcon_queue_create` and `prodcon_queue_attach`.
+/// - Returns: `PRODCON_DIFFERS` if it exists with other options. `prodcon_last_error` lists what
+///   differs. The gate and the permission bits are not compared, seats and alignment only if they
+///   are set. Otherwise as `prodcon_queue_create` and `prodcon_queue_attach`.
 /// - Ownership: as `prodcon_queue_create`.
 /// - Threads: any. Call it in the process that uses the handle.
 #[unsafe(no_mangle)]
@@ -311,8 +311,8 @@ pub unsafe extern "C" fn prodcon_queue_reserve(
 /// Puts the first `len` bytes of the reserved block, at most as many as were reserved.
 ///
 /// - Waits: as `prodcon_queue_put`.
-/// - Returns: unless it is `PRODCON_OK`, nothing was put, and the block is still reserved with
-///   what is in it: commit again, or cancel. `PRODCON_INVALID` if no block is reserved,
+/// - Returns: unless it is `PRODCON_OK`, nothing was put, and the block is still reserved with what
+///   is in it. Commit it again, or cancel it. `PRODCON_INVALID` if no block is reserved,
 ///   `PRODCON_TOO_LARGE` if `len` is more than was reserved; else as `prodcon_queue_put`.
 /// - Ownership: after `PRODCON_OK` the block is no longer yours.
 /// - Threads: one at a time.
@@ -419,8 +419,8 @@ pub unsafe extern "C" fn prodcon_queue_ack(queue: *mut Queue) -> Status {
 /// no free seat, this handle's next take or get has it again, and until then puts answer
 /// `PRODCON_NO_SEAT`. In a queue with batches the rest of the block goes with it.
 ///
-/// - Returns: `PRODCON_INVALID` if nothing is in hand, or if the queue is at-most-once: then the
-///   item stays in hand.
+/// - Returns: `PRODCON_INVALID` if nothing is in hand, or if the queue is at-most-once. In the
+///   latter case the item stays in hand.
 /// - Ownership: the bytes may not be read any more.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]

@@ -54,7 +54,7 @@ pub unsafe extern "C" fn prodcon_token_is_cancelled(token: *const Token) -> bool
 /// Frees a token. Handles that were attached with it stay attached, and nothing cancels their waits
 /// any more. NULL is fine.
 ///
-/// - Ownership: the token is gone: no call may use it afterwards, nor be using it now.
+/// - Ownership: the token is gone. No call may use it afterwards, and none may be using it now.
 /// - Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_token_free(token: *mut Token) {

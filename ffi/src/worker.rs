@@ -359,7 +359,7 @@ pub unsafe extern "C" fn prodcon_worker_sleep(worker: *mut Worker, timeout_ns: i
 /// when the last call was due, so that nothing drifts. A producer that is more than a second late
 /// leaves calls out.
 ///
-/// - Returns: `PRODCON_OK`: work now. `PRODCON_STOPPED`: the worker has to end.
+/// - Returns: `PRODCON_OK` if it has to work now, `PRODCON_STOPPED` if the worker has to end.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_worker_next(worker: *mut Worker) -> Status {
@@ -533,9 +533,9 @@ pub unsafe extern "C" fn prodcon_worker_send_message(
 ///
 /// - Waits: while there is no message and the worker need not end.
 /// - Returns: `PRODCON_EMPTY` or `PRODCON_TIMED_OUT`; `PRODCON_STOPPED` if the worker has to end;
-///   `PRODCON_TOO_LARGE` if the message is longer than `size`: `*len` is its length, and the next
-///   receive with a large enough buffer gives it; `PRODCON_NO_SEAT`, `PRODCON_CORRUPT`,
-///   `PRODCON_OS`.
+///   `PRODCON_TOO_LARGE` if the message is longer than `size`; `PRODCON_NO_SEAT`,
+///   `PRODCON_CORRUPT`, `PRODCON_OS`. After `PRODCON_TOO_LARGE` `*len` is the message's length, and
+///   the next receive with a large enough buffer gives it.
 /// - Ownership: `buffer` is yours. It may be NULL if `size` is 0.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]

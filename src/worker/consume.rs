@@ -67,8 +67,8 @@ pub trait Consume: Sized {
         context: &mut Context,
     ) -> Result<(), BoxError>;
 
-    /// Ends the work: called once, after the last call of `work`, whatever ended the loop: stop,
-    /// the queue's end, a signal, an error or a panic.
+    /// Ends the work. It is called once, after the last call of `work`. The loop may have ended by
+    /// a stop, at the queue's end, or after a signal, an error or a panic.
     ///
     /// # Errors
     /// The controlling process is told of an error.

@@ -67,8 +67,8 @@ pub trait Produce: Sized {
         context: &mut Context,
     ) -> Result<Option<<Self::Item as Payload>::Owned>, BoxError>;
 
-    /// Ends the work: called once, after the last call of `work`, whatever ended the loop: stop, a
-    /// signal, an error or a panic.
+    /// Ends the work. It is called once, after the last call of `work`. The loop may have ended by
+    /// a stop, a signal, an error or a panic.
     ///
     /// # Errors
     /// The controlling process is told of an error.

@@ -81,8 +81,8 @@ pub trait ProduceInPlace: Sized {
     /// process hears of it.
     fn fill(&mut self, item: &mut Self::Item, context: &mut Context) -> Result<Filled, BoxError>;
 
-    /// Ends the work: called once, after the last call of `fill`, whatever ended the loop: stop, a
-    /// signal, an error or a panic.
+    /// Ends the work. It is called once, after the last call of `fill`. The loop may have ended by
+    /// a stop, a signal, an error or a panic.
     ///
     /// # Errors
     /// The controlling process is told of an error.

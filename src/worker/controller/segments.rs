@@ -69,7 +69,8 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// `own`: the options of the worker's own queue; `processes`: that may attach to the rings.
+    /// `own` are the options of the worker's own queue, and `processes` is how many may attach to
+    /// the rings.
     pub(crate) fn open<T: Payload + ?Sized>(
         name: &str,
         common: &Common,
