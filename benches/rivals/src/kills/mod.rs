@@ -141,7 +141,7 @@ fn title(entry: &Entry, promise: Promise) -> &'static str {
 }
 
 /// A system that failed or was skipped is a row of the table; only a signal ends everything.
-fn told<T>(outturn: Outcome<Result<T, String>>) -> Outcome<Result<T, String>> {
+fn row<T>(outturn: Outcome<Result<T, String>>) -> Outcome<Result<T, String>> {
     processes::check_signals()?;
     Ok(match outturn {
         Ok(outturn) => outturn.map_err(|why| format!("SKIPPED: {why}")),
