@@ -1,4 +1,7 @@
-//! The way in which an endpoint takes seats and gives them up.
+//! Takes seats for an endpoint, and gives them up.
+//!
+//! Invariant: a seat leaves the set of its endpoint's own seats when its lock is given back, and
+//! not before.
 
 use super::claims::Claims;
 use super::control::Control;

@@ -1,4 +1,7 @@
-//! How long a waiter pauses and sleeps.
+//! The lengths of a waiter's pauses and sleeps.
+//!
+//! Invariant: no sleep lasts longer than [`MAX_SLEEP`] without a look, so the death of a process
+//! that would have sent a wake-up delays a waiter by no more than that.
 
 use crate::sync::atomic::pause;
 use std::sync::OnceLock;

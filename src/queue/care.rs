@@ -1,4 +1,4 @@
-//! What the waits for several queues remember of the dead, for each handle.
+//! What a handle's waits for several queues remember of their looks after the dead.
 
 use super::due::Due;
 use std::sync::{Mutex, MutexGuard, PoisonError};

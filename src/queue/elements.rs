@@ -1,4 +1,4 @@
-//! What a block that is filled in place can be made of.
+//! The types that a block can be filled with in place: one value, or a slice of them.
 
 use std::ptr::NonNull;
 

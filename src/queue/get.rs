@@ -1,4 +1,5 @@
-//! Getting: one exchange, and the items are in hand. A copying get acknowledges before it returns.
+//! Getting: one exchange, and the items are in hand. Invariant: a copying get acknowledges before
+//! it returns.
 //!
 //! `get_fast` and `take_fast` are the usual case. `find_and_show` has all the others.
 

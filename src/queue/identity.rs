@@ -1,4 +1,7 @@
-//! What distinguishes one item from every other one.
+//! The ids of queues and items, which distinguish one item from every other one.
+//!
+//! Invariant: an item's id is its queue's random bytes, the position of its put and its index in
+//! the block. So it stays the same when the item is delivered again.
 
 use super::endpoint::Endpoint;
 use crate::ring::Memory;

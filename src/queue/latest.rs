@@ -1,7 +1,7 @@
 //! Looking at items without taking them: the newest one, and the oldest one.
 //!
-//! This needs no seat and no permission to write, and changes nothing. `ring::observe` says why
-//! what it copies is whole.
+//! Invariant: a look needs no seat and no permission to write, and changes nothing. `ring::observe`
+//! says why what it copies is whole.
 
 use super::control::Control;
 use super::endpoint::fits;

@@ -1,4 +1,5 @@
-//! Putting: fill the own block, then one exchange.
+//! Putting: the endpoint fills its own block, and then does one exchange. Invariant: an
+//! item whose put fails was not put.
 //!
 //! `put_fast` (in `own`) is the usual case. `put_general`, `put_filled` and `put_slow` have all the
 //! others.

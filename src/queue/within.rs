@@ -1,4 +1,6 @@
 //! Operations that wait for a limited time.
+//!
+//! Invariant: a bounded operation reads the clock only when it has to wait.
 
 use super::endpoint::Endpoint;
 use super::item::TOO_LARGE;

@@ -1,7 +1,7 @@
 //! Head and tail, read from the stamps.
 //!
-//! They are exact while nobody is in mid-operation, and never ahead of the truth when a function
-//! returns. The hints alone lag behind.
+//! Invariant: they are exact while no operation is under way, and never ahead of the truth when a
+//! function returns. The hints alone lag behind.
 
 use super::slot::{self, BlockWord, Cursor};
 use super::{Cursors, Memory, Ring, RingError};

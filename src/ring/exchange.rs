@@ -1,4 +1,4 @@
-//! The one primitive: a single compare-and-swap trades the seat's block for the slot's block.
+//! The one primitive: a single compare-and-swap exchanges the seat's block for the slot's block.
 //!
 //! Before the CAS nothing has happened; after it everything has. A death after it may leave the
 //! counters and the record at rest unfinished. `recover` finishes them. docs/design.md, section 3,

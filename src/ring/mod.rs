@@ -11,8 +11,8 @@
 //!                             [header | item ] <------- mine = b1   (a consumer reads it)
 //! ```
 //!
-//! Slots and seats together hold each block exactly once. A put trades the seat's full block for
-//! the empty block of a slot; a get trades the seat's block for a full one. Each is a single
+//! Slots and seats together hold each block exactly once. A put exchanges the seat's full block for
+//! the empty block of a slot. A get exchanges the seat's block for a full one. Each is a single
 //! compare-and-swap of the slot's word.
 //!
 //! Where items have at most eight bytes, a slot also has a copy of its item. A put exchanges both

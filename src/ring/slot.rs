@@ -1,5 +1,5 @@
-//! Words of the ring: slots, positions, the ready word, block headers. Only packing; no memory is
-//! touched here.
+//! Words of the ring: slots, positions, the ready word, block headers. This module only packs and
+//! unpacks them, and touches no memory.
 //!
 //! A slot is `stamp << B | block`. Its stamp runs `EMPTY(0) < FULL(0) < EMPTY(1) < FULL(1) < ...`
 //! with `EMPTY(c) = 2c` and `FULL(c) = 2c + 1`. docs/design.md, section 2, explains them.

@@ -1,4 +1,6 @@
-//! What a worker's own code fails with, and how it is told to others.
+//! The errors and panics of a worker's own code, and the texts in which others are told of them.
+//!
+//! Invariant: no panic of the user's code leaves [`guard`] or [`text`].
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -2,8 +2,9 @@
 //! says of itself among its results.
 //!
 //! Owns the framing. A result or message is exactly its bytes, so that `prodcon get W.results` and
-//! `prodcon put W.in` work. What the library itself sends among the results begins with [`MARK`]; a
-//! result that begins so too is sent behind the mark, so that nothing is mistaken.
+//! `prodcon put W.in` work. Invariant: what the library itself sends among the results begins with
+//! [`MARK`]. A result that begins with it too is sent behind the mark, so that neither is taken for
+//! the other.
 
 use crate::error::{Error, ErrorKind, PutError, Result, Worker};
 use crate::queue::{Item, ReadyQueue};

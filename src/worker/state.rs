@@ -1,8 +1,9 @@
 //! Decides when a worker goes on and when it ends, from its state, its controlling process and its
 //! segment.
 //!
-//! Owns the worker's view of its own segment. The state is one atomic load; controlling process and
-//! name are looked at every 200 ms, and nobody sleeps longer without looking.
+//! Owns the worker's view of its own segment. Invariant: the state is one atomic load. The
+//! controlling process and the name are looked at every 200 ms, and no sleep lasts longer than that
+//! without a look.
 
 use super::failure::BoxError;
 use super::settings::Watched;

@@ -1,5 +1,5 @@
-//! One run of one workload: its processes started, let loose at once, heard, and their items added up.
-//!
+//! One run of one workload: starts its processes, lets them loose at once, reads their reports and
+//! adds up their items.
 
 use super::workload::Workload;
 use crate::child::{self, ProcessGroup};

@@ -1,9 +1,12 @@
-//! `prodcon soak`: producers and consumers that are killed and stopped at random, for as long as one likes, with every item and every account checked.
+//! `prodcon soak`: kills and stops producers and consumers at random, for as long as you like, and
+//! checks every item and every account.
 //!
-//! One queue for each mode, worked on in turn, in rounds. Consumers tell of each item before they acknowledge it. Each second all processes stand still, and what
-//! was told is held against the accounts; at the end of a round nobody is left, and every figure has to be exact. Rooms: `worker` is what the processes do, `plain` what they do in
-//! batches, `behaviour` what both share, `processes` starts and stops them, `ledger` judges, `round` lets things happen
-//! (`round/unreplaced`: kills without replacement, timed), `screen` shows.
+//! There is one queue for each mode. They are worked on in turn, in rounds. Consumers report each
+//! item before they acknowledge it. Each second all processes stand still, and the reports are
+//! compared with the accounts. At the end of a round no process is left, and every figure has to be
+//! exact. `worker` is what the processes do, `plain` what they do in batches, and `behaviour` what
+//! both share. `processes` starts and stops them, `ledger` judges, `round` kills and pauses
+//! (`round/unreplaced` without replacement), and `screen` shows.
 
 mod behaviour;
 mod ledger;

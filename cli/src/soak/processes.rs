@@ -1,6 +1,7 @@
-//! The processes of one queue: started, killed, stopped, frozen all at once, and heard.
+//! The processes of one queue: starts, kills, stops and freezes them, and reads their reports.
 //!
-//! Owns the children and their pipes; invariant: when it is dropped, no child of it is left. It decides nothing.
+//! Owns the children and their pipes. It decides nothing. Invariant: when it is dropped, no child
+//! of it is left.
 
 use super::ledger::Receipt;
 use super::worker::{Bug, Role};
@@ -191,8 +192,8 @@ impl QueueProcesses {
         Ok(())
     }
 
-    /// SIGKILL; everything it told is heard. The place is free afterwards. Returns when the kernel had
-    /// released all it had, its locks too.
+    /// Sends SIGKILL and reads everything that the process reported. The place is free afterwards.
+    /// Returns when the kernel had released all that the process had, its locks too.
     pub fn kill(&mut self, place: usize, mut note: impl FnMut(Receipt)) -> Result<Instant, End> {
         let mut member = self.members.remove(place);
         let ended = member.child.kill().and_then(|()| member.child.wait());
@@ -207,7 +208,7 @@ impl QueueProcesses {
         Ok(released)
     }
 
-    /// SIGSTOP; returns when it stands still.
+    /// Sends SIGSTOP and returns when the process stands still.
     pub fn stop(&self, place: usize) -> Outcome {
         self.members[place].signal(Signal::STOP)?;
         self.members[place].wait_stopped(Instant::now() + SIGNAL_TIMEOUT)
@@ -237,7 +238,7 @@ impl QueueProcesses {
         Ok(())
     }
 
-    /// Stops everybody, and returns when all stand still.
+    /// Stops all processes, and returns when they stand still.
     pub fn freeze(&self) -> Outcome {
         let deadline = Instant::now() + SIGNAL_TIMEOUT;
         for member in &self.members {
@@ -248,7 +249,7 @@ impl QueueProcesses {
             .try_for_each(|member| member.wait_stopped(deadline))
     }
 
-    /// Lets everybody go on who is not paused.
+    /// Lets all processes go on that are not paused.
     pub fn thaw(&self) -> Outcome {
         self.members
             .iter()
@@ -256,7 +257,7 @@ impl QueueProcesses {
             .try_for_each(|member| member.signal(Signal::CONT))
     }
 
-    /// Hears one pipe after the other, a buffer of each. False: nothing was in any.
+    /// Reads one pipe after the other, a buffer of each. Returns false if nothing was in any.
     pub fn hear(&mut self, mut note: impl FnMut(Receipt)) -> Result<bool, End> {
         let mut heard = false;
         for member in &mut self.members {

@@ -1,4 +1,7 @@
-//! Which alarms are armed, and the threads that wait for them.
+//! The registry of the alarms that are armed, and the threads that wait for them.
+//!
+//! Invariants: all of it changes under one lock. A forked child has a registry of its own, and
+//! never touches its parent's. A registry is never freed.
 
 use super::{Entry, Subject, os};
 use crate::error::Result;

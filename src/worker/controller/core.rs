@@ -1,10 +1,10 @@
-//! The controlling side of a worker, whatever its kind: segments, processes, listeners; from start
-//! to end.
+//! The untyped core of a controlling handle. It owns the worker's segments, processes and listeners
+//! from start to end.
 //!
-//! Invariants: one start at a time; when a start has ended, the state is `stopped`, a consumer's
-//! queue is not ready, and everything its processes sent has been called back; dropping it stops
-//! the worker and waits; what fails on the way leaves the handle usable. In one of its own
-//! callbacks a handle refuses to wait, and is dropped by another thread.
+//! Invariants: there is one start at a time. When a start has ended, the state is `stopped`, a
+//! consumer's queue is not ready, and everything its processes sent has been called back. Dropping
+//! it stops the worker and waits. A step that fails leaves the handle usable. In one of its own
+//! callbacks a handle refuses to wait, and another thread drops it.
 
 use super::exit::{ProcessExit, WorkerExit};
 use super::listener::{Callback, Listener, begin_stream, end_of_stream, lock, serves};

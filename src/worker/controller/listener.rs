@@ -1,10 +1,10 @@
-//! The controlling side's ears: a thread for each ring from the worker, which calls back and ends
-//! when the worker has ended and the ring is empty.
+//! The listeners of the controlling side. Each ring from the worker has a thread, which calls back
+//! and ends when the worker has ended and the ring is empty.
 //!
 //! Invariants: everything that was sent before the worker ended is called back, in order, before
-//! [`Listener::join`] returns; the ring's own end of stream says so. What a worker says of itself
-//! can be read at any time, whatever a callback is doing. A callback is never called by two threads
-//! at once, and can be replaced while it runs.
+//! [`Listener::join`] returns. The ring's own end of stream tells the listener when that is done.
+//! What a worker says of itself can be read at any time, whatever a callback is doing. A callback
+//! is never called by two threads at once, and can be replaced while it runs.
 
 use crate::error::{Error, ErrorKind, GetError};
 use crate::queue::{Control, ReadyQueue};

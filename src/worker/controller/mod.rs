@@ -1,4 +1,6 @@
-//! The controlling side of a worker: its handles, and what they are made of.
+//! The controlling side of a worker. `handle` has the public handles over the untyped `core`,
+//! `process` starts and watches the processes, `listener` reads what they send, and `segments` owns
+//! the worker's queue and rings. `options` and `exit` are plain values.
 
 mod core;
 pub(super) mod exit;
