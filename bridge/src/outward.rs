@@ -612,7 +612,7 @@ impl Post {
         let answer = match sent {
             Ok(future) => tokio::select! {
                 answer = future.into_future() => answer,
-                // The connection was made anew: the confirmation may never come.
+                // The connection was made again, so the confirmation may never come.
                 _ = self.epoch.changed() => return Ok(Outcome::Refused(Box::new(self))),
             },
             Err(error) => Err(error),

@@ -72,7 +72,7 @@ impl World {
     }
 
     /// Holds sessions with a server until one comes to an end that is not `Again`. The first
-    /// connection fails at once if its trouble lasts; later ones are tried for as long as it takes.
+    /// connection fails at once if its trouble lasts. Later ones are tried without a limit.
     ///
     /// # Errors
     /// The session's, and what stands in the way of the first connection.

@@ -31,7 +31,7 @@ impl End {
         self.status
     }
 
-    /// What is to be said; empty: nothing.
+    /// What is to be said. If it is empty, nothing is.
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -88,7 +88,7 @@ impl Items {
                 Ok(0) => Err(failed(&io::ErrorKind::WriteZero.into())),
                 Ok(some) => {
                     written += some;
-                    // The last piece is out: whoever is gone now was there to get it.
+                    // The last piece is out. A reader that is gone now was there to get it.
                     if written < item.len() {
                         self.wait_writable()
                     } else {

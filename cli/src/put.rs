@@ -44,7 +44,7 @@ fn frame(text: &str) -> Result<u32, String> {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let name = &arguments.name;
-    // Told at once: opening a named pipe waits for whoever writes to it.
+    // This is said at once, because opening a named pipe waits for a writer.
     let typed = !arguments.wait.control(name)?.info().type_name.is_empty();
     let (input, source) = match &arguments.from {
         Some(path) => (File::open(path), path.display().to_string()),

@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     })
 }
 
-/// The figures in groups: what the queue is, where its items are, and who is attached.
+/// The figures in groups: what the queue is, where its items are, and which processes are attached.
 fn text(control: &Control) -> prodcon::Result<String> {
     let (name, info, stats) = (control.name(), control.info(), control.stats()?);
     let now = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -7,7 +7,8 @@
 //! so that a closed handle can be told from an open one ([`handle`]); outputs are written on success only.
 //!
 //! - [`cancel`]: no call is a cancellation point. [`status`]: the numbers and their texts. [`failure`]: an error on its way to C.
-//! - [`handle`], [`turn`]: what a `prodcon_queue *` points to, and who may use it now. Each kind stands beside what is behind it.
+//! - [`handle`], [`turn`]: what a `prodcon_queue *` points to, and which thread may use it now.
+//!   Each kind stands beside what is behind it.
 //! - [`options`]: how C says what a queue is to be. [`endpoint`]: a queue together with what C has in hand of it. [`lent`]: an item in hand that has left its queue. [`work`]: a worker together with what C needs kept for it. [`item_id`]: what identifies an item.
 //! - [`queue`], [`delivery`], [`many`], [`ready`], [`gate`], [`token`], [`wait`], [`worker`]: the exported functions.
 

@@ -66,7 +66,7 @@ impl Handle for Worker {
 
 struct Subscriber {
     name: CString,
-    /// `None`: it is gone.
+    /// `None` if it is gone.
     queue: Option<ReadyQueue<[u8]>>,
     looked: Instant,
 }
@@ -214,7 +214,7 @@ impl Work {
             if left.is_zero() {
                 return Ok(());
             }
-            // False: the state has changed, which may be no reason to end.
+            // Returns false if the state has changed, which may be no reason to end.
             let _ = self.context.sleep(left)?;
         }
     }

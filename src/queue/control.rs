@@ -885,8 +885,8 @@ impl Control {
         Ok(report)
     }
 
-    /// Returns what contradicts the permutation of blocks and the accounts. `None` means that
-    /// nobody rested for as long as it takes to read everything twice.
+    /// Returns what contradicts the permutation of blocks and the accounts. `None` means that the
+    /// queue was never at rest while everything was read twice.
     fn check_at_rest(&self) -> Result<Option<Vec<String>>, Fault> {
         for attempt in 0..LOOKS {
             let before = self.ring.census();

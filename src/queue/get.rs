@@ -55,7 +55,7 @@ impl Endpoint {
         Ok(copied)
     }
 
-    /// Takes the next items: they are in hand, `shown` says which, and none of them is lent yet.
+    /// Takes the next items. They are in hand, `shown` says which, and no guard shows them yet.
     #[inline(always)]
     pub(super) fn take_next(&mut self, size: Option<usize>, until: Until) -> Result<(), GetError> {
         if self.take_fast(size) {

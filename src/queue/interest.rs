@@ -4,8 +4,8 @@
 //! and [`Watched`] is the same for another thread, with a handle of its own.
 //!
 //! A wait has four steps: look; register; look again; sleep on the word with exactly the value that
-//! was registered. docs/design.md, section 9, says why none of them can be left out. A waiter that
-//! leaves without looking passes on a wake-up that may have been meant for it.
+//! was registered. docs/design.md, section 9, says why each of them is needed. A waiter that leaves
+//! without looking passes on a wake-up that may have been meant for it.
 //!
 //! Invariant: looking takes nothing. What is found may be gone when the caller tries.
 

@@ -36,7 +36,7 @@ impl Loans {
             control,
             returned: AtomicU32::new(0),
             desk: Mutex::new(Desk {
-                // Whoever acknowledges allocates nothing.
+                // An acknowledgement allocates nothing.
                 seats: Vec::with_capacity(hands as usize),
                 out: 0,
                 closed: false,

@@ -85,7 +85,7 @@ impl Place {
 
 impl Segment {
     pub(crate) fn create(place: Place, spec: &Spec) -> Result<Self, OpenError> {
-        // Says so at once, before gigabytes are reserved in vain. The link decides.
+        // Says so at once, before gigabytes are reserved for nothing. The link decides.
         if place.path().symlink_metadata().is_ok() {
             return Err(place.exists());
         }

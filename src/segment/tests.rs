@@ -607,7 +607,7 @@ fn a_processor_that_cannot_exchange_a_slot_refuses_the_segment() {
         text.contains("'q'") && text.contains("16 bytes") && text.contains("copy_in_slot(false)"),
         "{text}"
     );
-    // Who only looks, looks at words.
+    // A handle that only looks sees words.
     without_pairs(|| Segment::attach_read_only(dir.place("q"))).unwrap();
     if pair::is_supported() {
         Segment::attach(dir.place("q")).unwrap();

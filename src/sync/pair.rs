@@ -254,7 +254,7 @@ pub(crate) mod tests {
             (2, u64::MAX)
         );
         assert_eq!(pair.exchange(both(1, u64::MAX), both(3, 3)), Err(2));
-        // Only somebody who writes to the copy alone can bring this about.
+        // Only a process that writes to the copy alone can bring this about.
         assert_eq!(pair.exchange(both(2, 0), both(3, 3)), Err(2));
         assert_eq!(
             (pair.word.load(Ordering::Relaxed), pair.copy()),

@@ -198,7 +198,7 @@ impl Context {
         if let Ok(Some(queue)) = self.results.get() {
             let bytes = packet.encode(queue.item_size());
             let (watch, grace) = (&mut self.watch, grace(self.closing));
-            // Whoever controls the worker sees its exit status in any case.
+            // The controlling process sees the worker's exit status in any case.
             let _ = send(queue, &bytes, "result_size", || when_full(watch, grace));
         }
     }

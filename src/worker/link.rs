@@ -118,8 +118,8 @@ pub(crate) fn remove_if_abandoned(worker: &Control) {
     let deadline = Instant::now() + DEAD_LOCKS_TIMEOUT;
     loop {
         rings.retain(|ring| !is_done(ring));
-        // Not before the rings: whoever comes later looks for them only if the queue is still
-        // there.
+        // Not before the rings, because a process that comes later looks for them only if the queue
+        // is still there.
         if rings.is_empty() && is_done(worker) || Instant::now() >= deadline {
             return;
         }

@@ -94,7 +94,7 @@ pub(crate) fn run_if_worker(
         Err(error) => {
             let prefix = format!("worker '{name}': ");
             let text = error.to_string();
-            // Whoever reads it is told the name anyway.
+            // The reader is told the name anyway.
             let text = text.strip_prefix(&prefix).unwrap_or(&text);
             context::report(&name, text);
             return Some(context::print_failure(&name, text));

@@ -128,7 +128,7 @@ impl Put {
         label(self.number, self.sequence)
     }
 
-    /// The next `count` were put. True: the time is over.
+    /// Notes that the next `count` were put. Returns true if the time is over.
     #[inline]
     fn done(&mut self, count: u64) -> bool {
         self.sum = self.sum.wrapping_add(sum(self.label(), count, self.whole));

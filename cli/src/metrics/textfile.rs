@@ -1,7 +1,7 @@
 //! The file for the node exporter's textfile collector.
 //!
-//! Invariant: a reader sees the whole of one look, never a part: what is written gets its name
-//! when it is complete. Nothing else is left, unless the process is killed in between.
+//! Invariant: a reader sees the whole of one look, never a part, because a file gets its name when
+//! it is complete. Nothing else is left, unless the process is killed in between.
 
 use crate::exit::{End, Outcome};
 use std::fs::File;

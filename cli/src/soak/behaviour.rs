@@ -44,7 +44,7 @@ pub fn is_busy(maker: u64) -> bool {
     maker.is_multiple_of(2)
 }
 
-/// Whether a put that was refused is to be tried again. False: the stream is at its end.
+/// Returns whether a put that was refused is to be tried again, or false at the end of the stream.
 pub fn again<T: Payload + ?Sized>(queue: &ReadyQueue<T>, error: &PutError) -> Result<bool, End> {
     match error {
         PutError::TimedOut | PutError::Full => {}
@@ -103,7 +103,7 @@ impl Reporter {
         }
     }
 
-    /// Tells. False: nobody listens any more.
+    /// Reports it. Returns false if nobody listens any more.
     pub fn tell(&mut self, receipts: &[Receipt]) -> bool {
         let bytes: Vec<u8> = receipts.iter().flat_map(|receipt| receipt.pack()).collect();
         // So much is written whole, or not at all.

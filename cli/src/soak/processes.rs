@@ -120,7 +120,7 @@ impl Member {
         state.unwrap_or('Z')
     }
 
-    /// Reads what there is. False: nothing was.
+    /// Reads what there is. Returns false if there was nothing.
     fn hear(&mut self, buffer: &mut [u8], note: &mut impl FnMut(Receipt)) -> Result<bool, End> {
         let Some(pipe) = &mut self.pipe else {
             return Ok(false);

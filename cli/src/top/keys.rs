@@ -1,7 +1,7 @@
 //! The keys of `top`, read from the terminal itself.
 //!
-//! Invariant: a terminal that has gone is heard as [`Key::Gone`], within a slice of waiting and at
-//! every read: an event library that reads on at the end of its input would spin.
+//! Invariant: a terminal that has gone gives [`Key::Gone`], within a slice of waiting and at every
+//! read. An event library that reads on at the end of its input would spin.
 
 use crate::wait;
 use rustix::event::PollFlags;

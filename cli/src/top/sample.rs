@@ -1,6 +1,7 @@
 //! The figures of queues, looked at again and again: what they are now, and what came since the last look.
 //!
-//! Invariant: between two looks nothing is open, and during a look one queue at most: there may be more queues than a process may have descriptors.
+//! Invariant: between two looks nothing is open, and during a look one queue at most, because there
+//! may be more queues than a process may have descriptors.
 
 use crate::exit::End;
 use crate::names::Watched;

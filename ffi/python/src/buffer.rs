@@ -68,7 +68,7 @@ impl Buffer {
     /// The contiguous bytes of a bytes-like object.
     ///
     /// # Errors
-    /// TypeError: it is none; BufferError: it is not contiguous.
+    /// Raises TypeError if it is no buffer, and BufferError if it is not contiguous.
     pub fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let mut view = ffi::Py_buffer::new();
         // SAFETY: `object` is alive, `view` is ours and has the layout that the function expects, and the interpreter's lock is held (`Bound`).

@@ -453,7 +453,7 @@ pub struct Unacked {
 impl Drop for Unacked {
     fn drop(&mut self) {
         let mut state = self.handle.locked();
-        // In a forked child the count begins anew.
+        // In a forked child the count starts again.
         if self.generation == state.generation && self.generation == generation() {
             state.unacked -= 1;
         }

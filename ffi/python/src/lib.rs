@@ -41,8 +41,9 @@ fn unlink(name: &Bound<'_, PyAny>, directory: Option<PathBuf>) -> PyResult<()> {
     )
 }
 
-/// The queues in a directory (default: `PRODCON_DIR`, or /dev/shm), by name: a list of dicts.
-/// `type_name` is the name of the plain type of the items, and empty if they are bytes.
+/// The queues in a directory, by name, as a list of dicts. The default directory is `PRODCON_DIR`,
+/// or /dev/shm. `type_name` is the name of the plain type of the items, and empty if they are
+/// bytes.
 #[pyfunction]
 #[pyo3(signature = (directory=None))]
 fn list_queues(py: Python<'_>, directory: Option<PathBuf>) -> PyResult<Bound<'_, PyList>> {

@@ -70,8 +70,8 @@ pub fn replaced(name: &str) -> PyErr {
     ))
 }
 
-/// The handle that made the queue was closed in the process that made it. `handed`: it was given
-/// away; `named`: anybody may have been told its name.
+/// The handle that made the queue was closed in the process that made it. With `handed` it was
+/// given away. With `named` any process may have been told its name.
 pub fn closed_by_maker(owner: Control, handed: bool, named: bool) {
     if handed {
         locked(&KEPT).push((generation(), named, owner));

@@ -1,8 +1,8 @@
 //! Pickling as `multiprocessing` does it: with its reducers, without which a connection or a socket is pickled wrongly rather than refused; large buffers apart.
 //!
-//! A pickler is used again and again (one at a time, so code that is run by pickling may put objects
-//! itself). Invariant: no lock is held while code of Python may run: not only that of the object,
-//! but any, by the garbage collector, wherever something is made or dropped.
+//! A pickler is used again and again (one at a time, so code that is run by pickling may put
+//! objects itself). Invariant: no lock is held while code of Python may run. That is not only the
+//! code of the object, but any, by the garbage collector, wherever something is made or dropped.
 
 use crate::buffer::Buffer;
 use pyo3::prelude::*;

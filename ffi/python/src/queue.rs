@@ -290,8 +290,9 @@ impl ReadyQueue {
 
     /// Puts an item: bytes-like, or on a handle of objects anything that can be pickled.
     ///
-    /// Waits while the queue is full (a lossy queue drops its oldest item instead): as long as it takes, at most `timeout` seconds, or without `block` not at all.
-    /// Raises Full, PutTimedOut (a Full, too), NotReady, Stopped, TooLarge.
+    /// Waits while the queue is full, without a limit or for at most `timeout` seconds. Without
+    /// `block` it does not wait. A lossy queue drops its oldest item instead. Raises Full,
+    /// PutTimedOut (a Full, too), NotReady, Stopped, TooLarge.
     #[pyo3(signature = (obj, block=true, timeout=None))]
     fn put(
         &self,
@@ -415,8 +416,8 @@ impl ReadyQueue {
         self.ready.with(&self.handle, |ready| Ok(ready.as_raw_fd()))
     }
 
-    /// Resets the descriptor of `fileno()` and arms it. True: there is an item already (or a get
-    /// raises something else than Empty), so get it and do not wait.
+    /// Resets the descriptor of `fileno()` and arms it. Returns True if there is an item already
+    /// (or a get raises something else than Empty). Then get it and do not wait.
     fn arm(&self) -> PyResult<bool> {
         let armed = self.ready.with(&self.handle, |ready| ready.arm())?;
         Ok(armed || self.pending.len() > 0)
@@ -512,7 +513,7 @@ impl ReadyQueue {
         self.handle.with_control(Control::is_ready)
     }
 
-    /// Waits until the queue is ready; False: `timeout` (seconds) was over first.
+    /// Waits until the queue is ready. Returns False if `timeout` (seconds) was over first.
     #[pyo3(signature = (timeout=None))]
     fn wait_ready(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         self.wait(py, timeout, |control, slice| {
@@ -520,7 +521,7 @@ impl ReadyQueue {
         })
     }
 
-    /// Waits until the state is `state`; False: `timeout` (seconds) was over first.
+    /// Waits until the state is `state`. Returns False if `timeout` (seconds) was over first.
     #[pyo3(signature = (state, timeout=None))]
     fn wait_state(&self, py: Python<'_>, state: u32, timeout: Option<f64>) -> PyResult<bool> {
         let state = state_of(state)?;
@@ -529,7 +530,8 @@ impl ReadyQueue {
         })
     }
 
-    /// 1 stopped: put and get raise Stopped; 2 started; 3 stop at queue end: put raises Stopped, get when the queue is empty.
+    /// 1 is stopped: put and get raise Stopped. 2 is started. In state 3, stop at queue end, put
+    /// raises Stopped, and so does get when the queue is empty.
     ///
     /// Allowed changes: 1 to 2, 2 to 1 or 3, 3 to 1; others raise Invalid.
     #[getter]

@@ -43,7 +43,7 @@ impl Ready {
         self.with(|ready| Ok(ready.as_raw_fd()))
     }
 
-    /// Arms it. True: there is something to try already, and it is not armed.
+    /// Arms it. Returns True if there is something to try already. Then it is not armed.
     fn arm(&self) -> PyResult<bool> {
         self.with(|ready| ready.arm().map_err(errors::error))
     }

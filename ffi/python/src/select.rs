@@ -26,8 +26,8 @@ fn interest<'py>(value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, ReadyQueue>,
     Ok((queue.clone(), interest.writes))
 }
 
-/// Waits for the first of several interests, at most `timeout` seconds (None: as long as it takes).
-/// Returns its index, or None when the time is over.
+/// Waits for the first of several interests, for at most `timeout` seconds, or without a limit if
+/// that is None. Returns its index, or None when the time is over.
 ///
 /// An interest is `queue.readable()` or `queue.writable()`; a queue stands for its `readable()`. Another
 /// consumer may be faster, so use `get_nowait()` or `put_nowait()`, and select again after Empty or Full.

@@ -310,7 +310,7 @@ impl ReadyQueue {
                 self.handle.item_size
             )));
         }
-        // Before a large file is written in vain.
+        // Before a large file is written for nothing.
         let refused = self.handle.with_control(|control| match control.state() {
             State::Started if !control.is_ready() => Some(PutError::NotReady),
             State::Started if until.is_now() && !self.handle.lossy && control.is_full() => {

@@ -32,7 +32,7 @@ const RESTING: usize = 64;
 pub struct Shell<T> {
     mark: AtomicU64,
     turn: Turn,
-    /// Who opened it, for the cases in which the content cannot be asked.
+    /// The process that opened it, for the cases in which the content cannot be asked.
     pid: AtomicU32,
     /// On the stack of closed ones: the handle below, of this kind.
     below: AtomicPtr<()>,

@@ -97,7 +97,8 @@ fn a_closed_handle_is_told_from_an_open_one_until_many_others_were_closed() {
         assert_eq!(shut(queue), PRODCON_OK);
         seen.push(queue);
     }
-    // From now on places are used again, so that a program that opens and closes for ever does not grow.
+    // From now on places are used again, so that a program that opens and closes forever does not
+    // grow.
     let places = |queues: &[*mut Queue]| {
         queues
             .iter()
@@ -117,7 +118,7 @@ fn a_handle_that_is_closed_while_another_one_is_opened_is_used_again() {
     let scratch = Scratch::new("lost");
     let first = scratch.queue();
     {
-        // What another thread has for some instructions of its open, and a forked child for ever.
+        // What another thread has for some instructions of its open, and a forked child forever.
         let _pool = Queue::pool().lock().unwrap();
         assert_eq!(shut(first), PRODCON_OK);
     }

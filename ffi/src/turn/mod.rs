@@ -11,10 +11,14 @@
 //!
 //! Claim: nobody is inside together with somebody else.
 //! - Two by the exchange: excluded by the exchange itself.
-//! - Owner O by its privilege, and F by the exchange. F looked at `owner` after its exchange and saw SHARED or OVER. SHARED: O became owner later, inside by the exchange, so its
-//!   exchange came after F had left, or before F's: then `busy` was true until O had left, F's exchange read what O wrote (or later) when leaving, and by that F must have seen the owner. OVER: a
-//!   `membarrier` was between the store of REVOKING and that of OVER. O stores `inside`, then loads `owner`, in program order (a compiler fence); the barrier falls before or after
-//!   that load. After it: `inside` is visible to F, who goes away. Before it: O sees REVOKING, and goes away (enters by the exchange).
+//! - Owner O by its privilege, and F by the exchange. F looked at `owner` after its exchange and
+//!   saw SHARED or OVER. SHARED: O became owner later, inside by the exchange, so its exchange came
+//!   after F had left, or before F's: then `busy` was true until O had left, F's exchange read what
+//!   O wrote (or later) when leaving, and by that F must have seen the owner. OVER: a `membarrier`
+//!   was between the store of REVOKING and that of OVER. O stores `inside`, then loads `owner`, in
+//!   program order (a compiler fence); the barrier falls before or after that load. After it:
+//!   `inside` is visible to F, which goes away. Before it: O sees REVOKING, and goes away (enters
+//!   by the exchange).
 //!
 //! Without `membarrier` (a kernel before 4.14, a sandbox) F sleeps for a millisecond instead, by when the owner's store is long visible on any real machine.
 

@@ -295,7 +295,7 @@ impl Actor<'_> {
         if answer.is_ok() {
             let mut log = self.log.0.lock().unwrap();
             log.put.push(block);
-            // Nobody knows where a put of somebody who was overtaken went, except for the cursor.
+            // Only the cursor knows where a put that was overtaken went.
             let at = self.cursors.put.previous(self.ring.memory.0.shape.slots);
             log.put_at.push((at.unwrap(), block));
         }

@@ -125,7 +125,7 @@ impl<'a> Round<'a> {
         self.processes.start(role, number)
     }
 
-    /// Hears what is told; sees who ended unasked, and whether anything still moves.
+    /// Reads the reports. Sees which processes ended unasked, and whether anything still moves.
     fn listen(&mut self, until: Instant) -> Result<ControlFlow<()>, End> {
         let makers = self.first..*self.next;
         let told = self.ledger.told;
@@ -354,7 +354,7 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Waits until every process has ended by itself. False: they do not.
+    /// Waits until every process has ended by itself. Returns false if they do not.
     fn come_to_rest(&mut self) -> Result<bool, End> {
         let makers = self.first..*self.next;
         let deadline = Instant::now() + self.arguments.patience;

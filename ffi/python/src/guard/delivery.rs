@@ -115,7 +115,8 @@ fn settle(guard: &Guard<Held>, held: Held, back: bool) -> PyResult<()> {
         None => Ok(()),
     });
     if back {
-        // Where no seat was free the item stays in this one: dropping the endpoint leaves it to whoever comes next.
+        // Where no seat was free the item stays in this one. Dropping the endpoint leaves it to the
+        // next consumer.
         drop(item);
     } else {
         guard
