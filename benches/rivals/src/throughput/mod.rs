@@ -39,7 +39,7 @@ pub struct Arguments {
     /// Items of these sizes: 8, 64, 256, 1024, 4KiB, 64KiB, 1MiB, 2MiB
     #[arg(long, value_name = "BYTES,...", value_delimiter = ',', value_parser = plan::parse_size, default_values = ["8", "64", "256", "1024", "4KiB", "64KiB", "1MiB"])]
     sizes: Vec<usize>,
-    /// How long each run is measured, but for wake-ups [default: 0.4, quick: 0.1]
+    /// How long each run is measured, except for wake-ups [default: 0.4, quick: 0.1]
     #[arg(long, value_name = "S", value_parser = seconds)]
     seconds: Option<Duration>,
     /// How long it goes on for readings that are missing when processors are close, and apart
