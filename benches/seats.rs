@@ -111,7 +111,7 @@ fn die(dir: &Path) -> ! {
     std::process::abort();
 }
 
-/// As criterion wants to have it: the time of so many, of which whole batches were measured.
+/// As criterion wants to have it: the time of this many, of which whole batches were measured.
 fn batches(iterations: u64, mut batch: impl FnMut() -> Duration) -> Duration {
     let count = iterations.div_ceil(DEAD.into());
     let time: Duration = (0..count).map(|_| batch()).sum();

@@ -48,7 +48,7 @@ fn items_come_out_in_order_at_any_capacity() {
     }
 }
 
-/// Polls in vain, so that the next try is one of many that have found the same.
+/// Polls without success, so that the next try is one of many that have found the same.
 fn poll<T, E>(mut attempt: impl FnMut() -> Result<T, E>) {
     for _ in 0..5 {
         assert!(attempt().is_err());
@@ -531,7 +531,8 @@ fn names_and_numbers_are_checked() {
     );
 }
 
-/// Ends a stream while a producer puts as fast as it can. True: a put answered Ok, and nobody got its item.
+/// Ends a stream while a producer puts as fast as it can. Returns true if a put answered Ok and
+/// nobody got its item.
 fn strands_an_item(dir: &Dir, at_least_once: bool, round: u64) -> bool {
     const LONG: usize = 32 << 10; // the copy is what makes the put slow
     const LIMIT: Duration = Duration::from_secs(30);

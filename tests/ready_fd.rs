@@ -26,7 +26,7 @@ fn child() {
     std::thread::sleep(Duration::from_secs(600));
 }
 
-/// Whether the descriptor becomes readable within so many milliseconds.
+/// Returns whether the descriptor becomes readable within this many milliseconds.
 fn readable(ready: &ReadyFd, timeout: i32) -> bool {
     let mut fd = libc::pollfd {
         fd: ready.as_raw_fd(),
@@ -144,7 +144,7 @@ fn as_many_descriptors_become_readable_as_there_are_items() {
         got += 1;
         let woken = all.iter().filter(|ready| readable(ready, 0)).count();
         assert!(woken <= 2 * got, "{woken} for {got} items");
-        // Whoever was woken arms again.
+        // The one that was woken arms again.
         for ready in all.iter().filter(|ready| readable(ready, 0)) {
             assert!(!ready.arm().unwrap());
         }

@@ -50,7 +50,7 @@ struct Traffic {
     backlog: usize,
     /// `try_get` for `get`.
     polls: bool,
-    /// The consumer needs so long for each item.
+    /// The time that the consumer needs for each item.
     work: Duration,
     /// Items in hand at once.
     hand: usize,

@@ -1,4 +1,5 @@
-//! Removing a name: exactly the queue that was meant goes, whoever has its name by then.
+//! Removing a name: exactly the queue that was meant goes, even if another one has its name by
+//! then.
 
 mod common;
 

@@ -309,7 +309,7 @@ fn a_scrape_sees_queues_come_and_go_and_ends_well() {
             0.0
         );
         assert!(ask(&place, "nonsense\r\n\r\n").starts_with("HTTP/1.1 400"));
-        // Who connects and says nothing holds up nobody.
+        // A client that connects and says nothing holds up no other one.
         let silent = with_client.then(|| TcpStream::connect(&place).unwrap());
         scrape(&place);
         server.signal(signal);

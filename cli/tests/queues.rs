@@ -218,7 +218,7 @@ fn only_what_was_left_by_its_owner_is_stale_and_other_queues_are_idle() {
     follower.0.kill().unwrap();
     follower.0.wait().unwrap();
     assert!(listed("owned").0);
-    // Who wants the name is told what to do, and it works.
+    // A process that wants the name is told what to do, and it works.
     let create = "create owned --capacity 4 --item-size 4";
     dir.fails(
         create,

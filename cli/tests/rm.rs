@@ -1,4 +1,4 @@
-//! `prodcon rm`: each name for itself, and not under the feet of those who are attached.
+//! `prodcon rm`: each name for itself, and not while processes are attached.
 
 mod support;
 
@@ -48,7 +48,7 @@ fn a_queue_in_use_is_removed_by_force_only() {
     let (status, _, err) = dir.run("rm --force q", b"");
     assert!(status == 0 && err.contains("still attached"), "{err}");
     assert!(dir.is_empty());
-    // Who was attached hears of it.
+    // The process that was attached hears of it.
     let (status, _, err) = get.end();
     assert!(status == 1 && err.contains("was removed"), "{status} {err}");
 }

@@ -136,7 +136,7 @@ fn main() -> Result<()> {
     let (mut next, mut next_bytes) = (0, 0);
     let mut figures: [Vec<f64>; 3] = Default::default();
     for round in 0..=rounds {
-        // Whoever comes first changes from round to round.
+        // The one that comes first changes from round to round.
         for turn in 0..3 {
             let who = (round + turn) % 3;
             let ns = match who {

@@ -1,4 +1,5 @@
-//! `include/prodcon.h` is what cbindgen makes of the crate's sources. To write it anew: `PRODCON_BLESS=1 cargo test -p prodcon-ffi --test header`.
+//! `include/prodcon.h` is what cbindgen makes of the crate's sources. `PRODCON_BLESS=1 cargo test
+//! -p prodcon-ffi --test header` rewrites it.
 
 use std::path::Path;
 

@@ -19,7 +19,7 @@ struct Alone {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// `None`: skipped.
+/// `None` if it was skipped.
 fn alone() -> Option<Alone> {
     static TURN: Mutex<()> = Mutex::new(());
     if !have("gcc") {
@@ -199,7 +199,8 @@ fn a_killed_c_consumer_is_heard_of_and_its_item_comes_again() {
 fn a_c_worker_ends_when_its_controlling_process_is_gone() {
     let Some(mut alone) = alone() else { return };
     let program = &alone.program.clone();
-    // The state that a killed controlling process leaves: the segments, the supervised worker, and nobody who watches.
+    // The state that a killed controlling process leaves: the segments, the supervised worker, and
+    // no process that watches.
     let control = Control::create::<u64>("c-left", &QueueOptions::new(4)).unwrap();
     let mut command = command(program);
     let told = format!("c-left {}", control.id());

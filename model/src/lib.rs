@@ -1,8 +1,8 @@
 //! Runs the scenarios of a model: what the models' programs share.
 //!
-//! A model is a program in `src/bin`: an executable specification of one part of the protocol, all of
-//! whose states are visited. Its scenarios are small worlds (so many slots, processes, deaths); those
-//! called `heavy` take minutes and gigabytes and run only when they are asked for by name.
+//! A model is a program in `src/bin`: an executable specification of one part of the protocol, all
+//! of whose states are visited. Its scenarios are small worlds (a few slots, processes, deaths);
+//! those called `heavy` take minutes and gigabytes and run only when they are asked for by name.
 
 pub mod fingerprint;
 

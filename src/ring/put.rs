@@ -190,8 +190,8 @@ impl<M: Memory> Ring<M> {
             // front of ours was put before, and its epoch is not newer than the one loaded here:
             // along the ring epochs never fall, and cleared items are always the oldest. And it is
             // loaded again after each step of the cursor, on which `trust.rs` relies. Acquire:
-            // pairs with the CAS that changes the gate. Whoever is admitted by it sees what its
-            // writer did before.
+            // pairs with the CAS that changes the gate. A put that it admits sees what its writer
+            // did before.
             let gate = Ready(self.memory.ready().load(Ordering::Acquire));
             if !gate.is_ready() {
                 return Err(RingError::NotReady);

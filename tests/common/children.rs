@@ -52,8 +52,8 @@ impl Drop for Started {
     }
 }
 
-/// In the program that was started: its role and number. It ends with its parent. `None`: somebody
-/// runs the ignored tests.
+/// In the program that was started: its role and number. It ends with its parent. `None` if
+/// somebody runs the ignored tests.
 pub fn role() -> Option<(String, u64)> {
     let role = std::env::var(ROLE).ok()?;
     // SAFETY: prctl with these arguments touches no memory.

@@ -309,7 +309,7 @@ impl Fixture {
     }
 }
 
-/// Gets an item, or a whole block, so that no rest stays in hand. False: there was none.
+/// Gets an item, or a whole block, so that no rest stays in hand. Returns false if there was none.
 fn get(queue: &mut Queue, batch: bool, got: &mut Vec<u64>) -> bool {
     let found: Result<Vec<Item>, GetError> = if batch {
         queue.within(Duration::ZERO).take_many(BLOCK).map(|batch| {
@@ -501,7 +501,8 @@ impl Examined {
                 return Err(format!("{found} items {what}, expected none"));
             }
         }
-        // What one process put comes out in its order, but for what somebody had in hand; what the child put comes behind what was there before.
+        // What one process put comes out in its order, except for what a consumer had in hand. What
+        // the child put comes behind what was there before.
         let in_hand: Vec<u64> = stages
             .iter()
             .flat_map(|after| &after.items)

@@ -81,7 +81,7 @@ pub(crate) fn puts_of_blocks() -> Vec<Scene> {
     ]
 }
 
-/// A child that has up to so many items of a block in hand, and does this with them.
+/// A child that has up to this many items of a block in hand, and does this with them.
 fn in_one_block(max: usize, operation: fn(Batch<'_, Item>) -> bool) -> Body {
     Box::new(move |dir| {
         let mut queue = Queue::attach_with(NAME, &at(dir)).unwrap();

@@ -530,7 +530,7 @@ pub(crate) fn comings_and_goings() -> Vec<Scene> {
     ]
 }
 
-/// The end of a stream: who hears of it, and who puts while others hear of it.
+/// The end of a stream: consumers that hear of it, and producers that put meanwhile.
 pub(crate) fn ends() -> Vec<Scene> {
     let ending = |items: u64| {
         move |fixture: &mut Fixture| {

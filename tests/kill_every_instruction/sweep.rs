@@ -21,13 +21,14 @@ pub(crate) struct Scene {
     pub(crate) letters: bool,
     /// Others who work end the stream.
     pub(crate) ends: bool,
-    /// Makes the state that the operation finds. False: it has to be tried again.
+    /// Makes the state that the operation finds. Returns false if it has to be tried again.
     pub(crate) before: Box<dyn Fn(&mut Fixture) -> bool>,
     /// The child: attaches, `mark`, the operation, `mark`; 0 if the operation answered as it should.
     pub(crate) child: Box<dyn Fn(&Path) -> i32>,
     /// What may be left after a kill, in the order in which the operation comes through it.
     pub(crate) stages: Vec<After>,
-    /// Kills are made in so many instructions at its end alone, because another scene goes through what comes before.
+    /// Kills are made in this many instructions at its end alone, because another scene goes
+    /// through what comes before.
     pub(crate) last: usize,
     /// Somebody else works at every n-th kill point.
     pub(crate) busy_every: usize,
@@ -77,7 +78,7 @@ impl Policy {
 pub(crate) struct Way {
     /// Address of the next instruction after 0, 1, .. of them.
     addresses: Vec<u64>,
-    /// Where to kill: after so many instructions.
+    /// Where to kill: after this many instructions.
     pub(crate) points: Vec<usize>,
     /// How to come to each of them fast.
     landings: Vec<Landing>,
@@ -283,7 +284,7 @@ pub(crate) enum Deed {
 
 const BUSY: [Deed; 3] = [Deed::WorkThenKill, Deed::KillThenWork, Deed::WorkThenGo];
 
-/// Where the sweep is, for who looks at one that failed or hangs: instructions, and the deed.
+/// Where the sweep is, to be looked at when one failed or hangs: instructions, and the deed.
 static AT: AtomicU64 = AtomicU64::new(0);
 
 /// Seconds that it has been there, without those in which this process was itself stopped.
@@ -406,8 +407,8 @@ fn at_all_points(
     }
 }
 
-/// Starts the operation's child, lets it execute `k` instructions, and does this. False: it took
-/// another way, and was killed somewhere.
+/// Starts the operation's child, lets it execute `k` instructions, and does this. Returns false if
+/// it took another way, and was killed somewhere.
 pub(crate) fn cut_short(
     fixture: &mut Fixture,
     scene: &Scene,
@@ -575,7 +576,8 @@ fn stage_of(scene: &Scene, found: &Examined, reached: usize) -> usize {
     }
 }
 
-/// The states in which a killed child can leave the queue to those who come after it: after how many instructions each begins, and what it comes to.
+/// The states in which a killed child can leave the queue. Each has the number of instructions
+/// after which it begins, and what it comes to.
 pub(crate) fn states(scene: &Scene, dir: &Path, policy: Policy) -> (Way, Vec<(usize, After)>) {
     let mut way = explore(scene, dir, policy);
     for _ in 0..EXPLORATIONS {

@@ -83,7 +83,8 @@ struct Search<'a, S: Specification> {
 }
 
 impl<S: Specification> Search<'_, S> {
-    /// Whether the operations that are not `over` can be ordered from here. `None`: given up.
+    /// Returns whether the operations that are not `over` can be ordered from here, or `None` if it
+    /// gave up.
     fn go(&mut self, over: u128, state: S::State) -> Option<bool> {
         if self.path.len() > self.deepest.len() {
             self.deepest.clone_from(&self.path);

@@ -213,7 +213,7 @@ pub fn run(plan: &Plan, recorder: &Recorder, dir: &Path) -> Result<History, Stri
     })
 }
 
-/// Below so many microseconds.
+/// Below this many microseconds.
 fn wait_a_little(state: &mut u64, micros: u64) {
     let end = Instant::now() + Duration::from_micros(dice(state, micros));
     while Instant::now() < end {

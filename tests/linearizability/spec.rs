@@ -1,8 +1,9 @@
 //! The sequential specification: what a queue answers when nobody interferes, and the few things in
 //! which an operation of several looks may differ from one that happens at once.
 //!
-//! - *State.* A put or get looks at the state, then acts. Who was let in by a state may act when the
-//!   state has changed; but whoever hears `Stopped` at the end of a stream shuts out all puts.
+//! - *State.* A put or get looks at the state, then acts. An operation that was let in by a state
+//!   may act when the state has changed. But one that answers `Stopped` at the end of a stream
+//!   shuts out all puts.
 //! - *Clear.* Takes what is in the queue, in the hand and not shown, and left by the dead. A get may
 //!   take an item that an overlapping clear then makes void: to others it is taken at once; the get
 //!   throws it away once the clear has happened, and goes on. A put is before a clear or after it.

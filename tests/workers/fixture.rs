@@ -96,7 +96,7 @@ impl Fixture {
         files.map(|path| Log::read(&path)).collect()
     }
 
-    /// The only process's log; empty as long as it has not begun.
+    /// The only process's log. It is empty until the process has begun.
     pub fn log(&self) -> Log {
         let mut logs = self.logs();
         assert!(logs.len() <= 1, "{logs:?}");

@@ -125,7 +125,8 @@ fn the_batch_of_a_killed_worker_is_worked_on_by_another() {
         .filter(|pid| *pid as i32 != victim)
         .collect();
     signal(victim, libc::SIGKILL);
-    // All of its batch comes again, one by one; whoever gets 5 hangs, and is killed by the end of the handle.
+    // All of its batch comes again, one by one. The process that gets 5 hangs, and the end of the
+    // handle kills it.
     until("its batch again", || {
         let again: BTreeSet<u64> = fixture
             .logs()
@@ -368,7 +369,8 @@ fn random_kills_of_workers_and_controllers_lose_nothing() {
         .and_then(|text| text.parse().ok())
         .unwrap_or(40);
     let fixture = Fixture::new();
-    // Made by somebody who is not killed. 3 workers with 9 seats each, some of them dead at times; three producers.
+    // The queue is made by a process that is not killed. 3 workers with 9 seats each, some of them
+    // dead at times; three producers.
     let options = fixture.options(256).seats(80).at_least_once(true);
     let queue = Control::create::<u64>("c", &options).unwrap();
     let producers: Vec<String> = (0..3)

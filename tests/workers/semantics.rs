@@ -1,4 +1,5 @@
-//! What the reference's user guide promises: when `work` is called, what it gets, who gets what.
+//! What the reference's user guide promises: when `work` is called, what it gets, and which process
+//! gets what.
 
 use crate::fixture::{Fixture, heard, heard_of, pid, signal, until};
 use prodcon::worker::{ConsumerOptions, OnFull, ProducerOptions};

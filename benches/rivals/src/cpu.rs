@@ -100,7 +100,7 @@ pub fn steal() -> u64 {
         .unwrap_or(0)
 }
 
-/// What part of all processors' time is used, looked at for so long by a sleeping process.
+/// What part of all processors' time is used, looked at for this time by a sleeping process.
 pub fn busy(time: Duration) -> f64 {
     let ticks = || {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();

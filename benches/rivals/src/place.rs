@@ -1,4 +1,5 @@
-//! Where a run keeps its files: one directory and one prefix for all names, so that all of it can be removed afterwards, whoever was killed.
+//! Where a run keeps its files: one directory and one prefix for all names, so that all of it can
+//! be removed afterwards, no matter which process was killed.
 
 use crate::Outcome;
 use std::fs;

@@ -52,7 +52,8 @@ pub struct Pass<'a>(&'a AtomicBool);
 impl Drop for Pass<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        // Release: pairs with `enter_shared`, so that what was done inside is seen by whoever is inside next.
+        // Release: pairs with `enter_shared`, so that what was done inside is seen by the thread
+        // that is inside next.
         self.0.store(false, Ordering::Release);
     }
 }
@@ -91,7 +92,8 @@ impl Turn {
 
     /// From now on nobody enters by privilege. The caller is inside.
     pub fn end_privilege(&self) {
-        // Release: whoever sees it sees as well that the owner, if that is the caller, is still inside.
+        // Release: a thread that sees it sees as well that the owner, if that is the caller, is
+        // still inside.
         self.owner.store(OVER, Ordering::Release);
     }
 

@@ -1,8 +1,11 @@
 //! Target `operations`: several endpoints of one queue, killed in the middle of what they do, against a model.
 //!
-//! Each action is one call of the public interface; some are given a life of so many stores and compare-and-swaps. Who dies is abandoned as the kernel would do it. What the
-//! model allows then: the interrupted operation happened or it did not, told by what the slots and the acknowledgements say; an item in the dead hand is lost (at-most-once)
-//! or comes again (at-least-once). In the end: doctor content, accounts exact, every item that is due comes in order, full capacity, all seats usable.
+//! Each action is one call of the public interface; some are given a life of a few stores and
+//! compare-and-swaps. An endpoint that dies is abandoned as the kernel would do it. What the model
+//! allows then: the interrupted operation happened or it did not, told by what the slots and the
+//! acknowledgements say; an item in the dead hand is lost (at-most-once) or comes again
+//! (at-least-once). In the end: doctor content, accounts exact, every item that is due comes in
+//! order, full capacity, all seats usable.
 
 mod end;
 mod guard;

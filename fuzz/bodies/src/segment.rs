@@ -144,7 +144,7 @@ impl Run {
         }
     }
 
-    /// The list, whom nothing may disturb.
+    /// The list, which nothing may disturb.
     fn list(&self) {
         let list = prodcon::list_in(&self.dir).expect("the directory is there");
         assert!(list.iter().any(|entry| entry.name == image::NAME));
@@ -152,7 +152,7 @@ impl Run {
         assert!(self.damaged || entry.is_some_and(|entry| entry.segment.is_ok()));
     }
 
-    /// The doctor, whom nothing may disturb either.
+    /// The doctor, which nothing may disturb either.
     fn check(&self) {
         let control = match prodcon::Control::attach_with(
             image::NAME,

@@ -1,5 +1,7 @@
-//! Kills at a given instruction: a victim does one put, or one get, single-stepped, and is killed after so many instructions. Then others use the queue, several
-//! times around. Nothing in the system under test is changed for it. The same points every time, so that what is found is found again.
+//! Kills at a given instruction: a victim does one put, or one get, single-stepped, and is killed
+//! after a given number of instructions. Then others use the queue, several times around. Nothing
+//! in the system under test is changed for it. The same points every time, so that what is found is
+//! found again.
 
 use super::board::{Account, Ledger, SLOW};
 use super::part::{Job, Role};
@@ -175,7 +177,8 @@ fn one(place: &Place, system: &str, role: Role, after: u64) -> Outcome<One> {
     }))
 }
 
-/// Lets a process that stops itself do so many instructions, and kills it. `Some`: it had stopped itself again before, after so many.
+/// Lets a process that stops itself do this many instructions, and kills it. Returns `Some` with
+/// their number if it had stopped itself again before.
 fn stepped(pid: u32, after: u64) -> Outcome<Option<u64>> {
     let pid = pid as libc::pid_t;
     let signal_of = |status: i32| libc::WIFSTOPPED(status).then(|| libc::WSTOPSIG(status));

@@ -49,7 +49,7 @@ const FOREIGN: [(&str, &str); 2] = [
     ("boost", "boost::interprocess message_queue"),
 ];
 
-/// Kills, or plays a part. `false`: prodcon broke a promise.
+/// Kills, or plays a part. Returns `false` if prodcon broke a promise.
 ///
 /// # Errors
 /// A signal came; the system refuses files or processes; a name that no system has.

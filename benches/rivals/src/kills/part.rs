@@ -1,4 +1,5 @@
-//! What the processes do that are killed: put for ever, get for ever, or one step under the eye of the first process.
+//! What the processes do that are killed: put forever, get forever, or one step under the eye of
+//! the first process.
 
 use super::board::{Ledger, MAX_ITEMS, SLOW};
 use crate::ends::{Mood, Rx, Setup, System, Tx};

@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::{Duration, Instant};
 
-/// How long nothing may move before it counts as for ever.
+/// How long nothing may move before it counts as forever.
 pub const FOR_EVER: Duration = Duration::from_secs(3);
 /// How long nothing moves before no more kills are added to it.
 const TOO_LONG: Duration = Duration::from_millis(40);

@@ -23,7 +23,7 @@ pub struct Steps {
 }
 
 impl Random {
-    /// Whether it did what it promises; who promises nothing cannot break it.
+    /// Whether it did what it promises. A system that promises nothing cannot break it.
     pub fn kept(&self) -> bool {
         let Ok(outturn) = &self.outturn else {
             return self.promise == Promise::None;

@@ -1,7 +1,7 @@
 //! The systems by name: what each can do and what it promises, and how code that works with any of them is given one.
 //!
-//! How each is set up, and where its documentation says so, stands at the head of its file. Nothing here knows what is done with a system: whoever does
-//! something brings a [`Visitor`].
+//! How each is set up, and where its documentation says so, stands at the head of its file. Nothing
+//! here knows what is done with a system. The code that does something brings a [`Visitor`].
 
 mod array_queue;
 mod cloudtoid;

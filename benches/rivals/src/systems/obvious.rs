@@ -1,10 +1,13 @@
 //! The queue that `shared_memory` and `raw_sync` make when they are put together in the obvious way: a mutex, a ring, and an event for "items came" and for
 //! "space came". Owns the one copy of it that both comparisons use.
 //!
-//! Set up as their examples do (shared_memory-0.12.4: examples/mutex.rs, examples/event.rs): `ShmemConf` by name, an initialised flag, `Mutex::new` and
-//! `Event::new` (auto-reset) by the creator, `from_existing` by the others. An auto-reset event wakes one and forgets how often it was set; so whoever has got an
-//! item and leaves more behind sets it again (and likewise for space): else a second sleeper would stay asleep beside a full queue. Waits are `Timeout::Infinite`,
-//! because the timeouts of raw_sync 0.1.5 fail early (`tv_nsec` is not normalised).
+//! Set up as their examples do (shared_memory-0.12.4: examples/mutex.rs, examples/event.rs):
+//! `ShmemConf` by name, an initialised flag, `Mutex::new` and `Event::new` (auto-reset) by the
+//! creator, `from_existing` by the others. An auto-reset event wakes one and forgets how often it
+//! was set; so a process that has got an item and leaves more behind sets it again (and likewise
+//! for space): else a second sleeper would stay asleep beside a full queue. Waits are
+//! `Timeout::Infinite`, because the timeouts of raw_sync 0.1.5 fail early (`tv_nsec` is not
+//! normalised).
 //!
 //! Layout: flag | 8 bytes | mutex | two events | head, length | slots.
 

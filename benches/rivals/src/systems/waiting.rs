@@ -108,7 +108,7 @@ impl<W: Way> Pacer<W> {
     }
 }
 
-/// Pauses for so many units of time.
+/// Pauses for this many units of time.
 fn units(units: u64) {
     static PAUSES: OnceLock<u64> = OnceLock::new(); // for 64 units
     let pauses = *PAUSES.get_or_init(|| {

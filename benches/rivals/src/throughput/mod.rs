@@ -62,7 +62,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// Compares, or plays a part. `false`: prodcon failed.
+/// Compares, or plays a part. Returns `false` if prodcon failed.
 ///
 /// # Errors
 /// A signal came; the system refuses files or processes; a name that no system has.

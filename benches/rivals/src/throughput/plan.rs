@@ -138,7 +138,7 @@ pub fn measure(place: &Place, wishes: &Wishes) -> Outcome<Results> {
         }
     }
     let world = bench.most_of_the_time();
-    // And not longer, unless somebody has the time: a restless machine does not keep us for ever.
+    // And not longer, unless the user has the time. A restless machine does not keep us forever.
     let allowance = wishes.patience.unwrap_or(began.elapsed() / 3);
     for world in [world, world.other()] {
         bench.catch_up(world, wishes.rounds.div_ceil(2), Instant::now() + allowance)?;

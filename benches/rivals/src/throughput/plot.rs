@@ -122,7 +122,7 @@ fn notes(results: &Results) -> Vec<String> {
     notes
 }
 
-/// The texts in lines of so many characters at most, broken between words.
+/// Breaks the texts between words into lines of at most this many characters.
 fn wrapped(texts: &[String], longest: usize) -> Vec<String> {
     let mut lines = vec![];
     for text in texts {

@@ -341,7 +341,8 @@ impl Drop for Run<'_> {
     }
 }
 
-/// Producers on one half of the processors, consumers on the other, each on its own if there are so many. Free where there is only one.
+/// Producers on one half of the processors, consumers on the other, each on its own if there are
+/// enough. They are free where there is only one.
 fn core(cores: &[usize], index: usize, producers: usize, consumers: usize) -> Option<usize> {
     let half = match cores.len() {
         0 | 1 => return None,

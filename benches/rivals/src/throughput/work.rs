@@ -109,7 +109,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Once for each item. `false`: it is enough.
+    /// Is called once for each item. Returns `false` when it is enough.
     #[inline]
     fn goes_on(&self, progress: &mut Progress, count: u64) -> bool {
         let phase = self.board.phase.0.load(Relaxed);

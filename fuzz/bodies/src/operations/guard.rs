@@ -14,11 +14,11 @@ pub(super) trait Guard {
     fn ack(self: Box<Self>);
     fn nack(self: Box<Self>) -> prodcon::Result<()>;
     fn forget(self: Box<Self>);
-    /// Several items: takes more, until there are so many. `None`: it cannot.
+    /// For several items, takes more until there are that many. Returns `None` if it cannot.
     fn more(&mut self, _: usize) -> Option<Result<usize, GetError>> {
         None
     }
-    /// Several items: acknowledges the oldest ones. False: it cannot.
+    /// For several items, acknowledges the oldest ones. Returns false if it cannot.
     fn ack_first(&mut self, _: usize) -> bool {
         false
     }

@@ -1,4 +1,5 @@
-//! The reference: blocks of items in a `VecDeque`, hands, orphans, and counters that are exact but for what the dead have not counted yet.
+//! The reference: blocks of items in a `VecDeque`, hands, orphans, and counters that are exact
+//! except for what the dead have not counted yet.
 //!
 //! It knows what an operation is to do, not how; where that depends on which seats are free, it looks at the outcome and asks whether it may be so.
 
@@ -16,7 +17,7 @@ pub(super) struct Block {
     pub(super) epoch: u64,
     /// Deliveries after the first.
     pub(super) again: u32,
-    /// As many more may have been noted by those who died delivering it.
+    /// As many more may have been noted by endpoints that died delivering it.
     pub(super) maybe: u32,
 }
 
@@ -62,7 +63,8 @@ pub(super) struct Model {
     pub(super) plan: Plan,
     pub(super) ring: VecDeque<Block>,
     pub(super) owners: [Option<Owner>; ENDS],
-    /// At-least-once: in seats without an owner. Void ones may be gone already, whoever looked.
+    /// At-least-once: in seats without an owner. Void ones may be gone already, after any
+    /// endpoint's look.
     pub(super) orphans: Vec<Block>,
     pub(super) limbo: Vec<Limbo>,
     /// How often orphans were announced for certain.
@@ -253,7 +255,7 @@ impl Model {
         self.settle_forgotten(who);
         let mut done = 0;
         for block in blocks {
-            // Who has items in hand needs another seat for a put.
+            // An endpoint with items in hand needs another seat for a put.
             if error == Some(ErrorKind::NoSeat) && done == put {
                 let owner = self.owner(who);
                 assert!(owner.keeps || !owner.hand.is_empty(), "nothing in hand");
@@ -569,7 +571,8 @@ impl Model {
         let in_hand = !self.owner(who).hand.is_empty();
         match (self.state, error) {
             (State::Started, ErrorKind::Empty) => {}
-            // Who has items in hand and wants more is told of the end whatever others have.
+            // An endpoint that has items in hand and wants more is told of the end whatever others
+            // have.
             (State::StopAtQueueEnd, ErrorKind::Stopped) => {
                 assert!(
                     !self.plan.at_least_once || !held || in_hand,

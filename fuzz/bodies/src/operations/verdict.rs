@@ -149,7 +149,8 @@ impl Model {
         skipped
     }
 
-    /// It may have died delivering the oldest orphan (`several`: any), after it acknowledged so many items of it.
+    /// It may have died delivering the oldest orphan (`several`: any), after it acknowledged this
+    /// many items of it.
     fn orphan_died(&mut self, acknowledged: usize, several: bool) {
         let oldest = self.live_orphans().first().map(|block| block.ids[0]);
         let epoch = self.epoch;

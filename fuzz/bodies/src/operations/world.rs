@@ -72,7 +72,7 @@ impl<T: Kind + ?Sized> World<T> {
         })
     }
 
-    /// The figures, but for who lives.
+    /// The figures, except for the number of the living.
     fn glance(&mut self) -> Stats {
         self.control().glance().expect("nobody forked")
     }
@@ -86,7 +86,7 @@ impl<T: Kind + ?Sized> World<T> {
         self.control().positions()
     }
 
-    /// Lets an endpoint act, for as long as it lives. `None`: it died, and is gone.
+    /// Lets an endpoint act, for as long as it lives. Returns `None` if it died and is gone.
     fn live<R>(&mut self, who: usize, act: impl FnOnce(&mut End<T>) -> R) -> Option<R> {
         let end = self.ends[who].as_mut()?;
         let done = mortal::live(self.life, || act(end));
@@ -271,7 +271,8 @@ impl<T: Kind + ?Sized> World<T> {
         ids
     }
 
-    /// Who forgot its guards may keep one item or another; then it has to live, or nobody can tell which it acknowledged.
+    /// An endpoint that forgot its guards may keep one item or another. Then it has to live, or
+    /// nobody can tell which it acknowledged.
     fn spare_the_forgetful(&mut self, who: usize) {
         if self.model.plan.at_least_once
             && self.model.owner(who).hand.iter().any(|hand| hand.shown > 0)
@@ -319,7 +320,7 @@ impl<T: Kind + ?Sized> World<T> {
         }
     }
 
-    /// Who took whole blocks has no part of one.
+    /// An endpoint that took whole blocks has no part of one.
     fn check_whole(&mut self, who: usize, way: Way) {
         let whole = self
             .model

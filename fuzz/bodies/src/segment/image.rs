@@ -283,7 +283,8 @@ impl Image {
             // The length that the header asks for.
             2 => self.read(16).min(MAX_FILE_SIZE),
             _ => {
-                // Without dead letters: their queue, which may be mapped now, would be made anew.
+                // Without dead letters, because their queue, which may be mapped now, would be made
+                // again.
                 let plan = Plan {
                     limit: 0,
                     ..Plan::choose(input)?

@@ -27,7 +27,7 @@ pub enum Flaw {
     RaiseFirst,
     /// Only who has resolved the seat raises.
     RaiseOnce,
-    /// Each wait begins the count of successes anew.
+    /// Each wait restarts the count of successes.
     BurstReset,
 }
 
@@ -119,7 +119,8 @@ pub struct Scenario {
     pub deaths: u8,
     pub pauses: u8,
     pub care: Care,
-    /// Who tells the others asks whether a seat is locked; else it locks it to see.
+    /// A process that tells the others asks whether a seat is locked. Otherwise it locks the seat
+    /// to see.
     pub asks: bool,
     /// A look for a block reads all places at once.
     pub atomic: bool,
@@ -244,7 +245,7 @@ impl Scenario {
         });
     }
 
-    /// One step of process `i`; `None`: it is blocked, dead or paused.
+    /// Does one step of process `i`. Returns `None` if it is blocked, dead or paused.
     pub fn step(&self, s: &State, i: usize) -> Option<State> {
         if s.paused == i as u8 {
             return None;

@@ -33,7 +33,7 @@ impl Scenario {
         s.epoch == p.trust.epoch && p.trust.cycle != PENDING && cycle >= p.trust.cycle
     }
 
-    /// One step of process `i`; `None`: it has ended.
+    /// Does one step of process `i`. Returns `None` if it has ended.
     pub(super) fn step(&self, s: &State, i: usize) -> Checked<Option<State>> {
         let mut t = *s;
         let (p, n) = (s.p[i], self.n);

@@ -252,7 +252,8 @@ impl Scenario {
             puts == removed + len,
             "accounts: {puts} put, {removed} removed, {len} in the queue"
         );
-        // 5. What was acknowledged was handed out, or is a dead letter. These are counted, but for one at each death between the put and the count.
+        // 5. What was acknowledged was handed out, or is a dead letter. These are counted, except
+        //    for one at each death between the put and the count.
         ensure!(
             (1..ITEMS).all(|i| t.place[i] != Place::Acked || t.letters[i] > 0 || t.handed[i] > 0),
             "acknowledged, and nobody saw it"

@@ -53,7 +53,7 @@ pub enum Flaw {
     // orphans
     /// The orphans value is remembered after adopting one orphan.
     RememberAfterOne,
-    /// Whoever leaves a held seat raises `orphans` first and unlocks then.
+    /// A process that leaves a held seat raises `orphans` first and unlocks then.
     RaiseBeforeUnlock,
     /// Recovery raises `orphans` only for a seat that it has itself resolved to `hold`.
     RaiseOnlyNew,

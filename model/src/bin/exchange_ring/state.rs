@@ -182,7 +182,7 @@ pub enum Op {
     /// Items (the second may be 0: none), lossy.
     Put([u8; BATCH], bool),
     Get(After),
-    /// Gets for ever; sleeps while there is nothing to do.
+    /// Gets forever, and sleeps while there is nothing to do.
     Consume(After),
     /// Settles what is kept: the newest or the oldest; `Ack` acknowledges ONE item of it.
     Kept {
@@ -195,7 +195,7 @@ pub enum Op {
     Clear,
     /// One pass over all seats.
     Recover,
-    /// A pass after each death, and again while a dead seat can be decided, for ever.
+    /// Does a pass after each death, and again while a dead seat can be decided, forever.
     Supervise,
     /// Takes as many seats as the process is due (waits while there are too few).
     Attach,
@@ -276,18 +276,18 @@ pub enum Settle {
     One,
     /// `got` + the rest.
     All,
-    /// `got` + 1: the item is in the dead-letter queue, and so many more have to go there.
+    /// `got` + 1: the item is in the dead-letter queue, and this many more have to go there.
     Letter { more: u8 },
     /// The rest is void.
     Cleared,
-    /// The rest is lost with its consumer, who leaves.
+    /// The rest is lost with its consumer, which leaves.
     Lost,
 }
 
 /// Why a role is set or cleared.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Role {
-    /// A dead consumer's, by who visits its seat.
+    /// A dead consumer's, by the process that visits its seat.
     Clear(Errand),
     /// The own one, on the way out.
     Leave { attaching: bool },

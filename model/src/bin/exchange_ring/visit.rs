@@ -14,7 +14,8 @@ impl Scenario {
                 errand: Errand::Adopt { began, .. },
                 seat: NONE,
             } => {
-                // Read without locks: who wants care, and how old is what it carries (a wish about the order; each seat is judged under its lock).
+                // Read without locks: which seat needs recovery, and how old is what it carries (a
+                // wish about the order; each seat is judged under its lock).
                 let own = |d: &u8| s.seat(*d).lock == i as u8 && !self.has(Flaw::VisitOwn);
                 let mut list: Vec<u8> = (0..self.seats)
                     .filter(|d| !own(d) && self.wants_care(s.seat(*d)))
@@ -175,7 +176,8 @@ impl Scenario {
                 }
             }
             At::Leave { attaching } => self.leave(t, i, attaching),
-            // Who recovers or gives up a role: look for others, close the gate if there is none, clear the role. Who takes one: set it, open the gate.
+            // A process that recovers or gives up a role looks for others, closes the gate if there
+            // is none, and clears the role. One that takes a role sets it and opens the gate.
             At::RoleLock { seat, role } => {
                 t.gate_lock = i as u8;
                 t.procs[i].at = At::RoleStep {
