@@ -1,6 +1,6 @@
 //! prodcon: blocking `put` and `get_into` of a plain type; the same polled (`try_put`,
-//! `try_get_into`); the same with the item filled in place (`reserve` .. `commit`); in place at both
-//! ends (`reserve` .. `commit`, `take`); at-least-once in place.
+//! `try_get_into`); the same with the item filled in place (`reserve` .. `commit`); in place at
+//! both ends (`reserve` .. `commit`, `take`); at-least-once in place.
 
 use crate::Outcome;
 use crate::ends::{Keep, Naive, Rx, Setup, System, Tx};
@@ -11,8 +11,8 @@ use std::hint::black_box;
 pub struct Prodcon;
 /// `try_put` and `try_get_into`, tried again, which copy too.
 pub struct ProdconPolled;
-/// Blocking reserve and commit, which do not copy, and the same get_into, which does. It differs from
-/// [`Prodcon`] in the put alone: the ratio of the two is what the copy of a put costs.
+/// Blocking reserve and commit, which do not copy, and the same get_into, which does. It differs
+/// from [`Prodcon`] in the put alone: the ratio of the two is what the copy of a put costs.
 pub struct ProdconReserve;
 /// Blocking reserve, commit and take, which do not.
 pub struct ProdconInPlace;
