@@ -1,14 +1,19 @@
-//! put and get of 8 bytes through C and through Rust, in turn, in one run: `cargo run --release -p prodcon-ffi --example bench [ROUNDS]`.
+//! put and get of 8 bytes through C and through Rust, in turn, in one run:
+//! `cargo run --release -p prodcon-ffi --example bench [ROUNDS]`.
 //!
-//! Both sides do the same on queues that were made alike (one endpoint, capacity 1024, an item in, an item out), in two processes that take turns every millisecond or so, so that
-//! whatever else the machine does falls on both; what is measured is CPU time. Rust is `ReadyQueue<u64>`; C is `c/bench.c`, compiled with `cc -O2` against the shared library. Prints medians of the rounds and the median of their ratios.
+//! Both sides do the same on queues that were made alike (one endpoint, capacity 1024, an item in,
+//! an item out): one of a plain type of 8 bytes, and one of bytes. They are processes that take
+//! turns every millisecond or so, so that whatever else the machine does falls on all of them. CPU
+//! time is measured. Rust is `ReadyQueue<u64>` and `ReadyQueue<[u8]>`. C is `c/bench.c`, compiled
+//! with `cc -O2` against the shared library. Prints medians of the rounds and the medians of their
+//! ratios.
 
 use rust::{AttachOptions, QueueOptions, ReadyQueue};
 use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 const PAIRS: u64 = 20_000;
@@ -24,13 +29,43 @@ impl Drop for Scratch {
     }
 }
 
-/// Killed at the end, if it has not ended.
-struct Killed(Child);
+/// The program in C on one queue. It is killed at the end, if it has not ended.
+struct Partner {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
 
-impl Drop for Killed {
+impl Partner {
+    fn start(program: &Path, libraries: &Path, directory: &Path, queue: &str) -> Result<Self> {
+        let mut child = Command::new(program)
+            .arg(queue)
+            .env("PRODCON_DIR", directory)
+            .env("LD_LIBRARY_PATH", libraries)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (to, from) = (child.stdin.take(), child.stdout.take());
+        Ok(Self {
+            child,
+            to: to.ok_or("no stdin")?,
+            from: BufReader::new(from.ok_or("no stdout")?),
+        })
+    }
+
+    fn pairs(&mut self) -> Result<f64> {
+        writeln!(self.to, "{PAIRS}")?;
+        let mut line = String::new();
+        self.from.read_line(&mut line)?;
+        let time: f64 = line.trim().parse().map_err(|_| "the C program ended")?;
+        Ok(time / PAIRS as f64)
+    }
+}
+
+impl Drop for Partner {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -109,39 +144,22 @@ fn main() -> Result<()> {
     let options = QueueOptions::new(1024)
         .item_size(8)
         .attach(AttachOptions::new().directory(&scratch.0));
-    drop(ReadyQueue::<[u8]>::create("c", &options)?);
+    drop(ReadyQueue::<u64>::create("c-typed", &options)?);
+    drop(ReadyQueue::<[u8]>::create("c-bytes", &options)?);
     let mut queue = ReadyQueue::<u64>::create("rust", &options)?;
     let mut bytes = ReadyQueue::<[u8]>::create("bytes", &options)?;
-    let mut child = Killed(
-        Command::new(&program)
-            .arg("c")
-            .env("PRODCON_DIR", &scratch.0)
-            .env("LD_LIBRARY_PATH", libraries)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?,
-    );
-    let mut to = child.0.stdin.take().ok_or("no stdin")?;
-    let mut from = BufReader::new(child.0.stdout.take().ok_or("no stdout")?);
-    let mut in_c = || -> Result<f64> {
-        writeln!(to, "{PAIRS}")?;
-        let mut line = String::new();
-        from.read_line(&mut line)?;
-        Ok(line
-            .trim()
-            .parse::<f64>()
-            .map_err(|_| "the C program ended")?
-            / PAIRS as f64)
-    };
+    let start = |queue| Partner::start(&program, libraries, &scratch.0, queue);
+    let (mut c_typed, mut c_bytes) = (start("c-typed")?, start("c-bytes")?);
     let (mut next, mut next_bytes) = (0, 0);
-    let mut figures: [Vec<f64>; 3] = Default::default();
+    let mut figures: [Vec<f64>; 4] = Default::default();
     for round in 0..=rounds {
         // The one that comes first changes from round to round.
-        for turn in 0..3 {
-            let who = (round + turn) % 3;
+        for turn in 0..4 {
+            let who = (round + turn) % 4;
             let ns = match who {
-                0 => in_c()?,
+                0 => c_typed.pairs()?,
                 1 => pairs(&mut queue, &mut next)?,
+                2 => c_bytes.pairs()?,
                 _ => pairs_of_bytes(&mut bytes, &mut next_bytes)?,
             };
             if round > 0 {
@@ -150,29 +168,27 @@ fn main() -> Result<()> {
         }
     }
     println!(
-        "8-byte put+get, one endpoint, CPU time, medians of {rounds} alternating rounds of {PAIRS} pairs; fastest round in brackets"
+        "8-byte put+get, one endpoint, CPU time, medians of {rounds} alternating rounds of {PAIRS} \
+         pairs; fastest round in brackets"
     );
     let fastest = |values: &[f64]| values.iter().copied().fold(f64::MAX, f64::min);
-    let c = median(figures[0].clone());
-    println!(
-        "C                     {c:6.1} ns [{:.1}]",
-        fastest(&figures[0])
-    );
-    for (name, rust) in [
-        ("Rust, queue of u64", &figures[1]),
-        ("Rust, queue of bytes", &figures[2]),
+    let [c_typed, typed, c_bytes, bytes] = &figures;
+    for (what, c, rust) in [("u64", c_typed, typed), ("bytes", c_bytes, bytes)] {
+        for (language, figures) in [("C", c), ("Rust", rust)] {
+            println!(
+                "queue of {what:5} {language:4} {:6.1} ns [{:.1}]",
+                median(figures.clone()),
+                fastest(figures)
+            );
+        }
+    }
+    for (what, c, rust) in [
+        ("C / Rust, queues of u64", c_typed, typed),
+        ("C / Rust, queues of bytes", c_bytes, bytes),
+        ("C with bytes / Rust with u64", c_bytes, typed),
     ] {
-        let ratios = figures[0]
-            .iter()
-            .zip(rust)
-            .map(|(c, rust)| c / rust)
-            .collect();
-        println!(
-            "{name:21} {:6.1} ns [{:.1}]   C / Rust: median of rounds {:.3}",
-            median(rust.clone()),
-            fastest(rust),
-            median(ratios)
-        );
+        let ratios = c.iter().zip(rust).map(|(c, rust)| c / rust).collect();
+        println!("{what}: median of rounds {:.3}", median(ratios));
     }
     Ok(())
 }

@@ -30,9 +30,8 @@
  *   passed. After several successes a call with 0 may pause for up to ten microseconds or so
  *   before it answers, to keep out of the other side's way.
  * - Ownership: strings and data that you pass stay yours and may change after the call.
- * - Threads: a handle is for one thread at a time. It may be handed over between calls; the
- *   thread that puts or gets first is served fastest. Two threads (or a signal handler) at once
- *   are PRODCON_INVALID.
+ * - Threads: a handle is for one thread at a time. It may be handed over between calls. Two
+ *   threads (or a signal handler) at once are PRODCON_INVALID.
  * - Forks: a handle is for the process that made it. In a forked child it answers PRODCON_FORKED,
  *   and the child has no access to blocks and items either: attach again there.
  * - While a block is reserved, everything but commit, cancel and close is PRODCON_INVALID.

@@ -20,8 +20,7 @@ pub struct Delivery(Shell<Lent>);
 impl Handle for Delivery {
     type Content = Lent;
     const NAME: &'static str = "delivery";
-    const OWNED: bool = false;
-    const MARK: u64 = u64::from_be_bytes(*b"prodcoD\0");
+    const MARK: u32 = u32::from_be_bytes(*b"pcD\0");
 
     fn name(content: &Lent) -> &str {
         content.delivery.queue_name()

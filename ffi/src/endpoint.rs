@@ -58,8 +58,7 @@ pub struct Queue(Shell<Endpoint>);
 impl Handle for Queue {
     type Content = Endpoint;
     const NAME: &'static str = "queue";
-    const OWNED: bool = true;
-    const MARK: u64 = u64::from_be_bytes(*b"prodcoQ\0");
+    const MARK: u32 = u32::from_be_bytes(*b"pcQ\0");
 
     fn name(content: &Endpoint) -> &str {
         content.name()

@@ -30,8 +30,7 @@ pub struct Fd(Shell<Ready>);
 impl Handle for Fd {
     type Content = Ready;
     const NAME: &'static str = "descriptor";
-    const OWNED: bool = false;
-    const MARK: u64 = u64::from_be_bytes(*b"prodcoF\0");
+    const MARK: u32 = u32::from_be_bytes(*b"pcF\0");
 
     fn name(content: &Ready) -> &str {
         &content.name

@@ -42,8 +42,7 @@ pub struct Worker(Shell<Work>);
 impl Handle for Worker {
     type Content = Work;
     const NAME: &'static str = "worker";
-    const OWNED: bool = false;
-    const MARK: u64 = u64::from_be_bytes(*b"prodcoW\0");
+    const MARK: u32 = u32::from_be_bytes(*b"pcW\0");
 
     fn name(content: &Work) -> &str {
         content.name()

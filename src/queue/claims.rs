@@ -54,6 +54,17 @@ impl Claims {
         }
     }
 
+    /// Does one or the other, for longer than anybody measures.
+    #[cfg(test)]
+    pub(super) fn fixed(claims: bool) -> Self {
+        let phase = Phase::Stay(u32::MAX);
+        Self {
+            claims,
+            phase,
+            ..Self::new()
+        }
+    }
+
     /// Begins the window again: what it would have measured is not the work. `at` is the number of
     /// items that have come through so far.
     pub(super) fn restart(&mut self, at: u64) {

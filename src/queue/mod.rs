@@ -25,6 +25,8 @@ pub mod bindings;
 mod cancel;
 mod care;
 mod claims;
+#[cfg(all(test, not(loom)))]
+mod claims_measured;
 mod clock;
 mod control;
 mod dead_letter;

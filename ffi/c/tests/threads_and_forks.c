@@ -23,8 +23,8 @@ static void a_second_thread_is_refused_while_the_first_is_inside(void) {
     size_t len = 0;
     pthread_t thread;
     shared = join(name);
-    for (int owned = 0; owned < 2; owned++) {
-        if (owned) { /* this thread is the one that puts and gets first; the other one has to take its turn away */
+    for (int used = 0; used < 2; used++) {
+        if (used) { /* this thread has used the handle before the other one does */
             prodcon_queue_close(shared);
             shared = join(name);
             ANSWERS(PRODCON_EMPTY, prodcon_queue_get(shared, buffer, sizeof buffer, &len, 0));

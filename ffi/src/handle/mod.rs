@@ -1,24 +1,30 @@
-//! What a `prodcon_queue *`, a `prodcon_worker *` or a `prodcon_fd *` points to: a *shell* that is never given back to the system.
+//! What a `prodcon_queue *`, a `prodcon_worker *` or a `prodcon_fd *` points to: a *shell* that is
+//! never given back to the system.
 //!
-//! So a look at a closed handle is a look at memory of the same kind, and it can be told from an open one. A closed shell is used again only after [`RESTING`] others of its kind were closed.
+//! So a look at a closed handle is a look at memory of the same kind, and it can be told from an
+//! open one. A closed shell is used again only after [`RESTING`] others of its kind were closed.
 //!
 //! Closed shells of a kind come to a stack, which needs no lock: neither another thread nor a fork
 //! is in the way of a close. The next open moves them to the pool, which keeps the order in which
 //! they were closed.
 //!
-//! Invariants: a shell is `OPEN` exactly while it has its content; the content is touched only by
-//! the thread that has the shell's [`Turn`]; a shell on a stack or in a pool is closed and has no
-//! other owner; there is an owner (see `turn`) only while the mark is `OPEN`, and of queues alone.
+//! Invariants: a shell is `OPEN` or `BROKEN` exactly while it has its content; the content and the
+//! mark are touched only by the call that is *inside*; a shell on a stack or in a pool is closed
+//! and nobody else's.
+//!
+//! A call is inside from its exchange of `busy` for true until it stores false. So a handle is used
+//! by one thread at a time, and a second one, or a signal handler, is told so. The exchange costs
+//! little: a put or a get has one of its own, and `busy` is in a line that no other thread works
+//! at.
 
 use crate::cancel::Held;
 use crate::failure::{Failure, report, run, run_reported};
 use crate::status::*;
-use crate::turn::{Pass, Turn};
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 #[cfg(test)]
 mod tests;
@@ -30,8 +36,9 @@ const RESTING: usize = 64;
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Shell<T> {
-    mark: AtomicU64,
-    turn: Turn,
+    mark: AtomicU32,
+    /// A call is inside, or is finding out that it may not be.
+    busy: AtomicBool,
     /// The process that opened it, for the cases in which the content cannot be asked.
     pid: AtomicU32,
     /// On the stack of closed ones: the handle below, of this kind.
@@ -39,15 +46,16 @@ pub struct Shell<T> {
     content: UnsafeCell<Option<T>>,
 }
 
-// SAFETY: all fields are atomics but the content, which is `Send` and touched by one thread at a time, the one that has the turn.
+// SAFETY: all fields are atomics but the content, which is `Send` and touched by one thread at a
+// time, the one that is inside.
 unsafe impl<T: Send> Sync for Shell<T> {}
 
 impl<T> Shell<T> {
     /// Without content. `mark`: the kind's `CLOSED`.
-    pub const fn closed(mark: u64) -> Self {
+    pub const fn closed(mark: u32) -> Self {
         Self {
-            mark: AtomicU64::new(mark),
-            turn: Turn::new(),
+            mark: AtomicU32::new(mark),
+            busy: AtomicBool::new(false),
             pid: AtomicU32::new(0),
             below: AtomicPtr::new(std::ptr::null_mut()),
             content: UnsafeCell::new(None),
@@ -61,17 +69,14 @@ pub trait Handle: Sized + Sync + 'static {
     type Content: Send;
     /// For texts.
     const NAME: &'static str;
-    /// It has owners (see `turn`). One kind only: an owner's way in does not look at the mark,
-    /// and another kind's handle is not to pass there.
-    const OWNED: bool;
     /// Marks its shells; the last byte says how they are.
-    const MARK: u64;
+    const MARK: u32;
     /// Marks a shell with content.
-    const OPEN: u64 = Self::MARK + 1;
+    const OPEN: u32 = Self::MARK + 1;
     /// Marks one out of which a panic came: it can only be closed.
-    const BROKEN: u64 = Self::MARK + 2;
+    const BROKEN: u32 = Self::MARK + 2;
     /// Marks a shell without.
-    const CLOSED: u64 = Self::MARK + 3;
+    const CLOSED: u32 = Self::MARK + 3;
 
     /// The name of the queue or worker.
     fn name(content: &Self::Content) -> &str;
@@ -90,9 +95,11 @@ fn lay_down<H: Handle>(handle: &'static H) {
     let top = H::last_closed();
     let mut below = top.load(Ordering::Relaxed);
     loop {
-        handle.shell().below.store(below.cast(), Ordering::Relaxed); // nobody reads it before the exchange
+        // Relaxed: nobody reads it before the exchange.
+        handle.shell().below.store(below.cast(), Ordering::Relaxed);
         let own = std::ptr::from_ref(handle).cast_mut();
-        // Release: pairs with the Acquire in `gather`. Later ones are exchanges too, so they continue its release sequence.
+        // Release: pairs with the Acquire in `gather`. Later ones are exchanges too, so they
+        // continue its release sequence.
         match top.compare_exchange_weak(below, own, Ordering::Release, Ordering::Relaxed) {
             Ok(_) => return,
             Err(other) => below = other,
@@ -102,7 +109,8 @@ fn lay_down<H: Handle>(handle: &'static H) {
 
 /// Moves the handles of the stack to the pool.
 fn gather<H: Handle>(pool: &mut VecDeque<&'static H>) {
-    // Acquire: pairs with the Release in `lay_down`. All at once, so nobody's `below` can have changed in between.
+    // Acquire: pairs with the Release in `lay_down`. All at once, so nobody's `below` can have
+    // changed in between.
     let mut top = H::last_closed().swap(std::ptr::null_mut(), Ordering::Acquire);
     let before = pool.len();
     // SAFETY: what `lay_down` put there: NULL, or a handle that lives for ever.
@@ -129,8 +137,8 @@ pub fn open<H: Handle>(content: H::Content) -> *mut H {
     let old = rested::<H>();
     let handle: &'static H = old.unwrap_or_else(|| Box::leak(Box::new(H::new())));
     let shell = handle.shell();
-    // A thread that still calls with the closed handle is turned away by the mark before it looks at the content, as it was for the last 64 closes.
-    shell.turn.begin_anew();
+    // A thread that still calls with the closed handle is turned away by the mark before it looks
+    // at the content, as it was for the last 64 closes.
     let place = shell.content.get();
     // SAFETY: the shell was taken out of the pool (or is new), and nobody has the new handle yet.
     let place = unsafe { &mut *place };
@@ -140,57 +148,98 @@ pub fn open<H: Handle>(content: H::Content) -> *mut H {
     std::ptr::from_ref(handle).cast_mut()
 }
 
-type Entered<H> = (&'static Shell<<H as Handle>::Content>, Pass<'static>);
+/// Being inside; ends when dropped.
+struct Pass(&'static AtomicBool);
 
-/// Enters, if the handle is open and nobody is inside. `own`: the thread is worth becoming the
-/// owner (of queues only).
+impl Drop for Pass {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // Release: pairs with the exchange in `pass`, so that what was done inside is seen by the
+        // thread that is inside next.
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl<T> Shell<T> {
+    /// Enters, if nobody is inside. What the mark is counts only now.
+    #[inline(always)]
+    fn pass(&'static self) -> Option<Pass> {
+        // Acquire: pairs with the store that leaves.
+        let busy = self.busy.swap(true, Ordering::Acquire);
+        if busy { None } else { Some(Pass(&self.busy)) }
+    }
+}
+
+type Entered<H> = (&'static Shell<<H as Handle>::Content>, Pass);
+
+/// Enters, if the handle is open and nobody is inside.
 ///
 /// # Safety
 /// `handle` is NULL or what [`open`] gave, whether closed by now or not. (What is not aligned or
 /// not marked is refused all the same.)
 #[inline(always)]
-unsafe fn enter<H: Handle>(handle: *const H, call: &str, own: bool) -> Result<Entered<H>, Failure> {
+unsafe fn enter<H: Handle>(handle: *const H, call: &str) -> Result<Entered<H>, Failure> {
+    // SAFETY: this function's contract.
+    if let Some(entered) = unsafe { enter_at_once(handle) } {
+        return Ok(entered);
+    }
+    // SAFETY: this function's contract.
+    unsafe { enter_slowly(handle, call, false) }
+}
+
+/// Enters as [`enter`] does, and does not say why it cannot.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn enter_at_once<H: Handle>(handle: *const H) -> Option<Entered<H>> {
+    if handle.is_null() || !handle.is_aligned() {
+        return None;
+    }
+    // SAFETY: not NULL and, by this function's contract, what `open` gave: a shell, which lives for
+    // ever and is shared by atomics.
+    let shell = unsafe { &*handle }.shell();
+    // Relaxed: it keeps us from writing to what may be no handle at all.
+    if shell.mark.load(Ordering::Relaxed) != H::OPEN {
+        return None;
+    }
+    let pass = shell.pass()?;
+    // Acquire: pairs with the store in `open`.
+    (shell.mark.load(Ordering::Acquire) == H::OPEN).then_some((shell, pass))
+}
+
+/// Enters, or says why not. `closes`: for a close, a broken handle is as good as an open one.
+///
+/// # Safety
+/// As for [`enter`].
+#[cold]
+#[inline(never)]
+unsafe fn enter_slowly<H: Handle>(
+    handle: *const H,
+    call: &str,
+    closes: bool,
+) -> Result<Entered<H>, Failure> {
     if handle.is_null() || !handle.is_aligned() {
         return Err(no_handle::<H>(handle.is_null()));
     }
-    // SAFETY: not NULL and, by this function's contract, what `open` gave: a shell, which lives for ever and is shared by atomics and the turn.
+    // SAFETY: as in `enter_at_once`.
     let shell = unsafe { &*handle }.shell();
-    // There is an owner only while the mark is OPEN.
-    if H::OWNED {
-        if let Some(pass) = shell.turn.enter_as_owner() {
-            return Ok((shell, pass));
-        }
-    }
-    enter_slowly::<H>(shell, call, Some(own && H::OWNED))
-}
-
-/// `own` is None for a close, for which a broken handle is as good as an open one.
-#[cold]
-#[inline(never)]
-fn enter_slowly<H: Handle>(
-    shell: &'static Shell<H::Content>,
-    call: &str,
-    own: Option<bool>,
-) -> Result<Entered<H>, Failure> {
     let check = || match shell.mark.load(Ordering::Acquire) {
         mark if mark == H::OPEN => Ok(()),
-        mark if mark == H::BROKEN && own.is_none() => Ok(()),
+        mark if mark == H::BROKEN && closes => Ok(()),
         mark if mark == H::BROKEN => Err(broken(call)),
         mark if mark == H::CLOSED => Err(closed()),
         _ => Err(no_handle::<H>(false)),
     };
     check()?; // before anything is written to what may be no handle at all
-    let Some(pass) = shell.turn.enter(own == Some(true)) else {
+    let Some(pass) = shell.pass() else {
         return Err(if shell.pid.load(Ordering::Relaxed) == std::process::id() {
             busy(call)
         } else {
             Failure::forked(H::NAME)
         });
     };
-    if let Err(failure) = check() {
-        shell.turn.end_privilege(); // should this thread have become the owner just now
-        return Err(failure);
-    }
+    check()?;
     Ok((shell, pass))
 }
 
@@ -231,14 +280,13 @@ struct Fuse<'a, H: Handle>(&'a Shell<H::Content>);
 
 impl<H: Handle> Drop for Fuse<'_, H> {
     fn drop(&mut self) {
-        self.0.turn.end_privilege();
         self.0.mark.store(H::BROKEN, Ordering::Release); // pairs with the loads in `enter_slowly`
     }
 }
 
-/// Runs `work` on what is behind a handle, if it is open and not in use. `own`: the call puts or
-/// gets, and holds off cancellations itself where it waits or does much; of other calls that is
-/// done here.
+/// Runs `work` on what is behind a handle, if it is open and not in use. `holds`: the call holds
+/// off cancellations itself where it waits or does much, as those do that put and get; for other
+/// calls that is done here.
 ///
 /// # Safety
 /// `handle` is NULL or what [`open`] gave, whether closed by now or not.
@@ -246,18 +294,19 @@ impl<H: Handle> Drop for Fuse<'_, H> {
 pub unsafe fn with<H: Handle>(
     handle: *const H,
     call: &'static str,
-    own: bool,
+    holds: bool,
     work: impl FnOnce(&mut H::Content) -> Result<(), Failure>,
 ) -> Status {
-    let _held = if own { None } else { Some(Held::begin()) };
+    let _held = if holds { None } else { Some(Held::begin()) };
     run_reported(|| {
         // SAFETY: this function's contract.
-        let (shell, _pass) = match unsafe { enter(handle, call, own) } {
+        let (shell, _pass) = match unsafe { enter(handle, call) } {
             Ok(entered) => entered,
             Err(failure) => return report(None, failure),
         };
         let place = shell.content.get();
-        // SAFETY: this thread has the turn until `_pass` is dropped, so nobody else has a reference to the content; the shell lives for ever.
+        // SAFETY: this thread is inside until `_pass` is dropped, so nobody else has a reference to
+        // the content; the shell lives for ever.
         let Some(content) = (unsafe { &mut *place }) else {
             return report(None, closed());
         };
@@ -272,8 +321,8 @@ pub unsafe fn with<H: Handle>(
 }
 
 /// Runs `work` on what is behind several handles, in that order, if all of them are open and not in
-/// use. A handle may be there several times. It holds off cancellations. `handles`: why not, if that
-/// is clear already.
+/// use. A handle may be there several times. It holds off cancellations. `handles`: why not, if
+/// that is clear already.
 ///
 /// # Safety
 /// Each handle is NULL or what [`open`] gave, whether closed by now or not.
@@ -288,7 +337,7 @@ pub unsafe fn with_several<H: Handle>(
         for handle in &handles {
             if !entered.iter().any(|(known, _)| known == handle) {
                 // SAFETY: this function's contract.
-                entered.push((*handle, unsafe { enter(*handle, call, true) }?));
+                entered.push((*handle, unsafe { enter(*handle, call) }?));
             }
         }
         let mut contents = vec![];
@@ -296,7 +345,8 @@ pub unsafe fn with_several<H: Handle>(
             let known = entered.iter().find(|(known, _)| known == handle);
             let place = known.map(|(_, (shell, _))| shell.content.get());
             let place = place.ok_or_else(closed)?;
-            // SAFETY: this thread has the turn until `entered` is dropped, and only shared references are made of the content; the shell lives for ever.
+            // SAFETY: this thread is inside until `entered` is dropped, and only shared references
+            // are made of the content; the shell lives for ever.
             contents.push(unsafe { &*place }.as_ref().ok_or_else(closed)?);
         }
         let fuses: Vec<_> = entered
@@ -309,9 +359,9 @@ pub unsafe fn with_several<H: Handle>(
     })
 }
 
-/// The short way of [`with`], for what is mostly done at once: `None` if this thread is not the
-/// handle's owner, or `work` says so, or panics; nothing is reported, and the caller goes the
-/// long way, which finds out why.
+/// The short way of [`with`], for what is mostly done at once: `None` if the handle cannot be
+/// entered, or `work` says so, or panics; nothing is reported, and the caller goes the long way,
+/// which finds out why.
 ///
 /// # Safety
 /// As for [`with`].
@@ -320,15 +370,10 @@ pub unsafe fn at_once_with<H: Handle, R>(
     handle: *const H,
     work: impl FnOnce(&mut H::Content) -> Option<R>,
 ) -> Option<R> {
-    // Only a kind with owners may be entered without a look at the mark.
-    if !H::OWNED || handle.is_null() || !handle.is_aligned() {
-        return None;
-    }
-    // SAFETY: as in `enter`.
-    let shell = unsafe { &*handle }.shell();
-    let _pass = shell.turn.enter_as_owner()?;
+    // SAFETY: this function's contract.
+    let (shell, _pass) = unsafe { enter_at_once(handle) }?;
     let place = shell.content.get();
-    // SAFETY: this thread has the turn, see `with`.
+    // SAFETY: this thread is inside, see `with`.
     let content = unsafe { &mut *place }.as_mut()?;
     catch_unwind(AssertUnwindSafe(|| work(content))).unwrap_or_else(|payload| {
         drop(Fuse::<H>(shell));
@@ -347,20 +392,16 @@ pub unsafe fn close<H: Handle>(
     last: impl FnOnce(H::Content),
 ) -> Status {
     run(|| {
-        if handle.is_null() || !handle.is_aligned() {
-            return Err(no_handle::<H>(handle.is_null()));
-        }
-        // SAFETY: as in `enter`.
-        let handle = unsafe { &*handle };
-        let (shell, pass) = enter_slowly::<H>(handle.shell(), call, None)?;
-        shell.turn.end_privilege();
+        // SAFETY: this function's contract.
+        let (shell, pass) = unsafe { enter_slowly(handle, call, true) }?;
         shell.mark.store(H::CLOSED, Ordering::Release);
         let place = shell.content.get();
-        // SAFETY: this thread has the turn until `pass` is dropped, see `with`.
+        // SAFETY: this thread is inside until `pass` is dropped, see `with`.
         let place = unsafe { &mut *place };
         let content = place.take();
         drop(pass);
-        lay_down(handle);
+        // SAFETY: it was entered, so it is not NULL, and it lives for ever.
+        lay_down(unsafe { &*handle });
         if let Some(content) = content {
             last(content); // at the end: it might panic
         }

@@ -1,21 +1,27 @@
-//! A handle after a panic, after a close, and after many closes.
+//! A handle after a panic, after a close, and after many closes, and used by several threads.
 
-use super::{Handle, RESTING, close, open, with};
+use super::{Handle, RESTING, at_once_with, close, open, with};
 use crate::endpoint::{Endpoint, Queue};
 use crate::failure::prodcon_last_error;
 use crate::status::*;
 use rust::{AttachOptions, QueueOptions, ReadyQueue};
+use std::cell::UnsafeCell;
 use std::ffi::CStr;
 use std::path::PathBuf;
+use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 
-struct Scratch(PathBuf);
+/// The tests close handles into one pool, and count what comes out of it: so one runs at a time.
+static POOL: Mutex<()> = Mutex::new(());
+
+struct Scratch(PathBuf, #[expect(dead_code)] MutexGuard<'static, ()>);
 
 impl Scratch {
     fn new(name: &str) -> Self {
+        let pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
         let dir =
             std::env::temp_dir().join(format!("prodcon-ffi-handle-{name}-{}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
-        Self(dir)
+        Self(dir, pool)
     }
 
     fn queue(&self) -> *mut Queue {
@@ -128,4 +134,87 @@ fn a_handle_that_is_closed_while_another_one_is_opened_is_used_again() {
         queue == first
     });
     assert!(comes_again, "its memory is lost");
+}
+
+/// Calls with the handle by both ways in, so many times, and returns how often it was let in.
+fn count_calls(queue: usize, plain: &Plain, calls: u32) -> u64 {
+    let queue: *const Queue = std::ptr::with_exposed_provenance(queue);
+    let mut inside = 0;
+    for number in 0..calls {
+        let yields = number % 64 == 0;
+        match call(queue, |_| {
+            plain.add_one(yields);
+            Ok(())
+        }) {
+            PRODCON_OK => inside += 1,
+            status => assert_eq!(status, PRODCON_INVALID),
+        }
+        let at_once = |_: &mut Endpoint| {
+            plain.add_one(yields);
+            Some(())
+        };
+        // SAFETY: what `open` gave.
+        inside += u64::from(unsafe { at_once_with(queue, at_once) }.is_some());
+    }
+    inside
+}
+
+/// Written by whoever is inside, so that two that are inside together lose a step.
+struct Plain(UnsafeCell<u64>);
+
+// SAFETY: it is written inside a handle alone, which is what is tested.
+unsafe impl Sync for Plain {}
+
+impl Plain {
+    fn add_one(&self, yields: bool) {
+        // SAFETY: inside, and nobody else is, which is what is tested.
+        let before = unsafe { self.0.get().read_volatile() };
+        if yields {
+            std::thread::yield_now(); // there may be one processor for all threads
+        }
+        // SAFETY: as above.
+        unsafe { self.0.get().write_volatile(before + 1) };
+    }
+}
+
+#[test]
+fn of_threads_that_call_with_one_handle_at_once_one_is_inside_at_a_time() {
+    let scratch = Scratch::new("hammers");
+    let queue = scratch.queue();
+    let (handle, plain) = (queue.expose_provenance(), Plain(UnsafeCell::new(0)));
+    let together = Barrier::new(3);
+    let inside: u64 = std::thread::scope(|scope| {
+        let threads = [(); 3].map(|()| {
+            scope.spawn(|| {
+                together.wait();
+                count_calls(handle, &plain, 10_000)
+            })
+        });
+        threads.map(|thread| thread.join().unwrap()).iter().sum()
+    });
+    assert_eq!(plain.0.into_inner(), inside, "two were inside at once");
+    assert_eq!(shut(queue), PRODCON_OK);
+}
+
+#[test]
+fn a_call_from_inside_a_call_is_refused_as_a_signal_handlers_is() {
+    let scratch = Scratch::new("nested");
+    let queue = scratch.queue();
+    let nested = |_: &mut Endpoint| {
+        assert_eq!(call(queue, |_| Ok(())), PRODCON_INVALID);
+        assert!(
+            last_error().contains("is using this handle"),
+            "{}",
+            last_error()
+        );
+        assert_eq!(
+            shut(queue),
+            PRODCON_INVALID,
+            "a close does nothing but say so"
+        );
+        Ok(())
+    };
+    assert_eq!(call(queue, nested), PRODCON_OK);
+    assert_eq!(call(queue, |_| Ok(())), PRODCON_OK);
+    assert_eq!(shut(queue), PRODCON_OK);
 }

@@ -28,6 +28,22 @@ const FETCH_AHEAD: u32 = 8;
 /// The fewest slots with which lines are fetched ahead.
 const FETCH_FROM: u32 = 64;
 
+/// Panics unless an index or a length is within the segment.
+#[inline(always)]
+fn check(within: bool) {
+    if !within {
+        outside();
+    }
+}
+
+/// Has no argument, not even the place that it is called from. With one the compiler, which
+/// merges the calls of a function, keeps it at hand for each of them on the way of every operation.
+#[cold]
+#[inline(never)]
+fn outside() -> ! {
+    panic!("an index or a length is not within the segment");
+}
+
 /// Pointers into a segment that the owner of this value keeps mapped.
 #[derive(Debug)]
 pub(crate) struct Mapped {
@@ -112,7 +128,7 @@ impl Mapped {
     /// Returns the first byte of a block. All its block_size bytes are mapped.
     #[inline(always)]
     fn block_start(&self, block: u32) -> *mut u8 {
-        assert!(block < self.shape.blocks);
+        check(block < self.shape.blocks);
         // SAFETY: block < blocks, and blocks_offset + blocks * block_size = total_size by the
         // geometry's arithmetic, all of which is mapped.
         unsafe { self.blocks.add(block as usize * self.block_size) }
@@ -136,10 +152,10 @@ impl Mapped {
     /// an overlapping one of this block.
     #[inline(always)]
     pub(super) unsafe fn payload(&self, block: u32, offset: usize, len: usize) -> *mut [u8] {
-        assert!(
+        check(
             offset
                 .checked_add(len)
-                .is_some_and(|end| end <= self.payload_size)
+                .is_some_and(|end| end <= self.payload_size),
         );
         // SAFETY: offset + len is within the block's payload (asserted), which ends within the
         // block by the geometry's arithmetic; the block is mapped.
@@ -237,7 +253,7 @@ impl Memory for Mapped {
     }
     #[inline(always)]
     fn slot(&self, index: u32) -> &AtomicU64 {
-        assert!(index < self.shape.slots);
+        check(index < self.shape.slots);
         // SAFETY: index < capacity, so the slot lies before blocks_offset, and thus within the
         // mapping.
         let slot = unsafe { self.slots.add((index as usize) << self.slot_shift) };
@@ -250,7 +266,7 @@ impl Memory for Mapped {
         if !self.has_copies {
             return None;
         }
-        assert!(index < self.shape.slots);
+        check(index < self.shape.slots);
         // SAFETY: index < capacity, and slots have the size of a Pair, so this one lies before
         // blocks_offset, and thus within the mapping.
         let pair = unsafe { self.slots.cast::<Pair>().add(index as usize) };
@@ -271,7 +287,7 @@ impl Memory for Mapped {
     }
     #[inline(always)]
     fn copy_of(&self, block: u32) -> u64 {
-        assert!(self.has_copies);
+        check(self.has_copies);
         // SAFETY: with copies an item has 1 to 8 bytes, and a block's size is a multiple of 16 and
         // of the alignment, so the block has at least 8 bytes from payload_offset on (a test in
         // layout.rs looks at it); the block is mapped.
@@ -283,7 +299,7 @@ impl Memory for Mapped {
     }
     #[inline(always)]
     fn seat(&self, index: u32) -> &SeatLine {
-        assert!(index < self.shape.seats);
+        check(index < self.shape.seats);
         // SAFETY: index < seats, so the line lies within the mapping, see Segment::seat; the
         // segment outlives self by the contract of `new`.
         let line = unsafe { self.base.add(SEATS_OFFSET + index as usize * SEAT_SIZE) };

@@ -42,6 +42,7 @@ pub enum Promise {
 enum Which {
     Prodcon,
     ProdconInPlace,
+    ProdconReserve,
     ProdconPolled,
     ProdconAtLeastOnce,
     Vyukov,
@@ -132,6 +133,14 @@ pub const ALL: &[Entry] = &[
         lossy: true,
         note: "`reserve` .. `commit` and `take`, which do not copy",
         which: Which::ProdconInPlace,
+        ..PLAIN
+    },
+    Entry {
+        name: "prodcon-reserve",
+        title: "prodcon, put in place",
+        package: "prodcon",
+        note: "`reserve` .. `commit`, which do not copy, and `get_into`, which does: beside `prodcon` it shows what the copy of a put costs",
+        which: Which::ProdconReserve,
         ..PLAIN
     },
     Entry {
@@ -284,6 +293,7 @@ impl Entry {
         match self.which {
             Which::Prodcon => visitor.visit::<prodcon::Prodcon>(),
             Which::ProdconInPlace => visitor.visit::<prodcon::ProdconInPlace>(),
+            Which::ProdconReserve => visitor.visit::<prodcon::ProdconReserve>(),
             Which::ProdconPolled => visitor.visit::<prodcon::ProdconPolled>(),
             Which::ProdconAtLeastOnce => visitor.visit::<prodcon::ProdconAtLeastOnce>(),
             Which::Vyukov => visitor.visit::<vyukov::Vyukov<waiting::Naive>>(),

@@ -1,4 +1,6 @@
-//! prodcon: blocking `put` and `get_into` of a plain type; the same polled (`try_put`, `try_get_into`); in place (`reserve` .. `commit`, `take`) as a system of its own; at-least-once in place.
+//! prodcon: blocking `put` and `get_into` of a plain type; the same polled (`try_put`,
+//! `try_get_into`); the same with the item filled in place (`reserve` .. `commit`); in place at
+//! both ends (`reserve` .. `commit`, `take`); at-least-once in place.
 
 use crate::Outcome;
 use crate::ends::{Keep, Naive, Rx, Setup, System, Tx};
@@ -9,6 +11,9 @@ use std::hint::black_box;
 pub struct Prodcon;
 /// `try_put` and `try_get_into`, tried again, which copy too.
 pub struct ProdconPolled;
+/// Blocking reserve and commit, which do not copy, and the same get_into, which does. It differs
+/// from [`Prodcon`] in the put alone: the ratio of the two is what the copy of a put costs.
+pub struct ProdconReserve;
 /// Blocking reserve, commit and take, which do not.
 pub struct ProdconInPlace;
 /// As [`ProdconInPlace`], and what a killed consumer had in hand is delivered again.
@@ -148,6 +153,18 @@ impl<const N: usize> Rx<N> for InPlace<N> {
         let seen = look(black_box(&*item));
         item.ack();
         Ok(seen)
+    }
+}
+
+impl System for ProdconReserve {
+    fn create<const N: usize>(setup: &Setup) -> Outcome<Box<dyn Keep>> {
+        create::<N>(setup, false)
+    }
+    fn tx<const N: usize>(setup: &Setup) -> Outcome<impl Tx<N>> {
+        InPlace::new(setup)
+    }
+    fn rx<const N: usize>(setup: &Setup) -> Outcome<impl Rx<N>> {
+        End::new(setup)
     }
 }
 

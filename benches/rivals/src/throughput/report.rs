@@ -452,6 +452,18 @@ fn goals_of(results: &Results, world: World) -> Vec<Goal> {
             1.0,
         ),
         (
+            "copying put, ratio to one filled in place, 1024 B 1p1c",
+            ratio("prodcon-reserve", 128, ONE),
+            true,
+            0.8,
+        ),
+        (
+            "copying put, ratio to one filled in place, 4096 B 1p1c",
+            ratio("prodcon-reserve", 512, ONE),
+            true,
+            0.8,
+        ),
+        (
             "round trip, 8 B, against the Vyukov ring's",
             results.ratio("vyukov", trip, What::P50, world),
             false,
