@@ -136,7 +136,7 @@ fn a_handle_that_is_closed_while_another_one_is_opened_is_used_again() {
     assert!(comes_again, "its memory is lost");
 }
 
-/// Calls with the handle by both ways in, so many times, and returns how often it was let in.
+/// Calls with the handle by both ways in, this many times, and returns how often it was let in.
 fn count_calls(queue: usize, plain: &Plain, calls: u32) -> u64 {
     let queue: *const Queue = std::ptr::with_exposed_provenance(queue);
     let mut inside = 0;
@@ -159,7 +159,7 @@ fn count_calls(queue: usize, plain: &Plain, calls: u32) -> u64 {
     inside
 }
 
-/// Written by whoever is inside, so that two that are inside together lose a step.
+/// Written by the thread that is inside, so that two that are inside together lose a step.
 struct Plain(UnsafeCell<u64>);
 
 // SAFETY: it is written inside a handle alone, which is what is tested.
