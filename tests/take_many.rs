@@ -248,6 +248,35 @@ fn seats_are_taken_as_far_as_they_go_when_fewer_will_do() {
 }
 
 #[test]
+fn a_dead_letter_goes_to_the_queue_that_has_the_name_and_not_to_one_that_was_removed() {
+    let dir = Dir::new();
+    let letters = || ReadyQueue::<[u8]>::create("letters", &dir.options(4).item_size(8)).unwrap();
+    let mut made = letters();
+    let options = dir.at_least_once(4).dead_letter("letters", 1);
+    let mut queue = ReadyQueue::<u64>::create("q", &options).unwrap();
+    let mut kill = |item: u64| {
+        queue.put(&item).unwrap();
+        queue.take().unwrap().nack().unwrap();
+        let again = queue.try_get().ok();
+        (again, queue.control().stats().unwrap().dead_lettered)
+    };
+    assert_eq!(kill(1), (None, 1));
+    for item in 2..=3 {
+        prodcon::unlink_in(&dir.0, "letters").unwrap();
+        made = letters();
+        assert_eq!(kill(item), (None, item));
+        assert_eq!(made.try_get().unwrap(), item.to_ne_bytes());
+    }
+    prodcon::unlink_in(&dir.0, "letters").unwrap();
+    assert_eq!(
+        kill(4),
+        (Some(4), 3),
+        "there is none: it is delivered once more"
+    );
+    assert!(made.is_empty());
+}
+
+#[test]
 fn an_item_delivered_too_often_goes_to_the_dead_letters() {
     let dir = Dir::new();
     let error =

@@ -2,8 +2,9 @@
 
 mod support;
 
-use prodcon::{AttachOptions, Control, QueueOptions};
+use prodcon::{AttachOptions, Control, QueueOptions, ReadyQueue};
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use support::{Dir, until};
 
 /// More than a pipe holds: `get` cannot have written the whole item while nobody reads.
@@ -272,4 +273,34 @@ fn doctor_says_what_it_found() {
         status == 1 && text.contains("block") && err.contains("prodcon rm q"),
         "{text}{err}"
     );
+}
+
+#[test]
+fn a_queue_that_is_busy_whenever_doctor_looks_is_no_failure() {
+    const FIRST_RECORD: u64 = 1280;
+    let dir = Dir::new();
+    let attach = AttachOptions::new().directory(&dir.0);
+    let _queue =
+        ReadyQueue::<u64>::create("q", &QueueOptions::new(4).seats(2).attach(attach)).unwrap();
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(dir.0.join("prodcon.q"))
+        .unwrap();
+    let word = |offset| {
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, offset).unwrap();
+        u64::from_le_bytes(bytes)
+    };
+    // As a put that was stopped just before its exchange: the block in the first slot is to come.
+    let (rest, block) = (word(FIRST_RECORD), word(word(48)));
+    let stopped = rest & !(0xFF_FFFF << 24) | block << 24;
+    file.write_all_at(&stopped.to_le_bytes(), FIRST_RECORD)
+        .unwrap();
+    let found: serde_json::Value = serde_json::from_str(&dir.ok("doctor q --json", b"")).unwrap();
+    assert!(found["ok"] == true && found["busy"] == true, "{found}");
+    assert!(dir.ok("doctor q", b"").contains("busy (1 seat taken)"));
+    file.write_all_at(&rest.to_le_bytes(), FIRST_RECORD)
+        .unwrap();
+    assert!(dir.ok("doctor q", b"").contains("sound; every block"));
 }

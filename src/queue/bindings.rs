@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -109,6 +110,15 @@ pub fn above_streams(open: impl FnOnce() -> io::Result<File>) -> io::Result<File
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     };
     Ok(descriptor::above_streams(make)?.into())
+}
+
+/// Returns the names in a directory, which is opened as [`above_streams`] does.
+///
+/// # Errors
+/// What the system says of the directory.
+#[doc(hidden)]
+pub fn names_in(directory: &Path) -> io::Result<Vec<String>> {
+    Ok(crate::segment::names_in(directory)?)
 }
 
 /// A plain type that has no Rust type: what a queue's header says about its items.

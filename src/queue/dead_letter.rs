@@ -1,7 +1,7 @@
 //! Moves items that were delivered too often to another queue.
 //!
-//! Invariant: an item is acknowledged here only after the dead-letter queue has taken it. So a kill
-//! in between delivers it to both queues rather than to neither.
+//! Invariant: an item is acknowledged here only after the dead-letter queue has taken it, and still
+//! had its name then. So a kill in between delivers it to both queues rather than to neither.
 
 use super::endpoint::Endpoint;
 use super::options::AttachOptions;
@@ -21,6 +21,7 @@ impl Endpoint {
         let Some(mut letters) = self
             .dead_letters
             .take()
+            .filter(|letters| !letters.control.is_removed())
             .or_else(|| self.open_dead_letters())
         else {
             return;
@@ -37,6 +38,8 @@ impl Endpoint {
         while seat.hold {
             let item = self.item_bytes(seat.block, seat.acknowledged(), len as usize);
             match letters.put_until(item, false, &Until::Now) {
+                // Its name went meanwhile, and perhaps nobody gets the letter there.
+                Ok(()) if letters.control.is_removed() => return,
                 Ok(()) => {
                     let count = &self.control.segment.seat(seat.index).dead_lettered;
                     // Relaxed: there is a single writer, the lock's holder.

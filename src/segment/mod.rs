@@ -348,7 +348,7 @@ fn open_file(path: &Path, access: OFlags) -> rustix::io::Result<File> {
 }
 
 /// Returns the names in a directory.
-fn names_in(dir: &Path) -> rustix::io::Result<Vec<String>> {
+pub(crate) fn names_in(dir: &Path) -> rustix::io::Result<Vec<String>> {
     let dir = descriptor::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
     let entries = rustix::fs::Dir::new(dir)?;
     Ok(entries

@@ -3,6 +3,7 @@
 use super::consume_loop::ConsumeLoop;
 use super::context::Context;
 use super::failure::BoxError;
+use super::link::attach_to;
 use super::program::Program;
 use super::run;
 use super::settings::Settings;
@@ -163,15 +164,16 @@ fn attach<T: Payload + ?Sized>(
     } else {
         attach
     };
+    let control = &context.watch.control;
     // The workers of a controlling process that was killed need a moment to leave.
     let deadline = context
         .is_supervised()
         .then(|| Instant::now() + SEATS_TIMEOUT);
     loop {
         let last = deadline.is_none_or(|deadline| Instant::now() >= deadline);
-        match ReadyQueue::attach_with(context.name(), &all) {
+        match attach_to(control, &all) {
             Err(error) if error.kind() == ErrorKind::NoSeat && last => {
-                return ReadyQueue::attach_with(context.name(), &fewer);
+                return attach_to(control, &fewer);
             }
             Err(error) if error.kind() == ErrorKind::NoSeat => {
                 std::thread::sleep(Duration::from_millis(10))

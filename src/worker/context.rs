@@ -5,7 +5,7 @@
 //! of a dead controlling process are removed by the last to leave.
 
 use super::failure::{BoxError, text};
-use super::link::{Link, remove_if_abandoned};
+use super::link::{Link, attach_to, remove_if_abandoned};
 use super::message::{Message, Packet, WhenFull, send};
 use super::settings::{Instructions, Settings, Watched, variable};
 use super::state::{End, LOOK, Watch};
@@ -140,7 +140,7 @@ impl Context {
             return Err(Fault::ReadOnly { queue: name.into() }.into());
         }
         let leave = Leave {
-            control: Control::attach(name)?,
+            control: control.try_clone()?,
         };
         if control.state() == State::Stopped && !watched.supervised {
             return Err(Worker::Stopped {
@@ -173,8 +173,8 @@ impl Context {
     }
 
     pub(crate) fn take_seat(&mut self) -> Result<()> {
-        self.presence = Some(ReadyQueue::attach_with(
-            self.name(),
+        self.presence = Some(attach_to(
+            &self.watch.control,
             &AttachOptions::new().role(Role::Consumer),
         )?);
         Ok(())

@@ -7,7 +7,7 @@
 
 use super::RESULTS_AND_MESSAGES;
 use super::state::coarse_now;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Fault};
 use crate::queue::{AttachOptions, Control, Payload, ReadyQueue};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -127,7 +127,40 @@ pub(crate) fn remove_if_abandoned(worker: &Control) {
     }
 }
 
+/// Attaches to the queue of this handle, and not to another one that has its name by now.
+pub(crate) fn attach_to<T: Payload + ?Sized>(
+    control: &Control,
+    attach: &AttachOptions,
+) -> Result<ReadyQueue<T>, Error> {
+    let queue = ReadyQueue::attach_with(control.name(), attach)?;
+    if queue.control().id() == control.id() {
+        return Ok(queue);
+    }
+    let queue = control.name().into();
+    Err(Fault::Removed { queue }.into())
+}
+
 /// A handle to the queue with this name in this directory.
 pub(crate) fn attach_in(dir: &Path, name: &str) -> Result<Control, Error> {
     Control::attach_with(name, &AttachOptions::new().directory(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bindings::TestName;
+    use crate::queue::QueueOptions;
+
+    #[test]
+    fn a_queue_that_has_the_name_of_another_is_not_attached_to_in_its_place() {
+        let name = TestName::new();
+        let (options, attach) = (QueueOptions::new(4), AttachOptions::new());
+        let old = Control::create::<u64>(&name, &options).unwrap();
+        assert!(attach_to::<u64>(&old, &attach).is_ok());
+        crate::unlink(&name).unwrap();
+        let mut other = ReadyQueue::<u64>::create(&name, &options).unwrap();
+        other.put(&1).unwrap();
+        let refused = attach_to::<u64>(&old, &attach).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Removed);
+    }
 }

@@ -12,16 +12,9 @@ pub fn prefix(queue: &str) -> String {
 
 /// The files in `dir` whose names begin so.
 pub fn files(dir: &Path, prefix: &str) -> Vec<(PathBuf, String)> {
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return vec![];
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            name.starts_with(prefix).then(|| (entry.path(), name))
-        })
-        .collect()
+    let names = prodcon::bindings::names_in(dir).unwrap_or_default();
+    let of_queue = names.into_iter().filter(|name| name.starts_with(prefix));
+    of_queue.map(|name| (dir.join(&name), name)).collect()
 }
 
 /// Removes a queue's name, if it is this queue's, then the files of its long items.

@@ -351,3 +351,24 @@ os.write(report, b"good" if good else b"spoiled")
     child = children.python(text, stderr=-1)
     _, err = child.communicate(timeout=180)
     assert err == "good"
+
+
+def test_not_even_for_a_moment_is_a_queue_or_its_directory_a_standard_stream(children, directory):
+    text = """
+import os
+import prodcon
+for number in (0, 1, 2):
+    os.close(number)
+for _ in range(150):
+    prodcon.ReadyQueue(5).close()
+"""
+    child = children.python(text)
+    found = set()
+    while child.poll() is None:
+        for number in (0, 1, 2):
+            try:
+                found.add(os.readlink(f"/proc/{child.pid}/fd/{number}"))
+            except OSError:
+                pass
+    assert child.returncode == 0
+    assert [place for place in found if place.startswith(str(directory))] == []

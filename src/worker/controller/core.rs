@@ -12,9 +12,10 @@ use super::options::Common;
 use super::process::{Plan, WorkerProcesses};
 use super::segments::Segments;
 use crate::error::{Error, Fault, PutError, Worker};
-use crate::queue::{AttachOptions, Control, ReadyQueue};
+use crate::queue::{AttachOptions, Control};
 use crate::state::{Role, State};
 use crate::sys::signal::hides_ends;
+use crate::worker::link::attach_to;
 use crate::worker::message::{Message, WhenFull, send};
 use crate::worker::program::Program;
 use crate::worker::settings::{INSTRUCTIONS_VARIABLE, Instructions, Settings, TYPE};
@@ -414,8 +415,8 @@ fn take(core: &Mutex<Option<Core>>) -> Option<Core> {
 /// Closes the gate and throws away what is in the queue; without a seat it is only void.
 fn close(own: &Control) {
     let attach = AttachOptions::new().directory(own.directory());
-    let closed = ReadyQueue::<[u8]>::attach_with(own.name(), &attach)
-        .is_ok_and(|mut queue| queue.set_not_ready().is_ok());
+    let closed =
+        attach_to::<[u8]>(own, &attach).is_ok_and(|mut queue| queue.set_not_ready().is_ok());
     if !closed {
         let _ = own.set_not_ready();
     }

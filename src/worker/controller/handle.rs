@@ -12,7 +12,7 @@ use super::segments::{Segments, Way};
 use crate::error::{ErrorKind, PutError, Result, Worker};
 use crate::queue::{AttachOptions, Payload, QueueOptions, ReadyQueue, Stats};
 use crate::state::{Role, State};
-use crate::worker::link::attach_in;
+use crate::worker::link::{attach_in, attach_to};
 use crate::worker::message::Message;
 use crate::worker::program::Program;
 use crate::worker::settings::Settings;
@@ -351,7 +351,7 @@ impl<T: Payload + ?Sized> Consumer<T> {
         // The workers of a controlling process that was killed need a moment to leave.
         let deadline = Instant::now() + Duration::from_secs(1);
         let queue = loop {
-            match ReadyQueue::attach_with(name, &attach) {
+            match attach_to(&segments.control, &attach) {
                 Err(error)
                     if error.kind() == ErrorKind::NoSeat
                         && way != Way::Create
