@@ -140,15 +140,15 @@ fn an_old_handle_removes_nothing_that_was_made_later_under_its_names() {
 
 #[test]
 fn an_old_handle_clears_nothing_that_was_made_later_under_its_name() {
-    let stage = Stage::new();
-    let mut old = stage.consumer("c", ConsumerOptions::new());
+    let fixture = Fixture::new();
+    let mut old = fixture.consumer("c", ConsumerOptions::new());
     old.start_external().unwrap();
-    prodcon::unlink_in(&stage.dir, "c").unwrap();
-    drop(lasting(&stage, "c"));
+    prodcon::unlink_in(&fixture.dir, "c").unwrap();
+    drop(lasting(&fixture, "c"));
     drop(old.stop().unwrap());
     drop(old);
-    assert!(stage.control("c").is_ready());
-    assert_eq!(stage.queue("c").try_get().unwrap(), 77);
+    assert!(fixture.control("c").is_ready());
+    assert_eq!(fixture.queue("c").try_get().unwrap(), 77);
 }
 
 #[test]
