@@ -403,6 +403,7 @@ class Plain(Producer):
         return 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_callback_that_ends_its_thread_does_not_hold_up_the_worker():
     with Leaving() as producer:
         producer.set_subscribers([])
