@@ -41,6 +41,13 @@ fn a_file_limit_is_named_before_it_kills() {
         &format!("trap '' XFSZ; ulimit -f 1000; exec {create}"),
         &expected,
     );
+    let metrics = "\"$p\" metrics --once --textfile \"$PRODCON_DIR/x.prom\"";
+    let err = fails(
+        &dir.0,
+        &format!("ulimit -f 0; exec {metrics}"),
+        &["x.prom", "ulimit -f"],
+    );
+    assert!(!err.contains("must exist"), "{err}");
     assert!(dir.is_empty());
 }
 

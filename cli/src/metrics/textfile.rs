@@ -10,8 +10,13 @@ use std::path::{Path, PathBuf};
 
 pub fn write(path: &Path, text: &str) -> Outcome {
     let failed = |error: io::Error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::FileTooLarge => "`ulimit -f` or the file system sets the limit",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make space there",
+            _ => "its directory must exist and be writable",
+        };
         End::failed(format!(
-            "cannot write the metrics to {}: {error}; its directory must exist and be writable",
+            "cannot write the metrics to {}: {error}; {remedy}",
             path.display()
         ))
     };
