@@ -4,7 +4,7 @@ mod common;
 
 use common::Dir;
 use common::children::in_child;
-use prodcon::{Error, ErrorKind, GetError, ReadyQueue};
+use prodcon::{AttachOptions, Error, ErrorKind, GetError, QueueOptions, ReadyQueue};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
@@ -306,4 +306,63 @@ fn a_directory_that_is_of_no_use_is_what_the_text_is_about() {
         text.contains("cannot be listed") && text.contains("Too many open files")
     });
     assert_eq!((code, dir.files()), (0, 0));
+}
+
+#[test]
+fn what_is_no_directory_is_not_said_to_be_missing_nor_its_queues_to_be_damaged() {
+    let dir = Dir::new();
+    let (file, ring) = (dir.0.join("file"), dir.0.join("ring"));
+    std::fs::write(&file, "").unwrap();
+    std::os::unix::fs::symlink("ring", &ring).unwrap();
+    for (place, reason) in [(&file, "Not a directory"), (&ring, "Too many levels")] {
+        let options = QueueOptions::new(1).attach(AttachOptions::new().directory(place));
+        let errors = [
+            ReadyQueue::<u64>::create("q", &options)
+                .map(drop)
+                .unwrap_err(),
+            ReadyQueue::<u64>::attach_with("q", &AttachOptions::new().directory(place))
+                .map(drop)
+                .unwrap_err(),
+            prodcon::unlink_in(place, "q").unwrap_err(),
+            prodcon::list_in(place).map(drop).unwrap_err(),
+        ];
+        for error in errors {
+            let text = error.to_string();
+            assert!(
+                error.kind() == ErrorKind::Os
+                    && text.contains("directory")
+                    && text.contains(reason)
+                    && !text.contains("does not exist"),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_socket_with_the_name_of_a_queue_is_none_and_can_be_removed() {
+    let dir = Dir::new();
+    drop(std::os::unix::net::UnixListener::bind(dir.0.join("prodcon.q")).unwrap());
+    let error = dir.attached("q").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    prodcon::unlink_in(&dir.0, "q").unwrap();
+}
+
+#[test]
+fn a_limit_on_memory_is_named_and_nothing_is_left() {
+    let dir = Dir::new();
+    let there = dir.queue("there").unwrap();
+    let code = in_child(|| {
+        let limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: lowers a limit of this process.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+        let named =
+            |error: Error| error.kind() == ErrorKind::Os && error.to_string().contains("ulimit -v");
+        named(dir.queue("q").unwrap_err()) && named(dir.attached("there").unwrap_err())
+    });
+    drop(there);
+    assert_eq!((code, dir.files()), (0, 1));
 }

@@ -41,6 +41,13 @@ fn a_file_limit_is_named_before_it_kills() {
         &format!("trap '' XFSZ; ulimit -f 1000; exec {create}"),
         &expected,
     );
+    let metrics = "\"$p\" metrics --once --textfile \"$PRODCON_DIR/x.prom\"";
+    let err = fails(
+        &dir.0,
+        &format!("ulimit -f 0; exec {metrics}"),
+        &["x.prom", "ulimit -f"],
+    );
+    assert!(!err.contains("must exist"), "{err}");
     assert!(dir.is_empty());
 }
 
@@ -118,6 +125,25 @@ fn who_may_not_write_or_read_a_directory_is_told_so() {
         &["no permission", "'q'"],
     );
     assert!(inner.join("prodcon.q").exists());
+    // A directory in which everybody may write, and nobody remove what is another's: as /dev/shm.
+    std::fs::set_permissions(&inner, PermissionsExt::from_mode(0o1777)).unwrap();
+    assert_eq!(shell(&inner, "\"$p\" rm q").0, 0);
+    assert_eq!(shell(&inner, &format!("\"$p\" {create} --mode 666")).0, 0);
+    let err = fails(
+        &inner,
+        &format!("{as_nobody} rm q"),
+        &["no permission to remove", "'q'", "owns"],
+    );
+    assert!(!err.contains("mode"), "a wider mode does not help: {err}");
+    std::fs::set_permissions(&inner, PermissionsExt::from_mode(0o700)).unwrap();
+    for line in ["get q", "get none", "rm q"] {
+        let err = fails(
+            &inner,
+            &format!("{as_nobody} {line}"),
+            &["inner cannot be used", "Permission denied"],
+        );
+        assert!(!err.contains("its owner"), "nobody knows of a queue: {err}");
+    }
 }
 
 #[test]

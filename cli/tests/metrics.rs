@@ -368,6 +368,16 @@ fn a_textfile_is_always_whole() {
         "/nowhere/x.prom",
     );
     dir.fails("metrics --once --textfile /", 1, "/");
+    // A device is no file to be replaced, least of all by root.
+    let device = dir.0.join("device");
+    std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+    dir.fails(
+        &format!("metrics --once --textfile {}", device.display()),
+        1,
+        "no regular file",
+    );
+    assert!(device.symlink_metadata().unwrap().is_symlink());
+    std::fs::remove_file(&device).unwrap();
 }
 
 /// Runs promtool with this on stdin, if it is there.

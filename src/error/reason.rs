@@ -104,6 +104,11 @@ pub(crate) enum OpenError {
         queue: Arc<str>,
         path: PathBuf,
     },
+    /// The directory is not ours to write to, or lets only the owners of its files remove them.
+    NotRemovable {
+        queue: Arc<str>,
+        path: PathBuf,
+    },
     NoSpace {
         queue: Arc<str>,
         bytes: u64,
@@ -273,7 +278,7 @@ impl OpenError {
             Self::Invalid { .. } => ErrorKind::InvalidOption,
             Self::Incompatible { .. } => ErrorKind::Incompatible,
             Self::NoSeat { .. } => ErrorKind::NoSeat,
-            Self::Denied { .. } => ErrorKind::PermissionDenied,
+            Self::Denied { .. } | Self::NotRemovable { .. } => ErrorKind::PermissionDenied,
             Self::NoSpace { .. } | Self::NoInodes { .. } => ErrorKind::NoSpace,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Removed { .. } | Self::Replaced { .. } => ErrorKind::Removed,
@@ -300,6 +305,7 @@ impl OpenError {
             | Self::Incompatible { queue, .. }
             | Self::NoSeat { queue, .. }
             | Self::Denied { queue, .. }
+            | Self::NotRemovable { queue, .. }
             | Self::NoSpace { queue, .. }
             | Self::Corrupt { queue, .. }
             | Self::Removed { queue }
@@ -346,6 +352,11 @@ fn os(f: &mut fmt::Formatter<'_>, queue: &str, call: &str, errno: i32) -> fmt::R
         ("write" | "mmap", libc::EINVAL | libc::ENODEV | libc::EOPNOTSUPP) => write!(
             f,
             "its file system cannot hold queues ({call}: {error}): choose a directory on tmpfs, ext4, xfs or btrfs (PRODCON_DIR)"
+        ),
+        ("mmap", libc::ENOMEM | libc::EAGAIN) => write!(
+            f,
+            "it is larger than the memory that this process may still map ({error}): raise the limit \
+             (`ulimit -v`; `ulimit -l` where memory is locked), or make the queue smaller"
         ),
         (_, libc::EMFILE | libc::ENFILE) => write!(
             f,
@@ -480,6 +491,11 @@ impl fmt::Display for OpenError {
             Self::Denied { queue, path } => write!(
                 f,
                 "no permission for queue '{queue}' ({}): ask its owner to create it with a wider mode",
+                path.display()
+            ),
+            Self::NotRemovable { queue, path } => write!(
+                f,
+                "no permission to remove queue '{queue}' ({}): the permissions of its directory leave that to others; ask the user who owns the file or the directory",
                 path.display()
             ),
             Self::NoSpace {

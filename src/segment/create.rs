@@ -50,7 +50,7 @@ impl Place {
         }
     }
 
-    fn useless(&self, what: &'static str, error: Errno) -> OpenError {
+    pub(super) fn useless(&self, what: &'static str, error: Errno) -> OpenError {
         OpenError::Directory {
             directory: self.dir.clone(),
             what,
@@ -73,11 +73,7 @@ impl Place {
             Errno::NOSPC | Errno::DQUOT => self.no_space(spec),
             // There is no queue yet whose owner could be asked.
             Errno::ACCESS | Errno::PERM | Errno::ROFS => self.useless("be written to", error),
-            Errno::NOENT if self.dir.is_dir() => OpenError::Os {
-                queue: self.name.clone(),
-                call,
-                errno: error.raw_os_error(),
-            },
+            Errno::NOENT if self.dir.is_dir() => self.useless("be written to", error),
             _ => self.error(call, error),
         }
     }

@@ -85,22 +85,48 @@ impl Place {
     fn error(&self, call: &'static str, error: impl Into<std::io::Error>) -> OpenError {
         let queue = self.name.clone();
         let errno = error.into().raw_os_error().unwrap_or(libc::EIO);
+        if call == "fcntl" {
+            return OpenError::Os { queue, call, errno };
+        }
+        if let Some(error) = self.error_of_directory(errno) {
+            return error;
+        }
         match errno {
-            _ if call == "fcntl" => OpenError::Os { queue, call, errno },
-            libc::ENOENT if self.dir.is_dir() => OpenError::NotFound {
+            libc::ENOENT => OpenError::NotFound {
                 queue,
                 directory: self.dir.clone(),
             },
-            libc::ENOENT | libc::ENOTDIR => OpenError::NoDirectory {
-                directory: self.dir.clone(),
-            },
             libc::EEXIST => self.exists(),
+            libc::EACCES | libc::EPERM if call == "unlink" => OpenError::NotRemovable {
+                queue,
+                path: self.path(),
+            },
+            libc::EROFS if call == "unlink" => self.useless("be written to", Errno::ROFS),
             libc::EACCES | libc::EPERM | libc::EROFS => OpenError::Denied {
                 queue,
                 path: self.path(),
             },
-            libc::ELOOP | libc::EISDIR => self.corrupt("it is not a regular file"),
+            // The last: it is a socket.
+            libc::ELOOP | libc::EISDIR | libc::ENXIO => self.corrupt("it is not a regular file"),
             _ => OpenError::Os { queue, call, errno },
+        }
+    }
+
+    /// Returns what is wrong with the directory, if a call may have failed because of that.
+    fn error_of_directory(&self, errno: i32) -> Option<OpenError> {
+        if !matches!(
+            errno,
+            libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::EACCES
+        ) {
+            return None;
+        }
+        // Who may not search the directory learns nothing of what is in it, not even of itself.
+        match rustix::fs::stat(self.dir.join(".")) {
+            Ok(_) => None,
+            Err(Errno::NOENT) => Some(OpenError::NoDirectory {
+                directory: self.dir.clone(),
+            }),
+            Err(error) => Some(self.useless("be used", error)),
         }
     }
 
@@ -376,7 +402,7 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<ListEntry>, OpenError> {
         return Ok(list_pretended(dir));
     }
     let files = names_in(dir).map_err(|error| match error {
-        Errno::NOENT | Errno::NOTDIR => OpenError::NoDirectory {
+        Errno::NOENT => OpenError::NoDirectory {
             directory: dir.into(),
         },
         error => OpenError::Directory {

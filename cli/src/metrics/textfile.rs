@@ -10,11 +10,23 @@ use std::path::{Path, PathBuf};
 
 pub fn write(path: &Path, text: &str) -> Outcome {
     let failed = |error: io::Error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::FileTooLarge => "`ulimit -f` or the file system sets the limit",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make space there",
+            _ => "its directory must exist and be writable",
+        };
         End::failed(format!(
-            "cannot write the metrics to {}: {error}; its directory must exist and be writable",
+            "cannot write the metrics to {}: {error}; {remedy}",
             path.display()
         ))
     };
+    // The renaming would replace a device or a pipe, and /dev/stdout for everybody.
+    if path.metadata().is_ok_and(|file| !file.is_file()) {
+        return Err(End::failed(format!(
+            "cannot write the metrics to {}: it is no regular file and would be replaced; name another one, or use --listen",
+            path.display()
+        )));
+    }
     let half = beside(path).ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
     let written = File::create(&half)
         .and_then(|mut file| file.write_all(text.as_bytes()))

@@ -104,6 +104,27 @@ pub fn unfilled(py: Python<'_>, len: usize) -> PyResult<Bound<'_, PyByteArray>> 
     Ok(made.cast_into::<PyByteArray>()?)
 }
 
+/// A copy as bytes. (`PyBytes::new` panics where there is no memory.)
+#[inline]
+pub fn bytes<'py>(py: Python<'py>, from: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    // SAFETY: `from` is readable; a new reference or NULL with an exception.
+    let made = unsafe { ffi::PyBytes_FromStringAndSize(from.as_ptr().cast(), from.len() as isize) };
+    // SAFETY: as above.
+    let made = unsafe { Bound::from_owned_ptr_or_err(py, made) }?;
+    // SAFETY: the call above makes nothing but bytes.
+    Ok(unsafe { made.cast_into_unchecked() })
+}
+
+/// A copy as a bytearray, see `bytes`.
+pub fn bytearray<'py>(py: Python<'py>, from: &[u8]) -> PyResult<Bound<'py, PyByteArray>> {
+    // SAFETY: `from` is readable; a new reference or NULL with an exception.
+    let made =
+        unsafe { ffi::PyByteArray_FromStringAndSize(from.as_ptr().cast(), from.len() as isize) };
+    // SAFETY: as above.
+    let made = unsafe { Bound::from_owned_ptr_or_err(py, made) }?;
+    Ok(made.cast_into::<PyByteArray>()?)
+}
+
 /// Bytes to be written, maybe not initialised: therefore no slice.
 #[derive(Clone, Copy)]
 pub struct Space<'a> {

@@ -135,9 +135,14 @@ pub fn after(py: Python<'_>, error: PyErr, put: usize) -> PyErr {
 
 /// Of a call on a file that belongs to a queue.
 pub fn io(error: &std::io::Error, queue: &str, call: &str) -> PyErr {
+    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+    let remedy = match errno {
+        libc::EMFILE | libc::ENFILE => ": close some, or raise the limit (`ulimit -n`)",
+        _ => "",
+    };
     os(
-        error.raw_os_error().unwrap_or(libc::EIO),
-        format!("queue '{queue}': {call} failed: {error}"),
+        errno,
+        format!("queue '{queue}': {call} failed: {error}{remedy}"),
     )
 }
 

@@ -13,7 +13,7 @@
 //!
 //! Numbers are in the machine's byte order.
 
-use crate::buffer::Part;
+use crate::buffer::{self, Part};
 use crate::errors::Invalid;
 use crate::handle::Handle;
 use crate::marshal;
@@ -212,22 +212,22 @@ impl<'py> Copied<'py> {
         Ok(Self::Object(match tag {
             b'i' => i64::from_ne_bytes(word()?).into_pyobject(py)?.into_any(),
             b'f' => f64::from_ne_bytes(word()?).into_pyobject(py)?.into_any(),
-            b'b' => PyBytes::new(py, rest).into_any(),
+            b'b' => buffer::bytes(py, rest)?.into_any(),
             b's' => PyString::from_bytes(py, rest)?.into_any(),
             b'N' => py.None().into_bound(py),
             b'T' => true.into_pyobject(py)?.to_owned().into_any(),
             b'F' => false.into_pyobject(py)?.to_owned().into_any(),
-            b'p' => return Ok(Self::Pickle(PyBytes::new(py, rest))),
-            b'm' => return Ok(Self::Marshal(PyBytes::new(py, rest))),
+            b'p' => return Ok(Self::Pickle(buffer::bytes(py, rest)?)),
+            b'm' => return Ok(Self::Marshal(buffer::bytes(py, rest)?)),
             b'P' => {
                 let (pickle, buffers) =
                     find_buffers(item).ok_or_else(|| foreign("its lengths are wrong"))?;
                 let list = PyList::empty(py);
                 for range in buffers {
-                    list.append(PyByteArray::new(py, &item[range]))?;
+                    list.append(buffer::bytearray(py, &item[range])?)?;
                 }
                 return Ok(Self::Buffers(
-                    PyBytes::new(py, &item[pickle]).into_any(),
+                    buffer::bytes(py, &item[pickle])?.into_any(),
                     list,
                 ));
             }

@@ -5,6 +5,7 @@
 //! code of the object, but any, by the garbage collector, wherever something is made or dropped.
 
 use crate::buffer::Buffer;
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -109,6 +110,10 @@ impl Sink {
         let part = buffer.part();
         let mut state = locked(&self.0);
         let before = state.0.len();
+        // Without memory a vector would end the process.
+        if state.0.try_reserve(part.len()).is_err() {
+            return Err(PyMemoryError::new_err("no memory for the pickle"));
+        }
         state.0.resize(before + part.len(), 0);
         part.copy_to(&mut state.0[before..]);
         Ok(part.len())

@@ -4,6 +4,7 @@
 //! from Python, tries at once with the interpreter's lock held, and gives that up only to wait.
 
 use crate::batch::ObjectBatch;
+use crate::buffer;
 use crate::errors::{self, Invalid};
 use crate::exit;
 use crate::files;
@@ -20,7 +21,7 @@ use crate::wait::{Until, away, check, enter};
 use prodcon::{AttachOptions, Control, ErrorKind, ItemId, State};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyTuple, PyType};
+use pyo3::types::{PyList, PyTuple, PyType};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -769,7 +770,7 @@ impl ReadyQueue {
                 None => return Ok(None), // its file went while we looked
             }
         } else {
-            PyBytes::new(py, &bytes).into_any()
+            buffer::bytes(py, &bytes)?.into_any()
         };
         let id = values::item_id(py)?.call1((id.queue.to_string(), id.sequence, id.index))?;
         PyTuple::new(py, [id, item]).map(Some)

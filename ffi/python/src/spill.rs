@@ -162,6 +162,16 @@ impl<'a> Spilled<'a> {
     /// Makes the file. The users who may read the queue may read it.
     pub fn write(&self, py: Python<'_>, parts: &[Part<'_>]) -> PyResult<()> {
         let (handle, path) = (self.handle, self.reference.path(self.handle));
+        // Beyond this limit the kernel sends SIGXFSZ, which ends a program that does not ignore it.
+        if let Some(limit) = file_limit().filter(|limit| *limit < self.reference.len) {
+            return Err(errors::OsFault::new_err((
+                libc::EFBIG,
+                format!(
+                    "an item of {} bytes of queue '{}' needs a file, and this process may make files of at most {limit} bytes (RLIMIT_FSIZE): raise that limit (`ulimit -f`), or put a shorter item",
+                    self.reference.len, handle.name
+                ),
+            )));
+        }
         let written: io::Result<()> = away(py, || {
             let old = (0..FREE).any(|number| std::fs::rename(free(handle, number), &path).is_ok());
             let mut options = OpenOptions::new();
@@ -214,6 +224,17 @@ impl Drop for Spilled<'_> {
             self.reference.remove(self.handle);
         }
     }
+}
+
+/// The longest file that this process may write; `None`: there is no limit.
+fn file_limit() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid place for the answer.
+    let answer = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) };
+    (answer == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
 fn read_all(file: &File, space: buffer::Space) -> io::Result<()> {

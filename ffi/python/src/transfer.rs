@@ -1,6 +1,6 @@
 //! Putting and getting, for both kinds of handle.
 
-use crate::buffer::Input;
+use crate::buffer::{self, Input};
 use crate::errors;
 use crate::guard::{commit, opened};
 use crate::handle::Endpoint;
@@ -9,9 +9,9 @@ use crate::queue::ReadyQueue;
 use crate::spill::{REFERENCE, Reference, Spilled};
 use crate::wait::{Until, away, check, enter};
 use prodcon::{Delivery, GetError, PutError, PutSliceError, State};
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyList;
 use std::time::Duration;
 
 /// Why there is no object.
@@ -31,18 +31,22 @@ impl Failed {
 }
 
 impl ReadyQueue {
-    /// Does something with the oldest item, waiting for it, and acknowledges it.
+    /// Does something with the oldest item, waiting for it, and acknowledges it: also one that is no
+    /// object, which would only come again, but not one for which there is no memory.
     fn with_item<R>(
         &self,
         py: Python<'_>,
         endpoint: &mut Endpoint,
         until: Until,
-        act: impl FnOnce(&[u8]) -> R,
-    ) -> PyResult<R> {
+        act: impl FnOnce(&[u8]) -> PyResult<R>,
+    ) -> PyResult<PyResult<R>> {
         let failed = |error| Err(errors::get(error, &self.handle.name));
         let with = |item: Delivery<'_, [u8]>| {
             let done = act(&item);
-            item.ack();
+            match &done {
+                Err(error) if error.is_instance_of::<PyMemoryError>(py) => drop(item),
+                _ => item.ack(),
+            }
             Ok(done)
         };
         match endpoint.try_take() {
@@ -79,9 +83,10 @@ impl ReadyQueue {
         if !self.objects {
             return self
                 .with_item(py, &mut endpoint, until, |item| {
-                    PyBytes::new(py, item).into_any()
+                    Ok(buffer::bytes(py, item)?.into_any())
                 })
-                .map_err(Failed::ToGet);
+                .map_err(Failed::ToGet)?
+                .map_err(Failed::ToRead);
         }
         loop {
             // Acknowledged after the copy, before unpickling runs code of others.

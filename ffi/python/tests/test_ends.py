@@ -293,6 +293,42 @@ if __name__ == "__main__":
     until(lambda: os.listdir(directory) == [], "the last one removes them")
 
 
+@pytest.mark.parametrize("callback", ["on_result_ready", "on_message_ready"])
+def test_a_callback_that_never_returns_does_not_hold_up_the_end_of_the_program(callback, children, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(STUCK)
+    out, _ = children.run(sys.executable, str(program), callback)
+    assert out.split() == ["full", "stopped"]
+
+
+STUCK = """
+import prodcon, sys, time
+from prodcon import _worker
+
+class Sending(prodcon.Producer):
+    results_size = 2
+
+    @staticmethod
+    def work(started, state, pipe):
+        if sys.argv[1] == "on_message_ready":
+            pipe.send(1)
+        return 1
+
+    @staticmethod
+    def on_stop(*_):
+        print("stopped", flush=True)
+
+if __name__ == "__main__":
+    _worker.PATIENCE = 0.5
+    setattr(Sending, sys.argv[1], lambda self, item: time.sleep(1000))
+    producer = Sending([])
+    producer.start_new()
+    while not producer._pipes[0 if sys.argv[1] == "on_result_ready" else 2].full():
+        time.sleep(0.01)
+    print("full", flush=True)
+"""
+
+
 def test_the_module_refuses_subinterpreters(children):
     text = """
 try:

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 
 import prodcon
@@ -201,3 +202,68 @@ def test_two_processes_exchange_arrays(children):
             there.put(numpy.full(100_000 * (1 + number % 2), number))
             got = back.get(timeout=60)
             assert (got == number + 1).all()
+
+
+def test_a_limit_on_files_is_named_before_it_kills(children, directory):
+    children.run(sys.executable, "-c", LIMITED)
+    assert os.listdir(directory) == []
+
+
+LIMITED = """
+import os, prodcon, resource, signal
+queue = prodcon.ReadyQueue(4, item_size=64)
+queue.set_ready()
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    queue.put(b"x" * 200_000)
+    raise SystemExit("it was put")
+except prodcon.OsFault as error:
+    assert "100000" in str(error) and "ulimit -f" in str(error), error
+assert queue.empty() and len(os.listdir(os.environ["PRODCON_DIR"])) == 1
+queue.put(b"x" * 50_000)
+assert len(queue.get()) == 50_000
+"""
+
+
+@pytest.mark.parametrize("kind", ["bytes", "object in a block", "object in a file", "to be pickled"])
+def test_an_item_for_which_there_is_no_memory_is_a_memory_error_and_stays(kind, children, directory):
+    children.run(sys.executable, "-c", SMALL, kind, env={**os.environ, "RUST_BACKTRACE": "0"})
+
+
+SMALL = """
+import prodcon, resource, sys
+kind = sys.argv[1]
+most = 24 << 20
+if kind == "bytes":
+    queue = prodcon.ReadyQueue.create("small", 1, most, at_least_once=True)
+else:
+    queue = prodcon.ReadyQueue(1, item_size=most if kind == "object in a block" else 64, at_least_once=True, name="small")
+    queue.set_ready()
+
+def limit(more):
+    pages = int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (more and pages * resource.getpagesize() + more, -1) if more else (-1, -1))
+
+def refused(act):
+    try:
+        act()
+    except MemoryError:
+        return
+    raise SystemExit("there was memory")
+
+item = b"x" * (most - 100)
+if kind == "to be pickled":
+    item = ["x" * 1000 + str(number) for number in range(most // 1100)]
+    limit(8 << 20)
+    refused(lambda: queue.put(item))
+    limit(0)
+    assert queue.empty()
+queue.put(item)
+if kind != "to be pickled":
+    limit(8 << 20)
+    refused(queue.get)
+    limit(0)
+assert queue.get(timeout=60) == item
+queue.unlink()
+"""

@@ -377,6 +377,36 @@ def test_join_hands_over_all_results(monkeypatch):
     assert not producer.result_thread.is_alive() and producer.result_pipe_parent._queue.empty() and producer.got > 20
 
 
+def test_join_returns_where_ends_cannot_be_seen(children):
+    """With SIGCHLD ignored, as an inherited disposition may be, the kernel keeps no exit status."""
+    out, _ = children.run(sys.executable, "-c", UNSEEN)
+    assert out.split() == ["got", "joined"]
+
+
+UNSEEN = """
+import signal, sys, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+import multiprocessing, prodcon
+multiprocessing.set_start_method("fork")
+
+class Echo(prodcon.Consumer):
+    @staticmethod
+    def work(items, *_):
+        return items
+
+    def on_result_ready(self, items):
+        print("got", flush=True)
+
+consumer = Echo(0.01)
+consumer.start_new()
+prodcon.put_in_queue(consumer.get_work_queue(), 1)
+consumer.set_stop_at_queue_end()
+began = time.monotonic()
+consumer.process.join(10_000)
+print("joined", flush=True)
+"""
+
+
 # ------------------------------------------------------------ seats
 
 

@@ -403,6 +403,38 @@ class Plain(Producer):
         return 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_callback_that_ends_its_thread_does_not_hold_up_the_worker():
+    with Leaving() as producer:
+        producer.set_subscribers([])
+        producer.start_new()
+        producer.process.join(DEADLINE)
+        assert not producer.process.is_alive() and producer.process.exitcode == 0
+
+
+class Leaving(Plain):
+    """Sends more than fits into its pipes, to callbacks of which none is called twice."""
+
+    results_size = 2
+
+    @staticmethod
+    def work(started, state, pipe):
+        for number in range(400):
+            pipe.send(number)
+        state.value = prodcon.Worker.stopped if started.append(1) or len(started) == 9 else state.value
+        return len(started)
+
+    @staticmethod
+    def on_start(state, pipe):
+        return []
+
+    def on_result_ready(self, result):
+        sys.exit()
+
+    def on_message_ready(self, message):
+        sys.exit()
+
+
 def test_messages_go_both_ways_and_end():
     with Echoing() as producer:
         producer.set_subscribers([])

@@ -188,7 +188,7 @@ class Worker:
         self.result_thread = self._thread(self.wait_on_result_pipe)
         self.message_thread = self._thread(self.wait_on_message_pipe)
         for process in self.processes:
-            process.join = _joined_with(process.join, process, self._watcher, (self.result_thread, self.message_thread))
+            process.join = _joined_with(process.join, process, self._watcher, {self.result_thread: self._pipes[0], self.message_thread: self._pipes[2]})
 
     def close(self) -> None:
         """Stops the worker, waits for it and removes its queues. It cannot be started again."""
@@ -297,15 +297,15 @@ class Worker:
             # A callback may still be set.
             if self._pipes[0].wait_state(Worker.stop_at_queue_end, 0.25):
                 return
-        _receive(pipe.recv, lambda result: self.on_result_ready(result), lambda: self.result_pipe_parent is pipe)
+        _receive(pipe.recv, lambda result: self.on_result_ready(result), lambda: self.result_pipe_parent is pipe, self._pipes[0])
 
     def wait_on_message_pipe(self) -> None:
         """Calls `on_message_ready` with each message, until the worker has ended and all were received. Runs in a thread."""
         pipe = self.message_pipe_parent
-        _receive(pipe.recv, lambda message: self.on_message_ready(message), lambda: self.message_pipe_parent is pipe)
+        _receive(pipe.recv, lambda message: self.on_message_ready(message), lambda: self.message_pipe_parent is pipe, self._pipes[2])
 
 
-def _receive(receive: Callable[[], Any], call: Callable[[Any], None], current: Callable[[], bool]) -> None:
+def _receive(receive: Callable[[], Any], call: Callable[[Any], None], current: Callable[[], bool], queue: ReadyQueue) -> None:
     # A callback may have started the worker again, with another thread.
     while current():
         try:
@@ -317,15 +317,34 @@ def _receive(receive: Callable[[], Any], call: Callable[[Any], None], current: C
             if isinstance(error, Error):
                 time.sleep(0.1)  # or nothing can be received for now
             continue
+        me = threading.current_thread()
+        _calls[me] = time.monotonic()
         try:
             call(item)
         except Exception:
             _report()
-        _progress[threading.current_thread()] = time.monotonic()
+        except BaseException:
+            # It ends this thread (sys.exit), and the worker must not wait for it.
+            with _starting:
+                if current():
+                    _stop_listening(queue)
+            raise
+        finally:
+            _calls.pop(me, None)
+        _progress[me] = time.monotonic()
 
 
-# When a receiving thread's last callback returned.
+# When a receiving thread's last callback returned, and when one was called that has not returned yet.
 _progress: weakref.WeakKeyDictionary[threading.Thread, float] = weakref.WeakKeyDictionary()
+_calls: weakref.WeakKeyDictionary[threading.Thread, float] = weakref.WeakKeyDictionary()
+
+
+def _stop_listening(queue: ReadyQueue) -> None:
+    """Nobody receives from this pipe any more: who sends drops it instead of waiting for space."""
+    try:
+        queue.set_not_ready()
+    except Error:
+        pass  # it is gone
 
 
 def _remove(queues, maker):
@@ -345,16 +364,32 @@ def _report():
 
 
 def _joined_with(join, process, watcher, receivers):
-    """`process.join` that also waits until all that the worker sent was handed to the callbacks."""
+    """`process.join` that also waits until all that the worker sent was handed to the callbacks.
+
+    `receivers`: the threads that call them, and the pipes from which these receive.
+    """
 
     def joined(timeout=None):
         deadline = None if timeout is None else time.monotonic() + timeout
+        begin = time.monotonic()
+        while _ending and deadline is None and not _seems_ended(process):
+            join(0.5)
+            for thread, queue in receivers.items():
+                if time.monotonic() >= max(begin, _calls.get(thread, float("inf"))) + PATIENCE:
+                    _stop_listening(queue)  # the worker may wait for space
         join(timeout)
         # Another thread may have asked for its end just now, and may not have noted yet what it was told: then it seems to be alive, although it is not.
+        # Where SIGCHLD is ignored it always does.
+        noted = None
         while deadline is not None and process.is_alive():
-            if time.monotonic() >= deadline:
-                return
+            now = time.monotonic()
+            if noted is None and _seems_ended(process):
+                noted = now + 1
+            if now >= min(deadline, noted or deadline):
+                break
             time.sleep(0.001)
+        if deadline is not None and noted is None and process.is_alive():
+            return
         begin = time.monotonic()
         for thread in (watcher, *receivers):
             me = threading.current_thread()
@@ -370,6 +405,17 @@ def _joined_with(join, process, watcher, receivers):
                 thread.join(0.5 if deadline is None else max(0.0, min(0.5, deadline - now)))
 
     return joined
+
+
+def _seems_ended(process):
+    """It has ended, as far as its id says: the system has forgotten it, or multiprocessing has noted its end."""
+    try:
+        os.kill(process.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return not process.is_alive()
 
 
 # ---------------------------------------------------------------- the end of the controlling process
