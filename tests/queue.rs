@@ -250,6 +250,28 @@ fn state_ends_the_stream() {
 }
 
 #[test]
+fn what_was_cleared_in_anothers_hand_does_not_hold_up_the_end_of_a_stream() {
+    for batch in [1, 2] {
+        let dir = Dir::new();
+        let options = dir.options(4).at_least_once(true).batch(batch);
+        let mut other = ReadyQueue::<u64>::create("q", &options).unwrap();
+        let mut queue = other.try_clone().unwrap();
+        queue.put_slice(&[1, 2][..batch as usize]).unwrap();
+        let shown = other.take().unwrap();
+        queue.control().set_state(State::StopAtQueueEnd).unwrap();
+        let answer = queue.try_get();
+        assert!(matches!(answer, Err(GetError::Empty)), "it may come back");
+        queue.control().clear().unwrap();
+        assert!(queue.readable().is_ready().unwrap());
+        assert!(matches!(queue.try_get(), Err(GetError::Stopped)));
+        shown.ack();
+        assert!(matches!(other.try_get(), Err(GetError::Stopped)));
+        let stats = queue.control().stats().unwrap();
+        assert_eq!((stats.gets, stats.cleared), (1, u64::from(batch) - 1));
+    }
+}
+
+#[test]
 fn the_state_that_a_queue_has_may_be_set_and_a_refusal_names_the_way_that_works() {
     let dir = Dir::new();
     let q = dir.numbers(8);

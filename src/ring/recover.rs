@@ -11,7 +11,7 @@
 use super::seat::{Event, Kind, Seat};
 use super::slot::BlockWord;
 use super::{Locks, Memory, Ring, RingError};
-use crate::sync::atomic::{Ordering, compiler_fence, load_sc, store, store32};
+use crate::sync::atomic::{Ordering, compiler_fence, fence, load_sc, store, store32};
 
 /// What a pass over the seats did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -310,9 +310,9 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Returns whether a seat that is not ours has, or may be about to have, an item in hand. Takes
-    /// no lock. A caller that has found the ring empty before knows then of every item that was in
-    /// it.
+    /// Returns whether a seat that is not ours has, or may be about to have, an item in hand that
+    /// was not cleared. Takes no lock. A caller that has found the ring empty before knows then of
+    /// every item that was in it.
     pub(crate) fn others_may_carry(&self, skip: impl Fn(u32) -> bool) -> bool {
         (0..self.memory.shape().seats)
             .filter(|index| !skip(*index))
@@ -320,8 +320,21 @@ impl<M: Memory> Ring<M> {
                 // Relaxed: a process that took an item announced it before its exchange, and the
                 // look at the slot acquired that.
                 let record = self.memory.seat(index).read_record();
-                record.hold || record.incoming.is_some() && record.kind == Kind::Take
+                if record.incoming.is_some() {
+                    return record.hold || record.kind == Kind::Take;
+                }
+                record.hold && !self.rests_on_void(record.mine)
             })
+    }
+
+    /// Returns whether the items in the block that a seat at rest has in hand were cleared, so that
+    /// they never come back. `block` is from its record, and was not checked.
+    fn rests_on_void(&self, block: u32) -> bool {
+        // Acquire: pairs with the Release store of the record at rest. So the header is that of the
+        // items in hand, or a later one, and those items are settled then.
+        fence(Ordering::Acquire);
+        block < self.memory.shape().blocks
+            && self.is_void(BlockWord(self.memory.block(block).load(Ordering::Relaxed)))
     }
 
     /// Returns whether a seat that is not ours is in mid-exchange or carries an item. Takes no

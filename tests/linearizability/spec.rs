@@ -110,8 +110,20 @@ impl State {
     }
 
     fn nothing_in_hand_but(&self, process: usize) -> bool {
-        let mut hands = self.hands.iter().enumerate();
-        self.orphans.is_empty() && hands.all(|(of, hand)| of == process || hand.items.is_empty())
+        self.orphans.is_empty() && self.hands_but(process).all(|hand| hand.items.is_empty())
+    }
+
+    /// What was cleared in a hand never comes back.
+    fn nothing_comes_back_but(&self, process: usize) -> bool {
+        let mut hands = self.hands_but(process);
+        self.orphans.is_empty() && hands.all(|hand| hand.items.is_empty() || hand.void)
+    }
+
+    fn hands_but(&self, process: usize) -> impl Iterator<Item = &Block> {
+        let hands = self.hands.iter().enumerate();
+        hands
+            .filter(move |(of, _)| *of != process)
+            .map(|(_, hand)| hand)
     }
 }
 
@@ -221,7 +233,7 @@ impl<'a> Queue<'a> {
             next.doomed[process] = next.ring.remove(0).len();
             into.push((next, false));
         }
-        let held = meets.consumer || !state.nothing_in_hand_but(process);
+        let held = meets.consumer || !state.nothing_comes_back_but(process);
         let waits = admitted == AT_END && settings.at_least_once && held;
         match operation.said() {
             Some(Said::Done) | None if running => self.take(index, state, into),
@@ -235,7 +247,7 @@ impl<'a> Queue<'a> {
                     over(state.clone(), process, into);
                 }
                 let ended =
-                    nothing && (!settings.at_least_once || state.nothing_in_hand_but(process));
+                    nothing && (!settings.at_least_once || state.nothing_comes_back_but(process));
                 if admitted == AT_END && ended {
                     let mut next = state.clone();
                     for seen in &mut next.seen {
