@@ -583,33 +583,6 @@ fn an_attach_that_waits_ends_with_its_time_its_token_and_its_directory() {
 }
 
 #[test]
-fn an_attach_that_waits_with_a_token_sleeps() {
-    let (dir, token) = (Dir::new(), CancelToken::new());
-    let attach = dir.with(&token).wait_for_queue(MINUTE);
-    let sleeps = || {
-        let mut used = std::mem::MaybeUninit::<libc::rusage>::uninit();
-        // SAFETY: `used` has room for what is written.
-        let answer = unsafe { libc::getrusage(libc::RUSAGE_THREAD, used.as_mut_ptr()) };
-        assert_eq!(answer, 0);
-        // SAFETY: it was written.
-        unsafe { used.assume_init() }.ru_nvcsw as u128
-    };
-    std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| {
-            let (start, before) = (Instant::now(), sleeps());
-            let answer = kind(Control::attach_with("q", &attach));
-            (answer, sleeps() - before, start.elapsed())
-        });
-        std::thread::sleep(Duration::from_millis(300));
-        token.cancel();
-        let (answer, sleeps, time) = waiter.join().unwrap();
-        assert_eq!(answer, Some(ErrorKind::Cancelled));
-        let few = time.as_millis() / 50 + 5;
-        assert!(sleeps <= few, "{sleeps} sleeps within {time:?}");
-    });
-}
-
-#[test]
 fn the_first_signal_cancels_and_the_second_one_kills() {
     let dir = Dir::new();
     let mut queue = dir.queue("q", 8);

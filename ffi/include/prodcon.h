@@ -315,8 +315,7 @@ typedef struct prodcon_attach_options {
     /**
      * How long the attach waits until the queue is created, in nanoseconds. Then it answers
      * PRODCON_TIMED_OUT. With 0 it does not wait, and with a negative number it waits without a
-     * limit. If the directory does not exist, it answers PRODCON_NOT_FOUND at once. A wait that
-     * can be cancelled uses the thread `prodcon-wait`, as prodcon_fd_arm does.
+     * limit. If the directory does not exist, it answers PRODCON_NOT_FOUND at once.
      */
     int64_t wait_for_queue_ns;
 } prodcon_attach_options;

@@ -4,7 +4,6 @@
 use super::backoff::MAX_SLEEP;
 use super::cancel::CancelToken;
 use super::item::Plain;
-use super::waiter::Alarm;
 use crate::error::{Difference, Error, GetError, OpenError};
 use crate::layout::{Geometry, MAX_ALIGN, flags};
 use crate::ring::seat::Record;
@@ -21,7 +20,8 @@ const DEFAULT_SEATS: u32 = 64;
 /// The alignment of items of a queue of bytes if the creator did not set one.
 const DEFAULT_ALIGN: u32 = 8;
 
-/// How often a wait for a queue looks at its token where nobody can tell it of the cancel.
+/// How often a wait for a queue looks at its token: a sleep on a directory cannot be on a futex
+/// too.
 const CANCEL_LOOK: Duration = Duration::from_millis(10);
 
 /// How a queue is created. All its endpoints share these options, which stand in the queue's
@@ -580,8 +580,7 @@ impl AttachOptions {
     /// Lets an attach to a queue that does not exist wait, for at most `timeout`, until it is
     /// created. After that time it fails with `TimedOut`. If its [token](Self::cancel) is
     /// cancelled, it fails with `Cancelled`. A queue appears whole, so nothing unfinished is ever
-    /// attached to. A directory that does not exist is an error at once. A wait with a token uses
-    /// the thread `prodcon-wait`, as a [`ReadyFd`](crate::ReadyFd) does.
+    /// attached to. A directory that does not exist is an error at once.
     ///
     /// ```
     /// # use prodcon::{AttachOptions, ErrorKind, QueueOptions, ReadyQueue};
@@ -607,8 +606,6 @@ impl AttachOptions {
         };
         let deadline = Instant::now().checked_add(timeout);
         let mut watch = None;
-        // A sleep on a directory cannot be on a futex, too.
-        let mut cancelled: Option<Alarm> = None;
         loop {
             // Watched first, then looked at: what comes in between ends the wait.
             match attach() {
@@ -617,9 +614,6 @@ impl AttachOptions {
             }
             let Some(watch) = &watch else {
                 watch = Some(DirectoryWatch::new(&place.dir));
-                let sleeps = !timeout.is_zero();
-                let token = self.cancel.as_ref().filter(|_| sleeps);
-                cancelled = token.and_then(Alarm::on_cancel);
                 continue;
             };
             if self.cancel.as_ref().is_some_and(CancelToken::is_cancelled) {
@@ -635,13 +629,12 @@ impl AttachOptions {
                 }
                 .into());
             }
-            let longest = if self.cancel.is_some() && cancelled.is_none() {
+            let longest = if self.cancel.is_some() {
                 CANCEL_LOOK
             } else {
                 MAX_SLEEP
             };
-            let cancelled = cancelled.as_ref().map(Alarm::event);
-            watch.wait(cancelled, left.min(longest));
+            watch.wait(left.min(longest));
         }
     }
 

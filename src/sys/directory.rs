@@ -1,6 +1,6 @@
 //! Waits until something new stands in a directory.
 
-use super::descriptor::{self, EventFd};
+use super::descriptor;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
@@ -34,21 +34,16 @@ impl DirectoryWatch {
         Self(watch().ok())
     }
 
-    /// Waits until something has come since the last wait, or until `event` is set, or a signal, or
-    /// `timeout`.
-    pub(crate) fn wait(&self, event: Option<&EventFd>, timeout: Duration) {
-        let timeout = match self.0 {
-            Some(_) => timeout,
-            None => timeout.min(UNWATCHED),
+    /// Waits until something has come since the last wait, or a signal, or `timeout`.
+    pub(crate) fn wait(&self, timeout: Duration) {
+        let Some(watch) = &self.0 else {
+            return std::thread::sleep(timeout.min(UNWATCHED));
         };
         let limit = super::futex::timespec(timeout);
-        let directory = self.0.iter().map(|watch| PollFd::new(watch, PollFlags::IN));
-        let event = event.map(|event| PollFd::new(event, PollFlags::IN));
-        let mut fds: Vec<PollFd<'_>> = directory.chain(event).collect();
+        let mut fds = [PollFd::new(watch, PollFlags::IN)];
         if matches!(poll(&mut fds, Some(&limit)), Err(error) if error != Errno::INTR) {
             return std::thread::sleep(timeout.min(UNWATCHED));
         }
-        let Some(watch) = &self.0 else { return };
         // What has come is of no interest, only that something has.
         let mut buffer = [MaybeUninit::uninit(); 4096];
         while matches!(rustix::io::read(watch, &mut buffer), Ok((read, _)) if !read.is_empty()) {}

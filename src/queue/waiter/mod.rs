@@ -164,14 +164,6 @@ impl Alarm {
         Ok(Self::new(subject, Sound::Event(event)))
     }
 
-    /// An armed alarm whose descriptor is readable once the token is cancelled. `None` if it is
-    /// already, or if the system refuses the descriptor or the thread.
-    pub(super) fn on_cancel(token: &CancelToken) -> Option<Self> {
-        let alarm = Self::with_event(Subject::Token(token.clone())).ok()?;
-        let cancelled = alarm.arm().ok()?;
-        (!cancelled).then_some(alarm)
-    }
-
     /// An alarm that wakes a task.
     #[cfg(feature = "async")]
     pub(super) fn with_waker(subject: Subject) -> Self {
