@@ -319,7 +319,7 @@ class Sending(prodcon.Producer):
         print("stopped", flush=True)
 
 if __name__ == "__main__":
-    _worker.PATIENCE = 0.5
+    _worker.CALLBACK_TIMEOUT = 0.5
     setattr(Sending, sys.argv[1], lambda self, item: time.sleep(1000))
     producer = Sending([])
     producer.start_new()

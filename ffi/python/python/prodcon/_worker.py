@@ -375,7 +375,7 @@ def _joined_with(join, process, watcher, receivers):
         while _ending and deadline is None and not _seems_ended(process):
             join(0.5)
             for thread, queue in receivers.items():
-                if time.monotonic() >= max(begin, _calls.get(thread, float("inf"))) + PATIENCE:
+                if time.monotonic() >= max(begin, _calls.get(thread, float("inf"))) + CALLBACK_TIMEOUT:
                     _stop_listening(queue)  # the worker may wait for space
         join(timeout)
         # Another thread may have asked for its end just now, and may not have noted yet what it was told: then it seems to be alive, although it is not.

@@ -567,7 +567,7 @@ impl Model {
             || others
                 .flat_map(|(_, owner)| owner)
                 .flat_map(|owner| &owner.hand)
-                .any(|hand| !hand.block.ids.is_empty());
+                .any(|hand| !hand.block.ids.is_empty() && !self.void(&hand.block));
         let in_hand = !self.owner(who).hand.is_empty();
         match (self.state, error) {
             (State::Started, ErrorKind::Empty) => {}
