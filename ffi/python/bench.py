@@ -10,12 +10,12 @@ which it differs is an error. Small items are ints; large ones numpy arrays of 1
 """
 
 import argparse
-import gc
 import itertools
 import multiprocessing
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -291,6 +291,10 @@ def table(title, unit, found, better):
     return ratios
 
 
+# Says that this is the process that measures.
+INSIDE = "PRODCON_BENCH_INSIDE"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -304,33 +308,36 @@ def main():
         print("SKIPPED: adv_prodcon is not installed (pip install adv_prodcon==0.1.14); the others are measured")
     if faster_fifo is None:
         print("SKIPPED: faster-fifo is not installed (pip install faster-fifo); the others are measured")
-    # A directory of one's own, in memory, that is gone afterwards.
+    print(
+        f"Python {sys.version.split()[0]}, numpy {numpy.__version__}, prodcon {prodcon.__version__}, {os.cpu_count()} processors"
+        f"{', pinned' if options.pin else ''}; two processes, {options.rounds} rounds in turn, medians, every item checked."
+    )
+    passed = True
+    for kind, bar in ((Ints, 10), (Arrays, 3)):
+        for what, title, unit, better in (
+            (throughput, f"put and get of {kind.name}s", "items/s", "more"),
+            (round_trip, f"round trip of one {kind.name}", "us", "less"),
+        ):
+            ratios = table(title, unit, measure(what, kind, options.seconds, options.rounds, options.pin), better)
+            if adv_prodcon and ratios["prodcon"] < bar:
+                passed = False
+                print(f"\nprodcon is {ratios['prodcon']:.1f} times as fast as adv_prodcon, expected {bar}")
+    os.sched_setaffinity(0, CPUS)  # three processes
+    table("a program's producer and consumer, ints", "items/s", measure_pipeline(options.seconds, options.rounds), "more")
+    sys.exit(0 if passed or not options.check else 1)
+
+
+def run():
+    """Measures in a process of its own, in a directory in memory that is gone afterwards, and looks what that process has left."""
     directory = tempfile.mkdtemp(prefix="prodcon-bench-", dir="/dev/shm")
-    os.environ["PRODCON_DIR"] = directory
     try:
-        print(
-            f"Python {sys.version.split()[0]}, numpy {numpy.__version__}, prodcon {prodcon.__version__}, {os.cpu_count()} processors"
-            f"{', pinned' if options.pin else ''}; two processes, {options.rounds} rounds in turn, medians, every item checked."
-        )
-        passed = True
-        for kind, bar in ((Ints, 10), (Arrays, 3)):
-            for what, title, unit, better in (
-                (throughput, f"put and get of {kind.name}s", "items/s", "more"),
-                (round_trip, f"round trip of one {kind.name}", "us", "less"),
-            ):
-                ratios = table(title, unit, measure(what, kind, options.seconds, options.rounds, options.pin), better)
-                if adv_prodcon and ratios["prodcon"] < bar:
-                    passed = False
-                    print(f"\nprodcon is {ratios['prodcon']:.1f} times as fast as adv_prodcon, expected {bar}")
-        os.sched_setaffinity(0, CPUS)  # three processes
-        table("a program's producer and consumer, ints", "items/s", measure_pipeline(options.seconds, options.rounds), "more")
-        gc.collect()
+        ended = subprocess.run([sys.executable, *sys.argv], env={**os.environ, "PRODCON_DIR": directory, INSIDE: "1"})
         if os.listdir(directory):
             sys.exit(f"left behind: {os.listdir(directory)}")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    sys.exit(0 if passed or not options.check else 1)
+    sys.exit(ended.returncode)
 
 
 if __name__ == "__main__":
-    main()
+    main() if INSIDE in os.environ else run()
