@@ -28,14 +28,20 @@ impl Endpoint {
         plain: bool,
         until: &Until,
     ) -> Result<(), PutError> {
-        let single = self.is_usual() || self.control.ring.single;
-        if single && self.is_ready_to_fill(bytes.len(), plain) {
+        self.may_fill(bytes.len(), plain)?;
+        self.put_ready(bytes, until)
+    }
+
+    /// Puts an item that may be filled in, as `may_fill` says.
+    #[inline(always)]
+    fn put_ready(&mut self, bytes: &[u8], until: &Until) -> Result<(), PutError> {
+        if self.is_usual() || self.control.ring.single {
             if self.put_fast(bytes) {
                 return Ok(());
             }
             return self.put_slow(bytes.len(), until);
         }
-        self.put_general(bytes, plain, until)
+        self.put_general(bytes, until)
     }
 
     /// Puts an item if there is space now, as `put_until` does.
@@ -45,7 +51,7 @@ impl Endpoint {
         if self.is_still_full() {
             return Err(PutError::Full);
         }
-        self.put_until(bytes, plain, &Until::Now)
+        self.put_ready(bytes, &Until::Now)
     }
 
     /// Looks whether the ring is full still, for a caller that asks again and again. Nothing is
@@ -58,11 +64,9 @@ impl Endpoint {
             && !self.due.polled()
     }
 
-    /// Puts as `put_until` does: batches or long items, or after something unusual.
+    /// Puts as `put_until` does, with batches or long items.
     #[inline(never)]
-    fn put_general(&mut self, bytes: &[u8], plain: bool, until: &Until) -> Result<(), PutError> {
-        self.may_fill(bytes.len(), plain)?;
-        self.usual = self.is_unburdened();
+    fn put_general(&mut self, bytes: &[u8], until: &Until) -> Result<(), PutError> {
         copy_in(bytes, self.own_bytes_unforked(bytes.len()));
         self.put_filled(self.length_of_one(bytes.len()), until)
     }
@@ -141,6 +145,7 @@ impl Endpoint {
         if !self.has_seat() || self.seat.hold && !self.step_aside() {
             return Err(self.no_seat().into());
         }
+        self.usual = self.is_unburdened();
         Ok(())
     }
 

@@ -29,11 +29,8 @@ impl<M: Memory> Ring<M> {
         // Relaxed: it comes after the CAS that took the item, whose acquire shows at least the
         // epoch in which the item was put.
         let epoch = Ready(self.memory.ready().load(Ordering::Relaxed)).epoch();
-        let live = if epoch == trust.epoch && cycle >= trust.cycle {
-            true
-        } else {
-            self.judge_by_header(trust, seat, cycle, epoch)
-        };
+        let live = epoch == trust.epoch && cycle >= trust.cycle
+            || self.judge_by_header(trust, seat, cycle, epoch);
         #[cfg(all(test, loom))]
         super::model::witness_live(&self.memory, seat.block, epoch, live);
         live
