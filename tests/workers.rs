@@ -1,5 +1,7 @@
 //! Workers as their users have them: executables that are started, stopped, killed and heard from another process.
 
+mod common;
+
 #[path = "workers/bad_input.rs"]
 mod bad_input;
 #[path = "workers/by_hand.rs"]

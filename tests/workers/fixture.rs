@@ -1,5 +1,6 @@
 //! A directory of the test's own, the program that is started in it, and waiting with a deadline.
 
+pub use crate::common::until;
 use prodcon::worker::{Consumer, ConsumerOptions, Producer, ProducerOptions, Program};
 use prodcon::{AttachOptions, Control, QueueOptions, ReadyQueue};
 use std::ffi::OsStr;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 /// Gone when the test is, with everything in it.
 pub struct Fixture {
@@ -209,15 +210,6 @@ impl Log {
             }
         }
         log
-    }
-}
-
-/// Waits for it, with a deadline.
-pub fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < deadline, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
