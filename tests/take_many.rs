@@ -638,6 +638,45 @@ fn discarding_takes_only_what_was_refused() {
 }
 
 #[test]
+fn discarding_leaves_what_a_forgotten_guard_showed() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(8)).unwrap();
+    (1..=2).for_each(|item| queue.put(&item).unwrap());
+    std::mem::forget(queue.take().unwrap());
+    assert!(!queue.discard(), "nothing was refused");
+    // The same in another's seat: adopted, acknowledged in place, and then forgotten.
+    let mut other = dir.consumer(0);
+    let mut batch = other.take_many(1).unwrap();
+    batch.ack_in_place();
+    std::mem::forget(batch);
+    assert!(!other.discard(), "nothing was refused");
+    let item = queue.take().unwrap();
+    assert_eq!((*item, item.delivery_count()), (1, 2), "it came again");
+    item.ack();
+    assert_eq!(drain(&mut queue), [] as [u64; 0]);
+    drop((queue, other));
+    dir.check(0);
+}
+
+#[test]
+fn an_item_that_was_refused_before_something_else_was_done_is_not_discarded() {
+    let dir = Dir::new();
+    let mut lines = ReadyQueue::<[u8]>::create("q", &dir.at_least_once(8).item_size(8)).unwrap();
+    let mut numbers = ReadyQueue::<u64>::attach_with("q", &dir.attach()).unwrap();
+    lines.put(b"short").unwrap();
+    assert_eq!(numbers.get().unwrap_err().kind(), ErrorKind::WrongLength);
+    numbers.put(&7).unwrap();
+    assert!(!numbers.discard());
+    assert_eq!(
+        numbers.get().unwrap_err().kind(),
+        ErrorKind::WrongLength,
+        "it comes again"
+    );
+    assert!(numbers.discard());
+    assert_eq!(numbers.get().unwrap(), 7);
+}
+
+#[test]
 fn the_orphans_of_an_endpoint_are_not_in_the_way_of_its_replacement() {
     let dir = Dir::new();
     let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(8).seats(4)).unwrap();

@@ -211,6 +211,7 @@ impl Endpoint {
             cursors: Cursors::default(),
             shown: HeldSpan::default(),
             lent: 0,
+            refused: false,
             buffering: false,
             awaited: false,
             orphans: None,

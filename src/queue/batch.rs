@@ -229,7 +229,7 @@ impl Held<'_> {
                 Err(_) => {
                     // Told again by the next call; an item of a wrong length stays in hand until
                     // then.
-                    self.endpoint.lent = 0;
+                    (self.endpoint.lent, self.endpoint.refused) = (0, false);
                     break;
                 }
             };

@@ -33,7 +33,7 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
 
     /// Gives the item in hand back, as [`Delivery::nack`](super::Delivery::nack) does, if its guard
     /// was forgotten. Returns false if none was in hand. To acknowledge it:
-    /// [`discard`](Self::discard).
+    /// [`ack_forgotten`](Self::ack_forgotten).
     ///
     /// # Errors
     /// Returns `AtMostOnce` if the item was counted as lost.
@@ -214,6 +214,7 @@ impl ReadyQueue<[u8]> {
     #[doc(hidden)]
     pub fn ack_forgotten(&mut self) -> bool {
         let items = self.endpoint.lent;
+        self.endpoint.refused = false;
         if items > 0 {
             self.endpoint.acknowledge(items);
         }

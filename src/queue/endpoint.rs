@@ -54,6 +54,8 @@ pub(super) struct Endpoint {
     pub(super) shown: HeldSpan,
     /// Items of the block in hand that a guard shows. If there is no guard, it was forgotten.
     pub(super) lent: u32,
+    /// The item in hand was refused because of its length, and nothing was done since.
+    pub(super) refused: bool,
     /// What is taken goes to a worker's buffer. Nobody is shown it yet, and nothing that was
     /// delivered before is added to it.
     pub(super) buffering: bool,

@@ -321,7 +321,8 @@ impl Endpoint {
             .into(),
             _ => return Ok(lot),
         };
-        self.lent = 1; // in hand until it is discarded; else settled by the next operation
+        // In hand until it is discarded; else settled by the next operation.
+        (self.lent, self.refused) = (1, true);
         Err(error)
     }
 }

@@ -59,20 +59,20 @@ impl Endpoint {
         }
     }
 
-    /// Acknowledges an item that a get refused because of its length. Returns false if none was in
-    /// hand.
+    /// Acknowledges an item that a get refused because of its length. Returns false if none was. An
+    /// item whose guard was forgotten is none: the next operation gives it back.
     pub(super) fn discard(&mut self) -> bool {
-        let held = self.lent > 0;
-        if held {
+        let refused = std::mem::take(&mut self.refused);
+        if refused {
             self.acknowledge(1);
         }
-        held
+        refused
     }
 
     /// Gives the block in hand to other consumers.
     pub(super) fn give_back(&mut self) -> Result<(), Fault> {
         self.control.readable()?;
-        self.lent = 0;
+        (self.lent, self.refused) = (0, false);
         if !self.control.ring.at_least_once {
             self.lose_block_in_hand();
             return Err(self.nothing_given_back());
@@ -197,6 +197,7 @@ impl Endpoint {
 
     #[cold]
     fn settle_forgotten_slow(&mut self) {
+        self.refused = false;
         if !self.growing {
             self.give_all_back();
         }

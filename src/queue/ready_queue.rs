@@ -297,7 +297,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
         Iter { queue: self }
     }
 
-    /// Acknowledges an item that a get refused with `WrongLength`. Returns false if there was none.
+    /// Acknowledges an item that the last get refused with `WrongLength`. Returns false if there was
+    /// none. An item whose guard was forgotten is not touched: the next operation gives it back.
     ///
     /// ```
     /// # use prodcon::{ErrorKind, QueueOptions, ReadyQueue};

@@ -442,18 +442,11 @@ impl<T: Kind + ?Sized> World<T> {
         }
     }
 
-    /// Only what a get could not show is discarded, and there is no such thing here.
+    /// Only what a get could not show is discarded, and there is no such thing here: what a
+    /// forgotten guard showed is left alone.
     pub(super) fn discard(&mut self, who: usize) {
-        if self
-            .model
-            .owner(who)
-            .hand
-            .iter()
-            .all(|hand| hand.shown == 0)
-        {
-            let discarded = self.live(who, |end| end.queue().discard());
-            assert_eq!(discarded, Some(false));
-        }
+        let discarded = self.live(who, |end| end.queue().discard());
+        assert_eq!(discarded, Some(false));
     }
 
     pub(super) fn nack(&mut self, who: usize) {
