@@ -1,12 +1,14 @@
-//! Items per second through both bridges and a server, beside a bare publisher with confirmations
-//! on the same machine, in one run.
+//! Items per second through both bridges and a server, beside a bare publisher with confirmations,
+//! and beside a bare publisher and a bare consumer, on the same machine, in one run.
 
 use crate::demo::Scratch;
 use crate::nats::{self, Guarded};
 use crate::quantity;
 use anyhow::{Context, Result, bail};
 use async_nats::jetstream;
-use async_nats::jetstream::stream::Config;
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{Config, RetentionPolicy};
 use bytes::Bytes;
 use clap::Args;
 use futures_util::StreamExt;
@@ -31,8 +33,8 @@ pub struct Arguments {
     /// For how long each
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
-    /// Fail if the bridges carry less than 0.7 of what the publisher does from 1 KiB on, or less
-    /// than a million packed items of 8 bytes in a second
+    /// Fail if the bridges carry less than 0.7 of what a bare publisher and a bare consumer do from
+    /// 1 KiB on, or less than a million packed items of 8 bytes in a second
     #[arg(long)]
     check: bool,
 }
@@ -41,6 +43,8 @@ pub struct Arguments {
 const ON_THE_WAY: usize = 32 << 20;
 const MESSAGES: usize = 1024;
 const BATCH: u32 = 512;
+/// The stream and the subject of the bare publisher, and the durable of the bare consumer.
+const BARE: &str = "bare";
 
 /// Measures.
 ///
@@ -53,16 +57,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    println!("| item | bare publisher, items/s | bridge, server, bridge, items/s | MB/s | ratio |");
-    println!("| ---: | ---: | ---: | ---: | ---: |");
+    println!(
+        "| item | bare publisher, items/s | bare publisher and consumer | bridge, server, bridge \
+         | MB/s | of the publisher | of both |"
+    );
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     let mut slow = vec![];
     for &size in &arguments.sizes {
         let bare = runtime.block_on(publish(&launcher, size, time))?;
+        let both = runtime.block_on(publish_and_consume(&launcher, size, time))?;
         let through = carry(&launcher, size, time)?;
-        let ratio = through / bare;
+        let ratio = through / both;
         println!(
-            "| {size} | {bare:.0} | {through:.0} | {:.1} | {ratio:.2} |",
-            through * size as f64 / 1e6
+            "| {size} | {bare:.0} | {both:.0} | {through:.0} | {:.1} | {:.2} | {ratio:.2} |",
+            through * size as f64 / 1e6,
+            through / bare
         );
         if size >= 1024 && ratio < 0.7 || size == 8 && through < 1e6 {
             slow.push(size.to_string());
@@ -89,28 +98,89 @@ fn server(launcher: &Path, dir: &Path) -> Result<nats::Server> {
 async fn publish(launcher: &Path, size: usize, time: Duration) -> Result<f64> {
     let scratch = Scratch::new()?;
     let server = server(launcher, &scratch.0)?;
-    let client = async_nats::connect(server.url()).await?;
-    let context = jetstream::new(client);
+    let context = jetstream::new(async_nats::connect(server.url()).await?);
     let config = Config {
-        name: "bare".into(),
-        subjects: vec!["bare".into()],
+        name: BARE.into(),
         ..Config::default()
     };
     context.create_stream(config).await?;
+    let began = Instant::now();
+    let confirmed = flood(&context, size, time, |_, message| message).await?;
+    Ok(confirmed as f64 / began.elapsed().as_secs_f64())
+}
+
+/// Returns the items per second from a bare publisher to a bare consumer, which have to do what the
+/// bridges have: ids against duplicates, a stream that is a work queue, an acknowledgement for each
+/// message.
+async fn publish_and_consume(launcher: &Path, size: usize, time: Duration) -> Result<f64> {
+    let scratch = Scratch::new()?;
+    let server = server(launcher, &scratch.0)?;
+    let context = jetstream::new(async_nats::connect(server.url()).await?);
+    let config = Config {
+        name: BARE.into(),
+        retention: RetentionPolicy::WorkQueue,
+        ..Config::default()
+    };
+    context.create_stream(config).await?;
+    let other = jetstream::new(async_nats::connect(server.url()).await?);
+    let consumer = pull::Config {
+        durable_name: Some(BARE.into()),
+        ack_policy: AckPolicy::Explicit,
+        max_ack_pending: 4 * MESSAGES as i64,
+        ..pull::Config::default()
+    };
+    let consumer = other
+        .create_consumer_strict_on_stream(consumer, BARE)
+        .await?;
+    let consuming = tokio::spawn(async move {
+        let mut messages = consumer
+            .stream()
+            .max_messages_per_batch(MESSAGES)
+            .max_bytes_per_batch(ON_THE_WAY / 2)
+            .messages()
+            .await?;
+        let (mut began, mut count) = (None, 0);
+        while let Some(message) = messages.next().await {
+            let message = message?;
+            let _ = began.get_or_insert_with(Instant::now);
+            message.ack().await.map_err(anyhow::Error::from_boxed)?;
+            if message.payload.is_empty() {
+                break;
+            }
+            count += 1;
+        }
+        anyhow::Ok(f64::from(count) / began.map_or(0.0, |began| began.elapsed().as_secs_f64()))
+    });
+    let with_id = |number: u64, message: PublishMessage| message.message_id(number.to_string());
+    flood(&context, size, time, with_id).await?;
+    context.publish(BARE, Bytes::new()).await?.await?;
+    consuming.await?
+}
+
+/// Publishes for a while, waits for all confirmations, and returns how many there were.
+async fn flood(
+    context: &jetstream::Context,
+    size: usize,
+    time: Duration,
+    finish: impl Fn(u64, PublishMessage) -> PublishMessage,
+) -> Result<u64> {
     let body = Bytes::from(vec![7; size]);
     let most = (ON_THE_WAY / size).clamp(4, MESSAGES);
-    let (mut flying, mut confirmed) = (FuturesOrdered::new(), 0);
+    let (mut flying, mut sent, mut confirmed) = (FuturesOrdered::new(), 0, 0);
     let began = Instant::now();
     while began.elapsed() < time || !flying.is_empty() {
         while flying.len() < most && began.elapsed() < time {
-            flying.push_back(context.publish("bare", body.clone()).await?.into_future());
+            let message = PublishMessage::build().payload(body.clone());
+            let ack = context.send_publish(BARE, finish(sent, message)).await?;
+            sent += 1;
+            flying.push_back(ack.into_future());
         }
         if let Some(ack) = flying.next().await {
             ack?;
             confirmed += 1;
         }
     }
-    Ok(f64::from(confirmed) / began.elapsed().as_secs_f64())
+    Ok(confirmed)
 }
 
 /// Returns the items per second from one queue through two bridges and a server to another queue.
