@@ -3,6 +3,7 @@
 
 use super::Dir;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,14 @@ impl Started {
             .env("PRODCON_DIR", &dir.0)
             .env(ROLE, role)
             .env(NUMBER, number.to_string());
+        // SAFETY: `signal` may be called between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                // Who starts the tests in the background of a shell has it ignored.
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                Ok(())
+            })
+        };
         Self(command.spawn().unwrap())
     }
 
