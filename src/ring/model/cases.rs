@@ -18,10 +18,8 @@
 //!   (model_a_put_against_the_end_of_a_stream).
 
 use super::super::seat::Seat;
-use super::{
-    Case, Plan, STARTED, STOP_AT_QUEUE_END, STOPPED, at_least, case, deaths, each_death, explore,
-    explore_at_least, two_deaths,
-};
+use super::explore::{at_least, deaths, each_death, explore, explore_at_least, two_deaths};
+use super::{Case, Plan, STARTED, STOP_AT_QUEUE_END, STOPPED, case};
 
 pub(super) const PUT_A: Plan = |actor| {
     let _ = actor.put(10);

@@ -12,7 +12,9 @@
 //! with the block.
 
 use super::cases::{CLEAR, GET, PUT_A, PUT_B};
-use super::{Case, Pass, Plan, at_least, case, each_death, explore, pass};
+use super::explore::{at_least, each_death, explore};
+use super::{Case, Plan, case};
+use crate::sync::atomic::{Pass, pass};
 
 fn copies(slots: u32, filled: u64, plans: &[Plan]) -> Case {
     Case {

@@ -28,6 +28,7 @@
 
 mod cases;
 mod copies;
+mod explore;
 mod observers;
 mod selects;
 mod sleepers;
@@ -37,13 +38,14 @@ use super::seat::{Event, Kind, Record, Seat};
 use super::slot::{BlockWord, Cursor, Ready, Shape};
 use super::{Cursors, End, Ending, Locks, Memory, Recovered, Ring, RingError};
 use crate::layout::SeatLine;
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, Pass, cas_sc, load_sc, pass};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, cas_sc, load_sc};
 use crate::sync::mortal::live;
 use crate::sync::pair::Pair;
+use explore::FORCED;
 use loom::cell::UnsafeCell;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64 as Tally, Ordering as Std};
+use std::sync::atomic::{AtomicBool, Ordering as Std};
 
 /// Checks, just after an exchange, that no live item is discarded, and that no put that is void
 /// itself drops a live one.
@@ -587,238 +589,4 @@ fn participant(
     for seat in mine.into_iter().filter(|mine| !keeps || *mine != seat) {
         (&held).unlock(seat); // the kernel drops a dead process's locks; a live one leaves at rest
     }
-}
-
-thread_local! {
-    /// Executions of this test's models so far.
-    static EXECUTIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Runs the models of a test and prints how many executions loom found. Fails if they are fewer
-/// than `fenced` and `bare`, which each pass was seen to have: a change that hides accesses from
-/// loom shows here.
-fn at_least(fenced: u64, bare: u64, models: impl FnOnce()) {
-    EXECUTIONS.set(0);
-    models();
-    let (found, thread) = (EXECUTIONS.get(), std::thread::current());
-    let name = thread
-        .name()
-        .unwrap_or_default()
-        .rsplit("::")
-        .next()
-        .unwrap_or_default();
-    println!("executions {:?} {name} {found}", pass());
-    let floor = if pass() == Pass::Fenced { fenced } else { bare };
-    assert_executions(found, floor);
-}
-
-fn assert_executions(found: u64, floor: u64) {
-    let bound = loom::model::Builder::new()
-        .preemption_bound
-        .unwrap_or(FORCED);
-    assert!(
-        bound < FORCED || found >= floor,
-        "loom ran {found} executions of at least {floor}"
-    );
-}
-
-/// The most thread switches and deaths that are forced in one execution, unless
-/// LOOM_MAX_PREEMPTIONS has another number of switches.
-const FORCED: usize = 3;
-
-/// Runs the executions that loom finds, and counts them.
-fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    let executions = Arc::new(Tally::new(0));
-    let ran = executions.clone();
-    let mut builder = loom::model::Builder::new();
-    builder.max_branches = 100_000;
-    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    builder.check(move || {
-        ran.fetch_add(1, Std::Relaxed);
-        model();
-    });
-    let ran = executions.load(Std::Relaxed);
-    EXECUTIONS.set(EXECUTIONS.get() + ran);
-    if std::env::var_os("PRODCON_LOOM_VERBOSE").is_some() {
-        println!("  {:?}: {ran}", std::thread::current().name());
-    }
-}
-
-/// Runs the executions that loom finds, with the participants in this order and in the reverse one,
-/// because loom does not treat them alike. Returns true if somebody died in one of them.
-fn explore(case: &Case) -> bool {
-    let died = explore_as_listed(case);
-    explore_as_listed(&reversed(case)) || died
-}
-
-fn reversed(case: &Case) -> Case {
-    let mut reversed = case.clone();
-    reversed.plans.reverse();
-    reversed
-}
-
-/// Explores as `explore` does, and fails if loom runs fewer executions than this in the first
-/// order.
-fn explore_at_least(executions: u64, case: &Case) {
-    let before = EXECUTIONS.get();
-    explore_as_listed(case);
-    assert_executions(EXECUTIONS.get() - before, executions);
-    explore_as_listed(&reversed(case));
-}
-
-fn explore_as_listed(case: &Case) -> bool {
-    let died = Arc::new(AtomicBool::new(false));
-    let outer = died.clone();
-    let case = case.clone();
-    let deaths = case.plans.iter().filter(|(_, life)| life.is_some()).count();
-    check(case.forced - deaths, move || {
-        let shared = Shared::new(&case);
-        let log: Log = Default::default();
-        let filler = case.filler();
-        let none = AtomicBool::new(false);
-        for item in 0..case.filled {
-            let put: Plan = |actor| {
-                let _ = actor.put(u64::from(actor.ring.tail().index) + 2 * actor.ring.tail().cycle);
-            };
-            let _ = item;
-            participant(shared.clone(), &case, put, None, filler, log.clone(), &none);
-        }
-        let threads: Vec<_> = case.plans[1..]
-            .iter()
-            .enumerate()
-            .map(|(index, (plan, life))| {
-                let (shared, case, log, died, plan, life) = (
-                    shared.clone(),
-                    case.clone(),
-                    log.clone(),
-                    died.clone(),
-                    *plan,
-                    *life,
-                );
-                loom::thread::spawn(move || {
-                    participant(shared, &case, plan, life, index as u32 + 1, log, &died)
-                })
-            })
-            .collect();
-        let (plan, life) = case.plans[0];
-        participant(shared.clone(), &case, plan, life, 0, log.clone(), &died);
-        threads
-            .into_iter()
-            .for_each(|thread| thread.join().unwrap());
-        // Afterwards: everything can be resolved, adopted and accounted for.
-        participant(
-            shared.clone(),
-            &case,
-            |actor| (0..3).for_each(|_| actor.recover()),
-            None,
-            filler,
-            log.clone(),
-            &none,
-        );
-        if case.at_least_once {
-            participant(
-                shared.clone(),
-                &case,
-                |actor| while actor.adopt() {},
-                None,
-                filler,
-                log.clone(),
-                &none,
-            );
-        }
-        let ring = case.ring(&shared);
-        assert!(
-            !ring.needs_care(|_| false),
-            "a seat stays undecided or holds an item"
-        );
-        assert_eq!(ring.permutation(&ring.census()), Vec::<String>::new());
-        let seats: Vec<_> = shared.0.seats.iter().map(SeatLine::read_counts).collect();
-        let sum = |event| seats.iter().map(|counts| counts.items(event)).sum::<u64>();
-        let got = seats.iter().map(|counts| counts.got).sum::<u64>();
-        let (head, tail) = (
-            shared.0.shape.count(ring.head()),
-            shared.0.shape.count(ring.tail()),
-        );
-        let (removed, skipped) = (
-            got + sum(Event::Dropped) + sum(Event::Cleared) + sum(Event::Lost),
-            sum(Event::Skipped),
-        );
-        assert_eq!(
-            removed,
-            (head - skipped) * u64::from(case.batch),
-            "accounts {seats:?}"
-        );
-        assert_eq!(
-            sum(Event::Put),
-            if case.batch == 1 {
-                0
-            } else {
-                (tail - skipped) * u64::from(case.batch)
-            },
-            "puts {seats:?}"
-        );
-        assert!(
-            head <= tail
-                && tail - head <= u64::from(case.slots)
-                && ring.items() == (tail - head) * u64::from(case.batch)
-        );
-        let log = log.0.lock().unwrap();
-        if log.ended && load_sc(&shared.0.words[4]) == STOP_AT_QUEUE_END {
-            assert_eq!(ring.items(), 0, "put after the end of the stream");
-        }
-        if deaths == 0 {
-            for seen in &log.observed_at {
-                assert!(
-                    log.put_at.contains(seen),
-                    "{seen:?} observed of {:?}",
-                    log.put_at
-                );
-            }
-        }
-        let mut items = log.read.clone();
-        let read = items.len();
-        items.sort_unstable();
-        items.dedup();
-        if case.at_least_once {
-            assert!(sum(Event::Lost) == 0, "an item was lost");
-        } else {
-            assert_eq!(items.len(), read, "an item was read twice");
-        }
-        assert!(
-            items.len() as u64 >= got,
-            "an acknowledged item was never read"
-        );
-    });
-    outer.load(Std::Relaxed)
-}
-
-/// Runs the case with its first two participants dying, one of them and both, each before each of
-/// its stores.
-fn two_deaths(case: &Case) {
-    let [first, second] = [0, 1].map(|who| deaths(case, who));
-    for k in 0..first {
-        for l in 0..second {
-            let mut mortal = case.clone();
-            (mortal.plans[0].1, mortal.plans[1].1) = (Some(k), Some(l));
-            explore(&mortal);
-        }
-    }
-}
-
-/// Runs the case with participant `who` dying before its k-th store, for every k until it survives.
-/// Returns how many there are.
-fn deaths(case: &Case, who: usize) -> u32 {
-    for k in 0..100 {
-        let mut mortal = case.clone();
-        mortal.plans[who].1 = Some(k);
-        if !explore(&mortal) {
-            return k;
-        }
-    }
-    panic!("it never survives");
-}
-
-/// Runs `deaths` for a participant that stores something.
-fn each_death(case: &Case, who: usize) {
-    assert!(deaths(case, who) > 2, "nobody died");
 }

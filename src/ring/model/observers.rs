@@ -6,7 +6,8 @@
 
 use super::super::End;
 use super::cases::{CLEAR, PUT_A};
-use super::{Case, Plan, at_least, case, explore};
+use super::explore::{at_least, explore};
+use super::{Case, Plan, case};
 
 const LATEST: Plan = |actor| actor.observe(End::Newest);
 const PEEK: Plan = |actor| actor.observe(End::Oldest);

@@ -1,7 +1,7 @@
 //! Models of waits on several words: no cancel is lost between the look and the sleep, and a waiter
 //! that leaves with one wake-up passes the other one on. A planted bug of each kind is seen failing.
 
-use super::{FORCED, at_least, check};
+use super::explore::{FORCED, at_least, check};
 use crate::sync::atomic::{AtomicU32, AtomicU64, cas_sc, cas32_sc, load_sc, load32_sc};
 use crate::sync::event::{Futex, pass_on, register, wake_one};
 use loom::sync::{Condvar, Mutex};

@@ -1,7 +1,7 @@
 //! Models of the event word: no wake-up is lost. A sleeper that does not look again after it
 //! registered fails here, and so does a waker that does not change the word.
 
-use super::{FORCED, at_least, check};
+use super::explore::{FORCED, at_least, check};
 use crate::sync::atomic::{AtomicU32, AtomicU64, cas_sc, load_sc, load32_sc};
 use crate::sync::event::{Futex, register, wake_one};
 use loom::sync::{Condvar, Mutex};

@@ -1,9 +1,10 @@
 //! Weaker orderings are found: each of these tests plants one, and a model fails because of it.
 
+use super::case;
 use super::cases::{GET, PUT_A, next_life};
+use super::explore::explore;
 use super::observers::{a_seat_changes_hands_beside_an_observer, puts_beside_an_observer};
 use super::sleepers::sleepers_and_wakers;
-use super::{case, explore};
 use crate::sync::atomic::{Ordering, Weaker, weaken};
 
 #[test]
