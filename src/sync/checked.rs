@@ -1,4 +1,5 @@
-//! Atomics under loom, which tries the schedules of a model and the values that its loads may see.
+//! Atomics under loom, which tries the schedules of a model and the values that its loads may see,
+//! or under shuttle, which tries schedules at random.
 //!
 //! loom 0.7 looks for orders to reverse with one *last access* for each word. A thread's own load
 //! before its store or compare-and-swap takes that place, and the other thread's load is forgotten:
@@ -16,11 +17,19 @@
 //! - [`Pass::Fenced`]: between SeqCst fences, which is more than the program has;
 //! - [`Pass::Bare`], chosen with `PRODCON_LOOM_FENCES=0`: as acquire and release, which is less.
 //!   Here other words' orderings are tested, which the fences hide.
+//!
+//! shuttle takes every access for sequentially consistent, and switches threads at each, so it needs
+//! neither marks nor fences. It tests no orderings.
 
 use super::mortal::mortal;
-use loom::sync::Mutex;
-pub(crate) use loom::sync::atomic::{AtomicU32, Ordering};
-use loom::sync::atomic::{AtomicU64 as Word, fence as loom_fence};
+#[cfg(not(shuttle))]
+use loom as engine;
+#[cfg(shuttle)]
+use shuttle as engine;
+
+use engine::sync::Mutex;
+pub(crate) use engine::sync::atomic::{AtomicU32, Ordering};
+use engine::sync::atomic::{AtomicU64 as Word, fence as model_fence};
 use std::cell::Cell;
 
 /// How sequentially consistent accesses are done.
@@ -46,6 +55,8 @@ pub(crate) enum Weaker {
     OldValues,
     /// The fences of this ordering are missing.
     NoFence(Ordering),
+    /// A compare-and-swap is a load and, later, a store.
+    TwoSteps,
 }
 
 thread_local! {
@@ -129,9 +140,12 @@ impl AtomicU64 {
     /// Is done together with the access before it. What loom would try before the mark, it tries
     /// before that access.
     fn mark(&self) {
-        loom::stop_exploring();
-        self.mark.store(0, Ordering::Relaxed);
-        loom::explore();
+        #[cfg(not(shuttle))]
+        {
+            loom::stop_exploring();
+            self.mark.store(0, Ordering::Relaxed);
+            loom::explore();
+        }
     }
 }
 
@@ -139,7 +153,7 @@ pub(crate) fn compiler_fence(_: Ordering) {}
 
 pub(crate) fn fence(ordering: Ordering) {
     if !weaker(Weaker::NoFence(ordering)) {
-        loom_fence(ordering);
+        model_fence(ordering);
     }
 }
 
@@ -159,11 +173,11 @@ pub(crate) fn store32(word: &AtomicU32, value: u32, ordering: Ordering) {
 fn fenced<R>(access: impl FnOnce() -> R) -> R {
     let fenced = PASS.get() == Pass::Fenced;
     if fenced {
-        loom_fence(Ordering::SeqCst);
+        model_fence(Ordering::SeqCst);
     }
     let result = access();
     if fenced {
-        loom_fence(Ordering::SeqCst);
+        model_fence(Ordering::SeqCst);
     }
     result
 }
@@ -205,7 +219,17 @@ pub(crate) fn cas_sc(word: &AtomicU64, old: u64, new: u64) -> Result<u64, u64> {
 
 fn swap_value(word: &AtomicU64, old: u64, new: u64) -> Result<u64, u64> {
     let (success, failure) = swap();
-    let result = fenced(|| word.value.compare_exchange(old, new, success, failure));
+    let result = fenced(|| {
+        if weaker(Weaker::TwoSteps) {
+            let found = word.value.load(Ordering::Acquire);
+            if found != old {
+                return Err(found);
+            }
+            word.value.store(new, Ordering::Release);
+            return Ok(old);
+        }
+        word.value.compare_exchange(old, new, success, failure)
+    });
     word.mark();
     result
 }

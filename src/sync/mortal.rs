@@ -1,4 +1,4 @@
-//! Simulated kills, for the fuzzer (`cfg(fuzzing)`) and the models (`cfg(loom)`): a thread may die
+//! Simulated kills, for the fuzzer (`cfg(fuzzing)`) and the models (`cfg(loom)`, `cfg(shuttle)`): a thread may die
 //! before any store or compare-and-swap on shared words.
 //!
 //! Death is an unwinding with a payload of its own, which [`live`] catches. Invariants:
@@ -22,8 +22,10 @@ enum Life {
     Dead,
 }
 
-#[cfg(loom)]
+#[cfg(all(loom, not(shuttle)))]
 use loom::thread_local;
+#[cfg(all(loom, shuttle))]
+use shuttle::thread_local;
 
 thread_local! {
     static LIFE: Cell<Life> = Cell::new(Life::Endless);

@@ -103,7 +103,7 @@ fn model_a_put_paused_over_a_clear_and_laps() {
 fn model_laps_between_an_exchange_and_the_look_at_the_epoch() {
     at_least(32_600, 39_400, || {
         // A get that walks where it has to.
-        const TWICE: Plan = |actor| (0..2).for_each(|_| drop(actor.get()));
+        const TWICE: Plan = |actor| (0..2).for_each(|_| _ = actor.get());
         const LAP_AND_PUT: Plan = |actor| {
             let _ = actor.put(50);
             let _ = actor.get();
@@ -118,7 +118,7 @@ fn model_laps_between_an_exchange_and_the_look_at_the_epoch() {
 #[test]
 fn model_a_put_from_the_next_cycle() {
     at_least(6_600, 5_800, || {
-        const THRICE: Plan = |actor| (0..3).for_each(|_| drop(actor.get_by_copy()));
+        const THRICE: Plan = |actor| (0..3).for_each(|_| _ = actor.get_by_copy());
         explore(&bounded(copies(2, 2, &[THRICE, PUT_A, NEXT_EPOCH])));
     });
 }

@@ -1,9 +1,7 @@
 //! Runs models under loom, and counts their executions.
 
-use super::{Case, Log, Plan, STOP_AT_QUEUE_END, Shared, participant};
-use crate::layout::SeatLine;
-use crate::ring::seat::Event;
-use crate::sync::atomic::{Pass, load_sc, pass};
+use super::{Case, play};
+use crate::sync::atomic::{Pass, pass};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64 as Tally, Ordering as Std};
@@ -90,124 +88,7 @@ fn explore_as_listed(case: &Case) -> bool {
     let outer = died.clone();
     let case = case.clone();
     let deaths = case.plans.iter().filter(|(_, life)| life.is_some()).count();
-    check(case.forced - deaths, move || {
-        let shared = Shared::new(&case);
-        let log: Log = Default::default();
-        let filler = case.filler();
-        let none = AtomicBool::new(false);
-        for item in 0..case.filled {
-            let put: Plan = |actor| {
-                let _ = actor.put(u64::from(actor.ring.tail().index) + 2 * actor.ring.tail().cycle);
-            };
-            let _ = item;
-            participant(shared.clone(), &case, put, None, filler, log.clone(), &none);
-        }
-        let threads: Vec<_> = case.plans[1..]
-            .iter()
-            .enumerate()
-            .map(|(index, (plan, life))| {
-                let (shared, case, log, died, plan, life) = (
-                    shared.clone(),
-                    case.clone(),
-                    log.clone(),
-                    died.clone(),
-                    *plan,
-                    *life,
-                );
-                loom::thread::spawn(move || {
-                    participant(shared, &case, plan, life, index as u32 + 1, log, &died)
-                })
-            })
-            .collect();
-        let (plan, life) = case.plans[0];
-        participant(shared.clone(), &case, plan, life, 0, log.clone(), &died);
-        threads
-            .into_iter()
-            .for_each(|thread| thread.join().unwrap());
-        // Afterwards: everything can be resolved, adopted and accounted for.
-        participant(
-            shared.clone(),
-            &case,
-            |actor| (0..3).for_each(|_| actor.recover()),
-            None,
-            filler,
-            log.clone(),
-            &none,
-        );
-        if case.at_least_once {
-            participant(
-                shared.clone(),
-                &case,
-                |actor| while actor.adopt() {},
-                None,
-                filler,
-                log.clone(),
-                &none,
-            );
-        }
-        let ring = case.ring(&shared);
-        assert!(
-            !ring.needs_care(|_| false),
-            "a seat stays undecided or holds an item"
-        );
-        assert_eq!(ring.permutation(&ring.census()), Vec::<String>::new());
-        let seats: Vec<_> = shared.0.seats.iter().map(SeatLine::read_counts).collect();
-        let sum = |event| seats.iter().map(|counts| counts.items(event)).sum::<u64>();
-        let got = seats.iter().map(|counts| counts.got).sum::<u64>();
-        let (head, tail) = (
-            shared.0.shape.count(ring.head()),
-            shared.0.shape.count(ring.tail()),
-        );
-        let (removed, skipped) = (
-            got + sum(Event::Dropped) + sum(Event::Cleared) + sum(Event::Lost),
-            sum(Event::Skipped),
-        );
-        assert_eq!(
-            removed,
-            (head - skipped) * u64::from(case.batch),
-            "accounts {seats:?}"
-        );
-        assert_eq!(
-            sum(Event::Put),
-            if case.batch == 1 {
-                0
-            } else {
-                (tail - skipped) * u64::from(case.batch)
-            },
-            "puts {seats:?}"
-        );
-        assert!(
-            head <= tail
-                && tail - head <= u64::from(case.slots)
-                && ring.items() == (tail - head) * u64::from(case.batch)
-        );
-        let log = log.0.lock().unwrap();
-        if log.ended && load_sc(&shared.0.words[4]) == STOP_AT_QUEUE_END {
-            assert_eq!(ring.items(), 0, "put after the end of the stream");
-        }
-        if deaths == 0 {
-            for seen in &log.observed_at {
-                assert!(
-                    log.put_at.contains(seen),
-                    "{seen:?} observed of {:?}",
-                    log.put_at
-                );
-            }
-        }
-        let mut items = log.read.clone();
-        let read = items.len();
-        items.sort_unstable();
-        items.dedup();
-        if case.at_least_once {
-            assert!(sum(Event::Lost) == 0, "an item was lost");
-        } else {
-            assert_eq!(items.len(), read, "an item was read twice");
-        }
-        assert!(
-            items.len() as u64 >= got,
-            "an acknowledged item was never read"
-        );
-    });
+    check(case.forced - deaths, move || play(&case, &died));
     outer.load(Std::Relaxed)
 }
 

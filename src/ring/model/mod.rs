@@ -1,5 +1,5 @@
-//! Loom models of the real ring code under weak memory, with participants that die before any store
-//! or compare-and-swap.
+//! Models of the real ring code, with participants that die before any store or compare-and-swap:
+//! two or three of them under loom and weak memory, and three or four under shuttle.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib -p prodcon -- model --nocapture` prints
 //! how many executions each model has. With `PRODCON_LOOM_FENCES=0` it is the second pass, see
@@ -24,14 +24,23 @@
 //! `cases` has the models of the ring, `copies` those of the copy in the slot, `observers` those of
 //! looks without taking, `sleepers` those of the event word, and `selects` those of waits on several
 //! words. The head of `cases` lists planted bugs, each seen failing. `weaker` plants weaker orderings
-//! in each run.
+//! in each run. `schedules` has all that shuttle does.
 
+#[cfg(not(shuttle))]
 mod cases;
+#[cfg(not(shuttle))]
 mod copies;
+#[cfg(not(shuttle))]
 mod explore;
+#[cfg(not(shuttle))]
 mod observers;
+#[cfg(shuttle)]
+mod schedules;
+#[cfg(not(shuttle))]
 mod selects;
+#[cfg(not(shuttle))]
 mod sleepers;
+#[cfg(not(shuttle))]
 mod weaker;
 
 use super::seat::{Event, Kind, Record, Seat};
@@ -41,8 +50,14 @@ use crate::layout::SeatLine;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, cas_sc, load_sc};
 use crate::sync::mortal::live;
 use crate::sync::pair::Pair;
+#[cfg(not(shuttle))]
 use explore::FORCED;
-use loom::cell::UnsafeCell;
+#[cfg(not(shuttle))]
+use loom::{cell::UnsafeCell, thread};
+#[cfg(shuttle)]
+use schedules::UnsafeCell;
+#[cfg(shuttle)]
+use shuttle::thread;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering as Std};
@@ -108,7 +123,7 @@ const STOP_AT_QUEUE_END: u64 = 3;
 #[derive(Clone)]
 struct Shared(Arc<Inner>);
 
-// SAFETY: the payload cells are accessed by the owner of the block alone; loom checks just that.
+// SAFETY: the payload cells are accessed by the owner of the block alone; the models check just that.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
@@ -179,7 +194,7 @@ impl Memory for Shared {
     }
     fn fetch_ahead(&self, _: u32) {}
     fn copy_of(&self, block: u32) -> u64 {
-        // SAFETY: the caller owns the block; loom fails if anybody else writes to it.
+        // SAFETY: the caller owns the block; a model fails if anybody else writes to it.
         self.0.payload[block as usize].with(|cell| unsafe { *cell })
     }
     fn seat(&self, index: u32) -> &SeatLine {
@@ -309,7 +324,7 @@ impl Actor<'_> {
                 word.store(block, Ordering::Relaxed);
             }
         }
-        // SAFETY: the block is this seat's own; loom fails if anybody else touches it.
+        // SAFETY: the block is this seat's own; a model fails if anybody else touches it.
         self.ring.memory.0.payload[self.seat.block as usize]
             .with_mut(|cell| unsafe { *cell = block });
         let length = if self.ring.batch == 1 {
@@ -514,7 +529,8 @@ struct Case {
     copies: bool,
     /// Somebody observes.
     observed: bool,
-    /// The most thread switches and deaths that are forced.
+    /// The most thread switches and deaths that loom forces.
+    #[cfg(not(shuttle))]
     forced: usize,
     /// What each participant does, and after how many stores it dies.
     plans: Vec<(Plan, Option<u32>)>,
@@ -548,6 +564,7 @@ fn case(slots: u32, plans: &[Plan]) -> Case {
         ends: false,
         copies: false,
         observed: false,
+        #[cfg(not(shuttle))]
         forced: FORCED,
         plans: plans.iter().map(|plan| (*plan, None)).collect(),
     }
@@ -589,4 +606,125 @@ fn participant(
     for seat in mine.into_iter().filter(|mine| !keeps || *mine != seat) {
         (&held).unlock(seat); // the kernel drops a dead process's locks; a live one leaves at rest
     }
+}
+
+/// Plays the case through once, in the engine's schedule, and checks what is left in the end. Sets
+/// `died` if somebody died.
+fn play(case: &Case, died: &Arc<AtomicBool>) {
+    let shared = Shared::new(case);
+    let log: Log = Default::default();
+    let filler = case.filler();
+    let none = AtomicBool::new(false);
+    for item in 0..case.filled {
+        let put: Plan = |actor| {
+            let _ = actor.put(u64::from(actor.ring.tail().index) + 2 * actor.ring.tail().cycle);
+        };
+        let _ = item;
+        participant(shared.clone(), case, put, None, filler, log.clone(), &none);
+    }
+    let threads: Vec<_> = case.plans[1..]
+        .iter()
+        .enumerate()
+        .map(|(index, (plan, life))| {
+            let (shared, case, log, died, plan, life) = (
+                shared.clone(),
+                case.clone(),
+                log.clone(),
+                died.clone(),
+                *plan,
+                *life,
+            );
+            thread::spawn(move || {
+                participant(shared, &case, plan, life, index as u32 + 1, log, &died)
+            })
+        })
+        .collect();
+    let (plan, life) = case.plans[0];
+    participant(shared.clone(), case, plan, life, 0, log.clone(), died);
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+    // Afterwards: everything can be resolved, adopted and accounted for.
+    participant(
+        shared.clone(),
+        case,
+        |actor| (0..3).for_each(|_| actor.recover()),
+        None,
+        filler,
+        log.clone(),
+        &none,
+    );
+    if case.at_least_once {
+        participant(
+            shared.clone(),
+            case,
+            |actor| while actor.adopt() {},
+            None,
+            filler,
+            log.clone(),
+            &none,
+        );
+    }
+    let ring = case.ring(&shared);
+    assert!(
+        !ring.needs_care(|_| false),
+        "a seat stays undecided or holds an item"
+    );
+    assert_eq!(ring.permutation(&ring.census()), Vec::<String>::new());
+    let seats: Vec<_> = shared.0.seats.iter().map(SeatLine::read_counts).collect();
+    let sum = |event| seats.iter().map(|counts| counts.items(event)).sum::<u64>();
+    let got = seats.iter().map(|counts| counts.got).sum::<u64>();
+    let (head, tail) = (
+        shared.0.shape.count(ring.head()),
+        shared.0.shape.count(ring.tail()),
+    );
+    let (removed, skipped) = (
+        got + sum(Event::Dropped) + sum(Event::Cleared) + sum(Event::Lost),
+        sum(Event::Skipped),
+    );
+    assert_eq!(
+        removed,
+        (head - skipped) * u64::from(case.batch),
+        "accounts {seats:?}"
+    );
+    assert_eq!(
+        sum(Event::Put),
+        if case.batch == 1 {
+            0
+        } else {
+            (tail - skipped) * u64::from(case.batch)
+        },
+        "puts {seats:?}"
+    );
+    assert!(
+        head <= tail
+            && tail - head <= u64::from(case.slots)
+            && ring.items() == (tail - head) * u64::from(case.batch)
+    );
+    let log = log.0.lock().unwrap();
+    if log.ended && load_sc(&shared.0.words[4]) == STOP_AT_QUEUE_END {
+        assert_eq!(ring.items(), 0, "put after the end of the stream");
+    }
+    if case.plans.iter().all(|(_, life)| life.is_none()) {
+        for seen in &log.observed_at {
+            assert!(
+                log.put_at.contains(seen),
+                "{seen:?} observed of {:?}",
+                log.put_at
+            );
+        }
+    }
+    let mut items = log.read.clone();
+    let read = items.len();
+    items.sort_unstable();
+    items.dedup();
+    if case.at_least_once {
+        assert!(sum(Event::Lost) == 0, "an item was lost");
+    } else {
+        assert_eq!(items.len(), read, "an item was read twice");
+    }
+    assert!(
+        items.len() as u64 >= got,
+        "an acknowledged item was never read"
+    );
 }

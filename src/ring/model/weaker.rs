@@ -1,7 +1,7 @@
 //! Weaker orderings are found: each of these tests plants one, and a model fails because of it.
 
 use super::case;
-use super::cases::{GET, PUT_A, next_life};
+use super::cases::{GET, PUT_A, PUT_B, next_life};
 use super::explore::explore;
 use super::observers::{a_seat_changes_hands_beside_an_observer, puts_beside_an_observer};
 use super::sleepers::sleepers_and_wakers;
@@ -61,4 +61,11 @@ fn model_fails_by_a_second_look_without_an_acquire_fence() {
 fn model_fails_by_a_seat_that_changes_hands_without_a_release_fence() {
     let _weaker = weaken(Weaker::NoFence(Ordering::Release));
     a_seat_changes_hands_beside_an_observer();
+}
+
+#[test]
+#[should_panic(expected = "is nowhere")]
+fn model_fails_by_a_compare_and_swap_in_two_steps() {
+    let _weaker = weaken(Weaker::TwoSteps);
+    explore(&case(1, &[PUT_A, PUT_B]));
 }
