@@ -23,14 +23,14 @@ impl Started {
             .env("PRODCON_DIR", &dir.0)
             .env(ROLE, role)
             .env(NUMBER, number.to_string());
-        // SAFETY: `signal` may be called between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                // Who starts the tests in the background of a shell has it ignored.
-                libc::signal(libc::SIGINT, libc::SIG_DFL);
-                Ok(())
-            })
+        let heeds_interrupts = || {
+            // Who starts the tests in the background of a shell has it ignored.
+            // SAFETY: sets a signal's default action.
+            unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+            Ok(())
         };
+        // SAFETY: `signal` may be called between fork and exec.
+        unsafe { command.pre_exec(heeds_interrupts) };
         Self(command.spawn().unwrap())
     }
 
