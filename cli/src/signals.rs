@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM for commands that hold a seat or have children: they look at a flag between short waits and end cleanly.
 //!
-//! Invariant: from `install` on, the first signal only sets the flag; the second one ends the process at once (the kernel then drops its seats).
+//! Invariant: from `install` on, the first signal only sets the flag; the second one ends the process at once (the kernel then drops its seats). A signal that was ignored from the start stays ignored: a shell without job control starts its background jobs that way.
 
 use crate::exit::{End, Outcome};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
@@ -10,11 +10,14 @@ use std::sync::{Arc, OnceLock};
 
 static CAUGHT: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// From now on both signals are caught.
+/// From now on both signals are caught, except for one that this process was started to ignore.
 pub fn install() -> Outcome {
     let caught = CAUGHT.get_or_init(Default::default);
     let armed = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
+        if is_ignored(signal) {
+            continue;
+        }
         flag::register_conditional_shutdown(signal, 128 + signal, armed.clone())
             .and_then(|_| flag::register(signal, armed.clone()))
             .and_then(|_| {
@@ -27,6 +30,13 @@ pub fn install() -> Outcome {
             .map_err(|error| End::failed(format!("cannot catch signal {signal}: {error}")))?;
     }
     Ok(())
+}
+
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// From now on a file that grows beyond `ulimit -f` is an error of the write, and no silent end.

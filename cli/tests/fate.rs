@@ -296,3 +296,38 @@ fn input_and_output_that_do_not_block_are_waited_for() {
     );
     assert_eq!(get.0.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
+    let dir = Dir::new();
+    dir.ok("create q --capacity 4 --item-size 8", b"");
+    let text = format!(
+        "trap '' INT; exec {} get q --follow",
+        env!("CARGO_BIN_EXE_prodcon")
+    );
+    let mut get = Started(
+        Command::new("sh")
+            .args(["-c", &text])
+            .env("PRODCON_DIR", &dir.0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    until("its sleep", || {
+        dir.stat("q")["members"][0]["asleep"] == true
+    });
+    get.signal("-INT");
+    dir.ok("put q", b"one\n");
+    let mut line = [0; 4];
+    get.0
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut line)
+        .unwrap();
+    assert_eq!(&line, b"one\n");
+    get.signal("-TERM");
+    let (status, _, err) = get.end();
+    assert_eq!((status, err.as_str()), (143, ""));
+}

@@ -4,7 +4,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 /// Gone when it is dropped, with everything in it.
@@ -12,6 +13,7 @@ pub struct Dir(pub PathBuf);
 
 impl Dir {
     pub fn new() -> Self {
+        heed_interrupts();
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let dir = std::env::temp_dir().join(format!(
             "prodcon-cli-{}-{}",
@@ -94,6 +96,17 @@ impl Dir {
             .filter(given)
             .collect()
     }
+}
+
+/// Where a shell has started the tests with SIGINT ignored, the programs that they start would
+/// ignore it too. A handler that ends the tests is not inherited by them.
+fn heed_interrupts() {
+    static HEEDED: Once = Once::new();
+    HEEDED.call_once(|| {
+        let always = Arc::new(AtomicBool::new(true));
+        signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 130, always)
+            .unwrap();
+    });
 }
 
 impl Drop for Dir {
