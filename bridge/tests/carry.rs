@@ -9,6 +9,26 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 #[test]
+fn an_interrupt_that_was_ignored_from_the_start_ends_no_bridge() {
+    if !can_run() {
+        return;
+    }
+    let dir = Dir::new();
+    let server = dir.server();
+    let (mut near, _far) = dir.two::<u64>();
+    let mut out = dir.bridge_in_background(&["out", "near", "--to", &server.url()]);
+    // It may have been taking an item when the signal came, but not each time.
+    for item in 1..=5 {
+        near.put(&item).unwrap();
+        until("it is published", || {
+            near.control().stats().unwrap().gets == item
+        });
+        out.signal("-INT");
+    }
+    assert_eq!(out.terminate(), 0, "{}", out.said());
+}
+
+#[test]
 fn items_come_out_as_they_went_in_and_in_their_order() {
     if !can_run() {
         return;

@@ -90,6 +90,11 @@ impl Dir {
         self.start(&["ip", "netns", "exec", namespace], arguments)
     }
 
+    /// A bridge that a shell starts with SIGINT ignored.
+    pub fn bridge_in_background(&self, arguments: &[&str]) -> Bridge {
+        self.start(&["sh", "-c", r#"trap '' INT; exec "$@""#, "sh"], arguments)
+    }
+
     fn start(&self, before: &[&str], arguments: &[&str]) -> Bridge {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -179,9 +184,14 @@ impl Bridge {
         self.running.kill();
     }
 
-    pub fn terminate(&mut self) -> i32 {
+    pub fn signal(&self, signal: &str) {
         let pid = self.running.0.id().to_string();
-        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    pub fn terminate(&mut self) -> i32 {
+        self.signal("-TERM");
         self.ends()
     }
 }
