@@ -196,7 +196,9 @@ impl Context {
 
     fn tell(&mut self, packet: &Packet) {
         if let Ok(Some(queue)) = self.results.get() {
-            let bytes = packet.encode(queue.item_size());
+            let Some(bytes) = packet.encode(queue.item_size()) else {
+                return; // a ring that somebody has made for short results alone
+            };
             let (watch, grace) = (&mut self.watch, grace(self.closing));
             // The controlling process sees the worker's exit status in any case.
             let _ = send(queue, &bytes, "result_size", || when_full(watch, grace));
@@ -536,8 +538,10 @@ pub(crate) fn report(worker: &str, text: &str) {
         return;
     }
     if let Ok(mut queue) = ReadyQueue::<[u8]>::attach(&format!("{worker}.results")) {
-        let bytes = Packet::Failed(std::process::id(), text.into()).encode(queue.item_size());
-        let _ = queue.within(LAST_WORDS).put(&bytes);
+        let failed = Packet::Failed(std::process::id(), text.into());
+        if let Some(bytes) = failed.encode(queue.item_size()) {
+            let _ = queue.within(LAST_WORDS).put(&bytes);
+        }
     }
 }
 
