@@ -516,7 +516,8 @@ impl Context {
         let pid = std::process::id();
         match outcome {
             Err(failure) => self.tell(&Packet::Failed(pid, text(&failure))),
-            Ok(()) if self.watch.watched().unseen => self.tell(&Packet::Ended(pid)),
+            // Nobody may learn its exit status.
+            Ok(()) if self.watch.watched().supervised => self.tell(&Packet::Ended(pid)),
             Ok(()) => {}
         }
         self.linger();

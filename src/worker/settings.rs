@@ -17,7 +17,6 @@ pub(crate) const INSTRUCTIONS_VARIABLE: &str = "PRODCON_WORKER";
 pub(crate) const TYPE: &str = "PRODCON_WORKER_TYPE";
 const SUPERVISOR: &str = "PRODCON_SUPERVISOR";
 /// The controlling process cannot see how its worker ends.
-const UNSEEN: &str = "PRODCON_UNSEEN";
 const WORK_TIMEOUT: &str = "PRODCON_WORK_TIMEOUT";
 const MAX_BUFFER_SIZE: &str = "PRODCON_MAX_BUFFER_SIZE";
 const SUBSCRIBERS: &str = "PRODCON_SUBSCRIBERS";
@@ -231,11 +230,9 @@ impl Instructions {
         worker: &Control,
         supervisor: u32,
         kind: Option<String>,
-        unseen: bool,
         settings: &Settings,
     ) -> Self {
         let mut lines = vec![(SUPERVISOR.to_owned(), supervisor.to_string())];
-        lines.extend(unseen.then(|| (UNSEEN.to_owned(), "1".to_owned())));
         lines.extend(
             settings
                 .variables()
@@ -317,8 +314,6 @@ pub(crate) struct Watched {
     pub(crate) supervised: bool,
     /// Which one. `None` stands for any.
     pub(crate) supervisor: Option<u32>,
-    /// It cannot see how this process ends, and is told.
-    pub(crate) unseen: bool,
 }
 
 impl Watched {
@@ -326,7 +321,6 @@ impl Watched {
         Self {
             supervised: instructions.is_some(),
             supervisor: instructions.and_then(Instructions::supervisor),
-            unseen: instructions.is_some_and(|it| it.value(UNSEEN).is_some()),
         }
     }
 }

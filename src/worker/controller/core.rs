@@ -14,7 +14,6 @@ use super::segments::Segments;
 use crate::error::{Error, Fault, PutError, Worker};
 use crate::queue::{AttachOptions, Control};
 use crate::state::{Role, State};
-use crate::sys::signal::hides_ends;
 use crate::worker::link::attach_to;
 use crate::worker::message::{Message, WhenFull, send};
 use crate::worker::program::Program;
@@ -107,9 +106,7 @@ impl Core {
             .get_envs()
             .find(|(name, _)| *name == TYPE)
             .and_then(|(_, kind)| kind?.to_str().map(str::to_owned));
-        let unseen = hides_ends();
-        let instructions =
-            Instructions::new(control, segments.lease.number(), kind, unseen, settings);
+        let instructions = Instructions::new(control, segments.lease.number(), kind, settings);
         let dir =
             std::path::absolute(control.directory()).unwrap_or_else(|_| control.directory().into());
         command
@@ -136,7 +133,6 @@ impl Core {
             restart: common.restart,
             start_timeout: common.start_timeout,
             work_limit: common.work_limit,
-            unseen,
             heard: run.listeners[0].ears.clone(),
             on_exit: self.on_exit.clone(),
             after,

@@ -48,7 +48,8 @@ pub struct ProcessExit {
     pub process: usize,
     /// Its id.
     pub pid: u32,
-    /// How it ended. `None` if the status could not be collected, because SIGCHLD is ignored.
+    /// How it ended. `None` if the status could not be collected, because SIGCHLD is ignored or
+    /// another part of the program collects the status of every child.
     pub status: Option<ExitStatus>,
     /// If it failed, what it said before it ended, or why it was killed, or that its status could
     /// not be collected.

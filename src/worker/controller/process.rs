@@ -39,8 +39,6 @@ pub(crate) struct Shared {
     start_timeout: Duration,
     /// How long a call of `work` may take.
     work_limit: Option<Duration>,
-    /// No process sees how they end. Those that end well say so.
-    unseen: bool,
     heard: Arc<Ears>,
     on_exit: Callback<ProcessExit>,
     now: Mutex<Now>,
@@ -75,8 +73,6 @@ pub(crate) struct Plan {
     pub(crate) restart: Restart,
     pub(crate) start_timeout: Duration,
     pub(crate) work_limit: Option<Duration>,
-    /// No process will see how they end. Those that end well say so.
-    pub(crate) unseen: bool,
     pub(crate) heard: Arc<Ears>,
     pub(crate) on_exit: Callback<ProcessExit>,
     pub(crate) after: Box<dyn FnOnce() + Send>,
@@ -99,7 +95,6 @@ impl WorkerProcesses {
             restart: plan.restart,
             start_timeout: plan.start_timeout,
             work_limit: plan.work_limit,
-            unseen: plan.unseen,
             heard: plan.heard,
             on_exit: plan.on_exit,
             now: Mutex::new(Now {
@@ -353,9 +348,10 @@ impl Shared {
                     limit.as_secs_f64()
                 ));
             }
-            if self.unseen && status.is_none() && attached && !ended && error.is_none() {
+            // One that ends well says so.
+            if status.is_none() && attached && !ended && error.is_none() {
                 error = Some(format!(
-                    "process {pid} ended before its work did; nobody knows how, because SIGCHLD is ignored"
+                    "process {pid} ended before its work did; nobody knows how, because SIGCHLD is ignored or its status was collected elsewhere"
                 ));
             }
             let mut exit = ProcessExit {
