@@ -645,6 +645,25 @@ fn a_token_on_signals_leaves_handlers_and_ignored_signals_alone() {
     }
 }
 
+#[test]
+fn signals_of_different_tokens_do_not_count_for_each_other() {
+    let left_alone = in_child(|| {
+        let on = |signals: &[i32]| CancelToken::on_signals(signals).unwrap();
+        // SAFETY: it has a handler.
+        let raise = |signal| assert_eq!(unsafe { libc::raise(signal) }, 0);
+        let (reload, stop) = (on(&[libc::SIGHUP]), on(&[libc::SIGTERM, libc::SIGINT]));
+        raise(libc::SIGHUP);
+        let later = on(&[libc::SIGTERM]);
+        assert!(reload.is_cancelled() && on(&[libc::SIGHUP]).is_cancelled());
+        assert!(!stop.is_cancelled() && !later.is_cancelled());
+        raise(libc::SIGTERM);
+        assert!(stop.is_cancelled() && later.is_cancelled());
+        raise(libc::SIGINT); // the second one of `stop`
+        true
+    });
+    assert_eq!(left_alone, 1000 + libc::SIGINT);
+}
+
 /// Fails if this program, started again in this role, fails or is killed.
 #[cfg(feature = "signals")]
 fn succeeds(role: &str) {
@@ -670,6 +689,12 @@ fn a_signal_that_comes_as_soon_as_it_has_a_handler_ends_a_worker() {
 #[cfg(feature = "signals")]
 fn one_signal_ends_a_worker_and_cancels_the_tokens_of_its_program() {
     succeeds("both");
+}
+
+#[test]
+#[cfg(feature = "signals")]
+fn a_token_of_its_program_for_another_signal_does_not_end_a_worker() {
+    succeeds("another signal");
 }
 
 #[test]
@@ -789,6 +814,16 @@ fn signalled(role: &str) -> bool {
             assert!(!worker.is_stopped() && !token.is_cancelled());
             raise();
             assert!(worker.is_stopped() && token.is_cancelled());
+        }
+        "another signal" => {
+            let mut worker = worker();
+            worker.stop_on_signals().unwrap();
+            let token = CancelToken::on_signals(&[libc::SIGHUP]).unwrap();
+            // SAFETY: it has a handler.
+            assert_eq!(unsafe { libc::raise(libc::SIGHUP) }, 0);
+            assert!(token.is_cancelled() && !worker.is_stopped());
+            raise();
+            assert!(worker.is_stopped());
         }
         "beside" => {
             handle(counts);
