@@ -292,6 +292,34 @@ fn a_select_says_which_is_ready_and_begins_elsewhere_each_time() {
 }
 
 #[test]
+fn a_select_reports_those_that_are_ready_in_turn_whatever_else_its_thread_selects() {
+    let dir = Dir::new();
+    let mut queues: Vec<_> = (0..5).map(|n| dir.queue(&format!("q{n}"), 2)).collect();
+    for full in [0, 1, 3] {
+        queues[full].put(&1).unwrap();
+    }
+    let mut reported = vec![];
+    for _ in 0..6 {
+        // 2 is not ready. The other select would take each second turn of a common count.
+        let three = [0, 1, 2].map(|n: usize| queues[n].readable());
+        let two = [3, 4].map(|n: usize| queues[n].readable());
+        reported.push(select(&three, Some(SHORT_WAIT)).unwrap().unwrap());
+        assert_eq!(select(&two, Some(SHORT_WAIT)).unwrap(), Some(0));
+        let two = [0, 1].map(|n: usize| queues[n].readable());
+        reported.push(2 + select(&two, Some(SHORT_WAIT)).unwrap().unwrap());
+        assert_eq!(select(&[], Some(Duration::ZERO)).unwrap(), None);
+    }
+    let turns = |from: usize| reported[from..].iter().step_by(2).collect::<Vec<_>>();
+    for (turns, least) in [(turns(0), 0), (turns(1), 2)] {
+        let next = |turn: usize| least + (turn - least + 1) % 2;
+        assert!(
+            turns.windows(2).all(|two| *two[1] == next(*two[0])),
+            "{turns:?}"
+        );
+    }
+}
+
+#[test]
 fn a_select_wakes_for_items_space_the_gate_the_state_and_the_end() {
     let dir = Dir::new();
     let (mut items, mut space) = (dir.queue("items", 1), dir.queue("space", 1));

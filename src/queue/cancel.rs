@@ -123,6 +123,11 @@ impl CancelToken {
         Asleep::private(&self.word, 0)
     }
 
+    /// Returns a number that no other token has as long as this one lives.
+    pub(super) fn number(&self) -> u64 {
+        Arc::as_ptr(&self.word) as u64
+    }
+
     /// Returns whether both are one token.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.word, &other.word)

@@ -287,6 +287,17 @@ impl<'a> Interest<'a> {
         }
     }
 
+    /// Returns a number for it, which no other interest has as long as its queue or token lives.
+    pub(super) fn number(&self) -> u64 {
+        match self.0 {
+            // An address is even.
+            Kind::Queue { endpoint, what } => {
+                Arc::as_ptr(&endpoint.control.segment) as u64 | u64::from(what == For::Space)
+            }
+            Kind::Token(token) => token.number(),
+        }
+    }
+
     /// Returns the interest in the queue, if it is one in a queue.
     pub(super) fn view(&self) -> Option<View<'a>> {
         match self.0 {
