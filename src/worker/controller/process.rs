@@ -374,7 +374,7 @@ impl Shared {
             let Some(backoff) = backoff else { break };
             in_a_row = (in_a_row + 1).min(20);
             again = true;
-            if !self.pause(backoff) || !self.start_again(process) {
+            if !self.start_again(process, backoff) {
                 break;
             }
         }
@@ -488,24 +488,33 @@ impl Shared {
         backoff
     }
 
-    fn start_again(&self, process: usize) -> bool {
+    /// Starts a process again after this time, unless the worker is stopped before. Returns whether
+    /// it runs.
+    fn start_again(&self, process: usize, backoff: Duration) -> bool {
+        let goes_on = self.pause(backoff);
         let mut now = lock(&self.now);
-        match self.spawn() {
+        if !goes_on || now.ending {
+            now.ended.stays_ended(process);
+            return false;
+        }
+        let error = match self.spawn() {
             Ok(child) => {
                 now.children[process] = Some(child);
-                true
+                return true;
             }
-            Err(error) => {
-                now.ended.push(ProcessExit {
-                    process,
-                    pid: 0,
-                    status: None,
-                    error: Some(error.to_string()),
-                    restarts: false,
-                });
-                false
-            }
-        }
+            Err(error) => error.to_string(),
+        };
+        let exit = ProcessExit {
+            process,
+            pid: 0,
+            status: None,
+            error: Some(error),
+            restarts: false,
+        };
+        now.ended.push(exit.clone());
+        drop(now);
+        self.on_exit.call(exit);
+        false
     }
 
     fn pid(&self, process: usize) -> Option<u32> {
