@@ -22,7 +22,8 @@ const MAX_INTERESTS: usize = MAX_WORDS - 1;
 /// looks.
 ///
 /// Ready means that an operation is worth a `try_`. Another consumer may be faster, so try, and
-/// wait again after `Empty` or `Full`. If several are ready it reports a different one each time.
+/// wait again after `Empty` or `Full`. If several are ready, selects of the same interests in one
+/// thread report them in turn.
 /// It passes on every wake-up that it does not report.
 ///
 /// It takes up to 127 interests. While it waits it looks after dead processes, as every wait does.
