@@ -203,6 +203,14 @@ fn restore(signal: i32) {
     unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
+/// The ends of this process's children cannot be seen: it ignores SIGCHLD, or has asked the kernel
+/// to leave nothing of them.
+pub(crate) fn hides_ends() -> bool {
+    action(libc::SIGCHLD).is_ok_and(|now| {
+        now.sa_sigaction == libc::SIG_IGN || now.sa_flags & libc::SA_NOCLDWAIT != 0
+    })
+}
+
 /// What this process does at a signal.
 fn action(signal: i32) -> io::Result<libc::sigaction> {
     let mut now = MaybeUninit::<libc::sigaction>::uninit();

@@ -183,7 +183,7 @@ impl Context {
     /// Tells the controlling process that everything is there that the worker needs.
     pub(crate) fn attached(&mut self) {
         if self.watch.watched().supervised {
-            self.tell(&Packet::Attached(std::process::id()));
+            self.tell(&Packet::Attached(std::process::id()), true);
         }
     }
 
@@ -194,14 +194,21 @@ impl Context {
         Ok(results.map_or(65_536, |results| results.item_size()))
     }
 
-    fn tell(&mut self, packet: &Packet) {
+    /// `waits`: for space, as a result does.
+    fn tell(&mut self, packet: &Packet, waits: bool) {
         if let Ok(Some(queue)) = self.results.get() {
             let Some(bytes) = packet.encode(queue.item_size()) else {
                 return; // a ring that somebody has made for short results alone
             };
             let (watch, grace) = (&mut self.watch, grace(self.closing));
             // The controlling process sees the worker's exit status in any case.
-            let _ = send(queue, &bytes, "result_size", || when_full(watch, grace));
+            let _ = send(queue, &bytes, "result_size", || {
+                if waits {
+                    when_full(watch, grace)
+                } else {
+                    WhenFull::GiveUp(PutError::Full)
+                }
+            });
         }
     }
 
@@ -515,9 +522,13 @@ impl Context {
         self.close();
         let pid = std::process::id();
         match outcome {
-            Err(failure) => self.tell(&Packet::Failed(pid, text(&failure))),
-            // Nobody may learn its exit status.
-            Ok(()) if self.watch.watched().supervised => self.tell(&Packet::Ended(pid)),
+            Err(failure) => self.tell(&Packet::Failed(pid, text(&failure)), true),
+            // Should nobody learn the exit status. Only where that is known already it is waited
+            // for space, because a slow callback shall not hold up other ends.
+            Ok(()) if self.watch.watched().supervised => {
+                let waits = self.watch.watched().unseen;
+                self.tell(&Packet::Ended(pid), waits);
+            }
             Ok(()) => {}
         }
         self.linger();

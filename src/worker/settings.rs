@@ -16,6 +16,7 @@ pub(crate) const INSTRUCTIONS_VARIABLE: &str = "PRODCON_WORKER";
 /// The type of worker, where one executable has several.
 pub(crate) const TYPE: &str = "PRODCON_WORKER_TYPE";
 const SUPERVISOR: &str = "PRODCON_SUPERVISOR";
+const UNSEEN: &str = "PRODCON_UNSEEN";
 /// The controlling process cannot see how its worker ends.
 const WORK_TIMEOUT: &str = "PRODCON_WORK_TIMEOUT";
 const MAX_BUFFER_SIZE: &str = "PRODCON_MAX_BUFFER_SIZE";
@@ -230,9 +231,11 @@ impl Instructions {
         worker: &Control,
         supervisor: u32,
         kind: Option<String>,
+        unseen: bool,
         settings: &Settings,
     ) -> Self {
         let mut lines = vec![(SUPERVISOR.to_owned(), supervisor.to_string())];
+        lines.extend(unseen.then(|| (UNSEEN.to_owned(), "1".to_owned())));
         lines.extend(
             settings
                 .variables()
@@ -314,6 +317,8 @@ pub(crate) struct Watched {
     pub(crate) supervised: bool,
     /// Which one. `None` stands for any.
     pub(crate) supervisor: Option<u32>,
+    /// It cannot see how this process ends, and depends on being told.
+    pub(crate) unseen: bool,
 }
 
 impl Watched {
@@ -321,6 +326,7 @@ impl Watched {
         Self {
             supervised: instructions.is_some(),
             supervisor: instructions.and_then(Instructions::supervisor),
+            unseen: instructions.is_some_and(|it| it.value(UNSEEN).is_some()),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::segments::Segments;
 use crate::error::{Error, Fault, PutError, Worker};
 use crate::queue::{AttachOptions, Control};
 use crate::state::{Role, State};
+use crate::sys::signal::hides_ends;
 use crate::worker::link::attach_to;
 use crate::worker::message::{Message, WhenFull, send};
 use crate::worker::program::Program;
@@ -106,7 +107,8 @@ impl Core {
             .get_envs()
             .find(|(name, _)| *name == TYPE)
             .and_then(|(_, kind)| kind?.to_str().map(str::to_owned));
-        let instructions = Instructions::new(control, segments.lease.number(), kind, settings);
+        let (supervisor, unseen) = (segments.lease.number(), hides_ends());
+        let instructions = Instructions::new(control, supervisor, kind, unseen, settings);
         let dir =
             std::path::absolute(control.directory()).unwrap_or_else(|_| control.directory().into());
         command
