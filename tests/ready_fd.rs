@@ -1,6 +1,8 @@
 //! Waiting in a descriptor: armed or not, dropped, cancelled, forked, beside the dead.
 
-use prodcon::{AttachOptions, CancelToken, ErrorKind, GetError, QueueOptions, ReadyFd, ReadyQueue};
+use prodcon::{
+    AttachOptions, CancelToken, ErrorKind, GetError, QueueOptions, ReadyFd, ReadyQueue, State,
+};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
@@ -203,13 +205,34 @@ fn a_cancel_a_removed_name_and_a_changed_state_end_the_wait() {
     let other = attach("q");
     let ready = other.readable().fd().unwrap();
     assert!(!ready.arm().unwrap());
-    other.control().set_state(prodcon::State::Stopped).unwrap();
+    other.control().set_state(State::Stopped).unwrap();
     assert!(readable(&ready, DEADLINE) && ready.arm().unwrap());
-    other.control().set_state(prodcon::State::Started).unwrap();
+    other.control().set_state(State::Started).unwrap();
     assert!(!ready.arm().unwrap());
     prodcon::unlink_in(&dir.0, "q").unwrap();
     assert!(readable(&ready, DEADLINE));
     assert_eq!(ready.arm().unwrap_err().kind(), ErrorKind::Removed);
+}
+
+#[test]
+fn the_end_of_the_stream_comes_to_who_has_the_last_items_in_hand() {
+    let dir = Dir::new();
+    let options = dir.at_least_once(8).attach(dir.attach().max_unacked(2));
+    let mut queue = ReadyQueue::<u64>::create("q", &options).unwrap();
+    queue.put(&1).unwrap();
+    let last = queue.take_owned().unwrap();
+    let ready = queue.readable().fd().unwrap();
+    arm(&dir, "q", &ready);
+    queue.control().set_state(State::StopAtQueueEnd).unwrap();
+    assert!(queue.readable().is_ready().unwrap());
+    assert!(readable(&ready, DEADLINE), "a get answers Stopped");
+    assert!(ready.arm().unwrap());
+    let other = ReadyQueue::<u64>::attach_with("q", &dir.attach()).unwrap();
+    let others = other.readable().fd().unwrap();
+    assert!(!others.arm().unwrap(), "the item may come back to it");
+    assert!(matches!(queue.try_get(), Err(GetError::Stopped)));
+    last.ack();
+    assert!(readable(&others, DEADLINE));
 }
 
 #[test]

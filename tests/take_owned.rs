@@ -254,6 +254,24 @@ fn an_endpoint_whose_last_seat_is_out_says_so_and_goes_on_when_it_is_back() {
 }
 
 #[test]
+fn what_is_given_back_after_the_end_of_the_stream_comes_with_the_next_take() {
+    let dir = Dir::new();
+    let mut queue = dir.queue(&dir.at_least_once(8), 2);
+    put(&mut queue, 1..=1);
+    let job = take(&mut queue);
+    let control = dir.control("q");
+    control.set_state(State::StopAtQueueEnd).unwrap();
+    let ended = |queue: &mut ReadyQueue<u64>| matches!(queue.take_owned(), Err(GetError::Stopped));
+    assert!(ended(&mut queue));
+    job.nack().unwrap();
+    let again = queue.take_owned().unwrap();
+    assert_eq!((*again, again.delivery_count()), (1, 2));
+    again.ack();
+    assert!(ended(&mut queue));
+    assert_eq!(dir.stats().gets, 1);
+}
+
+#[test]
 fn a_forked_childs_deliveries_touch_nothing() {
     let dir = Dir::new();
     let mut queue = dir.queue(&dir.at_least_once(8), 3);

@@ -292,6 +292,34 @@ fn a_select_says_which_is_ready_and_begins_elsewhere_each_time() {
 }
 
 #[test]
+fn a_select_reports_those_that_are_ready_in_turn_whatever_else_its_thread_selects() {
+    let dir = Dir::new();
+    let mut queues: Vec<_> = (0..5).map(|n| dir.queue(&format!("q{n}"), 2)).collect();
+    for full in [0, 1, 3] {
+        queues[full].put(&1).unwrap();
+    }
+    let mut reported = vec![];
+    for _ in 0..6 {
+        // 2 is not ready. The other select would take each second turn of a common count.
+        let three = [0, 1, 2].map(|n: usize| queues[n].readable());
+        let two = [3, 4].map(|n: usize| queues[n].readable());
+        reported.push(select(&three, Some(SHORT_WAIT)).unwrap().unwrap());
+        assert_eq!(select(&two, Some(SHORT_WAIT)).unwrap(), Some(0));
+        let two = [0, 1].map(|n: usize| queues[n].readable());
+        reported.push(2 + select(&two, Some(SHORT_WAIT)).unwrap().unwrap());
+        assert_eq!(select(&[], Some(Duration::ZERO)).unwrap(), None);
+    }
+    let turns = |from: usize| reported[from..].iter().step_by(2).collect::<Vec<_>>();
+    for (turns, least) in [(turns(0), 0), (turns(1), 2)] {
+        let next = |turn: usize| least + (turn - least + 1) % 2;
+        assert!(
+            turns.windows(2).all(|two| *two[1] == next(*two[0])),
+            "{turns:?}"
+        );
+    }
+}
+
+#[test]
 fn a_select_wakes_for_items_space_the_gate_the_state_and_the_end() {
     let dir = Dir::new();
     let (mut items, mut space) = (dir.queue("items", 1), dir.queue("space", 1));
@@ -645,6 +673,25 @@ fn a_token_on_signals_leaves_handlers_and_ignored_signals_alone() {
     }
 }
 
+#[test]
+fn signals_of_different_tokens_do_not_count_for_each_other() {
+    let left_alone = in_child(|| {
+        let on = |signals: &[i32]| CancelToken::on_signals(signals).unwrap();
+        // SAFETY: it has a handler.
+        let raise = |signal| assert_eq!(unsafe { libc::raise(signal) }, 0);
+        let (reload, stop) = (on(&[libc::SIGHUP]), on(&[libc::SIGTERM, libc::SIGINT]));
+        raise(libc::SIGHUP);
+        let later = on(&[libc::SIGTERM]);
+        assert!(reload.is_cancelled() && on(&[libc::SIGHUP]).is_cancelled());
+        assert!(!stop.is_cancelled() && !later.is_cancelled());
+        raise(libc::SIGTERM);
+        assert!(stop.is_cancelled() && later.is_cancelled());
+        raise(libc::SIGINT); // the second one of `stop`
+        true
+    });
+    assert_eq!(left_alone, 1000 + libc::SIGINT);
+}
+
 /// Fails if this program, started again in this role, fails or is killed.
 #[cfg(feature = "signals")]
 fn succeeds(role: &str) {
@@ -670,6 +717,12 @@ fn a_signal_that_comes_as_soon_as_it_has_a_handler_ends_a_worker() {
 #[cfg(feature = "signals")]
 fn one_signal_ends_a_worker_and_cancels_the_tokens_of_its_program() {
     succeeds("both");
+}
+
+#[test]
+#[cfg(feature = "signals")]
+fn a_token_of_its_program_for_another_signal_does_not_end_a_worker() {
+    succeeds("another signal");
 }
 
 #[test]
@@ -789,6 +842,16 @@ fn signalled(role: &str) -> bool {
             assert!(!worker.is_stopped() && !token.is_cancelled());
             raise();
             assert!(worker.is_stopped() && token.is_cancelled());
+        }
+        "another signal" => {
+            let mut worker = worker();
+            worker.stop_on_signals().unwrap();
+            let token = CancelToken::on_signals(&[libc::SIGHUP]).unwrap();
+            // SAFETY: it has a handler.
+            assert_eq!(unsafe { libc::raise(libc::SIGHUP) }, 0);
+            assert!(token.is_cancelled() && !worker.is_stopped());
+            raise();
+            assert!(worker.is_stopped());
         }
         "beside" => {
             handle(counts);

@@ -58,6 +58,9 @@ impl Handle for Fd {
 /// The first armed descriptor of a process starts a thread, `prodcon-wait`, in which all signals are
 /// blocked. It waits for all descriptors, and looks after dead processes meanwhile.
 ///
+/// It looks at the queue, and not at the handle. So get until `PRODCON_EMPTY` before arming it: the
+/// rest of a block of several items does not make it readable.
+///
 /// - Returns: `PRODCON_INVALID` for another `interest`; `PRODCON_NOT_FOUND` if the queue's name was
 ///   removed and it cannot be opened a second time; `PRODCON_OS`.
 /// - Ownership: close it with `prodcon_fd_close`, before or after the queue.

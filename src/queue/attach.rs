@@ -68,17 +68,24 @@ impl Control {
             locks.failed().map_err(|error| self.os_fault(&error))?;
         }
         if let Ok(Some(seat)) = &taken {
-            let line = self.segment.seat(seat.index);
-            // Relaxed, these three: for people.
-            line.pid.store(std::process::id(), Ordering::Relaxed);
-            line.role.store(role as u32, Ordering::Relaxed);
-            line.asleep.store(0, Ordering::Relaxed);
-            self.end_work(seat.index); // its last holder may have been killed in it
+            self.note_holder(seat.index, role);
             if !seat.hold {
                 self.ring.set_buffered(seat, false); // of its last holder
             }
         }
         taken.map_err(|refusal| self.fault(refusal))
+    }
+
+    /// Notes in a seat that was locked just now who has it.
+    pub(super) fn note_holder(&self, seat: u32, role: Role) {
+        self.end_work(seat); // its last holder may have been killed in it
+        let line = self.segment.seat(seat);
+        // Relaxed, both: for people.
+        line.role.store(role as u32, Ordering::Relaxed);
+        line.asleep.store(0, Ordering::Relaxed);
+        // Release: pairs with the Acquire load in `works`. Who sees this process there sees that
+        // the work of the last holder has ended.
+        line.pid.store(std::process::id(), Ordering::Release);
     }
 
     /// Returns how many seats that are not in `own` nobody holds, and carry items (at-least-once).

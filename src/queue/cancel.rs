@@ -81,7 +81,9 @@ impl CancelToken {
 
     /// Makes a token that the first of these signals cancels. The second one kills the process, as
     /// it does by default: a program that does not end is never stuck. A signal that the process
-    /// was started to ignore stays ignored. Tokens for the same signals may be made several times.
+    /// was started to ignore stays ignored. Tokens for the same signals may be made several times:
+    /// one that is made after such a signal came is cancelled. Signals that no token has together do
+    /// not count for each other, so a token for SIGHUP leaves one for SIGTERM alone.
     ///
     /// A worker uses [`Context::cancel_token`](crate::worker::Context::cancel_token) instead, which
     /// ends with the worker's state too.
@@ -119,6 +121,11 @@ impl CancelToken {
     /// Returns the word and the value that it has until the cancel.
     pub(super) fn asleep(&self) -> Asleep<'_> {
         Asleep::private(&self.word, 0)
+    }
+
+    /// Returns a number that no other token has as long as this one lives.
+    pub(super) fn number(&self) -> u64 {
+        Arc::as_ptr(&self.word) as u64
     }
 
     /// Returns whether both are one token.

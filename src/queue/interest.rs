@@ -12,6 +12,7 @@
 use super::cancel::CancelToken;
 use super::control::Control;
 use super::endpoint::Endpoint;
+use super::seat_set::SeatSet;
 use super::wait::For;
 use crate::error::{Fault, Result};
 use crate::ring::Memory;
@@ -27,12 +28,15 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
     control: &'a Control,
+    /// The seats of the endpoint that waits. What these have in hand it does not wait for.
+    own: &'a SeatSet,
     what: For,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(control: &'a Control, what: For) -> Self {
-        Self { control, what }
+        let own = &control.own;
+        Self { control, own, what }
     }
 
     fn word(self) -> &'a AtomicU32 {
@@ -122,7 +126,7 @@ impl<'a> View<'a> {
         }
         // The get that ends the stream answers `Stopped`, and so does not wait.
         Ok(state == State::StopAtQueueEnd
-            && !(ring.at_least_once && ring.others_may_carry(|index| control.own.has(index))))
+            && !(ring.at_least_once && ring.others_may_carry(|index| self.own.has(index))))
     }
 
     /// Returns whether there is an item that a dead consumer left. If so, tells the consumers, so
@@ -175,6 +179,8 @@ impl<'a> View<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Watched {
     control: Arc<Control>,
+    /// The seats of the endpoint, which may be gone by now.
+    own: Arc<SeatSet>,
     what: For,
 }
 
@@ -189,7 +195,8 @@ impl Watched {
                 endpoint.watch.get_or_init(|| control).clone()
             }
         };
-        Ok(Self { control, what })
+        let own = endpoint.control.own.clone();
+        Ok(Self { control, own, what })
     }
 
     /// Returns the token of the endpoint.
@@ -203,7 +210,11 @@ impl Watched {
 
     /// Returns what is waited for, with all that a waiter does.
     pub(super) fn view(&self) -> View<'_> {
-        View::new(&self.control, self.what)
+        View {
+            control: &self.control,
+            own: &self.own,
+            what: self.what,
+        }
     }
 }
 
@@ -284,6 +295,17 @@ impl<'a> Interest<'a> {
                 let ready = View::new(&endpoint.control, what).is_ready()?;
                 Ok(ready || what == For::Items && endpoint.has_left_over())
             }
+        }
+    }
+
+    /// Returns a number for it, which no other interest has as long as its queue or token lives.
+    pub(super) fn number(&self) -> u64 {
+        match self.0 {
+            // An address is even.
+            Kind::Queue { endpoint, what } => {
+                Arc::as_ptr(&endpoint.control.segment) as u64 | u64::from(what == For::Space)
+            }
+            Kind::Token(token) => token.number(),
         }
     }
 

@@ -32,6 +32,9 @@ use std::sync::atomic::{Ordering, fence};
 /// is not acknowledged: as with [`Delivery`](crate::Delivery), except that one that is forgotten
 /// (`mem::forget`) keeps its item and its seat until the process ends.
 ///
+/// At the end of a stream the endpoint answers `Stopped` although deliveries of its own are out. One
+/// that is given back after that comes with the endpoint's next take, or with another consumer's.
+///
 /// ```
 /// # use prodcon::{AttachOptions, QueueOptions, ReadyQueue};
 /// # let name = prodcon::bindings::TestName::new();

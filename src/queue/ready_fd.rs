@@ -22,6 +22,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 /// there are items. Dropping one that is armed, or that became readable and was not armed again,
 /// passes its wake-up on to another waiter, in whatever process.
 ///
+/// It looks at the queue, and not at its endpoint. So it does not see what that has left over: the
+/// rest of a block of several items, or an item that was given back to it. Try until `Empty` before
+/// arming it. Nor does it see whether a seat is free: while `max_unacked` owned deliveries are out
+/// and the queue has items, [`arm`](Self::arm) answers true and
+/// [`take_owned`](crate::ReadyQueue::take_owned) `Empty`. Arm it when one of them has come back.
+///
 /// It outlives its endpoint. In a forked child it answers `Forked`: make another one there, with an
 /// endpoint of the child's own.
 ///

@@ -22,7 +22,8 @@ const MAX_INTERESTS: usize = MAX_WORDS - 1;
 /// looks.
 ///
 /// Ready means that an operation is worth a `try_`. Another consumer may be faster, so try, and
-/// wait again after `Empty` or `Full`. If several are ready it reports a different one each time.
+/// wait again after `Empty` or `Full`. If several are ready, selects of the same interests in one
+/// thread report them in turn.
 /// It passes on every wake-up that it does not report.
 ///
 /// It takes up to 127 interests. While it waits it looks after dead processes, as every wait does.
@@ -53,13 +54,18 @@ const MAX_INTERESTS: usize = MAX_WORDS - 1;
 /// ```
 pub fn select(interests: &[Interest<'_>], timeout: Option<Duration>) -> Result<Option<usize>> {
     check(interests.len(), timeout)?;
+    let turn = Turn::of(interests);
     let mut select = Select {
         interests,
-        first: next_index(interests.len()),
+        first: turn.first(interests.len()),
         registered: Vec::new(),
         slept: false,
     };
-    select.wait(timeout)
+    let ready = select.wait(timeout)?;
+    if let Some(index) = ready {
+        turn.has_reported(index);
+    }
+    Ok(ready)
 }
 
 fn check(interests: usize, timeout: Option<Duration>) -> Result<()> {
@@ -75,12 +81,58 @@ fn check(interests: usize, timeout: Option<Duration>) -> Result<()> {
     Ok(())
 }
 
-/// Returns where the next look begins: one further each time.
-fn next_index(interests: usize) -> usize {
-    thread_local!(static NEXT: Cell<usize> = const { Cell::new(0) });
-    let next = NEXT.get();
-    NEXT.set(next.wrapping_add(1));
-    next.checked_rem(interests).unwrap_or(0)
+/// Whose turn it is among some interests: that of the one after the last one reported. One number
+/// for all selects of a thread would not do. Where two selects take turns each would always begin
+/// at the same interest, and the others would starve.
+struct Turn {
+    /// What the interests are, as a number.
+    interests: u64,
+}
+
+/// What a thread remembers of its last selects: their interests, and where they go on.
+const REMEMBERED: usize = 64;
+
+thread_local! {
+    static TURNS: [Cell<(u64, usize)>; REMEMBERED] =
+        const { [const { Cell::new((0, 0)) }; REMEMBERED] };
+    /// The number of selects of which nothing was remembered.
+    static UNKNOWN: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Turn {
+    fn of(interests: &[Interest<'_>]) -> Self {
+        let numbers = interests.iter().map(Interest::number);
+        Self {
+            interests: numbers.fold(0, mix),
+        }
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&Cell<(u64, usize)>) -> R) -> R {
+        TURNS.with(|turns| act(&turns[self.interests as usize % REMEMBERED]))
+    }
+
+    /// Returns where the look begins. If nothing is remembered that is anywhere.
+    fn first(&self, interests: usize) -> usize {
+        let (known, next) = self.with(Cell::get);
+        let first = if known == self.interests {
+            next
+        } else {
+            let unknown = UNKNOWN.get().wrapping_add(1);
+            UNKNOWN.set(unknown);
+            mix(0, unknown) as usize
+        };
+        first.checked_rem(interests).unwrap_or(0)
+    }
+
+    fn has_reported(&self, index: usize) {
+        self.with(|turn| turn.set((self.interests, index + 1)));
+    }
+}
+
+/// Mixes a number in, so that any bit of it changes all of them.
+fn mix(all: u64, number: u64) -> u64 {
+    let mixed = (all ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^ mixed >> 32
 }
 
 /// One wait. When it is dropped, what it has slept on and does not report passes its wake-up on.

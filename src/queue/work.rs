@@ -44,12 +44,16 @@ impl Control {
         self.readable()?;
         let mut works = vec![];
         for (index, line) in self.seats() {
-            // Relaxed, both: a look that comes a moment too early or too late is one of a moment
-            // before or after.
-            let Some(lasts) = lasts(line.since.load(Ordering::Relaxed)) else {
+            // Relaxed, both of `since`: a look that comes a moment too early or too late is one of
+            // a moment before or after.
+            let since = line.since.load(Ordering::Relaxed);
+            // Acquire: pairs with the Release store of who took the seat. If the seat has changed
+            // hands since the first look, the second one finds another time.
+            let pid = line.pid.load(Ordering::Acquire);
+            let same = line.since.load(Ordering::Relaxed) == since;
+            let Some(lasts) = lasts(since).filter(|_| same) else {
                 continue;
             };
-            let pid = line.pid.load(Ordering::Relaxed);
             // A process that was killed in `work` has left the time there.
             let alive = self.segment.lease.is_locked(index);
             if alive.map_err(|error| self.os_fault(&error))? {

@@ -1,4 +1,5 @@
-//! Signals that ask a process to end. The first one cancels tokens, the second one kills.
+//! Signals that ask a process to end. The first one cancels tokens, the second one kills. Signals
+//! that no token has together do not count for each other.
 //!
 //! Nothing is installed unless somebody asks for it. A signal that the process was started to
 //! ignore stays ignored, as the shell's background jobs want it.
@@ -20,10 +21,11 @@ use super::futex::Kernel;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-static SEEN: AtomicBool = AtomicBool::new(false);
+/// The signals that have come to [`note`], as bits.
+static SEEN: AtomicU64 = AtomicU64::new(0);
 
 /// A word that a signal raises.
 struct Listener {
@@ -54,14 +56,14 @@ enum Disposition {
     Others,
 }
 
-/// Says whether a signal has asked this process to end.
-pub(crate) fn seen() -> bool {
+/// Says whether SIGINT or SIGTERM has asked this process to end.
+pub(crate) fn seen_end() -> bool {
     // Relaxed: nothing else is read because of it, and a handler's store is seen by its own thread
     // at once and by others soon.
-    SEEN.load(Ordering::Relaxed)
+    SEEN.load(Ordering::Relaxed) & (bit(libc::SIGINT) | bit(libc::SIGTERM)) != 0
 }
 
-/// The signals that reach [`note`], as bits. Its lock makes registrations come one after the other.
+/// The signals whose handlers reach [`note`], as bits. Its lock makes registrations come one after the other.
 fn noted() -> MutexGuard<'static, u64> {
     static NOTED: Mutex<u64> = Mutex::new(0);
     NOTED.lock().unwrap_or_else(PoisonError::into_inner)
@@ -134,11 +136,10 @@ fn listen(word: &Arc<AtomicU32>, signals: u64) {
         // Relaxed: one registration at a time.
         next: LISTENERS.load(Ordering::Relaxed),
     }));
-    // Release: pairs with the Acquire load in `note`.
-    LISTENERS.store(listener, Ordering::Release);
-    // A signal may have come before we were in the list. Only one more would raise us, and that one
-    // kills.
-    if seen() {
+    // SeqCst, both: `note` changes the one and then loads the other. So it finds the listener, or
+    // its signal is seen here. Only one more would raise us, and that one kills.
+    LISTENERS.store(listener, Ordering::SeqCst);
+    if SEEN.load(Ordering::SeqCst) & signals != 0 {
         Kernel.raise(word);
     }
 }
@@ -149,21 +150,25 @@ extern "C" fn on_signal(signal: i32) {
 
 /// Async-signal-safe.
 fn note(signal: i32) {
-    // SeqCst: with the list's store and the look in `listen` it has one order on the processors
-    // that we run on, where each of these is a fence or an exchange.
-    if SEEN.swap(true, Ordering::SeqCst) {
+    // SeqCst, both: see `listen`.
+    let before = SEEN.fetch_or(bit(signal), Ordering::SeqCst);
+    let first = LISTENERS.load(Ordering::SeqCst);
+    let heard = || listeners(first).filter(|listener| listener.signals & bit(signal) != 0);
+    if heard().fold(bit(signal), |all, listener| all | listener.signals) & before != 0 {
         die(signal);
         return;
     }
-    // Acquire: pairs with the Release store in `listen`.
-    let mut at = LISTENERS.load(Ordering::Acquire);
-    // SAFETY: null, or a listener that was leaked and is never changed after it is in the list.
-    while let Some(listener) = unsafe { at.as_ref() } {
-        if listener.signals & bit(signal) != 0 {
-            Kernel.raise(&listener.word);
-        }
+    heard().for_each(|listener| Kernel.raise(&listener.word));
+}
+
+/// Returns the listeners from this one on. Async-signal-safe.
+fn listeners(mut at: *mut Listener) -> impl Iterator<Item = &'static Listener> {
+    std::iter::from_fn(move || {
+        // SAFETY: null, or a listener that was leaked and is never changed after it is in the list.
+        let listener: &'static Listener = unsafe { at.as_ref() }?;
         at = listener.next;
-    }
+        Some(listener)
+    })
 }
 
 /// Does something with every signal blocked, so that a thread that is started there never runs a

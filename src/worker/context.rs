@@ -183,7 +183,7 @@ impl Context {
     /// Tells the controlling process that everything is there that the worker needs.
     pub(crate) fn attached(&mut self) {
         if self.watch.watched().supervised {
-            self.tell(&Packet::Attached(std::process::id()));
+            self.tell(&Packet::Attached(std::process::id()), true);
         }
     }
 
@@ -194,12 +194,21 @@ impl Context {
         Ok(results.map_or(65_536, |results| results.item_size()))
     }
 
-    fn tell(&mut self, packet: &Packet) {
+    /// `waits`: for space, as a result does.
+    fn tell(&mut self, packet: &Packet, waits: bool) {
         if let Ok(Some(queue)) = self.results.get() {
-            let bytes = packet.encode(queue.item_size());
+            let Some(bytes) = packet.encode(queue.item_size()) else {
+                return; // a ring that somebody has made for short results alone
+            };
             let (watch, grace) = (&mut self.watch, grace(self.closing));
             // The controlling process sees the worker's exit status in any case.
-            let _ = send(queue, &bytes, "result_size", || when_full(watch, grace));
+            let _ = send(queue, &bytes, "result_size", || {
+                if waits {
+                    when_full(watch, grace)
+                } else {
+                    WhenFull::GiveUp(PutError::Full)
+                }
+            });
         }
     }
 
@@ -513,8 +522,13 @@ impl Context {
         self.close();
         let pid = std::process::id();
         match outcome {
-            Err(failure) => self.tell(&Packet::Failed(pid, text(&failure))),
-            Ok(()) if self.watch.watched().unseen => self.tell(&Packet::Ended(pid)),
+            Err(failure) => self.tell(&Packet::Failed(pid, text(&failure)), true),
+            // Should nobody learn the exit status. Only where that is known already it is waited
+            // for space, because a slow callback shall not hold up other ends.
+            Ok(()) if self.watch.watched().supervised => {
+                let waits = self.watch.watched().unseen;
+                self.tell(&Packet::Ended(pid), waits);
+            }
             Ok(()) => {}
         }
         self.linger();
@@ -536,8 +550,10 @@ pub(crate) fn report(worker: &str, text: &str) {
         return;
     }
     if let Ok(mut queue) = ReadyQueue::<[u8]>::attach(&format!("{worker}.results")) {
-        let bytes = Packet::Failed(std::process::id(), text.into()).encode(queue.item_size());
-        let _ = queue.within(LAST_WORDS).put(&bytes);
+        let failed = Packet::Failed(std::process::id(), text.into());
+        if let Some(bytes) = failed.encode(queue.item_size()) {
+            let _ = queue.within(LAST_WORDS).put(&bytes);
+        }
     }
 }
 

@@ -64,7 +64,15 @@ impl<T: Payload + ?Sized> Link<T> {
             }
             if self.endpoint.is_none() {
                 match self.find() {
-                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    // With a worker's name that is as long as names can be, no ring can be there.
+                    Err(error)
+                        if !matches!(
+                            error.kind(),
+                            ErrorKind::NotFound | ErrorKind::InvalidName
+                        ) =>
+                    {
+                        return Err(error);
+                    }
                     _ => {}
                 }
             }
@@ -150,6 +158,15 @@ mod tests {
     use super::*;
     use crate::bindings::TestName;
     use crate::queue::QueueOptions;
+
+    #[test]
+    fn beside_a_worker_with_the_longest_name_there_are_no_rings() {
+        let ring = format!("{}.results", "w".repeat(200));
+        let mut link = Link::<[u8]>::lazy(&ring, AttachOptions::new());
+        assert!(link.get().unwrap().is_none());
+        let subscriber = Link::<[u8]>::new(&ring, AttachOptions::new()).err();
+        assert_eq!(subscriber.unwrap().kind(), ErrorKind::InvalidName);
+    }
 
     #[test]
     fn a_queue_that_has_the_name_of_another_is_not_attached_to_in_its_place() {

@@ -28,6 +28,10 @@ pub(crate) enum Packet {
     Ended(u32),
 }
 
+/// The fewest bytes that a ring for results has room for in each place: what a worker says of itself
+/// needs as many, and some words of why it failed.
+pub(crate) const LEAST_RESULT_SIZE: usize = 64;
+
 impl Packet {
     /// A result as it is sent.
     pub(crate) fn result(bytes: &[u8]) -> Cow<'_, [u8]> {
@@ -38,16 +42,19 @@ impl Packet {
         }
     }
 
-    /// Writes it as bytes, at most `max` of them. A longer text is cut.
-    pub(crate) fn encode(&self, max: usize) -> Vec<u8> {
-        let mut bytes = match self {
-            Self::Result(bytes) => return Self::result(bytes).into_owned(),
-            Self::Attached(pid) => [MARK, format!("attached {pid}").as_bytes()].concat(),
-            Self::Ended(pid) => [MARK, format!("ended {pid}").as_bytes()].concat(),
-            Self::Failed(pid, text) => [MARK, format!("failed {pid} {text}").as_bytes()].concat(),
+    /// Writes it as bytes, at most `max` of them. A longer text is cut. `None` if not even the rest
+    /// of it has room, which would arrive as a result.
+    pub(crate) fn encode(&self, max: usize) -> Option<Vec<u8>> {
+        let (head, text) = match self {
+            Self::Result(bytes) => return Some(Self::result(bytes).into_owned()),
+            Self::Attached(pid) => (format!("attached {pid}"), ""),
+            Self::Ended(pid) => (format!("ended {pid}"), ""),
+            Self::Failed(pid, text) => (format!("failed {pid} "), text.as_str()),
         };
-        bytes.truncate(max);
-        bytes
+        let mut bytes = [MARK, head.as_bytes()].concat();
+        let room = max.checked_sub(bytes.len())?;
+        bytes.extend(text.bytes().take(room));
+        Some(bytes)
     }
 
     pub(crate) fn decode(bytes: Vec<u8>) -> Self {

@@ -16,8 +16,8 @@ pub(crate) const INSTRUCTIONS_VARIABLE: &str = "PRODCON_WORKER";
 /// The type of worker, where one executable has several.
 pub(crate) const TYPE: &str = "PRODCON_WORKER_TYPE";
 const SUPERVISOR: &str = "PRODCON_SUPERVISOR";
-/// The controlling process cannot see how its worker ends.
 const UNSEEN: &str = "PRODCON_UNSEEN";
+/// The controlling process cannot see how its worker ends.
 const WORK_TIMEOUT: &str = "PRODCON_WORK_TIMEOUT";
 const MAX_BUFFER_SIZE: &str = "PRODCON_MAX_BUFFER_SIZE";
 const SUBSCRIBERS: &str = "PRODCON_SUBSCRIBERS";
@@ -317,7 +317,7 @@ pub(crate) struct Watched {
     pub(crate) supervised: bool,
     /// Which one. `None` stands for any.
     pub(crate) supervisor: Option<u32>,
-    /// It cannot see how this process ends, and is told.
+    /// It cannot see how this process ends, and depends on being told.
     pub(crate) unseen: bool,
 }
 

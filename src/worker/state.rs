@@ -119,8 +119,9 @@ impl Watch {
     /// but some milliseconds later: waits for that, so that the segments are not left to nobody.
     pub(crate) fn outlive(&mut self) {
         let deadline = coarse_now() + OUTLIVED;
-        let signalled =
-            self.heeds_signals && signal::seen() && !std::mem::replace(&mut self.outlived, true);
+        let signalled = self.heeds_signals
+            && signal::seen_end()
+            && !std::mem::replace(&mut self.outlived, true);
         while signalled
             && coarse_now() < deadline
             && self.control.state() != State::Stopped
@@ -169,7 +170,7 @@ impl Watch {
         if self.control.state() == State::Stopped {
             return Some(End::Stopped);
         }
-        if self.heeds_signals && signal::seen() {
+        if self.heeds_signals && signal::seen_end() {
             return Some(End::Signalled);
         }
         self.tick();

@@ -1,7 +1,7 @@
 //! The parts of workers that need no process: framing, settings, what a handle's options ask for.
 
 use super::controller::listener::{LastWords, Said};
-use super::message::{Message, Packet};
+use super::message::{LEAST_RESULT_SIZE, Message, Packet};
 use super::settings::{Instructions, Settings, Watched};
 use super::*;
 use crate::error::ErrorKind;
@@ -33,9 +33,9 @@ proptest! {
 
     #[test]
     fn what_a_worker_says_of_itself_arrives_or_is_cut(pid: u32, text: String, max in 40usize..200) {
-        prop_assert_eq!(Packet::decode(Packet::Attached(pid).encode(max)), Packet::Attached(pid));
-        prop_assert_eq!(Packet::decode(Packet::Ended(pid).encode(max)), Packet::Ended(pid));
-        let sent = Packet::Failed(pid, text.clone()).encode(max);
+        prop_assert_eq!(Packet::decode(Packet::Attached(pid).encode(max).unwrap()), Packet::Attached(pid));
+        prop_assert_eq!(Packet::decode(Packet::Ended(pid).encode(max).unwrap()), Packet::Ended(pid));
+        let sent = Packet::Failed(pid, text.clone()).encode(max).unwrap();
         prop_assert!(sent.len() <= max);
         match Packet::decode(sent) {
             Packet::Failed(arrived, cut) => {
@@ -58,6 +58,29 @@ proptest! {
         let off = arrived.work_timeout.abs_diff(settings.work_timeout);
         prop_assert!(off < Duration::from_micros(10), "{:?}", off);
         prop_assert_eq!(Settings { work_timeout: settings.work_timeout, ..arrived }, settings);
+    }
+}
+
+#[test]
+fn what_a_worker_says_of_itself_is_never_cut_to_what_arrives_as_a_result() {
+    for pid in [1, u32::MAX] {
+        let words = [
+            Packet::Attached(pid),
+            Packet::Ended(pid),
+            Packet::Failed(pid, "why".into()),
+        ];
+        for (word, max) in words
+            .iter()
+            .flat_map(|word| (0..70).map(move |max| (word, max)))
+        {
+            let arrives = word.encode(max).map(Packet::decode);
+            let right = match &arrives {
+                None => max < LEAST_RESULT_SIZE,
+                Some(Packet::Failed(of, why)) => *of == pid && "why".starts_with(why.as_str()),
+                Some(other) => other == word,
+            };
+            assert!(right, "{word:?} in {max} bytes: {arrives:?}");
+        }
     }
 }
 
@@ -119,9 +142,13 @@ fn what_a_handle_tells_is_for_its_own_worker_alone() {
 fn histories_do_not_grow_for_ever() {
     let mut said = Said::default();
     for pid in 0..20_000 {
-        assert_eq!(said.sort(Packet::Attached(pid).encode(1000)), None);
+        assert_eq!(said.sort(Packet::Attached(pid).encode(1000).unwrap()), None);
         assert_eq!(
-            said.sort(Packet::Failed(pid, format!("no {pid}")).encode(1000)),
+            said.sort(
+                Packet::Failed(pid, format!("no {pid}"))
+                    .encode(1000)
+                    .unwrap()
+            ),
             None
         );
         assert_eq!(said.sort(b"a result".into()), Some(b"a result".into()));

@@ -204,6 +204,28 @@ fn the_end_of_a_worker_comes_with_its_text_although_a_result_callback_is_slow() 
 }
 
 #[test]
+fn the_end_of_a_worker_comes_although_its_results_are_full_and_the_callback_is_slow() {
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new().result_capacity(2));
+    let (go, wait) = mpsc::channel::<()>();
+    consumer.on_result_ready(move |_| drop(wait.recv()));
+    let (send, ends) = mpsc::channel();
+    consumer.on_exit(move |exit| drop(send.send(exit)));
+    consumer
+        .start_new(fixture.worker("consumer", ["results=1"]))
+        .unwrap();
+    (1..=3).for_each(|item| consumer.put_in_queue(&item).unwrap());
+    // The callback has one of the three.
+    let ring = fixture.control("c.results");
+    until("a full ring", || ring.is_full());
+    consumer.set_stop_at_queue_end().unwrap();
+    let end = ends.recv_timeout(MINUTE);
+    drop(go);
+    assert!(end.expect("it waits for no callback").success());
+    assert!(consumer.wait().unwrap().success());
+}
+
+#[test]
 fn results_that_wait_for_a_slow_callback_keep_their_order() {
     let fixture = Fixture::new();
     let mut consumer = fixture.consumer("c", ConsumerOptions::new().processes(2));

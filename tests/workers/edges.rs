@@ -3,6 +3,7 @@
 use crate::fixture::{Fixture, heard, until, within_a_minute};
 use prodcon::QueueOptions;
 use prodcon::worker::{Consumer, ConsumerOptions, ProducerOptions, Program, Restart};
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -89,32 +90,43 @@ fn where_ends_cannot_be_seen_a_worker_that_ended_well_has() {
 
 #[test]
 fn where_ends_cannot_be_seen_a_failure_that_was_told_is_one() {
-    is_started_again_unseen("fail_at=5");
+    is_started_again_unseen("fail_at=5", false);
 }
 
 #[test]
 fn where_ends_cannot_be_seen_a_worker_that_was_killed_is_started_again() {
-    is_started_again_unseen("die_at=5");
+    is_started_again_unseen("die_at=5", false);
 }
 
-/// A controlling process that ignores SIGCHLD starts a worker again that ended at the item as its
-/// argument says.
-fn is_started_again_unseen(argument: &str) {
+#[test]
+fn where_ends_cannot_be_seen_any_more_a_worker_that_was_killed_is_started_again() {
+    is_started_again_unseen("die_at=5", true);
+}
+
+/// A controlling process that ignores SIGCHLD, from the beginning or `later`, starts a worker again
+/// that ended at the item as its argument says.
+fn is_started_again_unseen(argument: &str, later: bool) {
     let fixture = Fixture::new();
     let mut controller = fixture.program("controller");
     controller
         .env("TEST_CONTROLS", "consumer c 1 create")
         .stdin(Stdio::piped())
-        .stdout(Stdio::null());
+        .stdout(Stdio::piped());
     controller.arg(argument);
     let ignore = || {
         // SAFETY: async-signal-safe, and SIG_IGN is no function of ours.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
         Ok(())
     };
-    // SAFETY: `ignore` only makes a call that is async-signal-safe.
-    unsafe { controller.pre_exec(ignore) };
+    if later {
+        controller.env("TEST_HIDES_ENDS", "1");
+    } else {
+        // SAFETY: `ignore` only makes a call that is async-signal-safe.
+        unsafe { controller.pre_exec(ignore) };
+    }
     let mut child = controller.spawn().unwrap();
+    let said = BufReader::new(child.stdout.take().unwrap()).lines().next();
+    assert_eq!(said.unwrap().unwrap(), "started");
     until("a worker", || fixture.logs().len() == 1);
     fixture.queue("c").put(&5).unwrap();
     until("the one that follows it", || fixture.logs().len() == 2);

@@ -3,7 +3,7 @@
 //! `PRODCON_TEST_KILLS=200` makes the random test longer.
 
 use crate::fixture::{Fixture, heard, processes_in, signal, until};
-use prodcon::worker::{Consumer, ConsumerOptions, ProcessExit, Restart};
+use prodcon::worker::{Consumer, ConsumerOptions, ProcessExit, Program, Restart};
 use prodcon::{AttachOptions, Control, GetError, QueueOptions, ReadyQueue, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -241,6 +241,55 @@ fn a_failing_worker_is_started_again_until_the_limit_and_ever_later() {
     // Stopped in the pause before it is started again: it is not.
     let _ended = consumer.stop().unwrap();
     assert!(!consumer.is_running());
+}
+
+#[test]
+fn a_worker_that_is_stopped_before_it_is_started_again_has_failed() {
+    let fixture = Fixture::new();
+    let restart = Restart::OnFailure {
+        limit: 3,
+        backoff: Duration::from_secs(60),
+    };
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new().restart(restart));
+    let ends = exits(&mut consumer);
+    consumer
+        .start_new(fixture.worker("consumer", ["fail_at=1"]))
+        .unwrap();
+    consumer.put_in_queue(&1).unwrap();
+    assert!(ends.recv_timeout(Duration::from_secs(60)).unwrap().restarts);
+    let ended = consumer.stop().unwrap();
+    assert_eq!(
+        (ended.exits.len(), ended.restarts(), ended.success()),
+        (1, 0, false),
+        "{ended:?}"
+    );
+    let error = ended.into_result().unwrap_err().to_string();
+    assert!(error.contains("no more of 1"), "{error}");
+}
+
+#[test]
+fn a_process_that_cannot_be_started_again_is_heard() {
+    let fixture = Fixture::new();
+    let restart = Restart::OnFailure {
+        limit: 3,
+        backoff: Duration::from_millis(1),
+    };
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new().restart(restart));
+    let ends = exits(&mut consumer);
+    let link = fixture.dir.join("log/program");
+    std::os::unix::fs::symlink(fixture.program("").get_program(), &link).unwrap();
+    let program = Program::new(&link)
+        .env("TEST_KIND", "consumer")
+        .env("TEST_LOG", fixture.dir.join("log"));
+    consumer.start_new(program.arg("fail_at=1")).unwrap();
+    std::fs::remove_file(&link).unwrap();
+    consumer.put_in_queue(&1).unwrap();
+    let next = || ends.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(next().restarts);
+    let last = next();
+    assert_eq!((last.pid, last.restarts), (0, false), "{last:?}");
+    assert!(last.error.unwrap().contains("No such file"));
+    assert!(!consumer.wait().unwrap().success());
 }
 
 #[test]

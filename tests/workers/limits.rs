@@ -1,9 +1,9 @@
 //! Calls of `work` that take too long, and those that only take long.
 
 use crate::fixture::{Fixture, pid, until, within_a_minute};
-use prodcon::QueueOptions;
 use prodcon::worker::{ConsumerOptions, ProcessExit, Restart};
 use prodcon::{ErrorKind, SeatInfo};
+use prodcon::{QueueOptions, ReadyQueue};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -45,6 +45,33 @@ fn a_worker_that_hangs_is_killed_and_started_again_and_its_item_is_redelivered()
         .flat_map(|log| log.again.clone())
         .collect();
     assert_eq!(again, [3]);
+    fixture.assert_nobody_left();
+}
+
+#[test]
+fn a_worker_that_hangs_on_a_redelivered_item_is_killed_too() {
+    let fixture = Fixture::new();
+    let dead = ReadyQueue::<u64>::create("dead", &fixture.options(4)).unwrap();
+    let queue = QueueOptions::new(16).at_least_once(true);
+    let options = ConsumerOptions::new()
+        .queue(queue.dead_letter("dead", 2))
+        .restart(QUICK_RESTART)
+        .work_limit(LIMIT);
+    let mut consumer = fixture.consumer("c", options);
+    consumer
+        .start_new(fixture.worker("consumer", ["hang_at=2"]))
+        .unwrap();
+    (1..=3).for_each(|item| consumer.put_in_queue(&item).unwrap());
+    until("the dead letter", || dead.len() == 1);
+    until("the third item", || consumer.stats().unwrap().gets == 3);
+    let ended = within_a_minute("the end", move || {
+        consumer.set_stop_at_queue_end().unwrap();
+        consumer.wait().unwrap()
+    });
+    assert!(ended.success() && ended.restarts() == 2, "{ended:?}");
+    assert_eq!(fixture.worked(), [1, 2, 2, 3]);
+    prodcon::unlink_in(&fixture.dir, "dead").unwrap();
+    drop(dead);
     fixture.assert_nobody_left();
 }
 

@@ -76,6 +76,20 @@ fn a_worker_that_waits_for_space_for_its_results_stays_stoppable() {
 }
 
 #[test]
+fn results_of_eight_bytes_come_alone_and_a_failure_is_told_beside_them() {
+    let fixture = Fixture::new();
+    let mut consumer = fixture.consumer("c", ConsumerOptions::new().result_size(8));
+    let results = heard(&mut consumer);
+    consumer
+        .start_new(fixture.worker("consumer", ["results=1", "fail_at=2"]))
+        .unwrap();
+    (1..=2).for_each(|item| consumer.put_in_queue(&item).unwrap());
+    let ended = consumer.wait().unwrap();
+    assert_eq!(*results.lock().unwrap(), ["1 1"]);
+    assert_eq!(ended.error(), Some("no more of 2"));
+}
+
+#[test]
 fn results_that_are_too_large_are_refused_with_the_limit_and_its_option() {
     let fixture = Fixture::new();
     let mut producer = fixture.producer("p", ProducerOptions::new().result_size(1000));

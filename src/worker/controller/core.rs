@@ -107,9 +107,8 @@ impl Core {
             .get_envs()
             .find(|(name, _)| *name == TYPE)
             .and_then(|(_, kind)| kind?.to_str().map(str::to_owned));
-        let unseen = hides_ends();
-        let instructions =
-            Instructions::new(control, segments.lease.number(), kind, unseen, settings);
+        let (supervisor, unseen) = (segments.lease.number(), hides_ends());
+        let instructions = Instructions::new(control, supervisor, kind, unseen, settings);
         let dir =
             std::path::absolute(control.directory()).unwrap_or_else(|_| control.directory().into());
         command
@@ -136,7 +135,6 @@ impl Core {
             restart: common.restart,
             start_timeout: common.start_timeout,
             work_limit: common.work_limit,
-            unseen,
             heard: run.listeners[0].ears.clone(),
             on_exit: self.on_exit.clone(),
             after,

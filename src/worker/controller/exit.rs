@@ -46,14 +46,16 @@ pub enum Restart {
 pub struct ProcessExit {
     /// Which of the worker's processes it was, counted from 0.
     pub process: usize,
-    /// Its id.
+    /// Its id. 0 if it could not be started again.
     pub pid: u32,
-    /// How it ended. `None` if the status could not be collected, because SIGCHLD is ignored.
+    /// How it ended. `None` if the status could not be collected, because SIGCHLD is ignored or
+    /// another part of the program collects the status of every child.
     pub status: Option<ExitStatus>,
     /// If it failed, what it said before it ended, or why it was killed, or that its status could
     /// not be collected.
     pub error: Option<String>,
-    /// It is started again.
+    /// It is started again after a while, unless the worker is stopped before. Then the
+    /// [`WorkerExit`] has false here.
     pub restarts: bool,
 }
 
@@ -124,6 +126,15 @@ impl WorkerExit {
             }
         }
         self.exits.push(exit);
+    }
+
+    /// Notes that this process was to be started again and is not.
+    pub(crate) fn stays_ended(&mut self, process: usize) {
+        let last = self.exits.iter_mut().rfind(|exit| exit.process == process);
+        if let Some(exit) = last.filter(|exit| exit.restarts) {
+            exit.restarts = false;
+            self.restarts -= 1;
+        }
     }
 
     /// Returns whether every process ended with status 0, in the end: one that failed, was started

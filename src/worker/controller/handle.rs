@@ -177,7 +177,7 @@ macro_rules! lend {
         }
 
         /// Sets what is called at the end of each process, within some milliseconds, in a thread of
-        /// its own.
+        /// its own; and when one could not be started again.
         pub fn on_exit(&mut self, callback: impl FnMut(ProcessExit) + Send + 'static) {
             self.core.on_exit.set(callback);
         }

@@ -56,7 +56,8 @@ macro_rules! common {
             self
         }
 
-        /// Sets the longest result in bytes. The default is 64 KiB.
+        /// Sets the longest result in bytes. The default is 64 KiB. There is room for 64 bytes at
+        /// least, because a worker says in the same ring why it failed.
         pub fn result_size(mut self, bytes: usize) -> Self {
             self.common.result_size = bytes;
             self

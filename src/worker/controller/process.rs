@@ -39,8 +39,6 @@ pub(crate) struct Shared {
     start_timeout: Duration,
     /// How long a call of `work` may take.
     work_limit: Option<Duration>,
-    /// No process sees how they end. Those that end well say so.
-    unseen: bool,
     heard: Arc<Ears>,
     on_exit: Callback<ProcessExit>,
     now: Mutex<Now>,
@@ -75,8 +73,6 @@ pub(crate) struct Plan {
     pub(crate) restart: Restart,
     pub(crate) start_timeout: Duration,
     pub(crate) work_limit: Option<Duration>,
-    /// No process will see how they end. Those that end well say so.
-    pub(crate) unseen: bool,
     pub(crate) heard: Arc<Ears>,
     pub(crate) on_exit: Callback<ProcessExit>,
     pub(crate) after: Box<dyn FnOnce() + Send>,
@@ -99,7 +95,6 @@ impl WorkerProcesses {
             restart: plan.restart,
             start_timeout: plan.start_timeout,
             work_limit: plan.work_limit,
-            unseen: plan.unseen,
             heard: plan.heard,
             on_exit: plan.on_exit,
             now: Mutex::new(Now {
@@ -353,9 +348,10 @@ impl Shared {
                     limit.as_secs_f64()
                 ));
             }
-            if self.unseen && status.is_none() && attached && !ended && error.is_none() {
+            // One that ends well says so.
+            if status.is_none() && attached && !ended && error.is_none() {
                 error = Some(format!(
-                    "process {pid} ended before its work did; nobody knows how, because SIGCHLD is ignored"
+                    "process {pid} ended before its work did; nobody knows how, because SIGCHLD is ignored or its status was collected elsewhere"
                 ));
             }
             let mut exit = ProcessExit {
@@ -378,7 +374,7 @@ impl Shared {
             let Some(backoff) = backoff else { break };
             in_a_row = (in_a_row + 1).min(20);
             again = true;
-            if !self.pause(backoff) || !self.start_again(process) {
+            if !self.start_again(process, backoff) {
                 break;
             }
         }
@@ -492,24 +488,33 @@ impl Shared {
         backoff
     }
 
-    fn start_again(&self, process: usize) -> bool {
+    /// Starts a process again after this time, unless the worker is stopped before. Returns whether
+    /// it runs.
+    fn start_again(&self, process: usize, backoff: Duration) -> bool {
+        let goes_on = self.pause(backoff);
         let mut now = lock(&self.now);
-        match self.spawn() {
+        if !goes_on || now.ending {
+            now.ended.stays_ended(process);
+            return false;
+        }
+        let error = match self.spawn() {
             Ok(child) => {
                 now.children[process] = Some(child);
-                true
+                return true;
             }
-            Err(error) => {
-                now.ended.push(ProcessExit {
-                    process,
-                    pid: 0,
-                    status: None,
-                    error: Some(error.to_string()),
-                    restarts: false,
-                });
-                false
-            }
-        }
+            Err(error) => error.to_string(),
+        };
+        let exit = ProcessExit {
+            process,
+            pid: 0,
+            status: None,
+            error: Some(error),
+            restarts: false,
+        };
+        now.ended.push(exit.clone());
+        drop(now);
+        self.on_exit.call(exit);
+        false
     }
 
     fn pid(&self, process: usize) -> Option<u32> {
