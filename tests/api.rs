@@ -313,3 +313,21 @@ fn endpoints_move_between_threads_and_guards_are_shared() {
     sync::<Error>();
     assert_eq!(size_of::<Delivery<'_, [u8]>>(), size_of::<usize>());
 }
+
+#[test]
+fn a_mode_with_other_bits_than_permissions_is_refused_and_leaves_nothing() {
+    let dir = Dir::new();
+    for mode in [660, 0o1000, 0o100_600, u32::MAX] {
+        let options = dir.options(4).mode(mode);
+        let error = Control::create::<u64>("q", &options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidOption, "{mode:#o}");
+        let text = error.to_string();
+        assert!(
+            text.contains(&format!("{mode:#o}")) && text.contains("octal"),
+            "{text}"
+        );
+        assert!(ReadyQueue::<[u8]>::create_or_attach("q", &options.item_size(8)).is_err());
+    }
+    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
+    Control::create::<u64>("q", &dir.options(4).mode(0o777)).unwrap();
+}
