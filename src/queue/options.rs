@@ -479,7 +479,9 @@ impl QueueOptions {
         if let Some(seats) = self.seats {
             compare("seats", seats.to_string(), info.seats.to_string());
         }
-        if let Some(align) = self.align.filter(|_| plain.is_none()) {
+        if let Some(align) = self.align {
+            // A plain type has its own.
+            let align = plain.map_or(align as usize, |plain| plain.align);
             compare("align", align.to_string(), info.item_align.to_string());
         }
         out
