@@ -15,6 +15,10 @@ use std::time::Duration;
 /// Begins what is not a plain result.
 const MARK: &[u8] = b"\0prodcon ";
 
+/// The shortest longest result: what is sent here has to fit, or its beginning would be taken for a
+/// result. "failed", a process and some of the text.
+pub(crate) const SHORTEST: usize = 64;
+
 /// What is sent among results.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Packet {

@@ -113,6 +113,21 @@ fn results_that_are_too_large_are_refused_with_the_limit_and_its_option() {
 }
 
 #[test]
+fn what_the_library_says_among_short_results_is_taken_for_none() {
+    for size in [1, 8, 20] {
+        let fixture = Fixture::new();
+        let mut consumer = fixture.consumer("c", ConsumerOptions::new().result_size(size));
+        let results = heard(&mut consumer);
+        consumer
+            .start_new(fixture.worker("consumer", ["last_results=3"]))
+            .unwrap();
+        consumer.set_stop_at_queue_end().unwrap();
+        assert!(consumer.wait().unwrap().success());
+        assert_eq!(*results.lock().unwrap(), ["0", "1", "2"], "{size}");
+    }
+}
+
+#[test]
 fn messages_go_both_ways() {
     for how in ["recv", "poll"] {
         let fixture = Fixture::new();

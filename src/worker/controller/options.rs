@@ -56,7 +56,8 @@ macro_rules! common {
             self
         }
 
-        /// Sets the longest result in bytes. The default is 64 KiB.
+        /// Sets the longest result in bytes. The default is 64 KiB. There is always room for 64
+        /// bytes, because the library's own words travel among the results.
         pub fn result_size(mut self, bytes: usize) -> Self {
             self.common.result_size = bytes;
             self

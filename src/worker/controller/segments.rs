@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result, Worker};
 use crate::queue::{AttachOptions, Control, Payload, QueueOptions, ReadyQueue, Supervision};
 use crate::state::{Role, State};
 use crate::worker::link::attach_in;
+use crate::worker::message::SHORTEST;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -99,7 +100,7 @@ impl Segments {
         let results = ring(
             "results",
             common.result_capacity,
-            common.result_size,
+            common.result_size.max(SHORTEST),
             Role::Consumer,
         )?;
         let messages = ring(
