@@ -55,10 +55,11 @@ fn print(arguments: &Arguments, found: &[Value]) -> Outcome {
     if arguments.json {
         return output::print(&format!("{}\n", Value::Array(found.to_vec())));
     }
+    // The name of a type, and an error that quotes one, are what some program chose to write.
     let text = |value: &Value| {
         value
             .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
+            .map_or_else(|| value.to_string(), human::plain)
     };
     let keys = [
         "name",
