@@ -78,10 +78,7 @@ fn maxsize(value: &Bound<'_, PyAny>) -> PyResult<Maxsize> {
 impl ReadyQueue {
     pub fn over(handle: Handle, objects: bool) -> PyResult<Self> {
         if objects && handle.typed {
-            return Err(Invalid::new_err(format!(
-                "queue '{}' has items of a plain type, which cannot hold objects: attach with objects=False",
-                handle.name
-            )));
+            return Err(options::typed_for_objects(&handle.name));
         }
         if objects {
             options::fit_for_objects(&handle.name, handle.item_size)?;
