@@ -418,7 +418,7 @@ impl ReadyQueue {
     /// (or a get raises something else than Empty). Then get it and do not wait.
     fn arm(&self) -> PyResult<bool> {
         let armed = self.ready.with(&self.handle, |ready| ready.arm())?;
-        Ok(armed || self.pending.len() > 0)
+        Ok(armed || self.pending.any())
     }
 
     /// A descriptor for one wait. For `prodcon._async`.
