@@ -27,7 +27,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let mut before = "";
-    report::each(&names::expand(&arguments.names)?, |name| {
+    report::each_meant(&names::expand(&arguments.names)?, |name| {
         let control = arguments.wait.read_only(name)?;
         let text = if arguments.json {
             format!("{}\n", figures(&control)?)
