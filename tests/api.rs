@@ -3,6 +3,7 @@
 mod common;
 
 use common::Dir;
+use prodcon::bindings::NamedType;
 use prodcon::{
     AttachOptions, Batch, CommitError, Control, Delivery, Error, ErrorKind, GetError, Item,
     PutError, ReadyQueue, Reservation,
@@ -312,4 +313,62 @@ fn endpoints_move_between_threads_and_guards_are_shared() {
     send::<Error>();
     sync::<Error>();
     assert_eq!(size_of::<Delivery<'_, [u8]>>(), size_of::<usize>());
+}
+
+#[test]
+fn a_mode_with_other_bits_than_permissions_is_refused_and_leaves_nothing() {
+    let dir = Dir::new();
+    for mode in [660, 0o1000, 0o100_600, u32::MAX] {
+        let options = dir.options(4).mode(mode);
+        let error = Control::create::<u64>("q", &options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidOption, "{mode:#o}");
+        let text = error.to_string();
+        assert!(
+            text.contains(&format!("{mode:#o}")) && text.contains("octal"),
+            "{text}"
+        );
+        assert!(ReadyQueue::<[u8]>::create_or_attach("q", &options.item_size(8)).is_err());
+    }
+    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
+    Control::create::<u64>("q", &dir.options(4).mode(0o777)).unwrap();
+}
+
+#[test]
+fn the_alignment_of_a_named_type_is_checked_and_compared_where_it_is_said() {
+    let dir = Dir::new();
+    let options = dir.options(4);
+    let item = |align| NamedType {
+        name: "sample".into(),
+        size: 16,
+        align,
+    };
+    let _made = ReadyQueue::create_named("q", &options, item(8)).unwrap();
+    for align in [0, 3] {
+        let options = options.clone().align(align);
+        let item = || item(align as usize);
+        for error in [
+            ReadyQueue::attach_if("q", &options, Some(item())).err(),
+            ReadyQueue::create_or_attach_named("q", &options, item()).err(),
+            ReadyQueue::create_named("other", &options, item()).err(),
+        ] {
+            let error = error.unwrap();
+            assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
+            assert!(error.to_string().contains("power of two"), "{error}");
+        }
+    }
+    for align in [4, 16] {
+        let options = options.clone().align(align);
+        let error = ReadyQueue::create_or_attach_named("q", &options, item(align as usize));
+        let error = error.unwrap_err();
+        let found: Vec<_> = error.differences().iter().map(|it| it.option).collect();
+        assert_eq!(
+            (error.kind(), found),
+            (ErrorKind::OptionsDiffer, vec!["align"])
+        );
+    }
+    ReadyQueue::create_or_attach_named("q", &options, item(8)).unwrap();
+    // A type of Rust's has its own, whatever the options say.
+    let options = options.align(64);
+    ReadyQueue::<u64>::create_or_attach("rust", &options).unwrap();
+    ReadyQueue::<u64>::create_or_attach("rust", &options).unwrap();
 }

@@ -475,3 +475,16 @@ fn sixteen_threads_acknowledge_in_any_order() {
         (found.len() as u64, found.len() as u64)
     );
 }
+
+#[test]
+fn an_endpoint_that_may_have_any_number_in_hand_has_what_seats_there_are() {
+    let dir = Dir::new();
+    let attach = dir.attach().max_unacked(u32::MAX).min_unacked(1);
+    let options = dir.options(8).seats(4).attach(attach);
+    let mut queue = ReadyQueue::<u64>::create("q", &options).unwrap();
+    put(&mut queue, 1..=4);
+    let jobs = [(); 3].map(|()| take(&mut queue));
+    assert_eq!(jobs.each_ref().map(|job| **job), [1, 2, 3]);
+    jobs.into_iter().for_each(OwnedDelivery::ack);
+    assert_eq!((*take(&mut queue), dir.check(4).gets), (4, 3));
+}

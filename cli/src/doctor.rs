@@ -21,7 +21,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let names = names::expand(&arguments.names)?;
-    report::each(&names, |name| look(name, arguments, names.len() > 1))
+    report::each_meant(&names, |name| look(name, arguments, names.len() > 1))
 }
 
 /// Looks at one queue; in JSON it is named where there are several.

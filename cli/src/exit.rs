@@ -87,7 +87,7 @@ impl End {
                 ),
             ),
             PutError::Stopped => Self::failed(format!(
-                "queue '{name}' takes no items in its state: see `prodcon state {name}`, and set it to started"
+                "queue '{name}' takes no items: it is stopped, or its stream ends; set it to started with `prodcon state {name} started` (from stop_at_queue_end by way of stopped)"
             )),
             other => Self::failed(other),
         }

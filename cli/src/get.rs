@@ -8,7 +8,7 @@ use crate::output::Items;
 use crate::wait::{ForQueue, MAX_SLEEP, Patience};
 use crate::{parse, signals};
 use clap::Args;
-use prodcon::{Delivery, ErrorKind, GetError, ReadyQueue, Role};
+use prodcon::{Delivery, ErrorKind, GetError, ReadyQueue, Role, State};
 use std::time::Duration;
 
 #[derive(Args)]
@@ -76,10 +76,20 @@ pub fn run(arguments: &Arguments) -> Outcome {
             }
             Err(GetError::Empty) if got > 0 => return Ok(()),
             Err(GetError::Stopped) if arguments.follow || got > 0 => return Ok(()),
+            Err(GetError::Stopped) => break,
             Err(error) => return Err(End::get(name, &error)),
         }
     }
-    Ok(())
+    if arguments.count.is_some_and(|count| got >= count) {
+        return Ok(());
+    }
+    // Nothing was got, and nothing will come in this state.
+    if queue.control().state() == State::StopAtQueueEnd {
+        return Err(End::nothing(format!(
+            "queue '{name}' is empty, and its stream has ended: for another one set it to stopped and then to started (`prodcon state {name} stopped`)"
+        )));
+    }
+    Err(End::get(name, &GetError::Stopped))
 }
 
 /// Gives back an item of which this many bytes were written, and says what becomes of it.

@@ -71,10 +71,15 @@ fn date(day: u64) -> (u64, u64, u64) {
     (400 * cycle + year + u64::from(month <= 2), month, day)
 }
 
+/// A text of foreign origin without any character that a terminal obeys.
+pub fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '?' } else { c };
+    text.chars().map(shown).collect()
+}
+
 /// A text of foreign origin in at most this many characters, without any that a terminal obeys.
 pub fn line(text: &str, longest: usize) -> String {
-    let shown = |c: char| if c.is_control() { '?' } else { c };
-    let mut line: String = text.chars().map(shown).take(longest + 1).collect();
+    let mut line: String = plain(text).chars().take(longest + 1).collect();
     if line.chars().count() > longest {
         line.pop();
         line.pop();

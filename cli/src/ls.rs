@@ -6,6 +6,7 @@ use crate::{human, names, output, report, stat};
 use clap::Args;
 use prodcon::{Control, ErrorKind};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -19,9 +20,10 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let names = names::expand(&arguments.names)?;
+    let wanted: HashSet<&str> = names.iter().map(|meant| meant.name.as_str()).collect();
     let mut found = vec![];
     for entry in prodcon::list()? {
-        if !names.is_empty() && !names.contains(&entry.name) {
+        if !names.is_empty() && !wanted.contains(entry.name.as_str()) {
             continue;
         }
         let figures = match entry
@@ -36,10 +38,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
         found.push(figures.unwrap_or_else(failed));
     }
     print(arguments, &found)?;
-    let missing = |name: &&String| !found.iter().any(|figures| figures["name"] == ***name);
-    let missing: Vec<String> = names.iter().filter(missing).cloned().collect();
-    report::each(&missing, |name| {
-        Control::attach_read_only(name)?;
+    let there: HashSet<&str> = found
+        .iter()
+        .filter_map(|figures| figures["name"].as_str())
+        .collect();
+    report::each_meant(&names, |name| {
+        if !there.contains(name) {
+            Control::attach_read_only(name)?;
+        }
         Ok(())
     })
 }
@@ -55,10 +61,11 @@ fn print(arguments: &Arguments, found: &[Value]) -> Outcome {
     if arguments.json {
         return output::print(&format!("{}\n", Value::Array(found.to_vec())));
     }
+    // The name of a type, and an error that quotes one, are what some program chose to write.
     let text = |value: &Value| {
         value
             .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
+            .map_or_else(|| value.to_string(), human::plain)
     };
     let keys = [
         "name",

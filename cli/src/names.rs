@@ -7,17 +7,29 @@ use std::path::Path;
 /// How alike two names are that may be meant for each other, of 1.
 const ALIKE: f64 = 0.85;
 
+/// A queue that is meant.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Meant {
+    pub name: String,
+    /// It was given by its name, so it has to be there. One that a pattern has found may go again.
+    pub by_name: bool,
+}
+
 /// The queues that are meant: a name stands for itself, `*` in it for any characters, `?` for one.
 /// Each is given once, in the order of the arguments.
 ///
 /// # Errors
 /// No queue fits a pattern, or the directory cannot be read.
-pub fn expand(arguments: &[String]) -> Result<Vec<String>, End> {
-    let mut names: Vec<String> = vec![];
+pub fn expand(arguments: &[String]) -> Result<Vec<Meant>, End> {
+    let mut names: Vec<Meant> = vec![];
     let mut all = None;
     for argument in arguments {
         if !is_pattern(argument) {
-            names.push(argument.clone());
+            let name = argument.clone();
+            names.push(Meant {
+                name,
+                by_name: true,
+            });
             continue;
         }
         let all: &Vec<String> = match &mut all {
@@ -30,11 +42,13 @@ pub fn expand(arguments: &[String]) -> Result<Vec<String>, End> {
             ),
         };
         let before = names.len();
-        names.extend(
-            all.iter()
-                .filter(|name| fits(argument.as_bytes(), name.as_bytes()))
-                .cloned(),
-        );
+        let found = all
+            .iter()
+            .filter(|name| fits(argument.as_bytes(), name.as_bytes()));
+        names.extend(found.map(|name| Meant {
+            name: name.clone(),
+            by_name: arguments.contains(name),
+        }));
         if names.len() == before {
             return Err(End::failed(format!(
                 "no queue fits '{argument}': see `prodcon ls`"
@@ -42,7 +56,7 @@ pub fn expand(arguments: &[String]) -> Result<Vec<String>, End> {
         }
     }
     let mut seen = HashSet::new();
-    names.retain(|name| seen.insert(name.clone()));
+    names.retain(|meant| seen.insert(meant.name.clone()));
     Ok(names)
 }
 

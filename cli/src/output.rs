@@ -3,7 +3,7 @@
 //! `print` is for text that is complete; [`Items`] is for the stream of `get`, where an item counts as delivered only once the system has it.
 
 use crate::exit::{End, Outcome};
-use crate::{signals, wait};
+use crate::{human, signals, wait};
 use rustix::event::PollFlags;
 use std::fs::File;
 use std::io::{self, Write};
@@ -21,9 +21,11 @@ pub fn print(text: &str) -> Outcome {
         .map_err(|error| failed(&error))
 }
 
-/// A line on stderr, with the program's name. If stderr is closed there is nobody to tell.
+/// A line on stderr, with the program's name. If stderr is closed there is nobody to tell. An error
+/// may quote what some program has written into a queue.
 pub fn note(message: &str) {
-    let _ = writeln!(io::stderr().lock(), "prodcon: {message}");
+    let lines: Vec<String> = message.lines().map(human::plain).collect();
+    let _ = writeln!(io::stderr().lock(), "prodcon: {}", lines.join("\n"));
 }
 
 fn failed(error: &io::Error) -> End {

@@ -32,6 +32,16 @@ pub fn minutes(text: &str) -> Result<Duration, String> {
         .map_err(|_| "expected at least 1 second (0.0167 minutes) and at most a year".into())
 }
 
+/// Seconds that something may take: at most a year.
+#[cfg(feature = "soak")]
+pub fn patience(text: &str) -> Result<Duration, String> {
+    let time = seconds(text)?;
+    if time > Duration::from_secs(365 * 24 * 3600) {
+        return Err("expected at most a year".into());
+    }
+    Ok(time)
+}
+
 /// A file mode in octal: `600`, `0660`.
 pub fn mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);

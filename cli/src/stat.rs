@@ -27,7 +27,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let mut before = "";
-    report::each(&names::expand(&arguments.names)?, |name| {
+    report::each_meant(&names::expand(&arguments.names)?, |name| {
         let control = arguments.wait.read_only(name)?;
         let text = if arguments.json {
             format!("{}\n", figures(&control)?)
@@ -69,7 +69,11 @@ fn group(title: &str, sides: &[Side], rows: Vec<Vec<String>>) -> String {
 fn about(name: &str, info: &QueueInfo, stats: &Stats, stale: bool, now: Duration) -> String {
     let item = match info.type_name.as_str() {
         "" => format!("items of up to {}", human::bytes(info.item_size)),
-        name => format!("items of type {name} ({})", human::bytes(info.item_size)),
+        name => format!(
+            "items of type {} ({})",
+            human::plain(name),
+            human::bytes(info.item_size)
+        ),
     };
     let holds = match stats.batch {
         0 | 1 => format!("{} {item}", stats.capacity),
@@ -86,7 +90,7 @@ fn about(name: &str, info: &QueueInfo, stats: &Stats, stale: bool, now: Duration
                 1 => "1 delivery".into(),
                 most => format!("{most} deliveries"),
             },
-            info.dead_letter
+            human::plain(&info.dead_letter)
         ),
     };
     let full = if stats.lossy {
@@ -142,7 +146,7 @@ fn items(info: &QueueInfo, stats: &Stats) -> String {
         0 => String::new(),
         _ => format!(
             "moved to '{}'; they count as acknowledged",
-            info.dead_letter
+            human::plain(&info.dead_letter)
         ),
     };
     let full = format!("{} full", human::share(stats.len, room));

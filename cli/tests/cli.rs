@@ -141,6 +141,24 @@ fn follow_ends_at_end_of_stream() {
 }
 
 #[test]
+fn at_the_end_of_a_stream_both_sides_are_told_a_way_that_works() {
+    let dir = Dir::new();
+    dir.ok("create q --capacity 1 --item-size 4", b"");
+    dir.ok("state q stop_at_queue_end", b"");
+    let (status, _, err) = dir.run("get q", b"");
+    assert!(
+        status == 5 && err.contains("its stream has ended") && err.contains("state q stopped"),
+        "{status} {err}"
+    );
+    let (status, _, err) = dir.run("put q", b"a\n");
+    assert!(status == 1 && err.contains("by way of stopped"), "{err}");
+    dir.ok("state q stopped", b"");
+    dir.fails("get q", 1, "state q started");
+    dir.ok("state q started", b"");
+    dir.ok("put q", b"a\n");
+}
+
+#[test]
 fn a_signal_leaves_no_seat_behind() {
     for signal in ["-INT", "-TERM", "-KILL"] {
         let dir = Dir::new();

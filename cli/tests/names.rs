@@ -140,3 +140,33 @@ fn completions_and_pages_name_what_there_is_and_nothing_internal() {
     );
     dir.fails("man --to /nowhere", 1, "/nowhere");
 }
+
+#[test]
+fn a_queue_that_a_pattern_found_may_go_meanwhile() {
+    use prodcon::{AttachOptions, Control, QueueOptions};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let dir = Dir::new();
+    let options = QueueOptions::new(1)
+        .seats(1)
+        .attach(AttachOptions::new().directory(&dir.0));
+    let _stays = Control::create::<u64>("c-stays", &options).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let name = |number| format!("c-{number}");
+                let make = |number| Control::create::<u64>(&name(number), &options).unwrap();
+                let made: Vec<Control> = (0..20).map(make).collect();
+                made.into_iter().for_each(|made| made.unlink().unwrap());
+            }
+        });
+        let runs: Vec<_> = (0..12)
+            .flat_map(|_| ["stat c-* --json", "doctor c-*", "ls c-*"])
+            .map(|line| (line, dir.run(line, b"")))
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        for (line, (status, out, err)) in runs {
+            assert!(status == 0 && out.contains("c-stays"), "{line}: {err}");
+        }
+    });
+}

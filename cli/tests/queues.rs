@@ -304,3 +304,25 @@ fn a_queue_that_is_busy_whenever_doctor_looks_is_no_failure() {
         .unwrap();
     assert!(dir.ok("doctor q", b"").contains("sound; every block"));
 }
+
+#[test]
+fn what_a_program_called_its_type_commands_no_terminal() {
+    let dir = Dir::new();
+    let name = "\x1b[2J\x1b]0;you\x07\u{9b}31m\nq  u64";
+    let options = QueueOptions::new(4).attach(AttachOptions::new().directory(&dir.0));
+    let item = prodcon::bindings::NamedType {
+        name: name.into(),
+        size: 8,
+        align: 8,
+    };
+    let _queue = ReadyQueue::create_named("q", &options, item).unwrap();
+    for line in ["ls", "stat q"] {
+        let out = dir.ok(line, b"");
+        assert!(
+            out.contains("?[2J?]0;you??31m?q  u64")
+                && !out.contains(|c: char| c.is_control() && c != '\n'),
+            "{out:?}"
+        );
+    }
+    assert_eq!(dir.stat("q")["type"], name, "programs get it as it is");
+}

@@ -121,3 +121,14 @@ fn the_processes_of_a_killed_soak_die_with_it() {
     assert_eq!(status, -1);
     until("the end of its processes", || dir.processes().is_empty());
 }
+
+#[test]
+fn a_patience_without_end_is_refused_before_anything_is_made() {
+    let dir = Dir::new();
+    for bad in ["1e19", "31536001", "-1", "nan"] {
+        let line = format!("soak --minutes 0.0167 --at-least-once --patience={bad}");
+        let (status, _, err) = dir.run(&line, b"");
+        assert!(status == 2 && err.contains("--patience"), "{status} {err}");
+    }
+    assert!(dir.is_empty());
+}

@@ -349,7 +349,7 @@ typedef struct prodcon_options {
      */
     uint32_t flags;
     /**
-     * Permission bits of the queue's file, such as 0660. 0 stands for 0600.
+     * Permission bits of the queue's file, such as 0660, at most 0777. 0 stands for 0600.
      */
     uint32_t mode;
     /**
@@ -901,7 +901,8 @@ void prodcon_delivery_drop(struct prodcon_delivery *delivery);
 /**
  * Gives what identifies the item, as `prodcon_queue_item_id`.
  *
- * - Returns: `PRODCON_INVALID` if it was settled, or if `id->size` is 0 or more than 65536.
+ * - Returns: `PRODCON_INVALID` if it was settled, or if `id->size` is less than 8 or more than
+ *   65536.
  * - Threads: one at a time.
  */
 prodcon_status prodcon_delivery_item_id(struct prodcon_delivery *delivery,
@@ -922,7 +923,8 @@ prodcon_status prodcon_delivery_count(struct prodcon_delivery *delivery, uint32_
  * - Waits: as `prodcon_queue_put`; the time is for all together.
  * - Returns: `PRODCON_OK` if all were put. Otherwise the first `*put` items were put, and the
  *   number says why the next one was not, as of `prodcon_queue_put`. `*put` is always written,
- *   unless the handle is NULL, closed or busy.
+ *   unless the handle is NULL, closed or busy, or the call makes no sense at all (`data` is NULL,
+ *   or no memory has so many bytes).
  * - Ownership: `data` stays yours. It may be NULL if there are no bytes.
  * - Threads: one at a time.
  */

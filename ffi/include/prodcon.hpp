@@ -587,14 +587,20 @@ class queue {
             const std::string sizes = std::to_string(item_size()) + " bytes, where the type has " + std::to_string(sizeof(T));
             throw error(status::incompatible, ("take_slice: the queue's items have " + sizes).c_str());
         }
+        if constexpr (alignof(T) > 8) { // before anything is taken: an at-most-once queue takes nothing back
+            void *block = nullptr;
+            if (prodcon_queue_reserve(handle_, sizeof(T), &block) == PRODCON_OK) {
+                detail::done(prodcon_queue_cancel(handle_));
+                if (reinterpret_cast<std::uintptr_t>(block) % alignof(T) != 0) throw misaligned();
+            }
+        }
         const void *data = nullptr;
         std::size_t count = 0;
         const status answered = detail::answer(prodcon_queue_take_slice(handle_, &data, &count, wait.nanoseconds()));
         if (why) *why = answered;
         if (answered != status::ok) return std::nullopt;
         slice<T> items(handle_, data, count);
-        if (reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0)
-            throw error(status::incompatible, "take_slice: the queue's items are not aligned for the type: create it with that align");
+        if (reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0) throw misaligned();
         return items;
     }
     /// Gets the oldest item as a value. Returns nothing in the same cases as take. An item of
@@ -733,6 +739,9 @@ class queue {
         ready_fd made;
         detail::done(prodcon_queue_ready_fd(handle_, interest, &made.handle_));
         return made;
+    }
+    static error misaligned() {
+        return error(status::incompatible, "take_slice: the queue's items are not aligned for the type: create it with that align");
     }
     static error wrong_size(status code, std::size_t size, std::size_t expected) {
         const std::string sizes = std::to_string(size) + " bytes, where the type has " + std::to_string(expected);

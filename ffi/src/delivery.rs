@@ -187,7 +187,8 @@ pub unsafe extern "C" fn prodcon_delivery_drop(delivery: *mut Delivery) {
 
 /// Gives what identifies the item, as `prodcon_queue_item_id`.
 ///
-/// - Returns: `PRODCON_INVALID` if it was settled, or if `id->size` is 0 or more than 65536.
+/// - Returns: `PRODCON_INVALID` if it was settled, or if `id->size` is less than 8 or more than
+///   65536.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prodcon_delivery_item_id(

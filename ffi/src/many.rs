@@ -25,7 +25,8 @@ fn bytes(count: usize, len: usize) -> Result<usize, Failure> {
 /// - Waits: as `prodcon_queue_put`; the time is for all together.
 /// - Returns: `PRODCON_OK` if all were put. Otherwise the first `*put` items were put, and the
 ///   number says why the next one was not, as of `prodcon_queue_put`. `*put` is always written,
-///   unless the handle is NULL, closed or busy.
+///   unless the handle is NULL, closed or busy, or the call makes no sense at all (`data` is NULL,
+///   or no memory has so many bytes).
 /// - Ownership: `data` stays yours. It may be NULL if there are no bytes.
 /// - Threads: one at a time.
 #[unsafe(no_mangle)]

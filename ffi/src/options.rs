@@ -79,7 +79,7 @@ pub struct Options {
     /// PRODCON_LOSSY, PRODCON_AT_LEAST_ONCE, PRODCON_CREATE_NOT_READY, PRODCON_NO_COPY_IN_SLOT,
     /// or'ed.
     pub flags: u32,
-    /// Permission bits of the queue's file, such as 0660. 0 stands for 0600.
+    /// Permission bits of the queue's file, such as 0660, at most 0777. 0 stands for 0600.
     pub mode: u32,
     /// Items that a block holds, 1 to 65535. 0 stands for 1. More than 1 needs a `type_name`.
     pub batch: u32,

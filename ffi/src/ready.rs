@@ -205,14 +205,15 @@ unsafe fn observe(
             return Err(Failure::answer(PRODCON_EMPTY, "shows no item"));
         };
         if item.len() <= size {
-            // SAFETY: writable for size bytes by the contract of the C function; the copy is our own.
-            unsafe { std::ptr::copy_nonoverlapping(item.as_ptr(), to, item.len()) };
+            // First what may be refused.
             if !id.is_null() {
                 let mut which = ItemId::from(which);
                 // SAFETY: the caller's struct, with its size in the first field; `which` is plain data
                 // without padding.
                 unsafe { sized_output(id, &mut which, "id") }?;
             }
+            // SAFETY: writable for size bytes by the contract of the C function; the copy is our own.
+            unsafe { std::ptr::copy_nonoverlapping(item.as_ptr(), to, item.len()) };
         }
         // SAFETY: the caller's variable.
         unsafe { len.write(item.len()) };

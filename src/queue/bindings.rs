@@ -9,7 +9,7 @@ use super::item::Plain;
 use super::memory::copy_out;
 use super::wait::Until;
 use super::{ItemId, OwnedDelivery, Payload, QueueOptions, ReadyQueue};
-use crate::error::{GetError, PutSliceError, Result};
+use crate::error::{GetError, OpenError, PutSliceError, Result};
 use crate::sys::descriptor;
 use rustix::io::Errno;
 use std::fs::File;
@@ -133,13 +133,19 @@ pub struct NamedType {
 }
 
 impl NamedType {
-    fn plain(self) -> Plain {
-        Plain {
+    /// Checks what the compiler sees to for Rust's own types. `queue` is for the text.
+    fn plain(self, queue: &str) -> Result<Plain> {
+        if !self.align.is_power_of_two() {
+            let (queue, align) = (queue.into(), self.align);
+            let what = format!("its items have an alignment of {align}: choose a power of two");
+            return Err(OpenError::Invalid { queue, what }.into());
+        }
+        Ok(Plain {
             name: self.name.into(),
             size: self.size,
             align: self.align,
             layout: 0,
-        }
+        })
     }
 }
 
@@ -150,7 +156,7 @@ impl ReadyQueue<[u8]> {
     /// Fails as [`create`](Self::create) does.
     #[doc(hidden)]
     pub fn create_named(name: &str, options: &QueueOptions, item: NamedType) -> Result<Self> {
-        Endpoint::create(name, options, Some(item.plain())).map(Self::over)
+        Endpoint::create(name, options, Some(item.plain(name)?)).map(Self::over)
     }
 
     /// Attaches to a queue of a named type as a queue of bytes, or creates it.
@@ -163,7 +169,7 @@ impl ReadyQueue<[u8]> {
         options: &QueueOptions,
         item: NamedType,
     ) -> Result<Self> {
-        let plain = item.plain();
+        let plain = item.plain(name)?;
         Endpoint::create_or_attach(name, options, || Some(plain.clone())).map(Self::over)
     }
 
@@ -175,7 +181,8 @@ impl ReadyQueue<[u8]> {
     /// [`attach`](Self::attach) does otherwise.
     #[doc(hidden)]
     pub fn attach_if(name: &str, options: &QueueOptions, item: Option<NamedType>) -> Result<Self> {
-        Endpoint::attach_if(name, options, item.map(NamedType::plain).as_ref()).map(Self::over)
+        let plain = item.map(|item| item.plain(name)).transpose()?;
+        Endpoint::attach_if(name, options, plain.as_ref()).map(Self::over)
     }
 
     /// Puts `count` items of `len` bytes that lie one after the other; in a queue with batches as

@@ -241,6 +241,8 @@ impl QueueOptions {
     /// only to users who may run code in your process too. A process that may only read the file
     /// can look at the figures, and can keep seats occupied with read locks.
     ///
+    /// Other bits than those of 0777 are refused with `InvalidOption` when the queue is created.
+    ///
     /// ```
     /// let options = prodcon::QueueOptions::new(1024).mode(0o660);
     /// ```
@@ -351,6 +353,12 @@ impl QueueOptions {
                 what,
             })
         };
+        if self.mode > 0o777 {
+            return Err(invalid(format!(
+                "mode {:#o} has other bits than those of permissions: choose 0 to 0o777, and mind that it is octal (0o660, not 660)",
+                self.mode
+            )));
+        }
         let (type_name, layout, size, align) = match plain {
             Some(Plain {
                 name,
@@ -471,7 +479,9 @@ impl QueueOptions {
         if let Some(seats) = self.seats {
             compare("seats", seats.to_string(), info.seats.to_string());
         }
-        if let Some(align) = self.align.filter(|_| plain.is_none()) {
+        if let Some(align) = self.align {
+            // A plain type has its own.
+            let align = plain.map_or(align as usize, |plain| plain.align);
             compare("align", align.to_string(), info.item_align.to_string());
         }
         out

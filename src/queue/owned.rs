@@ -107,8 +107,10 @@ impl Endpoint {
     }
 
     fn loans(&mut self) -> &Arc<Loans> {
+        // There are never more out than the queue has seats, whatever was asked for.
+        let most = self.hands.min(self.control.segment.geometry.seats);
         self.loans
-            .get_or_insert_with(|| Arc::new(Loans::new(self.control.share(), self.hands)))
+            .get_or_insert_with(|| Arc::new(Loans::new(self.control.share(), most)))
     }
 
     /// Returns how many deliveries have left the endpoint and have not ended.

@@ -66,7 +66,7 @@ pub struct Arguments {
     no_replace: bool,
     /// Longest time in which no consumer gets an item, or that a stream needs to end, before that
     /// is an error
-    #[arg(long, value_name = "S", value_parser = parse::seconds, default_value = "30")]
+    #[arg(long, value_name = "S", value_parser = parse::patience, default_value = "30")]
     patience: Duration,
     #[arg(long, hide = true, conflicts_with = "batch")]
     plant: Option<Bug>,

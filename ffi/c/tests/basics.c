@@ -119,6 +119,7 @@ static void the_state_ends_the_stream(void) {
     OK(prodcon_queue_wait_state(queue, PRODCON_STOP_AT_QUEUE_END, 0));
     ANSWERS(PRODCON_TIMED_OUT, prodcon_queue_wait_state(queue, PRODCON_STOPPED_STATE, SECOND / 100));
     ANSWERS(PRODCON_STOPPED, prodcon_queue_put(queue, "y", 1, -1));
+    SAYS("by way of stopped");
     OK(prodcon_queue_get(queue, buffer, sizeof buffer, &len, -1));
     ANSWERS(PRODCON_STOPPED, prodcon_queue_get(queue, buffer, sizeof buffer, &len, -1));
     SAYS("end of stream");

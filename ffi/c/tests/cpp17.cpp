@@ -314,6 +314,32 @@ static void a_block_is_a_slice() {
     prodcon::queue::unlink(directory, name);
 }
 
+struct alignas(16) wide {
+    std::uint64_t two[2];
+};
+
+static void a_slice_that_is_refused_takes_nothing_from_an_at_most_once_queue() {
+    const std::string name = name_of("wide");
+    for (std::uint32_t align : {8u, 16u}) {
+        prodcon::options options;
+        options.capacity = 4;
+        options.item_size = sizeof(wide);
+        options.type_name = "wide";
+        options.align = align;
+        auto queue = prodcon::queue::create(name, options);
+        CHECK(queue.put_value(wide{{1, 2}}) == prodcon::status::ok);
+        if (align < alignof(wide)) {
+            CHECK(thrown_by([&] { (void)queue.take_slice<wide>(); }) == prodcon::status::incompatible);
+            CHECK(queue.size() == 1 && queue.stats().gets == 0 && queue.stats().lost == 0);
+        } else {
+            auto slice = queue.take_slice<wide>();
+            CHECK(slice && slice->size() == 1 && (*slice)[0].two[1] == 2);
+            slice->ack();
+        }
+        prodcon::queue::unlink(name);
+    }
+}
+
 static void items_are_seen_and_waited_for_in_descriptors() {
     const std::string name = name_of("ready");
     prodcon::options options;
@@ -395,6 +421,7 @@ int main() {
     owned_items_outlive_their_queue();
     what_is_not_acknowledged_is_given_back_or_counts_as_got();
     a_block_is_a_slice();
+    a_slice_that_is_refused_takes_nothing_from_an_at_most_once_queue();
     copies_go_through();
     blocks_are_filled_in_place();
     a_stream_ends();

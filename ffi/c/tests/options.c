@@ -152,6 +152,11 @@ static void a_queue_that_exists_with_other_options_says_how_it_differs(void) {
     CHECK(item == 7);
     prodcon_queue_close(other);
     other = NULL;
+    options.flags = 0;
+    options.align = 4; /* compared if it is set */
+    ANSWERS(PRODCON_DIFFERS, prodcon_queue_create_or_attach(name, &options, &other));
+    SAYS("align is 8, wanted 4");
+    options.align = 0;
     options.capacity = 1024;
     options.flags = PRODCON_AT_LEAST_ONCE;
     options.type_name = "i64";
@@ -255,6 +260,8 @@ static void what_makes_no_sense_is_refused(void) {
         {{WITH, .dead_letter = "x", .max_deliveries = 2}, "at_least_once"},
         {{WITH, .attach = &bad_attach}, "attach_options.role"},
         {{WITH, .reserved = 1}, "reserved"},
+        {{WITH, .mode = 660}, "octal"},
+        {{WITH, .mode = 01600}, "octal"},
     };
     for (size_t each = 0; each < sizeof bad / sizeof bad[0]; each++) {
         prodcon_status status = prodcon_queue_create(name, &bad[each].options, &queue);

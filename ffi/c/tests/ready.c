@@ -100,6 +100,11 @@ static void the_ends_of_a_queue_can_be_seen(void) {
     for (int number = 0; number < 5; number++) OK(prodcon_queue_put(queue, &"0123456"[number], 7 - (size_t)number, 0));
     OK(prodcon_queue_latest(queue, buffer, sizeof buffer, &len, NULL));
     CHECK(len == 3 && memcmp(buffer, "456", 3) == 0);
+    prodcon_item_id wrong = {.size = 4};
+    memset(buffer, '-', sizeof buffer);
+    len = 77;
+    ANSWERS(PRODCON_INVALID, prodcon_queue_latest(queue, buffer, sizeof buffer, &len, &wrong));
+    CHECK(buffer[0] == '-' && len == 77); /* outputs are written on success only */
     ANSWERS(PRODCON_TOO_LARGE, prodcon_queue_peek(queue, buffer, 3, &len, &id));
     CHECK(len == 4);
     OK(prodcon_queue_peek(queue, buffer, sizeof buffer, &len, &id));

@@ -2,6 +2,7 @@
 
 use crate::handle::Handle;
 use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
 use std::sync::Arc;
 
 /// Something to wait for with `select`: made by `ReadyQueue.readable()` and `writable()`.
@@ -26,6 +27,11 @@ impl Interest {
 
 #[pymethods]
 impl Interest {
+    /// A subclass's instance may have the interest in itself among its attributes.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.queue)
+    }
+
     fn __repr__(&self) -> String {
         let what = if self.writes { "writable" } else { "readable" };
         format!("<prodcon.Interest {what} '{}'>", self.handle.name)

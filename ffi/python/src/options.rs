@@ -69,6 +69,14 @@ pub fn fit_for_objects(name: &str, item_size: usize) -> PyResult<()> {
     )))
 }
 
+/// # Errors
+/// Always: an object has no place in items of a plain type.
+pub fn typed_for_objects(name: &str) -> PyErr {
+    Invalid::new_err(format!(
+        "queue '{name}' has items of a plain type, which cannot hold objects: use it with objects=False"
+    ))
+}
+
 /// The text of a name; whether it is a good one is the library's to say.
 pub fn name(name: &Bound<'_, PyAny>) -> PyResult<String> {
     let text = name.cast::<PyString>()?;
@@ -188,8 +196,12 @@ impl Create {
 
     /// A queue of that name; an `owned` one goes with its users.
     pub fn named(&self, name: &str, objects: bool, owned: bool) -> PyResult<Handle> {
+        // Before there is a queue that could be left behind.
         if objects && let Some(size) = self.item_size {
             fit_for_objects(name, size)?;
+        }
+        if objects && self.item_type.is_some() {
+            return Err(typed_for_objects(name));
         }
         let (dir, options) = (self.directory(), self.options(objects)?);
         let mut handle = match self.named_type()? {

@@ -86,6 +86,15 @@ impl Pending {
         next
     }
 
+    /// Whether the next call has something from here: an item, or an exception.
+    pub fn any(&self) -> bool {
+        if self.is_none() {
+            return false;
+        }
+        let state = self.own();
+        !state.items.is_empty() || state.error.is_some()
+    }
+
     pub fn len(&self) -> usize {
         if self.is_none() {
             0

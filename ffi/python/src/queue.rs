@@ -78,10 +78,7 @@ fn maxsize(value: &Bound<'_, PyAny>) -> PyResult<Maxsize> {
 impl ReadyQueue {
     pub fn over(handle: Handle, objects: bool) -> PyResult<Self> {
         if objects && handle.typed {
-            return Err(Invalid::new_err(format!(
-                "queue '{}' has items of a plain type, which cannot hold objects: attach with objects=False",
-                handle.name
-            )));
+            return Err(options::typed_for_objects(&handle.name));
         }
         if objects {
             options::fit_for_objects(&handle.name, handle.item_size)?;
@@ -421,7 +418,7 @@ impl ReadyQueue {
     /// (or a get raises something else than Empty). Then get it and do not wait.
     fn arm(&self) -> PyResult<bool> {
         let armed = self.ready.with(&self.handle, |ready| ready.arm())?;
-        Ok(armed || self.pending.len() > 0)
+        Ok(armed || self.pending.any())
     }
 
     /// A descriptor for one wait. For `prodcon._async`.

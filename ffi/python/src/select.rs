@@ -58,9 +58,9 @@ pub fn select(
             "a select of nothing never ends: give it an interest or a timeout",
         ));
     }
-    // What an interrupted get_many has left comes first.
+    // What a get_many has left comes first: items, or an exception.
     let left =
-        |(queue, writes): &(Bound<'_, ReadyQueue>, bool)| !writes && queue.get().pending.len() > 0;
+        |(queue, writes): &(Bound<'_, ReadyQueue>, bool)| !writes && queue.get().pending.any();
     if let Some(index) = wanted.iter().position(left) {
         return Ok(Some(index));
     }

@@ -165,6 +165,16 @@ impl ReadyQueue {
             }
         }
         while self.handle.with_control(prodcon::Control::is_full)? {
+            // What ends the wait of a queue that was made so ends this one.
+            let ended = self.handle.with_control(|control| {
+                let started = control.state() == State::Started;
+                (!started, control.is_removed())
+            })?;
+            match ended {
+                (_, true) => return Err(self.handle.removed()),
+                (true, _) => return Err(errors::put(PutError::Stopped, &self.handle.name)),
+                _ => {}
+            }
             let error = match until.slice() {
                 Some(slice) => {
                     away(py, || {

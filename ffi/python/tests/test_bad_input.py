@@ -56,10 +56,14 @@ def test_bad_numbers_are_told():
         (dict(capacity=1, item_size=10, dead_letter=("letters", 300)), OverflowError),
         (dict(capacity="1", item_size=10), TypeError),
         (dict(capacity=1, item_size=10, objects=True), prodcon.Invalid),
+        (dict(capacity=1, item_size=64, objects=True, item_type="t"), prodcon.Invalid),
+        (dict(capacity=1, item_size=10, mode=660), prodcon.Invalid),
+        (dict(capacity=1, item_size=8, item_type="t", align=0), prodcon.Invalid),
         (dict(capacity=1, item_size=10, surprise=1), TypeError),
     ]:
         with pytest.raises(error):
             prodcon.ReadyQueue.create("q", **arguments)
+        assert prodcon.list_queues() == [], f"{arguments} has left a queue behind"
     with pytest.raises(prodcon.NotFound):
         prodcon.ReadyQueue.create("q", 1, 10, directory="/nowhere")
     with pytest.raises(prodcon.NotFound):

@@ -525,3 +525,23 @@ def test_a_producer_that_sleeps_hears_the_signal():
         os.kill(process.pid, signal.SIGTERM)
     until(lambda: [process.exitcode for process in producer.processes] == [0, 0], "both end")
     producer.close()
+
+
+@pytest.mark.parametrize("end", ["stopped", "stream", "removed"])
+def test_a_put_that_waits_for_a_lossy_queue_hears_its_end(end):
+    with prodcon.ReadyQueue.create("lasting", 1, 100, objects=True, lossy=True) as queue:
+        queue.lossy = False
+        queue.put(1)
+        act = {
+            "stopped": lambda: setattr(queue, "state", 1),
+            "stream": lambda: setattr(queue, "state", 3),
+            "removed": queue.unlink,
+        }[end]
+        timer = threading.Timer(0.05, act)
+        timer.start()
+        with pytest.raises(prodcon.Removed if end == "removed" else prodcon.Stopped):
+            queue.put(2, timeout=5)
+        timer.join()
+        assert queue.stats().dropped == 0
+        if end != "removed":
+            queue.unlink()

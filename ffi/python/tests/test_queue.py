@@ -459,3 +459,15 @@ def test_an_item_size_can_be_chosen(objects):
     with prodcon.ReadyQueue(2, item_size=200_000) as made:
         assert made.item_size == 200_000
     assert 1000 <= objects.item_size <= 65536
+
+
+def test_the_alignment_of_a_plain_type_is_compared_if_it_is_given():
+    with prodcon.ReadyQueue.create("typed", 4, 8, item_type="t") as typed:
+        prodcon.ReadyQueue.create("typed", 4, 8, item_type="t", exist_ok=True).close()
+        with pytest.raises(prodcon.OptionsDiffer) as caught:
+            prodcon.ReadyQueue.create("typed", 4, 8, item_type="t", align=4, exist_ok=True)
+        assert caught.value.differences == [("align", "4", "8")]
+        for align in (0, 3):
+            with pytest.raises(prodcon.Invalid, match="power of two"):
+                prodcon.ReadyQueue.create("typed", 4, 8, item_type="t", align=align, exist_ok=True)
+        typed.unlink()

@@ -1,7 +1,9 @@
 """Waits that a close ends, waits for several queues, and for a queue that is not there yet."""
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -128,3 +130,34 @@ def test_an_attach_waits_for_its_queue(directory):
     with pytest.raises(prodcon.NotFound):
         ReadyQueue.attach("q", wait=MINUTE, directory="/nowhere/at/all")
     queue.unlink()
+
+
+class Bad:
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+def test_an_exception_that_get_many_has_kept_is_something_to_get(directory):
+    with ReadyQueue.create("q", 4, 100, objects=True) as queue:
+        queue.put(1)
+        queue.put(Bad())
+        assert queue.get_many(5) == [1]
+        assert queue.qsize() == 0
+        assert prodcon.select([queue], 0) == 0
+        assert queue.arm()
+        with pytest.raises(ValueError, match="no number"):
+            queue.get_nowait()
+        assert not queue.arm() and prodcon.select([queue], 0) is None
+        queue.unlink()
+
+
+def test_an_interest_in_an_object_keeps_nobody_from_collecting_both(directory):
+    class Waits(ReadyQueue):
+        pass
+
+    queue = Waits(1)
+    queue.interest = queue.readable()
+    alive = weakref.ref(queue)
+    del queue
+    gc.collect()
+    assert alive() is None

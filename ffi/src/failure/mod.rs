@@ -122,9 +122,10 @@ impl From<PutError> for Failure {
                 PRODCON_NOT_READY,
                 "is not ready: its consumer has to set it ready",
             ),
-            PutError::Stopped => {
-                Self::answer(PRODCON_STOPPED, "is stopped: set its state to started")
-            }
+            PutError::Stopped => Self::answer(
+                PRODCON_STOPPED,
+                "takes no items: it is stopped, or its stream ends; set its state to started (from stop_at_queue_end by way of stopped)",
+            ),
             PutError::Failed(error) => error.into(),
             other => Self::with(status_of(other.kind()), other.to_string()),
         }
