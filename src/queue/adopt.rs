@@ -143,7 +143,7 @@ impl Endpoint {
         match adopted {
             Some(seat) => {
                 self.control.own.insert(seat.index);
-                self.control.end_work(seat.index); // its last holder may have been killed in it
+                self.control.occupy(&seat, self.attach.role);
                 (self.adopted, self.adopted_is_own) = (Some(seat), false);
                 self.kept = true;
                 Ok(true)

@@ -68,17 +68,22 @@ impl Control {
             locks.failed().map_err(|error| self.os_fault(&error))?;
         }
         if let Ok(Some(seat)) = &taken {
-            let line = self.segment.seat(seat.index);
-            // Relaxed, these three: for people.
-            line.pid.store(std::process::id(), Ordering::Relaxed);
-            line.role.store(role as u32, Ordering::Relaxed);
-            line.asleep.store(0, Ordering::Relaxed);
-            self.end_work(seat.index); // its last holder may have been killed in it
+            self.occupy(seat, role);
             if !seat.hold {
                 self.ring.set_buffered(seat, false); // of its last holder
             }
         }
         taken.map_err(|refusal| self.fault(refusal))
+    }
+
+    /// Notes in a seat that was just locked who has it now.
+    pub(super) fn occupy(&self, seat: &Seat, role: Role) {
+        let line = self.segment.seat(seat.index);
+        // Relaxed, these three: for people, and for a controlling process that limits work.
+        line.pid.store(std::process::id(), Ordering::Relaxed);
+        line.role.store(role as u32, Ordering::Relaxed);
+        line.asleep.store(0, Ordering::Relaxed);
+        self.end_work(seat.index); // its last holder may have been killed in it
     }
 
     /// Returns how many seats that are not in `own` nobody holds, and carry items (at-least-once).

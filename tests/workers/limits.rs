@@ -3,7 +3,7 @@
 use crate::fixture::{Fixture, pid, until, within_a_minute};
 use prodcon::QueueOptions;
 use prodcon::worker::{ConsumerOptions, ProcessExit, Restart};
-use prodcon::{ErrorKind, SeatInfo};
+use prodcon::{ErrorKind, ReadyQueue, SeatInfo};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -46,6 +46,27 @@ fn a_worker_that_hangs_is_killed_and_started_again_and_its_item_is_redelivered()
         .collect();
     assert_eq!(again, [3]);
     fixture.assert_nobody_left();
+}
+
+#[test]
+fn a_worker_that_hangs_on_what_another_hung_on_is_killed_too() {
+    let fixture = Fixture::new();
+    let mut letters = ReadyQueue::<u64>::create("letters", &fixture.options(8)).unwrap();
+    let queue = QueueOptions::new(16).at_least_once(true);
+    let options = ConsumerOptions::new()
+        .queue(queue.dead_letter("letters", 2))
+        .restart(QUICK_RESTART)
+        .work_limit(LIMIT);
+    let mut consumer = fixture.consumer("c", options);
+    consumer
+        .start_new(fixture.worker("consumer", ["hang_at=2"]))
+        .unwrap();
+    (1..=3).for_each(|item| consumer.put_in_queue(&item).unwrap());
+    assert_eq!(letters.within(Duration::from_secs(60)).get().unwrap(), 2);
+    consumer.set_stop_at_queue_end().unwrap();
+    let ended = within_a_minute("the end", move || consumer.wait().unwrap());
+    assert!(ended.success() && ended.restarts() == 2, "{ended:?}");
+    assert_eq!(fixture.worked(), [1, 2, 2, 3]);
 }
 
 #[test]
