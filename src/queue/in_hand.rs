@@ -158,13 +158,13 @@ impl Endpoint {
 
     /// Returns a spare seat, or one that is free now.
     pub(super) fn free_seat(&mut self) -> Option<Seat> {
-        self.spare.pop().or_else(|| self.lock_seat())
+        self.spare.pop().or_else(|| self.lock_seat(false))
     }
 
-    /// Locks a seat that is free now.
-    fn lock_seat(&mut self) -> Option<Seat> {
+    /// Locks a seat that is free now, or with `orphan` that of the oldest orphan if none is.
+    pub(super) fn lock_seat(&mut self, orphan: bool) -> Option<Seat> {
         let control = &mut self.control;
-        let seat = control.lock_seat(&control.own, self.attach.role, false);
+        let seat = control.lock_seat(&control.own, self.attach.role, orphan);
         let seat = seat.ok().flatten()?;
         control.own.insert(seat.index);
         Some(seat)
@@ -256,7 +256,7 @@ impl Endpoint {
     pub(super) fn refill(&mut self) {
         while self.wants_spare() && self.short.is_none_or(|since| since.elapsed() >= MAX_SLEEP) {
             let free = self.leaves_enough();
-            let Some(seat) = free.then(|| self.lock_seat()).flatten() else {
+            let Some(seat) = free.then(|| self.lock_seat(false)).flatten() else {
                 self.short = Some(Instant::now());
                 return;
             };
