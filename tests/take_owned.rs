@@ -296,6 +296,20 @@ fn what_went_back_with_an_endpoints_last_seats_comes_to_it_again() {
 }
 
 #[test]
+fn an_endpoint_that_wishes_for_more_items_in_hand_than_any_queue_has_seats_lends_those_it_has() {
+    let dir = Dir::new();
+    let attach = dir.attach().max_unacked(u32::MAX).min_unacked(1);
+    let options = dir.options(8).seats(2).attach(attach);
+    let lends = || {
+        let mut queue = ReadyQueue::<u64>::create("q", &options).unwrap();
+        put(&mut queue, 1..=2);
+        let jobs = [take(&mut queue), take(&mut queue)];
+        (*jobs[0], *jobs[1]) == (1, 2)
+    };
+    assert_eq!(in_child(lends), 0);
+}
+
+#[test]
 fn a_forked_childs_deliveries_touch_nothing() {
     let dir = Dir::new();
     let mut queue = dir.queue(&dir.at_least_once(8), 3);

@@ -104,8 +104,10 @@ impl Endpoint {
     }
 
     fn loans(&mut self) -> &Arc<Loans> {
+        // More than there are seats can be wished for.
+        let hands = self.hands.min(self.control.segment.geometry.seats);
         self.loans
-            .get_or_insert_with(|| Arc::new(Loans::new(self.control.share(), self.hands)))
+            .get_or_insert_with(|| Arc::new(Loans::new(self.control.share(), hands)))
     }
 
     /// Returns how many deliveries have left the endpoint and have not ended.
