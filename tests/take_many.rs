@@ -677,6 +677,28 @@ fn an_item_that_was_refused_before_something_else_was_done_is_not_discarded() {
 }
 
 #[test]
+fn a_put_does_not_keep_from_others_what_was_given_back() {
+    let dir = Dir::new();
+    for forget in [false, true] {
+        let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(4).seats(3)).unwrap();
+        let (mut other, third) = (dir.consumer(0), dir.consumer(0));
+        queue.put(&1).unwrap();
+        let item = queue.take().unwrap();
+        if forget {
+            std::mem::forget(item);
+        } else {
+            item.nack().unwrap(); // there is no free seat to leave it in
+        }
+        drop(third);
+        queue.put(&2).unwrap();
+        assert_eq!(drain(&mut other), [1, 2], "forgotten: {forget}");
+        drop((queue, other));
+        dir.check(0);
+        prodcon::unlink_in(&dir.0, "q").unwrap();
+    }
+}
+
+#[test]
 fn the_orphans_of_an_endpoint_are_not_in_the_way_of_its_replacement() {
     let dir = Dir::new();
     let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(8).seats(4)).unwrap();

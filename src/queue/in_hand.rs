@@ -170,15 +170,19 @@ impl Endpoint {
         Some(seat)
     }
 
-    /// Makes `seat` free for an exchange although items are in hand there. Returns false if no
-    /// other seat is free.
+    /// Makes `seat` free for an exchange although items are in hand there, or leaves it to items
+    /// that were given back. Returns false if no other seat is free.
     #[cold]
     pub(super) fn step_aside(&mut self) -> bool {
         let Some(free) = self.free_seat() else {
             return false;
         };
-        self.adopted = Some(std::mem::replace(&mut self.seat, free));
-        self.adopted_is_own = true;
+        let old = std::mem::replace(&mut self.seat, free);
+        if std::mem::take(&mut self.kept) {
+            self.release(old); // it is to go back, and now there is a seat for that
+        } else {
+            (self.adopted, self.adopted_is_own) = (Some(old), true);
+        }
         true
     }
 
