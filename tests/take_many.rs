@@ -699,6 +699,36 @@ fn a_put_does_not_keep_from_others_what_was_given_back() {
 }
 
 #[test]
+fn a_batch_whose_items_were_all_acknowledged_takes_more() {
+    let dir = Dir::new();
+    // One seat, and one block in hand: of several items, and of one.
+    for (batch, expected) in [(2, [vec![1, 2], vec![3, 4]]), (1, [vec![1], vec![2]])] {
+        let options = dir.at_least_once(8).batch(batch).seats(1);
+        let mut queue = ReadyQueue::<u64>::create("q", &options).unwrap();
+        queue.put_slice(&[1, 2, 3, 4, 5]).unwrap();
+        let [first, second] = expected;
+        let mut taken = queue.take_many(8).unwrap();
+        assert_eq!(values(&taken), first);
+        assert_eq!(
+            taken.take_more(8, None).unwrap(),
+            0,
+            "no more can be in hand"
+        );
+        taken.ack_first(first.len());
+        assert_eq!(taken.take_more(8, None).unwrap(), second.len());
+        assert_eq!(values(&taken), second);
+        assert_eq!(taken.id(0).unwrap().sequence, 1);
+        taken.ack_first(1); // of the second block, and the rest of it goes back
+        drop(taken);
+        let gets = stats(&queue).gets;
+        assert_eq!(drain(&mut queue), (gets + 1..=5).collect::<Vec<_>>());
+        drop(queue);
+        dir.check(0);
+        prodcon::unlink_in(&dir.0, "q").unwrap();
+    }
+}
+
+#[test]
 fn the_orphans_of_an_endpoint_are_not_in_the_way_of_its_replacement() {
     let dir = Dir::new();
     let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(8).seats(4)).unwrap();

@@ -203,7 +203,7 @@ impl Held<'_> {
         self.endpoint.control.readable()?;
         self.extend_last(max - before);
         if self.lone {
-            if self.end == 0 {
+            if self.len() == 0 {
                 self.endpoint.take_next(self.size, until)?;
                 let lot = self.endpoint.shown;
                 self.push(lot, (lot.items as usize).min(max) as u32);
