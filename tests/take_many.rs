@@ -729,6 +729,21 @@ fn a_batch_whose_items_were_all_acknowledged_takes_more() {
 }
 
 #[test]
+fn dead_letters_of_a_plain_type_are_not_for_items_of_any_length() {
+    let dir = Dir::new();
+    let letters = Control::create::<u64>("letters", &dir.options(4)).unwrap();
+    let options = dir.at_least_once(4).dead_letter("letters", 1);
+    let refused = ReadyQueue::<[u8]>::create("q", &options.clone().item_size(8)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidOption);
+    assert!(refused.to_string().contains("'letters'"), "{refused}");
+    let mut queue = ReadyQueue::<u64>::create("q", &options).unwrap();
+    queue.put(&1).unwrap();
+    drop(queue.take().unwrap());
+    assert!(matches!(queue.try_take(), Err(GetError::Empty)));
+    assert_eq!(letters.len(), 1);
+}
+
+#[test]
 fn the_orphans_of_an_endpoint_are_not_in_the_way_of_its_replacement() {
     let dir = Dir::new();
     let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(8).seats(4)).unwrap();
