@@ -62,7 +62,7 @@ impl Endpoint {
     /// Acknowledges an item that a get refused because of its length. Returns false if none was. An
     /// item whose guard was forgotten is none: the next operation gives it back.
     pub(super) fn discard(&mut self) -> bool {
-        let refused = std::mem::take(&mut self.refused);
+        let refused = std::mem::take(&mut self.refused) && !self.control.forked();
         if refused {
             self.acknowledge(1);
         }
