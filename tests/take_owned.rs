@@ -310,6 +310,24 @@ fn an_endpoint_that_wishes_for_more_items_in_hand_than_any_queue_has_seats_lends
 }
 
 #[test]
+fn the_end_of_the_stream_does_not_wait_for_the_endpoints_own_deliveries() {
+    let dir = Dir::new();
+    let mut queue = dir.queue(&dir.at_least_once(8), 2);
+    let mut other = ReadyQueue::<u64>::attach_with("q", &dir.attach()).unwrap();
+    put(&mut queue, 1..=1);
+    let job = take(&mut queue);
+    queue.control().set_state(State::StopAtQueueEnd).unwrap();
+    assert!(matches!(queue.take_owned(), Err(GetError::Stopped)));
+    assert!(
+        matches!(other.try_get(), Err(GetError::Empty)),
+        "others wait"
+    );
+    drop(job); // given back
+    assert_eq!(*take(&mut queue).into_box(), 1);
+    assert!(matches!(other.get(), Err(GetError::Stopped)));
+}
+
+#[test]
 fn a_forked_childs_deliveries_touch_nothing() {
     let dir = Dir::new();
     let mut queue = dir.queue(&dir.at_least_once(8), 3);
