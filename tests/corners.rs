@@ -92,6 +92,17 @@ fn a_batch_of_a_forked_child_takes_no_more() {
 }
 
 #[test]
+fn a_forked_child_discards_nothing_and_says_so() {
+    let dir = Dir::new();
+    let mut lines = ReadyQueue::<[u8]>::create("q", &dir.options(4).item_size(8)).unwrap();
+    let mut numbers = ReadyQueue::<u64>::attach_with("q", &dir.attach()).unwrap();
+    lines.put(b"short").unwrap();
+    assert!(numbers.get().is_err());
+    assert_eq!(in_child(|| !numbers.discard()), 0);
+    assert_eq!(lines.control().stats().unwrap().unacked, 1);
+}
+
+#[test]
 fn a_create_that_fails_leaves_no_queue() {
     let dir = Dir::new();
     let options = dir.options(4).seats(2).attach(dir.attach().max_unacked(8));

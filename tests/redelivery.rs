@@ -4,12 +4,12 @@
 //! The test program starts itself again (`child`, an ignored test) as the consumer that is killed.
 //! Each test prints how long it took from the kill; it fails only if the item does not come at all.
 
-use prodcon::{GetError, QueueOptions, ReadyQueue};
+use prodcon::{Control, GetError, QueueOptions, ReadyQueue, Role, SeatInfo};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 mod common;
-use common::children::{Started, role};
+use common::children::{Started, in_child, role};
 use common::{Dir, until};
 
 /// What is put before the victim takes it; everything else is 5.
@@ -350,4 +350,38 @@ fn an_item_whose_seat_somebody_had_locked_when_it_was_looked_for_comes_back() {
         "locked by another: {:?} after the unlock",
         unlocked.elapsed()
     );
+}
+
+#[test]
+fn the_seat_of_an_item_that_came_back_names_who_has_it_now() {
+    let dir = Dir::new();
+    let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(8)).unwrap();
+    let mut other = queue.try_clone().unwrap();
+    let members = |control: &Control| {
+        let members = control.stats().unwrap().members;
+        let of = |member: &SeatInfo| (member.pid, member.role);
+        members.iter().map(of).collect::<Vec<_>>()
+    };
+    let mine = (std::process::id(), Role::Both);
+    (1..=2).for_each(|item| queue.put(&item).unwrap());
+    // A child takes the first and is killed.
+    let status = in_child(|| {
+        let attach = dir.attach().role(Role::Consumer);
+        let mut queue = ReadyQueue::<u64>::attach_with("q", &attach).unwrap();
+        let _job = queue.take().unwrap();
+        // SAFETY: a signal to ourselves.
+        unsafe { libc::raise(libc::SIGKILL) };
+        false
+    });
+    assert_eq!(status, 1000 + libc::SIGKILL);
+    let job = queue.within(Duration::from_secs(60)).take().unwrap();
+    assert_eq!((*job, job.delivery_count()), (1, 2));
+    assert_eq!(members(other.control()), [mine; 3]);
+    job.ack();
+    // A living endpoint gives the second back.
+    drop(queue.take().unwrap());
+    let job = other.take().unwrap();
+    assert_eq!((*job, job.delivery_count()), (2, 2));
+    assert_eq!(members(&dir.control("q")), [mine; 3]);
+    job.ack();
 }

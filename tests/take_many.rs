@@ -677,6 +677,73 @@ fn an_item_that_was_refused_before_something_else_was_done_is_not_discarded() {
 }
 
 #[test]
+fn a_put_does_not_keep_from_others_what_was_given_back() {
+    let dir = Dir::new();
+    for forget in [false, true] {
+        let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(4).seats(3)).unwrap();
+        let (mut other, third) = (dir.consumer(0), dir.consumer(0));
+        queue.put(&1).unwrap();
+        let item = queue.take().unwrap();
+        if forget {
+            std::mem::forget(item);
+        } else {
+            item.nack().unwrap(); // there is no free seat to leave it in
+        }
+        drop(third);
+        queue.put(&2).unwrap();
+        assert_eq!(drain(&mut other), [1, 2], "forgotten: {forget}");
+        drop((queue, other));
+        dir.check(0);
+        prodcon::unlink_in(&dir.0, "q").unwrap();
+    }
+}
+
+#[test]
+fn a_batch_whose_items_were_all_acknowledged_takes_more() {
+    let dir = Dir::new();
+    // One seat, and one block in hand: of several items, and of one.
+    for (batch, expected) in [(2, [vec![1, 2], vec![3, 4]]), (1, [vec![1], vec![2]])] {
+        let options = dir.at_least_once(8).batch(batch).seats(1);
+        let mut queue = ReadyQueue::<u64>::create("q", &options).unwrap();
+        queue.put_slice(&[1, 2, 3, 4, 5]).unwrap();
+        let [first, second] = expected;
+        let mut taken = queue.take_many(8).unwrap();
+        assert_eq!(values(&taken), first);
+        assert_eq!(
+            taken.take_more(8, None).unwrap(),
+            0,
+            "no more can be in hand"
+        );
+        taken.ack_first(first.len());
+        assert_eq!(taken.take_more(8, None).unwrap(), second.len());
+        assert_eq!(values(&taken), second);
+        assert_eq!(taken.id(0).unwrap().sequence, 1);
+        taken.ack_first(1); // of the second block, and the rest of it goes back
+        drop(taken);
+        let gets = stats(&queue).gets;
+        assert_eq!(drain(&mut queue), (gets + 1..=5).collect::<Vec<_>>());
+        drop(queue);
+        dir.check(0);
+        prodcon::unlink_in(&dir.0, "q").unwrap();
+    }
+}
+
+#[test]
+fn dead_letters_of_a_plain_type_are_not_for_items_of_any_length() {
+    let dir = Dir::new();
+    let letters = Control::create::<u64>("letters", &dir.options(4)).unwrap();
+    let options = dir.at_least_once(4).dead_letter("letters", 1);
+    let refused = ReadyQueue::<[u8]>::create("q", &options.clone().item_size(8)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidOption);
+    assert!(refused.to_string().contains("'letters'"), "{refused}");
+    let mut queue = ReadyQueue::<u64>::create("q", &options).unwrap();
+    queue.put(&1).unwrap();
+    drop(queue.take().unwrap());
+    assert!(matches!(queue.try_take(), Err(GetError::Empty)));
+    assert_eq!(letters.len(), 1);
+}
+
+#[test]
 fn the_orphans_of_an_endpoint_are_not_in_the_way_of_its_replacement() {
     let dir = Dir::new();
     let mut queue = ReadyQueue::<u64>::create("q", &dir.at_least_once(8).seats(4)).unwrap();

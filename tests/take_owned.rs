@@ -254,6 +254,48 @@ fn an_endpoint_whose_last_seat_is_out_says_so_and_goes_on_when_it_is_back() {
 }
 
 #[test]
+fn what_went_back_with_an_endpoints_last_seats_comes_to_it_again() {
+    type Way = fn(&mut ReadyQueue<u64>) -> Result<u64, GetError>;
+    let dir = Dir::new();
+    let ways: [Way; 4] = [
+        |queue| queue.try_get(),
+        |queue| {
+            let job = queue.try_take()?;
+            let item = *job;
+            job.ack();
+            Ok(item)
+        },
+        |queue| {
+            let batch = queue.within(Duration::ZERO).take_many(2)?;
+            let item = batch.iter().copied().sum();
+            batch.ack();
+            Ok(item)
+        },
+        |queue| {
+            let job = queue.within(SHORT_WAIT).take_owned()?;
+            let item = *job;
+            job.ack();
+            Ok(item)
+        },
+    ];
+    for way in ways {
+        let options = dir.at_least_once(8).seats(2);
+        let attach = dir.attach().max_unacked(2).min_unacked(1);
+        let mut queue = ReadyQueue::<u64>::create("q", &options.attach(attach)).unwrap();
+        put(&mut queue, 1..=2);
+        drop([take(&mut queue), take(&mut queue)]); // given back, with both seats that there are
+        assert_eq!(queue.try_put(&3).unwrap_err().kind(), ErrorKind::NoSeat);
+        assert_eq!((way(&mut queue).unwrap(), way(&mut queue).unwrap()), (1, 2));
+        queue.try_put(&3).unwrap();
+        assert_eq!(way(&mut queue).unwrap(), 3);
+        drop(queue);
+        let stats = dir.check(0);
+        assert_eq!((stats.gets, stats.redelivered), (3, 2));
+        prodcon::unlink_in(&dir.0, "q").unwrap();
+    }
+}
+
+#[test]
 fn what_is_given_back_after_the_end_of_the_stream_comes_with_the_next_take() {
     let dir = Dir::new();
     let mut queue = dir.queue(&dir.at_least_once(8), 2);

@@ -6,7 +6,7 @@
 use super::endpoint::Endpoint;
 use super::held::HeldSpan;
 use super::identity::ItemId;
-use super::wait::Until;
+use super::wait::{For, Until};
 use super::{Item, Payload};
 use crate::error::{GetError, Result};
 use std::borrow::Borrow;
@@ -110,7 +110,7 @@ impl Endpoint {
         self.control.readable()?;
         self.settle_forgotten();
         self.reserve_seats_for(max);
-        if !self.has_seat() {
+        if !self.has_seat(For::Items) {
             return Err(self.no_seat().into());
         }
         if buffering {
@@ -203,7 +203,7 @@ impl Held<'_> {
         self.endpoint.control.readable()?;
         self.extend_last(max - before);
         if self.lone {
-            if self.end == 0 {
+            if self.len() == 0 {
                 self.endpoint.take_next(self.size, until)?;
                 let lot = self.endpoint.shown;
                 self.push(lot, (lot.items as usize).min(max) as u32);

@@ -248,8 +248,8 @@ impl Control {
         self.segment.read_only
     }
 
-    /// Returns whether the queue's name was removed, or is another queue's by now. Attached
-    /// endpoints keep working; new ones can no longer find the queue.
+    /// Returns whether the queue's name was removed, or is another queue's by now. See
+    /// [`unlink`](crate::unlink).
     ///
     /// ```
     /// # use prodcon::{Control, QueueOptions, State};
@@ -275,8 +275,7 @@ impl Control {
         }
     }
 
-    /// Unlinks the queue, if the name is still this queue's. Attached endpoints keep working; new
-    /// ones can no longer find it.
+    /// Unlinks the queue, if the name is still this queue's, as [`unlink`](crate::unlink) does.
     ///
     /// # Errors
     /// Returns `NotFound` if it is gone already, `Removed` if another queue has the name now,

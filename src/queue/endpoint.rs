@@ -12,6 +12,7 @@ use super::item::Plain;
 use super::loans::Loans;
 use super::memory::Mapped;
 use super::options::{AttachOptions, QueueOptions};
+use super::wait::For;
 use crate::error::{Error, ErrorKind, OpenError, Reason};
 use crate::ring::seat::Seat;
 use crate::ring::{Cursors, Ring, RingError};
@@ -215,7 +216,7 @@ impl Endpoint {
         change: impl Fn(&Ring<Mapped>) -> Result<u64, RingError>,
     ) -> Result<(), Error> {
         let epoch = self.control.gate(change)?;
-        if self.seat.hold {
+        if !self.has_seat(For::Space) || self.seat.hold {
             return Ok(()); // a seat with items in hand never exchanges
         }
         let drained = self

@@ -211,7 +211,7 @@ impl Endpoint {
             return Err(GetError::Stopped);
         }
         self.settle_forgotten();
-        if !self.growing && !self.has_seat() {
+        if !self.growing && !self.has_seat(For::Items) {
             return Err(self.no_seat().into());
         }
         if self.burst >= self.care_at {

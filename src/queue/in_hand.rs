@@ -62,7 +62,7 @@ impl Endpoint {
     /// Acknowledges an item that a get refused because of its length. Returns false if none was. An
     /// item whose guard was forgotten is none: the next operation gives it back.
     pub(super) fn discard(&mut self) -> bool {
-        let refused = std::mem::take(&mut self.refused);
+        let refused = std::mem::take(&mut self.refused) && !self.control.forked();
         if refused {
             self.acknowledge(1);
         }
@@ -158,27 +158,31 @@ impl Endpoint {
 
     /// Returns a spare seat, or one that is free now.
     pub(super) fn free_seat(&mut self) -> Option<Seat> {
-        self.spare.pop().or_else(|| self.lock_seat())
+        self.spare.pop().or_else(|| self.lock_seat(false))
     }
 
-    /// Locks a seat that is free now.
-    fn lock_seat(&mut self) -> Option<Seat> {
+    /// Locks a seat that is free now, or with `orphan` that of the oldest orphan if none is.
+    pub(super) fn lock_seat(&mut self, orphan: bool) -> Option<Seat> {
         let control = &mut self.control;
-        let seat = control.lock_seat(&control.own, self.attach.role, false);
+        let seat = control.lock_seat(&control.own, self.attach.role, orphan);
         let seat = seat.ok().flatten()?;
         control.own.insert(seat.index);
         Some(seat)
     }
 
-    /// Makes `seat` free for an exchange although items are in hand there. Returns false if no
-    /// other seat is free.
+    /// Makes `seat` free for an exchange although items are in hand there, or leaves it to items
+    /// that were given back. Returns false if no other seat is free.
     #[cold]
     pub(super) fn step_aside(&mut self) -> bool {
         let Some(free) = self.free_seat() else {
             return false;
         };
-        self.adopted = Some(std::mem::replace(&mut self.seat, free));
-        self.adopted_is_own = true;
+        let old = std::mem::replace(&mut self.seat, free);
+        if std::mem::take(&mut self.kept) {
+            self.release(old); // it is to go back, and now there is a seat for that
+        } else {
+            (self.adopted, self.adopted_is_own) = (Some(old), true);
+        }
         true
     }
 
@@ -256,7 +260,7 @@ impl Endpoint {
     pub(super) fn refill(&mut self) {
         while self.wants_spare() && self.short.is_none_or(|since| since.elapsed() >= MAX_SLEEP) {
             let free = self.leaves_enough();
-            let Some(seat) = free.then(|| self.lock_seat()).flatten() else {
+            let Some(seat) = free.then(|| self.lock_seat(false)).flatten() else {
                 self.short = Some(Instant::now());
                 return;
             };

@@ -84,7 +84,8 @@ use crate::segment::{
 };
 use std::path::Path;
 
-/// Unlinks a queue. Attached endpoints keep working; new ones can no longer find it.
+/// Unlinks a queue. Attached endpoints can still get what is there; their puts and waits answer
+/// `Removed` before long. New ones can no longer find it.
 ///
 /// # Errors
 /// Returns `NotFound` if there is no such queue, `PermissionDenied` if it may not be removed,

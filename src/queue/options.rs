@@ -144,8 +144,8 @@ impl QueueOptions {
     /// without being acknowledged.
     ///
     /// It has to exist in the same directory when this queue is created, and its items must be
-    /// long enough. While it is full or gone, such items are delivered once more instead. Only for
-    /// at-least-once queues without batches.
+    /// long enough. For a queue of bytes it is a queue of bytes. While it is full or gone, such items
+    /// are delivered once more instead. Only for at-least-once queues without batches.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -290,7 +290,7 @@ impl QueueOptions {
     }
 
     /// Checks the dead-letter queue: it exists and takes items of this many bytes.
-    fn check_dead_letter(&self, queue: &str, size: usize) -> Result<(), Error> {
+    fn check_dead_letter(&self, queue: &str, size: usize, plain: bool) -> Result<(), Error> {
         let invalid = |what: String| {
             Err(OpenError::Invalid {
                 queue: queue.into(),
@@ -315,6 +315,11 @@ impl QueueOptions {
         if longest < size as u64 || typed && longest != size as u64 {
             return invalid(format!(
                 "its items of {size} bytes do not fit the dead-letter queue '{name}', which takes {longest}"
+            ));
+        }
+        if typed && !plain {
+            return invalid(format!(
+                "its items of up to {size} bytes do not fit the dead-letter queue '{name}', whose items all have {longest}: name a queue of bytes"
             ));
         }
         Ok(())
@@ -401,7 +406,7 @@ impl QueueOptions {
             geometry
         };
         let flags = flags | flag(geometry.has_copies(), flags::COPY_IN_SLOT);
-        self.check_dead_letter(queue, size)?;
+        self.check_dead_letter(queue, size, type_name.is_some())?;
         let (dead_letter, max_deliveries) = self.dead_letter.clone().unwrap_or_default();
         Ok(Spec {
             geometry,

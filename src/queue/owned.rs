@@ -10,7 +10,7 @@ use super::endpoint::Endpoint;
 use super::held::HeldSpan;
 use super::identity::ItemId;
 use super::loans::Loans;
-use super::wait::Until;
+use super::wait::{For, Until};
 use super::{Item, Payload};
 use crate::error::{Error, ErrorKind, Fault, GetError, OpenError, Result};
 use crate::ring::seat::{Event, Seat};
@@ -134,14 +134,18 @@ impl Endpoint {
     }
 
     /// Makes sure that the endpoint has a seat that exchanges: its last one may have left with an
-    /// owned delivery. Returns false if none has come back and no other is free.
-    pub(super) fn has_seat(&mut self) -> bool {
+    /// owned delivery. Returns false if none has come back and no other is free. A take takes the
+    /// seat of an orphan too, and delivers that: it may be the endpoint's own, given back.
+    pub(super) fn has_seat(&mut self, what: For) -> bool {
         if self.seat.is_gone() {
             self.reclaim();
         }
         if self.seat.is_gone() {
-            match self.free_seat() {
-                Some(seat) => self.seat = seat,
+            let orphan = what == For::Items
+                && self.control.ring.at_least_once
+                && self.control.state() != State::Stopped;
+            match self.spare.pop().or_else(|| self.lock_seat(orphan)) {
+                Some(seat) => (self.kept, self.seat) = (seat.hold, seat),
                 None => return false,
             }
         }
@@ -159,7 +163,7 @@ impl Endpoint {
 
     /// Returns whether one more item can leave with a seat of its own.
     fn can_lend(&mut self) -> bool {
-        self.reclaim() < self.hands && self.has_seat()
+        self.reclaim() < self.hands && self.has_seat(For::Items)
     }
 
     /// Waits until one more item can leave with a seat of its own. Returns until when the item may

@@ -142,7 +142,7 @@ impl Endpoint {
             .into());
         }
         self.settle_forgotten();
-        if !self.has_seat() || self.seat.hold && !self.step_aside() {
+        if !self.has_seat(For::Space) || self.seat.hold && !self.step_aside() {
             return Err(self.no_seat().into());
         }
         self.usual = self.is_unburdened();

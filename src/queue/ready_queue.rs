@@ -235,7 +235,8 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// # Errors
     /// Returns `Stopped` at the end of the stream, and `Cancelled` if the endpoint's token was
     /// cancelled. Returns `Failed` if something else went wrong, with the kind `WrongLength` (see
-    /// [`discard`](Self::discard)), `Removed`, `Forked`, `Corrupt`, `Exhausted` or `Os`.
+    /// [`discard`](Self::discard)), `NoSeat` (all seats are out with
+    /// [owned deliveries](Self::take_owned)), `Removed`, `Forked`, `Corrupt`, `Exhausted` or `Os`.
     ///
     /// ```
     /// # use prodcon::{QueueOptions, ReadyQueue};
@@ -389,6 +390,10 @@ impl<T: Payload + ?Sized> ReadyQueue<T> {
     /// Takes the oldest item in place, with a seat of its own: it may leave the endpoint, the
     /// thread and the scope. Waits while there is none, and while
     /// [`max_unacked`](AttachOptions::max_unacked) of them have not been acknowledged.
+    ///
+    /// At the end of the stream it does not wait for the endpoint's own deliveries, which its caller
+    /// may have. If one of them is given back after `Stopped`, the next take gets its item: call it
+    /// once more when all have ended.
     ///
     /// # Errors
     /// Returns `Failed` with `InvalidOption` if the endpoint was attached without `max_unacked`, or

@@ -208,7 +208,7 @@ fn the_end_of_a_worker_comes_although_its_results_are_full_and_the_callback_is_s
     let fixture = Fixture::new();
     let mut consumer = fixture.consumer("c", ConsumerOptions::new().result_capacity(2));
     let (go, wait) = mpsc::channel::<()>();
-    consumer.on_result_ready(move |_| drop(wait.recv()));
+    consumer.on_result_ready(move |_| _ = wait.recv());
     let (send, ends) = mpsc::channel();
     consumer.on_exit(move |exit| drop(send.send(exit)));
     consumer

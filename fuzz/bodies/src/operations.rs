@@ -104,7 +104,15 @@ fn action<T: kind::Kind + ?Sized>(world: &mut World<T>, input: &mut Unstructured
             11 => world.get(who, Way::Whole),
             12 | 13 => world.take(who, Way::One),
             14 => world.take(who, Way::Whole),
-            15..=17 => world.take(who, Way::Several(input.int_in_range(1..=7)?)),
+            15 | 16 => world.take(who, Way::Several(input.int_in_range(1..=7)?)),
+            17 => {
+                let max = input.int_in_range(1..=7)?;
+                if world.lends(who) {
+                    world.own(who, max % 2 == 1);
+                } else {
+                    world.take(who, Way::Several(max));
+                }
+            }
             18 => world.close(who),
             19 => world.kill(who),
             20 => world.clear(who, false),

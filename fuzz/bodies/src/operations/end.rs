@@ -62,6 +62,16 @@ impl<T: Kind + ?Sized> End<T> {
         Ok(self.guard.insert(guard).shown())
     }
 
+    /// Takes one item with a seat of its own, and at once acknowledges it or lets it go.
+    pub(super) fn own(&mut self, ack: bool) -> Result<Shown, GetError> {
+        let owned = self.queue().within(Duration::ZERO).take_owned()?;
+        let shown = (T::id(&owned), owned.delivery_count());
+        if ack {
+            owned.ack();
+        }
+        Ok(shown)
+    }
+
     pub(super) fn guard(&mut self) -> &mut Box<dyn Guard> {
         self.guard.as_mut().expect("something in hand")
     }

@@ -223,6 +223,16 @@ impl Model {
         }
     }
 
+    /// What it has just taken with a seat of its own went back with that seat.
+    pub(super) fn went_back(&mut self, who: usize) {
+        let owner = self.owner(who);
+        owner.guard = false;
+        let hand = owner.hand.pop_back().expect("it took something");
+        assert!(hand.shown == hand.block.ids.len() && hand.done == 0);
+        self.orphans.push(hand.block);
+        self.announced();
+    }
+
     /// What a guard showed that was forgotten, before the endpoint's next operation.
     fn settle_forgotten(&mut self, who: usize) {
         if !self.owner(who).guard {

@@ -308,6 +308,36 @@ impl<T: Kind + ?Sized> World<T> {
         }
     }
 
+    /// An item can leave it with a seat of its own.
+    pub(super) fn lends(&self, who: usize) -> bool {
+        self.max_unacked[who] > 0 && self.model.plan.batch == 1
+    }
+
+    /// An item leaves with a seat, and is acknowledged or let go at once. If that was the last seat, the next get finds one, if only the item's.
+    pub(super) fn own(&mut self, who: usize, ack: bool) {
+        self.life = u32::MAX; // what has left is in no hand that the model knows
+        let owned = self.live(who, |end| end.own(ack)).expect("it lives");
+        if !self.came(who, owned.map(|shown| counted(&[shown])), false) {
+            return;
+        }
+        if ack || !self.model.plan.at_least_once {
+            return self.model.done(who);
+        }
+        self.model.went_back(who);
+        let got = self.live(who, End::get).expect("it lives");
+        if matches!(&got, Err(error) if error.kind() == ErrorKind::NoSeat) {
+            let seen = self.look();
+            assert!(
+                seen.seats_live >= seen.seats || self.model.unresolved,
+                "a seat was free for a get, or an orphan's was"
+            );
+            return self.close(who);
+        }
+        if self.came(who, got.map(|ids| numbers(&ids)), false) {
+            self.model.done(who);
+        }
+    }
+
     /// A batch shows blocks that it puts aside. Else it shows a part of the one block in hand, as a
     /// `Delivery` does, and other seats are not touched.
     fn puts_aside(&self, who: usize) -> bool {
