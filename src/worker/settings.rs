@@ -16,8 +16,8 @@ pub(crate) const INSTRUCTIONS_VARIABLE: &str = "PRODCON_WORKER";
 /// The type of worker, where one executable has several.
 pub(crate) const TYPE: &str = "PRODCON_WORKER_TYPE";
 const SUPERVISOR: &str = "PRODCON_SUPERVISOR";
-const UNSEEN: &str = "PRODCON_UNSEEN";
 /// The controlling process cannot see how its worker ends.
+const UNSEEN: &str = "PRODCON_UNSEEN";
 const WORK_TIMEOUT: &str = "PRODCON_WORK_TIMEOUT";
 const MAX_BUFFER_SIZE: &str = "PRODCON_MAX_BUFFER_SIZE";
 const SUBSCRIBERS: &str = "PRODCON_SUBSCRIBERS";
